@@ -1,0 +1,54 @@
+# Every target sets up what it needs by itself: .venv from the locks, and the lab's system packages where it may.
+# PYTHON=/path/to/python3.12 chooses the interpreter; JOBS=4 the number of test processes.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help demo gym test check docs lock upgrade format clean
+MAKEFLAGS += --no-print-directory
+export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
+export PYTHON
+JOBS ?= auto
+ARGS ?=
+
+help: ## What can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: ## Play the founding story in the lab: healthy, broken, diagnosed
+	@.ci/setup system
+	@.ci/setup lab
+	@cnibot demo --scripted $(ARGS)
+
+gym: ## Break the lab in every way it knows, diagnose each, keep score
+	@.ci/setup system
+	@.ci/setup lab
+	@cnibot lab gym $(ARGS)
+
+test: ## Run the tests (coverage of bot at least 90 %); ARGS='-k arp' for some of them
+	@.ci/setup system
+	@.ci/setup dev
+	@pytest -n $(JOBS) --dist loadscope $(if $(ARGS),$(ARGS),--cov=bot --cov-report=term --cov-fail-under=90)
+
+check: ## Lint, types, direction of imports, locks and generated docs
+	@.ci/setup dev
+	@.ci/check
+
+docs: ## Write the generated pages again
+	@.ci/setup dev
+	@python .ci/docs.py write
+
+lock: ## Write the locks again after pyproject.toml changed
+	@.ci/setup dev
+	@python .ci/lock.py write
+	@.ci/setup dev
+
+upgrade: ## Lock the newest versions that pyproject.toml allows
+	@.ci/setup dev
+	@python .ci/lock.py write --upgrade
+	@.ci/setup dev
+
+format: ## Format the code
+	@.ci/setup dev
+	@ruff check --fix-only --quiet . && ruff format --quiet .
+
+clean: ## Remove .venv and everything that was generated and is not kept in git
+	@rm -rf .venv .pytest_cache .ruff_cache .import_linter_cache .hypothesis .cache dist build .coverage .coverage.*
+	@find bot tests docs .ci -name __pycache__ -type d -prune -exec rm -rf {} +
