@@ -1,0 +1,80 @@
+"""A namespace and what it depends on, read from the Kubernetes API once."""
+
+from datetime import datetime
+
+from msgspec import Struct, field
+
+from bot.cluster.kube import Api
+from bot.cluster.objects import (
+    ConfigMap,
+    ControllerRevision,
+    CustomObject,
+    DaemonSet,
+    Deployment,
+    EndpointSlice,
+    Event,
+    Namespace,
+    NetworkPolicy,
+    Node,
+    Pod,
+    ReplicaSet,
+    Service,
+)
+from bot.domain.access import Need
+from bot.domain.report import Unobserved
+
+
+class Snapshot(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What stood in the API at one time. Encodable by msgspec, for recordings."""
+
+    cluster: str
+    """The kubeconfig's context, or "in-cluster"."""
+    server_version: str = ""
+    """"v1.36.2+k3s1"."""
+    taken_at: datetime
+    namespace: str
+    namespaces: tuple[Namespace, ...] = ()
+    """All of them with their labels; only the diagnosed one when listing is not allowed."""
+    pods: tuple[Pod, ...] = ()
+    """Of the namespace (all of them, also when a pod was named)."""
+    dependency_pods: tuple[Pod, ...] = ()
+    """Pods of other namespaces that the namespace depends on: DNS, CNI agents, kube-proxy."""
+    node_pods: tuple[Pod, ...] = ()
+    """All pods of the nodes in scope, those of the namespace included."""
+    nodes: tuple[Node, ...] = ()
+    services: tuple[Service, ...] = ()
+    """Of the namespace and of those it depends on: kube-dns, kubernetes, those that playbooks name."""
+    endpoint_slices: tuple[EndpointSlice, ...] = ()
+    """Behind `services`."""
+    network_policies: tuple[NetworkPolicy, ...] = ()
+    """Of all namespaces where allowed, else of the namespace only."""
+    daemon_sets: tuple[DaemonSet, ...] = ()
+    deployments: tuple[Deployment, ...] = ()
+    """Of the namespace and of the CNI and DNS."""
+    replica_sets: tuple[ReplicaSet, ...] = ()
+    controller_revisions: tuple[ControllerRevision, ...] = ()
+    """Of the CNI's and kube-proxy's DaemonSets."""
+    config_maps: tuple[ConfigMap, ...] = ()
+    """Only those named in `bot.cluster.scope`."""
+    custom_objects: dict[str, tuple[CustomObject, ...]] = field(default_factory=dict[str, tuple[CustomObject, ...]])
+    """By plural ("ippools"); a plural that the API does not serve has no key."""
+    events: tuple[Event, ...] = ()
+    """Of the namespace, of nodes, and of the CNI's namespaces; newest last."""
+    api_groups: tuple[str, ...] = ()
+    """"projectcalico.org/v3", "cilium.io/v2", …: what the server serves beside the core."""
+    unobserved: tuple[Unobserved, ...] = ()
+    """What could not be read; `remedy` is the permission that would help ("list nodes"), "" when none would."""
+
+
+SNAPSHOT_NEEDS: tuple[Need, ...] = ()
+
+
+async def take_snapshot(
+    api: Api, namespace: str, *, deadline_s: float, pod: str | None = None, also: tuple[str, ...] = ()
+) -> Snapshot:
+    """The snapshot of `namespace`. `also` names Services elsewhere ("namespace/name") that playbooks ask about.
+
+    Errors: `UnknownNamespaceError`, `UnauthorizedError`, `UnreachableError`. A single resource that is forbidden or
+    fails stands in `unobserved`; so does whatever was not read when the deadline passed.
+    """
+    raise NotImplementedError
