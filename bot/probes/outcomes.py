@@ -1,0 +1,163 @@
+"""What came of tests: one word for a test, one for many, and the flow that a test tried.
+
+The words ("reach" values) tell apart what an operator must tell apart: refused at once by a host that was reached,
+no route at once, no route after 3 s because a next hop did not answer ARP, nothing at all.
+
+Source: the kernel's connect() and sendto() errors, ip(7), tcp(7), icmp(7); measured on Linux 6.18: a next hop whose
+ARP fails gives EHOSTUNREACH after 3.1 s, a reject rule or an unreachable route gives it within a millisecond.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from types import MappingProxyType
+
+from bot.agent.report import Outcome, Test
+from bot.domain import facts
+from bot.domain.facts import Subject
+from bot.domain.finding import Flow
+from bot.probes.evidence import Evidence
+
+REACH_VALUES: tuple[str, ...] = (
+    "ok",
+    "timeout",
+    "refused",
+    "host-unreachable",
+    "host-unreachable-late",
+    "net-unreachable",
+    "invalid",
+    "denied",
+    "mixed",
+    "error",
+)
+"""Every value of a fact that says how something was reached. "mixed": some tries succeeded and some failed."""
+
+LATE_MS = 2500.0
+"""From here on EHOSTUNREACH means that the kernel gave up resolving a next hop (three ARP requests, 1 s apart)."""
+
+_REACH: MappingProxyType[Outcome, str] = MappingProxyType(
+    {
+        "ok": "ok",
+        "timeout": "timeout",
+        "ECONNREFUSED": "refused",
+        "reset": "refused",
+        "EHOSTUNREACH": "host-unreachable",
+        "ENETUNREACH": "net-unreachable",
+        "EINVAL": "invalid",
+        "EACCES": "denied",
+        "EPERM": "denied",
+    }
+)
+
+_WORDS: MappingProxyType[str, str] = MappingProxyType(
+    {
+        "ok": "succeeded",
+        "timeout": "got no answer",
+        "refused": "was refused",
+        "host-unreachable": "got EHOSTUNREACH at once",
+        "host-unreachable-late": "got EHOSTUNREACH after 3 s (a next hop does not answer ARP)",
+        "net-unreachable": "got ENETUNREACH (no route)",
+        "invalid": "got EINVAL (a blackhole route)",
+        "denied": "was denied by the local kernel (EPERM or EACCES)",
+        "mixed": "succeeded only sometimes",
+        "error": "failed with an error",
+    }
+)
+
+
+def reach_of(test: Test) -> str | None:
+    """The reach value of one test, None when it was skipped.
+
+    Of several tries that all failed, the most frequent outcome counts; on a tie that of the last one.
+    """
+    if test.outcome == "skipped":
+        return None
+    if 0 < test.ok < test.tries:
+        return "mixed"
+    if test.outcome == "ok":
+        return "ok"
+    outcome = _usual_failure(test)
+    if outcome == "EHOSTUNREACH" and outcome == test.outcome and test.latency_ms >= LATE_MS:
+        return "host-unreachable-late"
+    return _REACH.get(outcome, "error")
+
+
+def _usual_failure(test: Test) -> str:
+    failures = {outcome: times for outcome, times in test.outcomes.items() if outcome not in {"ok", "skipped"}}
+    if not failures:
+        return test.outcome
+    most = max(failures.values())
+    if failures.get(test.outcome) == most:
+        return test.outcome
+    return min(outcome for outcome, times in failures.items() if times == most)
+
+
+def aggregate(reaches: Iterable[str | None]) -> str | None:
+    """One reach value for many of equal standing; None when there is none (Nones are left out).
+
+    "ok" only when all are; "mixed" when some succeeded and some failed; else the most frequent failure, on a tie the
+    one that comes first in `REACH_VALUES`.
+    """
+    counts = Counter(reach for reach in reaches if reach is not None)
+    if not counts:
+        return None
+    if len(counts) == 1:
+        return next(iter(counts))
+    if "ok" in counts or "mixed" in counts:
+        return "mixed"
+    return max(counts, key=lambda reach: (counts[reach], -REACH_VALUES.index(reach)))
+
+
+def reach_of_all(tests: Iterable[Test]) -> str | None:
+    """One reach value for many tests, None when all were skipped or there was none."""
+    return aggregate(reach_of(test) for test in tests)
+
+
+def in_words(reach: str) -> str:
+    """A reach value as the predicate of a sentence: "got no answer", "was refused"."""
+    return _WORDS.get(reach, f"ended as {reach}")
+
+
+def target_of(evidence: Evidence, test: Test) -> Subject | None:
+    """The pod, node or Service that a test asked; None for an address outside the cluster or an unknown one."""
+    match test.purpose:
+        case "own-node" | "node":
+            name = evidence.node_by_ip.get(test.ip) or test.node or test.name
+            return facts.node(name) if name else None
+        case "local-pod" | "remote-pod" | "endpoint" | "dns-pod":
+            return _pod_at(evidence, test)
+        case "cluster-ip" | "dns-service":
+            name = _split(test.name)
+            return facts.service(*name) if name else None
+        case "outside" | "dial":
+            return None
+
+
+def _pod_at(evidence: Evidence, test: Test) -> Subject | None:
+    name = _split(test.name)
+    named = facts.pod(*name) if name else None
+    if named in evidence.pods:
+        return named
+    at_address = evidence.pods_by_ip.get(test.ip, ())
+    return at_address[0] if at_address else named
+
+
+def _split(name: str) -> tuple[str, str] | None:
+    """Namespace and name of "namespace/name:port"; None for anything else."""
+    namespace, _, rest = name.partition(":")[0].partition("/")
+    return (namespace, rest) if namespace and rest else None
+
+
+def flow_of(evidence: Evidence, source: Subject, source_node: str, test: Test) -> Flow:
+    """The flow that one of `Evidence.tests` tried."""
+    target = target_of(evidence, test)
+    target_node = ""
+    if target is not None and target.kind is facts.SubjectKind.NODE:
+        target_node = target.name
+    elif target is not None and target.kind is facts.SubjectKind.POD:
+        target_node = evidence.node_of(target) or test.node
+    return Flow(
+        source=source,
+        target=target,
+        source_node=facts.node(source_node) if source_node else None,
+        target_node=facts.node(target_node) if target_node else None,
+    )
