@@ -43,7 +43,8 @@ def main(arguments: list[str]) -> int:
     if arguments not in (["write"], ["check"]):
         print(__doc__)
         return 2
-    outdated = {path: lines for path, text in (pages := generated()).items() if (lines := stale(path, text))}
+    pages = generated()
+    outdated = {path: lines for path, text in pages.items() if (lines := stale(path, text))}
     for path, lines in outdated.items():
         if arguments == ["write"]:
             (ROOT / path).parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,98 @@
+"""The contracts on imports hold, and each of them bites when it is broken."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.tree import ROOT, copied, python_files
+
+LINT = (str(Path(sys.executable).parent / "lint-imports"), "--no-cache")
+
+BREAKS = [
+    # where, what it imports there, the contract that must break
+    ("domain", "bot.cluster", "Layers: each package imports only downward"),
+    ("probes", "bot.playbooks", "Layers: each package imports only downward"),
+    ("causes", "bot.known_issues", "Layers: each package imports only downward"),
+    ("agent", "bot.cluster", "Layers: each package imports only downward"),
+    ("cluster", "bot.agent.secret", "The node agent is run, never called: others import its report alone"),
+    ("agent", "bot.aio", "The node agent is its own program: it imports nothing else of bot"),
+    ("lab", "bot.domain", "The lab knows nothing of bot but its asyncio helpers"),
+    ("incidents", "bot.lab", "One door: only the command line imports the lab"),
+    ("probes", "kubernetes", "One door: only bot.cluster imports the Kubernetes client"),
+    ("incidents", "slack_sdk", "One door: only bot.slack imports Bolt and the Slack SDK"),
+    ("lab", "slack_bolt", "One door: only bot.slack imports Bolt and the Slack SDK"),
+    ("incidents", "redis", "One door: only bot.store imports the Redis client"),
+    ("incidents", "apscheduler", "One door: only bot.schedule imports APScheduler"),
+]
+
+
+def lint_imports(tree: Path) -> str:
+    """What lint-imports prints for a copy; empty when every contract is kept."""
+    done = subprocess.run(LINT, cwd=tree, capture_output=True, text=True, check=False, timeout=60)
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("package", "imported", "contract"), BREAKS, ids=[f"{b[0]}->{b[1]}" for b in BREAKS])
+def test_contract_breaks(tmp_path: Path, package: str, imported: str, contract: str) -> None:
+    """Also inside a function: a late import is an import."""
+    tree = copied(tmp_path, "pyproject.toml", "bot")
+    (tree / "bot" / "agent" / "secret.py").write_text("")
+    (tree / "bot" / package / "smuggled.py").write_text(
+        f"def late() -> object:\n    import {imported}\n    return {imported}\n"
+    )
+
+    assert f"{contract} BROKEN" in lint_imports(tree)
+
+
+def test_new_package_must_find_its_layer(tmp_path: Path) -> None:
+    tree = copied(tmp_path, "pyproject.toml", "bot")
+    (tree / "bot" / "helpers.py").write_text("")
+
+    assert "helpers" in lint_imports(tree)
+
+
+def test_doors_let_their_own_package_through(tmp_path: Path) -> None:
+    """A contract that nobody can keep would soon be ignored."""
+    tree = copied(tmp_path, "pyproject.toml", "bot")
+    (tree / "bot" / "cluster" / "smuggled.py").write_text("import kubernetes\nimport bot.agent.report\n")
+    (tree / "bot" / "lab" / "smuggled.py").write_text("import bot.aio\n")
+
+    assert lint_imports(tree) == ""
+
+
+def imported_roots(source: Path) -> set[str]:
+    """Top-level names that a module imports, `bot.agent` kept whole, wherever in the module."""
+    roots: set[str] = set()
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Import(names=names):
+                found = [name.name for name in names]
+            case ast.ImportFrom(module=str(module), level=0):
+                found = [module]
+            case _:
+                continue
+        roots |= {".".join(name.split(".")[:2]) if name.startswith("bot") else name.split(".")[0] for name in found}
+    return roots
+
+
+def test_node_agent_needs_only_the_standard_library_and_pyroute2() -> None:
+    allowed = sys.stdlib_module_names | {"pyroute2", "bot.agent"}
+    strangers = {
+        str(source.relative_to(ROOT)): odd
+        for source in python_files("bot/agent")
+        if (odd := imported_roots(source) - allowed)
+    }
+
+    assert strangers == {}
+
+
+@pytest.mark.skipif(not (ROOT / "bot" / "cli.py").exists(), reason="no command line yet")
+def test_command_line_starts_without_the_lab() -> None:
+    """The lab's libraries are an extra: a production install has none of them."""
+    code = "import sys, bot.cli; print([name for name in sys.modules if name.startswith(('bot.lab', 'dnslib'))])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+
+    assert done.stdout.strip() == "[]"
