@@ -1,0 +1,41 @@
+"""Custom resources: what a CustomResourceDefinition adds to the server."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bot.lab.apiserver.kinds import Resource, Subresource
+
+_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
+
+
+def served_version(definition: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The one version that the lab serves: the stored one."""
+    versions = definition["spec"]["versions"]
+    return next((version for version in versions if version.get("storage")), versions[0])
+
+
+def resource_of(definition: Mapping[str, Any]) -> Resource:
+    """The resource that a definition makes."""
+    spec = definition["spec"]
+    names, version = spec["names"], served_version(definition)
+    subresources: dict[str, Subresource] = {}
+    for name in version.get("subresources") or {}:
+        kind, group, number = (
+            ("Scale", "autoscaling", "v1") if name == "scale" else (names["kind"], "", "")
+        )
+        subresources[name] = Subresource(kind=kind, verbs=("get", "patch", "update"), group=group, version=number)
+    return Resource(
+        group=spec["group"],
+        version=version["name"],
+        plural=names["plural"],
+        kind=names["kind"],
+        namespaced=spec.get("scope") == "Namespaced",
+        singular=names.get("singular", ""),
+        short_names=tuple(names.get("shortNames") or ()),
+        categories=tuple(names.get("categories") or ()),
+        verbs=_VERBS,
+        subresources=subresources,
+        list_kind=names.get("listKind", ""),
+        custom=True,
+        columns=tuple(version.get("additionalPrinterColumns") or ()),
+    )

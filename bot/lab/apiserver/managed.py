@@ -1,0 +1,17 @@
+"""Who owns which field: `metadata.managedFields`."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from bot.lab.apiserver.kinds import Resource
+
+Entries = list[dict[str, Any]]
+
+
+def created(resource: Resource, obj: Mapping[str, Any], manager: str, now: datetime) -> Entries:
+    return []
+
+
+def updated(resource: Resource, obj: Mapping[str, Any], old: Mapping[str, Any], base: Sequence[dict[str, Any]], manager: str, subresource: str, now: datetime) -> Entries:
+    return list(base)
