@@ -1,0 +1,119 @@
+"""A recorded diagnosis: the evidence as a file, judged again by `cnibot replay` without a cluster.
+
+Plain JSON, gzipped when the file's name ends in ".gz". It holds names, labels, addresses and rules of the cluster;
+environment variables and Secrets are never read in the first place.
+"""
+
+import gzip
+import zlib
+from pathlib import Path
+
+import msgspec
+
+from bot.agent.report import NodeReport
+from bot.cluster.snapshot import Snapshot
+from bot.domain.errors import BotError
+from bot.domain.facts import Rung
+from bot.domain.report import Unobserved
+from bot.probes.evidence import Evidence
+
+SCHEMA = "cnibot.recording/v1"
+MAX_BYTES = 1 << 30
+"""Of the unpacked file: a crafted archive must not eat the machine."""
+
+
+class RecordingError(BotError):
+    """A file is not a recording that this version can read."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"{path}: {why}")
+        self.path = path
+        self.why = why
+
+
+class Recording(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The evidence in the form in which it is stored."""
+
+    schema: str
+    started_at: str
+    took_s: float
+    playbook: str = "namespace"
+    access: Rung = Rung.API
+    pod: str | None = None
+    nodes_in_scope: tuple[str, ...] = ()
+    exec_calls: int = 0
+    rungs: dict[str, Rung] = msgspec.field(default_factory=dict[str, Rung])
+    unobserved: tuple[Unobserved, ...] = ()
+    snapshot: Snapshot
+    reports: dict[str, NodeReport] = msgspec.field(default_factory=dict[str, NodeReport])
+
+    def evidence(self) -> Evidence:
+        """The evidence as it was when it was recorded."""
+        return Evidence(
+            snapshot=self.snapshot,
+            reports=self.reports,
+            rungs=self.rungs,
+            access=self.access,
+            pod=self.pod,
+            nodes_in_scope=self.nodes_in_scope,
+            exec_calls=self.exec_calls,
+            unobserved=self.unobserved,
+        )
+
+
+def record(evidence: Evidence, *, started_at: str, took_s: float, playbook: str) -> Recording:
+    """The recording of one diagnosis."""
+    return Recording(
+        schema=SCHEMA,
+        started_at=started_at,
+        took_s=took_s,
+        playbook=playbook,
+        access=evidence.access,
+        pod=evidence.pod,
+        nodes_in_scope=evidence.nodes_in_scope,
+        exec_calls=evidence.exec_calls,
+        rungs=dict(evidence.rungs),
+        unobserved=evidence.unobserved,
+        snapshot=evidence.snapshot,
+        reports=dict(evidence.reports),
+    )
+
+
+def save(recording: Recording, path: Path) -> None:
+    """Write `path`, whole or not at all. Errors: `RecordingError`."""
+    data = msgspec.json.encode(recording)
+    if path.suffix == ".gz":
+        data = gzip.compress(data, compresslevel=6, mtime=0)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    except OSError as error:
+        raise RecordingError(path, f"cannot be written: {error.strerror or error}") from error
+
+
+def load(path: Path) -> Recording:
+    """The recording in `path`. Errors: `RecordingError`."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise RecordingError(path, f"cannot be read: {error.strerror or error}") from error
+    try:
+        if data[:2] == b"\x1f\x8b":
+            data = _unpacked(path, data)
+        recording = msgspec.json.decode(data, type=Recording)
+    except (msgspec.DecodeError, zlib.error, UnicodeDecodeError) as error:
+        raise RecordingError(path, f"is not a recording of cnibot: {error}") from error
+    if recording.schema != SCHEMA:
+        raise RecordingError(path, f"has the schema {recording.schema!r}; this version reads {SCHEMA!r}")
+    return recording
+
+
+def _unpacked(path: Path, data: bytes) -> bytes:
+    unpacker = zlib.decompressobj(wbits=31)
+    plain = unpacker.decompress(data, MAX_BYTES)
+    if unpacker.unconsumed_tail:
+        raise RecordingError(path, f"is larger than {MAX_BYTES >> 20} MiB when unpacked")
+    if not unpacker.eof:
+        raise RecordingError(path, "ends too early")
+    return plain

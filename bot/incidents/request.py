@@ -1,0 +1,42 @@
+"""What a diagnosis is asked, and how it tells about its progress."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from bot.domain.facts import Rung
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One diagnosis: where to look, how far to go, how long it may take."""
+
+    namespace: str
+    pod: str | None = None
+    access: Rung | None = None
+    """The rung wanted; None takes the highest that is allowed."""
+    playbook: str = "namespace"
+    timeout_s: float = 30.0
+    """Everything, from the first request to the verdict. Clean-up may take a few seconds more."""
+    bot_namespace: str = "cnibot"
+    agent_image: str = ""
+    """"" takes the release's own image."""
+    max_nodes: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """One thing that began, ended or failed while a diagnosis runs."""
+
+    stage: Literal["api", "access", "node", "judge"]
+    state: Literal["started", "done", "failed"]
+    subject: str = ""
+    """The node, for the stage "node"."""
+    sentence: str = ""
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def silent(_: Progress) -> None:
+    """Progress that nobody watches."""

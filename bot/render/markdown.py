@@ -1,0 +1,103 @@
+"""A report as Markdown, for a ticket or a post-mortem. Cluster text is escaped: it formats nothing and links nothing."""
+
+import re
+from collections.abc import Iterator
+
+from bot.domain.errors import bounded
+from bot.domain.report import Report
+from bot.render.marks import RISK_WORDS, STATUS_WORDS, access_words, cni_words, scope_words
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~@])")
+
+
+def escaped(text: str) -> str:
+    """Text that Markdown shows as it stands, on one line."""
+    return _SPECIAL.sub(r"\\\1", bounded(text, 600))
+
+
+def markdown(report: Report) -> str:
+    """The whole report."""
+    return "\n".join(_lines(report)) + "\n"
+
+
+def _lines(report: Report) -> Iterator[str]:
+    verdict = report.verdict
+    yield f"# {STATUS_WORDS[verdict.status]}: {escaped(verdict.summary)}"
+    yield ""
+    yield f"- Scope: {escaped(scope_words(report))}, {escaped(cni_words(report))}"
+    yield f"- Cause: {escaped(verdict.cause or 'none')}" + (f" ({verdict.confidence})" if verdict.confidence else "")
+    yield f"- Hop: {verdict.hop or 'none'}"
+    yield f"- Seen: {escaped(access_words(report))}; {escaped(report.started_at)}, {report.took_s:.1f} s"
+    yield from _causes(report)
+    yield from _listed("Who is hit", _radius(report))
+    yield from _fixes(report)
+    yield from _listed(
+        "Known issues",
+        (
+            f"**{escaped(issue.id)}** {issue.match.replace('_', ' ')}: {escaped('; '.join(issue.why))}"
+            + "".join(f" {escaped(reference)}" for reference in issue.references)
+            for issue in report.known_issues
+        ),
+    )
+    yield from _listed(
+        "Findings",
+        (
+            f"{finding.severity}: {escaped(finding.sentence)} ({escaped(finding.probe)})"
+            for finding in report.findings
+            if finding.severity != "pass"
+        ),
+    )
+    yield from _listed(
+        "Not seen",
+        (
+            f"{escaped(each.what)}: {escaped(each.why)}"
+            + (f" (would help: {escaped(each.remedy)})" if each.remedy else "")
+            for each in report.coverage.unobserved
+        ),
+    )
+
+
+def _listed(title: str, items: Iterator[str]) -> Iterator[str]:
+    lines = [f"- {item}" for item in items]
+    if lines:
+        yield from ("", f"## {title}", "", *lines)
+
+
+def _causes(report: Report) -> Iterator[str]:
+    for cause in report.causes:
+        if cause.confidence == "ruled_out":
+            continue
+        yield from ("", f"## {escaped(cause.title)} ({cause.confidence})", "", escaped(cause.mechanism), "")
+        yield from (f"- for: {escaped(sentence)}" for sentence in cause.evidence_for)
+        yield from (f"- not a look-alike: {escaped(sentence)}" for sentence in cause.look_alikes)
+        yield from (f"- against: {escaped(sentence)}" for sentence in cause.evidence_against)
+        yield from (f"- not observed: {escaped(sentence)}" for sentence in cause.unobserved)
+    yield from _listed(
+        "Ruled out",
+        (
+            f"{escaped(cause.id)}: {escaped('; '.join(cause.evidence_against))}"
+            for cause in report.causes
+            if cause.confidence == "ruled_out"
+        ),
+    )
+
+
+def _radius(report: Report) -> Iterator[str]:
+    radius = report.blast_radius
+    if radius.pods:
+        yield f"{radius.pods} pods on {escaped(', '.join(radius.nodes) or 'unknown nodes')}"
+    if radius.services:
+        yield f"Services {escaped(', '.join(radius.services))}"
+    if radius.platforms:
+        yield f"platforms {escaped(', '.join(radius.platforms))}"
+
+
+def _fixes(report: Report) -> Iterator[str]:
+    if not (report.remediations or report.next_steps):
+        return
+    yield from ("", "## What next", "")
+    for fix in report.remediations:
+        yield f"- {escaped(fix.why)} ({RISK_WORDS[fix.risk]})"
+        yield from (f"  - run: `{bounded(command).replace('`', '')}`" for command in fix.commands)
+        yield from (f"  - undo: `{bounded(command).replace('`', '')}`" for command in fix.undo)
+    yield from (f"- {escaped(step)}" for step in report.next_steps)

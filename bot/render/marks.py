@@ -1,0 +1,39 @@
+"""Words and signs that every form of a report shares."""
+
+from bot.domain.report import Report
+
+STATUS_WORDS = {
+    "healthy": "HEALTHY",
+    "degraded": "DEGRADED",
+    "broken": "BROKEN",
+    "inconclusive": "INCONCLUSIVE",
+}
+SEVERITY_SIGNS = {"pass": "✓", "info": "·", "warn": "!", "fail": "✗", "inconclusive": "?"}
+RISK_WORDS = {
+    "r0": "no risk",
+    "r1": "touches one pod",
+    "r2": "touches one node, reversible",
+    "r3": "touches the whole cluster: needs a window",
+}
+HOP_SIGNS = {"ok": "──", "broken": "─✗─", "suspect": "─?─", "unknown": "┄┄"}
+
+
+def access_words(report: Report) -> str:
+    """How much was seen, in one clause."""
+    seen = report.coverage
+    words = f"{seen.nodes_observed} of {seen.nodes_total} nodes looked at"
+    if seen.access == "api":
+        words = "API objects only: no node was looked at"
+    return f"{words}, {seen.pods_observed} of {seen.pods_total} pods, access {seen.access}"
+
+
+def scope_words(report: Report) -> str:
+    """Namespace or pod, and the cluster."""
+    scope = report.scope
+    where = f"{scope.namespace}/{scope.pod}" if scope.pod else scope.namespace
+    return f"{where} on {scope.cluster}"
+
+
+def cni_words(report: Report) -> str:
+    """The CNI and its version."""
+    return f"{report.cni} {report.cni_version}".strip() if report.cni != "unknown" else "unknown CNI"
