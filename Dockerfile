@@ -1,0 +1,36 @@
+# One image, two programs: `cnibot` (the default, not root) and `cnibot-agent`, which a node agent's pod runs as root.
+# Every Python package is locked with hashes; the final stage has no compiler, no build backend and no pip.
+
+FROM python:3.13-slim-bookworm AS build
+WORKDIR /src
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
+# Dependencies first: this layer changes only when the locks do.
+COPY requirements.lock requirements-build.lock ./
+RUN python -m venv --without-pip /opt/cnibot \
+ && python -m pip --python /opt/cnibot/bin/python install --no-deps --require-hashes --only-binary :all: -r requirements.lock \
+ && python -m pip install --no-deps --require-hashes --only-binary :all: -r requirements-build.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY bot ./bot
+COPY playbooks ./playbooks
+RUN python -m hatchling build --target wheel --directory /tmp/wheel \
+ && python -m pip --python /opt/cnibot/bin/python install --no-deps --no-index /tmp/wheel/*.whl \
+ && /opt/cnibot/bin/python -m compileall -q /opt/cnibot/lib \
+ && /opt/cnibot/bin/cnibot --help >/dev/null
+
+FROM python:3.13-slim-bookworm
+LABEL org.opencontainers.image.title="cnibot" \
+      org.opencontainers.image.description="Says why Kubernetes pods cannot talk, with evidence, and helps to fix it safely" \
+      org.opencontainers.image.licenses="Apache-2.0"
+# What the node agent asks the node's kernel with; versions follow the base image's Debian release.
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends iproute2 iptables nftables \
+ && rm -rf /var/lib/apt/lists/* \
+ && python -m pip uninstall --yes --quiet pip \
+ && groupadd --gid 65532 cnibot \
+ && useradd --uid 65532 --gid 65532 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin cnibot
+COPY --from=build /opt/cnibot /opt/cnibot
+ENV PATH=/opt/cnibot/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+USER 65532:65532
+ENTRYPOINT ["cnibot"]
+CMD ["--help"]
