@@ -1,0 +1,106 @@
+"""What can be known about the image without building it. (hadolint reads it too, in `make check`.)"""
+
+import re
+import tomllib
+from dataclasses import dataclass
+
+from tests.architecture.tree import ROOT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instruction:
+    """One instruction with its continuation lines joined."""
+
+    stage: int
+    word: str
+    rest: str
+
+
+def instructions() -> list[Instruction]:
+    """The Dockerfile in order; stages count from 0."""
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    joined = re.sub(r"\\\n", " ", re.sub(r"(?m)^\s*#.*\n", "", text))
+    found: list[Instruction] = []
+    stage = -1
+    for line in filter(None, map(str.strip, joined.splitlines())):
+        word, rest = line.split(maxsplit=1)
+        stage += word == "FROM"
+        found.append(Instruction(stage=stage, word=word, rest=rest))
+    return found
+
+
+INSTRUCTIONS = instructions()
+FINAL = [item for item in INSTRUCTIONS if item.stage == INSTRUCTIONS[-1].stage]
+
+
+def last(word: str) -> str:
+    """The value of that instruction that holds at the end."""
+    return [item.rest for item in FINAL if item.word == word][-1]
+
+
+def test_base_images_are_pinned_to_a_python_and_a_debian_release() -> None:
+    bases = [item.rest.split()[0] for item in INSTRUCTIONS if item.word == "FROM"]
+
+    assert len(bases) == 2
+    assert all(re.fullmatch(r"python:3\.1[123](\.\d+)?-slim-(bookworm|trixie)", base) for base in bases), bases
+    assert len(set(bases)) == 1, "the virtualenv is copied: both stages need the same Python at the same path"
+
+
+def test_runs_as_nobody_in_particular() -> None:
+    assert last("USER") == "65532:65532"
+
+
+def test_nothing_is_fetched_from_an_address() -> None:
+    assert not [item for item in INSTRUCTIONS if item.word == "ADD" or re.search(r"\w://|\bcurl\b|\bwget\b", item.rest)]
+
+
+def test_what_is_copied_exists_and_is_let_into_the_context() -> None:
+    copied = [
+        source
+        for item in INSTRUCTIONS
+        if item.word == "COPY" and "--from" not in item.rest
+        for source in item.rest.split()[:-1]
+    ]
+    let_in = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+
+    assert copied
+    assert {source for source in copied if not (ROOT / source).exists()} == set()
+    assert set(copied) == let_in
+
+
+def test_python_packages_come_locked_with_hashes_or_from_this_tree() -> None:
+    installs = [
+        command
+        for item in INSTRUCTIONS
+        if item.word == "RUN"
+        for command in item.rest.split("&&")
+        if re.search(r"\bpip\b.* install\b", command)
+    ]
+
+    assert len(installs) == 3
+    assert all("--require-hashes" in command or "--no-index" in command for command in installs), installs
+
+
+def test_no_build_tools_in_the_final_stage() -> None:
+    runs = " ".join(item.rest for item in FINAL if item.word == "RUN")
+
+    assert "pip uninstall" in runs
+    assert not re.search(r"\b(gcc|build-essential|python3-dev|make|git)\b", runs)
+    assert "rm -rf /var/lib/apt/lists/*" in runs
+
+
+def test_tools_of_the_node_agent_are_there() -> None:
+    runs = " ".join(item.rest for item in FINAL if item.word == "RUN")
+
+    assert all(re.search(rf"\b{package}\b", runs) for package in ("iproute2", "iptables", "nftables"))
+
+
+def test_entry_points_are_commands_of_this_project() -> None:
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+
+    assert last("ENTRYPOINT") == '["cnibot"]'
+    assert {"cnibot", "cnibot-agent"} <= set(scripts)
+    for target in scripts.values():
+        module, _, name = target.partition(":")
+        source = ROOT / (module.replace(".", "/") + ".py")
+        assert f"def {name}(" in source.read_text(encoding="utf-8"), f"{target} does not exist"
