@@ -9,6 +9,9 @@ from typing import Literal
 
 _MAX_DETAIL = 300
 
+Trouble = Literal["refused", "dns", "tls", "no-route", "dropped", "credentials", "other"]
+"""What keeps us from talking to an API server."""
+
 
 def bounded(text: str, limit: int = _MAX_DETAIL) -> str:
     """One line of `text`, control characters replaced, cut to `limit` characters."""
@@ -33,12 +36,7 @@ class ConfigurationError(BotError):
 class UnreachableError(BotError):
     """The API server did not speak with us: refused, no route, no such name, or its certificate is not trusted."""
 
-    def __init__(
-        self,
-        server: str,
-        kind: Literal["refused", "dns", "tls", "no-route", "dropped", "credentials", "other"],
-        detail: str,
-    ) -> None:
+    def __init__(self, server: str, kind: Trouble, detail: str) -> None:
         super().__init__(_UNREACHABLE[kind].format(server=server, detail=bounded(detail)))
         self.server = server
         self.kind = kind
@@ -57,10 +55,10 @@ _UNREACHABLE = {
 
 
 class DeadlineError(BotError):
-    """Our own deadline passed first."""
+    """Our own deadline passed first. `what` is the beginning of the sentence: "The command in a pod did not end"."""
 
     def __init__(self, what: str, deadline_s: float) -> None:
-        super().__init__(f"{what[:1].upper()}{what[1:]} did not finish within {deadline_s:g} s.")
+        super().__init__(f"{what} within {deadline_s:.3g} s.")
         self.what = what
         self.deadline_s = deadline_s
 
@@ -92,19 +90,23 @@ class UnauthorizedError(ApiError):
 class ForbiddenError(ApiError):
     """403: the permission named by `verb`, `resource` and `namespace` is missing, or admission refused."""
 
-    def __init__(self, verb: str, resource: str, namespace: str = "", *, group: str = "", message: str = "") -> None:
+    def __init__(self, verb: str, resource: str, namespace: str = "", *, group: str = "", why: str = "") -> None:
         where = f"in namespace {namespace}" if namespace else "in the whole cluster"
         full = f"{resource}.{group}" if group else resource
-        super().__init__(
-            f"Not allowed to {verb} {full} {where}" + (f": {bounded(message)}." if message else "."),
-            status=403,
-            reason="Forbidden",
-            message=message,
-        )
+        reason = f": {bounded(why)}" if why else ""
+        super().__init__(f"Not allowed to {verb} {full} {where}{reason}.", status=403, reason="Forbidden", message=why)
         self.verb = verb
         self.resource = resource
         self.namespace = namespace
         self.group = group
+        self.why = why
+        """Why admission refused (PodSecurity, quota); "" when the permission is missing."""
+
+    @property
+    def permission(self) -> str:
+        """The permission that would help: "list nodes", "create pods/exec in namespace shop"."""
+        full = f"{self.resource}.{self.group}" if self.group else self.resource
+        return f"{self.verb} {full}" + (f" in namespace {self.namespace}" if self.namespace else "")
 
 
 class NotFoundError(ApiError):

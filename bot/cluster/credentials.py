@@ -1,0 +1,152 @@
+"""Who we are and where the API server is: kubeconfig (contexts, tokens, certificates, plugins, proxies) or in-cluster.
+
+Loaded by the official client; around it what it leaves out: a credential plugin that fails says so instead of going on
+without credentials, certificates do not stay in temporary files, and a broken kubeconfig is a sentence.
+"""
+
+import os
+import ssl
+from pathlib import Path
+from typing import Any
+
+import yaml
+from kubernetes.aio.client.configuration import Configuration
+from kubernetes.aio.config import incluster_config, kube_config
+from kubernetes.aio.config.config_exception import ConfigException
+
+from bot.cluster.credential_plugin import run_plugin
+from bot.domain.errors import ConfigurationError, UnreachableError
+
+_SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+# The official loader is not annotated: it is Any from here on, and its results are checked in `Login`.
+_kube_config: Any = kube_config
+_incluster_config: Any = incluster_config
+
+# What its loader raises on a kubeconfig of another shape than it expects (it does not validate).
+_BAD_SHAPE = (ConfigException, yaml.YAMLError, OSError, TypeError, ValueError, KeyError, AttributeError)
+
+
+class Login:
+    """A server and our credentials for it."""
+
+    def __init__(self, source: str, context: str, namespace: str, configuration: Configuration, loader: Any) -> None:
+        self.source = source
+        """"the kubeconfig /home/a/.kube/config", "the pod's service account"."""
+        self.context = context
+        self.namespace = namespace
+        """The context's default namespace."""
+        self.configuration = configuration
+        self._loader = loader
+
+    @property
+    def server(self) -> str:
+        """Base URL without a trailing slash."""
+        return self.configuration.host.rstrip("/")
+
+    async def authorization(self) -> str:
+        """The Authorization header, "" when there is none (client certificates). In a pod, reread each minute."""
+        settings = await self.configuration.auth_settings()
+        token = settings.get("BearerToken")
+        return (token["value"] or "") if token else ""
+
+    async def renew(self) -> bool:
+        """Load token files and plugins again; False when there is nothing to renew."""
+        if self._loader is None:
+            return False
+        try:
+            await self._loader.load_and_set(self.configuration)
+        except _BAD_SHAPE as error:
+            raise self.unusable(str(error)) from error
+        finally:
+            self.forget_files()
+        return True
+
+    def unusable(self, why: str) -> ConfigurationError:
+        """The error that says what is wrong with where this login came from."""
+        return ConfigurationError(self.source[:1].upper() + self.source[1:], why)
+
+    @staticmethod
+    def forget_files() -> None:
+        """Remove the files into which the loader wrote certificates and keys (they are in the TLS context by now)."""
+        _kube_config._cleanup_temp_files()  # noqa: SLF001 - it would do so only at exit
+
+
+async def load_login(kubeconfig: str | None, context: str | None) -> Login:
+    """The login for a context (None: the current one).
+
+    Without `kubeconfig`: the files of $KUBECONFIG or ~/.kube/config where one exists, else the pod's service account.
+    Errors: `ConfigurationError`, `UnreachableError` when a credential plugin fails.
+    """
+    paths = kubeconfig or _default_kubeconfig()
+    if paths is None:
+        return _load_service_account()
+    source = f"the kubeconfig {paths}"
+    if not _exists(paths):
+        raise ConfigurationError(source[:1].upper() + source[1:], "there is no such file")
+    configuration = Configuration()
+    _relax(configuration)
+    try:
+        merged = _kube_config.KubeConfigMerger(paths)
+        loader: Any = _Loader(merged.config, active_context=context, config_base_path=None)
+        await loader.load_and_set(configuration)
+        current = loader.current_context
+        namespace = str(current["context"].get("namespace") or "default")
+        return Login(source, str(current["name"]), namespace, configuration, loader)
+    except _BAD_SHAPE as error:
+        _kube_config._cleanup_temp_files()  # noqa: SLF001
+        raise ConfigurationError(source[:1].upper() + source[1:], _reason(error)) from error
+
+
+def _default_kubeconfig() -> str | None:
+    """$KUBECONFIG or ~/.kube/config (as the official client found them when it was imported), if a file is there."""
+    paths = str(_kube_config.KUBE_CONFIG_DEFAULT_LOCATION)
+    return paths if _exists(paths) or not _SERVICE_ACCOUNT.exists() else None
+
+
+def _exists(paths: str) -> bool:
+    """Whether any of the files of a $KUBECONFIG-like list is there."""
+    return any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep) if path)
+
+
+def _load_service_account() -> Login:
+    configuration = Configuration()
+    _relax(configuration)
+    try:
+        _incluster_config.load_incluster_config(configuration)
+        namespace = (_SERVICE_ACCOUNT / "namespace").read_text("utf-8").strip()
+    except _BAD_SHAPE as error:
+        raise ConfigurationError("The pod's service account", _reason(error)) from error
+    return Login("the pod's service account", "in-cluster", namespace or "default", configuration, None)
+
+
+def _relax(configuration: Configuration) -> None:
+    """Chains and host names are verified; the RFC 5280 details that Python 3.13 adds are not.
+
+    kubectl does not ask for them, and the certificates of many running clusters lack an Authority Key Identifier.
+    """
+    configuration.disable_strict_ssl_verification = hasattr(ssl, "VERIFY_X509_STRICT")
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, ConfigException | yaml.YAMLError | OSError):
+        return str(error)
+    return f"it is not a kubeconfig, or lacks a part ({error})"
+
+
+class _Loader(_kube_config.KubeConfigLoader):
+    """The official loader, except that a plugin's failure is an error."""
+
+    async def load_from_exec_plugin(self) -> bool:
+        plugin: dict[str, Any] = self._user["exec"].value
+        status = await run_plugin(plugin, server=str(self._cluster["server"]))
+        if token := status.get("token"):
+            self.token = f"Bearer {token}"
+        elif "clientCertificateData" in status and "clientKeyData" in status:
+            self.cert_file = _kube_config._create_temp_file_with_content(status["clientCertificateData"])  # noqa: SLF001
+            self.key_file = _kube_config._create_temp_file_with_content(status["clientKeyData"])  # noqa: SLF001
+        else:
+            raise UnreachableError(
+                str(self._cluster["server"]), "credentials", "it gave neither a token nor a certificate"
+            )
+        return True
