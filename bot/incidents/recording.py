@@ -12,7 +12,7 @@ import msgspec
 
 from bot.agent.report import NodeReport
 from bot.cluster.snapshot import Snapshot
-from bot.domain.errors import BotError
+from bot.domain.errors import ConfigurationError
 from bot.domain.facts import Rung
 from bot.domain.report import Unobserved
 from bot.probes.evidence import Evidence
@@ -20,15 +20,6 @@ from bot.probes.evidence import Evidence
 SCHEMA = "cnibot.recording/v1"
 MAX_BYTES = 1 << 30
 """Of the unpacked file: a crafted archive must not eat the machine."""
-
-
-class RecordingError(BotError):
-    """A file is not a recording that this version can read."""
-
-    def __init__(self, path: Path, why: str) -> None:
-        super().__init__(f"{path}: {why}")
-        self.path = path
-        self.why = why
 
 
 class Recording(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -80,7 +71,7 @@ def record(evidence: Evidence, *, started_at: str, took_s: float, playbook: str)
 
 
 def save(recording: Recording, path: Path) -> None:
-    """Write `path`, whole or not at all. Errors: `RecordingError`."""
+    """Write `path`, whole or not at all. Errors: `ConfigurationError`."""
     data = msgspec.json.encode(recording)
     if path.suffix == ".gz":
         data = gzip.compress(data, compresslevel=6, mtime=0)
@@ -89,23 +80,23 @@ def save(recording: Recording, path: Path) -> None:
         partial.write_bytes(data)
         partial.replace(path)
     except OSError as error:
-        raise RecordingError(path, f"cannot be written: {error.strerror or error}") from error
+        raise ConfigurationError(str(path), f"writing failed: {error.strerror or error}") from error
 
 
 def load(path: Path) -> Recording:
-    """The recording in `path`. Errors: `RecordingError`."""
+    """The recording in `path`. Errors: `ConfigurationError`."""
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise RecordingError(path, f"cannot be read: {error.strerror or error}") from error
+        raise ConfigurationError(str(path), f"reading failed: {error.strerror or error}") from error
     try:
         if data[:2] == b"\x1f\x8b":
             data = _unpacked(path, data)
         recording = msgspec.json.decode(data, type=Recording)
     except (msgspec.DecodeError, zlib.error, UnicodeDecodeError) as error:
-        raise RecordingError(path, f"is not a recording of cnibot: {error}") from error
+        raise ConfigurationError(str(path), f"it is not a recording of cnibot: {error}") from error
     if recording.schema != SCHEMA:
-        raise RecordingError(path, f"has the schema {recording.schema!r}; this version reads {SCHEMA!r}")
+        raise ConfigurationError(str(path), f"it has the schema {recording.schema!r}; this version reads {SCHEMA!r}")
     return recording
 
 
@@ -113,7 +104,7 @@ def _unpacked(path: Path, data: bytes) -> bytes:
     unpacker = zlib.decompressobj(wbits=31)
     plain = unpacker.decompress(data, MAX_BYTES)
     if unpacker.unconsumed_tail:
-        raise RecordingError(path, f"is larger than {MAX_BYTES >> 20} MiB when unpacked")
+        raise ConfigurationError(str(path), f"it is larger than {MAX_BYTES >> 20} MiB when unpacked")
     if not unpacker.eof:
-        raise RecordingError(path, "ends too early")
+        raise ConfigurationError(str(path), "it ends too early")
     return plain

@@ -1,23 +1,22 @@
-"""A report as Markdown, for a ticket or a post-mortem. Cluster text is escaped: it formats nothing and links nothing."""
+"""A report as Markdown for tickets and post-mortems: cluster text is escaped, so it formats and links nothing."""
 
 import re
 from collections.abc import Iterator
 
-from bot.domain.errors import bounded
 from bot.domain.report import Report
-from bot.render.marks import RISK_WORDS, STATUS_WORDS, access_words, cni_words, scope_words
+from bot.render.marks import RISK_WORDS, STATUS_WORDS, access_words, cleaned, cni_words, scope_words
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~@])")
 
 
 def escaped(text: str) -> str:
-    """Text that Markdown shows as it stands, on one line."""
-    return _SPECIAL.sub(r"\\\1", bounded(text, 600))
+    """Text that Markdown shows as it stands."""
+    return _SPECIAL.sub(r"\\\1", text)
 
 
 def markdown(report: Report) -> str:
     """The whole report."""
-    return "\n".join(_lines(report)) + "\n"
+    return "\n".join(_lines(cleaned(report))) + "\n"
 
 
 def _lines(report: Report) -> Iterator[str]:
@@ -98,6 +97,6 @@ def _fixes(report: Report) -> Iterator[str]:
     yield from ("", "## What next", "")
     for fix in report.remediations:
         yield f"- {escaped(fix.why)} ({RISK_WORDS[fix.risk]})"
-        yield from (f"  - run: `{bounded(command).replace('`', '')}`" for command in fix.commands)
-        yield from (f"  - undo: `{bounded(command).replace('`', '')}`" for command in fix.undo)
+        yield from (f"  - run: `{command.replace('`', '')}`" for command in fix.commands)
+        yield from (f"  - undo: `{command.replace('`', '')}`" for command in fix.undo)
     yield from (f"- {escaped(step)}" for step in report.next_steps)

@@ -1,6 +1,13 @@
-"""Words and signs that every form of a report shares."""
+"""What every form of a report shares: words, signs, and text made harmless before anything is laid out."""
 
+from typing import cast
+
+import msgspec
+
+from bot.domain.errors import bounded
 from bot.domain.report import Report
+
+MAX_TEXT = 600
 
 STATUS_WORDS = {
     "healthy": "HEALTHY",
@@ -37,3 +44,18 @@ def scope_words(report: Report) -> str:
 def cni_words(report: Report) -> str:
     """The CNI and its version."""
     return f"{report.cni} {report.cni_version}".strip() if report.cni != "unknown" else "unknown CNI"
+
+
+def cleaned(report: Report) -> Report:
+    """The report with every text bounded, on one line and without control characters: safe to lay out."""
+    return msgspec.convert(_cleaned(msgspec.to_builtins(report)), Report)
+
+
+def _cleaned(value: object) -> object:
+    if isinstance(value, str):
+        return bounded(value, MAX_TEXT)
+    if isinstance(value, list):
+        return [_cleaned(item) for item in cast("list[object]", value)]
+    if isinstance(value, dict):
+        return {str(_cleaned(key)): _cleaned(item) for key, item in cast("dict[object, object]", value).items()}
+    return value

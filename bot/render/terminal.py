@@ -12,7 +12,16 @@ from rich.text import Text
 
 from bot.domain.errors import bounded
 from bot.domain.report import CauseReport, PathHop, Report
-from bot.render.marks import HOP_SIGNS, RISK_WORDS, SEVERITY_SIGNS, STATUS_WORDS, access_words, cni_words, scope_words
+from bot.render.marks import (
+    HOP_SIGNS,
+    RISK_WORDS,
+    SEVERITY_SIGNS,
+    STATUS_WORDS,
+    access_words,
+    cleaned,
+    cni_words,
+    scope_words,
+)
 
 STATUS_STYLES = {
     "healthy": "bold black on green",
@@ -30,7 +39,7 @@ class ReportView:
     """A report as Rich draws it."""
 
     def __init__(self, report: Report, *, details: bool = False) -> None:
-        self.report = report
+        self.report = cleaned(report)
         self.details = details
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -55,10 +64,6 @@ def _worth_showing(report: Report, named: list[CauseReport]) -> list[CauseReport
     return sure or [cause for cause in named if cause.id == report.verdict.cause] or named[:2]
 
 
-def _clean(text: str, limit: int = 400) -> str:
-    return bounded(text, limit)
-
-
 def _section(title: str, lines: list[RenderableType]) -> Iterator[RenderableType]:
     if lines:
         yield Text(f"\n{title}", style="bold")
@@ -70,7 +75,7 @@ def _bullet(sign: str, text: str, style: str = "") -> Table:
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_row(Text(sign, style=style), Text(_clean(text)))
+    table.add_row(Text(sign, style=style), Text(text))
     return table
 
 
@@ -78,9 +83,9 @@ def _headline(report: Report) -> Iterator[RenderableType]:
     verdict = report.verdict
     line = Text()
     line.append(f" {STATUS_WORDS[verdict.status]} ", style=STATUS_STYLES[verdict.status])
-    line.append(f"  {_clean(verdict.summary)}", style="bold")
+    line.append(f"  {verdict.summary}", style="bold")
     yield line
-    facts = [_clean(scope_words(report)), _clean(cni_words(report)), access_words(report), f"{report.took_s:.1f} s"]
+    facts = [scope_words(report), cni_words(report), access_words(report), f"{report.took_s:.1f} s"]
     if verdict.cause:
         facts.insert(0, f"{verdict.cause} ({verdict.confidence})")
     yield Text("  " + " · ".join(facts), style="dim")
@@ -97,9 +102,9 @@ def _path(path: tuple[PathHop, ...]) -> Iterator[RenderableType]:
             line.append(f" {HOP_SIGNS[hop.state]} ", style=style)
         start = len(line.plain.lstrip("\n"))
         name_style = {"broken": "bold red", "ok": "green", "suspect": "yellow"}.get(hop.state, "dim")
-        line.append(_clean(hop.name, 40), style=name_style)
+        line.append(bounded(hop.name, 40), style=name_style)
         if hop.state == "broken" and not below:
-            below = " " * start + "▲ " + _clean(hop.detail, 160)
+            below = " " * start + "▲ " + bounded(hop.detail, 160)
     yield line
     if below:
         yield Text(below, style="red")
@@ -107,12 +112,12 @@ def _path(path: tuple[PathHop, ...]) -> Iterator[RenderableType]:
 
 def _cause(report: Report, cause: CauseReport, *, details: bool) -> Iterator[RenderableType]:
     head = Text()
-    head.append(f"\n{_clean(cause.title)} ", style="bold")
+    head.append(f"\n{cause.title} ", style="bold")
     head.append(cause.confidence.replace("_", " "), style=CONFIDENCE_STYLES[cause.confidence])
     yield head
     lines: list[RenderableType] = []
     if cause.mechanism:
-        lines.append(Text(_clean(cause.mechanism, 600), style="dim"))
+        lines.append(Text(bounded(cause.mechanism, 600), style="dim"))
     most = None if details else MOST
     lines += [_bullet("✓", sentence, "green") for sentence in cause.evidence_for[:most]]
     lines += [_bullet("≠", sentence, "cyan") for sentence in cause.look_alikes[:most]]
@@ -143,15 +148,15 @@ def _who(report: Report) -> Iterator[RenderableType]:
         parts.append("Services " + ", ".join(radius.services[:5]) + more)
     if radius.platforms:
         parts.append("platforms " + ", ".join(radius.platforms))
-    yield from _section("Who is hit", [Text(_clean("; ".join(parts)))])
+    yield from _section("Who is hit", [Text("; ".join(parts))])
 
 
 def _next(report: Report) -> Iterator[RenderableType]:
     lines: list[RenderableType] = []
     for number, fix in enumerate(report.remediations[:3], start=1):
         lines.append(_bullet(f"{number}.", f"{fix.why} [{RISK_WORDS[fix.risk]}]"))
-        lines += [Text(f"     {_clean(command)}", style="bold cyan", overflow="fold") for command in fix.commands]
-        lines += [Text(f"     undo: {_clean(command)}", style="dim", overflow="fold") for command in fix.undo]
+        lines += [Text(f"     {command}", style="bold cyan", overflow="fold") for command in fix.commands]
+        lines += [Text(f"     undo: {command}", style="dim", overflow="fold") for command in fix.undo]
     lines += [_bullet("→", step) for step in report.next_steps[:MOST]]
     yield from _section("What next", lines)
 

@@ -1,0 +1,23 @@
+"""A report as JSON: the contract of docs/report.schema.json."""
+
+import json
+from typing import Any
+
+import msgspec
+
+from bot.domain.report import Report
+
+
+def encoded(report: Report) -> str:
+    """The report, indented, with a final newline."""
+    return msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n"
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the report."""
+    return msgspec.json.schema(Report)
+
+
+def schema_text() -> str:
+    """The schema as the published file has it."""
+    return json.dumps(schema(), indent=2) + "\n"
