@@ -1,5 +1,6 @@
 """What every form of a report shares: words, signs, and text made harmless before anything is laid out."""
 
+from collections.abc import Sequence
 from typing import cast
 
 import msgspec
@@ -54,8 +55,8 @@ def cleaned(report: Report) -> Report:
 def _cleaned(value: object) -> object:
     if isinstance(value, str):
         return bounded(value, MAX_TEXT)
-    if isinstance(value, list):
-        return [_cleaned(item) for item in cast("list[object]", value)]
+    if isinstance(value, list | tuple):
+        return [_cleaned(item) for item in cast("Sequence[object]", value)]
     if isinstance(value, dict):
         return {str(_cleaned(key)): _cleaned(item) for key, item in cast("dict[object, object]", value).items()}
     return value
