@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-GENERATED = {".git", ".venv", ".state", "__pycache__", "build", "dist"}
+GENERATED = {".git", ".hypothesis", ".venv", ".state", "__pycache__", "build", "dist"}
 
 
 def source_files() -> Iterator[Path]:

@@ -1,0 +1,58 @@
+"""House rules that no linter knows."""
+
+import ast
+from pathlib import Path
+
+from tests.architecture.tree import ROOT, python_files
+
+READS_OF_THE_ENVIRONMENT = {"os.environ.get", "os.environ[]", "os.getenv", "os.environb.get", "os.environb[]"}
+
+
+def reads_of_the_environment(source: str) -> list[int]:
+    """Lines that read a variable; handing the whole environment on to a child process is none."""
+    found: list[int] = []
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Subscript(value=value, ctx=ast.Load()):
+                read = f"{ast.unparse(value)}[]"
+            case ast.Attribute():
+                read = ast.unparse(node)
+            case _:
+                continue
+        if read in READS_OF_THE_ENVIRONMENT:
+            found.append(node.lineno)
+    return found
+
+
+def test_only_settings_reads_the_environment() -> None:
+    """One place to look for what a variable does, and one list to document."""
+    readers: dict[str, list[int]] = {}
+    for path in python_files("bot"):
+        lines = reads_of_the_environment(path.read_text(encoding="utf-8"))
+        if lines and path != ROOT / "bot" / "settings.py":
+            readers[str(path.relative_to(ROOT))] = lines
+
+    assert readers == {}
+
+
+def test_the_rule_sees_each_way_to_read() -> None:
+    reads = ("a = os.environ['A']", "b = os.environ.get('B')", "c = os.getenv('C')")
+    others = ("d = {**os.environ}", "os.environ['E'] = ''")
+
+    assert reads_of_the_environment("\n".join((*reads, *others))) == [1, 2, 3]
+
+
+def module_docstring(path: Path) -> str | None:
+    """Its first line, or None."""
+    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    """An empty `__init__.py` has nothing to say."""
+    silent = [
+        str(path.relative_to(ROOT))
+        for path in python_files("bot")
+        if path.stat().st_size and not module_docstring(path)
+    ]
+
+    assert silent == []
