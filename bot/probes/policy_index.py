@@ -1,0 +1,151 @@
+"""The NetworkPolicies of a snapshot, indexed by the pods that they isolate.
+
+Pods that no policy can tell apart (same namespace, same values of the labels, ports and addresses that any policy
+asks about) share one class, and each question about two classes is answered once: the cost grows with kinds of pods,
+not with pods.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import Literal
+
+from bot.cluster.objects import Container, LabelSelector, NetworkPolicy, NetworkPolicyPeer, Pod
+from bot.cluster.snapshot import Snapshot
+from bot.domain.facts import Subject, SubjectKind
+from bot.probes.policy_selectors import NAMESPACE_NAME, is_within, keys_of, selects
+
+Direction = Literal["ingress", "egress"]
+POLICIES = "networkpolicies"
+
+
+def directions(policy: NetworkPolicy) -> tuple[Direction, ...]:
+    """The directions in which a policy isolates the pods that it selects.
+
+    Where `policyTypes` is absent: ingress always, egress only when there are egress rules.
+    Source: https://kubernetes.io/docs/reference/kubernetes-api/policy-resources/network-policy-v1/ (policyTypes)
+    """
+    types = policy.spec.policy_types or (("Ingress", "Egress") if policy.spec.egress else ("Ingress",))
+    found: list[Direction] = []
+    if "Ingress" in types:
+        found.append("ingress")
+    if "Egress" in types:
+        found.append("egress")
+    return tuple(found)
+
+
+def name_of(policy: NetworkPolicy) -> str:
+    """A policy as "namespace/name"."""
+    return f"{policy.metadata.namespace}/{policy.metadata.name}"
+
+
+class PolicyIndex:
+    """Policies, pods and Namespaces' labels, arranged for questions about flows."""
+
+    def __init__(self, snapshot: Snapshot, pods: Mapping[Subject, Pod]) -> None:
+        self.pods = pods
+        self._policies = sorted(snapshot.network_policies, key=name_of)
+        self._labels = {each.metadata.name: each.metadata.labels for each in snapshot.namespaces}
+        self._isolating: dict[tuple[object, Direction], tuple[NetworkPolicy, ...]] = {}
+        self._classes: dict[Subject, tuple[object, ...]] = {}
+        self.unknown_namespaces_why = next(
+            (each.why for each in snapshot.unobserved if each.what.split(".")[0].split(" ")[0] == POLICIES), ""
+        )
+        self.answers: dict[tuple[object, ...], object] = {}
+        """What `policy_arithmetic` has worked out already."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every NetworkPolicy of the cluster is here."""
+        return not self.unknown_namespaces_why
+
+    @cached_property
+    def by_namespace(self) -> Mapping[str, tuple[NetworkPolicy, ...]]:
+        """Policies by the namespace that they are in."""
+        found: dict[str, list[NetworkPolicy]] = {}
+        for policy in self._policies:
+            found.setdefault(policy.metadata.namespace, []).append(policy)
+        return {namespace: tuple(policies) for namespace, policies in found.items()}
+
+    def isolating(self, pod: Subject, direction: Direction) -> tuple[NetworkPolicy, ...]:
+        """The policies that select a pod and isolate it in this direction, in order of name.
+
+        Pods with hostNetwork share their node's address and are beyond NetworkPolicies.
+        """
+        key = (self.class_of(pod), direction)
+        if key not in self._isolating:
+            self._isolating[key] = tuple(self._find_isolating(self.pods[pod], direction))
+        return self._isolating[key]
+
+    def _find_isolating(self, pod: Pod, direction: Direction) -> Iterator[NetworkPolicy]:
+        if pod.spec.host_network:
+            return
+        for policy in self.by_namespace.get(pod.metadata.namespace, ()):
+            if direction in directions(policy) and selects(policy.spec.pod_selector, pod.metadata.labels) is not False:
+                yield policy
+
+    def namespace_selected(self, selector: LabelSelector, namespace: str) -> bool | None:
+        """Whether a namespaceSelector takes a namespace; None when its labels were not read."""
+        known = self._labels.get(namespace)
+        labels = {**(known or {}), NAMESPACE_NAME: namespace}
+        return selects(selector, labels, are_complete=known is not None)
+
+    # Classes
+
+    def class_of(self, end: Subject) -> tuple[object, ...]:
+        """What policies can see of a pod (or a node)."""
+        if end.kind is not SubjectKind.POD or end not in self.pods:
+            return (end,)
+        known = self._classes.get(end)
+        if known is None:
+            known = self._classes[end] = self._describe(self.pods[end])
+        return known
+
+    def _describe(self, pod: Pod) -> tuple[object, ...]:
+        labels = tuple((key, pod.metadata.labels[key]) for key in self._keys if key in pod.metadata.labels)
+        ports = tuple(sorted(named_ports(pod))) if self._names_ports else ()
+        inside = tuple(is_within(pod.status.pod_ip, cidr) for cidr in self._cidrs)
+        host = pod.spec.node_name if pod.spec.host_network else ""
+        return (pod.metadata.namespace, labels, ports, inside, bool(pod.status.pod_ip), host)
+
+    @cached_property
+    def _keys(self) -> tuple[str, ...]:
+        selectors = (each for policy in self._policies for each in _pod_selectors(policy))
+        return tuple(sorted({key for selector in selectors for key in keys_of(selector)}))
+
+    @property
+    def has_blocks(self) -> bool:
+        """Whether any rule speaks of addresses."""
+        return bool(self._cidrs)
+
+    @cached_property
+    def _cidrs(self) -> tuple[str, ...]:
+        blocks = [peer.ip_block for policy in self._policies for peer in _peers(policy) if peer.ip_block]
+        return tuple(sorted({cidr for block in blocks for cidr in (block.cidr, *block.except_)}))
+
+    @cached_property
+    def _names_ports(self) -> bool:
+        rules = [rule for policy in self._policies for rule in (*policy.spec.ingress, *policy.spec.egress)]
+        return any(isinstance(port.port, str) for rule in rules for port in rule.ports)
+
+
+def _peers(policy: NetworkPolicy) -> Iterator[NetworkPolicyPeer]:
+    for ingress in policy.spec.ingress:
+        yield from ingress.from_
+    for egress in policy.spec.egress:
+        yield from egress.to
+
+
+def _pod_selectors(policy: NetworkPolicy) -> Iterable[LabelSelector]:
+    yield policy.spec.pod_selector
+    for peer in _peers(policy):
+        if peer.pod_selector is not None:
+            yield peer.pod_selector
+
+
+def named_ports(pod: Pod) -> Iterator[tuple[str, str, int]]:
+    """The ports that a pod's containers name: name, protocol, number."""
+    containers: tuple[Container, ...] = (*pod.spec.containers, *pod.spec.init_containers)
+    for container in containers:
+        for port in container.ports:
+            if port.name:
+                yield port.name, port.protocol or "TCP", port.container_port
