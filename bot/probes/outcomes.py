@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from types import MappingProxyType
 
-from bot.agent.report import Outcome, Test
+from bot.agent.report import Test
 from bot.domain import facts
 from bot.domain.facts import Subject
 from bot.domain.finding import Flow
@@ -34,7 +34,7 @@ REACH_VALUES: tuple[str, ...] = (
 LATE_MS = 2500.0
 """From here on EHOSTUNREACH means that the kernel gave up resolving a next hop (three ARP requests, 1 s apart)."""
 
-_REACH: MappingProxyType[Outcome, str] = MappingProxyType(
+_REACH: MappingProxyType[str, str] = MappingProxyType(
     {
         "ok": "ok",
         "timeout": "timeout",

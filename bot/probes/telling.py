@@ -1,0 +1,111 @@
+"""Findings about many pods, told once: who shares a state, named as a reader would name them."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from bot.domain.facts import CLUSTER, FactTable, Subject, SubjectKind
+from bot.domain.finding import Finding, Flow, Hop, Severity, Symptom, SymptomKind
+
+NAMED = 5
+"""So many names stand in a sentence; the others are counted."""
+APART = 3
+"""Up to so many pods that share a state without being all of their node get a finding each."""
+
+State = TypeVar("State")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Who:
+    """One pod, or several of one node that share a state."""
+
+    pods: tuple[Subject, ...]
+    node: Subject | None = None
+    is_all: bool = False
+    """Whether they are all pods of the node that were looked at (and more than one)."""
+
+    @property
+    def subject(self) -> Subject:
+        """Whom a finding is about: the one pod, or their node."""
+        return self.pods[0] if len(self.pods) == 1 or self.node is None else self.node
+
+    def symptom(self, kind: SymptomKind, hop: Hop) -> Symptom:
+        """The symptom that they share: several pods stand in its flows."""
+        several = len(self.pods) > 1
+        flows = tuple(Flow(source=pod, source_node=self.node) for pod in self.pods) if several else ()
+        return Symptom(kind=kind, subject=self.subject, hop=hop, flows=flows)
+
+    def __str__(self) -> str:
+        where = f" on {self.node.name}" if self.node else ""
+        if len(self.pods) == 1:
+            return f"{self.pods[0].name}{where}"
+        count = "both" if self.is_all and len(self.pods) == 2 else f"{'all ' * self.is_all}{len(self.pods)}"
+        return f"{count} pods{where} ({names(self.pods)})"
+
+
+def names(subjects: Collection[Subject], limit: int = NAMED) -> str:
+    """The first names, and how many more there are: "shop/a, shop/b and 7 more"."""
+    shown = sorted(subjects)[:limit]
+    more = len(subjects) - len(shown)
+    listed = ", ".join(each.name for each in shown)
+    return f"{listed} and {more} more" if more else listed
+
+
+def sharing(
+    table: FactTable, states: Mapping[Subject, State | None], *, apart: int = APART
+) -> Iterator[tuple[Who, State]]:
+    """Pods by node and state, in order of name. `states` holds every pod looked at, None for those not to be told.
+
+    A few pods that are not all of their node (at most `apart`) come one by one, so that each has its own finding.
+    """
+    groups: dict[tuple[str, State], list[Subject]] = defaultdict(list)
+    checked: dict[str, int] = defaultdict(int)
+    for pod in sorted(states):
+        host = table.relations.node_of_pod.get(pod)
+        name = host.name if host else ""
+        checked[name] += 1
+        state = states[pod]
+        if state is not None:
+            groups[name, state].append(pod)
+    for (name, state), pods in groups.items():
+        host = Subject(SubjectKind.NODE, name) if name else None
+        is_all = len(pods) == checked[name] and len(pods) > 1
+        if len(pods) == 1 or host is None or (not is_all and len(pods) <= apart):
+            for pod in pods:
+                yield Who(pods=(pod,), node=host), state
+        else:
+            yield Who(pods=tuple(pods), node=host, is_all=is_all), state
+
+
+def unseen(table: FactTable, probe: str, kind: SubjectKind, key: str, what: str) -> Iterator[Finding]:
+    """INCONCLUSIVE findings: for each reason why `key` was not seen, one, that names its subjects.
+
+    `what` opens the sentence: "Gateway ARP", "The routes".
+    """
+    by_reason: dict[str, list[Subject]] = defaultdict(list)
+    for subject in table.subjects(kind):
+        why = table.why_unobserved(subject, key)
+        if why and key not in table.of(subject):
+            by_reason[why].append(subject)
+    for why, subjects in by_reason.items():
+        count = f" {len(subjects)} {kind}s:" if len(subjects) > NAMED else ""
+        yield Finding(
+            probe=probe,
+            subject=_about(table, subjects),
+            severity=Severity.INCONCLUSIVE,
+            sentence=f"{what} of{count} {names(subjects)} could not be seen: {why.rstrip('.')}.",
+        )
+
+
+def _about(table: FactTable, subjects: list[Subject]) -> Subject:
+    if len(subjects) == 1:
+        return subjects[0]
+    hosts = {table.relations.node_of_pod.get(each) for each in subjects}
+    only = hosts.pop() if len(hosts) == 1 else None
+    return only or CLUSTER
+
+
+def plural(count: int, noun: str) -> str:
+    """A count and its noun: "1 pod", "3 pods"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

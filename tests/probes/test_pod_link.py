@@ -1,0 +1,220 @@
+"""Both ends of a pod's link, its address, and what is said about them."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bot.agent.report import Address, Firewall, FirewallChain, FirewallRule, Link
+from bot.domain import facts
+from bot.domain.facts import Rung
+from bot.domain.finding import Severity, SymptomKind
+from bot.probes import pod_link
+from tests.probes.build import World, facts_of, sentences, two_nodes
+
+
+def link_facts(world: World, pod: facts.Subject) -> dict[str, Any]:
+    return dict(facts_of(world.evidence(), pod_link.PROBE).of(pod))
+
+
+def test_a_healthy_calico_pod_is_plugged_in() -> None:
+    world, a, _, _ = two_nodes("calico")
+
+    assert link_facts(world, a) == {
+        "netns_found": True,
+        "eth0": "up",
+        "address_matches": True,
+        "mtu_bytes": 1450,
+        "host_link": "up",
+        "host_link_kind": "calico",
+        "host_mac_is_ee": True,
+        "host_has_arp": True,
+        "host_master": "",
+        "bridge_port": "none",
+        "host_otherhost_delta": 0,
+        "host_rx_delta": 0,
+        "host_tx_delta": 0,
+        "ipv6_dad_failed": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("cni", "kind", "master", "port"),
+    [("flannel", "bridge-port", "cni0", "forwarding"), ("cilium", "lxc", "", "none")],
+)
+def test_other_networks_are_told_apart_by_the_node_end(cni: Any, kind: str, master: str, port: str) -> None:
+    world, a, _, _ = two_nodes(cni)
+
+    seen = link_facts(world, a)
+
+    assert (seen["host_link_kind"], seen["host_master"], seen["bridge_port"]) == (kind, master, port)
+
+
+@pytest.mark.parametrize(
+    ("pod_end", "host_end", "expected", "sentence"),
+    [
+        (
+            {"is_up": False, "has_carrier": False},
+            {"has_carrier": False},
+            ("down", "up"),
+            "The network link of shop/a on node-1 is broken: eth0 inside the pod is down.",
+        ),
+        (
+            {"has_carrier": False},
+            {"is_up": False, "has_carrier": False},
+            ("no-carrier", "down"),
+            "The network link of shop/a on node-1 is broken: the node's end of the link is down.",
+        ),
+        (
+            {"has_carrier": False},
+            {"name": "elsewhere", "ifindex": 999},
+            ("no-carrier", "missing"),
+            "The network link of shop/a on node-1 is broken: the node's end of the link does not exist.",
+        ),
+        (
+            {"name": "other0"},
+            {"name": "elsewhere", "ifindex": 999},
+            ("missing", "missing"),
+            "The network link of shop/a on node-1 is broken: there is no eth0 inside the pod and "
+            "the node's end of the link does not exist.",
+        ),
+    ],
+)
+def test_a_broken_end_is_named(
+    pod_end: dict[str, Any], host_end: dict[str, Any], expected: tuple[str, str], sentence: str
+) -> None:
+    world, a, _, _ = two_nodes()
+    state = world.report_of(a).state
+    assert state is not None
+    links = tuple(replace(link, **pod_end) if link.name == "eth0" else link for link in state.links)
+    addresses = () if "name" in pod_end else state.addresses
+    world.inside(a, links=links, addresses=addresses)
+    world.host_link(a, **host_end)
+
+    table = facts_of(world.evidence(), pod_link.PROBE)
+    failures = [each for each in pod_link.judge(table) if each.severity is Severity.FAIL]
+
+    assert (table.of(a)["eth0"], table.of(a)["host_link"]) == expected
+    assert sentences(failures) == [sentence]
+    assert failures[0].symptom is not None
+    assert (failures[0].symptom.kind, failures[0].symptom.subject) == (SymptomKind.POD_LINK_DOWN, a)
+
+
+def test_an_address_that_the_api_does_not_know_is_a_failure() -> None:
+    world, a, _, _ = two_nodes()
+    world.inside(a, addresses=(Address(dev="eth0", ip="10.99.0.1", prefix_len=32),))
+
+    table = facts_of(world.evidence(), pod_link.PROBE)
+
+    assert table.of(a)["address_matches"] is False
+    assert sentences(pod_link.judge(table), Severity.FAIL) == [
+        "The network link of shop/a on node-1 is broken: "
+        "no interface of the pod carries the address that the API gives it."
+    ]
+
+
+def test_healthy_pods_of_a_node_share_one_sentence() -> None:
+    world = World()
+    world.node("node-1")
+    for number in range(7):
+        world.pod(f"shop/p{number}", "node-1")
+
+    findings = pod_link.judge(facts_of(world.evidence(), pod_link.PROBE))
+
+    assert sentences(findings) == [
+        "The network links of all 7 pods on node-1 (shop/p0, shop/p1, shop/p2, shop/p3, shop/p4 and 2 more) "
+        "are up on both ends, with the addresses that the API knows."
+    ]
+    assert findings[0].severity is Severity.PASS
+    assert findings[0].subject == facts.node("node-1")
+
+
+def test_a_whole_node_without_links_is_one_finding_whose_flows_name_the_pods() -> None:
+    world, a, b, _ = two_nodes()
+    for pod in (a, b):
+        world.host_link(pod, is_up=False)
+
+    failures = [
+        each for each in pod_link.judge(facts_of(world.evidence(), pod_link.PROBE)) if each.severity is Severity.FAIL
+    ]
+
+    assert sentences(failures) == [
+        "The network link of both pods on node-1 (shop/a, shop/b) is broken: the node's end of the link is down."
+    ]
+    symptom = failures[0].symptom
+    assert symptom is not None
+    assert symptom.subject == facts.node("node-1")
+    assert [flow.source for flow in symptom.flows] == [a, b]
+
+
+def test_what_was_not_looked_at_is_missing_with_its_reason_and_never_a_default() -> None:
+    world, _, _, c = two_nodes()
+    world.unseen("node-2", "the agent did not start in 5 s")
+
+    table = facts_of(world.evidence(), pod_link.PROBE)
+
+    assert table.of(c) == {}
+    assert table.why_unobserved(c, "eth0") == "the agent did not start in 5 s"
+    assert sentences(pod_link.judge(table), Severity.INCONCLUSIVE) == [
+        "The network link of shop/c could not be seen: the agent did not start in 5 s."
+    ]
+
+
+def test_a_namespace_that_our_agent_did_not_find_is_a_fact() -> None:
+    world, a, _, _ = two_nodes()
+    world.seen(a, is_found=False, why_not="no process of the pod was found", state=None)
+
+    table = facts_of(world.evidence(), pod_link.PROBE)
+
+    assert table.of(a) == {"netns_found": False}
+    assert table.why_unobserved(a, "eth0") == "no process of the pod was found"
+
+
+def test_from_inside_the_pod_alone_the_node_end_stays_unknown() -> None:
+    world, a, _, _ = two_nodes()
+    world.rungs["node-1"] = Rung.EXEC
+    world.root("node-1", links=(), addresses=(), sysctls={})
+    world.seen(a, host_link="")
+
+    table = facts_of(world.evidence(), pod_link.PROBE)
+
+    assert table.of(a)["eth0"] == "up"
+    assert "host_link" not in table.of(a)
+    assert table.why_unobserved(a, "host_link") == "the node's interfaces were not read"
+    assert sentences(pod_link.judge(table), Severity.PASS)[0] == (
+        "The network links of both pods on node-1 (shop/a, shop/b) are up, with the addresses that the API knows."
+    )
+
+
+def test_the_other_end_of_a_macvlan_is_not_looked_for() -> None:
+    world, a, _, _ = two_nodes()
+    world.inside(a, links=(Link(ifindex=3, name="eth0", kind="macvlan", is_up=True, has_carrier=True, peer_ifindex=2),))
+    world.seen(a, host_link="")
+
+    table = facts_of(world.evidence(), pod_link.PROBE)
+
+    assert table.why_unobserved(a, "host_link") == "eth0 is a macvlan device: it has no end of its own on the node"
+    assert sentences(pod_link.judge(table), Severity.FAIL) == []
+
+
+def test_rules_inside_the_pod_and_failed_ipv6_addresses_are_mentioned() -> None:
+    world, a, _, c = two_nodes()
+    rule = FirewallRule(backend="nft", family="ip", table="filter", chain="OUTPUT", verdict="drop", text="drop")
+    chain = FirewallChain(backend="nft", family="ip", table="filter", chain="OUTPUT", hook="output")
+    world.inside(a, firewall=Firewall(chains=(chain,), drops=(rule, rule), drops_total=2))
+    world.inside(
+        c,
+        addresses=(
+            Address(dev="eth0", ip="10.42.2.10", prefix_len=32),
+            Address(dev="eth0", ip="fd00::2", prefix_len=64, family=6, flags=("dadfailed",)),
+        ),
+    )
+
+    table = facts_of(world.evidence(), pod_link.PROBE)
+
+    assert (table.of(a)["firewall_present"], table.of(a)["firewall_drops"]) == (True, 2)
+    assert table.of(c)["ipv6_dad_failed"] is True
+    assert sentences(pod_link.judge(table), Severity.INFO, Severity.WARN) == [
+        "On shop/a on node-1, 2 rules inside the pod's own network namespace can drop packets.",
+        "On shop/c on node-2, an IPv6 address failed duplicate address detection and is not used.",
+    ]
