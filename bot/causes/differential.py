@@ -1,0 +1,126 @@
+"""The differential diagnosis: every cause held against the facts, and the fewest that explain the symptoms.
+
+Pure: same causes, facts and symptoms, same result, in whatever order they come. Without a symptom there is no cause,
+however guilty a state looks.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from bot.causes.cause import Cause
+from bot.causes.explaining import explain
+from bot.causes.judging import Judge, Judgement, by_kind
+from bot.causes.observing import next_observations
+from bot.causes.selection import Candidate, candidates, needed, remaining, select
+from bot.causes.touching import Extent, Ground, relevant_subjects
+from bot.domain.cause import Differential, Explanation
+from bot.domain.facts import FactSpec, FactTable, Subject, SubjectKind
+from bot.domain.finding import Symptom, SymptomKind
+from bot.domain.report import Confidence
+
+MAX_ALTERNATIVES = 8
+MAX_RULED_OUT = 15
+
+Judged = Mapping[str, Mapping[Subject, Judgement]]
+
+
+def differentiate(
+    causes: Iterable[Cause], facts: FactTable, symptoms: Iterable[Symptom], specs: Iterable[FactSpec] = ()
+) -> Differential:
+    """Which causes explain the symptoms, which remain possible, which are ruled out, and what would settle the rest.
+
+    `specs` serve to say how an unobserved fact can be seen.
+    """
+    ground = Ground(facts)
+    extents = [ground.extent(symptom) for symptom in _ordered(symptoms)]
+    if not extents:
+        return Differential()
+    known = {cause.id: cause for cause in causes}
+    judged = _judge(known.values(), facts, extents)
+    pool = [one for name in sorted(judged) for one in candidates(known[name], judged[name], extents)]
+    asked = needed(extents)
+    chosen = select(pool, asked)
+    others = remaining(pool, chosen, asked)
+    selected = _merged(chosen, judged, facts, extents)
+    explained = frozenset[int]().union(*(one.needed for one in chosen))
+    open_causes = [one for one in (*chosen, *others) if one.confidence is not Confidence.CONFIRMED]
+    return Differential(
+        selected=selected,
+        alternatives=_merged(others[:MAX_ALTERNATIVES], judged, facts, extents),
+        ruled_out=_ruled_out(known, judged, facts, selected),
+        symptoms=tuple(extent.symptom for extent in extents),
+        unexplained=tuple(extents[index].symptom for index in sorted(asked - explained)),
+        next_observations=next_observations(
+            [(one.cause, _at(judged[one.cause.id], one.subjects)) for one in open_causes],
+            facts,
+            {spec.name: spec for spec in specs},
+        ),
+    )
+
+
+def _ordered(symptoms: Iterable[Symptom]) -> list[Symptom]:
+    return sorted(symptoms, key=lambda one: (one.subject, one.kind, one.hop, repr(one.flows)))
+
+
+def _judge(causes: Iterable[Cause], facts: FactTable, extents: Sequence[Extent]) -> Judged:
+    """Each cause that could explain any of the symptoms, judged at the subjects where it could."""
+    relevant = relevant_subjects(extents)
+    judged: dict[str, Mapping[Subject, Judgement]] = {}
+    for kind, group in by_kind(causes).items():
+        concerned = [cause for cause in group if any(symptom in relevant for symptom in cause.explains)]
+        subjects = sorted({one for cause in concerned for one in _subjects(cause, kind, relevant)})
+        for cause, judgements in Judge(concerned, facts, subjects).judgements():
+            judged[cause.id] = _at(judgements, _subjects(cause, kind, relevant))
+    return judged
+
+
+def _subjects(
+    cause: Cause, kind: SubjectKind, relevant: Mapping[SymptomKind, Mapping[SubjectKind, frozenset[Subject]]]
+) -> frozenset[Subject]:
+    return frozenset[Subject]().union(*(relevant[one].get(kind, ()) for one in cause.explains if one in relevant))
+
+
+def _at(judgements: Mapping[Subject, Judgement], subjects: Iterable[Subject]) -> Mapping[Subject, Judgement]:
+    return {subject: judgements[subject] for subject in subjects}
+
+
+def _merged(
+    chosen: Iterable[Candidate], judged: Judged, facts: FactTable, extents: Sequence[Extent]
+) -> tuple[Explanation, ...]:
+    """One explanation for each cause; the same cause chosen at two confidences keeps the better."""
+    by_cause: dict[str, list[Candidate]] = {}
+    for one in chosen:
+        by_cause.setdefault(one.cause.id, []).append(one)
+    return tuple(_explanation(group, judged, facts, extents) for group in by_cause.values())
+
+
+def _explanation(
+    group: Sequence[Candidate], judged: Judged, facts: FactTable, extents: Sequence[Extent]
+) -> Explanation:
+    best = group[0]
+    subjects = frozenset[Subject]().union(*(one.subjects for one in group))
+    indices = sorted(frozenset[int]().union(*(one.explains for one in group)))
+    symptoms = [extents[index].symptom for index in indices]
+    return explain(best.cause, best.confidence, subjects, judged[best.cause.id], facts, symptoms)
+
+
+def _ruled_out(
+    known: Mapping[str, Cause], judged: Judged, facts: FactTable, selected: Sequence[Explanation]
+) -> tuple[Explanation, ...]:
+    """Causes that are excluded wherever they could have been; look-alikes of the selected ones first."""
+    alike = {one.cause for chosen in selected for one in known[chosen.id].look_alikes}
+    direct = {known[chosen.id].explains[0] for chosen in selected}
+    names = [name for name, judgements in judged.items() if _is_out(judgements)]
+    names.sort(key=lambda name: (name not in alike, known[name].explains[0] not in direct, name))
+    return tuple(
+        explain(known[name], Confidence.RULED_OUT, _out(judged[name]), judged[name], facts)
+        for name in names[:MAX_RULED_OUT]
+    )
+
+
+def _is_out(judgements: Mapping[Subject, Judgement]) -> bool:
+    considered = [one for one in judgements.values() if one.applies is not False]
+    return bool(considered) and all(one.confidence is Confidence.RULED_OUT for one in considered)
+
+
+def _out(judgements: Mapping[Subject, Judgement]) -> list[Subject]:
+    return [subject for subject, one in judgements.items() if one.confidence is Confidence.RULED_OUT]

@@ -1,0 +1,70 @@
+"""The fields of a cause file."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from bot.domain.facts import Rung, SubjectKind
+from bot.domain.finding import Hop, SymptomKind
+from bot.domain.report import Risk
+
+CauseId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
+Sentence = Annotated[str, StringConstraints(min_length=3, max_length=1_000, strip_whitespace=True)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ClauseFile(_Strict):
+    """A condition on facts, and the sentence that it proves."""
+
+    that: str
+    says: Sentence
+
+
+class LookAlikeFile(_Strict):
+    """Another cause with the same symptoms, and the observation that refutes it."""
+
+    cause: CauseId
+    refuted_when: str
+    says: Sentence
+
+
+class FixFile(_Strict):
+    """One way to mend it."""
+
+    id: CauseId
+    risk: Risk
+    does: Sentence
+    commands: tuple[str, ...] = ()
+    undo: tuple[str, ...] = ()
+    then: str = ""
+    """What keeps it mended."""
+
+
+class CauseFile(_Strict):
+    """One cause."""
+
+    id: CauseId
+    override: bool = False
+    taxonomy: tuple[str, ...] = ()
+    title: Sentence
+    mechanism: Sentence
+    subject: SubjectKind
+    hop: Hop
+    applies: str | None = None
+    explains: Annotated[tuple[SymptomKind, ...], Field(min_length=1)]
+    requires: Annotated[tuple[ClauseFile, ...], Field(min_length=1)]
+    supports: tuple[ClauseFile, ...] = ()
+    excludes: tuple[ClauseFile, ...] = ()
+    look_alikes: tuple[LookAlikeFile, ...] = ()
+    unobserved: Sentence
+    rungs: Annotated[tuple[Rung, ...], Field(min_length=1)]
+    fix: tuple[FixFile, ...] = ()
+    never: str = ""
+    specificity: int | None = None
+    consequence: bool = False
+    """A state that follows from other faults more often than it is one: never reported beside what explains it."""
+    changes: str = ""
+    """Which preceding change is worth showing."""

@@ -1,0 +1,132 @@
+"""The fewest causes that explain the symptoms."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bot.causes.cause import Cause
+from bot.causes.judging import STRENGTH, Judgement
+from bot.causes.touching import Extent
+from bot.domain.facts import Subject
+from bot.domain.finding import SymptomKind
+from bot.domain.report import Confidence
+
+SECONDARY = frozenset({SymptomKind.PODS_NOT_READY, SymptomKind.NODE_NOT_READY})
+"""Consequences nearly always: they ask for a cause only when nothing else failed."""
+
+_TIERS = (Confidence.CONFIRMED, Confidence.LIKELY, Confidence.POSSIBLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A cause at all the subjects where it is at least this sure."""
+
+    cause: Cause
+    confidence: Confidence
+    subjects: frozenset[Subject]
+    explains: frozenset[int]
+    """Indices of symptoms."""
+    needed: frozenset[int]
+    """Those of them that ask for a cause."""
+
+    @property
+    def strength(self) -> int:
+        """The confidence as a number, larger is surer."""
+        return STRENGTH[self.confidence]
+
+
+def needed(extents: Sequence[Extent]) -> frozenset[int]:
+    """The symptoms that ask for a cause: all but mere consequences, or those when there is nothing else."""
+    primary = frozenset(index for index, one in enumerate(extents) if one.symptom.kind not in SECONDARY)
+    return primary or frozenset(range(len(extents)))
+
+
+def candidates(cause: Cause, judgements: Mapping[Subject, Judgement], extents: Sequence[Extent]) -> list[Candidate]:
+    """The cause at each confidence that adds subjects, surest first, where it explains anything."""
+    found: list[Candidate] = []
+    asked = needed(extents)
+    subjects: frozenset[Subject] = frozenset()
+    for tier in _TIERS:
+        more = frozenset(subject for subject, one in judgements.items() if one.confidence is tier)
+        if not more:
+            continue
+        subjects |= more
+        explains = frozenset(
+            index
+            for index, extent in enumerate(extents)
+            if extent.symptom.kind in cause.explains and extent.is_explained_by(subjects)
+        )
+        if explains:
+            found.append(Candidate(cause, tier, subjects, explains, explains & asked))
+    return found
+
+
+def select(all_candidates: Iterable[Candidate], asked: frozenset[int]) -> list[Candidate]:
+    """A small set of confirmed and likely candidates that explains what can be explained, strongest first.
+
+    Greedy by: no mere consequence, confidence, symptoms newly explained, specificity, id. What the others explain as
+    well is dropped if it is a consequence or less than confirmed; a confirmed independent cause that the greedy
+    choice had no need of is a second fault, and stays.
+    """
+    pool = [one for one in all_candidates if one.strength >= STRENGTH[Confidence.LIKELY]]
+    chosen: list[Candidate] = []
+    open_symptoms = asked
+    while open_symptoms:
+        best = max(pool, key=lambda one: _rank(one, open_symptoms), default=None)
+        if best is None or not best.needed & open_symptoms:
+            break
+        chosen.append(best)
+        open_symptoms -= best.needed
+    return sorted(_with_second_faults(_minimal(chosen), pool), key=_order)
+
+
+def _rank(one: Candidate, open_symptoms: frozenset[int]) -> tuple[bool, bool, int, int, int, tuple[int, ...]]:
+    new = len(one.needed & open_symptoms)
+    cause = one.cause
+    return (new > 0, not cause.is_consequence, one.strength, new, cause.specificity, _descending(cause.id))
+
+
+def _order(one: Candidate) -> tuple[bool, int, int, int, str]:
+    return (one.cause.is_consequence, -one.strength, -len(one.needed), -one.cause.specificity, one.cause.id)
+
+
+def _descending(text: str) -> tuple[int, ...]:
+    """A key under which max() picks the alphabetically first."""
+    return (*(-ord(character) for character in text), 0)
+
+
+def _minimal(chosen: list[Candidate]) -> list[Candidate]:
+    kept = list(chosen)
+    for one in sorted(chosen, key=_order, reverse=True):
+        if one.confidence is Confidence.CONFIRMED and not one.cause.is_consequence:
+            continue
+        others = frozenset[int]().union(*(other.needed for other in kept if other is not one))
+        if one.needed <= others:
+            kept.remove(one)
+    return kept
+
+
+def _with_second_faults(chosen: list[Candidate], pool: Iterable[Candidate]) -> list[Candidate]:
+    names = {one.cause.id for one in chosen}
+    extra = [
+        one
+        for one in pool
+        if one.confidence is Confidence.CONFIRMED
+        and not one.cause.is_consequence
+        and one.needed
+        and one.cause.id not in names
+    ]
+    return [*chosen, *extra]
+
+
+def remaining(
+    all_candidates: Iterable[Candidate], chosen: Sequence[Candidate], asked: frozenset[int]
+) -> list[Candidate]:
+    """What may still explain symptoms that no confirmed choice explains, most telling first."""
+    settled = frozenset[int]().union(*(one.needed for one in chosen if one.confidence is Confidence.CONFIRMED))
+    unsettled = asked - settled
+    names = {one.cause.id for one in chosen}
+    best: dict[str, Candidate] = {}
+    for one in all_candidates:
+        if one.cause.id not in names and one.needed & unsettled:
+            best.setdefault(one.cause.id, one)
+    return sorted(best.values(), key=lambda one: (-one.strength, -len(one.needed & unsettled), *_order(one)))
