@@ -1,0 +1,69 @@
+"""One diagnosis from beginning to end: collect evidence under a deadline, then judge it."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bot.cluster.kube import Api
+from bot.cluster.snapshot import Snapshot
+from bot.domain.report import Report
+from bot.incidents.collect import collect
+from bot.incidents.judge import judge_recording
+from bot.incidents.knowledge import Knowledge
+from bot.incidents.plan import Dial
+from bot.incidents.recording import Recording, record
+from bot.incidents.request import OnProgress, Progress, Request, silent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """The report, and the evidence that it was judged by."""
+
+    report: Report
+    recording: Recording
+
+
+async def diagnose_cluster(
+    kubeconfig: Path | None,
+    context: str | None,
+    request: Request,
+    knowledge: Knowledge,
+    *,
+    on_progress: OnProgress = silent,
+) -> Diagnosis:
+    """Connect to the cluster that the kubeconfig names and diagnose. Errors: as `diagnose`, and of connecting."""
+    async with Api.connect(kubeconfig, context) as api:
+        return await diagnose(api, request, knowledge, on_progress=on_progress)
+
+
+async def diagnose(
+    api: Api,
+    request: Request,
+    knowledge: Knowledge,
+    *,
+    on_progress: OnProgress = silent,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    clock: Callable[[], float] = time.monotonic,
+) -> Diagnosis:
+    """Why pods of the request's namespace cannot talk.
+
+    Errors: `UnknownNamespaceError`, `UnauthorizedError`, `UnreachableError`, `ConfigurationError`. Whatever else could
+    not be seen is in the report.
+    """
+    knowledge.playbook(request.playbook)
+    started_at, began = now(), clock()
+
+    def dials_of(snapshot: Snapshot) -> Sequence[Dial]:
+        return knowledge.dials(snapshot)
+
+    evidence = await collect(api, request, dials_of, on_progress)
+    on_progress(Progress(stage="judge", state="started", sentence="weighing causes"))
+    recording = record(
+        evidence,
+        started_at=started_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        took_s=clock() - began,
+        playbook=request.playbook,
+    )
+    return Diagnosis(report=judge_recording(recording, knowledge), recording=recording)

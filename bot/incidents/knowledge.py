@@ -1,0 +1,50 @@
+"""What cnibot knows before it looks: playbooks, causes and known issues, its own and yours, checked when loaded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from bot.causes.cause import Cause
+from bot.causes.loading import load_causes
+from bot.domain.errors import ConfigurationError
+from bot.known_issues.loading import load_known_issues
+from bot.known_issues.schema import KnownIssue
+from bot.playbooks.loading import load_playbooks
+from bot.playbooks.schema import Playbook
+from bot.probes.catalogue import FACTS, PROBES
+from bot.rules.source import data_directory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knowledge:
+    """Everything that judges, loaded once."""
+
+    playbooks: tuple[Playbook, ...]
+    causes: tuple[Cause, ...]
+    known_issues: tuple[KnownIssue, ...]
+
+    def playbook(self, name: str) -> Playbook:
+        """The playbook of this name. Errors: `ConfigurationError` with the nearest name."""
+        for playbook in self.playbooks:
+            if playbook.name == name:
+                return playbook
+        names = [playbook.name for playbook in self.playbooks]
+        near = get_close_matches(name, names, n=1)
+        raise ConfigurationError(f"The playbook {name!r}", f"there is none; did you mean {near[0] if near else names}?")
+
+
+def load_knowledge(more: Sequence[Path] = ()) -> Knowledge:
+    """The shipped rules and those of further directories. Errors: `RulesError` with every mistake."""
+    roots = (data_directory(), *more)
+    specs = tuple(FACTS.values())
+
+    def within(name: str) -> list[Path]:
+        return [root / name if name else root for root in roots if (root / name if name else root).is_dir()]
+
+    causes = load_causes(within("causes"), specs)
+    return Knowledge(
+        causes=causes,
+        playbooks=load_playbooks(within(""), PROBES),
+        known_issues=load_known_issues(within("known-issues"), specs, causes),
+    )

@@ -1,0 +1,94 @@
+"""The packet's way as a row of stations, with the hop where it ends."""
+
+from collections.abc import Sequence
+from itertools import chain
+
+from bot.domain.cause import Differential
+from bot.domain.facts import Subject, SubjectKind
+from bot.domain.finding import Flow, Hop, Symptom
+from bot.domain.report import PathHop, Verdict
+from bot.probes.evidence import Evidence
+
+
+def packet_path(
+    evidence: Evidence, decided: Verdict, differential: Differential, symptoms: Sequence[Symptom]
+) -> tuple[PathHop, ...]:
+    """The stations of one affected flow, empty when nothing is wrong."""
+    if decided.hop is None:
+        return ()
+    source, target, service = _ends(differential, symptoms)
+    here = _node(evidence, source) or "node"
+    there = _node(evidence, target) or "remote node"
+    gateway = _gateway(evidence, source)
+    stations = _stations(decided.hop, _name(source, "pod"), gateway, (here, there), _name(target, "pod"), service)
+    broken = next(index for index, (hop, _) in enumerate(stations) if hop == decided.hop)
+    state = "broken" if decided.confidence in {"confirmed", "likely"} else "suspect"
+    return tuple(
+        PathHop(
+            name=name,
+            state="ok" if index < broken else state if index == broken else "unknown",
+            detail=decided.summary if index == broken else "",
+        )
+        for index, (_, name) in enumerate(stations)
+    )
+
+
+def _stations(
+    hop: Hop, source: str, gateway: str, nodes: tuple[str, str], target: str, service: str
+) -> Sequence[tuple[Hop, str]]:
+    """The stations that matter for this hop, each with the hop that ends there."""
+    here, there = nodes
+    match hop:
+        case "api":
+            return (("application", "kubelet"), ("api", f"CNI on {here}"), ("pod", source))
+        case "pod" | "gateway":
+            return (("pod", source), ("gateway", gateway), ("node", here))
+        case "service" | "policy" | "application" | "dns":
+            middle: Hop = "service" if hop != "dns" else "dns"
+            rest: Sequence[tuple[Hop, str]] = (
+                (middle, service or "Service"),
+                ("policy", "policies"),
+                ("application", target),
+            )
+            stations = (("pod", source), ("gateway", gateway), ("node", here), *rest)
+            return tuple(each for each in stations if each[0] != "policy" or hop == "policy")
+        case "node" | "overlay" | "underlay":
+            between: Hop = "underlay" if hop == "underlay" else "overlay"
+            label = "underlay" if hop == "underlay" else "overlay"
+            return (
+                ("pod", source),
+                ("gateway", gateway),
+                ("node", here),
+                (between, label),
+                ("application", there),
+                ("application", target),
+            )
+
+
+def _ends(differential: Differential, symptoms: Sequence[Symptom]) -> tuple[Subject | None, Subject | None, str]:
+    """A source and a target that show it, and the Service in between where there is one."""
+    flows = tuple(chain.from_iterable(symptom.flows for symptom in symptoms))
+    flow: Flow | None = flows[0] if flows else None
+    subjects = [subject for explanation in differential.selected[:1] for subject in explanation.subjects]
+    pods = [subject for subject in subjects if subject.kind is SubjectKind.POD]
+    pods += [symptom.subject for symptom in symptoms if symptom.subject.kind is SubjectKind.POD]
+    nodes = [subject for subject in subjects if subject.kind is SubjectKind.NODE]
+    services = [s.subject.name for s in symptoms if s.subject.kind is SubjectKind.SERVICE]
+    source = pods[0] if pods and not flow else flow.source if flow else nodes[0] if nodes else None
+    target = (flow.target or flow.target_node) if flow else None
+    return source, target, services[0] if services else ""
+
+
+def _name(subject: Subject | None, otherwise: str) -> str:
+    return subject.name if subject and subject.name else otherwise
+
+
+def _node(evidence: Evidence, subject: Subject | None) -> str:
+    if subject is None:
+        return ""
+    return subject.name if subject.kind is SubjectKind.NODE else evidence.node_of(subject)
+
+
+def _gateway(evidence: Evidence, subject: Subject | None) -> str:
+    report = evidence.pod_reports.get(subject) if subject else None
+    return report.gateway_ip if report and report.gateway_ip else "gateway"
