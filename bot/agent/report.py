@@ -6,7 +6,7 @@ reason stands in `NodeReport.missing`; an empty tuple means *looked, and there w
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 TASK_SCHEMA = "cnibot.agent-task/v1"
 REPORT_SCHEMA = "cnibot.node-report/v1"
@@ -72,6 +72,8 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DnsQuestion:
+    """One question for a name's IPv4 addresses."""
+
     server: str
     name: str
     """The query name, absolute, without the trailing dot."""
@@ -118,6 +120,8 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
+    """A network device, with its counters before the tests."""
+
     ifindex: int
     name: str
     kind: str = ""
@@ -154,6 +158,8 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
+    """An address of a device."""
+
     dev: str
     ip: str
     prefix_len: int
@@ -164,6 +170,8 @@ class Address:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
+    """A route; one value for each next hop."""
+
     dst: str
     """CIDR, "default" for 0.0.0.0/0."""
     type: str = "unicast"
@@ -191,10 +199,14 @@ class Rule:
     fwmark: str = ""
     table: int = 0
     action: str = "lookup"
+    is_inverted: bool = False
+    """The rule takes what does *not* match (`ip rule add not …`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Neighbour:
+    """An entry of the ARP or neighbour table."""
+
     ip: str
     dev: str
     mac: str = ""
@@ -204,6 +216,8 @@ class Neighbour:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FdbEntry:
+    """A forwarding entry of a bridge or a VXLAN device."""
+
     dev: str
     mac: str
     dst: str = ""
@@ -254,12 +268,14 @@ class FirewallRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Firewall:
+    """The packet filters of one namespace, all backends together."""
+
     chains: tuple[FirewallChain, ...] = ()
     drops: tuple[FirewallRule, ...] = ()
     """At most 200; `drops_total` counts all."""
     drops_total: int = 0
     foreign_chains: tuple[str, ...] = ()
-    """Names of chains that belong to a known writer: cali-…, FLANNEL-…, KUBE-…, KUBE-ROUTER…, CILIUM_…, ufw…, DOCKER…"""
+    """Names of chains of a known writer: cali-…, FLANNEL-…, KUBE-…, KUBE-ROUTER…, CILIUM_…, ufw…, DOCKER…"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,7 +291,9 @@ class NetnsState:
     fdb: tuple[FdbEntry, ...] = ()
     """Root namespace only."""
     sysctls: dict[str, str] = field(default_factory=dict[str, str])
-    """Dotted names without the leading "net.": "ipv4.ip_forward", "ipv4.conf.cali1.proxy_arp". A device's dots are slashes."""
+    """Dotted names without the leading "net.": "ipv4.ip_forward", "ipv4.conf.cali1.proxy_arp".
+
+    A device's dots are slashes."""
     counters: dict[str, int] = field(default_factory=dict[str, int])
     """/proc/net/snmp and netstat as "Ip.InAddrErrors", "TcpExt.IPReversePathFilter", "Udp.NoPorts", …"""
     counters_delta: dict[str, int] = field(default_factory=dict[str, int])
@@ -296,6 +314,8 @@ class ArpResult:
     macs: tuple[str, ...] = ()
     """The distinct MAC addresses that answered."""
     waited_s: float = 1.0
+    error: str = ""
+    """Why requests could not be sent: ENETDOWN, ENODEV, …; "" when all were."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -324,6 +344,8 @@ class PodReport:
     is_found: bool = False
     """Whether its network namespace was found; if not, `why_not` says why and the rest is empty."""
     why_not: str = ""
+    is_host_network: bool = False
+    """It holds one of the node's own addresses: the node's namespace is its own, and the rest is empty."""
     netns: int = 0
     """Inode of the network namespace."""
     state: NetnsState | None = None
@@ -343,6 +365,8 @@ class PodReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MtuStep:
+    """One size of packet and whether it came through."""
+
     size_bytes: int
     """Length of the whole IP packet, DF set."""
     outcome: Literal["ok", "timeout", "too-big-local", "frag-needed", "error"]
@@ -354,6 +378,9 @@ class MtuStep:
 class Test:
     """One test and what came of it: always outcome *and* latency."""
 
+    __test__: ClassVar[bool] = False
+    """Not a class of tests for pytest."""
+
     source: str
     """A pod's uid, or "node" for the root namespace."""
     purpose: Purpose
@@ -361,18 +388,27 @@ class Test:
     ip: str
     port: int = 0
     name: str = ""
+    """The target's name; of a DNS question the name that was asked for."""
     node: str = ""
     service: str = ""
+    """For an endpoint: the Service that it stands behind; of a DNS question: the Service or pod that was asked."""
     tries: int = 1
     ok: int = 0
-    """How many of `tries` succeeded."""
+    """How many of `tries` succeeded. Of an MTU ladder: how many sizes came through."""
     outcome: Outcome = "ok"
-    """Of the last failed try, "ok" when all succeeded."""
+    """Of the last failed try, "ok" when all succeeded.
+
+    DNS: "ok" when an answer came, whatever its rcode. MTU: "timeout" when a size vanished without a word, "EMSGSIZE"
+    when a router said that it is too big."""
     outcomes: dict[str, int] = field(default_factory=dict[str, int])
     """Each outcome and how often, when there were several tries."""
     latency_ms: float = 0.0
     """Until the outcome was known (median of the tries with this outcome)."""
     detail: str = ""
+    icmp: str = ""
+    """The ICMP message behind the outcome: "host-unreachable", "port-unreachable", "admin-prohibited", …"""
+    icmp_from: str = ""
+    """Who sent it. The source's own address: its own next hop did not answer ARP."""
     rcode: str = ""
     """DNS: NOERROR, NXDOMAIN, SERVFAIL, …"""
     answers: tuple[str, ...] = ()
@@ -382,6 +418,8 @@ class Test:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conntrack:
+    """The connection tracking table of the root namespace."""
+
     count: int | None = None
     max: int | None = None
     drop_delta: int | None = None
@@ -418,6 +456,8 @@ class ServiceRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropReason:
+    """A reason for which the kernel dropped packets while the tests ran."""
+
     reason: str
     function: str
     count: int

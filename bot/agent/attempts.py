@@ -1,0 +1,237 @@
+"""One try to reach something: ICMP echo, TCP connect, UDP datagram, DNS question. Each states outcome and latency.
+
+A socket comes from `make`, which creates it in the source's namespace. Errors that routers send (ICMP) are taken from
+the socket's error queue, with their sender: "host unreachable" from the pod's own address means its own next hop did
+not answer ARP; from a node's address, that node's next hop.
+"""
+
+import asyncio
+import errno
+import os
+import secrets
+import socket
+import struct
+from collections.abc import Callable
+from typing import Literal
+
+from bot.agent.dns import DnsError, decode_answer, encode_question
+from bot.agent.waiting import IP_RECVERR, Attempt, Patience, Stopwatch, failed, queued_error, ready_in_time
+
+ICMP_ECHO_REPLY, ICMP_ECHO = 0, 8
+SOL_RAW, ICMP_FILTER = 255, 1
+ONLY_ECHO_REPLIES = struct.pack("=I", 0xFFFFFFFF ^ (1 << ICMP_ECHO_REPLY))
+ICMP_HEADER = struct.Struct("!BBHHH")
+DNS_PORT = 53
+UDP_PAYLOAD = b"\n"
+RECEIVE_BYTES = 65_535
+STRANGERS_LIMIT = 20
+"""Datagrams that answer somebody else's question before the test gives up."""
+
+make_socket = Callable[[int, int, int], socket.socket]
+"""(family, type, protocol) -> a socket in the source's namespace."""
+
+
+async def icmp_echo(make: make_socket, ip: str, patience: Patience) -> Attempt:
+    """Does the address answer an echo request?"""
+    watch = Stopwatch()
+    ident, sequence = secrets.randbelow(65_535), 1
+    try:
+        sock = make(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    except OSError as error:
+        return failed(error, watch)
+    with sock:
+        sock.setsockopt(SOL_RAW, ICMP_FILTER, ONLY_ECHO_REPLIES)
+        return await exchange(
+            sock,
+            (ip, 0),
+            echo_request(ident, sequence, 56),
+            lambda data: is_echo_reply(data, ident, sequence),
+            patience,
+        )
+
+
+async def tcp_connect(make: make_socket, ip: str, port: int, patience: Patience) -> Attempt:
+    """Does the address accept a connection? It is closed at once, politely."""
+    watch = Stopwatch()
+    try:
+        sock = make(_family(ip), socket.SOCK_STREAM, 0)
+    except OSError as error:
+        return failed(error, watch)
+    with sock:
+        attempt = await _connected(sock, ip, port, patience, watch)
+        if attempt.outcome != "ok":
+            return attempt
+        try:
+            is_closed = sock.recv(1, socket.MSG_PEEK) == b""
+        except BlockingIOError:
+            return attempt
+        except OSError as error:
+            return failed(error, watch)
+        detail = "the other side closed at once" if is_closed else ""
+        return Attempt(outcome="ok", latency_ms=attempt.latency_ms, detail=detail)
+
+
+async def udp_send(make: make_socket, ip: str, port: int, patience: Patience) -> Attempt:
+    """Does anything come back for one small datagram? Silence is no proof of failure: many servers never answer."""
+    watch = Stopwatch()
+    try:
+        sock = make(_family(ip), socket.SOCK_DGRAM, 0)
+    except OSError as error:
+        return failed(error, watch)
+    with sock:
+        return await exchange(sock, (ip, port), UDP_PAYLOAD, lambda _: True, patience)
+
+
+async def dns_question(
+    make: make_socket, server: str, name: str, protocol: Literal["udp", "tcp"], patience: Patience
+) -> Attempt:
+    """Does the server answer? An answer is "ok" whatever its rcode, which stands beside it."""
+    watch = Stopwatch()
+    ident = secrets.randbelow(65_536)
+    try:
+        question = encode_question(ident, name)
+        sock = make(_family(server), socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM, 0)
+    except DnsError as error:
+        return Attempt(outcome="error", latency_ms=watch.ms, detail=str(error))
+    except OSError as error:
+        return failed(error, watch)
+    with sock:
+        if protocol == "tcp":
+            return await _dns_over_tcp(sock, server, question, ident, patience, watch)
+        replies: list[bytes] = []
+
+        def is_reply(data: bytes) -> bool:
+            replies[:] = [data]
+            return data[:2] == question[:2]
+
+        attempt = await exchange(sock, (server, DNS_PORT), question, is_reply, patience)
+        return _with_answer(attempt, replies[0], ident) if attempt.outcome == "ok" else attempt
+
+
+async def exchange(
+    sock: socket.socket,
+    address: tuple[str, int],
+    payload: bytes,
+    is_reply: Callable[[bytes], bool],
+    patience: Patience,
+) -> Attempt:
+    """Send one datagram on a socket and wait for its reply or an ICMP error about it."""
+    watch = Stopwatch()
+    try:
+        _hear_errors(sock)
+        sock.connect(address)
+        sock.send(payload)
+    except OSError as error:
+        return failed(error, watch, queued_error(sock))
+    for _ in range(STRANGERS_LIMIT):
+        if not await ready_in_time(sock, patience):
+            break
+        if queued := queued_error(sock):
+            return failed(OSError(queued.code, os.strerror(queued.code)), watch, queued)
+        try:
+            data = sock.recv(RECEIVE_BYTES)
+        except BlockingIOError:
+            continue
+        except OSError as error:
+            return failed(error, watch)
+        if is_reply(data):
+            return Attempt(outcome="ok", latency_ms=watch.ms)
+    return Attempt(outcome="timeout", latency_ms=watch.ms)
+
+
+def echo_request(ident: int, sequence: int, payload_bytes: int) -> bytes:
+    """An ICMP echo request with its checksum."""
+    payload = bytes(at & 0xFF for at in range(payload_bytes))
+    header = ICMP_HEADER.pack(ICMP_ECHO, 0, 0, ident, sequence)
+    return ICMP_HEADER.pack(ICMP_ECHO, 0, checksum(header + payload), ident, sequence) + payload
+
+
+def is_echo_reply(packet: bytes, ident: int, sequence: int) -> bool:
+    """Whether an IP packet is the reply to that request."""
+    start = (packet[0] & 0xF) * 4 if packet else 0
+    if len(packet) < start + ICMP_HEADER.size:
+        return False
+    kind, _, _, found_ident, found_sequence = ICMP_HEADER.unpack_from(packet, start)
+    return (kind, found_ident, found_sequence) == (ICMP_ECHO_REPLY, ident, sequence)
+
+
+def checksum(data: bytes) -> int:
+    """The internet checksum (RFC 1071)."""
+    padded = data + b"\0" * (len(data) % 2)
+    total = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+async def _connected(sock: socket.socket, ip: str, port: int, patience: Patience, watch: Stopwatch) -> Attempt:
+    try:
+        _hear_errors(sock)
+        code = sock.connect_ex((ip, port))
+    except OSError as error:
+        return failed(error, watch)
+    if code == errno.EINPROGRESS:
+        if not await ready_in_time(sock, patience, for_writing=True):
+            return Attempt(outcome="timeout", latency_ms=watch.ms)
+        # SO_ERROR first: reading the queue clears it.
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        return failed(OSError(code, os.strerror(code)), watch, queued_error(sock))
+    return Attempt(outcome="ok", latency_ms=watch.ms)
+
+
+async def _dns_over_tcp(
+    sock: socket.socket, server: str, question: bytes, ident: int, patience: Patience, watch: Stopwatch
+) -> Attempt:
+    attempt = await _connected(sock, server, DNS_PORT, patience, watch)
+    if attempt.outcome != "ok":
+        return attempt
+    loop = asyncio.get_running_loop()
+    deadline = asyncio.timeout(patience.first_s)
+    try:
+        async with deadline:
+            await loop.sock_sendall(sock, len(question).to_bytes(2, "big") + question)
+            length = int.from_bytes(await _receive_exactly(sock, 2), "big")
+            answer = await _receive_exactly(sock, length)
+    except TimeoutError:
+        return Attempt(outcome="timeout", latency_ms=watch.ms, detail="connected, then no answer")
+    except EOFError:
+        return Attempt(outcome="reset", latency_ms=watch.ms, detail="closed without an answer")
+    except OSError as error:
+        return failed(error, watch)
+    return _with_answer(Attempt(outcome="ok", latency_ms=watch.ms), answer, ident)
+
+
+async def _receive_exactly(sock: socket.socket, length: int) -> bytes:
+    loop = asyncio.get_running_loop()
+    data = b""
+    while len(data) < length:
+        part = await loop.sock_recv(sock, length - len(data))
+        if not part:
+            raise EOFError
+        data += part
+    return data
+
+
+def _with_answer(attempt: Attempt, data: bytes, ident: int) -> Attempt:
+    try:
+        answer = decode_answer(data, ident)
+    except DnsError as error:
+        return Attempt(outcome="error", latency_ms=attempt.latency_ms, detail=str(error))
+    return Attempt(
+        outcome="ok",
+        latency_ms=attempt.latency_ms,
+        rcode=answer.rcode,
+        answers=answer.addresses,
+        detail="truncated" if answer.is_truncated else "",
+    )
+
+
+def _hear_errors(sock: socket.socket) -> None:
+    sock.setblocking(False)
+    if sock.family == socket.AF_INET:
+        sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+
+
+def _family(ip: str) -> int:
+    return socket.AF_INET6 if ":" in ip else socket.AF_INET

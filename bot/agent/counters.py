@@ -1,0 +1,120 @@
+"""Kernel counters of the namespace that the thread is in, as numbers with the names that `nstat` uses."""
+
+import contextlib
+from collections.abc import Mapping
+
+from bot.agent.files import read_text
+from bot.agent.report import Conntrack
+
+NET = "/proc/thread-self/net"
+"""/proc/net follows the process, not the thread."""
+
+POD_COUNTERS = (
+    "Ip.InReceives",
+    "Ip.InAddrErrors",
+    "Ip.InDiscards",
+    "Ip.OutDiscards",
+    "Ip.OutNoRoutes",
+    "Ip.FragFails",
+    "Icmp.InDestUnreachs",
+    "Icmp.OutDestUnreachs",
+    "Tcp.AttemptFails",
+    "Tcp.EstabResets",
+    "Tcp.CurrEstab",
+    "Tcp.RetransSegs",
+    "Tcp.OutRsts",
+    "Udp.NoPorts",
+    "Udp.InErrors",
+    "Udp.RcvbufErrors",
+    "Udp.InCsumErrors",
+    "TcpExt.IPReversePathFilter",
+    "TcpExt.ListenOverflows",
+    "TcpExt.ListenDrops",
+    "TcpExt.TCPTimeouts",
+    "TcpExt.TCPSynRetrans",
+    "IpExt.InNoRoutes",
+)
+"""Of a pod only these; of the node all."""
+
+
+def read_counters(names: tuple[str, ...] | None = None) -> dict[str, int]:
+    """Snmp and netstat, all or the named ones. OSError when /proc cannot be read."""
+    found = parse_counters(read_text(f"{NET}/snmp"))
+    with contextlib.suppress(OSError):
+        found |= parse_counters(read_text(f"{NET}/netstat"))
+    return found if names is None else {name: found[name] for name in names if name in found}
+
+
+def parse_counters(text: str) -> dict[str, int]:
+    """Pairs of lines, names and values: "Ip: Forwarding …" and "Ip: 1 …". What does not fit is left out."""
+    found: dict[str, int] = {}
+    lines = text.splitlines()
+    for names, values in zip(lines[::2], lines[1::2], strict=False):
+        group, _, fields = names.partition(":")
+        value_group, _, numbers = values.partition(":")
+        if group != value_group:
+            continue
+        for name, number in zip(fields.split(), numbers.split(), strict=False):
+            with contextlib.suppress(ValueError):
+                found[f"{group}.{name}"] = int(number)
+    return found
+
+
+def growth(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
+    """What grew, and by how much."""
+    return {name: value - before[name] for name, value in after.items() if value > before.get(name, value)}
+
+
+def read_conntrack_stats() -> dict[str, int]:
+    """Sums over all processors of /proc/net/stat/nf_conntrack. OSError where there is no connection tracking."""
+    return parse_stat_table(read_text(f"{NET}/stat/nf_conntrack"))
+
+
+def read_neighbour_entries() -> int | None:
+    """Entries of the ARP table of all namespaces together; None where the kernel shows it to the first one only."""
+    try:
+        return first_column(read_text(f"{NET}/stat/arp_cache"))
+    except OSError:
+        return None
+
+
+def parse_stat_table(text: str) -> dict[str, int]:
+    """A header line, then hexadecimal rows, one for each processor; summed."""
+    lines = text.splitlines()
+    names = lines[0].split() if lines else []
+    totals = dict.fromkeys(names, 0)
+    for line in lines[1:]:
+        for name, number in zip(names, line.split(), strict=False):
+            with contextlib.suppress(ValueError):
+                totals[name] += int(number, 16)
+    return totals
+
+
+def first_column(text: str) -> int | None:
+    """The first number of the first row: `entries`, which every row repeats."""
+    lines = text.splitlines()
+    cells = lines[1].split() if len(lines) > 1 else []
+    try:
+        return int(cells[0], 16)
+    except (IndexError, ValueError):
+        return None
+
+
+def conntrack(sysctls: Mapping[str, str], before: Mapping[str, int], after: Mapping[str, int]) -> Conntrack:
+    """The connection tracking table of the node, with what it dropped while the tests ran."""
+    return Conntrack(
+        count=_number(sysctls.get("netfilter.nf_conntrack_count")),
+        max=_number(sysctls.get("netfilter.nf_conntrack_max")),
+        drop=after.get("drop"),
+        insert_failed=after.get("insert_failed"),
+        drop_delta=_delta(before, after, "drop"),
+        insert_failed_delta=_delta(before, after, "insert_failed"),
+    )
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isdecimal() else None
+
+
+def _delta(before: Mapping[str, int], after: Mapping[str, int], name: str) -> int | None:
+    return max(0, after[name] - before[name]) if name in before and name in after else None

@@ -1,0 +1,199 @@
+"""The test matrix: every source against every target, all waiting at once."""
+
+import asyncio
+import statistics
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from bot.agent.attempts import dns_question, icmp_echo, tcp_connect, udp_send
+from bot.agent.mtu import climb, ladder
+from bot.agent.report import MtuStep, Outcome, Target, Task, Test
+from bot.agent.sources import Source, is_ipv4, patience_for
+from bot.agent.waiting import Attempt, Patience
+
+IN_FLIGHT = 400
+STARTED_TOGETHER = 8
+"""Then the event loop looks at what has come back: starting all at once would count as their latency."""
+DNS_PORT = 53
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One test to run: as it stands when it could not be run, and how to run it."""
+
+    test: Test
+    run: Callable[[], Awaitable[Test]]
+
+
+def plan(task: Task, sources: Sequence[Source], node: Source) -> list[Job]:
+    """All tests of a task: from each source pod, and from the node what shall be tested from there too.
+
+    Each source starts at another target: routers limit their ICMP errors to about six at once for one receiver, so
+    not the same targets shall go without an answer everywhere.
+    """
+    behind = _endpoints_behind(task)
+    jobs: list[Job] = []
+    for at, source in enumerate((*sources, node)):
+        patience = partial(patience_for, task, source, node, behind=behind)
+        own = [*_target_jobs(task, source, patience), *_question_jobs(task, source, patience)]
+        start = at * len(own) // (len(sources) + 1) if own else 0
+        jobs += own[start:] + own[:start]
+    for source in (*sources[:1], node):
+        patience = partial(patience_for, task, source, node, behind=behind)
+        jobs += _ladder_jobs(task, source, patience)
+    return jobs
+
+
+async def run_all(jobs: Sequence[Job], done: Callable[[int, Test], None]) -> None:
+    """Run all, at most 400 waiting at once.
+
+    `done(index, test)` is called as each ends, so a cut keeps what is there.
+    """
+    room = asyncio.Semaphore(IN_FLIGHT)
+
+    async def one(index: int, job: Job) -> None:
+        try:
+            done(index, await job.run())
+        finally:
+            room.release()
+
+    async with asyncio.TaskGroup() as group:
+        for index, job in enumerate(jobs):
+            await room.acquire()
+            group.create_task(one(index, job))
+            if index % STARTED_TOGETHER == STARTED_TOGETHER - 1:
+                await asyncio.sleep(0)
+
+
+def summary(test: Test, attempts: Sequence[Attempt]) -> Test:
+    """The test with what came of its tries: the last failure decides, and counts of all."""
+    last = next((one for one in reversed(attempts) if one.outcome != "ok"), attempts[-1])
+    same = [one.latency_ms for one in attempts if one.outcome == last.outcome]
+    counts: Counter[Outcome] = Counter(one.outcome for one in attempts)
+    return replace(
+        test,
+        tries=len(attempts),
+        ok=counts["ok"],
+        outcome=last.outcome,
+        outcomes=dict(counts) if len(attempts) > 1 else {},
+        latency_ms=round(statistics.median(same), 3),
+        detail=last.detail,
+        icmp=last.icmp,
+        icmp_from=last.icmp_from,
+        rcode=last.rcode,
+        answers=last.answers,
+    )
+
+
+def ladder_summary(test: Test, steps: Sequence[MtuStep]) -> Test:
+    """A black hole is "timeout", a router that says no "EMSGSIZE"; a refusal of the own device is as it should be."""
+    outcomes = Counter(step.outcome for step in steps)
+    largest = max((step.size_bytes for step in steps if step.outcome == "ok"), default=0)
+    outcome: Outcome = "ok"
+    if outcomes["timeout"]:
+        outcome = "timeout"
+    elif outcomes["frag-needed"]:
+        outcome = "EMSGSIZE"
+    elif not largest:
+        outcome = "error"
+    return replace(
+        test,
+        tries=len(steps),
+        ok=outcomes["ok"],
+        outcome=outcome,
+        outcomes=dict(outcomes),
+        detail=f"largest packet that came through: {largest} bytes" if largest else "no size came through",
+        mtu_steps=tuple(steps),
+    )
+
+
+def _endpoints_behind(task: Task) -> dict[str, tuple[str, ...]]:
+    """Service address -> addresses of the endpoints behind it, as the task names them."""
+    found: dict[str, tuple[str, ...]] = {}
+    for service in task.targets:
+        if service.purpose == "cluster-ip":
+            found[service.ip] = tuple(one.ip for one in task.targets if one.service == service.name)
+    return found
+
+
+def _target_jobs(task: Task, source: Source, patience: Callable[[str], Patience]) -> Iterator[Job]:
+    for target in task.targets:
+        if target.ip in source.ips or (source.key == "node" and not target.from_node_too):
+            continue
+        test = Test(
+            source=source.key,
+            purpose=target.purpose,
+            protocol=target.protocol,
+            ip=target.ip,
+            port=target.port,
+            name=target.name,
+            node=target.node,
+            service=target.service,
+            tries=target.tries,
+        )
+        yield Job(test=test, run=partial(_tries, test, _attempt(source, target, patience(target.ip))))
+
+
+def _attempt(source: Source, target: Target, patience: Patience) -> Callable[[], Coroutine[None, None, Attempt]]:
+    if target.protocol == "tcp":
+        return partial(tcp_connect, source.make_socket, target.ip, target.port, patience)
+    if target.protocol == "udp":
+        return partial(udp_send, source.make_socket, target.ip, target.port, patience)
+    if not is_ipv4(target.ip):
+        return _no_icmp6
+    return partial(icmp_echo, source.make_socket, target.ip, patience)
+
+
+async def _no_icmp6() -> Attempt:
+    return Attempt(outcome="skipped", latency_ms=0.0, detail="ICMP is tested over IPv4 only")
+
+
+def _question_jobs(task: Task, source: Source, patience: Callable[[str], Patience]) -> Iterator[Job]:
+    for question in task.questions:
+        if question.server in source.ips:
+            continue
+        test = Test(
+            source=source.key,
+            purpose=question.purpose,
+            protocol="dns-tcp" if question.protocol == "tcp" else "dns-udp",
+            ip=question.server,
+            port=DNS_PORT,
+            name=question.name,
+            service=question.server_name,
+        )
+        ask = partial(
+            dns_question,
+            source.make_socket,
+            question.server,
+            question.name,
+            question.protocol,
+            patience(question.server),
+        )
+        yield Job(test=test, run=partial(_tries, test, ask))
+
+
+def _ladder_jobs(task: Task, source: Source, patience: Callable[[str], Patience]) -> Iterator[Job]:
+    for target in task.mtu_targets:
+        if target.ip in source.ips or not is_ipv4(target.ip):
+            continue
+        test = Test(
+            source=source.key,
+            purpose=target.purpose,
+            protocol="mtu",
+            ip=target.ip,
+            name=target.name,
+            node=target.node,
+        )
+        yield Job(test=test, run=partial(_climb, test, source, patience(target.ip)))
+
+
+async def _tries(test: Test, attempt: Callable[[], Coroutine[None, None, Attempt]]) -> Test:
+    async with asyncio.TaskGroup() as group:
+        tries = [group.create_task(attempt()) for _ in range(test.tries)]
+    return summary(test, [one.result() for one in tries])
+
+
+async def _climb(test: Test, source: Source, patience: Patience) -> Test:
+    return ladder_summary(test, await climb(source.make_socket, test.ip, ladder(source.mtu), patience))

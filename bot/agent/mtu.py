@@ -1,0 +1,96 @@
+"""The path-MTU ladder: which sizes of packet, that nobody may fragment, reach a target?
+
+Healthy is "too big" from the own device above its MTU; "fragmentation needed" from a router works, for those who
+listen; silence above a size is a black hole.
+
+The packets are written with their own IP header: DF is set there, while the socket is in the mode in which the kernel
+neither consults nor learns path MTUs. So a ladder sees what is on the wire now, not what was learnt ten minutes ago,
+and leaves no exception behind in the pod's routes.
+"""
+
+import asyncio
+import secrets
+import socket
+import struct
+from collections.abc import Iterable
+from typing import Literal
+
+from bot.agent.attempts import (
+    ICMP_FILTER,
+    ONLY_ECHO_REPLIES,
+    SOL_RAW,
+    echo_request,
+    exchange,
+    is_echo_reply,
+    make_socket,
+)
+from bot.agent.report import MtuStep
+from bot.agent.waiting import Attempt, Patience, Stopwatch, failed
+
+IP_MTU_DISCOVER = 10
+IP_PMTUDISC_INTERFACE = 4
+IP_HDRINCL = 3
+IP_HEADER = struct.Struct("!BBHHHBBH4s4s")
+DONT_FRAGMENT = 0x4000
+TTL = 64
+LADDER_BYTES = (576, 1280, 1400, 1410, 1430, 1440, 1450, 1480, 1500)
+HEADERS_BYTES = 28
+LARGEST_BYTES = 9216
+
+StepOutcome = Literal["ok", "timeout", "too-big-local", "frag-needed", "error"]
+
+
+def ladder(interface_mtu: int) -> tuple[int, ...]:
+    """The sizes to try: common ones, the device's MTU, and one beyond it to see the device refuse."""
+    sizes = {size for size in LADDER_BYTES if size <= max(interface_mtu, 1500)}
+    if HEADERS_BYTES < interface_mtu <= LARGEST_BYTES:
+        sizes |= {interface_mtu, interface_mtu + 1}
+    return tuple(sorted(sizes))
+
+
+async def climb(make: make_socket, ip: str, sizes: Iterable[int], patience: Patience) -> tuple[MtuStep, ...]:
+    """All sizes at once, in order of size."""
+    async with asyncio.TaskGroup() as group:
+        # The group owns the tasks: it waits for all of them and cancels them together.
+        steps = [group.create_task(_step(make, ip, size, patience)) for size in sizes]
+    return tuple(step.result() for step in steps)
+
+
+async def _step(make: make_socket, ip: str, size: int, patience: Patience) -> MtuStep:
+    attempt = await _send(make, ip, size, patience)
+    return MtuStep(size_bytes=size, outcome=_outcome(attempt), mtu_bytes=attempt.mtu_bytes)
+
+
+async def _send(make: make_socket, ip: str, size: int, patience: Patience) -> Attempt:
+    watch = Stopwatch()
+    ident, sequence = secrets.randbelow(65_535), size & 0xFFFF
+    try:
+        sock = make(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    except OSError as error:
+        return failed(error, watch)
+    with sock:
+        sock.setsockopt(SOL_RAW, ICMP_FILTER, ONLY_ECHO_REPLIES)
+        sock.setsockopt(socket.IPPROTO_IP, IP_HDRINCL, 1)
+        sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_INTERFACE)
+        packet = packet_of(ip, size, ident, sequence)
+        return await exchange(sock, (ip, 0), packet, lambda data: is_echo_reply(data, ident, sequence), patience)
+
+
+def packet_of(ip: str, size: int, ident: int, sequence: int) -> bytes:
+    """An echo request of exactly `size` bytes with DF set. The kernel fills in the source, the id and the checksum."""
+    icmp = echo_request(ident, sequence, size - HEADERS_BYTES)
+    source, target = b"\0" * 4, socket.inet_aton(ip)
+    header = IP_HEADER.pack(0x45, 0, size, 0, DONT_FRAGMENT, TTL, socket.IPPROTO_ICMP, 0, source, target)
+    return header + icmp
+
+
+def _outcome(attempt: Attempt) -> StepOutcome:
+    match attempt.outcome:
+        case "ok":
+            return "ok"
+        case "timeout":
+            return "timeout"
+        case "EMSGSIZE":
+            return "frag-needed" if attempt.icmp else "too-big-local"
+        case _:
+            return "error"

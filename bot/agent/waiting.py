@@ -1,0 +1,160 @@
+"""Waiting for sockets, and for how long."""
+
+import asyncio
+import errno
+import socket
+import struct
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import get_args
+
+from bot.agent.report import Outcome
+
+IP_RECVERR = 11
+SO_EE_ORIGIN_ICMP = 2
+EXTENDED_ERROR = struct.Struct("=IBBBxII")
+"""struct sock_extended_err: errno, origin, type, code, info, data; a sockaddr of the offender follows."""
+ERROR_QUEUE_BYTES = 512
+DEST_UNREACHABLE = 3
+UNREACHABLE_CODES = (
+    "net-unreachable",
+    "host-unreachable",
+    "protocol-unreachable",
+    "port-unreachable",
+    "frag-needed",
+    "source-route-failed",
+    "net-unknown",
+    "host-unknown",
+    "host-isolated",
+    "net-prohibited",
+    "host-prohibited",
+    "net-unreachable-for-tos",
+    "host-unreachable-for-tos",
+    "admin-prohibited",
+    "host-precedence-violation",
+    "precedence-cutoff",
+)
+OUTCOMES = frozenset(get_args(Outcome))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long one test waits: `first_s`, and to `more_s` when by then a next hop on the way is unresolved."""
+
+    first_s: float
+    more_s: float
+    is_unresolved: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try and what came of it."""
+
+    outcome: Outcome
+    latency_ms: float
+    detail: str = ""
+    icmp: str = ""
+    icmp_from: str = ""
+    mtu_bytes: int | None = None
+    rcode: str = ""
+    answers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuedError:
+    """What the kernel queued with IP_RECVERR: the errno, and the ICMP message behind it if there was one."""
+
+    code: int
+    icmp: str = ""
+    icmp_from: str = ""
+    info: int = 0
+    """The MTU of "fragmentation needed"."""
+
+
+class Stopwatch:
+    """Milliseconds since it was made."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+
+    @property
+    def ms(self) -> float:
+        """Milliseconds so far."""
+        return round((time.perf_counter() - self._began) * 1000, 3)
+
+
+async def ready(sock: socket.socket, *, for_writing: bool = False) -> None:
+    """Returns when the socket can be read (written), or holds an error."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+    add, remove = (loop.add_writer, loop.remove_writer) if for_writing else (loop.add_reader, loop.remove_reader)
+    fd = sock.fileno()
+    add(fd, _resolve, future)
+    try:
+        await future
+    finally:
+        remove(fd)
+
+
+async def ready_in_time(sock: socket.socket, patience: Patience, *, for_writing: bool = False) -> bool:
+    """Whether it became ready before patience ended. Counts from the call."""
+    began = asyncio.get_running_loop().time()
+    for limit_s in (patience.first_s, patience.more_s):
+        if limit_s == patience.more_s and not patience.is_unresolved():
+            return False
+        deadline = asyncio.timeout_at(began + limit_s)
+        try:
+            async with deadline:
+                await ready(sock, for_writing=for_writing)
+                return True
+        except TimeoutError:
+            continue
+    return False
+
+
+def failed(error: OSError, watch: Stopwatch, queued: QueuedError | None = None) -> Attempt:
+    """The attempt that an errno ended."""
+    name = errno.errorcode.get(error.errno or 0, str(error))
+    special: dict[str, Outcome] = {"ECONNRESET": "reset", "ETIMEDOUT": "timeout"}
+    outcome: Outcome = special.get(name) or (name if name in OUTCOMES else "error")  # pyright: ignore[reportAssignmentType]
+    return Attempt(
+        outcome=outcome,
+        latency_ms=watch.ms,
+        detail="" if outcome == name else name,
+        icmp=queued.icmp if queued else "",
+        icmp_from=queued.icmp_from if queued else "",
+        mtu_bytes=queued.info if queued and queued.code == errno.EMSGSIZE and queued.info else None,
+    )
+
+
+def queued_error(sock: socket.socket) -> QueuedError | None:
+    """The oldest error of the socket's queue; None when there is none (IP_RECVERR off, or an error without ICMP)."""
+    try:
+        _, ancillary, _, _ = sock.recvmsg(ERROR_QUEUE_BYTES, ERROR_QUEUE_BYTES, socket.MSG_ERRQUEUE)
+    except OSError:
+        return None
+    for level, kind, data in ancillary:
+        if level == socket.IPPROTO_IP and kind == IP_RECVERR and len(data) >= EXTENDED_ERROR.size:
+            return _extended_error(data)
+    return None
+
+
+def _extended_error(data: bytes) -> QueuedError:
+    numbers: tuple[int, int, int, int, int, int] = EXTENDED_ERROR.unpack_from(data)
+    code, origin, kind, icmp_code, info, _ = numbers
+    if origin != SO_EE_ORIGIN_ICMP:
+        return QueuedError(code=code, info=info)
+    is_known = kind == DEST_UNREACHABLE and icmp_code < len(UNREACHABLE_CODES)
+    offender = data[EXTENDED_ERROR.size + 4 : EXTENDED_ERROR.size + 8]
+    return QueuedError(
+        code=code,
+        icmp=UNREACHABLE_CODES[icmp_code] if is_known else f"{kind}/{icmp_code}",
+        icmp_from=socket.inet_ntoa(offender) if len(offender) == 4 else "",
+        info=info,
+    )
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
