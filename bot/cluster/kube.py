@@ -28,6 +28,7 @@ T = TypeVar("T")
 REQUEST_S = 10.0
 PAGE_SIZE = 500
 MAX_RESTARTS = 3
+MAX_ITEMS = 200_000
 
 EventType = Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
 
@@ -40,6 +41,8 @@ class Listed(Generic[T]):
     resource_version: str = ""
     skipped: int = 0
     """Objects that could not be decoded."""
+    is_cut: bool = False
+    """There are more than were asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,19 +91,23 @@ class Api:
         """One object. Errors: `NotFoundError`, `ForbiddenError`, … (`bot.domain.errors`)."""
         return self._decode(await self._read(path, query), item_type, path)
 
-    async def list_all(self, path: str, item_type: type[T], **query: str | int) -> Listed[T]:
-        """All objects, each once, read in pages. `query`: labelSelector, fieldSelector.
+    async def list_all(
+        self, path: str, item_type: type[T], *, max_items: int = MAX_ITEMS, **query: str | int
+    ) -> Listed[T]:
+        """All objects, each once, read in pages, at most about `max_items`. `query`: labelSelector, fieldSelector.
 
         Begins again when the list expires while it is read (410); the third time `ExpiredError` is raised.
         """
         for _ in range(MAX_RESTARTS - 1):
             try:
-                return await self._list_once(path, item_type, query)
+                return await self._list_once(path, item_type, query, max_items)
             except ExpiredError:
                 continue
-        return await self._list_once(path, item_type, query)
+        return await self._list_once(path, item_type, query, max_items)
 
-    async def _list_once(self, path: str, item_type: type[T], query: Mapping[str, str | int]) -> Listed[T]:
+    async def _list_once(
+        self, path: str, item_type: type[T], query: Mapping[str, str | int], max_items: int
+    ) -> Listed[T]:
         items: list[T] = []
         skipped = 0
         token = ""
@@ -110,8 +117,13 @@ class Api:
             items += page.items
             skipped += page.skipped
             before, token = token, page.metadata.continue_
-            if not token:
-                return Listed(items=tuple(items), resource_version=page.metadata.resource_version, skipped=skipped)
+            if not token or len(items) >= max_items:
+                return Listed(
+                    items=tuple(items),
+                    resource_version=page.metadata.resource_version,
+                    skipped=skipped,
+                    is_cut=bool(token),
+                )
             if token == before:
                 raise ServerError(f"The API server repeats a page of {path}.", status=200)
 

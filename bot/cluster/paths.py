@@ -21,12 +21,12 @@ class Attributes:
 
     @property
     def what(self) -> str:
-        """What it is about, in words: "The pods shop/web", "The namespaces shop", "/version"."""
-        if not self.resource.strip("/"):
-            return "This address"
-        kind = f"{self.resource}.{self.group}" if self.group else self.resource
-        name = f"{self.namespace}/{self.name}" if self.namespace and self.name else self.name or self.namespace
-        return f"{kind} {name}".strip()
+        """What it is about: "pods shop/web" (also for a subresource), "daemonsets.apps in shop", "/version"."""
+        plural = self.resource if self.resource.startswith("/") else self.resource.partition("/")[0]
+        kind = f"{plural}.{self.group}" if self.group else plural
+        if not self.name:
+            return f"{kind} in {self.namespace}" if self.namespace else kind
+        return f"{kind} {self.namespace}/{self.name}" if self.namespace else f"{kind} {self.name}"
 
 
 def attributes(method: str, path: str, *, is_watch: bool = False) -> Attributes:

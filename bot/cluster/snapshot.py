@@ -1,4 +1,4 @@
-"""A namespace and what it depends on, read from the Kubernetes API once."""
+"""A namespace and what it depends on, as it stood in the Kubernetes API at one time."""
 
 from datetime import datetime
 
@@ -20,8 +20,10 @@ from bot.cluster.objects import (
     ReplicaSet,
     Service,
 )
-from bot.domain.access import Need
+from bot.cluster.scope import SNAPSHOT_NEEDS
 from bot.domain.report import Unobserved
+
+__all__ = ["SNAPSHOT_NEEDS", "Snapshot", "Unobserved", "take_snapshot"]
 
 
 class Snapshot(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -40,7 +42,7 @@ class Snapshot(Struct, frozen=True, kw_only=True, omit_defaults=True):
     dependency_pods: tuple[Pod, ...] = ()
     """Pods of other namespaces that the namespace depends on: DNS, CNI agents, kube-proxy."""
     node_pods: tuple[Pod, ...] = ()
-    """All pods of the nodes in scope, those of the namespace included."""
+    """All pods of the nodes in scope, those of the namespace included; of all nodes in clusters of up to 50 nodes."""
     nodes: tuple[Node, ...] = ()
     services: tuple[Service, ...] = ()
     """Of the namespace and of those it depends on: kube-dns, kubernetes, those that playbooks name."""
@@ -55,7 +57,7 @@ class Snapshot(Struct, frozen=True, kw_only=True, omit_defaults=True):
     controller_revisions: tuple[ControllerRevision, ...] = ()
     """Of the CNI's and kube-proxy's DaemonSets."""
     config_maps: tuple[ConfigMap, ...] = ()
-    """Only those named in `bot.cluster.scope`."""
+    """Only those named in `bot.cluster.scope.CONFIG_MAPS`."""
     custom_objects: dict[str, tuple[CustomObject, ...]] = field(default_factory=dict[str, tuple[CustomObject, ...]])
     """By plural ("ippools"); a plural that the API does not serve has no key."""
     events: tuple[Event, ...] = ()
@@ -66,15 +68,10 @@ class Snapshot(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What could not be read; `remedy` is the permission that would help ("list nodes"), "" when none would."""
 
 
-SNAPSHOT_NEEDS: tuple[Need, ...] = ()
-
-
 async def take_snapshot(
     api: Api, namespace: str, *, deadline_s: float, pod: str | None = None, also: tuple[str, ...] = ()
 ) -> Snapshot:
-    """The snapshot of `namespace`. `also` names Services elsewhere ("namespace/name") that playbooks ask about.
+    """The snapshot of `namespace`; see `bot.cluster.taking.take_snapshot`."""
+    from bot.cluster.taking import take_snapshot as take  # noqa: PLC0415 - it builds on this module
 
-    Errors: `UnknownNamespaceError`, `UnauthorizedError`, `UnreachableError`. A single resource that is forbidden or
-    fails stands in `unobserved`; so does whatever was not read when the deadline passed.
-    """
-    raise NotImplementedError
+    return await take(api, namespace, deadline_s=deadline_s, pod=pod, also=also)

@@ -1,0 +1,329 @@
+"""Taking a snapshot: everything at once, tolerant of what is forbidden, within one deadline."""
+
+import asyncio
+import difflib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+from bot.cluster.kube import Api
+from bot.cluster.objects import (
+    ConfigMap,
+    ControllerRevision,
+    CustomObject,
+    DaemonSet,
+    Deployment,
+    EndpointSlice,
+    Event,
+    Namespace,
+    NetworkPolicy,
+    Node,
+    Pod,
+    ReplicaSet,
+    Service,
+)
+from bot.cluster.paths import api_path
+from bot.cluster.reading import Reader
+from bot.cluster.scope import (
+    CONFIG_MAPS,
+    CONNECTIVITY_NAMESPACES,
+    CUSTOM_KINDS,
+    DNS_LABELS,
+    DNS_NAMESPACES,
+    CustomKind,
+)
+from bot.cluster.secrets import without_secrets
+from bot.cluster.snapshot import Snapshot
+from bot.domain.errors import DeadlineError, ForbiddenError, NotFoundError, UnknownNamespaceError
+from bot.domain.report import Unobserved
+
+T = TypeVar("T")
+
+SMALL_CLUSTER_NODES = 50
+"""Up to so many nodes all pods are listed at once; beyond, only those of the nodes in scope."""
+
+MAX_EVENTS = 5_000
+EVENTS_KEPT = 2_000
+
+
+async def take_snapshot(
+    api: Api, namespace: str, *, deadline_s: float, pod: str | None = None, also: tuple[str, ...] = ()
+) -> Snapshot:
+    """The snapshot of `namespace`. `also` names Services elsewhere ("namespace/name") that playbooks ask about.
+
+    `pod` narrows the nodes in scope to that pod's node. Errors: `UnknownNamespaceError`, and what keeps the very first
+    read from working (`UnauthorizedError`, `UnreachableError`, `DeadlineError`, …). Any other resource that is
+    forbidden, fails or is late stands in `unobserved`.
+    """
+    taking = _Taking(api, namespace, pod, also)
+    deadline = asyncio.timeout(deadline_s)
+    try:
+        async with deadline:
+            await taking.namespaces()
+            await taking.everything()
+    except TimeoutError as error:
+        if not deadline.expired():
+            raise
+        if not taking.has_begun:
+            raise DeadlineError(f"The API server {api.server} did not answer", deadline_s) from error
+        taking.reader.late(deadline_s)
+    return taking.snapshot()
+
+
+class _Taking:
+    """A snapshot in the making: `found` holds its fields as they arrive."""
+
+    def __init__(self, api: Api, namespace: str, pod: str | None, also: tuple[str, ...]) -> None:
+        self.reader = Reader(api)
+        self.has_begun = False
+        self._api = api
+        self._namespace = namespace
+        self._pod = pod
+        self._also = sorted({name.partition("/")[0] for name in also} - {namespace})
+        self._started_at = datetime.now(UTC)
+        self._known: frozenset[str] | None = None
+        self._found: dict[str, dict[str, Any]] = {}
+        self._custom: dict[str, tuple[CustomObject, ...]] = {}
+        self._groups: tuple[str, ...] = ()
+        self._version = ""
+
+    async def namespaces(self) -> None:
+        """The first read: it shows that the server is there, knows us, and knows the namespace."""
+        try:
+            listed = (await self._api.list_all("/api/v1/namespaces", Namespace)).items
+        except ForbiddenError as error:
+            self.reader.miss("namespaces", error)
+            listed = await self._own_namespace()
+        else:
+            self._known = frozenset(each.metadata.name for each in listed)
+            if self._namespace not in self._known:
+                nearest = difflib.get_close_matches(self._namespace, sorted(self._known), n=3, cutoff=0.5)
+                raise UnknownNamespaceError(self._namespace, nearest)
+        self._keep("namespaces", listed)
+        self.has_begun = True
+
+    async def _own_namespace(self) -> tuple[Namespace, ...]:
+        """The diagnosed namespace where listing is forbidden; () where reading it is, too."""
+        try:
+            return (await self._api.get(api_path("namespaces", name=self._namespace), Namespace),)
+        except NotFoundError as error:
+            raise UnknownNamespaceError(self._namespace) from error
+        except ForbiddenError as error:
+            self.reader.miss(f"namespace {self._namespace}", error)
+            return ()
+
+    async def everything(self) -> None:
+        """All other reads, concurrently."""
+        own = self._namespace
+        async with asyncio.TaskGroup() as group:
+            for work in (
+                self._read_version(),
+                self._read_pods(),
+                self._read_custom_objects(),
+                self._read_network_policies(),
+                self._read_daemon_sets(),
+                self._read_services(),
+                self._read_events(),
+                self._read("replica_sets", "replicasets", ReplicaSet, group="apps", namespace=own),
+                self._read("deployments", "deployments", Deployment, group="apps", namespace=own),
+            ):
+                group.create_task(work)
+            for namespace in self._existing(CONNECTIVITY_NAMESPACES):
+                group.create_task(
+                    self._read(
+                        "controller_revisions",
+                        "controllerrevisions",
+                        ControllerRevision,
+                        group="apps",
+                        namespace=namespace,
+                    )
+                )
+                if namespace != own:
+                    group.create_task(
+                        self._read("deployments", "deployments", Deployment, group="apps", namespace=namespace)
+                    )
+            for namespace, name in CONFIG_MAPS:
+                if self._exists(namespace):
+                    group.create_task(self._read_config_map(namespace, name))
+
+    async def _read(self, field: str, resource: str, item_type: type[T], **where: Any) -> tuple[T, ...] | None:
+        """List, and keep what was found under the snapshot's field."""
+        items = await self.reader.list(resource, item_type, **where)
+        self._keep(field, items or ())
+        return items
+
+    async def _read_version(self) -> None:
+        version = await self.reader.attempt("version", lambda: self._api.get("/version", _Version))
+        self._version = version.gitVersion if version else ""
+
+    async def _read_pods(self) -> None:
+        """The namespace's pods and the nodes; then who shares those nodes, and the DNS pods wherever they are."""
+        async with asyncio.TaskGroup() as group:
+            own = group.create_task(self._read("pods", "pods", Pod, namespace=self._namespace))
+            nodes = group.create_task(self._read("nodes", "nodes", Node))
+        in_scope = [pod for pod in own.result() or () if self._pod in (None, pod.metadata.name)]
+        names = sorted({pod.spec.node_name for pod in in_scope if pod.spec.node_name and not pod.is_finished})
+        known = nodes.result()
+        if known is not None and len(known) <= SMALL_CLUSTER_NODES:
+            everywhere = await self._read("node_pods", "pods", Pod, is_missed=False)
+            if everywhere is not None:
+                self._keep("dependency_pods", [pod for pod in everywhere if self._is_dependency(pod)])
+                return
+        await self._read_pods_by_parts(names)
+
+    async def _read_pods_by_parts(self, nodes: list[str]) -> None:
+        async with asyncio.TaskGroup() as group:
+            for node in nodes:
+                query = {"fieldSelector": f"spec.nodeName={node}"}
+                group.create_task(self._read("node_pods", "pods", Pod, **query))
+            for namespace in self._existing(DNS_NAMESPACES):
+                for label in DNS_LABELS:
+                    query = {"labelSelector": label}
+                    group.create_task(self._read("dependency_pods", "pods", Pod, namespace=namespace, **query))
+        shared = [pod for pod in self._found.get("node_pods", {}).values() if self._is_dependency(pod)]
+        self._keep("dependency_pods", shared)
+
+    def _is_dependency(self, pod: Pod) -> bool:
+        return pod.metadata.namespace in CONNECTIVITY_NAMESPACES and pod.metadata.namespace != self._namespace
+
+    async def _read_services(self) -> None:
+        """Services and slices of the namespace, of DNS, of what playbooks name, and of the API itself."""
+        namespaces = dict.fromkeys([self._namespace, *self._existing((*DNS_NAMESPACES, *self._also))])
+        group, kind = "discovery.k8s.io", "endpointslices"
+        async with asyncio.TaskGroup() as tasks:
+            for namespace in namespaces:
+                tasks.create_task(self._read("services", "services", Service, namespace=namespace))
+                tasks.create_task(self._read("endpoint_slices", kind, EndpointSlice, group=group, namespace=namespace))
+            if "default" not in namespaces:
+                only = {"fieldSelector": "metadata.name=kubernetes"}
+                tasks.create_task(self._read("services", "services", Service, namespace="default", **only))
+                behind = {"labelSelector": "kubernetes.io/service-name=kubernetes"}
+                tasks.create_task(
+                    self._read("endpoint_slices", kind, EndpointSlice, group=group, namespace="default", **behind)
+                )
+
+    async def _read_network_policies(self) -> None:
+        await self._everywhere_or_here("network_policies", "networkpolicies", NetworkPolicy, "networking.k8s.io")
+
+    async def _read_daemon_sets(self) -> None:
+        await self._everywhere_or_here("daemon_sets", "daemonsets", DaemonSet, "apps")
+
+    async def _everywhere_or_here(self, field: str, resource: str, item_type: type[Any], group: str) -> None:
+        """Of all namespaces, or where that is not allowed, of the diagnosed one."""
+        what = f"{resource} of other namespaces"
+        if await self._read(field, resource, item_type, group=group, what=what) is None:
+            await self._read(field, resource, item_type, group=group, namespace=self._namespace)
+
+    async def _read_config_map(self, namespace: str, name: str) -> None:
+        path = api_path("configmaps", namespace=namespace, name=name)
+        found = await self.reader.attempt(f"configmap {namespace}/{name}", lambda: self._api.get(path, ConfigMap))
+        self._keep("config_maps", [found] if found else [])
+
+    async def _read_events(self) -> None:
+        """All events of the namespace, of nodes, and the warnings of the CNI's namespaces."""
+        async with asyncio.TaskGroup() as group:
+            for namespace in dict.fromkeys([self._namespace, *self._existing(CONNECTIVITY_NAMESPACES)]):
+                query = {} if namespace == self._namespace else {"fieldSelector": "type=Warning"}
+                group.create_task(
+                    self._read("events", "events", Event, namespace=namespace, max_items=MAX_EVENTS, **query)
+                )
+            if self._namespace != "default":
+                query = {"fieldSelector": "involvedObject.kind=Node"}
+                group.create_task(
+                    self._read("events", "events", Event, namespace="default", max_items=MAX_EVENTS, **query)
+                )
+
+    async def _read_custom_objects(self) -> None:
+        served = await self.reader.attempt("API groups", lambda: self._api.get("/apis", _GroupList))
+        if served is None:
+            return
+        versions = {group.name: group.preferred for group in served.groups}
+        self._groups = tuple(sorted(f"{name}/{version}" for name, version in versions.items()))
+        async with asyncio.TaskGroup() as group:
+            for kind in CUSTOM_KINDS:
+                group.create_task(self._read_custom_kind(kind, versions))
+
+    async def _read_custom_kind(self, kind: CustomKind, versions: Mapping[str, str]) -> None:
+        name = next((name for name in kind.groups if name in versions), None)
+        if name is None:
+            return
+        items = await self.reader.list(
+            kind.plural,
+            CustomObject,
+            group=name,
+            version=versions[name],
+            namespace=self._namespace if kind.of_namespace else "",
+            is_optional=True,
+        )
+        if items is not None:
+            self._custom[kind.plural] = items
+
+    def _exists(self, namespace: str) -> bool:
+        """Whether the namespace is there; where nobody may say, only kube-system is worth asking."""
+        return namespace in self._known if self._known is not None else namespace == "kube-system"
+
+    def _existing(self, namespaces: tuple[str, ...]) -> list[str]:
+        return [namespace for namespace in namespaces if self._exists(namespace)]
+
+    def _keep(self, field: str, items: Any) -> None:
+        """Add objects to a field, each once, whichever reads delivered it."""
+        kept = self._found.setdefault(field, {})
+        for item in items:
+            meta = item.metadata
+            kept[meta.uid or f"{meta.namespace}/{meta.name}"] = item
+
+    def snapshot(self) -> Snapshot:
+        """What was found so far, in a fixed order."""
+        fields: dict[str, Any] = {name: tuple(sorted(kept.values(), key=_place)) for name, kept in self._found.items()}
+        fields["events"] = tuple(sorted(fields.get("events", ()), key=_when)[-EVENTS_KEPT:])
+        fields["daemon_sets"] = tuple(map(without_secrets, fields.get("daemon_sets", ())))
+        return Snapshot(
+            cluster=self._api.context,
+            server_version=self._version,
+            taken_at=self._started_at,
+            namespace=self._namespace,
+            custom_objects=dict(sorted(self._custom.items())),
+            api_groups=self._groups,
+            unobserved=_by_reason(self.reader.unobserved),
+            **fields,
+        )
+
+
+class _Version(msgspec.Struct):
+    gitVersion: str = ""  # noqa: N815 - Kubernetes' spelling
+
+
+class _GroupVersion(msgspec.Struct):
+    version: str = ""
+
+
+class _Group(msgspec.Struct):
+    name: str = ""
+    preferredVersion: _GroupVersion = msgspec.field(default_factory=_GroupVersion)  # noqa: N815
+
+    @property
+    def preferred(self) -> str:
+        return self.preferredVersion.version
+
+
+class _GroupList(msgspec.Struct):
+    groups: tuple[_Group, ...] = ()
+
+
+def _place(item: Any) -> tuple[str, str]:
+    return item.metadata.namespace, item.metadata.name
+
+
+def _when(event: Event) -> tuple[float, str]:
+    seen = event.last_seen_at
+    return seen.timestamp() if seen else 0.0, event.metadata.uid
+
+
+def _by_reason(unobserved: list[Unobserved]) -> tuple[Unobserved, ...]:
+    """In a fixed order; what one missing permission hides is said once."""
+    merged: dict[tuple[str, str], list[str]] = {}
+    for each in sorted(unobserved, key=lambda each: each.what):
+        merged.setdefault((each.why, each.remedy), []).append(each.what)
+    return tuple(Unobserved(what=", ".join(what), why=why, remedy=remedy) for (why, remedy), what in merged.items())
