@@ -5,6 +5,10 @@ from pathlib import Path
 
 from tests.architecture.tree import ROOT, python_files
 
+MAY_READ_THE_ENVIRONMENT = {
+    "bot/settings.py",
+    "bot/agent/__main__.py",  # a program of its own, which imports nothing else of bot
+}
 READS_OF_THE_ENVIRONMENT = {"os.environ.get", "os.environ[]", "os.getenv", "os.environb.get", "os.environb[]"}
 
 
@@ -28,11 +32,10 @@ def test_only_settings_reads_the_environment() -> None:
     """One place to look for what a variable does, and one list to document."""
     readers: dict[str, list[int]] = {}
     for path in python_files("bot"):
-        lines = reads_of_the_environment(path.read_text(encoding="utf-8"))
-        if lines and path != ROOT / "bot" / "settings.py":
+        if lines := reads_of_the_environment(path.read_text(encoding="utf-8")):
             readers[str(path.relative_to(ROOT))] = lines
 
-    assert readers == {}
+    assert readers.keys() <= MAY_READ_THE_ENVIRONMENT, readers
 
 
 def test_the_rule_sees_each_way_to_read() -> None:
