@@ -130,7 +130,7 @@ class _Flow:
         policies = self.index.isolating(own, direction)
         names = tuple(name_of(policy) for policy in policies)
         permitted = any_of(self._permits(policy, pod, other, direction) for policy in policies)
-        if not self.index.is_complete and not permitted:
+        if not permitted and self.index.why_unread(pod.metadata.namespace):
             return Side(verdict="unknown", policies=names)  # one that was not read may isolate, or may allow
         return Side(verdict=_VERDICTS[permitted], policies=names) if policies else YES
 
@@ -208,8 +208,9 @@ class _Flow:
         return end.kind is SubjectKind.NODE or (pod is not None and pod.spec.host_network)
 
     def _why_unknown(self, sides: Sequence[Side]) -> str:
-        if not self.index.is_complete:
-            return f"NetworkPolicies could not be read: {self.index.unknown_namespaces_why}"
+        for pod in filter(None, map(self._pod, (self.source, self.target))):
+            if why := self.index.why_unread(pod.metadata.namespace):
+                return f"NetworkPolicies of namespace {pod.metadata.namespace} could not be read: {why}"
         names = sorted({name for side in sides if side.verdict == "unknown" for name in side.policies})
         if not names:
             return "one end is not a pod that the snapshot holds"

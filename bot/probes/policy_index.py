@@ -13,9 +13,9 @@ from bot.cluster.objects import Container, LabelSelector, NetworkPolicy, Network
 from bot.cluster.snapshot import Snapshot
 from bot.domain.facts import Subject, SubjectKind
 from bot.probes.policy_selectors import NAMESPACE_NAME, is_within, keys_of, selects
+from bot.probes.unread import why_unread
 
 Direction = Literal["ingress", "egress"]
-POLICIES = "networkpolicies"
 
 
 def directions(policy: NetworkPolicy) -> tuple[Direction, ...]:
@@ -47,16 +47,17 @@ class PolicyIndex:
         self._labels = {each.metadata.name: each.metadata.labels for each in snapshot.namespaces}
         self._isolating: dict[tuple[object, Direction], tuple[NetworkPolicy, ...]] = {}
         self._classes: dict[Subject, tuple[object, ...]] = {}
-        self.unknown_namespaces_why = next(
-            (each.why for each in snapshot.unobserved if each.what.split(".")[0].split(" ")[0] == POLICIES), ""
-        )
+        self._snapshot = snapshot
+        self._unread: dict[str, str] = {}
         self.answers: dict[tuple[object, ...], object] = {}
         """What `policy_arithmetic` has worked out already."""
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether every NetworkPolicy of the cluster is here."""
-        return not self.unknown_namespaces_why
+    def why_unread(self, namespace: str) -> str:
+        """Why the NetworkPolicies of a namespace were not read, "" when they were."""
+        if namespace not in self._unread:
+            why = why_unread(self._snapshot, "networkpolicies", group="networking.k8s.io", namespace=namespace)
+            self._unread[namespace] = why
+        return self._unread[namespace]
 
     @cached_property
     def by_namespace(self) -> Mapping[str, tuple[NetworkPolicy, ...]]:

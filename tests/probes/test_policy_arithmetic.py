@@ -232,7 +232,23 @@ def test_forbidden_policies_are_unknown_not_none():
     answer = allowed(evidence(unobserved=forbidden), WEB, DB, 8080, "TCP")
 
     assert answer.verdict == "unknown"
-    assert answer.why == "NetworkPolicies could not be read: not allowed to list networkpolicies"
+    assert answer.why == ("NetworkPolicies of namespace shop could not be read: not allowed to list networkpolicies")
+
+
+def test_where_only_the_namespace_may_be_listed_other_namespaces_stay_unknown():
+    everywhere = Unobserved(
+        what="networkpolicies.networking.k8s.io", why="Not allowed.", remedy="list networkpolicies.networking.k8s.io"
+    )
+    seen = evidence(unobserved=(everywhere,))
+
+    assert allowed(seen, WEB, DB, 8080, "TCP").verdict == "yes"
+    assert allowed(seen, WEB, LENS, 8080, "TCP").verdict == "unknown"
+
+
+def test_calicos_own_policies_that_could_not_be_read_are_another_matter():
+    theirs = Unobserved(what="networkpolicies.crd.projectcalico.org", why="Not allowed.")
+
+    assert allowed(evidence(unobserved=(theirs,)), WEB, LENS, 8080, "TCP").verdict == "yes"
 
 
 def test_what_is_known_to_allow_stays_allowed_when_other_policies_were_not_read():
