@@ -1,0 +1,223 @@
+"""Calico with VXLAN, as calico-node's Felix and the CNI plugin program a node.
+
+Source: https://github.com/projectcalico/calico cni-plugin/pkg/dataplane/linux (veth, routes, sysctls),
+felix/dataplane/linux/endpoint_mgr.go (sysctls, /32 routes), vxlan_mgr.go (neighbours, FDB, block routes)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+from bot.lab.dataplane import calico_objects
+from bot.lab.dataplane.base import CniError, Node, PodNetwork, bridge_batch, ip_batch, nft, sysctl
+from bot.lab.dataplane.ipam import Blocks, ExhaustedError
+from bot.lab.names import POD_CIDR, Cni, Json
+from bot.lab.supervisor.host import HostError, Sandbox
+
+HOST_MAC = "ee:ee:ee:ee:ee:ee"
+GATEWAY = "169.254.1.1"
+VXLAN = "vxlan.calico"
+VNI = 4096
+PORT = 4789
+MTU = 1450
+VERSION = "v3.30.2"
+
+
+def veth_name(namespace: str, name: str) -> str:
+    """Calico's name for the node's end of a pod's veth."""
+    return "cali" + hashlib.sha1(f"{namespace}.{name}".encode(), usedforsecurity=False).hexdigest()[:11]
+
+
+def vtep_mac(node: str) -> str:
+    """Stable per node; Calico derives it from the node's name likewise."""
+    digest = hashlib.sha1(node.encode(), usedforsecurity=False).hexdigest()
+    return "66:" + ":".join(digest[2 * number : 2 * number + 2] for number in range(5))
+
+
+class Calico:
+    """See `bot.lab.dataplane.base.DataPlane`."""
+
+    cni: Cni = "calico-vxlan"
+
+    def __init__(self) -> None:
+        self._blocks = Blocks(POD_CIDR)
+        self._vteps: dict[str, str] = {}
+        self._nodes: dict[str, Node] = {}
+        self.pods: dict[str, dict[str, PodNetwork]] = {}
+
+    def node_files(self, name: str) -> Mapping[str, str]:
+        plugins = ("bandwidth", "calico", "calico-ipam", "host-local", "loopback", "portmap", "tuning")
+        binaries = {f"/opt/cni/bin/{plugin}": "" for plugin in plugins}
+        return {
+            **binaries,
+            "/etc/cni/net.d/10-calico.conflist": _conflist(name),
+            "/etc/cni/net.d/calico-kubeconfig": "# Kubeconfig file for Calico CNI plugin. Installed by calico/node.\n",
+            "/var/lib/calico/nodename": name,
+            "/var/lib/calico/mtu": str(MTU),
+        }
+
+    def node_metadata(self, node: Node) -> Json:
+        return {
+            "annotations": {
+                "projectcalico.org/IPv4Address": f"{node.ip}/24",
+                "projectcalico.org/IPv4VXLANTunnelAddr": self.vtep(node.name),
+            }
+        }
+
+    def vtep(self, node: str) -> str:
+        """The tunnel's address: the first of the node's first block."""
+        if node not in self._vteps:
+            self._vteps[node] = self._blocks.take(node)[0]
+        return self._vteps[node]
+
+    async def start(self, nodes: Sequence[Node]) -> None:
+        self._nodes = {node.name: node for node in nodes}
+        for node in nodes:
+            self.pods[node.name] = {}
+            self.vtep(node.name)
+        for node in nodes:
+            await node.host.steps(self._device_steps(node))
+            await node.host.steps(self._peer_steps(node))
+
+    async def resync(self, node: Node) -> None:
+        await node.host.steps(
+            [
+                {"argv": ["ip", "link", "del", VXLAN], "may_fail": True},
+                *self._device_steps(node),
+                *self._peer_steps(node),
+                *(step for pod in self.pods[node.name].values() for step in self._workload_steps(pod, force=True)),
+            ]
+        )
+
+    def _device_steps(self, node: Node) -> list[Json]:
+        settings = {
+            "net.ipv4.ip_forward": 1,
+            "net.ipv4.conf.all.rp_filter": 0,
+            "net.ipv4.conf.default.rp_filter": 1,
+            "net.ipv4.conf.eth0.rp_filter": 1,
+        }
+        device = [
+            f"link add {VXLAN} address {vtep_mac(node.name)} mtu {MTU} type vxlan id {VNI} local {node.ip} dev eth0 "
+            f"dstport {PORT} nolearning",
+            f"addr add {self.vtep(node.name)}/32 dev {VXLAN}",
+            f"link set {VXLAN} up",
+        ]
+        return [sysctl(settings), ip_batch(device), nft(_MASQUERADE)]
+
+    def _peer_steps(self, node: Node) -> list[Json]:
+        """Own blocks as blackholes, the others' blocks through the tunnel."""
+        routes = [f"route replace blackhole {block} proto 80" for block in self._blocks.of(node.name)]
+        fdb: list[str] = []
+        for peer in self._nodes.values():
+            if peer.name == node.name:
+                continue
+            vtep, mac = self.vtep(peer.name), vtep_mac(peer.name)
+            routes.append(f"neigh replace {vtep} lladdr {mac} dev {VXLAN} nud permanent")
+            fdb.append(f"fdb replace {mac} dev {VXLAN} dst {peer.ip} self permanent")
+            blocks = self._blocks.of(peer.name)
+            routes += [f"route replace {block} via {vtep} dev {VXLAN} proto 80 onlink" for block in blocks]
+        return [ip_batch(routes), *([bridge_batch(fdb)] if fdb else [])]
+
+    async def add_pod(self, node: Node, pod: Json, sandbox: Sandbox) -> PodNetwork:
+        metadata = pod["metadata"]
+        try:
+            address, is_new_block = self._blocks.take(node.name)
+        except ExhaustedError as error:
+            raise CniError(f'plugin type="calico" failed (add): {error}') from error
+        network = PodNetwork(
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            uid=metadata["uid"],
+            ip=address,
+            veth=veth_name(metadata["namespace"], metadata["name"]),
+            sandbox=sandbox,
+            labels=metadata.get("labels") or {},
+        )
+        try:
+            if is_new_block:
+                await self._announce_blocks()
+            await node.host.steps([*_veth_steps(network), *self._workload_steps(network)])
+        except HostError as error:
+            self._blocks.give_back(node.name, address)
+            raise CniError(f'plugin type="calico" failed (add): {error}') from error
+        self.pods[node.name][network.uid] = network
+        return network
+
+    async def _announce_blocks(self) -> None:
+        for node in self._nodes.values():
+            await node.host.steps(self._peer_steps(node))
+
+    def _workload_steps(self, network: PodNetwork, *, force: bool = False) -> list[Json]:
+        """Felix's part: the link up, its settings, the /32 route."""
+        conf = f"net/ipv4/conf/{network.veth}"
+        settings = {
+            f"{conf}/route_localnet": 1,
+            f"net/ipv4/neigh/{network.veth}/proxy_delay": 0,
+            f"{conf}/proxy_arp": 1,
+            f"{conf}/forwarding": 1,
+            f"{conf}/rp_filter": 1,
+        }
+        lines = [
+            f"link set {network.veth} address {HOST_MAC} arp on up",
+            f"route replace {network.ip} dev {network.veth} scope link proto 80",
+        ]
+        return [ip_batch(lines, force=force), {**sysctl(settings), "may_fail": force}]
+
+    async def delete_pod(self, node: Node, network: PodNetwork) -> None:
+        self.pods[node.name].pop(network.uid, None)
+        self._blocks.give_back(node.name, network.ip)
+        await node.host.steps([ip_batch([f"link del {network.veth}"], force=True)])
+
+    def custom_definitions(self) -> Iterable[Json]:
+        return calico_objects.definitions()
+
+    def custom_objects(self) -> Iterable[tuple[str, Json]]:
+        blocks = {node: self._blocks.of(node) for node in self._nodes}
+        return calico_objects.objects(POD_CIDR, blocks, self._vteps)
+
+
+def _veth_steps(network: PodNetwork) -> list[Json]:
+    pid = network.sandbox.pid
+    node = [f"link add {network.veth} address {HOST_MAC} mtu {MTU} type veth peer name eth0 mtu {MTU} netns {pid}"]
+    pod = [
+        f"addr add {network.ip}/32 dev eth0",
+        "link set eth0 up",
+        f"route add {GATEWAY} dev eth0 scope link",
+        f"route add default via {GATEWAY} dev eth0",
+    ]
+    return [ip_batch(node), ip_batch(pod, netns=pid)]
+
+
+def _conflist(node: str) -> str:
+    calico = {
+        "type": "calico",
+        "datastore_type": "kubernetes",
+        "nodename": node,
+        "mtu": MTU,
+        "ipam": {"type": "calico-ipam"},
+        "policy": {"type": "k8s"},
+        "kubernetes": {"kubeconfig": "/etc/cni/net.d/calico-kubeconfig"},
+    }
+    portmap = {"type": "portmap", "snat": True, "capabilities": {"portMappings": True}}
+    plugins = [calico, portmap, {"type": "bandwidth", "capabilities": {"bandwidth": True}}]
+    return json.dumps({"name": "k8s-pod-network", "cniVersion": "0.3.1", "plugins": plugins}, indent=2) + "\n"
+
+
+_MASQUERADE = f"""
+table ip calico-nat
+delete table ip calico-nat
+table ip calico-nat {{
+  chain nat-POSTROUTING {{
+    type nat hook postrouting priority srcnat; policy accept;
+    jump nat-cali-POSTROUTING
+  }}
+  chain nat-cali-POSTROUTING {{
+    ip saddr {POD_CIDR} ip daddr != {POD_CIDR} jump nat-cali-nat-outgoing
+  }}
+  chain nat-cali-nat-outgoing {{
+    masquerade
+  }}
+}}
+"""

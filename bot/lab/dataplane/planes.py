@@ -1,0 +1,12 @@
+"""Which data planes there are."""
+
+from __future__ import annotations
+
+from bot.lab.dataplane.base import DataPlane
+from bot.lab.dataplane.calico import Calico
+
+
+def make_plane(cni: str) -> DataPlane:
+    """A fresh data plane by the CNI's name; raises KeyError."""
+    made: dict[str, type[DataPlane]] = {"calico-vxlan": Calico}
+    return made[cni]()

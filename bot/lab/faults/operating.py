@@ -1,0 +1,107 @@
+"""Inject and heal: chooses the victim, keeps the operations, undoes them newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from bot.lab.apiserver.errors import ApiError
+from bot.lab.apiserver.storage import Storage
+from bot.lab.dataplane.base import DataPlane, Node, PodNetwork
+from bot.lab.errors import LabError, LabUsageError
+from bot.lab.faults.registry import all_faults, find
+from bot.lab.faults.surgery import Surgery
+from bot.lab.names import Json
+from bot.lab.proxy.kube_proxy import KubeProxies
+from bot.lab.supervisor.host import Host, HostError
+
+log = structlog.get_logger()
+_FAVOURITES = ("seldon-mesh", "shop", "default")
+"""Namespaces in which a victim is looked for first."""
+
+
+class OperatingTheatre:
+    """Keeps what was injected into one lab."""
+
+    def __init__(
+        self,
+        *,
+        nodes: Sequence[Node],
+        plane: DataPlane,
+        storage: Storage,
+        proxies: KubeProxies,
+        underlay: Host,
+    ) -> None:
+        self._nodes: Mapping[str, Node] = {node.name: node for node in nodes}
+        self._plane = plane
+        self._storage = storage
+        self._proxies = proxies
+        self._underlay = underlay
+        self._done: list[tuple[str, Surgery]] = []
+
+    @property
+    def injected(self) -> list[str]:
+        """Ids of the faults that are in now, oldest first."""
+        return [name for name, _ in self._done]
+
+    def faults(self) -> list[Json]:
+        """Those that this lab's CNI can have."""
+        return [one.as_json() for one in all_faults().values() if self._plane.cni in one.cnis]
+
+    async def inject(self, name: str, node: str = "", pod: str = "") -> Json:
+        """Break it; raises LabUsageError for an unknown fault, node or pod."""
+        fault = find(name, self._plane.cni)
+        victim = self._victim(node, pod)
+        surgery = Surgery(
+            node=victim[0],
+            pod=victim[1],
+            nodes=list(self._nodes.values()),
+            plane=self._plane,
+            storage=self._storage,
+            proxies=self._proxies,
+            underlay=self._underlay,
+        )
+        try:
+            await fault.inject(surgery)
+        except (HostError, ApiError) as error:
+            await self._undo(surgery)
+            raise LabError(f"{name}: {error}") from error
+        self._done.append((name, surgery))
+        where = f"{victim[1].namespace}/{victim[1].name}"
+        return {"fault": name, "node": victim[0].name, "pod": where, "changes": surgery.changes}
+
+    async def heal(self) -> list[str]:
+        """Undo everything; the ids, newest first."""
+        healed: list[str] = []
+        while self._done:
+            name, surgery = self._done.pop()
+            await self._undo(surgery)
+            healed.append(name)
+        return healed
+
+    async def _undo(self, surgery: Surgery) -> None:
+        for undo in reversed(surgery.undo):
+            try:
+                await undo()
+            except (HostError, ApiError) as error:  # its object has gone meanwhile: nothing left to restore
+                log.warning("fault.undo_failed", error=str(error))
+
+    def _victim(self, node: str, pod: str) -> tuple[Node, PodNetwork]:
+        if node and node not in self._nodes:
+            raise LabUsageError(f"there is no node {node!r}; there are: {', '.join(self._nodes)}")
+        candidates = [
+            (self._nodes[where], one)
+            for where, pods in self._plane.pods.items()
+            for one in pods.values()
+            if (not node or where == node) and (not pod or pod == f"{one.namespace}/{one.name}")
+        ]
+        if not candidates:
+            wanted = f"pod {pod!r}" if pod else "pod with an own network"
+            raise LabUsageError(f"there is no {wanted}" + (f" on {node}" if node else ""))
+        return min(candidates, key=lambda one: _preference(one[1]))
+
+
+def _preference(pod: PodNetwork) -> tuple[int, bool, str]:
+    rank = _FAVOURITES.index(pod.namespace) if pod.namespace in _FAVOURITES else len(_FAVOURITES)
+    return rank, "scheduler" in pod.name, pod.name

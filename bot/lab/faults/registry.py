@@ -1,0 +1,89 @@
+"""What a fault is, and which there are."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Final, Literal
+
+import bot.lab.faults as package
+from bot.lab.errors import LabUsageError
+from bot.lab.faults.surgery import Surgery
+from bot.lab.names import CNIS, Cni, Json
+
+Scope = Literal["pod", "node", "cluster"]
+CALICO: Final[tuple[Cni, ...]] = ("calico-vxlan",)
+FLANNEL: Final[tuple[Cni, ...]] = ("flannel-vxlan",)
+CILIUM: Final[tuple[Cni, ...]] = ("cilium-tunnel",)
+ROUTED: Final[tuple[Cni, ...]] = ("calico-vxlan", "cilium-tunnel")
+"""CNIs that route every pod by its own /32."""
+ANY: Final[tuple[Cni, ...]] = CNIS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """A way to break a lab. ``letter`` is the class in the fault taxonomy, ``cause`` the cause id that names it."""
+
+    id: str
+    letter: str
+    title: str
+    cnis: tuple[Cni, ...]
+    scope: Scope
+    cause: str
+    inject: Callable[[Surgery], Awaitable[None]]
+
+    def as_json(self) -> Json:
+        return {
+            "id": self.id,
+            "letter": self.letter,
+            "title": self.title,
+            "cnis": list(self.cnis),
+            "scope": self.scope,
+            "cause": self.cause,
+        }
+
+
+_found: dict[str, Fault] = {}
+
+
+def fault(
+    id: str,  # noqa: A002 - the word everybody uses
+    letter: str,
+    title: str,
+    *,
+    scope: Scope,
+    cnis: tuple[Cni, ...] = ANY,
+    cause: str | None = None,
+) -> Callable[[Callable[[Surgery], Awaitable[None]]], Callable[[Surgery], Awaitable[None]]]:
+    """Register the function that injects a fault. ``cause`` defaults to the fault's own id."""
+
+    def register(inject: Callable[[Surgery], Awaitable[None]]) -> Callable[[Surgery], Awaitable[None]]:
+        if id in _found:
+            raise ValueError(f"two faults are called {id}")
+        _found[id] = Fault(
+            id=id, letter=letter, title=title, cnis=cnis, scope=scope, cause=cause or id, inject=inject
+        )
+        return inject
+
+    return register
+
+
+@cache
+def all_faults() -> Mapping[str, Fault]:
+    """Every fault by id, sorted."""
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    return dict(sorted(_found.items()))
+
+
+def find(name: str, cni: str) -> Fault:
+    """Raises LabUsageError for a fault that is unknown, or impossible with this CNI."""
+    found = all_faults().get(name)
+    if found is None:
+        raise LabUsageError(f"there is no fault {name!r}; cnibot lab faults lists them")
+    if cni not in found.cnis:
+        raise LabUsageError(f"the fault {name} needs {' or '.join(found.cnis)}, this lab runs {cni}")
+    return found

@@ -1,0 +1,174 @@
+"""The instruments with which faults change a lab; each remembers how to undo what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from bot.lab.apiserver.errors import ApiError
+from bot.lab.apiserver.storage import Storage
+from bot.lab.dataplane.base import DataPlane, Node, PodNetwork, bridge_batch, ip_batch, nft, sysctl
+from bot.lab.errors import LabError
+from bot.lab.names import Json
+from bot.lab.supervisor.host import Host, StepResult
+
+if TYPE_CHECKING:
+    from bot.lab.proxy.kube_proxy import KubeProxies
+
+Undo = Callable[[], Awaitable[None]]
+
+
+class Surgery:
+    """One operation: what the fault may touch, where it shall strike, and the way back.
+
+    ``node`` is the node struck, ``pod`` the pod struck (one of that node's), ``peer`` another node if there is one.
+    """
+
+    def __init__(
+        self,
+        *,
+        node: Node,
+        pod: PodNetwork,
+        nodes: Sequence[Node],
+        plane: DataPlane,
+        storage: Storage,
+        proxies: KubeProxies,
+        underlay: Host,
+    ) -> None:
+        self.node = node
+        self.pod = pod
+        self.nodes = nodes
+        self.plane = plane
+        self.storage = storage
+        self.proxies = proxies
+        self.underlay = underlay
+        self.undo: list[Undo] = []
+        self.changes: list[str] = []
+
+    @property
+    def peer(self) -> Node:
+        """The next node; raises LabError on a lab of one."""
+        others = [node for node in self.nodes if node.name != self.node.name]
+        if not others:
+            raise LabError("this fault needs a second node: cnibot lab up --nodes 2")
+        return others[0]
+
+    @property
+    def local_pods(self) -> list[PodNetwork]:
+        """Every pod with an own network on the node that is struck."""
+        return list(self.plane.pods[self.node.name].values())
+
+    # Kernel
+
+    async def sysctl(self, settings: Mapping[str, str | int], *, host: Host | None = None, netns: int = 0) -> None:
+        """Write kernel settings; the values found are restored."""
+        where = host or self.node.host
+        keys = list(settings)
+        paths = [f"/proc/sys/{key if '/' in key else key.replace('.', '/')}" for key in keys]
+        results = await where.steps([{"read": [path], "netns": netns} for path in paths])
+        old = {key: result.out.strip() for key, result in zip(keys, results, strict=True)}
+        await where.steps([sysctl(settings, netns=netns)])
+        self._done(f"{where.name}: sysctl {dict(settings)}", lambda: _steps(where, [sysctl(old, netns=netns)]))
+
+    async def ip(
+        self, do: Sequence[str], undo: Sequence[str], *, host: Host | None = None, netns: int = 0
+    ) -> None:
+        """``ip`` commands there and back."""
+        where = host or self.node.host
+        await where.steps([ip_batch(do, netns=netns)])
+        back = ip_batch(undo, netns=netns, force=True)
+        self._done(f"{where.name}: ip {'; ip '.join(do)}", lambda: _steps(where, [back]))
+
+    async def bridge(self, do: Sequence[str], undo: Sequence[str], *, host: Host | None = None) -> None:
+        """``bridge`` commands there and back."""
+        where = host or self.node.host
+        await where.steps([bridge_batch(do)])
+        back = bridge_batch(undo, force=True)
+        self._done(f"{where.name}: bridge {'; bridge '.join(do)}", lambda: _steps(where, [back]))
+
+    async def nft_table(self, family: str, name: str, body: str, *, host: Host | None = None, netns: int = 0) -> None:
+        """An own table, removed again."""
+        where = host or self.node.host
+        await where.steps([nft(f"table {family} {name} {{\n{body}\n}}\n", netns=netns)])
+        back = {"argv": ["nft", "delete", "table", family, name], "netns": netns, "may_fail": True}
+        self._done(f"{where.name}: nft table {family} {name}", lambda: _steps(where, [back]))
+
+    async def nft_run(self, do: str, undo: Undo, *, host: Host | None = None) -> None:
+        """Any nft script, with its own way back."""
+        where = host or self.node.host
+        await where.steps([nft(do)])
+        self._done(f"{where.name}: nft {do.strip()}", undo)
+
+    async def look(self, argv: Sequence[str], *, host: Host | None = None, netns: int = 0) -> str:
+        """What a program prints; changes nothing."""
+        results: list[StepResult] = await (host or self.node.host).steps([{"argv": list(argv), "netns": netns}])
+        return results[0].out
+
+    async def forget_neighbours(self, pods: Sequence[PodNetwork], host: Host | None = None) -> None:
+        """Drop what pods have learnt of their gateway, as time does by itself within a minute."""
+        steps: list[Json] = [
+            {"argv": ["ip", "neigh", "flush", "dev", "eth0"], "netns": pod.sandbox.pid, "may_fail": True} for pod in pods
+        ]
+        await (host or self.node.host).steps(steps)
+
+    # Kubernetes
+
+    def patch(self, resource: str, name: str, namespace: str | None, patch: Json) -> None:
+        """A merge patch of an object; the old values of the patched keys come back."""
+        before = self.storage.get(resource, name, namespace)
+        self.storage.patch(resource, name, namespace, patch)
+        back = _reverse(patch, before)
+
+        async def undo() -> None:
+            self.storage.patch(resource, name, namespace, back)
+
+        self._done(f"patch {resource} {namespace}/{name} {patch}", undo)
+
+    def create(self, resource: str, obj: Json, namespace: str | None) -> None:
+        """A new object, deleted again."""
+        name = self.storage.create(resource, obj, namespace=namespace)["metadata"]["name"]
+
+        async def undo() -> None:
+            try:
+                self.storage.delete(resource, name, namespace)
+            except ApiError as error:
+                if error.code != 404:
+                    raise
+
+        self._done(f"create {resource} {namespace}/{name}", undo)
+
+    def delete(self, resource: str, name: str, namespace: str | None) -> None:
+        """An object goes, and comes back with the same content (and another UID)."""
+        before = self.storage.get(resource, name, namespace)
+        for key in ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields"):
+            before["metadata"].pop(key, None)
+        self.storage.delete(resource, name, namespace)
+
+        async def undo() -> None:
+            self.storage.create(resource, before, namespace=namespace)
+
+        self._done(f"delete {resource} {namespace}/{name}", undo)
+
+    def on_undo(self, what: str, undo: Undo) -> None:
+        """A way back for something that no instrument here does."""
+        self._done(what, undo)
+
+    def _done(self, what: str, undo: Undo) -> None:
+        self.changes.append(what)
+        self.undo.append(undo)
+
+
+async def _steps(host: Host, steps: Sequence[Json]) -> None:
+    await host.steps([{**step, "may_fail": True} for step in steps])
+
+
+def _reverse(patch: Json, before: Json) -> Json:
+    """The merge patch that brings the keys of ``patch`` back to what they are in ``before``."""
+    back: Json = {}
+    for key, value in patch.items():
+        old = before.get(key)
+        if isinstance(value, dict) and isinstance(old, dict):
+            back[key] = _reverse(value, old)  # pyright: ignore[reportUnknownArgumentType]
+        else:
+            back[key] = old
+    return back

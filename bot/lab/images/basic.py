@@ -1,0 +1,45 @@
+"""Images without an application: pause, a shell to type in, tools, the node agent's image."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import bot
+from bot.lab.images.registry import SHELL, TOOLS, Container, Image
+from bot.lab.images.serving import forever, serve_http
+
+
+def _sleep(_: Container) -> None:
+    forever()
+
+
+def _agnhost(container: Container) -> None:
+    port = int(container.env.get("PORT", "8080"))
+    serve_http(port, {"*": lambda: (200, container.env.get("HOSTNAME", "") + "\n")})
+    forever()
+
+
+def _agent_script() -> str:
+    root = Path(bot.__file__).resolve().parent.parent
+    paths = ":".join(shlex.quote(path) for path in [str(root), *(path for path in sys.path if "site-packages" in path)])
+    return f'#!/bin/sh\nPYTHONPATH={paths} exec {shlex.quote(sys.executable)} -m bot.agent "$@"\n'
+
+
+IMAGES = (
+    Image(name="registry.k8s.io/pause", main=_sleep),
+    Image(name="registry.k8s.io/e2e-test-images/agnhost", main=_agnhost, programs=SHELL, entrypoints=("/agnhost",)),
+    Image(name="busybox", main=_sleep, programs=(*SHELL, "ip", "ping")),
+    Image(name="alpine", main=_sleep, programs=(*SHELL, "ip", "ping")),
+    Image(name="debian", main=_sleep, programs=(*SHELL, "bash")),
+    Image(name="nicolaka/netshoot", main=_sleep, programs=TOOLS),
+    Image(name="gcr.io/distroless/static", main=_agnhost),
+    Image(
+        name="cnibot:lab",
+        main=_sleep,
+        programs=("sh", "env", "sleep", "cat", "true", "ip", "nft", "iptables-save"),
+        scripts={"cnibot-agent": _agent_script()},
+        entrypoints=("cnibot-agent",),
+    ),
+)

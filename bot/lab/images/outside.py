@@ -1,0 +1,54 @@
+"""The host outside the cluster: a web server on 80 and 443, a resolver on 53."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+from dnslib import DNSRecord, QTYPE, RCODE, RR, A
+
+from bot.lab.images.registry import TOOLS, Container, Image
+from bot.lab.images.serving import forever, serve_http, serve_tcp
+from bot.lab.names import OUTSIDE_HOST
+
+
+def answer(data: bytes) -> bytes:
+    """The outside world's DNS: ``example.com`` and its subdomains exist, nothing else does."""
+    query = DNSRecord.parse(data)
+    reply = query.reply()
+    name = str(query.q.qname).rstrip(".").lower()
+    if name != "example.com" and not name.endswith(".example.com"):
+        reply.header.rcode = RCODE.NXDOMAIN
+    elif query.q.qtype == QTYPE.A:
+        reply.add_answer(RR(query.q.qname, QTYPE.A, rdata=A(OUTSIDE_HOST), ttl=300))
+    return bytes(reply.pack())
+
+
+def _resolver_udp() -> None:
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("0.0.0.0", 53))
+    while True:
+        data, peer = server.recvfrom(4096)
+        server.sendto(answer(data), peer)
+
+
+def _resolver_tcp() -> None:
+    server = socket.create_server(("0.0.0.0", 53))
+    while True:
+        connection, _ = server.accept()
+        with connection:
+            connection.settimeout(5)
+            size = int.from_bytes(connection.recv(2), "big")
+            reply = answer(connection.recv(size))
+            connection.sendall(len(reply).to_bytes(2, "big") + reply)
+
+
+def _world(_: Container) -> None:
+    serve_http(80, {"*": lambda: (200, "outside\n")})
+    serve_tcp(443)
+    threading.Thread(target=_resolver_udp, daemon=True).start()
+    threading.Thread(target=_resolver_tcp, daemon=True).start()
+    forever()
+
+
+IMAGES = (Image(name="lab.invalid/outside", main=_world, programs=TOOLS),)

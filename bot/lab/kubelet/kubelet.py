@@ -1,0 +1,144 @@
+"""A node's kubelet: registers the Node, follows its pods, keeps its lease."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import Final
+
+from bot.lab.apiserver.errors import ApiError
+from bot.lab.apiserver.storage import Storage
+from bot.lab.dataplane.base import DataPlane, Node
+from bot.lab.kubelet.pod import KubeletContext, PodWorker
+from bot.lab.kubelet.status import timestamp
+from bot.lab.names import Json
+
+_LEASE_S: Final = 10.0
+_STATUS_S: Final = 60.0
+
+
+class Kubelet:
+    """One per node; `run` until cancelled."""
+
+    def __init__(self, context: KubeletContext) -> None:
+        self._context = context
+        self.workers: dict[str, PodWorker] = {}
+        """By pod UID."""
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._renew_lease())
+            group.create_task(self._renew_status())
+            await self._follow(group)
+
+    async def _follow(self, group: asyncio.TaskGroup) -> None:
+        events = self._context.storage.watch("pods", fields=f"spec.nodeName={self._context.node.name}")
+        async with aclosing(events):
+            async for event in events:
+                self._take(group, event.type, event.object)
+
+    def _take(self, group: asyncio.TaskGroup, kind: str, pod: Json) -> None:
+        uid = pod["metadata"]["uid"]
+        worker = self.workers.get(uid)
+        if kind == "DELETED":
+            if worker is not None:
+                worker.stop()
+        elif worker is None:
+            worker = self.workers[uid] = PodWorker(self._context, pod)
+            if pod["metadata"].get("deletionTimestamp"):
+                worker.stop()
+            group.create_task(self._work(uid, worker))
+        elif pod["metadata"].get("deletionTimestamp"):
+            worker.stop(pod)
+
+    async def _work(self, uid: str, worker: PodWorker) -> None:
+        try:
+            await worker.run()
+        finally:
+            self.workers.pop(uid, None)
+
+    async def _renew_lease(self) -> None:
+        name, storage = self._context.node.name, self._context.storage
+        while True:
+            renewed = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            spec: Json = {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": renewed}
+            try:
+                storage.patch("leases.coordination.k8s.io", name, "kube-node-lease", {"spec": spec})
+            except ApiError:
+                lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}}
+                storage.create("leases.coordination.k8s.io", {**lease, "spec": spec}, namespace="kube-node-lease")
+            await asyncio.sleep(_LEASE_S)
+
+    async def _renew_status(self) -> None:
+        node, storage = self._context.node, self._context.storage
+        while True:
+            with contextlib.suppress(ApiError):  # the Node was deleted; a real kubelet does not recreate it either
+                old = (storage.find("nodes", node.name) or {}).get("status", {}).get("conditions") or ()
+                patch = {"status": {"conditions": node_conditions(list(old))}}
+                storage.patch("nodes", node.name, None, patch, subresource="status")
+            await asyncio.sleep(_STATUS_S)
+
+
+def node_conditions(old: list[Json]) -> list[Json]:
+    """The four conditions that a healthy kubelet reports."""
+    since: dict[str, str] = {one["type"]: one["lastTransitionTime"] for one in old}
+    wanted = (
+        ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+        ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+        ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+        ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
+    )
+    return [
+        {
+            "type": kind,
+            "status": status,
+            "reason": reason,
+            "message": message,
+            "lastHeartbeatTime": timestamp(),
+            "lastTransitionTime": since.get(kind, timestamp()),
+        }
+        for kind, status, reason, message in wanted
+    ]
+
+
+def register(storage: Storage, node: Node, plane: DataPlane, version: str, *, control_plane: bool) -> None:
+    """Create the Node object with its status."""
+    machine = os.uname()
+    labels = {
+        "kubernetes.io/hostname": node.name,
+        "kubernetes.io/os": "linux",
+        "kubernetes.io/arch": {"x86_64": "amd64", "aarch64": "arm64"}.get(machine.machine, machine.machine),
+        **({"node-role.kubernetes.io/control-plane": ""} if control_plane else {}),
+    }
+    extra = plane.node_metadata(node)
+    metadata: Json = {"name": node.name, "labels": {**labels, **extra.get("labels", {})}}
+    metadata["annotations"] = {"node.alpha.kubernetes.io/ttl": "0", **extra.get("annotations", {})}
+    spec: Json = {"podCIDR": node.pod_cidr, "podCIDRs": [node.pod_cidr]}
+    if "+k3s" in version:
+        spec["providerID"] = f"k3s://{node.name}"
+    storage.create("nodes", {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": spec})
+    size = {"cpu": "4", "memory": "8Gi", "pods": "250", "ephemeral-storage": "50Gi"}
+    info = {
+        "kernelVersion": machine.release,
+        "osImage": "Debian GNU/Linux 12 (bookworm)",
+        "operatingSystem": "linux",
+        "architecture": labels["kubernetes.io/arch"],
+        "containerRuntimeVersion": "containerd://2.1.5" + ("-k3s1" if "+k3s" in version else ""),
+        "kubeletVersion": version,
+        "kubeProxyVersion": version,
+        "machineID": f"{node.index:032x}",
+        "systemUUID": f"{node.index:032x}",
+        "bootID": f"{node.index:032x}",
+    }
+    status: Json = {
+        "addresses": [{"type": "InternalIP", "address": node.ip}, {"type": "Hostname", "address": node.name}],
+        "capacity": size,
+        "allocatable": size,
+        "conditions": node_conditions([]),
+        "nodeInfo": info,
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
+    }
+    storage.patch("nodes", node.name, None, {"status": status}, subresource="status")

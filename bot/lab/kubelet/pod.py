@@ -1,0 +1,216 @@
+"""One pod on one node: sandbox, network, containers, probes, status, graceful end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
+
+from bot.lab.apiserver.errors import ApiError
+from bot.lab.apiserver.storage import Storage
+from bot.lab.dataplane.base import CniError, DataPlane, Node, PodNetwork
+from bot.lab.kubelet import environment
+from bot.lab.kubelet.container import RunningContainer
+from bot.lab.kubelet.events import Recorder
+from bot.lab.kubelet.probes import Prober
+from bot.lab.kubelet.status import ContainerStatus, conditions, phase, timestamp
+from bot.lab.names import Json
+from bot.lab.supervisor.host import HostError, Sandbox
+
+log = structlog.get_logger()
+_SANDBOX_RETRY_S: Final = 2.0
+
+
+class NodeAgents(Protocol):
+    """Told when a pod's container that is part of the data plane runs on a node, or no longer."""
+
+    async def started(self, node: Node, image: str) -> None: ...
+
+    def stopped(self, node: Node, image: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KubeletContext:
+    """What every pod worker of a node shares."""
+
+    node: Node
+    plane: DataPlane
+    storage: Storage
+    recorder: Recorder
+    agents: NodeAgents
+    token: Callable[[Json], Mapping[str, str]]
+    """Files of the service account's mount for a pod."""
+
+
+class PodWorker:
+    """Runs one pod until `stop`."""
+
+    def __init__(self, context: KubeletContext, pod: Json) -> None:
+        self.context = context
+        self.pod = pod
+        self.sandbox: Sandbox | None = None
+        self.network: PodNetwork | None = None
+        self.ip = ""
+        self.configuration: dict[tuple[str, str], Json] = {}
+        self._stopping = asyncio.Event()
+        self._started_at = timestamp()
+        self._initialized = False
+        spec = pod["spec"]
+        self.init_containers = [RunningContainer(self, one) for one in spec.get("initContainers", ())]
+        self.containers = [RunningContainer(self, one) for one in spec["containers"]]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.pod["metadata"]["namespace"], self.pod["metadata"]["name"]
+
+    def stop(self, pod: Json | None = None) -> None:
+        """Begin the graceful end; ``pod`` is its newest version."""
+        if pod is not None:
+            self.pod = pod
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """From sandbox to deletion."""
+        if await self._prepare():
+            async with asyncio.TaskGroup() as group:
+                life = group.create_task(self._live())
+                await self._stopping.wait()
+                life.cancel()
+        await self._end()
+
+    async def _prepare(self) -> bool:
+        """Sandbox and network, retried until they stand; False when the pod was deleted meanwhile.
+
+        Not cancelled by `stop`, so no half-made sandbox is forgotten.
+        """
+        while not self._stopping.is_set():
+            try:
+                await self._make_sandbox()
+            except (CniError, HostError) as error:
+                self._sandbox_failed(error)
+                await self._discard_sandbox()
+            except LookupError as error:
+                self.context.recorder.record(self.pod, "FailedMount", str(error.args[0]), warning=True)
+            else:
+                return not self._stopping.is_set()
+            self.report()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_SANDBOX_RETRY_S):
+                    await self._stopping.wait()
+        return False
+
+    async def _make_sandbox(self) -> None:
+        node, host_network = self.context.node, bool(self.pod["spec"].get("hostNetwork"))
+        self._load_configuration()
+        layout = environment.layout(self.pod, self.configuration, self.context.token(self.pod))
+        if layout.missing:
+            volume = layout.missing[0]
+            raise LookupError(f"MountVolume.SetUp failed for volume : {volume}")
+        self.sandbox = await node.host.sandbox(
+            self.pod["metadata"]["uid"],
+            hostname=environment.hostname(self.pod),
+            host_network=host_network,
+            files=layout.files,
+            mounts=layout.mounts,
+        )
+        if host_network:
+            self.ip = node.ip
+            return
+        self.network = await self.context.plane.add_pod(node, self.pod, self.sandbox)
+        self.ip = self.network.ip
+        path = f"/var/lib/kubelet/pods/{self.sandbox.uid}/etc-hosts"
+        await node.host.steps([{"write": {path: environment.hosts(self.pod, self.ip)}}])
+
+    def _load_configuration(self) -> None:
+        resources = {"ConfigMap": "configmaps", "Secret": "secrets"}
+        for kind, name in environment.references(self.pod):
+            found = self.context.storage.find(resources[kind], name, self.key[0])
+            if found is not None:
+                self.configuration[kind, name] = dict(found)
+
+    def _sandbox_failed(self, error: Exception) -> None:
+        sentence = f'Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox: {error}'
+        self.context.recorder.record(self.pod, "FailedCreatePodSandBox", sentence, warning=True)
+
+    async def _discard_sandbox(self) -> None:
+        if self.sandbox is not None:
+            await self.context.node.host.remove_sandbox(self.sandbox)
+            self.sandbox = None
+
+    async def _live(self) -> None:
+        for container in self.init_containers:
+            await container.keep_running("OnFailure")
+        self._initialized = True
+        self.report()
+        policy = self.pod["spec"].get("restartPolicy", "Always")
+        async with asyncio.TaskGroup() as group:
+            for container in self.containers:
+                group.create_task(container.keep_running(policy))
+
+    def prober(self) -> Prober:
+        """For the containers; only while the sandbox stands."""
+        assert self.sandbox is not None
+        return Prober(self.context.node.host, self.pod, self.ip, self.sandbox)
+
+    def report(self) -> None:
+        """Write the pod's status if it is still there."""
+        statuses = [one.status for one in self.containers]
+        status: Json = {
+            "phase": phase(self.pod, statuses),
+            "hostIP": self.context.node.ip,
+            "hostIPs": [{"ip": self.context.node.ip}],
+            "startTime": self._started_at,
+            "qosClass": "BestEffort",
+            "containerStatuses": [one.as_json() for one in statuses],
+            "conditions": conditions(
+                self.pod, statuses, has_sandbox=self.sandbox is not None, initialized=self._initialized
+            ),
+        }
+        if self.init_containers:
+            status["initContainerStatuses"] = [one.status.as_json() for one in self.init_containers]
+        if self.ip:
+            status |= {"podIP": self.ip, "podIPs": [{"ip": self.ip}]}
+        namespace, name = self.key
+        with contextlib.suppress(ApiError):  # deleted, or replaced by a namesake: the next event says so
+            current = self.context.storage.find("pods", name, namespace)
+            if current is not None and current["metadata"]["uid"] == self.pod["metadata"]["uid"]:
+                self.pod = self.context.storage.patch("pods", name, namespace, {"status": status}, subresource="status")
+
+    async def _end(self) -> None:
+        running = [one for one in (*self.init_containers, *self.containers) if one.program is not None]
+        for container in running:
+            self.context.recorder.record(self.pod, "Killing", f"Stopping container {container.status.name}")
+            container.kill(signal.SIGTERM)
+        grace_s = float(self.pod["metadata"].get("deletionGracePeriodSeconds") or 0) or 1.0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                for container in running:
+                    await container.ended()
+        if self.network is not None:
+            await _tolerant(self.context.plane.delete_pod(self.context.node, self.network))
+        await _tolerant(self._discard_sandbox())
+        self._delete_object()
+
+    def _delete_object(self) -> None:
+        namespace, name = self.key
+        current = self.context.storage.find("pods", name, namespace)
+        if current is not None and current["metadata"]["uid"] == self.pod["metadata"]["uid"]:
+            with contextlib.suppress(ApiError):
+                self.context.storage.delete("pods", name, namespace, grace_period_s=0)
+
+    def statuses(self) -> list[ContainerStatus]:
+        """Of all containers, initial ones first."""
+        return [one.status for one in (*self.init_containers, *self.containers)]
+
+
+async def _tolerant(work: Awaitable[None]) -> None:
+    """Removal goes on after a failure: what is left dies with the lab."""
+    try:
+        await work
+    except HostError as error:
+        log.warning("kubelet.cleanup_failed", error=str(error))

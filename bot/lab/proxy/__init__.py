@@ -1,0 +1,1 @@
+"""The lab's kube-proxy, in nftables mode."""

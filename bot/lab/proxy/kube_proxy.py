@@ -1,0 +1,73 @@
+"""One kube-proxy per node: it writes rules when Services or their endpoints change, and only then."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import aclosing
+from typing import Final
+
+import structlog
+
+from bot.lab.apiserver.storage import Storage
+from bot.lab.dataplane.base import Node, nft
+from bot.lab.proxy.ruleset import render, service_ports
+from bot.lab.supervisor.host import HostError
+
+log = structlog.get_logger()
+_SETTLE_S: Final = 0.03
+"""Changes that come together are written together."""
+_RESOURCES: Final = ("services", "endpointslices.discovery.k8s.io")
+
+
+class KubeProxies:
+    """All nodes' proxies: one follower of the API, one rule writer per node."""
+
+    def __init__(self, storage: Storage, nodes: Iterable[Node]) -> None:
+        self._storage = storage
+        self._nodes = {node.name: node for node in nodes}
+        self._running: set[str] = set()
+        self._written: dict[str, str] = {}
+        self._changed = asyncio.Event()
+
+    def start(self, node: str) -> None:
+        """Begin to follow; the first sync rewrites everything, as after a restart."""
+        self._running.add(node)
+        self._written.pop(node, None)
+        self._changed.set()
+
+    def stop(self, node: str) -> None:
+        """The rules stay as they are, and go stale."""
+        self._running.discard(node)
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for resource in _RESOURCES:
+                group.create_task(self._follow(resource))
+            group.create_task(self._write())
+
+    async def _follow(self, resource: str) -> None:
+        async with aclosing(self._storage.watch(resource)) as events:
+            async for _ in events:
+                self._changed.set()
+
+    async def _write(self) -> None:
+        while True:
+            await self._changed.wait()
+            await asyncio.sleep(_SETTLE_S)
+            self._changed.clear()
+            async with asyncio.TaskGroup() as group:
+                for name in sorted(self._running):
+                    group.create_task(self._sync(self._nodes[name]))
+
+    async def _sync(self, node: Node) -> None:
+        services, slices = (list(self._storage.peek(resource)) for resource in _RESOURCES)
+        script = render(service_ports(services, slices, node.name))
+        if self._written.get(node.name) == script:
+            return
+        try:
+            await node.host.steps([nft(script)])
+        except HostError as error:
+            log.error("kube_proxy.sync_failed", node=node.name, error=str(error))
+            return
+        self._written[node.name] = script

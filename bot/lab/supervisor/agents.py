@@ -1,0 +1,44 @@
+"""What it means for the lab's kernel state that a data plane pod runs: its process stands for the real agent."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+
+from bot.lab.dataplane.base import DataPlane, Node
+from bot.lab.images.registry import repository
+from bot.lab.proxy.kube_proxy import KubeProxies
+from bot.lab.supervisor.host import HostError
+
+log = structlog.get_logger()
+_KUBE_PROXY: Final = "registry.k8s.io/kube-proxy"
+_CNI_AGENTS: Final = ("calico/node", "quay.io/calico/node", "quay.io/cilium/cilium")
+
+
+class Agents:
+    """A restarted agent brings its node back to the CNI's invariants; a stopped kube-proxy lets rules go stale."""
+
+    def __init__(self, plane: DataPlane, proxies: KubeProxies) -> None:
+        self._plane = plane
+        self._proxies = proxies
+        self._programmed: set[str] = set()
+
+    async def started(self, node: Node, image: str) -> None:
+        name = repository(image)
+        if name == _KUBE_PROXY:
+            self._proxies.start(node.name)
+        if name in _CNI_AGENTS:
+            if node.name in self._programmed:
+                await self._resync(node)
+            self._programmed.add(node.name)
+
+    async def _resync(self, node: Node) -> None:
+        try:
+            await self._plane.resync(node)
+        except HostError as error:
+            log.error("agent.resync_failed", node=node.name, error=str(error))
+
+    def stopped(self, node: Node, image: str) -> None:
+        if repository(image) == _KUBE_PROXY:
+            self._proxies.stop(node.name)

@@ -1,0 +1,45 @@
+"""When a lab is up: every workload has the pods it wants, and each of them is ready."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from bot.lab.apiserver.storage import Storage
+from bot.lab.errors import LabError
+
+_LIMIT_S: Final = 45.0
+_LOOK_S: Final = 0.05
+_WORKLOADS: Final = ("deployments.apps", "daemonsets.apps", "statefulsets.apps")
+
+
+async def wait_until_ready(storage: Storage) -> None:
+    """Raises LabError that names what is not ready in time."""
+    try:
+        async with asyncio.timeout(_LIMIT_S):
+            while any(unready(storage)):
+                await asyncio.sleep(_LOOK_S)
+    except TimeoutError as error:
+        raise LabError("not ready in time: " + ", ".join(unready(storage))) from error
+
+
+def unready(storage: Storage) -> Iterator[str]:
+    """What is still missing, as ``resource namespace/name``."""
+    for resource in _WORKLOADS:
+        for one in storage.peek(resource):
+            if not _is_complete(resource, one):
+                yield f"{resource} {one['metadata']['namespace']}/{one['metadata']['name']}"
+    for pod in storage.peek("pods"):
+        conditions: list[Mapping[str, Any]] = (pod.get("status") or {}).get("conditions") or []
+        if not any(one["type"] == "Ready" and one["status"] == "True" for one in conditions):
+            yield f"pod {pod['metadata']['namespace']}/{pod['metadata']['name']}"
+
+
+def _is_complete(resource: str, workload: Mapping[str, Any]) -> bool:
+    status: Mapping[str, Any] = workload.get("status") or {}
+    if status.get("observedGeneration") is None:
+        return False
+    if resource == "daemonsets.apps":
+        return status.get("numberReady", 0) == status.get("desiredNumberScheduled", -1)
+    return status.get("readyReplicas", 0) == workload["spec"].get("replicas", 1)
