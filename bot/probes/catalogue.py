@@ -7,12 +7,29 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from bot.domain.facts import FactSpec
-from bot.probes import pod_arp_table, pod_link
+from bot.probes import (
+    gateway_reachability,
+    node_kernel,
+    node_sysctls,
+    node_to_node,
+    outside,
+    pod_arp_table,
+    pod_link,
+    pod_matrix,
+    pod_routes,
+)
 from bot.probes.probe import Probe
 
 PROBES: tuple[Probe, ...] = (
     pod_link.PROBE,
     pod_arp_table.PROBE,
+    gateway_reachability.PROBE,
+    pod_routes.PROBE,
+    node_sysctls.PROBE,
+    node_to_node.PROBE,
+    pod_matrix.PROBE,
+    outside.PROBE,
+    node_kernel.PROBE,
 )
 
 FACTS: Mapping[str, FactSpec] = MappingProxyType({spec.name: spec for probe in PROBES for spec in probe.facts})

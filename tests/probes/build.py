@@ -29,6 +29,7 @@ from bot.agent.report import (
     Rule,
     Test,
 )
+from bot.cluster.cni import CniInventory
 from bot.cluster.objects import (
     Condition,
     Container,
@@ -67,6 +68,7 @@ class World:
 
     cni: Kind = "calico"
     namespace: str = "shop"
+    enforces_policy: bool | None = True
     nodes: dict[str, Node] = field(default_factory=dict[str, Node])
     pods: dict[Subject, Pod] = field(default_factory=dict[Subject, Pod])
     pod_reports: dict[str, dict[str, PodReport]] = field(default_factory=dict[str, dict[str, PodReport]])
@@ -264,7 +266,10 @@ class World:
             "nodes_in_scope": tuple(self.nodes),
             "unobserved": tuple(self.unobserved),
         }
-        return Evidence(**(fields | changes))
+        evidence = Evidence(**(fields | changes))
+        # What detection makes of a snapshot is tested with it; here the CNI is given.
+        vars(evidence)["cni"] = CniInventory(name=self.cni, enforces_policy=self.enforces_policy)
+        return evidence
 
     def _node_report(self, name: str) -> NodeReport:
         fields: dict[str, Any] = {

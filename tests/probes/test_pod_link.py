@@ -75,8 +75,10 @@ def test_other_networks_are_told_apart_by_the_node_end(cni: Any, kind: str, mast
             {"name": "other0"},
             {"name": "elsewhere", "ifindex": 999},
             ("missing", "missing"),
-            "The network link of shop/a on node-1 is broken: there is no eth0 inside the pod and "
-            "the node's end of the link does not exist.",
+            (
+                "The network link of shop/a on node-1 is broken: there is no eth0 inside the pod and "
+                "the node's end of the link does not exist."
+            ),
         ),
     ],
 )
@@ -108,8 +110,10 @@ def test_an_address_that_the_api_does_not_know_is_a_failure() -> None:
 
     assert table.of(a)["address_matches"] is False
     assert sentences(pod_link.judge(table), Severity.FAIL) == [
-        "The network link of shop/a on node-1 is broken: "
-        "no interface of the pod carries the address that the API gives it."
+        (
+            "The network link of shop/a on node-1 is broken: "
+            "no interface of the pod carries the address that the API gives it."
+        )
     ]
 
 
@@ -122,8 +126,10 @@ def test_healthy_pods_of_a_node_share_one_sentence() -> None:
     findings = pod_link.judge(facts_of(world.evidence(), pod_link.PROBE))
 
     assert sentences(findings) == [
-        "The network links of all 7 pods on node-1 (shop/p0, shop/p1, shop/p2, shop/p3, shop/p4 and 2 more) "
-        "are up on both ends, with the addresses that the API knows."
+        (
+            "The network links of all 7 pods on node-1 (shop/p0, shop/p1, shop/p2, shop/p3, shop/p4 and 2 more) "
+            "are up on both ends, with the addresses that the API knows."
+        )
     ]
     assert findings[0].severity is Severity.PASS
     assert findings[0].subject == facts.node("node-1")

@@ -1,0 +1,74 @@
+"""The tests between pods and nodes as flows: who asked whom, what came of it, and whether policies forbid it.
+
+A flow that NetworkPolicies forbid fails rightly, and ICMP counts as forbidden unless a rule without ports allows it.
+A refused TCP connection to a port on which the pod does not listen proves that packets pass: it is left out, like
+every refusal by a pod whose listening ports are not known.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bot.agent.report import PodReport, Purpose, Test
+from bot.domain.facts import Subject, SubjectKind
+from bot.probes.evidence import Evidence
+from bot.probes.outcomes import reach_of, target_of
+from bot.probes.policy_arithmetic import allowed
+
+_PURPOSES = frozenset({"own-node", "node", "local-pod", "remote-pod", "endpoint"})
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """One test between subjects of the cluster."""
+
+    source: Subject
+    source_node: str
+    target: Subject
+    target_node: str
+    purpose: Purpose
+    protocol: str
+    reach: str
+    is_denied: bool = False
+    """Policies forbid it, and the CNI enforces policies (or may)."""
+
+
+def tried_flows(evidence: Evidence) -> tuple[Tried, ...]:
+    """All tests between pods and nodes that ran, in the reports' order. Computed once for each evidence."""
+    kept = vars(evidence)
+    if "_tried_flows" not in kept:
+        kept["_tried_flows"] = tuple(_tried(evidence))
+    found: tuple[Tried, ...] = kept["_tried_flows"]
+    return found
+
+
+def _tried(evidence: Evidence) -> Iterator[Tried]:
+    enforced = evidence.cni.enforces_policy is not False
+    for source, node, test in evidence.tests:
+        reach = reach_of(test)
+        if reach is None or test.purpose not in _PURPOSES or test.protocol not in {"icmp", "tcp"}:
+            continue
+        target = target_of(evidence, test)
+        if target is None or target == source or not _counts(evidence.pod_reports.get(target), test, reach):
+            continue
+        is_pod = target.kind is SubjectKind.POD
+        yield Tried(
+            source=source,
+            source_node=node,
+            target=target,
+            target_node=(evidence.node_of(target) or test.node) if is_pod else target.name,
+            purpose=test.purpose,
+            protocol=test.protocol,
+            reach=reach,
+            is_denied=enforced
+            and allowed(evidence, source, target, test.port or None, test.protocol.upper()).is_denied,
+        )
+
+
+def _counts(target: PodReport | None, test: Test, reach: str) -> bool:
+    if reach != "refused" or test.protocol != "tcp" or test.purpose in {"own-node", "node"}:
+        return True
+    listeners = target.state.listeners if target and target.state else None
+    return listeners is not None and any(
+        each.port == test.port and each.protocol == "tcp" and each.ip not in _LOOPBACK for each in listeners
+    )

@@ -1,0 +1,315 @@
+"""Does the node's kernel drop packets: full tables, packet filters, and whose rules?
+
+The neighbour table is one for all network namespaces of a machine: when it is full, pods fail at random. A rule whose
+counter grew while the tests ran took a packet; who wrote the rule tells a NetworkPolicy at work (the CNI's policy
+chains) from a firewall that nobody expects. iptables-legacy and nftables rules on one node are both in force.
+
+Source: https://www.kernel.org/doc/html/latest/networking/ip-sysctl.html (neigh/default/gc_thresh3)
+Source: https://docs.tigera.io/calico/latest/reference/host-endpoints/overview (cali-… chains)
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from bot.agent.report import Firewall, FirewallChain, FirewallRule, NodeReport
+from bot.domain import facts
+from bot.domain.facts import FactBuilder, FactSpec, FactTable, Rung, Subject, SubjectKind, Value
+from bot.domain.finding import Finding, Severity
+from bot.probes.evidence import Evidence
+from bot.probes.needs import LOOK_AT_PODS
+from bot.probes.probe import Probe
+from bot.probes.sight import Root, miss_all, put, roots
+from bot.probes.telling import plural, unseen
+
+NAME = "node-kernel"
+FULL = 0.9
+"""From this share of its limit on a table is as good as full."""
+RECENT_S = 30 * 60.0
+TEXT_LIMIT = 120
+LISTED = 10
+
+_OUTSIDE = (Rung.CNI_AGENT, Rung.AGENT)
+_LOOK_RULES = "nft list ruleset; iptables-save -c  # on <node>, twice: which counters grow"
+
+POLICY_CHAINS = re.compile(
+    r"^(filter-)?cali-(tw|fw|pi|po|pri|pro|th|fh|tap|fap)-|^KUBE-(NWPLCY|POD-FW)|^CILIUM|^ANTREA-POL|^WEAVE-NPC"
+)
+"""Chains in which CNIs enforce policies: Calico, kube-router (K3s), Cilium, Antrea, Weave."""
+OWNED = re.compile(
+    r"^((filter-|nat-|mangle-|raw-)?cali-|KUBE-|FLANNEL-|(OLD_)?CILIUM|ANTREA|WEAVE|CNI-|OVN)", re.IGNORECASE
+)
+OWNED_TABLES = re.compile(r"^(kube-proxy|calico|cilium|flannel|antrea|ovn|cni)", re.IGNORECASE)
+_RPFILTER = re.compile(r"rpfilter|fib (saddr|daddr).*(oif|iif)")
+_KNOWN_FIREWALLS = (("firewalld", re.compile(r"firewalld|^(IN|FWD[IO]?|FWD)_")), ("ufw", re.compile(r"^ufw")))
+
+FACTS = (
+    FactSpec(
+        name="node.neighbour_ratio",
+        type="float",
+        doc="How full the kernel's neighbour table is (0 to 1), shared by all namespaces of the machine.",
+        look="cat /proc/net/stat/arp_cache; sysctl net.ipv4.neigh.default.gc_thresh3  # on <node>",
+    ),
+    FactSpec(
+        name="node.forward_policy",
+        type="str",
+        values=("accept", "drop"),
+        doc="What happens to a forwarded packet that no rule takes.",
+        rungs=_OUTSIDE,
+        look="iptables -S FORWARD | head -1; nft list ruleset | grep 'hook forward'  # on <node>",
+    ),
+    FactSpec(
+        name="node.host_firewall",
+        type="str",
+        values=("none", "firewalld", "ufw", "other"),
+        doc="A firewall of the host itself, beside what CNI and kube-proxy write.",
+        rungs=_OUTSIDE,
+        look="systemctl is-active firewalld ufw  # on <node>",
+    ),
+    FactSpec(
+        name="node.iptables_backends",
+        type="str",
+        values=("none", "nft", "legacy", "both"),
+        doc="Through which iptables backends rules are in force.",
+        rungs=_OUTSIDE,
+        look="iptables-legacy-save | wc -l; iptables-nft-save | wc -l  # on <node>",
+    ),
+    FactSpec(name="node.drop_rules", type="int", doc="Rules that drop or reject.", rungs=_OUTSIDE, look=_LOOK_RULES),
+    FactSpec(
+        name="node.drops_hit",
+        type="list",
+        doc="Rules that dropped packets while the tests ran (10 at most).",
+        look=_LOOK_RULES,
+    ),
+    FactSpec(
+        name="node.rejects_hit",
+        type="list",
+        doc="Rules that rejected packets while the tests ran (10 at most).",
+        look=_LOOK_RULES,
+    ),
+    FactSpec(
+        name="node.policy_drops_hit",
+        type="bool",
+        doc="Rules in the CNI's policy chains dropped packets while the tests ran.",
+        look=_LOOK_RULES,
+    ),
+    FactSpec(
+        name="node.foreign_drops_hit",
+        type="bool",
+        doc="Rules that belong neither to CNI nor kube-proxy dropped packets while the tests ran.",
+        look=_LOOK_RULES,
+    ),
+    FactSpec(
+        name="node.raw_rpfilter_hit",
+        type="bool",
+        doc="A reverse path rule in the packet filter (Calico's cali-PREROUTING) dropped packets while the tests ran.",
+        look="iptables -t raw -L cali-PREROUTING -v  # on <node>, twice",
+    ),
+    FactSpec(
+        name="node.drop_reasons",
+        type="list",
+        doc="Reasons for which the kernel dropped packets of our tests, with the function and how often.",
+        look="perf trace -e skb:kfree_skb  # on <node>",
+    ),
+    FactSpec(
+        name="node.uptime_s",
+        type="float",
+        doc="How long the node has been up.",
+        rungs=_OUTSIDE,
+        look="uptime  # on <node>",
+    ),
+    FactSpec(
+        name="node.rebooted_recently",
+        type="bool",
+        doc="The node has been up for less than half an hour.",
+        rungs=_OUTSIDE,
+        look="uptime  # on <node>",
+    ),
+)
+_RULE_KEYS = ("forward_policy", "host_firewall", "iptables_backends", "drop_rules")
+_HIT_KEYS = ("drops_hit", "rejects_hit", "policy_drops_hit", "foreign_drops_hit", "raw_rpfilter_hit")
+
+
+def observe(evidence: Evidence, into: FactBuilder) -> None:
+    """The tables, packet filters and drops of each node that was looked at."""
+    for name, root in roots(evidence).items():
+        node, report = facts.node(name), root.report
+        ratio = _ratio(report)
+        put(
+            into, node, "neighbour_ratio", ratio, root.why_missing("neighbour") or "the neighbour table was not counted"
+        )
+        put(into, node, "uptime_s", report.uptime_s, "the node's uptime was not read")
+        recent = None if report.uptime_s is None else report.uptime_s < RECENT_S
+        put(into, node, "rebooted_recently", recent, "the node's uptime was not read")
+        reasons = None
+        if report.drop_reasons is not None:
+            reasons = tuple(f"{each.reason} @ {each.function}: {each.count}" for each in report.drop_reasons[:LISTED])
+        put(into, node, "drop_reasons", reasons, "the kernel's drop reasons were not asked for")
+        _observe_firewall(node, root, into)
+
+
+def _ratio(report: NodeReport) -> float | None:
+    if report.neighbour_entries is None or not report.neighbour_limit:
+        return None
+    return round(report.neighbour_entries / report.neighbour_limit, 3)
+
+
+def _observe_firewall(node: Subject, root: Root, into: FactBuilder) -> None:
+    firewall = root.state.firewall
+    if firewall is None:
+        why = root.why_missing("firewall", "root.firewall") or "the node's packet filters were not read"
+        miss_all(into, node, (*_RULE_KEYS, *_HIT_KEYS), why)
+        return
+    into.set(node, "forward_policy", _forward_policy(firewall))
+    into.set(node, "host_firewall", _host_firewall(firewall))
+    into.set(node, "iptables_backends", _backends(firewall))
+    into.set(node, "drop_rules", max(firewall.drops_total, len(firewall.drops)))
+    if not root.is_ours:
+        miss_all(into, node, _HIT_KEYS, "rules were read once only (no node agent)")
+        return
+    hit = [rule for rule in firewall.drops if rule.packets_delta]
+    drops = [rule for rule in hit if not _is_reject(rule)]
+    into.set(node, "drops_hit", tuple(map(in_words, drops[:LISTED])))
+    into.set(node, "rejects_hit", tuple(in_words(rule) for rule in hit if _is_reject(rule))[:LISTED])
+    into.set(node, "raw_rpfilter_hit", any(_is_rpfilter(rule) for rule in drops))
+    into.set(node, "policy_drops_hit", any(POLICY_CHAINS.search(rule.chain) for rule in drops))
+    into.set(node, "foreign_drops_hit", any(not is_owned(rule.table, rule.chain) for rule in drops))
+
+
+def _forward_policy(firewall: Firewall) -> str:
+    return (
+        "drop" if any(c.hook.lower() == "forward" and c.policy.lower() == "drop" for c in _ip(firewall)) else "accept"
+    )
+
+
+def _ip(firewall: Firewall) -> Iterator[FirewallChain]:
+    return (chain for chain in firewall.chains if chain.family in {"ip", "inet"})
+
+
+def _host_firewall(firewall: Firewall) -> str:
+    places = {*firewall.foreign_chains, *(chain.table for chain in firewall.chains)}
+    places |= {name.removeprefix("table ") for name in firewall.foreign_chains} | {
+        rule.chain for rule in firewall.drops
+    }
+    for name, pattern in _KNOWN_FIREWALLS:
+        if any(pattern.search(place) for place in places):
+            return name
+    has_policy = any(c.hook.lower() == "input" and c.policy.lower() == "drop" for c in _ip(firewall))
+    foreign = any(rule.family in {"ip", "inet"} and not is_owned(rule.table, rule.chain) for rule in firewall.drops)
+    return "other" if has_policy or foreign else "none"
+
+
+def _backends(firewall: Firewall) -> str:
+    used = {chain.backend for chain in firewall.chains if chain.rules or chain.policy.lower() == "drop"}
+    used |= {rule.backend for rule in firewall.drops}
+    has_legacy, has_nft = "iptables-legacy" in used, bool(used & {"iptables-nft", "nft"})
+    if has_legacy:
+        return "both" if "iptables-nft" in used else "legacy"
+    return "nft" if has_nft else "none"
+
+
+def _is_reject(rule: FirewallRule) -> bool:
+    return rule.verdict.lower().startswith("reject")
+
+
+def _is_rpfilter(rule: FirewallRule) -> bool:
+    return bool(_RPFILTER.search(rule.text)) or rule.chain.startswith(("cali-rpf", "raw-cali-rpf"))
+
+
+def is_owned(table: str, chain: str) -> bool:
+    """Whether a rule there was written by a CNI or kube-proxy."""
+    return bool(OWNED.search(chain) or OWNED_TABLES.search(table))
+
+
+def in_words(rule: FirewallRule) -> str:
+    """A rule by its place and text: "inet/filter/forward: ip saddr 10.42.0.0/16 drop"."""
+    return f"{rule.family}/{rule.table}/{rule.chain}: {' '.join(rule.text.split())}"[:TEXT_LIMIT]
+
+
+# Judgement
+
+
+def judge(table: FactTable) -> Sequence[Finding]:
+    """WARN for tables that are full and rules of strangers that drop; PASS for nodes with neither."""
+    found: list[Finding] = []
+    clean: list[Subject] = []
+    for node in table.subjects(SubjectKind.NODE):
+        known = table.of(node)
+        told = list(_about(node, known))
+        found += told
+        if not told and "foreign_drops_hit" in known and "neighbour_ratio" in known:
+            clean.append(node)
+    if clean:
+        found.append(_pass(clean))
+    found += unseen(table, NAME, SubjectKind.NODE, "drop_rules", "The packet filters")
+    return found
+
+
+def _about(node: Subject, known: Mapping[str, Value]) -> Iterator[Finding]:
+    for tell in _TELLERS:
+        for severity, sentence, key in tell(node.name, known):
+            yield Finding(
+                probe=NAME, subject=node, severity=severity, sentence=sentence, evidence={key: known.get(key, "")}
+            )
+
+
+_Told = Iterable[tuple[Severity, str, str]]
+
+
+def _full_table(name: str, known: Mapping[str, Value]) -> _Told:
+    ratio = known.get("neighbour_ratio")
+    if isinstance(ratio, int | float) and ratio >= FULL:
+        yield Severity.WARN, f"The neighbour table of node {name} is {ratio:.0%} full.", "neighbour_ratio"
+
+
+def _hits(name: str, known: Mapping[str, Value]) -> _Told:
+    drops, rejects = known.get("drops_hit"), known.get("rejects_hit")
+    if isinstance(drops, tuple) and drops:
+        severity = Severity.WARN if known.get("foreign_drops_hit") else Severity.INFO
+        count = plural(len(drops), "rule")
+        yield severity, f"While the tests ran, {count} on node {name} dropped packets: {drops[0]}.", "drops_hit"
+    if isinstance(rejects, tuple) and rejects:
+        count = plural(len(rejects), "rule")
+        sentence = f"While the tests ran, {count} on node {name} rejected packets: {rejects[0]}."
+        yield Severity.INFO, sentence, "rejects_hit"
+
+
+def _filters(name: str, known: Mapping[str, Value]) -> _Told:
+    if known.get("forward_policy") == "drop":
+        sentence = f"On node {name} a forwarded packet that no rule allows is dropped (policy of the forward hook)."
+        yield Severity.INFO, sentence, "forward_policy"
+    if known.get("iptables_backends") == "both":
+        sentence = f"On node {name} rules of iptables-legacy and iptables-nft are in force together."
+        yield Severity.WARN, sentence, "iptables_backends"
+    firewall = known.get("host_firewall")
+    if firewall in {"firewalld", "ufw"}:
+        yield Severity.INFO, f"On node {name} {firewall} filters packets beside the CNI.", "host_firewall"
+
+
+def _rebooted(name: str, known: Mapping[str, Value]) -> _Told:
+    uptime = known.get("uptime_s")
+    if known.get("rebooted_recently") and isinstance(uptime, int | float):
+        yield Severity.INFO, f"Node {name} was started {uptime / 60:.0f} minutes ago.", "uptime_s"
+
+
+_TELLERS: tuple[Callable[[str, Mapping[str, Value]], _Told], ...] = (_full_table, _hits, _filters, _rebooted)
+
+
+def _pass(nodes: Sequence[Subject]) -> Finding:
+    one = len(nodes) == 1
+    who = f"Node {nodes[0].name} has" if one else f"All {len(nodes)} nodes that were looked at have"
+    return Finding(
+        probe=NAME,
+        subject=nodes[0] if one else facts.CLUSTER,
+        severity=Severity.PASS,
+        sentence=f"{who} room in the neighbour table, and no rule of a stranger dropped a packet while the tests ran.",
+    )
+
+
+PROBE = Probe(
+    name=NAME,
+    question="Does the node's kernel drop packets: full tables, packet filters, and whose rules?",
+    facts=FACTS,
+    needs=LOOK_AT_PODS,
+    observe=observe,
+    judge=judge,
+)

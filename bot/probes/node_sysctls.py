@@ -1,0 +1,184 @@
+"""Which kernel settings decide about pod traffic on each node, which differ from the other nodes', and who sets them?
+
+Package scripts, tuned, cloud agents and `sysctl --system` reset forwarding, rp_filter and proxy_arp behind the CNI's
+back. A node that differs from all its peers in one setting is worth a look even before it is known what it does; the
+files that set such keys say who will do it again after the next boot.
+
+`bridge-nf-call-iptables` off (or br_netfilter not loaded) takes bridged traffic past kube-proxy's rules: on a bridge
+CNI a Service then fails exactly when its backend is on the same node.
+
+Source: https://docs.kernel.org/networking/ip-sysctl.html
+Source: https://github.com/cilium/cilium/issues/10645 (systemd's rp_filter default)
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from bot.agent.report import NetnsState
+from bot.domain import facts
+from bot.domain.facts import FactBuilder, FactSpec, FactTable, Rung, Subject, SubjectKind, Value
+from bot.domain.finding import Finding, Severity
+from bot.probes.evidence import Evidence
+from bot.probes.needs import LOOK_AT_PODS
+from bot.probes.probe import Probe
+from bot.probes.routing import uplink
+from bot.probes.sight import Root, put, roots, strictest
+from bot.probes.telling import plural, unseen
+
+NAME = "node-sysctls"
+PEERS = 3
+"""From so many nodes on one can be an outlier."""
+
+_OUTSIDE = (Rung.CNI_AGENT, Rung.AGENT)
+_COMPARED = ("rp_filter", "proxy_arp", "forwarding", "arp_ignore", "arp_filter", "arp_announce", "route_localnet")
+_COMPARED_KEYS = (
+    "ipv4.ip_forward",
+    "bridge.bridge-nf-call-iptables",
+    "ipv4.neigh.default.proxy_delay",
+    "ipv4.icmp_echo_ignore_all",
+    *(f"ipv4.conf.{group}.{name}" for group in ("all", "default") for name in _COMPARED),
+)
+_BRIDGE = "bridge.bridge-nf-call-iptables"
+
+FACTS = (
+    FactSpec(
+        name="node.uplink_rp_filter",
+        type="int",
+        doc="Reverse path filter on the node's uplink: 0 off, 1 strict, 2 loose; the larger of `all` and its own.",
+        rungs=_OUTSIDE,
+        look="sysctl net.ipv4.conf.all.rp_filter net.ipv4.conf.<uplink>.rp_filter  # on <node>",
+    ),
+    FactSpec(
+        name="node.bridge_nf_call",
+        type="bool",
+        doc="Bridged IPv4 traffic passes iptables and nftables (false also when br_netfilter is not loaded).",
+        rungs=_OUTSIDE,
+        look="sysctl net.bridge.bridge-nf-call-iptables  # on <node>",
+    ),
+    FactSpec(
+        name="node.sysctl_outliers",
+        type="list",
+        doc="Settings in which the node differs from all other nodes, which agree (three nodes at least).",
+        rungs=_OUTSIDE,
+        look="sysctl -a | grep -E 'ip_forward|conf.(all|default)'  # on each node",
+    ),
+    FactSpec(
+        name="node.sysctl_files",
+        type="list",
+        doc="Lines of the node's sysctl files that set forwarding, rp_filter or proxy_arp.",
+        look="grep -rE 'forward|rp_filter|proxy_arp' /etc/sysctl.conf /etc/sysctl.d /usr/lib/sysctl.d  # on <node>",
+    ),
+)
+
+
+def observe(evidence: Evidence, into: FactBuilder) -> None:
+    """The settings of each node that was looked at, and how each differs from its peers."""
+    by_node = roots(evidence)
+    compared = {name: _compared(root, _uplink(evidence, root)) for name, root in by_node.items()}
+    for name, root in by_node.items():
+        node, dev = facts.node(name), _uplink(evidence, root)
+        unread = f"the sysctls of {dev} were not read" if dev else "the node's uplink is not known"
+        put(into, node, "uplink_rp_filter", strictest(root.state, dev, "rp_filter") if dev else None, unread)
+        put(into, node, "bridge_nf_call", _bridge_nf_call(root), "the node's sysctls were not read")
+        files = root.report.sysctl_files
+        why = root.why_missing("sysctl_files", "host.sysctl", "host") or "the node's sysctl files were not read"
+        put(into, node, "sysctl_files", None if files is None else files[:20], why)
+        _observe_outliers(node, compared, into)
+
+
+def _uplink(evidence: Evidence, root: Root) -> str:
+    ip = evidence.nodes[root.name].internal_ip if root.name in evidence.nodes else ""
+    dev = next((each.dev for each in root.state.addresses if ip and each.ip == ip), "")
+    return uplink(root.state.routes, root.links, dev)
+
+
+def _bridge_nf_call(root: Root) -> bool | None:
+    """False when the key does not exist: our agent asks for it, and without br_netfilter nobody has it."""
+    value = root.state.sysctls.get(_BRIDGE)
+    if value is not None:
+        return value.strip() == "1"
+    return False if root.is_ours and root.state.sysctls else None
+
+
+def _compared(root: Root, dev: str) -> dict[str, str]:
+    """The settings to be compared; those of the uplink under a name that is the same on every node."""
+    state: NetnsState = root.state
+    found = {key: state.sysctls[key] for key in _COMPARED_KEYS if key in state.sysctls}
+    for name in _COMPARED if dev else ():
+        key = f"ipv4.conf.{dev.replace('.', '/')}.{name}"
+        if key in state.sysctls:
+            found[f"ipv4.conf.<uplink>.{name}"] = state.sysctls[key]
+    return found
+
+
+def _observe_outliers(node: Subject, compared: Mapping[str, Mapping[str, str]], into: FactBuilder) -> None:
+    own = compared[node.name]
+    if len(compared) < PEERS:
+        into.miss(node, "sysctl_outliers", f"only {plural(len(compared), 'node')} could be compared")
+    elif not own:
+        into.miss(node, "sysctl_outliers", "the node's sysctls were not read")
+    else:
+        others = [each for name, each in compared.items() if name != node.name]
+        into.set(node, "sysctl_outliers", tuple(_outliers(own, others))[:20])
+
+
+def _outliers(own: Mapping[str, str], others: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    for key, value in sorted(own.items()):
+        theirs = [each[key] for each in others if key in each]
+        if len(theirs) >= PEERS - 1 and len(set(theirs)) == 1 and theirs[0] != value:
+            yield f"{key}={value[:20]}, peers {theirs[0][:20]}"
+
+
+def judge(table: FactTable) -> Sequence[Finding]:
+    """WARN for nodes that do not forward or differ from all others; PASS where forwarding is on."""
+    found: list[Finding] = []
+    forwarding: list[Subject] = []
+    for node in table.subjects(SubjectKind.NODE):
+        known = table.of(node)
+        outliers = known.get("sysctl_outliers")
+        if known.get("ip_forward") is False:
+            files = known.get("sysctl_files")
+            by = f" (set in {files[0]})" if isinstance(files, tuple) and _sets_forward(files) else ""
+            found.append(
+                _warn(node, f"Node {node.name} does not forward packets: net.ipv4.ip_forward is 0{by}.", known)
+            )
+        elif known.get("ip_forward"):
+            forwarding.append(node)
+        if isinstance(outliers, tuple) and outliers:
+            listed = "; ".join(str(each) for each in outliers[:3])
+            more = f" and {len(outliers) - 3} more" if len(outliers) > 3 else ""
+            found.append(_warn(node, f"Node {node.name} differs from all other nodes: {listed}{more}.", known))
+    if forwarding:
+        found.append(_pass(forwarding))
+    found += unseen(table, NAME, SubjectKind.NODE, "bridge_nf_call", "The kernel settings")
+    return found
+
+
+def _sets_forward(files: Sequence[Value]) -> bool:
+    return "ip_forward" in str(files[0])
+
+
+def _warn(node: Subject, sentence: str, known: Mapping[str, Value]) -> Finding:
+    keys = ("ip_forward", "sysctl_outliers", "sysctl_files")
+    evidence = {key: known[key] for key in keys if key in known}
+    return Finding(probe=NAME, subject=node, severity=Severity.WARN, sentence=sentence, evidence=evidence)
+
+
+def _pass(nodes: Sequence[Subject]) -> Finding:
+    one = len(nodes) == 1
+    who = f"Node {nodes[0].name} forwards" if one else f"All {len(nodes)} nodes that were looked at forward"
+    return Finding(
+        probe=NAME,
+        subject=nodes[0] if one else facts.CLUSTER,
+        severity=Severity.PASS,
+        sentence=f"{who} packets (net.ipv4.ip_forward is 1).",
+    )
+
+
+PROBE = Probe(
+    name=NAME,
+    question="Which kernel settings decide about pod traffic, which differ between nodes, and who sets them?",
+    facts=FACTS,
+    needs=LOOK_AT_PODS,
+    observe=observe,
+    judge=judge,
+)

@@ -1,0 +1,127 @@
+"""Longest-prefix matches in a report's routes, and which devices belong to whom."""
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
+
+from bot.agent.report import Link, Route
+
+MAIN = 254
+
+CNI_DEVICES = (
+    "cali",
+    "lxc",
+    "veth",
+    "cni",
+    "flannel",
+    "vxlan.calico",
+    "vxlan-v6.calico",
+    "tunl",
+    "wireguard.cali",
+    "wg-cali",
+    "cilium",
+    "kube-",
+    "nodelocaldns",
+    "weave",
+    "vethwe",
+    "antrea",
+    "ovn",
+    "ovs",
+    "genev_sys",
+    "br-int",
+    "kube-bridge",
+    "dummy",
+    "eni",
+    "gke",
+    "azv",
+    "azure",
+    "cbr0",
+    "bridge",
+)
+"""How the names of devices begin that CNIs and kube-proxy make: routes to pods by these are theirs."""
+
+
+@lru_cache(maxsize=8192)
+def network(cidr: str) -> IPv4Network | None:
+    """An IPv4 network by its CIDR ("default" is 0.0.0.0/0, a bare address a /32); None for anything else."""
+    if cidr == "default":
+        cidr = "0.0.0.0/0"
+    try:
+        found = ip_network(cidr, strict=False)
+    except ValueError:
+        return None
+    return found if isinstance(found, IPv4Network) else None
+
+
+def address(ip: str) -> IPv4Address | None:
+    """An IPv4 address, None for anything else."""
+    try:
+        found = ip_address(ip)
+    except ValueError:
+        return None
+    return found if isinstance(found, IPv4Address) else None
+
+
+class RouteTable:
+    """The IPv4 routes of one table, for longest-prefix matches."""
+
+    def __init__(self, routes: Iterable[Route], table: int = MAIN) -> None:
+        by_length: dict[int, dict[int, Route]] = {}
+        for route in routes:
+            net = network(route.dst) if route.table == table else None
+            if net is None:
+                continue
+            same = by_length.setdefault(net.prefixlen, {})
+            first = same.get(int(net.network_address))
+            if first is None or route.metric < first.metric:
+                same[int(net.network_address)] = route
+        self._by_length = tuple(sorted(by_length.items(), reverse=True))
+
+    def lookup(self, ip: str) -> Route | None:
+        """The route that the kernel would take by this table alone; None when there is none."""
+        found = address(ip)
+        if found is None:
+            return None
+        number = int(found)
+        for length, routes in self._by_length:
+            mask = (0xFFFFFFFF << (32 - length)) & 0xFFFFFFFF
+            route = routes.get(number & mask)
+            if route is not None and route.type != "throw":
+                return route
+        return None
+
+    @property
+    def default(self) -> Route | None:
+        """The default route with the lowest metric."""
+        return dict(self._by_length).get(0, {}).get(0)
+
+
+def default_state(routes: Iterable[Route]) -> str:
+    """present, missing, mistyped (0.0.0.0/32), unreachable, blackhole or prohibit: the default route of a main table.
+
+    Two halves (0.0.0.0/1 and 128.0.0.0/1), as VPN clients write them, are one.
+    """
+    table = RouteTable(routes := tuple(routes))
+    route = table.default
+    if route is not None:
+        return route.type if route.type in {"unreachable", "blackhole", "prohibit"} else "present"
+    if table.lookup("0.0.0.1") and table.lookup("128.0.0.1") and {"0.0.0.0/1", "128.0.0.0/1"} <= _cidrs(routes):
+        return "present"
+    return "mistyped" if _cidrs(routes) & {"0.0.0.0/32", "0.0.0.0"} else "missing"
+
+
+def _cidrs(routes: Iterable[Route]) -> set[str]:
+    return {route.dst for route in routes if route.table == MAIN}
+
+
+def uplink(routes: Iterable[Route], links: Mapping[str, Link], internal_ip_dev: str = "") -> str:
+    """The device by which the node talks to others: that of its default route, else the one with its InternalIP."""
+    route = RouteTable(routes).default
+    if route is not None and route.dev and route.dev in links:
+        return route.dev
+    return internal_ip_dev
+
+
+def is_cni_device(name: str) -> bool:
+    """Whether a device's name is one that CNIs or kube-proxy give."""
+    return name.startswith(CNI_DEVICES)
