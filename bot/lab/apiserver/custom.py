@@ -20,9 +20,7 @@ def resource_of(definition: Mapping[str, Any]) -> Resource:
     names, version = spec["names"], served_version(definition)
     subresources: dict[str, Subresource] = {}
     for name in version.get("subresources") or {}:
-        kind, group, number = (
-            ("Scale", "autoscaling", "v1") if name == "scale" else (names["kind"], "", "")
-        )
+        kind, group, number = ("Scale", "autoscaling", "v1") if name == "scale" else (names["kind"], "", "")
         subresources[name] = Subresource(kind=kind, verbs=("get", "patch", "update"), group=group, version=number)
     return Resource(
         group=spec["group"],

@@ -119,3 +119,11 @@ def unsupported_media_type(accepted: Sequence[str]) -> ApiError:
 def unauthorized() -> ApiError:
     """401: no token, a wrong one or an expired one."""
     return ApiError(401, "Unauthorized", "Unauthorized")
+
+
+def invalid_query(parameter: str, value: str, shown: str = "") -> ApiError:
+    """422 for a query parameter of a list or watch."""
+    shown = shown or f'Invalid value: "{value}": strconv.ParseUint: parsing "{value}": invalid syntax'
+    message = f'ListOptions.meta.k8s.io "" is invalid: {parameter}: {shown}'
+    cause = {"reason": "FieldValueInvalid", "message": shown, "field": parameter}
+    return ApiError(422, "Invalid", message, {"group": "meta.k8s.io", "kind": "ListOptions", "causes": [cause]})

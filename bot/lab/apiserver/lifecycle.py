@@ -110,8 +110,8 @@ def _identify(resource: Resource, obj: dict[str, Any], namespace: str | None, na
     kind, version = obj.get("kind") or resource.kind, obj.get("apiVersion") or resource.api_version
     if (kind, version) != (resource.kind, resource.api_version) and resource.kind != "Event":
         raise bad_request(
-            f"{kind} in version \"{version}\" cannot be handled as a {resource.kind}: "
-            f"no kind \"{kind}\" is registered for version \"{version}\""
+            f'{kind} in version "{version}" cannot be handled as a {resource.kind}: '
+            f'no kind "{kind}" is registered for version "{version}"'
         )
     obj["kind"], obj["apiVersion"] = resource.kind, resource.api_version
     if name is not None and metadata.setdefault("name", name) != name:

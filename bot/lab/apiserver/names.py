@@ -9,7 +9,9 @@ _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _QUALIFIED = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
-_SHAPE = "must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character"
+_SHAPE = (
+    "must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character"
+)
 
 
 def suffix(rng: random.Random, length: int = 5) -> str:

@@ -4,6 +4,7 @@ Objects are plain dicts in Kubernetes' JSON form. A `resource` is `plural[.group
 `ippools.crd.projectcalico.org`. Whatever is returned belongs to the caller.
 """
 
+import asyncio
 import random
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -58,6 +59,8 @@ class Storage:
         self.rng = rng or random.Random()
         self.revision = 1
         """The newest resourceVersion in the whole store."""
+        self.changed = asyncio.Event()
+        """Set at the next change of anything, then replaced."""
         self._history_limit = history_limit
         self._custom: dict[str, Resource] = {}
         self._shelves: dict[str, Shelf] = {}
@@ -103,9 +106,7 @@ class Storage:
         found = self.shelf(resource).items.get(key_of(namespace, name))
         return found.obj if found else None
 
-    def list(
-        self, resource: str, namespace: str | None = None, *, labels: str = "", fields: str = ""
-    ) -> Objects:
+    def list(self, resource: str, namespace: str | None = None, *, labels: str = "", fields: str = "") -> Objects:
         """The objects that both selectors accept, sorted by namespace and name."""
         accepts = self.predicate(resource, labels=labels, fields=fields)
         return [record.copy() for _, record in self.shelf(resource).select(namespace) if accepts(record.obj)]
@@ -234,7 +235,9 @@ class Storage:
         self.revision += 1
         obj["metadata"]["resourceVersion"] = str(self.revision)
         record = self.shelf(kind.name).put(key, obj, self.revision)
-        self._learn(kind, obj)
+        if kind.kind == "CustomResourceDefinition":
+            self._custom[obj["metadata"]["name"]] = custom.resource_of(obj)
+        self._announce()
         return record
 
     def _drop(self, kind: Resource, key: str, obj: dict[str, Any]) -> Record:
@@ -244,17 +247,16 @@ class Storage:
         if kind.kind == "CustomResourceDefinition":
             self._custom.pop(obj["metadata"]["name"], None)
             self._shelves.pop(obj["metadata"]["name"], None)
+        self._announce()
         return record
 
-    def _learn(self, kind: Resource, obj: dict[str, Any]) -> None:
-        if kind.kind == "CustomResourceDefinition":
-            self._custom[obj["metadata"]["name"]] = custom.resource_of(obj)
+    def _announce(self) -> None:
+        self.changed.set()
+        self.changed = asyncio.Event()
 
     # Watching
 
-    async def watch(
-        self, resource: str, *, namespace: str | None = None, fields: str = ""
-    ) -> AsyncIterator[Event]:
+    async def watch(self, resource: str, *, namespace: str | None = None, fields: str = "") -> AsyncIterator[Event]:
         """ADDED for every present object, then each change as it happens; never ends by itself.
 
         A watcher that falls too far behind is not told: it gets what it missed as if it had just happened.

@@ -1,0 +1,85 @@
+"""Trouble on request: a place where tests make the API server behave as real ones do on bad days.
+
+Nothing in the lab uses it; a test gives a `Disturbances` to `serve` and adds what it needs.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from aiohttp import web
+
+from bot.lab.apiserver.answers import refusal, text
+from bot.lab.apiserver.errors import ApiError, unauthorized
+
+Kind = Literal["unauthorized", "forbidden", "too-many-requests", "internal-error", "hang", "slow", "drop"]
+
+
+@dataclass(kw_only=True)
+class Disturbance:
+    """One kind of trouble for the requests that `matches` accepts (method and path with query)."""
+
+    kind: Kind
+    matches: Callable[[str, str], bool] = lambda _method, _path: True
+    times: int | None = None
+    """How many requests it hits; None: all."""
+    delay_s: float = 0.0
+    """For `slow`: how long each answer waits."""
+    retry_after_s: int = 1
+    """For `too-many-requests`."""
+    hits: int = 0
+
+
+@dataclass
+class Disturbances:
+    """All present trouble, in order: the first that matches acts."""
+
+    active: list[Disturbance] = field(default_factory=list[Disturbance])
+
+    def add(self, disturbance: Disturbance) -> Disturbance:
+        """Start it; the returned object counts its hits."""
+        self.active.append(disturbance)
+        return disturbance
+
+    def clear(self) -> None:
+        """End all trouble."""
+        self.active.clear()
+
+    async def meet(self, request: web.BaseRequest) -> web.StreamResponse | None:
+        """The answer that replaces the real one, or None after a delay or without trouble."""
+        for each in self.active:
+            if each.times is not None and each.hits >= each.times:
+                continue
+            if each.matches(request.method, request.path_qs):
+                each.hits += 1
+                return await _act(each, request)
+        return None
+
+
+async def _act(disturbance: Disturbance, request: web.BaseRequest) -> web.StreamResponse | None:
+    match disturbance.kind:
+        case "unauthorized":
+            return refusal(unauthorized())
+        case "forbidden":
+            return refusal(ApiError(403, "Forbidden", "forbidden: disturbed by the test", {}))
+        case "too-many-requests":
+            message = "the server has received too many requests and has asked us to try again later"
+            error = ApiError(
+                429, "TooManyRequests", message, {"retryAfterSeconds": disturbance.retry_after_s}
+            )
+            response = refusal(error)
+            response.headers["Retry-After"] = str(disturbance.retry_after_s)
+            return response
+        case "internal-error":
+            return text("Internal Server Error: etcdserver: request timed out\n", status=500)
+        case "slow":
+            await asyncio.sleep(disturbance.delay_s)
+            return None
+        case "hang":
+            await asyncio.Event().wait()
+            return None
+        case "drop":
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response()

@@ -1,0 +1,76 @@
+"""The words in which kubectl sums up a pod: `1/1`, `Running`, `CrashLoopBackOff`, `2 (14s ago)`."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from bot.lab.apiserver.durations import human
+from bot.lab.apiserver.timestamps import parse
+
+Obj = Mapping[str, Any]
+NONE = "<none>"
+
+
+def _statuses(obj: Obj, key: str = "containerStatuses") -> list[Obj]:
+    return (obj.get("status") or {}).get(key) or []
+
+
+def pod_ready(obj: Obj) -> str:
+    """How many of its containers are ready."""
+    ready = sum(1 for status in _statuses(obj) if status.get("ready") and "running" in (status.get("state") or {}))
+    return f"{ready}/{len(obj['spec'].get('containers') or ())}"
+
+
+def pod_state(obj: Obj) -> str:
+    """Its phase, or better the reason why it is not simply that."""
+    status = obj.get("status") or {}
+    reason = status.get("reason") or status.get("phase") or "Unknown"
+    scheduled = next((c for c in status.get("conditions") or () if c["type"] == "PodScheduled"), {})
+    if scheduled.get("reason") == "SchedulingGated":
+        reason = "SchedulingGated"
+    reason = _init_reason(obj) or _containers_reason(obj, reason)
+    if obj["metadata"].get("deletionTimestamp"):
+        return "Unknown" if status.get("reason") == "NodeLost" else "Terminating"
+    return reason
+
+
+def _init_reason(obj: Obj) -> str:
+    total = len(obj["spec"].get("initContainers") or ())
+    for index, status in enumerate(_statuses(obj, "initContainerStatuses")):
+        state = status.get("state") or {}
+        ended, waiting = state.get("terminated"), state.get("waiting")
+        if ended and ended.get("exitCode") == 0:
+            continue
+        if ended:
+            return f"Init:{ended.get('reason') or 'ExitCode:' + str(ended.get('exitCode'))}"
+        if waiting and waiting.get("reason") not in {None, "", "PodInitializing"}:
+            return f"Init:{waiting['reason']}"
+        return f"Init:{index}/{total}"
+    return ""
+
+
+def _containers_reason(obj: Obj, reason: str) -> str:
+    running = False
+    for status in reversed(_statuses(obj)):
+        state = status.get("state") or {}
+        if why := (state.get("waiting") or {}).get("reason"):
+            reason = why
+        elif ended := state.get("terminated"):
+            code = f"Signal:{ended['signal']}" if ended.get("signal") else f"ExitCode:{ended.get('exitCode', 0)}"
+            reason = ended.get("reason") or code
+        elif status.get("ready") and "running" in state:
+            running = True
+    if reason == "Completed" and running:
+        ready = any(c["type"] == "Ready" and c["status"] == "True" for c in obj["status"].get("conditions") or ())
+        return "Running" if ready else "NotReady"
+    return reason
+
+
+def pod_restarts(obj: Obj) -> str:
+    """The restarts of its containers, and how long ago the last one was."""
+    count = sum(status.get("restartCount", 0) for status in _statuses(obj))
+    ends = [((status.get("lastState") or {}).get("terminated") or {}).get("finishedAt") for status in _statuses(obj)]
+    moments = [parse(end) for end in ends if end]
+    if not count or not moments:
+        return str(count)
+    return f"{count} ({human((datetime.now(UTC) - max(moments)).total_seconds())} ago)"

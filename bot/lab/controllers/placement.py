@@ -1,0 +1,63 @@
+"""May this pod run on that node? Selectors, affinity, taints: what the scheduler and DaemonSets both ask."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bot.lab.apiserver.selectors import from_object, matches_labels
+
+Obj = Mapping[str, Any]
+UNSCHEDULABLE = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+
+
+def taints_of(node: Obj) -> list[Obj]:
+    """A node's taints; a cordoned one has the taint that the node controller would add."""
+    taints = list(node["spec"].get("taints") or ())
+    if node["spec"].get("unschedulable") and not any(taint["key"] == UNSCHEDULABLE["key"] for taint in taints):
+        taints.append(UNSCHEDULABLE)
+    return taints
+
+
+def tolerates(tolerations: Iterable[Obj], taint: Obj) -> bool:
+    """Whether one of the tolerations covers a taint."""
+    return any(_covers(toleration, taint) for toleration in tolerations)
+
+
+def _covers(toleration: Obj, taint: Obj) -> bool:
+    if toleration.get("effect") and toleration["effect"] != taint["effect"]:
+        return False
+    exists = toleration.get("operator") == "Exists"
+    if not toleration.get("key"):
+        return exists
+    if toleration["key"] != taint["key"]:
+        return False
+    return exists or (toleration.get("value") or "") == (taint.get("value") or "")
+
+
+def untolerated(spec: Obj, node: Obj, effects: Iterable[str] = ("NoSchedule", "NoExecute")) -> Obj | None:
+    """The first taint that keeps a pod away."""
+    tolerations = spec.get("tolerations") or ()
+    for taint in taints_of(node):
+        if taint["effect"] in effects and not tolerates(tolerations, taint):
+            return taint
+    return None
+
+
+def selects_node(spec: Obj, node: Obj) -> bool:
+    """Whether the pod's node selector and required node affinity accept a node."""
+    labels = node["metadata"].get("labels") or {}
+    if any(labels.get(key) != value for key, value in (spec.get("nodeSelector") or {}).items()):
+        return False
+    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
+    if not required:
+        return True
+    return any(_matches_term(term, node) for term in required.get("nodeSelectorTerms") or ())
+
+
+def _matches_term(term: Obj, node: Obj) -> bool:
+    expressions, fields = term.get("matchExpressions"), term.get("matchFields")
+    if not expressions and not fields:
+        return False
+    names = {"metadata.name": node["metadata"]["name"]}
+    by_label = matches_labels(from_object({"matchExpressions": expressions}), node["metadata"].get("labels"))
+    return by_label and matches_labels(from_object({"matchExpressions": fields}), names)

@@ -1,0 +1,83 @@
+"""A kubelet for tests: commands run as local processes, logs are what a test wrote."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from bot.lab.apiserver.kubelet_api import ExecError
+
+CHUNK_BYTES = 65_536
+
+
+class LocalProcess:
+    """A local process as a kubelet would run it in a container."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    @property
+    def stdout(self) -> AsyncIterator[bytes]:
+        return _chunks(self._process.stdout)
+
+    @property
+    def stderr(self) -> AsyncIterator[bytes]:
+        return _chunks(self._process.stderr)
+
+    async def write_stdin(self, data: bytes) -> None:
+        if self._process.stdin is not None and not self._process.stdin.is_closing():
+            self._process.stdin.write(data)
+            await self._process.stdin.drain()
+
+    async def close_stdin(self) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+    async def wait(self) -> int:
+        code = await self._process.wait()
+        return code if code >= 0 else 128 - code
+
+    def kill(self) -> None:
+        if self._process.returncode is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+
+async def _chunks(stream: asyncio.StreamReader | None) -> AsyncIterator[bytes]:
+    while stream is not None and (data := await stream.read(CHUNK_BYTES)):
+        yield data
+
+
+class LocalKubelet:
+    """Runs commands locally and serves the logs in `lines`."""
+
+    def __init__(self) -> None:
+        self.lines: dict[tuple[str, str], list[bytes]] = {}
+        self.started: list[LocalProcess] = []
+
+    async def exec(
+        self, pod: dict[str, Any], container: str, argv: Sequence[str], *, stdin: bool, tty: bool
+    ) -> LocalProcess:
+        pipe = asyncio.subprocess.PIPE
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *argv, stdin=pipe if stdin else asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe, process_group=0
+            )
+        except FileNotFoundError:
+            raise ExecError(f'exec: "{argv[0]}": executable file not found in $PATH') from None
+        self.started.append(LocalProcess(process))
+        return self.started[-1]
+
+    async def logs(
+        self,
+        pod: dict[str, Any],
+        container: str,
+        *,
+        follow: bool,
+        tail_lines: int | None,
+        previous: bool = False,
+        limit_bytes: int | None = None,
+    ) -> AsyncIterator[bytes]:
+        lines = self.lines.get((pod["metadata"]["name"], container), [])
+        for line in lines if tail_lines is None else lines[-tail_lines:]:
+            yield line
