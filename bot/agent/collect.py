@@ -6,26 +6,58 @@ import platform
 import random
 import resource
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
+from typing import TypeVar
 
 from bot.agent.arp import close_all
 from bot.agent.counters import conntrack, read_conntrack_stats, read_neighbour_entries
+from bot.agent.drop_reasons import DropTrace
 from bot.agent.files import read_text
+from bot.agent.firewall_watch import FirewallWatch
+from bot.agent.firewalls import find_tables
+from bot.agent.hostfiles import read_cni_binaries, read_cni_files, read_sysctl_files
+from bot.agent.ipvs import parse_ipvs
 from bot.agent.matrix import Job, plan, run_all
 from bot.agent.namespace import Reading, read_again, read_namespace
 from bot.agent.netlink import NetlinkSocket
 from bot.agent.netns import Home
 from bot.agent.pods import PodWork, as_source, ask_gateway, ask_oracles, look_again, match_pods, pod_report, visit
-from bot.agent.report import Missing, NetnsState, NodeReport, Task, Test
+from bot.agent.report import CniFile, DropReason, Missing, NetnsState, NodeReport, ServiceRules, Task, Test
+from bot.agent.rules import service_rules
 from bot.agent.sources import Source
 
 RESERVE_RATIO = 0.1
 RESERVE_S = 0.6
 """Of the deadline: kept for the second look and for writing the report."""
-CLOSERS = 64
+THREADS = 64
+"""They close packet sockets and wait for tools; none computes."""
 OPEN_FILES = 8192
+TRACE_S = 2.0
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, kw_only=True)
+class HostFiles:
+    """What the node's file system says; None: not read."""
+
+    cni_files: tuple[CniFile, ...] | None = None
+    cni_binaries: tuple[str, ...] | None = None
+    sysctl_files: tuple[str, ...] | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class ConntrackReadings:
+    """Statistics of connection tracking at both ends of the tests; empty where there is none."""
+
+    before: dict[str, int] = field(default_factory=dict[str, int])
+    after: dict[str, int] = field(default_factory=dict[str, int])
 
 
 class Survey:
@@ -38,16 +70,18 @@ class Survey:
         self._started_at = datetime.now(UTC)
         self._missing = list(missing)
         self._is_partial = False
-        self._rng = random.Random()
         self._home = Home()
         self._netlink = NetlinkSocket()
+        self._threads = ThreadPoolExecutor(THREADS)
         self._root: Reading | None = None
         self._root_after: NetnsState | None = None
         self._works: list[PodWork] = []
         self._jobs: list[Job] = []
         self._tests: dict[int, Test] = {}
-        self._conntrack_before: dict[str, int] = {}
-        self._conntrack_after: dict[str, int] = {}
+        self._conntrack = ConntrackReadings()
+        self._files = HostFiles()
+        self._watches: dict[str, FirewallWatch] = {}
+        self._drop_reasons: tuple[DropReason, ...] | None = None
         self._timeout: asyncio.Timeout | None = None
         self._stop_reason = "the deadline came first"
 
@@ -61,20 +95,18 @@ class Survey:
         """The report, partial when the deadline came first. Everything opened is closed."""
         _raise_file_limit()
         left_s = self._task.deadline_s - (time.monotonic() - self._began)
-        reserve_s = min(RESERVE_S, self._task.deadline_s * RESERVE_RATIO)
-        self._timeout = asyncio.timeout(left_s - reserve_s)
+        self._timeout = asyncio.timeout(left_s - min(RESERVE_S, self._task.deadline_s * RESERVE_RATIO))
         try:
-            async with self._timeout:
-                await self._look()
-                await self._test()
-        except TimeoutError:
-            if not self._timeout.expired():
-                raise
-            self._is_partial = True
-            self._missing.append(
-                Missing(what="tests.deadline" if self._jobs else "pods.deadline", why=self._stop_reason)
-            )
-        try:
+            try:
+                async with self._timeout:
+                    await self._look()
+                    await self._test()
+            except TimeoutError:
+                if not self._timeout.expired():
+                    raise
+                self._is_partial = True
+                where = "tests.deadline" if self._jobs else "pods.deadline"
+                self._missing.append(Missing(what=where, why=self._stop_reason))
             self._look_again()
             return self._report()
         finally:
@@ -83,43 +115,96 @@ class Survey:
     async def _look(self) -> None:
         self._root = read_namespace(self._netlink, "root", is_root=True)
         self._missing += self._root.missing
-        self._conntrack_before = self._read_conntrack()
-        self._works = match_pods(self._task, self._home, self._root, self._netlink, self._host_root)
+        with suppress(OSError):
+            self._conntrack.before = read_conntrack_stats()
+        self._watches["root"] = self._watch(self._home.fd, "root")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watches["root"].look())
+            group.create_task(self._look_at_pods(self._root))
+        self._read_files()
+
+    async def _look_at_pods(self, root: Reading) -> None:
+        self._works = match_pods(self._task, self._home, root, self._netlink, self._host_root)
         for work in sorted(self._works, key=lambda one: not one.pod.is_source):
-            visit(work, self._task, self._home, self._root)
-            ask_oracles(work, self._root, self._netlink)
+            visit(work, self._task, self._home, root)
+            ask_oracles(work, root, self._netlink)
             await asyncio.sleep(0)
+        unread = 0
+        for work in self._works:
+            if not work.reading:
+                continue
+            if work.pod.is_source or work.present.is_empty:
+                label = f"pods.{work.pod.uid}"
+                self._watches[label] = self._watch(work.netns_fd, label, work)
+            else:
+                unread += 1
+        if unread:
+            why = f"{unread} pods that are no sources have packet filters of their own"
+            self._missing.append(Missing(what="pods.firewall", why=why))
+        async with asyncio.TaskGroup() as group:
+            for label, watch in self._watches.items():
+                if label != "root" and not watch.present.is_empty:
+                    group.create_task(watch.look())
+
+    def _watch(self, netns_fd: int, label: str, work: PodWork | None = None) -> FirewallWatch:
+        present = work.present if work else find_tables(label)
+        return FirewallWatch(home=self._home, netns_fd=netns_fd, label=label, present=present, threads=self._threads)
 
     async def _test(self) -> None:
-        node = self._node()
         sources = [
             source for work in self._works if work.pod.is_source and (source := as_source(work, self._home)) is not None
         ]
-        self._jobs = plan(self._task, sources, node)
+        self._jobs = plan(self._task, sources, self._node())
+        rng = random.Random()
+        async with asyncio.TaskGroup() as tracing:
+            trace = tracing.create_task(self._trace())
+            async with asyncio.TaskGroup() as group:
+                for work in self._works:
+                    group.create_task(ask_gateway(work, self._task, rng))
+                group.create_task(run_all(self._jobs, self._tests.__setitem__))
+            trace.cancel()
         async with asyncio.TaskGroup() as group:
-            for work in self._works:
-                group.create_task(ask_gateway(work, self._task, self._rng))
-            group.create_task(run_all(self._jobs, self._tests.__setitem__))
+            for watch in self._watches.values():
+                group.create_task(watch.look_again())
+
+    async def _trace(self) -> None:
+        """Drop reasons while the tests run, at most two seconds."""
+        if not self._task.with_drop_reasons:
+            return
+        try:
+            trace = DropTrace((self._host_root, "/"))
+            trace.start()
+            try:
+                await asyncio.sleep(TRACE_S)
+            finally:
+                trace.stop()
+                self._drop_reasons = trace.reasons
+        except OSError as error:
+            self._missing.append(Missing(what="drop_reasons", why=str(error)))
+
+    def _read_files(self) -> None:
+        root = self._host_root
+        self._files.cni_files = self._tried("host.cni", partial(read_cni_files, root))
+        self._files.cni_binaries = self._tried("host.cni_binaries", partial(read_cni_binaries, root))
+        self._files.sysctl_files = self._tried("host.sysctl", partial(read_sysctl_files, root))
 
     def _look_again(self) -> None:
         if self._root:
-            self._root_after = self._again("root", partial(read_again, self._netlink, self._root, is_root=True))
-            self._conntrack_after = self._read_conntrack()
+            self._root_after = self._tried("root.after", partial(read_again, self._netlink, self._root, is_root=True))
+            with suppress(OSError):
+                self._conntrack.after = read_conntrack_stats()
         for work in self._works:
-            self._again(f"pods.{work.pod.uid}.after", partial(look_again, work, self._home))
+            self._tried(f"pods.{work.pod.uid}.after", partial(look_again, work, self._home))
+            if watch := self._watches.get(f"pods.{work.pod.uid}"):
+                work.firewall = watch.result(with_steps=False)
+                self._missing += watch.missing
 
-    def _again(self, what: str, read: "partial[NetnsState] | partial[None]") -> NetnsState | None:
+    def _tried(self, what: str, read: Callable[[], T]) -> T | None:
         try:
             return read()
         except OSError as error:
             self._missing.append(Missing(what=what, why=str(error)))
             return None
-
-    def _read_conntrack(self) -> dict[str, int]:
-        try:
-            return read_conntrack_stats()
-        except OSError:
-            return {}
 
     def _node(self) -> Source:
         assert self._root
@@ -128,11 +213,24 @@ class Survey:
         ips = frozenset(address.ip for address in self._root.state.addresses)
         return Source(key="node", home=self._home, netns_fd=self._home.fd, netlink=self._netlink, mtu=mtu, ips=ips)
 
+    def _packet_filters(self, root: NetnsState) -> tuple[NetnsState, tuple[ServiceRules, ...] | None]:
+        watch = self._watches.get("root")
+        if watch is None:
+            return root, None
+        wants_services = bool(self._task.services)
+        root = replace(root, firewall=watch.result(with_steps=wants_services))
+        self._missing += watch.missing
+        if root.firewall is None:
+            return root, None
+        if wants_services:
+            with suppress(OSError):
+                watch.rules.merge(parse_ipvs(read_text("/proc/thread-self/net/ip_vs")))
+        return root, service_rules(self._task.services, watch.rules)
+
     def _report(self) -> NodeReport:
-        root = self._root_after or (self._root.state if self._root else NetnsState())
+        root, services = self._packet_filters(self._root_after or (self._root.state if self._root else NetnsState()))
         limit = root.sysctls.get("ipv4.neigh.default.gc_thresh3", "")
-        for work in self._works:
-            self._missing += work.missing
+        tests = (self._tests.get(at) or _cut(job.test, self._stop_reason) for at, job in enumerate(self._jobs))
         return NodeReport(
             node=self._task.node,
             started_at=self._started_at.isoformat(timespec="milliseconds"),
@@ -142,18 +240,22 @@ class Survey:
             uptime_s=_uptime_s(),
             root=root,
             pods=tuple(pod_report(work) for work in self._works),
-            tests=tuple(self._tests.get(at, _cut(job.test, self._stop_reason)) for at, job in enumerate(self._jobs)),
-            conntrack=conntrack(root.sysctls, self._conntrack_before, self._conntrack_after),
+            tests=tuple(tests),
+            conntrack=conntrack(root.sysctls, self._conntrack.before, self._conntrack.after),
             neighbour_entries=read_neighbour_entries(),
             neighbour_limit=int(limit) if limit.isdecimal() else None,
-            missing=tuple(self._missing),
+            cni_files=self._files.cni_files,
+            cni_binaries=self._files.cni_binaries,
+            sysctl_files=self._files.sysctl_files,
+            service_rules=services,
+            drop_reasons=self._drop_reasons,
+            missing=(*self._missing, *chain.from_iterable(work.missing for work in self._works)),
         )
 
     async def _close(self) -> None:
-        loop = asyncio.get_running_loop()
-        sockets = [work.arp_socket for work in self._works if work.arp_socket]
-        with ThreadPoolExecutor(CLOSERS) as threads:
-            await close_all(sockets, partial(loop.run_in_executor, threads))
+        run = partial(asyncio.get_running_loop().run_in_executor, self._threads)
+        await close_all([work.arp_socket for work in self._works if work.arp_socket], run)
+        self._threads.shutdown()
         for work in self._works:
             work.close()
         self._netlink.close()
@@ -161,19 +263,7 @@ class Survey:
 
 
 def _cut(test: Test, why: str) -> Test:
-    return Test(
-        source=test.source,
-        purpose=test.purpose,
-        protocol=test.protocol,
-        ip=test.ip,
-        port=test.port,
-        name=test.name,
-        node=test.node,
-        service=test.service,
-        tries=test.tries,
-        outcome="skipped",
-        detail=why,
-    )
+    return replace(test, outcome="skipped", detail=why)
 
 
 def _uptime_s() -> float | None:
@@ -184,14 +274,14 @@ def _uptime_s() -> float | None:
 
 
 def _raise_file_limit() -> None:
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if most == resource.RLIM_INFINITY else min(OPEN_FILES, most)
-    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < wanted:
+    if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
-def host_root_of(environment_value: str | None) -> str:
+def host_root_of(given: str | None) -> str:
     """Where the node's file system is seen: as given, else through process 1, else (no right to) our own."""
-    if environment_value:
-        return environment_value.rstrip("/") or "/"
+    if given:
+        return given
     return "/proc/1/root" if os.access("/proc/1/root/etc", os.R_OK) else "/"

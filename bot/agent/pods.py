@@ -4,17 +4,18 @@ import os
 import random
 import socket
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from bot.agent.arp import ArpQuestion, arp_request, open_arp_socket
 from bot.agent.discovery import FoundNetns, find_namespaces, find_pinned
 from bot.agent.files import read_foreign_text
+from bot.agent.firewalls import Present, find_tables
 from bot.agent.links import LinkRecord
 from bot.agent.namespace import Reading, read_again, read_namespace
 from bot.agent.netlink import NetlinkSocket
 from bot.agent.netns import Home
-from bot.agent.report import ArpResult, Missing, NetnsState, PodReport, Route, RouteAnswer, Task, TaskPod
+from bot.agent.report import ArpResult, Firewall, Missing, NetnsState, PodReport, Route, RouteAnswer, Task, TaskPod
 from bot.agent.rtnetlink import ask_nsid, ask_route, read_addresses
 from bot.agent.sources import Source
 
@@ -37,6 +38,9 @@ class PodWork:
     device: LinkRecord | None = None
     """The device that holds the pod's address."""
     host_record: LinkRecord | None = None
+    present: Present = field(default_factory=Present)
+    """Its own packet filters, by the kernel's word."""
+    firewall: Firewall | None = None
     arp_socket: socket.socket | None = None
     arp_question: ArpQuestion | None = None
     arp: ArpResult | None = None
@@ -133,6 +137,7 @@ def visit(work: PodWork, task: Task, home: Home, root: Reading) -> None:
             work.reading = read_namespace(work.netlink, f"pods.{work.pod.uid}", is_root=False)
             _find_device(work, root.records)
             _open_arp(work, task)
+            work.present = find_tables(f"pods.{work.pod.uid}")
     except OSError as error:
         work.why_not = f"its network namespace could not be read: {error}"
         work.reading = None
@@ -193,7 +198,7 @@ def pod_report(work: PodWork) -> PodReport:
     return plain(
         is_found=True,
         netns=work.netns.inode if work.netns else 0,
-        state=work.after or work.reading.state,
+        state=replace(work.after or work.reading.state, firewall=work.firewall),
         host_link=work.host_record.link.name if work.host_record else "",
         gateway_ip=default_route_via(work.reading.state.routes)[0],
         gateway_arp=work.arp,

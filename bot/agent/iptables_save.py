@@ -1,0 +1,94 @@
+"""What `iptables-save -c` and its sisters print.
+
+Source: https://ipset.netfilter.org/iptables-save.man.html (there is no grammar; the lines are command lines)
+"""
+
+import re
+from typing import Literal
+
+from bot.agent.report import FirewallChain, FirewallRule
+from bot.agent.rules import RULES_LIMIT, TEXT_LIMIT, RuleSet, Step
+
+Backend = Literal["iptables-legacy", "iptables-nft"]
+CHAIN = re.compile(r":(\S+) (\S+)")
+RULE = re.compile(r"(?:\[(\d+):\d+\] )?-A (\S+) ?(.*)")
+QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+PRIORITIES = {"raw": -300, "mangle": -150, "nat": -100, "filter": 0, "security": 50}
+
+
+def parse_iptables_save(text: str, backend: Backend, family: str, *, with_steps: bool) -> RuleSet:
+    """Chains, drops and (asked for) the steps of Service traffic. Lines that make no sense are left out."""
+    found = RuleSet()
+    table = ""
+    counts: dict[tuple[str, str], int] = {}
+    policies: dict[tuple[str, str], str] = {}
+    for line in text.splitlines()[:RULES_LIMIT]:
+        if line.startswith("*"):
+            table = line[1:65]
+        elif line.startswith(":") and (chain := CHAIN.match(line)):
+            found.add_name(chain[1])
+            if chain[2] != "-":
+                policies[table, chain[1]] = chain[2].lower()[:16]
+        elif rule := RULE.match(line):
+            counts[table, rule[2]] = counts.get((table, rule[2]), 0) + 1
+            _take(found, rule, backend, family, table, with_steps=with_steps)
+    found.chains = [
+        FirewallChain(
+            backend=backend,
+            family=family,
+            table=name,
+            chain=chain[:64],
+            hook=chain.lower()[:64],
+            priority=PRIORITIES.get(name, 0),
+            policy=policy,
+            rules=counts.get((name, chain), 0),
+        )
+        for (name, chain), policy in policies.items()
+    ]
+    return found
+
+
+def _take(found: RuleSet, rule: re.Match[str], backend: Backend, family: str, table: str, *, with_steps: bool) -> None:
+    packets, chain, text = rule[1], rule[2][:64], rule[3]
+    options = _options(text)
+    target = options.get("-j") or options.get("-g") or ""
+    if target in {"DROP", "REJECT"}:
+        how = options.get("--reject-with", "icmp-port-unreachable")
+        found.drops.append(
+            FirewallRule(
+                backend=backend,
+                family=family,
+                table=table,
+                chain=chain,
+                verdict="drop" if target == "DROP" else f"reject with {how[:64]}",
+                text=f"-A {chain} {text}"[:TEXT_LIMIT],
+                packets=int(packets[:18]) if packets else None,
+            )
+        )
+    if with_steps:
+        found.steps[backend, family, table, chain].append(_step(options, target))
+
+
+def _step(options: dict[str, str], target: str) -> Step:
+    ip, _, length = options.get("-d", "").partition("/")
+    port = options.get("--dport") or options.get("--dports") or ""
+    protocol = options.get("-p", "")
+    backend = options.get("--to-destination", "") if target == "DNAT" else ""
+    return Step(
+        ips=frozenset({ip} if ip and length in {"", "32", "128"} else ()),
+        ports=frozenset(int(one) for one in port.split(",") if one.isascii() and one.isdecimal() and len(one) < 6),
+        protocols=frozenset({protocol} if protocol else ()),
+        jumps=(target,) if target and target not in {"DROP", "REJECT", "DNAT", "ACCEPT", "RETURN"} else (),
+        backends=(backend if ":" in backend else f"{backend}:0",) if backend else (),
+        is_reject=target == "REJECT",
+    )
+
+
+def _options(text: str) -> dict[str, str]:
+    """Option -> its word, without those that are negated. Comments are no options, whatever they say."""
+    found: dict[str, str] = {}
+    words = QUOTED.sub('""', text).split()
+    for at, word in enumerate(words[:-1]):
+        if word.startswith("-") and (at == 0 or words[at - 1] != "!"):
+            found.setdefault(word, words[at + 1][:128])
+    return found

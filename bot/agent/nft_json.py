@@ -1,0 +1,255 @@
+"""What `nft -j list ruleset` prints.
+
+Source: https://manpages.debian.org/bookworm/libnftables1/libnftables-json.5.en.html
+"""
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast
+
+from bot.agent.nft_text import expression_text
+from bot.agent.report import FirewallChain, FirewallRule
+from bot.agent.rules import RULES_LIMIT, TEXT_LIMIT, RuleSet, Step
+
+Object = Mapping[str, Any]
+ELEMENTS_LIMIT = 20_000
+NESTING = frozenset({"set", "concat", "elem", "val"})
+MOST_PACKETS = (1 << 63) - 1
+
+
+class NftError(ValueError):
+    """The tool's output is not what nft prints."""
+
+
+def parse_nft(text: str | bytes, skip: Collection[tuple[str, str]], *, with_steps: bool) -> RuleSet:
+    """Base chains, drops and (asked for) steps of Service traffic of all tables but `skip` (family, table).
+
+    NftError when it is not JSON of nft; objects that make no sense are left out.
+    """
+    try:
+        document: object = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise NftError(f"not JSON: {error}") from error
+    listed = _dict(document).get("nftables")
+    if not isinstance(listed, list):
+        raise NftError("no list of objects in it")
+    return _Reader(cast("list[object]", listed), skip, with_steps=with_steps).read()
+
+
+class _Reader:
+    def __init__(self, listed: list[object], skip: Collection[tuple[str, str]], *, with_steps: bool) -> None:
+        self._skip = skip
+        self._with_steps = with_steps
+        self._objects: dict[str, list[Object]] = {"chain": [], "rule": [], "map": [], "counter": []}
+        for item in listed[:RULES_LIMIT]:
+            for kind, value in _dict(item).items():
+                if kind in self._objects and self._is_wanted(_dict(value)):
+                    self._objects[kind].append(_dict(value))
+        self._counters = {(*_table(one), _str(one, "name")): one.get("packets") for one in self._objects["counter"]}
+        self._maps = {(*_table(one), _str(one, "name")): list(_pairs(one.get("elem"))) for one in self._objects["map"]}
+
+    def read(self) -> RuleSet:
+        found = RuleSet()
+        counts = Counter((*_table(rule), _str(rule, "chain")) for rule in self._objects["rule"])
+        for chain in self._objects["chain"]:
+            found.add_name(_str(chain, "name"), _str(chain, "table"))
+            if "hook" in chain:
+                found.chains.append(_base_chain(chain, counts[*_table(chain), _str(chain, "name")]))
+        for rule in self._objects["rule"]:
+            expressions = [_dict(one) for one in _list(rule.get("expr"))]
+            if verdict := _dropping(expressions):
+                found.drops.append(self._drop(rule, expressions, verdict))
+            if self._with_steps:
+                key = ("nft", *_table(rule), _str(rule, "chain"))
+                found.steps[key] += self._steps(_table(rule), expressions)
+        return found
+
+    def _is_wanted(self, value: Object) -> bool:
+        return _table(value) not in self._skip
+
+    def _drop(self, rule: Object, expressions: Sequence[Object], verdict: str) -> FirewallRule:
+        family, table = _table(rule)
+        comment = f' comment "{_str(rule, "comment")}"' if rule.get("comment") else ""
+        return FirewallRule(
+            backend="nft",
+            family=family,
+            table=table,
+            chain=_str(rule, "chain"),
+            verdict=verdict,
+            text=(" ".join(map(expression_text, expressions)) + comment)[:TEXT_LIMIT],
+            packets=self._packets((family, table), expressions),
+        )
+
+    def _packets(self, table: tuple[str, str], expressions: Iterable[Object]) -> int | None:
+        for expression in expressions:
+            counter = expression.get("counter")
+            packets = (
+                self._counters.get((*table, counter)) if isinstance(counter, str) else _dict(counter).get("packets")
+            )
+            if isinstance(packets, int):
+                return min(packets, MOST_PACKETS)
+        return None
+
+    def _steps(self, table: tuple[str, str], expressions: Sequence[Object]) -> Iterator[Step]:
+        """The rule itself, and each element of the verdict maps that it looks in."""
+        ips, ports, protocols = _destinations(expressions)
+        jumps: list[str] = []
+        backends: list[str] = []
+        for expression in expressions:
+            jumps += _jumps(expression)
+            backends += self._dnat(table, _dict(expression.get("dnat")))
+            if "vmap" not in expression:
+                continue
+            for key, verdict in self._elements(table, _dict(expression["vmap"]).get("data")):
+                named = _named_in_key(key)
+                if named[0]:
+                    yield Step(ips=named[0], ports=named[1], protocols=named[2], jumps=tuple(_jumps(_dict(verdict))))
+                else:
+                    jumps += _jumps(_dict(verdict))
+        yield Step(
+            ips=ips,
+            ports=ports,
+            protocols=protocols,
+            jumps=tuple(jumps),
+            backends=tuple(backends),
+            is_reject=any("reject" in expression for expression in expressions),
+        )
+
+    def _elements(self, table: tuple[str, str], data: object) -> Iterator[tuple[object, object]]:
+        """Pairs of a map, whether it has a name or stands in the rule."""
+        if isinstance(data, str):
+            yield from self._maps.get((*table, data.removeprefix("@")), ())
+        else:
+            yield from _pairs(_dict(data).get("set"))
+
+    def _dnat(self, table: tuple[str, str], dnat: Object) -> Iterator[str]:
+        address, port = dnat.get("addr"), dnat.get("port")
+        fixed = port if isinstance(port, int) else 0
+        if isinstance(address, str):
+            yield f"{address}:{fixed}"
+        for _, value in self._elements(table, _dict(_dict(address).get("map")).get("data")):
+            leaves = list(_leaves(value))
+            ip = next((leaf for leaf in leaves if isinstance(leaf, str)), None)
+            if ip is not None:
+                yield f"{ip}:{next((leaf for leaf in leaves if isinstance(leaf, int)), fixed)}"
+
+
+def _base_chain(chain: Object, rules: int) -> FirewallChain:
+    family, table = _table(chain)
+    priority = chain.get("prio")
+    return FirewallChain(
+        backend="nft",
+        family=family,
+        table=table,
+        chain=_str(chain, "name"),
+        hook=_str(chain, "hook"),
+        priority=priority if isinstance(priority, int) else 0,
+        policy=_str(chain, "policy"),
+        rules=rules,
+    )
+
+
+def _dropping(expressions: Iterable[Object]) -> str:
+    """The verdict of a rule that drops or rejects, a verdict map in it included; "" for any other."""
+    for expression in expressions:
+        if "drop" in expression:
+            return "drop"
+        if "reject" in expression:
+            reject = _dict(expression["reject"])
+            how = f"{reject.get('type', '')} {reject.get('expr', '')}".strip()
+            return f"reject with {how}"[:80] if how else "reject"
+        target = _dict(expression.get("xt"))
+        if target.get("type") == "target" and target.get("name") in {"DROP", "REJECT"}:
+            return str(target["name"]).lower()
+        if any(
+            "drop" in _dict(verdict)
+            for _, verdict in _pairs(_dict(_dict(expression.get("vmap")).get("data")).get("set"))
+        ):
+            return "drop"
+    return ""
+
+
+def _destinations(expressions: Iterable[Object]) -> tuple[frozenset[str], frozenset[int], frozenset[str]]:
+    """The destination addresses, ports and protocols that a rule's matches name."""
+    ips: set[str] = set()
+    ports: set[int] = set()
+    protocols: set[str] = set()
+    for expression in expressions:
+        match = _dict(expression.get("match"))
+        if match.get("op") not in {"==", "in"}:
+            continue
+        left = match.get("left")
+        fields = {_str(payload, "field") for payload in _payloads(left)}
+        protocols |= {_str(payload, "protocol") for payload in _payloads(left)} & {"tcp", "udp"}
+        for leaf in _leaves(match.get("right")):
+            if isinstance(leaf, int) and "dport" in fields:
+                ports.add(leaf)
+            elif leaf in {"tcp", "udp"}:
+                protocols.add(str(leaf))
+            elif isinstance(leaf, str) and "daddr" in fields:
+                ips.add(leaf)
+    return frozenset(ips), frozenset(ports), frozenset(protocols)
+
+
+def _named_in_key(key: object) -> tuple[frozenset[str], frozenset[int], frozenset[str]]:
+    """The same of a map's key: addresses have dots or colons, protocols are words, ports are numbers."""
+    leaves = list(_leaves(key))
+    words = {leaf for leaf in leaves if isinstance(leaf, str)}
+    return (
+        frozenset(word for word in words if "." in word or ":" in word),
+        frozenset(leaf for leaf in leaves if isinstance(leaf, int)),
+        frozenset(words & {"tcp", "udp"}),
+    )
+
+
+def _payloads(left: object) -> Iterator[Object]:
+    for part in _list(_dict(left).get("concat")) or [left]:
+        payload = _dict(part).get("payload")
+        if payload is not None:
+            yield _dict(payload)
+
+
+def _jumps(verdict: Object) -> Iterator[str]:
+    for kind in ("jump", "goto"):
+        target = _dict(verdict.get(kind)).get("target")
+        if isinstance(target, str):
+            yield target
+
+
+def _pairs(elements: object) -> Iterator[tuple[object, object]]:
+    for element in _list(elements)[:ELEMENTS_LIMIT]:
+        pair = _list(element)
+        if len(pair) == 2:
+            key = _dict(pair[0]).get("elem")
+            yield (_dict(key).get("val") if key is not None else pair[0]), pair[1]
+
+
+def _leaves(value: object) -> Iterator[str | int]:
+    """Texts and numbers of a value, however it nests; without ranges and prefixes, which name no single one."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str | int) and not isinstance(item, bool):
+            yield item
+        elif isinstance(item, list):
+            waiting += reversed(cast("list[object]", item))
+        elif isinstance(item, dict):
+            waiting += [part for kind, part in _dict(cast("object", item)).items() if kind in NESTING]
+
+
+def _table(value: Object) -> tuple[str, str]:
+    return _str(value, "family"), _str(value, "table")
+
+
+def _dict(value: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else []
+
+
+def _str(value: Object, name: str) -> str:
+    text = value.get(name)
+    return text[:64] if isinstance(text, str) else ""

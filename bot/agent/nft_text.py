@@ -1,0 +1,60 @@
+"""One expression of nft's JSON in nft's own words, as far as rules that drop use them; the rest stays JSON."""
+
+import json
+from collections.abc import Callable
+from typing import Any, cast
+
+LIMIT = 300
+DEEPEST = 6
+
+Render = Callable[[str], str]
+"""The text of one of the expression's fields."""
+
+
+def expression_text(value: object, depth: int = 0) -> str:
+    """A statement or an operand, at most 300 characters."""
+    if depth > DEEPEST:
+        return "…"
+    if isinstance(value, list):
+        return _joined(cast("list[object]", value), ", ", depth)
+    if isinstance(value, str):
+        return value[:LIMIT]
+    fields = cast("dict[str, object]", value) if isinstance(value, dict) else {}
+    if len(fields) == 1:
+        [(kind, inner)] = fields.items()
+        return _expression(kind, inner, depth)[:LIMIT]
+    return json.dumps(value)[:LIMIT]
+
+
+def _expression(kind: str, inner: object, depth: int) -> str:
+    if isinstance(inner, list) and kind in {"set", "concat"}:
+        parts = cast("list[object]", inner)
+        return f"{{ {_joined(parts, ', ', depth)} }}" if kind == "set" else _joined(parts, " . ", depth)
+    if isinstance(inner, dict) and kind in KNOWN:
+        fields = cast("dict[str, Any]", inner)
+        return KNOWN[kind](lambda name: expression_text(fields[name], depth + 1) if name in fields else "")
+    return kind if inner is None else f"{kind} {json.dumps(inner)}"
+
+
+def _match(part: Render) -> str:
+    operator = part("op")
+    return f"{part('left')} {'' if operator in {'==', 'in'} else operator + ' '}{part('right')}"
+
+
+def _joined(parts: list[object], between: str, depth: int) -> str:
+    return between.join(expression_text(part, depth + 1) for part in parts[:16])[:LIMIT]
+
+
+KNOWN: dict[str, Callable[[Render], str]] = {
+    "match": _match,
+    "payload": lambda part: f"{part('protocol')} {part('field')}".strip(),
+    "meta": lambda part: f"meta {part('key')}",
+    "ct": lambda part: f"ct {part('key')}",
+    "prefix": lambda part: f"{part('addr')}/{part('len')}",
+    "counter": lambda _: "counter",
+    "reject": lambda part: f"reject with {part('type')} {part('expr')}".rstrip(),
+    "limit": lambda part: f"limit rate {part('rate')}/{part('per')}",
+    "jump": lambda part: f"jump {part('target')}",
+    "goto": lambda part: f"goto {part('target')}",
+    "vmap": lambda part: f"{part('key')} vmap {part('data')}",
+}

@@ -1,0 +1,187 @@
+"""Packet filter rules of any backend, reduced to what a diagnosis asks: who drops, and where Services lead."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from bot.agent.report import Firewall, FirewallChain, FirewallRule, ServicePort, ServiceRules
+
+DROPS_LIMIT = 200
+TEXT_LIMIT = 300
+NAMES_LIMIT = 300
+BACKENDS_LIMIT = 64
+CHAINS_FOLLOWED = 500
+RULES_LIMIT = 200_000
+
+KNOWN_WRITERS = (
+    "cali-",
+    "FLANNEL-",
+    "KUBE-",
+    "CILIUM_",
+    "OLD_CILIUM_",
+    "ufw",
+    "DOCKER",
+    "CNI-",
+    "WEAVE",
+    "ISTIO",
+    "PROXY_INIT",
+    "ANTREA",
+    "OVN-KUBE",
+    "IN_",
+    "FWD",
+    "f2b-",
+    "LIBVIRT_",
+    "nodelocaldns",
+)
+"""Starts of chain names. firewalld: IN_public, FWDI_public; linkerd: PROXY_INIT_REDIRECT."""
+KNOWN_TABLES = ("kube-proxy", "firewalld", "calico", "cilium", "docker", "antrea", "istio")
+MANY_OF_A_KIND = (
+    "KUBE-SVC-",
+    "KUBE-SEP-",
+    "KUBE-EXT-",
+    "KUBE-FW-",
+    "KUBE-XLB-",
+    "KUBE-SVL-",
+    "KUBE-POD-FW-",
+    "KUBE-NWPLCY-",
+    "cali-tw-",
+    "cali-fw-",
+    "cali-pi-",
+    "cali-po-",
+    "cali-pri-",
+    "cali-pro-",
+    "cali-th-",
+    "cali-fh-",
+    "CNI-DN-",
+    "CNI-SN-",
+)
+"""One chain for each Service, endpoint or pod: named once, with a star."""
+
+chain_key = tuple[str, str, str, str]
+"""Backend, family, table, chain."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What one rule, or one element of a map, does with Service traffic."""
+
+    ips: frozenset[str] = frozenset()
+    """Destination addresses that it names; empty when it takes any."""
+    ports: frozenset[int] = frozenset()
+    protocols: frozenset[str] = frozenset()
+    jumps: tuple[str, ...] = ()
+    """Names of chains of the same table."""
+    backends: tuple[str, ...] = ()
+    """DNAT targets, "ip:port"; ":0" when the port stays."""
+    is_reject: bool = False
+
+    def names(self, service: ServicePort) -> bool:
+        """Whether it names this Service's address, and nothing else of it differs."""
+        return (
+            service.ip in self.ips
+            and (not self.ports or service.port in self.ports)
+            and (not self.protocols or service.protocol in self.protocols)
+        )
+
+
+@dataclass(slots=True)
+class RuleSet:
+    """The rules of one namespace, gathered from several tools."""
+
+    chains: list[FirewallChain] = field(default_factory=list[FirewallChain])
+    drops: list[FirewallRule] = field(default_factory=list[FirewallRule])
+    names: set[str] = field(default_factory=set[str])
+    """Chains of known writers."""
+    steps: dict[chain_key, list[Step]] = field(default_factory=lambda: defaultdict[chain_key, list[Step]](list))
+
+    def add_name(self, chain: str, table: str = "") -> None:
+        """Note a chain (a table) when its name tells who wrote it."""
+        if chain.startswith(MANY_OF_A_KIND):
+            self.names.add(next(start for start in MANY_OF_A_KIND if chain.startswith(start)) + "*")
+        elif chain.startswith(KNOWN_WRITERS):
+            self.names.add(chain[:64])
+        if table.startswith(KNOWN_TABLES):
+            self.names.add(f"table {table[:64]}")
+
+    def merge(self, other: "RuleSet") -> None:
+        """Take over what another tool found."""
+        self.chains += other.chains
+        self.drops += other.drops
+        self.names |= other.names
+        self.steps.update(other.steps)
+
+
+def firewall(before: RuleSet, after: RuleSet | None) -> Firewall:
+    """The report's view: with growth between two readings, the rules that took packets first."""
+    drops = list(before.drops)
+    if after is not None:
+        drops = [_with_growth(rule, later) for rule, later in _paired(before.drops, after.drops)]
+    drops.sort(key=lambda rule: (-(rule.packets_delta or 0), -(rule.packets or 0)))
+    return Firewall(
+        chains=tuple(before.chains[:NAMES_LIMIT]),
+        drops=tuple(drops[:DROPS_LIMIT]),
+        drops_total=len(drops),
+        foreign_chains=tuple(sorted(before.names)[:NAMES_LIMIT]),
+    )
+
+
+def service_rules(services: Sequence[ServicePort], rules: RuleSet) -> tuple[ServiceRules, ...]:
+    """How often each Service port is named, and where its rules lead."""
+    naming: dict[str, list[tuple[chain_key, Step]]] = defaultdict(list)
+    wanted = {service.ip for service in services}
+    for key, steps in rules.steps.items():
+        for step in steps:
+            for ip in step.ips & wanted:
+                naming[ip].append((key, step))
+    return tuple(_service(service, naming[service.ip], rules) for service in services)
+
+
+def _service(service: ServicePort, naming: Sequence[tuple[chain_key, Step]], rules: RuleSet) -> ServiceRules:
+    mentions = [(key, step) for key, step in naming if step.names(service)]
+    reached = list(_reached(mentions, rules))
+    backends = {backend.removesuffix(":0") for step in reached for backend in step.backends}
+    return ServiceRules(
+        name=service.name,
+        ip=service.ip,
+        port=service.port,
+        protocol=service.protocol,
+        mentions=len(mentions),
+        has_reject=any(step.is_reject for step in reached),
+        backends=tuple(sorted(backends)[:BACKENDS_LIMIT]),
+    )
+
+
+def _reached(mentions: Iterable[tuple[chain_key, Step]], rules: RuleSet) -> Iterator[Step]:
+    """The steps that name the Service, and those of all chains that they lead to. A chain is followed once."""
+    followed: set[chain_key] = set()
+    waiting = list(mentions)
+    while waiting:
+        (backend, family, table, _), step = waiting.pop()
+        yield step
+        for jump in step.jumps:
+            key = (backend, family, table, jump)
+            if key not in followed and len(followed) < CHAINS_FOLLOWED:
+                followed.add(key)
+                waiting += [(key, inner) for inner in rules.steps.get(key, ())]
+
+
+def _paired(
+    before: Iterable[FirewallRule], after: Iterable[FirewallRule]
+) -> Iterator[tuple[FirewallRule, FirewallRule | None]]:
+    """Each rule with itself in the later reading; equal rules in the same order."""
+    later: dict[tuple[str, ...], list[FirewallRule]] = defaultdict(list)
+    for rule in after:
+        later[_identity(rule)].append(rule)
+    for rule in before:
+        same = later[_identity(rule)]
+        yield rule, same.pop(0) if same else None
+
+
+def _identity(rule: FirewallRule) -> tuple[str, ...]:
+    return rule.backend, rule.family, rule.table, rule.chain, rule.verdict, rule.text
+
+
+def _with_growth(rule: FirewallRule, later: FirewallRule | None) -> FirewallRule:
+    if later is None or rule.packets is None or later.packets is None:
+        return rule
+    return replace(rule, packets=later.packets, packets_delta=max(0, later.packets - rule.packets))
