@@ -1,9 +1,22 @@
-"""The access ladder: which rung the credentials allow."""
+"""The access ladder: which rung the credentials allow.
 
+Source: https://kubernetes.io/docs/reference/access-authn-authz/authorization/#checking-api-access
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bot.aio.each import each
+from bot.cluster.agent_pod import SELECTOR
 from bot.cluster.kube import Api
+from bot.cluster.objects import Namespace, Pod
+from bot.cluster.paths import api_path
+from bot.cluster.scope import CONNECTIVITY_NAMESPACES
+from bot.domain.access import Need
+from bot.domain.errors import ForbiddenError, NotFoundError
 from bot.domain.facts import Rung
+
+LADDER = (Rung.API, Rung.EXEC, Rung.CNI_AGENT, Rung.AGENT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,9 +26,114 @@ class RungDecision:
     rung: Rung
     why: str
     cannot: tuple[str, ...] = ()
-    """One sentence for each higher rung that is not possible, with the permission that is missing."""
+    """One sentence for each rung that was considered and is not possible, with what is missing. Highest first."""
+
+
+def rung_needs(rung: Rung, *, namespace: str = "", bot_namespace: str = "cnibot") -> tuple[Need, ...]:
+    """The permissions that a rung uses, beside those of the snapshot. `namespace` is the diagnosed one ("": any)."""
+    match rung:
+        case Rung.API:
+            return ()
+        case Rung.EXEC:
+            return _exec(namespace, why="read-only commands in suspect pods")
+        case Rung.CNI_AGENT:
+            return _exec("", why="read-only commands in the CNI's agents")
+        case Rung.AGENT:
+            return (
+                *(_in(bot_namespace, verb, "pods", "node agents") for verb in ("create", "delete", "list", "watch")),
+                *_exec(bot_namespace, why="asking node agents for their report"),
+                Need(verb="get", resource="namespaces", is_optional=True, why="whether our own namespace is there"),
+                Need(verb="create", resource="namespaces", is_optional=True, why="making our own namespace"),
+            )
+
+
+def _exec(namespace: str, *, why: str) -> tuple[Need, ...]:
+    """Both verbs: a WebSocket's GET needed "get" before Kubernetes 1.35 and needs "create" since."""
+    return _in(namespace, "create", "pods/exec", why), _in(namespace, "get", "pods/exec", why)
+
+
+def _in(namespace: str, verb: str, resource: str, why: str) -> Need:
+    return Need(verb=verb, resource=resource, namespace=namespace, why=why)
 
 
 async def choose_rung(api: Api, wanted: Rung | None, *, namespace: str, bot_namespace: str = "cnibot") -> RungDecision:
-    """The highest rung allowed, at most `wanted`."""
-    raise NotImplementedError
+    """The highest rung allowed, at most `wanted` (None: as high as possible). Errors: what keeps us from the API."""
+    highest = LADDER.index(wanted or Rung.AGENT)
+    cannot: list[str] = []
+    for rung in reversed(LADDER[: highest + 1]):
+        why_not = await _why_not(api, rung, namespace, bot_namespace)
+        if why_not is None:
+            how = "as asked" if rung is wanted else "the highest that is allowed"
+            return RungDecision(rung=rung, why=f"looking by rung {rung}, {how}", cannot=tuple(cannot))
+        cannot.append(f"Rung {rung} is not possible: {why_not}.")
+    raise AssertionError(cannot)  # the lowest rung needs nothing
+
+
+async def _why_not(api: Api, rung: Rung, namespace: str, bot_namespace: str) -> str | None:
+    match rung:
+        case Rung.API:
+            return None
+        case Rung.EXEC:
+            return _lacking(await _denied(api, rung_needs(rung, namespace=namespace)))
+        case Rung.CNI_AGENT:
+            return await _why_no_cni_agent(api)
+        case Rung.AGENT:
+            return await _why_no_agent(api, bot_namespace)
+
+
+async def _why_no_cni_agent(api: Api) -> str | None:
+    """One namespace of CNIs where commands are allowed is enough."""
+    denied = await each(CONNECTIVITY_NAMESPACES, lambda each: _denied(api, _exec(each, why="")))
+    return None if not all(denied) else _lacking(denied[0])
+
+
+async def _why_no_agent(api: Api, bot_namespace: str) -> str | None:
+    needs = [need for need in rung_needs(Rung.AGENT, bot_namespace=bot_namespace) if not need.is_optional]
+    denied = await _denied(api, needs)
+    making = {"create", "delete", "watch"}
+    if denied and all(need.resource == "pods" and need.verb in making for need in denied):
+        return None if await _has_standing_agents(api, bot_namespace) else _lacking(denied)
+    if denied:
+        return _lacking(denied)
+    return await _why_no_namespace(api, bot_namespace)
+
+
+async def _has_standing_agents(api: Api, bot_namespace: str) -> bool:
+    """Whether a DaemonSet's agents are there: then nothing has to be made."""
+    path = api_path("pods", namespace=bot_namespace)
+    listed = await api.list_all(path, Pod, max_items=1, labelSelector=SELECTOR)
+    return any(pod.is_ready for pod in listed.items)
+
+
+async def _why_no_namespace(api: Api, bot_namespace: str) -> str | None:
+    try:
+        await api.get(api_path("namespaces", name=bot_namespace), Namespace)
+    except ForbiddenError:
+        return None  # unknown: creating the first agent will tell
+    except NotFoundError:
+        if not await api.can_i("create", "namespaces"):
+            return f"there is no namespace {bot_namespace}, and create namespaces is not allowed"
+    return None
+
+
+async def _denied(api: Api, needs: Sequence[Need]) -> list[Need]:
+    """Those of the needs that are not allowed (or could not be asked about)."""
+
+    async def is_allowed(need: Need) -> bool:
+        try:
+            return await api.can_i(need.verb, need.resource, namespace=need.namespace, group=need.group)
+        except ForbiddenError:
+            return False
+
+    allowed = await each(needs, is_allowed)
+    denied = [need for need, may in zip(needs, allowed, strict=True) if not may]
+    execs = [need for need in needs if need.resource == "pods/exec"]
+    if execs and denied == [need for need in execs if need.verb == "get"]:
+        return []  # servers since 1.35 ask for "create" only
+    return denied
+
+
+def _lacking(denied: Sequence[Need]) -> str | None:
+    if not denied:
+        return None
+    return f"not allowed to {' or to '.join(map(str, denied))}"

@@ -78,7 +78,7 @@ def _refusal(code: int, status: Status, asked: Attributes, server: str) -> ApiEr
             return UnauthorizedError(server, message)
         case 403:
             why = _admission(message)
-            return ForbiddenError(_verb(asked), asked.resource, asked.namespace, group=asked.group, why=why)
+            return ForbiddenError(_verb(asked, message), asked.resource, asked.namespace, group=asked.group, why=why)
         case 404:
             return NotFoundError(asked.what, message)
         case 409:
@@ -101,6 +101,8 @@ def _admission(message: str) -> str:
     return message
 
 
-def _verb(asked: Attributes) -> str:
-    """Running a command is "create pods/exec" in RBAC since Kubernetes 1.35, also for a WebSocket's GET."""
-    return "create" if asked.resource == "pods/exec" else asked.verb
+def _verb(asked: Attributes, message: str) -> str:
+    """A WebSocket's GET on pods/exec needs "get", and since Kubernetes 1.35 "create" besides; the answer says which."""
+    if asked.resource != "pods/exec":
+        return asked.verb
+    return "get" if " cannot get " in message else "create"

@@ -1,8 +1,9 @@
 """The door to the Kubernetes API: requests, paged lists, watches, permissions, errors in our own words."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from urllib.parse import urlencode
 
@@ -65,7 +66,7 @@ class Api:
     @classmethod
     def connect(
         cls,
-        kubeconfig: str | None = None,
+        kubeconfig: str | Path | None = None,
         context: str | None = None,
         *,
         request_s: float = REQUEST_S,
@@ -75,7 +76,7 @@ class Api:
 
         Nothing is sent yet. Errors: `ConfigurationError`, `UnreachableError` (a credential plugin that fails).
         """
-        return _connected(kubeconfig, context, request_s, backoff)
+        return _connected(str(kubeconfig) if kubeconfig else None, context, request_s, backoff)
 
     @property
     def server(self) -> str:
@@ -142,7 +143,7 @@ class Api:
 
     async def watch(
         self, path: str, item_type: type[T], *, timeout_s: float, **query: str | int
-    ) -> AsyncIterator[Change[T]]:
+    ) -> AsyncGenerator[Change[T], None]:
         """Changes since `resourceVersion` (in `query`), until the server ends the watch or `timeout_s` passed.
 
         Errors: `ExpiredError` when that version is too old: list again. Objects that do not decode are passed over.

@@ -1,37 +1,321 @@
-"""Node agents: pods of our own image that look at their node."""
+"""Node agents: pods of our own image that look at their node. Found where they run, else made for one diagnosis."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+import asyncio
+import getpass
+import os
+import secrets
+import socket
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
-from bot.agent.report import NodeReport, Task
-from bot.cluster.kube import Api
+import msgspec
+import structlog
 
-DEFAULT_IMAGE = "ghcr.io/cnibot/cnibot:0.1.0"
+from bot.agent.report import REPORT_SCHEMA, NodeReport, Task
+from bot.aio.each import each
+from bot.cluster.agent_pod import (
+    AGENT_COMMAND,
+    CONTAINER,
+    DEFAULT_IMAGE,
+    DEFAULT_NAMESPACE,
+    EXPIRES_ANNOTATION,
+    NAME,
+    RUN_LABEL,
+    SELECTOR,
+    agent_namespace,
+    on_demand_pod,
+)
+from bot.cluster.exec import run_in_pod
+from bot.cluster.kube import Api, Listed
+from bot.cluster.objects import Namespace, Pod
+from bot.cluster.paths import api_path
+from bot.cluster.starting import progress_of, trouble_of
+from bot.domain.errors import (
+    AgentError,
+    BotError,
+    ConflictError,
+    ExecNotFoundError,
+    ForbiddenError,
+    NotFoundError,
+)
+
+__all__ = ["DEFAULT_IMAGE", "AgentPod", "node_agents", "run_agent"]
+
+TTL_S = 300
+SWEEP_MARGIN = timedelta(minutes=1)
+"""Clocks differ."""
+CLEANUP_S = 5.0
+RETRY_S = 0.3
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class AgentPod:
-    """A node's agent. `await ready()` before running it."""
+    """A node's agent, perhaps still starting: `await ready()` before running it."""
 
     node: str
     namespace: str
     name: str
-    container: str = "agent"
-    is_ours_to_delete: bool = False
+    container: str = CONTAINER
+    is_on_demand: bool = True
+    """Made for this diagnosis, and deleted after it."""
+    _settled: asyncio.Event = field(default_factory=asyncio.Event)
+    _why_not: str = ""
 
     async def ready(self) -> None:
         """Return when the agent runs. Errors: `AgentError` says why it does not."""
-        raise NotImplementedError
+        await self._settled.wait()
+        if self._why_not:
+            raise AgentError(self.node, self._why_not)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is known to run, or not to."""
+        return self._settled.is_set()
+
+    def settle(self, why_not: str = "") -> None:
+        """It runs, or never will, and why."""
+        self._why_not = why_not
+        self._settled.set()
 
 
-def node_agents(
-    api: Api, nodes: Sequence[str], *, namespace: str = "cnibot", image: str = DEFAULT_IMAGE, start_deadline_s: float
-) -> AbstractAsyncContextManager[Mapping[str, AgentPod]]:
-    """An agent for each of the nodes: found running, else created, and deleted at the end."""
-    raise NotImplementedError
+@asynccontextmanager
+async def node_agents(
+    api: Api,
+    nodes: Sequence[str],
+    *,
+    namespace: str = DEFAULT_NAMESPACE,
+    image: str = DEFAULT_IMAGE,
+    start_deadline_s: float,
+    ttl_s: int = TTL_S,
+) -> AsyncGenerator[Mapping[str, AgentPod], None]:
+    """An agent for each node: a DaemonSet's where one runs, else a pod made now and deleted at the end.
+
+    Every node has an entry at once; which of them start, and why others do not, tells `AgentPod.ready`. Leftovers of
+    runs that crashed are swept on the way. Errors on entering: what keeps us from the API, or from the namespace.
+    """
+    run = _Run(api, namespace, image, start_deadline_s, ttl_s)
+    failure: BaseException | None = None
+    try:
+        await run.begin(nodes)
+        async with asyncio.TaskGroup() as group:
+            following = group.create_task(run.follow())
+            try:
+                yield run.agents
+            except BaseException as error:  # noqa: BLE001 - raised again below, outside the group, which would wrap it
+                failure = error
+            following.cancel()
+        if failure is not None:
+            raise failure
+    finally:
+        await run.end()
+
+
+class _Run:
+    """The agents of one diagnosis."""
+
+    def __init__(self, api: Api, namespace: str, image: str, start_deadline_s: float, ttl_s: int) -> None:
+        self.agents: dict[str, AgentPod] = {}
+        self._api = api
+        self._namespace = namespace
+        self._image = image
+        self._start_deadline_s = start_deadline_s
+        self._ttl_s = ttl_s
+        self._id = secrets.token_hex(4)
+        self._owner = f"{getpass.getuser()}@{socket.gethostname()} pid {os.getpid()}"
+        self._last: dict[str, Pod] = {}
+
+    @property
+    def _pods(self) -> str:
+        return api_path("pods", namespace=self._namespace)
+
+    def _pod(self, name: str) -> str:
+        return api_path("pods", namespace=self._namespace, name=name)
+
+    async def begin(self, nodes: Sequence[str]) -> None:
+        """Find what runs, ask for what does not, and sweep what others left."""
+        present = (await self._api.list_all(self._pods, Pod, labelSelector=SELECTOR)).items
+        standing = {pod.spec.node_name: pod for pod in present if not _is_on_demand(pod) and pod.is_ready}
+        for number, node in enumerate(nodes):
+            name = f"{NAME}-{self._id}-{number}"
+            self.agents[node] = AgentPod(node=node, namespace=self._namespace, name=name)
+            if pod := standing.get(node):
+                self.agents[node] = AgentPod(
+                    node=node, namespace=self._namespace, name=pod.metadata.name, is_on_demand=False
+                )
+                self.agents[node].settle()
+        ours = [agent for agent in self.agents.values() if agent.is_on_demand]
+        if ours:
+            await self._ensure_namespace()
+        leftovers = [pod for pod in present if _is_leftover(pod, datetime.now(UTC))]
+        await each([*leftovers, *ours], self._sweep_or_create)
+
+    async def _ensure_namespace(self) -> None:
+        try:
+            await self._api.get(api_path("namespaces", name=self._namespace), Namespace)
+        except ForbiddenError:
+            return  # whoever may not even see it may still use it: creating the pod will tell
+        except NotFoundError:
+            try:
+                await self._api.create(api_path("namespaces"), agent_namespace(self._namespace), Namespace)
+            except ConflictError:
+                return  # somebody else was faster
+
+    async def _sweep_or_create(self, item: Pod | AgentPod) -> None:
+        if isinstance(item, AgentPod):
+            await self._create(item)
+            return
+        try:
+            await self._api.delete(self._pod(item.metadata.name), grace_s=0, uid=item.metadata.uid)
+        except (NotFoundError, ConflictError):
+            return
+        except BotError as error:
+            log.warning("agent.leftover", pod=item.metadata.name, why=str(error))
+
+    async def _create(self, agent: AgentPod) -> None:
+        pod = on_demand_pod(
+            agent.name,
+            agent.node,
+            namespace=self._namespace,
+            image=self._image,
+            run=self._id,
+            owner=self._owner,
+            ttl_s=self._ttl_s,
+        )
+        try:
+            try:
+                await self._api.create(self._pods, pod, Pod)
+            except ForbiddenError as error:
+                if "PriorityClass" not in error.why:
+                    raise
+                del pod["spec"]["priorityClassName"]  # some clouds keep critical classes for kube-system by quota
+                await self._api.create(self._pods, pod, Pod)
+        except BotError as error:
+            agent.settle(f"its pod could not be made: {error}")
+
+    async def follow(self) -> None:
+        """Settle each agent as its pod starts or fails; at the deadline, those that did neither."""
+        try:
+            async with asyncio.timeout(self._start_deadline_s):
+                while not self._all_settled():
+                    await self._follow_once()
+        except TimeoutError:
+            for agent in self.agents.values():
+                if not agent.is_settled:
+                    agent.settle(self._why_late(agent))
+
+    async def _follow_once(self) -> None:
+        """List, then watch until all are settled or the watch ends."""
+        try:
+            selector = f"{RUN_LABEL}={self._id}"
+            listed: Listed[Pod] = await self._api.list_all(self._pods, Pod, labelSelector=selector)
+            for pod in listed.items:
+                self._note(pod)
+            since = listed.resource_version
+            changes = self._api.watch(
+                self._pods, Pod, timeout_s=self._start_deadline_s, labelSelector=selector, resourceVersion=since
+            )
+            async with aclosing(changes):
+                if self._all_settled():
+                    return
+                async for change in changes:
+                    self._note(change.object, is_gone=change.type == "DELETED")
+                    if self._all_settled():
+                        return
+        except BotError as error:
+            log.info("agent.watch_broke", why=str(error))
+        await asyncio.sleep(RETRY_S)
+
+    def _note(self, pod: Pod, *, is_gone: bool = False) -> None:
+        agent = next((agent for agent in self.agents.values() if agent.name == pod.metadata.name), None)
+        if agent is None or agent.is_settled:
+            return
+        self._last[agent.name] = pod
+        trouble = "its pod was deleted" if is_gone or pod.metadata.deletion_timestamp else trouble_of(pod)
+        if trouble:
+            agent.settle(trouble)
+        elif pod.is_ready:
+            agent.settle()
+
+    def _all_settled(self) -> bool:
+        return all(agent.is_settled for agent in self.agents.values())
+
+    def _why_late(self, agent: AgentPod) -> str:
+        pod = self._last.get(agent.name)
+        state = progress_of(pod) if pod else "the API server did not show it"
+        return f"its pod did not start within {self._start_deadline_s:.3g} s ({state})"
+
+    async def end(self) -> None:
+        """Delete what was made; what cannot be deleted ends by itself after its TTL."""
+        ours = [agent for agent in self.agents.values() if agent.is_on_demand]
+        try:
+            async with asyncio.timeout(CLEANUP_S):
+                await each(ours, self._delete)
+        except TimeoutError:
+            log.warning("agent.not_deleted", namespace=self._namespace, run=self._id, ttl_s=self._ttl_s)
+
+    async def _delete(self, agent: AgentPod) -> None:
+        try:
+            await self._api.delete(self._pod(agent.name))
+        except NotFoundError:
+            return
+        except BotError as error:
+            log.warning("agent.not_deleted", pod=agent.name, why=str(error), ttl_s=self._ttl_s)
+
+
+def _is_on_demand(pod: Pod) -> bool:
+    return EXPIRES_ANNOTATION in pod.metadata.annotations
+
+
+def _is_leftover(pod: Pod, now: datetime) -> bool:
+    """Whether it is an on-demand pod that ended, or whose time is over, so that nobody can still use it."""
+    if not _is_on_demand(pod):
+        return False
+    if pod.is_finished:
+        return True
+    try:
+        expires_at = datetime.fromisoformat(pod.metadata.annotations[EXPIRES_ANNOTATION])
+        return expires_at + SWEEP_MARGIN < now
+    except (ValueError, TypeError):  # not written by us
+        return False
 
 
 async def run_agent(api: Api, agent_pod: AgentPod, task: Task, *, deadline_s: float) -> NodeReport:
-    """The node's report, by one exec. Errors: `AgentError`, `DeadlineError`, `ForbiddenError`, `ExecNotFoundError`."""
-    raise NotImplementedError
+    """The node's report, by one exec.
+
+    Errors: `AgentError` (no usable report), `DeadlineError`, and those of `run_in_pod`.
+    """
+    line = msgspec.json.encode(task) + b"\n"
+    try:
+        result = await run_in_pod(
+            api,
+            agent_pod.namespace,
+            agent_pod.name,
+            agent_pod.container,
+            AGENT_COMMAND,
+            stdin=line,
+            deadline_s=deadline_s,
+        )
+    except ExecNotFoundError as error:
+        raise AgentError(task.node, f"its image has no program {AGENT_COMMAND[0]}: is it the right image?") from error
+    if result.exit_code:
+        said = result.stderr[-1000:].decode("utf-8", "replace").strip()
+        raise AgentError(task.node, f"it failed with exit code {result.exit_code}: {said or 'it said nothing'}")
+    return _decode(result.stdout, task.node)
+
+
+def _decode(data: bytes, node: str) -> NodeReport:
+    try:
+        schema = msgspec.json.decode(data, type=_Schema).schema
+        if schema != REPORT_SCHEMA:
+            raise AgentError(node, f"it speaks {schema!r}, we {REPORT_SCHEMA!r}: use an image of our own version")
+        return msgspec.json.decode(data, type=NodeReport)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise AgentError(node, f"it printed something else than a report ({error})") from error
+
+
+class _Schema(msgspec.Struct):
+    schema: str = ""
