@@ -78,7 +78,7 @@ def status(state: State = None, output: Output = "text") -> None:
     typer.echo("injected: " + (", ".join(found["injected"]) or "nothing"))
 
 
-@app.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@app.command("exec")
 def exec_(
     target: Annotated[str, typer.Argument(help="A node, or NAMESPACE/POD; also `underlay` and `outside`")],
     command: Annotated[list[str], typer.Argument(metavar="-- CMD…")],

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from bot.lab.dataplane.base import DataPlane
 from bot.lab.dataplane.calico import Calico
+from bot.lab.dataplane.cilium import Cilium
+from bot.lab.dataplane.flannel import Flannel
 
 
 def make_plane(cni: str) -> DataPlane:
     """A fresh data plane by the CNI's name; raises KeyError."""
-    made: dict[str, type[DataPlane]] = {"calico-vxlan": Calico}
+    made: dict[str, type[DataPlane]] = {
+        "calico-vxlan": Calico,
+        "flannel-vxlan": Flannel,
+        "cilium-tunnel": Cilium,
+    }
     return made[cni]()

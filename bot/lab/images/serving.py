@@ -15,6 +15,7 @@ from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final, TypeAlias
 
+_EAGER_S: Final = 0.2
 Reply: TypeAlias = tuple[int, str]
 Route: TypeAlias = Callable[[], Reply]
 
@@ -130,7 +131,11 @@ class Dependencies:
         self.failing: dict[str, str] = dict.fromkeys(targets, "not tried yet")
 
     def watch(self, log: Callable[[str, str | None], None]) -> None:
-        """Dial each target, call ``log(target, error or None)`` after every failure and every recovery, repeat."""
+        """Dial each target, call ``log(target, error or None)`` after every failure and every recovery, repeat.
+
+        Until all have answered once it tries more often: a lab should be up in seconds.
+        """
+        was_complete = False
         while True:
             for name, (host, port) in self.targets.items():
                 error = self._try(host, port)
@@ -139,7 +144,8 @@ class Dependencies:
                     log(name, error)
                 elif self.failing.pop(name, None) is not None:
                     log(name, None)
-            time.sleep(self._every_s)
+            was_complete = was_complete or not self.failing
+            time.sleep(self._every_s if was_complete else min(_EAGER_S, self._every_s))
 
     def _try(self, host: str, port: int) -> str | None:
         """As gRPC's resolver: an address once learnt is kept while lookups fail."""

@@ -192,10 +192,13 @@ class Lab:
         group.create_task(ControlServer(listener, handlers, self._resolve).run())
 
     async def _apply_workloads(self) -> None:
-        catalogue.apply(self.storage, self.plane.cni, system_only=not self._config["workloads"])
+        for stage in catalogue.stages(self.plane.cni, system_only=not self._config["workloads"]):
+            for obj in stage:
+                catalogue.create(self.storage, obj)
+            await wait_until_ready(self.storage)
         if self._config["pods"]:
             catalogue.apply_filler(self.storage, [node.name for node in self.nodes], self._config["pods"])
-        await wait_until_ready(self.storage)
+            await wait_until_ready(self.storage)
 
     # Control
 

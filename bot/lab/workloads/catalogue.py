@@ -45,11 +45,19 @@ def has_kube_proxy_pods(cni: str) -> bool:
     return "kube-proxy.yaml" in _SYSTEM[cni]
 
 
-def apply(storage: Storage, cni: str, *, system_only: bool) -> None:
-    """Create everything, namespaces first."""
-    for name in (*_SYSTEM[cni], *(() if system_only else _WORKLOADS)):
-        for obj in manifests(name):
-            create(storage, obj)
+def stages(cni: str, *, system_only: bool) -> Iterator[list[Json]]:
+    """What to create, one stage after the other, each to be awaited: so nothing starts before what it needs.
+
+    First everything that is no pod, and the nodes' agents; then DNS; then the applications.
+    """
+    files = (*_SYSTEM[cni], *(() if system_only else _WORKLOADS))
+    everything = [obj for name in files for obj in manifests(name)]
+    rank = {"Namespace": 0, "ServiceAccount": 1}
+    passive = sorted((one for one in everything if one["kind"] != "Deployment"), key=lambda one: rank.get(one["kind"], 2))
+    deployments = [one for one in everything if one["kind"] == "Deployment"]
+    yield passive
+    yield [one for one in deployments if one["metadata"]["name"] == "coredns"]
+    yield [one for one in deployments if one["metadata"]["name"] != "coredns"]
 
 
 def manifests(name: str) -> Iterator[Json]:
