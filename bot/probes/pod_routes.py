@@ -290,11 +290,11 @@ def _in_words(rule: Rule) -> str:
 # Judgement
 
 _NO_ROUTE = {
-    "missing": ("has no default route", "ENETUNREACH"),
-    "mistyped": ("has a default route typed as 0.0.0.0/32, which matches nothing", "ENETUNREACH"),
-    "unreachable": ("has an unreachable default route", "EHOSTUNREACH"),
-    "blackhole": ("has a blackhole for a default route", "EINVAL"),
-    "prohibit": ("has a prohibiting default route", "EACCES"),
+    "missing": ("no default route", "ENETUNREACH"),
+    "mistyped": ("a default route typed as 0.0.0.0/32, which matches nothing", "ENETUNREACH"),
+    "unreachable": ("an unreachable default route", "EHOSTUNREACH"),
+    "blackhole": ("a blackhole for a default route", "EINVAL"),
+    "prohibit": ("a prohibiting default route", "EACCES"),
 }
 _NO_WAY_BACK = {
     "missing": "the node has no route to",
@@ -346,14 +346,12 @@ def _no_route(table: FactTable, who: Who, state: str) -> Finding:
     what, errno = _NO_ROUTE[state]
     known = table.of(who.pods[0])
     reaches = any(known.get(key) == "ok" for key in ("reach_remote_pods", "reach_outside"))
-    several = len(who.pods) > 1
+    own = "its own kernel" if len(who.pods) == 1 else "the kernel of each"
     return Finding(
         probe=NAME,
         subject=who.subject,
         severity=Severity.WARN if reaches else Severity.FAIL,
-        sentence=f"Each of {who} {what}: its own kernel refuses to send ({errno})."
-        if several
-        else f"{who} {what}: its own kernel refuses to send ({errno}).",
+        sentence=f"{who.opening} {who.have} {what}: {own} refuses to send ({errno}).",
         evidence={"default_route": state},
         symptom=None if reaches else who.symptom(SymptomKind.POD_NO_ROUTE, "pod"),
     )
@@ -386,19 +384,18 @@ def _other_device(who: Who) -> Finding:
 
 
 def _pass(who: Who) -> Finding:
-    each = f"Each of {who}" if len(who.pods) > 1 else str(who)
     return Finding(
         probe=NAME,
         subject=who.subject,
         severity=Severity.PASS,
-        sentence=f"{each} has a default route by its gateway, and its node has a route back.",
+        sentence=f"{who.opening} {who.have} a default route by the gateway, and the node has a route back.",
     )
 
 
 def _about_node(node: Subject, known: Mapping[str, Value]) -> Iterator[Finding]:
     default = known.get("default_route")
     if isinstance(default, str) and default in _NO_ROUTE:
-        yield _warn(node, f"Node {node.name} {_NO_ROUTE[default][0]}.", default_route=default)
+        yield _warn(node, f"Node {node.name} has {_NO_ROUTE[default][0]}.", default_route=default)
     rules = known.get("foreign_rules")
     if isinstance(rules, tuple) and rules:
         count = plural(len(rules), "routing rule")

@@ -30,6 +30,17 @@ class Who:
         """Whom a finding is about: the one pod, or their node."""
         return self.pods[0] if len(self.pods) == 1 or self.node is None else self.node
 
+    @property
+    def opening(self) -> str:
+        """The same words at the start of a sentence; a pod's name stays as it is."""
+        words = str(self)
+        return words if len(self.pods) == 1 else words[0].upper() + words[1:]
+
+    @property
+    def have(self) -> str:
+        """The verb that goes with it."""
+        return "has" if len(self.pods) == 1 else "have"
+
     def symptom(self, kind: SymptomKind, hop: Hop) -> Symptom:
         """The symptom that they share: several pods stand in its flows."""
         several = len(self.pods) > 1
