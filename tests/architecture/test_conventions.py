@@ -9,7 +9,8 @@ MAY_READ_THE_ENVIRONMENT = {
     "bot/settings.py",
     "bot/agent/__main__.py",  # a program of its own, which imports nothing else of bot
 }
-READS_OF_THE_ENVIRONMENT = {"os.environ.get", "os.environ[]", "os.getenv", "os.environb.get", "os.environb[]"}
+NOT_SETTINGS = {"PATH", "TERM"}
+"""Variables of the machine, read to start other programs."""
 
 
 def reads_of_the_environment(source: str) -> list[int]:
@@ -17,13 +18,14 @@ def reads_of_the_environment(source: str) -> list[int]:
     found: list[int] = []
     for node in ast.walk(ast.parse(source)):
         match node:
-            case ast.Subscript(value=value, ctx=ast.Load()):
-                read = f"{ast.unparse(value)}[]"
-            case ast.Attribute():
-                read = ast.unparse(node)
+            case ast.Subscript(value=asked, slice=name, ctx=ast.Load()):
+                way = ast.unparse(asked)
+            case ast.Call(func=asked, args=[name, *_]):
+                way = ast.unparse(asked)
             case _:
                 continue
-        if read in READS_OF_THE_ENVIRONMENT:
+        is_setting = not (isinstance(name, ast.Constant) and name.value in NOT_SETTINGS)
+        if is_setting and way in {"os.environ", "os.environb", "os.environ.get", "os.environb.get", "os.getenv"}:
             found.append(node.lineno)
     return found
 
@@ -40,7 +42,7 @@ def test_only_settings_reads_the_environment() -> None:
 
 def test_the_rule_sees_each_way_to_read() -> None:
     reads = ("a = os.environ['A']", "b = os.environ.get('B')", "c = os.getenv('C')")
-    others = ("d = {**os.environ}", "os.environ['E'] = ''")
+    others = ("d = {**os.environ}", "os.environ['E'] = ''", "f = os.environ['PATH']")
 
     assert reads_of_the_environment("\n".join((*reads, *others))) == [1, 2, 3]
 

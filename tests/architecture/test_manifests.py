@@ -10,6 +10,7 @@ import kubernetes_validate  # pyright: ignore[reportMissingTypeStubs] # it has a
 import pytest
 import yaml
 
+from bot.cluster.agent_pod import LABELS, NAME, agent_namespace, agent_pod_spec
 from tests.architecture.manifests import DEPLOY, KUSTOMIZATIONS, Manifest, documents, manifests, pod_specs, the
 from tests.architecture.tree import ROOT
 
@@ -101,8 +102,20 @@ def test_node_agents_have_no_rights_on_the_api() -> None:
         for subject in item["subjects"]
     }
 
-    assert the("ServiceAccount", "cnibot-node-agent")["automountServiceAccountToken"] is False
+    assert the("ServiceAccount", "default")["automountServiceAccountToken"] is False
     assert bound == {"cnibot"}
+
+
+def test_standing_node_agents_are_the_pods_that_are_made_on_demand() -> None:
+    """One description, in the code: what runs in the night is what was tried in the day."""
+    template = the("DaemonSet", NAME)["spec"]["template"]
+
+    assert template["spec"] == agent_pod_spec()
+    assert template["metadata"]["labels"] == LABELS
+
+
+def test_namespace_is_the_one_that_cnibot_would_make() -> None:
+    assert the("Namespace", "cnibot") == agent_namespace()
 
 
 def test_everything_is_in_our_namespace() -> None:

@@ -1,17 +1,14 @@
 """RBAC in deploy/ is exactly what the code declares that it needs: nothing missing, nothing granted for later."""
 
-import pkgutil
-from collections.abc import Iterator
-from importlib import import_module
-from types import ModuleType
-from typing import Any, cast
+from collections.abc import Iterable
+from typing import Any
 
-import bot.cluster
-from bot.cluster.scope import CONFIG_MAPS
+from bot.cluster.access import rung_needs
+from bot.cluster.scope import CONFIG_MAPS, SNAPSHOT_NEEDS
 from bot.domain.access import Need
+from bot.domain.facts import Rung
 from bot.probes.catalogue import PROBES
-from tests.architecture.manifests import Manifest, documents, manifests, the
-from tests.architecture.tree import ROOT
+from tests.architecture.manifests import DEPLOY, Manifest, documents, manifests, the
 
 Atom = tuple[str, str, str, str]
 """(namespace or "", verb, API group, resource)"""
@@ -19,28 +16,23 @@ Atom = tuple[str, str, str, str]
 OUR_NAMESPACE = "cnibot"
 
 
-def modules(package: ModuleType) -> Iterator[ModuleType]:
-    """All modules below a package, imported."""
-    for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-        yield import_module(found.name)
+BY_HAND = {("", "create", "", "namespaces"): "for a laptop without deploy/, which makes the namespace itself"}
+"""Needs that deploy/ does not grant, and why."""
 
 
-def declared() -> set[Need]:
-    """Every need that stands at the top of a module of bot.cluster, and those of the probes."""
-    needs = {need for probe in PROBES for need in probe.needs}
-    for module in modules(bot.cluster):
-        for value in vars(module).values():
-            items = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
-            needs |= {item for item in items if isinstance(item, Need)}
-    return needs
-
-
-def wanted() -> set[Atom]:
-    """What the code declares. ConfigMaps are granted by name, for all namespaces."""
-    return {
+def atoms(needs: Iterable[Need]) -> set[Atom]:
+    """What some needs ask for. ConfigMaps are granted by name, for all namespaces."""
+    found = {
         ("" if need.resource == "configmaps" else need.namespace, need.verb, need.group, need.resource)
-        for need in declared()
+        for need in needs
     }
+    return found - BY_HAND.keys()
+
+
+def base_needs() -> set[Atom]:
+    """What the probes, the snapshot and node agents ask for."""
+    probes = [need for probe in PROBES for need in probe.needs]
+    return atoms([*probes, *SNAPSHOT_NEEDS, *rung_needs(Rung.AGENT, bot_namespace=OUR_NAMESPACE)])
 
 
 def granted(items: list[Manifest]) -> set[Atom]:
@@ -56,17 +48,35 @@ def granted(items: list[Manifest]) -> set[Atom]:
     }
 
 
-def all_granted() -> set[Atom]:
-    """What deploy/ allows with all its variants."""
-    return granted([item for _, item in manifests()])
+def in_file(name: str) -> set[Atom]:
+    """What a file of deploy/ allows."""
+    return granted(documents(DEPLOY / name))
 
 
-def test_nothing_that_is_needed_is_missing() -> None:
-    assert sorted(wanted() - all_granted()) == []
+def test_base_misses_nothing_that_is_needed() -> None:
+    assert sorted(base_needs() - in_file("rbac.yaml")) == []
 
 
-def test_nothing_is_granted_that_nobody_needs() -> None:
-    assert sorted(all_granted() - wanted()) == []
+def test_base_grants_nothing_that_nobody_needs() -> None:
+    assert sorted(in_file("rbac.yaml") - base_needs()) == []
+
+
+def test_rungs_by_exec_are_granted_apart() -> None:
+    """The right to run commands in every pod is not for everybody."""
+    assert in_file("exec/rbac.yaml") == atoms([*rung_needs(Rung.EXEC), *rung_needs(Rung.CNI_AGENT)])
+
+
+def test_each_rule_of_the_code_has_its_file() -> None:
+    files = {file for file, item in manifests() if item["kind"] in {"Role", "ClusterRole"}}
+
+    assert files == {"rbac.yaml", "exec/rbac.yaml"}
+
+
+def test_roles_are_bound_to_the_bot_alone() -> None:
+    for _, item in manifests():
+        if item["kind"] in {"RoleBinding", "ClusterRoleBinding"}:
+            assert item["roleRef"]["name"] == item["metadata"]["name"]
+            assert item["subjects"] == [{"kind": "ServiceAccount", "name": "cnibot", "namespace": OUR_NAMESPACE}]
 
 
 def test_config_maps_are_granted_by_name_only() -> None:
@@ -78,12 +88,11 @@ def test_config_maps_are_granted_by_name_only() -> None:
 
 
 def test_base_changes_nothing_outside_our_namespace() -> None:
-    base = granted(documents(ROOT / "deploy" / "rbac.yaml"))
-    changing = {atom for atom in base if atom[1] not in {"get", "list", "watch"}}
+    changing = {atom for atom in in_file("rbac.yaml") if atom[1] not in {"get", "list", "watch"}}
 
     assert {namespace for namespace, *_ in changing} == {OUR_NAMESPACE}
     assert {resource for *_, resource in changing} == {"pods", "pods/exec"}
 
 
 def test_secrets_are_never_read() -> None:
-    assert not {atom for atom in all_granted() if "secrets" in atom[3] or "*" in atom}
+    assert not {atom for atom in granted([item for _, item in manifests()]) if "secrets" in atom[3] or "*" in atom}
