@@ -144,8 +144,10 @@ def _await_ready(state: StateDirectory, report: int) -> int:
 
 
 def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "its log is empty"
+    """The line of the log that names an exception, without a traceback's drawing."""
+    lines = [line.strip(" |+-") for line in log.read_text(errors="replace").splitlines()]
+    named = [line for line in lines if "Error" in line and not line.startswith("ExceptionGroup")]
+    return (named or [line for line in lines if line] or ["its log is empty"])[-1]
 
 
 def stop(state: StateDirectory) -> bool:

@@ -7,6 +7,7 @@ from typing import Final
 import structlog
 
 from bot.lab.dataplane.base import DataPlane, Node
+from bot.lab.dataplane.policy_agent import PolicyAgents
 from bot.lab.images.registry import repository
 from bot.lab.proxy.kube_proxy import KubeProxies
 from bot.lab.supervisor.host import HostError
@@ -19,9 +20,10 @@ _CNI_AGENTS: Final = ("calico/node", "quay.io/calico/node", "quay.io/cilium/cili
 class Agents:
     """A restarted agent brings its node back to the CNI's invariants; a stopped kube-proxy lets rules go stale."""
 
-    def __init__(self, plane: DataPlane, proxies: KubeProxies) -> None:
+    def __init__(self, plane: DataPlane, proxies: KubeProxies, policies: PolicyAgents) -> None:
         self._plane = plane
         self._proxies = proxies
+        self._policies = policies
         self._programmed: set[str] = set()
 
     async def started(self, node: Node, image: str) -> None:
@@ -38,6 +40,7 @@ class Agents:
             await self._plane.resync(node)
         except HostError as error:
             log.error("agent.resync_failed", node=node.name, error=str(error))
+        self._policies.rewrite(node.name)
 
     def stopped(self, node: Node, image: str) -> None:
         if repository(image) == _KUBE_PROXY:

@@ -13,16 +13,17 @@ from typing import Any, Final
 
 import structlog
 
-from bot.lab import controllers
 from bot.lab.apiserver import server
 from bot.lab.apiserver.bootstrap import bootstrap
 from bot.lab.apiserver.errors import ApiError
 from bot.lab.apiserver.pki import Pki
 from bot.lab.apiserver.storage import Storage
 from bot.lab.apiserver.tokens import Tokens
+from bot.lab.controllers import run_controllers
 from bot.lab.dataplane import underlay
 from bot.lab.dataplane.base import DataPlane, Node
 from bot.lab.dataplane.planes import make_plane
+from bot.lab.dataplane.policy_agent import PolicyAgents
 from bot.lab.errors import LabUsageError
 from bot.lab.faults.operating import OperatingTheatre
 from bot.lab.kubelet.api import Kubelets
@@ -94,7 +95,7 @@ class Lab:
         self._build_api(group)
         self._build_nodes(group)
         self._build_control(group)
-        group.create_task(controllers.run(self.storage))
+        group.create_task(run_controllers(self.storage, ca_pem=self.pki.ca_pem))
         await self._apply_workloads()
 
     async def _build_network(self, group: asyncio.TaskGroup) -> None:
@@ -145,7 +146,8 @@ class Lab:
 
     def _build_nodes(self, group: asyncio.TaskGroup) -> None:
         self.proxies = KubeProxies(self.storage, self.nodes)
-        agents = Agents(self.plane, self.proxies)
+        policies = PolicyAgents(self.storage, self.plane, self.nodes)
+        agents = Agents(self.plane, self.proxies, policies)
         version = catalogue.kubelet_version(self.plane.cni)
         for node in self.nodes:
             register(self.storage, node, self.plane, version, control_plane=node.index == 0)
@@ -162,6 +164,7 @@ class Lab:
             if not catalogue.has_kube_proxy_pods(self.plane.cni):
                 self.proxies.start(node.name)
         group.create_task(self.proxies.run())
+        group.create_task(policies.run())
         group.create_task(CustomObjects(self.storage, self.plane).run())
         self.theatre = OperatingTheatre(
             nodes=self.nodes,

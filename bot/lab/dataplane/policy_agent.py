@@ -1,0 +1,77 @@
+"""Keeps every node's policy table in step with NetworkPolicies, pods and namespaces: Felix's part, or kube-router's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, Final
+
+import structlog
+
+from bot.lab.apiserver.storage import Storage
+from bot.lab.dataplane.base import DataPlane, Node, nft
+from bot.lab.dataplane.policy_match import Cluster, policy_pod
+from bot.lab.dataplane.policy_rules import NAMINGS, render
+from bot.lab.supervisor.host import HostError
+
+log = structlog.get_logger()
+_SETTLE_S: Final = 0.03
+_POLICIES: Final = "networkpolicies.networking.k8s.io"
+
+
+class PolicyAgents:
+    """One follower of the API, one rule writer per node."""
+
+    def __init__(self, storage: Storage, plane: DataPlane, nodes: Sequence[Node]) -> None:
+        self._storage = storage
+        self._plane = plane
+        self._nodes = nodes
+        self._written: dict[str, str] = {}
+        self._changed = asyncio.Event()
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for resource in (_POLICIES, "pods", "namespaces"):
+                group.create_task(self._follow(resource))
+            group.create_task(self._write())
+
+    def rewrite(self, node: str) -> None:
+        """The agent of this node has restarted: write even what has not changed."""
+        self._written.pop(node, None)
+        self._changed.set()
+
+    async def _follow(self, resource: str) -> None:
+        async with aclosing(self._storage.watch(resource)) as events:
+            async for _ in events:
+                self._changed.set()
+
+    async def _write(self) -> None:
+        while True:
+            await self._changed.wait()
+            await asyncio.sleep(_SETTLE_S)
+            self._changed.clear()
+            policies = list(self._storage.peek(_POLICIES))
+            if not policies and not self._written:
+                continue
+            cluster = self._cluster()
+            for node in self._nodes:
+                await self._sync(node, policies, cluster)
+
+    def _cluster(self) -> Cluster:
+        pods = [policy_pod(pod) for pod in self._storage.peek("pods") if not pod["spec"].get("hostNetwork")]
+        labels = {one["metadata"]["name"]: one["metadata"].get("labels") or {} for one in self._storage.peek("namespaces")}
+        return Cluster(pods=[pod for pod in pods if pod.ip], namespaces=labels)
+
+    async def _sync(self, node: Node, policies: Sequence[Mapping[str, Any]], cluster: Cluster) -> None:
+        veths = {(one.namespace, one.name): one.veth for one in self._plane.pods[node.name].values()}
+        local = {veths[pod.namespace, pod.name]: pod for pod in cluster.pods if (pod.namespace, pod.name) in veths}
+        script = render(NAMINGS[self._plane.cni], policies, cluster, local)
+        if self._written.get(node.name) == script:
+            return
+        try:
+            await node.host.steps([nft(script)])
+        except HostError as error:
+            log.error("policy.sync_failed", node=node.name, error=str(error))
+            return
+        self._written[node.name] = script

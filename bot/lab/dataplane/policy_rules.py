@@ -1,0 +1,119 @@
+"""NetworkPolicies as a node's nftables table, in the names of the CNI that would write it. A pure function.
+
+The node's own traffic to its pods (probes) is exempt in all three, because it is not forwarded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bot.lab.dataplane.policy_match import Cluster, Direction, PolicyPod, directions, rule_matches, selects
+from bot.lab.names import Cni
+
+_ALLOWED = "0x10000"
+_CLEAR = "0xfffeffff"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Naming:
+    """How a CNI calls its table and chains. ``by_device``: packets are told by veth, else by the pod's address."""
+
+    table: str
+    base: str
+    to_pod: str
+    from_pod: str
+    policy: Mapping[Direction, str]
+    by_device: bool
+
+
+NAMINGS: Mapping[Cni, Naming] = {
+    "calico-vxlan": Naming(
+        table="calico",
+        base="filter-FORWARD",
+        to_pod="filter-cali-tw-",
+        from_pod="filter-cali-fw-",
+        policy={"ingress": "filter-cali-pi-_", "egress": "filter-cali-po-_"},
+        by_device=True,
+    ),
+    # K3s has kube-router's network policy controller inside.
+    "flannel-vxlan": Naming(
+        table="kube-router",
+        base="KUBE-ROUTER-FORWARD",
+        to_pod="KUBE-POD-FW-IN-",
+        from_pod="KUBE-POD-FW-OUT-",
+        policy={"ingress": "KUBE-NWPLCY-IN-", "egress": "KUBE-NWPLCY-OUT-"},
+        by_device=False,
+    ),
+    # Cilium does this in eBPF; the lab has the verdicts, not the programs.
+    "cilium-tunnel": Naming(
+        table="cilium-policy",
+        base="CILIUM_FORWARD_policy",
+        to_pod="CILIUM_to_",
+        from_pod="CILIUM_from_",
+        policy={"ingress": "CILIUM_in_", "egress": "CILIUM_eg_"},
+        by_device=True,
+    ),
+}
+
+
+def render(naming: Naming, policies: Sequence[Mapping[str, Any]], cluster: Cluster, local: Mapping[str, PolicyPod]) -> str:
+    """The script that replaces the table. ``local``: the node's own pods by the name of their veth."""
+    writer = _Writer(naming, policies, cluster)
+    return writer.script(local)
+
+
+class _Writer:
+    def __init__(self, naming: Naming, policies: Sequence[Mapping[str, Any]], cluster: Cluster) -> None:
+        self._naming = naming
+        self._policies = policies
+        self._cluster = cluster
+        self._chains: dict[str, list[str]] = {}
+
+    def script(self, local: Mapping[str, PolicyPod]) -> str:
+        dispatch = {
+            "ingress": [self._dispatch("ingress", veth, pod) for veth, pod in sorted(local.items())],
+            "egress": [self._dispatch("egress", veth, pod) for veth, pod in sorted(local.items())],
+        }
+        table = self._naming.table
+        base = ["type filter hook forward priority filter; policy accept;"]
+        base += [line for line in (*dispatch["egress"], *dispatch["ingress"]) if line]
+        chains = [_chain(name, lines) for name, lines in self._chains.items()]
+        body = "\n".join([*chains, _chain(self._naming.base, base)])
+        return f"table ip {table}\ndelete table ip {table}\ntable ip {table} {{\n{body}\n}}\n"
+
+    def _dispatch(self, direction: Direction, veth: str, pod: PolicyPod) -> str:
+        """The base chain's line for a pod; empty when no policy isolates it in this direction."""
+        chosen = [one for one in self._policies if direction in directions(one) and selects(one, pod)]
+        if not chosen:
+            return ""
+        prefix = self._naming.to_pod if direction == "ingress" else self._naming.from_pod
+        name = prefix + (veth if self._naming.by_device else _hash(f"{pod.namespace}/{pod.name}"))
+        lines = ["ct state established,related return", "ct state invalid drop", f"meta mark set meta mark & {_CLEAR}"]
+        for policy in chosen:
+            lines += [f"jump {self._policy(policy, direction)}", f"meta mark & {_ALLOWED} == {_ALLOWED} return"]
+        about = f"{pod.namespace}/{pod.name} {direction}"[:100]
+        self._chains[name] = [*lines, f'counter drop comment "Drop if no policies passed packet: {about}"']
+        if self._naming.by_device:
+            return f'{"oifname" if direction == "ingress" else "iifname"} "{veth}" jump {name}'
+        return f"ip {'daddr' if direction == 'ingress' else 'saddr'} {pod.ip} jump {name}"
+
+    def _policy(self, policy: Mapping[str, Any], direction: Direction) -> str:
+        full = f"{policy['metadata']['namespace']}/{policy['metadata']['name']}"
+        name = self._naming.policy[direction] + _hash(full)
+        if name not in self._chains:
+            found = rule_matches(policy, direction, self._cluster)
+            self._chains[name] = [
+                f'{match} meta mark set meta mark | {_ALLOWED} comment "{full[:100]}"'.strip() for match in found
+            ]
+        return name
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16].upper()
+
+
+def _chain(name: str, lines: Sequence[str]) -> str:
+    return "\n".join([f"  chain {name} {{", *(f"    {line}" for line in lines), "  }"])
