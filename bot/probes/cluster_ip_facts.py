@@ -1,0 +1,158 @@
+"""The facts that cluster-ip declares."""
+
+from bot.domain.access import Need
+from bot.probes.declaring import API, NODE, fact
+from bot.probes.needs import LOOK_AT_PODS
+from bot.probes.outcomes import REACH_VALUES
+from bot.probes.service_patterns import FAILS_FROM
+from bot.probes.service_rules import LISTENS
+
+KUBE_PROXY = ("running", "not-ready", "missing", "in-process", "replaced")
+_VIP = "kubectl exec <pod> -- nc -zvw2 <cluster ip> <port>"
+_DIRECT = "kubectl exec <pod> -- nc -zvw2 <endpoint ip> <target port>"
+_RULES = "nft list ruleset | grep <cluster ip>; iptables-save | grep <cluster ip>  # on <node>"
+_SOCKETS = "kubectl exec <pod> -- cat /proc/net/tcp  # or nsenter -t <pid> -n ss -lntp on <node>"
+_TRACK = "conntrack -S; cat /proc/sys/net/netfilter/nf_conntrack_{count,max}  # on <node>"
+
+FACTS = (
+    fact("service.reach", "str", "From all pods that asked, by ClusterIP.", look=_VIP, values=REACH_VALUES),
+    fact(
+        "service.reach_permitted",
+        "str",
+        "From the pods whose flows NetworkPolicies do not deny, by ClusterIP.",
+        look=_VIP,
+        values=REACH_VALUES,
+    ),
+    fact(
+        "service.reach_from_nodes",
+        "str",
+        "From the nodes' root namespaces, by ClusterIP.",
+        look="nc -zvw2 <cluster ip> <port>  # on <node>",
+        values=REACH_VALUES,
+    ),
+    fact(
+        "service.endpoint_reach",
+        "str",
+        "From the pods that asked to its endpoints directly.",
+        look=_DIRECT,
+        values=REACH_VALUES,
+    ),
+    fact(
+        "service.endpoint_reach_from_own_node",
+        "str",
+        "From each endpoint's own node to the endpoint.",
+        look="nc -zvw2 <endpoint ip> <target port>  # on <node>",
+        values=REACH_VALUES,
+    ),
+    fact("service.asked_by", "int", "Sources that asked by ClusterIP.", look=_VIP),
+    fact("service.failing_for", "int", "Sources that asked by ClusterIP and did not always succeed.", look=_VIP),
+    fact("service.failing_after_ms", "float", "Median time until a failure by ClusterIP was known.", look=_VIP),
+    fact("service.failing_flows", "list", 'Failing flows as "source>endpoint pod", at most 64.', look=_VIP),
+    fact("service.failing_source_nodes", "list", "Nodes from which every source fails by ClusterIP.", look=_VIP),
+    fact("service.fails_from", "str", "Where those are that fail by ClusterIP.", look=_VIP, values=FAILS_FROM),
+    fact(
+        "service.dead_endpoints",
+        "list",
+        "Endpoint pods that nobody reached directly who is permitted to.",
+        look=_DIRECT,
+    ),
+    fact(
+        "service.rules",
+        "str",
+        "Whether the nodes' packet filters hold the Service; stale: they send to an address that no slice lists.",
+        look=_RULES,
+        values=("present", "missing", "partial", "stale"),
+        rungs=NODE,
+    ),
+    fact("service.rules_missing_nodes", "list", "Nodes without rules for the Service.", look=_RULES, rungs=NODE),
+    fact("service.stale_backends", "list", "Backends in rules that no EndpointSlice lists.", look=_RULES, rungs=NODE),
+    fact("service.has_reject", "bool", "A node rejects connections to the Service.", look=_RULES, rungs=NODE),
+    fact(
+        "service.listens",
+        "str",
+        "What the ready endpoints' pods listen on, held against the port that the Service sends to.",
+        look=_SOCKETS,
+        values=LISTENS,
+    ),
+    fact("service.listening_ports", "list", "TCP ports that the pods behind it listen on.", look=_SOCKETS),
+    fact(
+        "service.backlog_overflow",
+        "bool",
+        "Connections were dropped in a pod behind it because its accept queue was full, while the tests ran.",
+        look="nsenter -t <pid> -n nstat -az TcpExtListenOverflows  # on <node>",
+    ),
+    fact(
+        "service.hairpin_fails",
+        "bool",
+        "Pods behind the Service fail to reach themselves through it, while all others succeed.",
+        look=_VIP,
+    ),
+    fact(
+        "service.same_node_only_fails",
+        "bool",
+        "The ClusterIP fails exactly from nodes that carry an endpoint, though the endpoint itself answers.",
+        look=_VIP,
+    ),
+    fact("pod.endpoint_ports", "list", 'Ports at which Services send to the pod: "9004/TCP".', look=_DIRECT, rungs=API),
+    fact(
+        "pod.endpoint_reach",
+        "str",
+        "From all that asked the pod directly as an endpoint, and whom policies do not deny.",
+        look=_DIRECT,
+        values=REACH_VALUES,
+    ),
+    fact("pod.endpoint_asked_by", "int", "Sources that asked the pod directly as an endpoint.", look=_DIRECT),
+    fact(
+        "pod.listens",
+        "str",
+        "What the pod listens on, held against the ports at which Services send to it.",
+        look=_SOCKETS,
+        values=LISTENS,
+    ),
+    fact(
+        "node.service_rules",
+        "str",
+        "Whether the node's packet filters hold the Services that were asked for.",
+        look=_RULES,
+        values=("present", "missing", "partial"),
+        rungs=NODE,
+    ),
+    fact(
+        "node.kube_proxy",
+        "str",
+        "What programs Services on the node: a kube-proxy pod, another process (K3s), or the CNI in its place.",
+        look="kubectl -n kube-system get pods -o wide -l k8s-app=kube-proxy",
+        values=KUBE_PROXY,
+        rungs=API,
+    ),
+    fact(
+        "node.reach_services",
+        "str",
+        "From the node's root namespace to ClusterIPs that have live endpoints.",
+        look=_VIP,
+        values=REACH_VALUES,
+    ),
+    fact(
+        "node.pods_reach_services",
+        "str",
+        "From the node's pods to ClusterIPs that have live endpoints.",
+        look=_VIP,
+        values=REACH_VALUES,
+    ),
+    fact("node.conntrack_ratio", "float", "Share of the connection table in use (0 to 1).", look=_TRACK, rungs=NODE),
+    fact("node.conntrack_drop_delta", "int", "Packets dropped by a full connection table meanwhile.", look=_TRACK),
+    fact("node.conntrack_insert_failed_delta", "int", "Connections that could not be tracked meanwhile.", look=_TRACK),
+)
+
+NEEDS = (
+    *LOOK_AT_PODS,
+    Need(verb="list", resource="services", why="to know what is dialled"),
+    Need(verb="list", resource="endpointslices", group="discovery.k8s.io", why="to know what stands behind it"),
+    Need(
+        verb="list",
+        resource="networkpolicies",
+        group="networking.k8s.io",
+        is_optional=True,
+        why="to tell a flow that policies deny from a broken one",
+    ),
+)

@@ -1,0 +1,302 @@
+"""Does the cluster's DNS answer, by its Service and by each of its pods, over UDP and TCP, for names in and out?
+
+The ladder tells the layers apart. Pods that answer directly while the Service does not: the Service's rules. Names of
+the cluster that resolve while outside names do not: the resolvers that CoreDNS forwards to. NXDOMAIN or SERVFAIL for a
+name that exists: CoreDNS itself, which cannot read the API. One pod or one node that fails alone: the way from there.
+
+Source: https://kubernetes.io/docs/tasks/administer-cluster/dns-debugging-resolution/
+Source: https://github.com/k3s-io/k3s/issues/24 (CoreDNS that cannot list the API)
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from bot.agent.report import Test
+from bot.cluster.objects import Pod
+from bot.domain import facts
+from bot.domain.access import Need
+from bot.domain.facts import CLUSTER, FactBuilder, FactTable, Subject, SubjectKind
+from bot.domain.finding import Finding
+from bot.probes.declaring import API, POD, fact
+from bot.probes.dns_told import NAME, findings
+from bot.probes.evidence import Evidence
+from bot.probes.needs import LOOK_AT_PODS
+from bot.probes.outcomes import REACH_VALUES, reach_of
+from bot.probes.policy_selectors import address
+from bot.probes.probe import Probe
+from bot.probes.service_view import endpoint_key, is_taken
+from bot.probes.sight import put
+from bot.probes.unread import why_unread
+
+DNS_VALUES = (*REACH_VALUES, "servfail", "nxdomain", "wrong-answer")
+NODE_LOCAL = "169.254.20.10"
+"""The address of NodeLocal DNSCache, a legitimate nameserver. https://kubernetes.io/docs/tasks/administer-cluster/nodelocaldns/"""
+_RCODES = {"SERVFAIL": "servfail", "NXDOMAIN": "nxdomain"}
+_ASK = "kubectl exec <pod> -- nslookup kubernetes.default"
+_ASK_POD = "dig +time=2 @<dns pod ip> kubernetes.default.svc.cluster.local  # on <node>"
+_PODS = "kubectl -n kube-system get pods -l k8s-app=kube-dns -o wide"
+_SERVICE = "kubectl -n kube-system get service kube-dns"
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """One way to ask: the key under which a pod's answers stand, and the cluster's."""
+
+    of_pod: str
+    of_cluster: str
+    doc: str
+
+
+_SERVICE_UDP = _Way("dns_service", "dns_service_state", "a name of the cluster by the DNS Service over UDP")
+_SERVICE_TCP = _Way("dns_service_tcp", "", "a name of the cluster by the DNS Service over TCP")
+_DIRECT = _Way("dns_pods", "dns_pods_state", "a name of the cluster from DNS pods directly")
+_OUTSIDE = _Way("dns_outside", "dns_outside_state", "an outside name by the DNS Service")
+_WAYS = (_SERVICE_UDP, _SERVICE_TCP, _DIRECT, _OUTSIDE)
+
+FACTS = (
+    *(
+        fact(
+            f"pod.{way.of_pod}", "str", f"What came of asking from the pod for {way.doc}.", look=_ASK, values=DNS_VALUES
+        )
+        for way in _WAYS
+    ),
+    *(
+        fact(
+            f"cluster.{way.of_cluster}",
+            "str",
+            f"From everywhere: {way.doc}.",
+            look=_ASK if way is not _DIRECT else _ASK_POD,
+            values=DNS_VALUES,
+        )
+        for way in _WAYS
+        if way.of_cluster
+    ),
+    fact(
+        "node.dns_state",
+        "str",
+        "What came of asking from this node's pods (or the node, if no pod asked) for names of the cluster.",
+        look=_ASK,
+        values=DNS_VALUES,
+    ),
+    fact(
+        "pod.nameserver_matches",
+        "bool",
+        "A pod that uses the cluster's DNS names its Service (or NodeLocal DNSCache) in resolv.conf.",
+        look="kubectl exec <pod> -- cat /etc/resolv.conf",
+        rungs=POD,
+    ),
+    fact("cluster.dns_service_exists", "bool", "There is a DNS Service with an address.", look=_SERVICE, rungs=API),
+    fact("cluster.dns_service_ip", "str", "The address of the DNS Service.", look=_SERVICE, rungs=API),
+    fact("cluster.dns_pods", "int", "DNS pods that the DNS Service selects.", look=_PODS, rungs=API),
+    fact("cluster.dns_ready_pods", "int", "DNS pods that are ready.", look=_PODS, rungs=API),
+    fact("cluster.dns_crashing", "bool", "A DNS pod crashes again and again.", look=_PODS, rungs=API),
+)
+
+NEEDS = (
+    *LOOK_AT_PODS,
+    Need(verb="list", resource="services", why="to know the address of the cluster's DNS"),
+    Need(verb="list", resource="endpointslices", group="discovery.k8s.io", why="to know its pods"),
+)
+
+
+def observe(evidence: Evidence, into: FactBuilder) -> None:
+    """The DNS Service and its pods from the API, and what came of every question."""
+    _observe_service(evidence, into)
+    _observe_answers(evidence, into)
+    _observe_nameservers(evidence, into)
+
+
+# The API
+
+
+def _observe_service(evidence: Evidence, into: FactBuilder) -> None:
+    services = [evidence.services[each] for each in evidence.dns_services]
+    ip = next((each.spec.cluster_ip for each in services if each.spec.cluster_ip not in {"", "None"}), "")
+    why = why_unread(evidence.snapshot, "services", namespace="kube-system")
+    put(into, CLUSTER, "dns_service_exists", bool(ip) if ip or not why else None, why)
+    put(into, CLUSTER, "dns_service_ip", ip or None, why or "there is no DNS Service with an address")
+    _observe_pods(evidence, into)
+
+
+def _observe_pods(evidence: Evidence, into: FactBuilder) -> None:
+    """Count the DNS pods; where they were not read, the endpoints that stand for them."""
+    pods = _dns_pods(evidence)
+    no_pods = why_unread(evidence.snapshot, "pods", namespace="kube-system")
+    no_slices = why_unread(evidence.snapshot, "endpointslices", group="discovery.k8s.io", namespace="kube-system")
+    why = "no DNS Service is known" if not evidence.dns_services else no_slices if no_pods and not pods else ""
+    counts = (len(pods), sum(pod.is_ready for pod in pods))
+    if no_pods and not pods:
+        counts = (_listed(evidence), _listed(evidence, ready=True))
+    put(into, CLUSTER, "dns_pods", None if why else counts[0], why)
+    put(into, CLUSTER, "dns_ready_pods", None if why else counts[1], why)
+    is_known = bool(pods) or not (why or no_pods)
+    crashing = any(_is_crashing(pod) for pod in pods)
+    put(into, CLUSTER, "dns_crashing", crashing if is_known else None, why or no_pods)
+
+
+def _dns_pods(evidence: Evidence) -> Sequence[Pod]:
+    selectors = [(s.name.partition("/")[0], evidence.services[s].spec.selector) for s in evidence.dns_services]
+    return [
+        pod
+        for pod in evidence.pods.values()
+        if any(pod.metadata.namespace == namespace and is_taken(selector, pod) for namespace, selector in selectors)
+    ]
+
+
+def _listed(evidence: Evidence, *, ready: bool = False) -> int:
+    """Endpoints of the DNS Services, where their pods are not known."""
+    found = {
+        endpoint_key(each, endpoint)
+        for service in evidence.dns_services
+        for each in evidence.slices.get(service, ())
+        for endpoint in each.endpoints
+        if endpoint.is_ready or not ready
+    }
+    return len(found)
+
+
+def _is_crashing(pod: Pod) -> bool:
+    for status in pod.status.container_statuses:
+        waiting = status.state.waiting
+        if waiting and waiting.reason in {"CrashLoopBackOff", "Error", "RunContainerError"}:
+            return True
+        if status.state.terminated and status.state.terminated.exit_code != 0:
+            return True
+    return False
+
+
+# Answers
+
+
+def answer_of(evidence: Evidence, test: Test) -> str | None:
+    """What came of one question: how the server was reached, or what was wrong with its answer."""
+    reach = reach_of(test)
+    if reach != "ok":
+        return reach
+    if test.rcode not in {"", "NOERROR"}:
+        return _RCODES.get(test.rcode, "error")
+    if not test.answers:
+        return "wrong-answer" if test.rcode else "ok"
+    expected = _expected(evidence, test.name)
+    return "ok" if not expected or expected & set(test.answers) else "wrong-answer"
+
+
+def is_inside(name: str) -> bool:
+    """Whether a name is one of the cluster's own (its Services' names all have "svc" as a label)."""
+    return "svc" in name.rstrip(".").split(".")[2:3]
+
+
+def _expected(evidence: Evidence, name: str) -> set[str]:
+    """The addresses that a Service's name must give; empty when that is not known."""
+    labels = name.rstrip(".").split(".")
+    if not is_inside(name):
+        return set()
+    service = evidence.services.get(facts.service(labels[1], labels[0]))
+    if service is None:
+        return set()
+    return {ip for ip in (service.spec.cluster_ip, *service.spec.cluster_ips) if address(ip)}
+
+
+def together(answers: Iterable[str | None]) -> str | None:
+    """One word for many answers: "ok" only when all are, "mixed" when some are, else the most frequent failure."""
+    counts = Counter(each for each in answers if each is not None)
+    if len(counts) <= 1:
+        return next(iter(counts), None)
+    if counts.keys() & {"ok", "mixed"}:
+        return "mixed"
+    return max(counts, key=lambda word: (counts[word], -DNS_VALUES.index(word)))
+
+
+def _way(test: Test) -> _Way | None:
+    match test.purpose, test.protocol:
+        case "dns-service", "dns-udp":
+            return _SERVICE_UDP if is_inside(test.name) else _OUTSIDE
+        case "dns-service", "dns-tcp":
+            return _SERVICE_TCP if is_inside(test.name) else _OUTSIDE
+        case "dns-pod", "dns-udp" | "dns-tcp":
+            return _DIRECT if is_inside(test.name) else None
+        case _:
+            return None
+
+
+_Answers = Mapping[Subject, Mapping[_Way, Sequence[str | None]]]
+
+
+def _asked(evidence: Evidence) -> tuple[_Answers, Mapping[Subject, str]]:
+    """All answers by source and way, and each source's node."""
+    found: dict[Subject, dict[_Way, list[str | None]]] = defaultdict(lambda: defaultdict(list))
+    node: dict[Subject, str] = {}
+    for source, where, test in evidence.tests:
+        way = _way(test)
+        if way is not None:
+            found[source][way].append(answer_of(evidence, test))
+            node[source] = where
+    return found, node
+
+
+def _observe_answers(evidence: Evidence, into: FactBuilder) -> None:
+    answers, node = _asked(evidence)
+    by_way: dict[_Way, list[str | None]] = defaultdict(list)
+    by_node: dict[str, list[str | None]] = defaultdict(list)
+    asking = set(_asking(answers, node))
+    for source, ways in answers.items():
+        words = {way: together(found) for way, found in ways.items()}
+        if source.kind is SubjectKind.POD:
+            _observe_pod(source, words, into)
+        if source not in asking:
+            continue
+        for way, word in words.items():
+            by_way[way].append(word)
+            if way is not _OUTSIDE:
+                by_node[node[source]].append(word)
+    why = "nobody asked the cluster's DNS" if evidence.reports else "no node was looked at from inside"
+    for way in _WAYS:
+        if way.of_cluster:
+            put(into, CLUSTER, way.of_cluster, together(by_way[way]), why)
+    for name in evidence.nodes:
+        reason = why if name in evidence.reports else evidence.why_no_report(name)
+        put(into, facts.node(name), "dns_state", together(by_node[name]), reason)
+
+
+def _asking(answers: _Answers, node: Mapping[Subject, str]) -> Iterator[Subject]:
+    """Pods; and nodes from which no pod asked: their root namespace need not use the cluster's DNS."""
+    with_pods = {node[source] for source in answers if source.kind is SubjectKind.POD}
+    return (s for s in answers if s.kind is SubjectKind.POD or node[s] not in with_pods)
+
+
+def _observe_pod(pod: Subject, words: Mapping[_Way, str | None], into: FactBuilder) -> None:
+    for way in _WAYS:
+        put(into, pod, way.of_pod, words.get(way), "this was not asked from the pod")
+
+
+def _observe_nameservers(evidence: Evidence, into: FactBuilder) -> None:
+    addresses = {evidence.services[each].spec.cluster_ip for each in evidence.dns_services}
+    for pod, report in evidence.pod_reports.items():
+        known = evidence.pods.get(pod)
+        if known is None:
+            continue
+        why = ""
+        if known.spec.dns_policy not in {"ClusterFirst", "ClusterFirstWithHostNet", ""}:
+            why = f"the pod does not use the cluster's DNS (dnsPolicy {known.spec.dns_policy[:20]})"
+        elif report.nameservers is None:
+            why = "its resolv.conf was not read"
+        elif not addresses:
+            why = "no DNS Service is known"
+        matches = bool({*addresses, NODE_LOCAL} & set(report.nameservers or ()))
+        put(into, pod, "nameserver_matches", None if why else matches, why)
+
+
+def judge(table: FactTable) -> Sequence[Finding]:
+    """See `bot.probes.dns_told`."""
+    return findings(table)
+
+
+PROBE = Probe(
+    name=NAME,
+    question="Does the cluster's DNS answer, by its Service and by each of its pods, for names in and out?",
+    facts=FACTS,
+    needs=NEEDS,
+    observe=observe,
+    judge=judge,
+)

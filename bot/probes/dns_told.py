@@ -1,0 +1,194 @@
+"""How dns tells what it saw."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from bot.domain.facts import CLUSTER, FactTable, Subject, SubjectKind, Value
+from bot.domain.finding import Finding, Flow, Severity, Symptom, SymptomKind
+from bot.probes.outcomes import in_words
+from bot.probes.telling import names, plural, sharing
+
+NAME = "dns"
+
+_Known = Mapping[str, Value]
+_BY_SERVICE = ("dns_service", "dns_service_tcp")
+_ANSWERS = {
+    "servfail": "was answered with SERVFAIL",
+    "nxdomain": "was answered with NXDOMAIN (no such name)",
+    "wrong-answer": "was answered wrongly",
+}
+
+
+def findings(table: FactTable) -> Sequence[Finding]:
+    """FAIL once, at the widest subject of which every source fails: the cluster, else nodes, else pods."""
+    cluster = table.of(CLUSTER)
+    every = {pod: known for pod in table.subjects(SubjectKind.POD) if _words(known := table.of(pod))}
+    denied = [pod for pod, known in every.items() if known.get("egress_dns_denied") is True and _failure(known)]
+    asked = {pod: known for pod, known in every.items() if pod not in denied}
+    bad = {pod: word for pod, known in asked.items() if (word := _failure(known))}
+    found = [*_failing(table, cluster, asked, bad), *_outside(table, cluster, asked, bad), *_api(cluster)]
+    found += _denied(table, denied)
+    found += _wrong_nameservers(table)
+    if not found or all(each.severity is not Severity.FAIL for each in found):
+        found += _pass(cluster, asked, bad)
+    return (*found, *_unseen(table, cluster, every))
+
+
+def _pods(table: FactTable) -> Iterator[Subject]:
+    return table.subjects(SubjectKind.POD)
+
+
+def _words(known: _Known) -> list[str]:
+    return [word for key in _BY_SERVICE if isinstance(word := known.get(key), str)]
+
+
+def _failure(known: _Known) -> str:
+    """What is wrong with names of the cluster by the Service; "" when nothing is."""
+    return next((word for word in _words(known) if word != "ok"), "")
+
+
+def say(word: str) -> str:
+    """An answer as the predicate of a sentence."""
+    return _ANSWERS.get(word) or in_words(word)
+
+
+def _failing(
+    table: FactTable, cluster: _Known, asked: Mapping[Subject, _Known], bad: Mapping[Subject, str]
+) -> Iterator[Finding]:
+    state = cluster.get("dns_service_state")
+    if not asked:
+        if isinstance(state, str) and state != "ok" and not any(_words(table.of(p)) for p in _pods(table)):
+            yield _fail(CLUSTER, f"The cluster's DNS Service, asked from nodes, {say(state)}", cluster, ())
+        return
+    if bad and len(bad) == len(asked):
+        word = next(iter(bad.values())) if len(set(bad.values())) == 1 else str(state or next(iter(bad.values())))
+        who = "the one pod" if len(asked) == 1 else f"all {len(asked)} pods"
+        what = f"A name of the cluster, asked of the DNS Service by {who} that tried, {say(word)}"
+        yield _fail(CLUSTER, what, cluster, _flows(table, bad))
+        return
+    states = {pod: bad.get(pod) for pod in asked}
+    for who, word in sharing(table, states):
+        what = f"A name of the cluster, asked of the DNS Service by {who}, {say(word)}, while other pods get answers"
+        yield _fail(who.subject, what, cluster, _flows(table, who.pods))
+
+
+def _denied(table: FactTable, denied: Sequence[Subject]) -> Iterator[Finding]:
+    states = {pod: ("denied" if pod in denied else None) for pod in table.subjects(SubjectKind.POD)}
+    for who, _ in sharing(table, states):
+        it = "it" if len(who.pods) == 1 else "them"
+        yield Finding(
+            probe=NAME,
+            subject=who.subject,
+            severity=Severity.WARN,
+            sentence=f"The cluster's DNS does not answer {who}: NetworkPolicies deny {it} the DNS pods, "
+            "which may be intended.",
+            symptom=who.symptom(SymptomKind.DNS_FAILING, "policy"),
+        )
+
+
+def _flows(table: FactTable, pods: Mapping[Subject, str] | Sequence[Subject]) -> tuple[Flow, ...]:
+    """Each pod with each DNS pod as a target: whichever it meets."""
+    hosts = table.relations.node_of_pod
+    servers = sorted(
+        {
+            pod
+            for service, behind in table.relations.pods_of_service.items()
+            if table.of(service).get("is_dns") is True
+            for pod in behind
+        }
+    )
+    return tuple(
+        Flow(source=pod, target=server, source_node=hosts.get(pod), target_node=hosts.get(server) if server else None)
+        for pod in sorted(pods)[:32]
+        for server in (servers[:4] or (None,))
+    )
+
+
+def _fail(subject: Subject, what: str, cluster: _Known, flows: tuple[Flow, ...]) -> Finding:
+    keys = ("dns_service_state", "dns_pods_state", "dns_outside_state", "dns_ready_pods", "dns_pods", "dns_service_ip")
+    return Finding(
+        probe=NAME,
+        subject=subject,
+        severity=Severity.FAIL,
+        sentence=f"{what}. {_contrast(cluster)}".strip(),
+        evidence={key: cluster[key] for key in keys if key in cluster},
+        symptom=Symptom(kind=SymptomKind.DNS_FAILING, subject=subject, hop="dns", flows=flows),
+    )
+
+
+def _contrast(cluster: _Known) -> str:
+    direct, ready, total = (cluster.get(key) for key in ("dns_pods_state", "dns_ready_pods", "dns_pods"))
+    parts: list[str] = []
+    if direct == "ok":
+        parts.append("Asked directly, the DNS pods answer")
+    elif isinstance(direct, str):
+        parts.append(f"The same question, asked of DNS pods directly, {say(direct)}")
+    if isinstance(ready, int) and isinstance(total, int) and ready < total:
+        parts.append(f"{ready} of {plural(total, 'DNS pod')} {'is' if ready == 1 else 'are'} ready")
+    return ". ".join(parts) + "." if parts else ""
+
+
+def _outside(
+    table: FactTable, cluster: _Known, asked: Mapping[Subject, _Known], bad: Mapping[Subject, str]
+) -> Iterator[Finding]:
+    """Outside names that fail where names of the cluster resolve: a cluster without a way out may be meant so."""
+    state = cluster.get("dns_outside_state")
+    if not isinstance(state, str) or state == "ok" or bad or cluster.get("dns_service_state") not in {"ok", "mixed"}:
+        return
+    failing = [pod for pod, known in asked.items() if known.get("dns_outside") not in {None, "ok"}]
+    yield Finding(
+        probe=NAME,
+        subject=CLUSTER,
+        severity=Severity.WARN,
+        sentence=f"An outside name, asked of the cluster's DNS, {say(state)}, while names of the cluster resolve.",
+        evidence={"dns_outside_state": state},
+        symptom=Symptom(kind=SymptomKind.DNS_FAILING, subject=CLUSTER, hop="dns", flows=_flows(table, failing)),
+    )
+
+
+def _api(cluster: _Known) -> Iterator[Finding]:
+    ready, total = cluster.get("dns_ready_pods"), cluster.get("dns_pods")
+    if cluster.get("dns_service_exists") is False:
+        yield _note("The cluster has no DNS Service with an address")
+    if isinstance(ready, int) and isinstance(total, int) and ready < total:
+        yield _note(f"{ready} of {plural(total, 'DNS pod')} {'is' if ready == 1 else 'are'} ready")
+    elif total == 0:
+        yield _note("The DNS Service selects no pod")
+    if cluster.get("dns_crashing") is True:
+        yield _note("A DNS pod crashes again and again")
+
+
+def _note(what: str) -> Finding:
+    return Finding(probe=NAME, subject=CLUSTER, severity=Severity.WARN, sentence=f"{what}.")
+
+
+def _wrong_nameservers(table: FactTable) -> Iterator[Finding]:
+    states = {
+        pod: ("wrong" if known["nameserver_matches"] is False else None)
+        for pod in table.subjects(SubjectKind.POD)
+        if "nameserver_matches" in (known := table.of(pod))
+    }
+    for who, _ in sharing(table, states):
+        one = len(who.pods) == 1
+        yield Finding(
+            probe=NAME,
+            subject=who.subject,
+            severity=Severity.WARN,
+            sentence=f"{'Pod' if one else 'Pods:'} {who} {'has' if one else 'have'} nameservers that are not the "
+            "cluster's DNS Service, though dnsPolicy says so.",
+        )
+
+
+def _pass(cluster: _Known, asked: Mapping[Subject, _Known], bad: Mapping[Subject, str]) -> Iterator[Finding]:
+    good = [pod for pod in asked if pod not in bad]
+    if good:
+        outside = " Outside names resolve too." if cluster.get("dns_outside_state") == "ok" else ""
+        who = f"the pod {good[0].name}" if len(good) == 1 else f"all {len(good)} pods that tried ({names(good)})"
+        sentence = f"The cluster's DNS Service answered {who} for names of the cluster.{outside}"
+        yield Finding(probe=NAME, subject=CLUSTER, severity=Severity.PASS, sentence=sentence)
+
+
+def _unseen(table: FactTable, cluster: _Known, asked: Mapping[Subject, _Known]) -> Iterator[Finding]:
+    why = table.why_unobserved(CLUSTER, "dns_service_state")
+    if why and "dns_service_state" not in cluster and not asked:
+        sentence = f"Whether the cluster's DNS answers could not be seen: {why.rstrip('.')}."
+        yield Finding(probe=NAME, subject=CLUSTER, severity=Severity.INCONCLUSIVE, sentence=sentence)

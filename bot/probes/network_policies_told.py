@@ -1,0 +1,102 @@
+"""How network-policies tells what it saw."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from bot.domain.facts import CLUSTER, FactTable, Subject, SubjectKind, Value
+from bot.domain.finding import Finding, Severity
+from bot.probes.listing import listed, strings
+from bot.probes.telling import names, plural, sharing, unseen
+
+NAME = "network-policies"
+
+_Known = Mapping[str, Value]
+_SIDES = {
+    "ingress": "the ingress policies of its endpoints",
+    "egress": "the egress policies of those who ask",
+    "both": "policies of both ends",
+}
+
+
+def findings(table: FactTable) -> Sequence[Finding]:
+    """INFO for what policies deny (it may be meant), WARN where it rarely is, PASS where none concerns the pods."""
+    found: list[Finding] = []
+    for service in table.subjects(SubjectKind.SERVICE):
+        found += _service(service, table.of(service))
+    found += _dns_denied(table)
+    found += _cluster(table.of(CLUSTER), is_used=_is_isolated(table))
+    found += unseen(table, NAME, SubjectKind.POD, "policies_ingress", "The NetworkPolicies")
+    return (*found, *_pass(table))
+
+
+def _service(service: Subject, known: _Known) -> Iterator[Finding]:
+    side = known.get("denied_by")
+    if not isinstance(side, str) or side not in _SIDES:
+        return
+    policies = strings(known.get("denying_policies"))
+    sources = strings(known.get("denied_sources"))
+    by = f" ({listed(policies)})" if policies else ""
+    whom = f" to {listed(sources)}" if sources else " to pods asked about"
+    yield Finding(
+        probe=NAME,
+        subject=service,
+        severity=Severity.INFO,
+        sentence=f"By the API's arithmetic, Service {service.name} is denied{whom} by {_SIDES[side]}{by}.",
+        evidence={key: known[key] for key in ("denied_by", "denied_sources", "denying_policies") if key in known},
+    )
+
+
+def _dns_denied(table: FactTable) -> Iterator[Finding]:
+    states = {
+        pod: ("denied" if known["egress_dns_denied"] is True else None)
+        for pod in table.subjects(SubjectKind.POD)
+        if "egress_dns_denied" in (known := table.of(pod))
+    }
+    for who, _ in sharing(table, states):
+        one = len(who.pods) == 1
+        policies = strings(table.of(who.pods[0]).get("policy_names"))
+        by = f" (policies: {listed(policies)})" if policies and one else ""
+        yield Finding(
+            probe=NAME,
+            subject=who.subject,
+            severity=Severity.WARN,
+            sentence=f"Egress policies let {who} reach no DNS pod{by}: {'it can' if one else 'they can'} resolve no "
+            "name by the cluster's DNS.",
+        )
+
+
+def _is_isolated(table: FactTable) -> bool:
+    keys = ("policies_ingress", "policies_egress")
+    return any(table.of(pod).get(key) not in {None, 0} for pod in table.subjects(SubjectKind.POD) for key in keys)
+
+
+def _cluster(cluster: _Known, *, is_used: bool) -> Iterator[Finding]:
+    hidden = strings(cluster.get("hidden_policies"))
+    idle = strings(cluster.get("policies_selecting_nothing"))
+    if hidden:
+        what = f"Beside NetworkPolicies there are objects of kind {listed(hidden)}, which this arithmetic does not know"
+        yield _note(Severity.INFO, what)
+    if cluster.get("enforces_policy") is False and is_used:
+        yield _note(Severity.WARN, "The CNI does not enforce NetworkPolicies: those that there are have no effect")
+    if idle:
+        one = len(idle) == 1
+        noun, verb = ("NetworkPolicy", "selects") if one else ("NetworkPolicies", "select")
+        yield _note(Severity.INFO, f"{noun} {listed(idle)} {verb} no pod")
+
+
+def _note(severity: Severity, what: str) -> Finding:
+    return Finding(probe=NAME, subject=CLUSTER, severity=severity, sentence=f"{what}.")
+
+
+def _pass(table: FactTable) -> Iterator[Finding]:
+    counted = {
+        pod: known
+        for pod in table.subjects(SubjectKind.POD)
+        if "policies_ingress" in (known := table.of(pod)) and known.get("in_scope") is not False
+    }
+    if not counted:
+        return
+    free = [pod for pod, known in counted.items() if known["policies_ingress"] == 0 == known.get("policies_egress")]
+    if len(free) == len(counted):
+        who = f"pod {free[0].name}" if len(free) == 1 else f"any of {plural(len(free), 'pod')} ({names(free)})"
+        sentence = f"No NetworkPolicy selects {who}."
+        yield Finding(probe=NAME, subject=CLUSTER, severity=Severity.PASS, sentence=sentence)

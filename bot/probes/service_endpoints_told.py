@@ -1,0 +1,107 @@
+"""How service-endpoints tells what it saw."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from bot.domain.facts import CLUSTER, FactTable, Subject, SubjectKind, Value
+from bot.domain.finding import Finding, Severity, Symptom, SymptomKind
+from bot.probes.listing import listed
+from bot.probes.telling import names, plural, unseen
+
+NAME = "service-endpoints"
+
+_Known = Mapping[str, Value]
+
+
+def findings(table: FactTable) -> Sequence[Finding]:
+    """FAIL for Services that nobody can reach, WARN for what looks wrong, PASS for the others together."""
+    found: list[Finding] = []
+    good: list[tuple[Subject, int]] = []
+    for service in table.subjects(SubjectKind.SERVICE):
+        known = table.of(service)
+        if known.get("in_scope") is not True and known.get("is_dns") is not True:
+            continue
+        ready = known.get("ready_endpoints")
+        if ready == 0:
+            found.append(_without_endpoints(service, known))
+        elif isinstance(ready, int):
+            good.append((service, ready))
+            found += _partly_ready(service, known, ready)
+        found += _notes(service, known)
+    found += unseen(table, NAME, SubjectKind.SERVICE, "ready_endpoints", "The endpoints")
+    return (*found, *_pass(good))
+
+
+def _without_endpoints(service: Subject, known: _Known) -> Finding:
+    selected, has_selector = known.get("selected_pods"), known.get("has_selector")
+    if has_selector is False:
+        return _tell(
+            service, Severity.WARN, "has no selector, and nobody has listed a ready endpoint for it", known, fails=False
+        )
+    if known.get("scaled_to_zero") is True:
+        return _tell(service, Severity.WARN, "has no endpoint: its workload is scaled to zero", known, fails=False)
+    if selected == 0:
+        return _tell(service, Severity.FAIL, f"has no endpoint: its selector matches no pod{_similar(known)}", known)
+    if isinstance(selected, int) and known.get("endpoints") == 0 and known.get("port_name_ok") is False:
+        why = f"no container of the {plural(selected, 'pod')} that it selects has a port of the name in targetPort"
+        return _tell(service, Severity.FAIL, f"has no endpoint: {why}", known)
+    if isinstance(selected, int):
+        unready = known.get("unready_selected")
+        states = "none of them ready" if unready == selected else f"{unready} of them not ready"
+        return _tell(
+            service, Severity.FAIL, f"has no ready endpoint: it selects {plural(selected, 'pod')}, {states}", known
+        )
+    return _tell(service, Severity.FAIL, "has no ready endpoint", known)
+
+
+def _similar(known: _Known) -> str:
+    similar = known.get("similar_pods")
+    if not isinstance(similar, int) or similar == 0:
+        return ""
+    return f", though {plural(similar, 'pod')} nearly {'fits' if similar == 1 else 'fit'} it"
+
+
+def _tell(service: Subject, severity: Severity, what: str, known: _Known, *, fails: bool = True) -> Finding:
+    keys = ("ready_endpoints", "endpoints", "selected_pods", "unready_selected", "similar_pods", "has_selector")
+    return Finding(
+        probe=NAME,
+        subject=service,
+        severity=severity,
+        sentence=f"Service {service.name} {what}.",
+        evidence={key: known[key] for key in keys if key in known},
+        symptom=Symptom(kind=SymptomKind.SERVICE_UNREACHABLE, subject=service, hop="service") if fails else None,
+    )
+
+
+def _partly_ready(service: Subject, known: _Known, ready: int) -> Iterator[Finding]:
+    total = known.get("endpoints")
+    if isinstance(total, int) and total > ready:
+        yield _tell(service, Severity.INFO, f"has {ready} of {total} endpoints ready", known, fails=False)
+
+
+def _notes(service: Subject, known: _Known) -> Iterator[Finding]:
+    if known.get("port_name_ok") is False and known.get("ready_endpoints") != 0:
+        what = "has a targetPort by a name that no container behind it gives to a port"
+        yield _tell(service, Severity.WARN, what, known, fails=False)
+    if known.get("target_port_declared") is False:
+        what = "has a targetPort that no container behind it declares (which Kubernetes permits)"
+        yield _tell(service, Severity.INFO, what, known, fails=False)
+    without = known.get("nodes_without_local")
+    if isinstance(without, tuple) and without:
+        nodes = f"{listed(without)} {'has' if len(without) == 1 else 'have'} none"
+        what = f"serves each node only its own endpoints (internalTrafficPolicy Local), and {nodes}"
+        yield _tell(service, Severity.WARN, what, known, fails=False)
+    if known.get("hints_empty_zone") is True:
+        what = "has zone hints on all endpoints, and none for a zone in which pods that may ask for it run"
+        yield _tell(service, Severity.WARN, what, known, fails=False)
+
+
+def _pass(good: Sequence[tuple[Subject, int]]) -> Iterator[Finding]:
+    if not good:
+        return
+    first, ready = good[0]
+    sentence = f"Service {first.name} has {plural(ready, 'ready endpoint')}."
+    if len(good) > 1:
+        every = names([service for service, _ in good])
+        sentence = f"{len(good)} Services have ready endpoints ({sum(n for _, n in good)} in all): {every}."
+    subject = first if len(good) == 1 else CLUSTER
+    yield Finding(probe=NAME, subject=subject, severity=Severity.PASS, sentence=sentence)

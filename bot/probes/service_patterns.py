@@ -1,0 +1,128 @@
+"""Who fails to reach a Service, and what the failing ones have in common."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from statistics import median
+
+from bot.domain.facts import Subject
+from bot.probes.evidence import Evidence
+from bot.probes.outcomes import aggregate
+from bot.probes.service_tests import Asked, ServiceTests, by_source, not_denied
+from bot.probes.service_view import Backend
+
+FAILS_FROM = ("none", "some-nodes", "all-nodes", "some-pods")
+MAX_FLOWS = 64
+
+States = Mapping[Subject, str]
+"""By source what came of all its tests: a reach value."""
+
+
+def states(asked: Iterable[Asked]) -> States:
+    """What came of each source's tests together."""
+    reaches = {source: aggregate(each.reach for each in tests) for source, tests in by_source(asked).items()}
+    return {source: reach for source, reach in reaches.items() if reach is not None}
+
+
+def preferred(asked: Sequence[Asked]) -> list[Asked]:
+    """The tests from pods; from nodes where no pod asked."""
+    return [each for each in asked if each.is_from_pod] or list(asked)
+
+
+def fails_from(asked: Sequence[Asked]) -> str | None:
+    """Where those are that do not (always) reach: on whole nodes, or some pods only."""
+    of = states(preferred(asked))
+    if not of:
+        return None
+    node = {each.source: each.node for each in asked}
+    bad = {source for source, reach in of.items() if reach != "ok"}
+    if not bad:
+        return "none"
+    if len(bad) == len(of):
+        return "all-nodes"
+    nodes = {node[source] for source in bad}
+    whole = all(source in bad for source in of if node[source] in nodes)
+    return "some-nodes" if whole else "some-pods"
+
+
+def failing_nodes(asked: Sequence[Asked]) -> tuple[str, ...]:
+    """Nodes of which every source that asked fails."""
+    of = states(preferred(asked))
+    node = {each.source: each.node for each in asked}
+    good = {node[source] for source, reach in of.items() if reach == "ok"}
+    return tuple(sorted({node[source] for source, reach in of.items() if reach != "ok"} - good))
+
+
+def failing_after_ms(asked: Iterable[Asked]) -> float | None:
+    """The median time until a failure was known."""
+    times = [each.latency_ms for each in asked if each.reach != "ok"]
+    return round(median(times), 1) if times else None
+
+
+def failing_flows(tests: ServiceTests, ready: Sequence[Backend]) -> tuple[str, ...]:
+    """Each failing flow as "source>endpoint pod" ("source>" where the endpoint is no pod), at most 64.
+
+    A source that fails through the ClusterIP is held against the endpoints that it cannot reach directly either; if
+    it reaches all of them, against all.
+    """
+    return tuple(dict.fromkeys(_flows(tests, ready)))[:MAX_FLOWS]
+
+
+def _flows(tests: ServiceTests, ready: Sequence[Backend]) -> Iterator[str]:
+    direct: dict[Subject, set[Subject]] = {}
+    for each in tests.direct:
+        if each.reach != "ok" and each.backend:
+            direct.setdefault(each.source, set()).add(each.backend)
+    every = sorted({backend.pod for backend in ready if backend.pod})
+    bad = [source for source, reach in states(preferred(tests.vip)).items() if reach != "ok"]
+    for source in bad:
+        ends = sorted(direct.get(source, ())) or every
+        for end in ends:
+            if end != source or len(ends) == 1:
+                yield f"{source.name}>{end.name}"
+        if not ends:
+            yield f"{source.name}>"
+
+
+def dead_endpoints(tests: ServiceTests) -> tuple[str, ...]:
+    """Endpoint pods that nobody reached who was allowed to."""
+    reaches: dict[Subject, set[str]] = {}
+    for each in not_denied(tests.direct):
+        if each.backend:
+            reaches.setdefault(each.backend, set()).add(each.reach)
+    return tuple(sorted(pod.name for pod, found in reaches.items() if not found & {"ok", "mixed"}))
+
+
+def hairpin_fails(tests: ServiceTests, ready: Sequence[Backend]) -> tuple[bool | None, str]:
+    """Whether the Service's own pods fail to reach themselves through it while all others succeed."""
+    own = {backend.pod for backend in ready}
+    of = states(each for each in not_denied(tests.vip) if each.is_from_pod)
+    inside = [reach for source, reach in of.items() if source in own]
+    others = [reach for source, reach in of.items() if source not in own]
+    if not inside:
+        return None, "no pod behind the Service asked for it"
+    if not others:
+        return None, "only pods behind the Service asked for it: there is no contrast"
+    return all(reach == "ok" for reach in others) and all(reach != "ok" for reach in inside), ""
+
+
+def same_node_only_fails(tests: ServiceTests, ready: Sequence[Backend]) -> tuple[bool | None, str]:
+    """Whether the ClusterIP fails exactly for sources on nodes that carry one of its (directly reached) endpoints."""
+    of = states(each for each in not_denied(tests.vip) if each.is_from_pod)
+    node = {each.source: each.node for each in tests.vip}
+    hosting = {backend.node for backend in ready if backend.node}
+    near = [reach for source, reach in of.items() if node[source] in hosting]
+    far = [reach for source, reach in of.items() if node[source] not in hosting]
+    if not near:
+        return None, "nobody asked from a node that carries an endpoint"
+    if all(reach == "ok" for reach in near):
+        return False, ""
+    direct = states(each for each in not_denied(tests.direct) if each.is_from_pod and each.node in hosting)
+    if not far or not direct:
+        return None, "nobody asked from a node without endpoints" if not far else "no endpoint was asked directly"
+    all_near_fail = all(reach != "ok" for reach in near)
+    return all_near_fail and all(reach == "ok" for reach in (*far, *direct.values())), ""
+
+
+def usable(evidence: Evidence, service: Subject, tests: ServiceTests, ready: Sequence[Backend]) -> Iterator[Asked]:
+    """Tests through the ClusterIP that speak of their node: there are endpoints, none is dead, no policy denies."""
+    if ready and service in evidence.services and not dead_endpoints(tests):
+        yield from not_denied(tests.vip)
