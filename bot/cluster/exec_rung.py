@@ -1,0 +1,195 @@
+"""Rungs exec and cni-agent: node reports from read-only commands in containers that already run.
+
+They see less than our own agent, and say what: no tests are run, no ARP is sent, packet filters are not read. From
+inside a pod one sees that pod; from the CNI's agent one sees the node, not the inside of its pods.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from bot.agent.report import Missing, NetnsState, NodeReport, PodReport, Task, TaskPod
+from bot.aio.each import each
+from bot.cluster import looking
+from bot.cluster.cni import CniInventory
+from bot.cluster.exec import ExecResult, run_in_pod
+from bot.cluster.kube import Api
+from bot.cluster.looking import PodQuestion, Sight
+from bot.cluster.snapshot import Snapshot
+from bot.domain.errors import AgentError, BotError, ExecNotFoundError, ForbiddenError, bounded
+
+MAX_PODS = 8
+"""So many pods of a node are looked into: each costs an exec, and the API server carries them all."""
+MAX_BYTES = 4 * 2**20
+POD_S = 4.0
+NODE_S = 6.0
+DEFAULT_GATEWAY = "169.254.1.1"
+
+_NO_TESTS = Missing(what="tests", why="this rung only looks: nothing is sent")
+_NO_NODE = Missing(what="root", why="from inside pods the node's own network cannot be seen")
+
+
+async def report_by_exec(api: Api, task: Task, snapshot: Snapshot, *, deadline_s: float) -> NodeReport:
+    """What commands in the suspect pods of this node show; of the node itself nothing.
+
+    Errors: `ForbiddenError` when no command may be run. A pod without usable programs, or that does not answer, stands
+    in the report as not found, with the reason.
+    """
+    began = asyncio.get_running_loop().time()
+    containers = {pod.metadata.uid: pod.spec.containers[0].name for pod in snapshot.pods if pod.spec.containers}
+    looks = await _look_into_pods(api, task, containers, deadline_s)
+    for look in looks:
+        if isinstance(look.failure, ForbiddenError):
+            raise look.failure
+    missing = (*(each for look in looks for each in look.missing), _NO_NODE, _NO_TESTS)
+    kernel = next((look.kernel for look in looks if look.kernel), "")
+    pods = tuple(look.pod for look in looks)
+    return _report(task, began, NetnsState(), kernel=kernel, pods=pods, missing=missing)
+
+
+async def report_by_cni_agent(api: Api, task: Task, cni: CniInventory, *, deadline_s: float) -> NodeReport:
+    """What the CNI's agent on this node shows of the node, and commands in the suspect pods of these.
+
+    Errors: `AgentError` when no agent of the CNI runs here (K3s has none), and those of `run_in_pod` on that agent.
+    """
+    began = asyncio.get_running_loop().time()
+    where = cni.agent_pods.get(task.node)
+    if where is None:
+        why = (
+            "K3s runs flannel inside its own process"
+            if cni.installed_by == "k3s"
+            else f"no {cni.name} agent runs there"
+        )
+        raise AgentError(task.node, f"{why}, so there is no container to look from; the node agent could see it")
+    async with asyncio.TaskGroup() as group:
+        looking_at = group.create_task(_look_at_node(api, task, where, deadline_s))
+        inside = group.create_task(_look_into_pods(api, task, {}, deadline_s))
+    sight = looking_at.result()
+    if isinstance(sight, BotError):
+        raise sight
+    looks = inside.result()
+    missing = (*(each for look in looks for each in look.missing), *_missing("root", sight), _NO_TESTS)
+    pods = tuple(_with_answers(look.pod, task, sight) for look in looks)
+    return _report(task, began, sight.state, kernel=sight.kernel, pods=pods, missing=missing)
+
+
+async def _look_at_node(api: Api, task: Task, where: tuple[str, str, str], deadline_s: float) -> Sight | BotError:
+    namespace, pod, container = where
+    questions = [PodQuestion(pod_ip=pod.ip, gateway_ip=task.gateway or DEFAULT_GATEWAY) for pod in task.pods if pod.ip]
+    argv = looking.script(questions, of_pod=False)
+    try:
+        done = await run_in_pod(
+            api, namespace, pod, container, argv, deadline_s=min(deadline_s, NODE_S), max_bytes=MAX_BYTES
+        )
+    except BotError as error:
+        return error
+    if looking.MARK.encode() not in done.stdout:
+        return AgentError(
+            task.node,
+            f"{namespace}/{pod} cannot run the commands that look ({bounded(done.stderr.decode('utf-8', 'replace'))})",
+        )
+    return looking.read(done.stdout)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """What one exec into a pod came to."""
+
+    pod: PodReport
+    kernel: str = ""
+    failure: BotError | None = None
+    missing: tuple[Missing, ...] = ()
+
+
+async def _look_into_pods(api: Api, task: Task, containers: Mapping[str, str], deadline_s: float) -> list[_Look]:
+    """Sources first, at most `MAX_PODS`; the others are in the report too, with the reason."""
+    ordered = sorted(task.pods, key=lambda pod: not pod.is_source)
+    chosen, others = ordered[:MAX_PODS], ordered[MAX_PODS:]
+
+    async def look(pod: TaskPod) -> _Look:
+        try:
+            sight = await _look_into(api, pod, containers.get(pod.uid, ""), min(deadline_s, POD_S))
+        except BotError as error:
+            return _Look(pod=_unseen(pod, str(error)), failure=error)
+        return _Look(pod=_seen(pod, sight), kernel=sight.kernel, missing=_missing(f"pods.{pod.uid}", sight))
+
+    looks = await each(chosen, look, limit=4)
+    why = f"only {MAX_PODS} pods of each node are looked into by commands"
+    return [*looks, *(_Look(pod=_unseen(pod, why)) for pod in others)]
+
+
+async def _look_into(api: Api, pod: TaskPod, container: str, deadline_s: float) -> Sight:
+    """By a script, or where there is no shell by `cat`; `ExecNotFoundError` where there is neither."""
+
+    async def run(argv: Sequence[str]) -> ExecResult:
+        return await run_in_pod(
+            api, pod.namespace, pod.name, container, argv, deadline_s=deadline_s, max_bytes=MAX_BYTES
+        )
+
+    try:
+        return looking.read((await run(looking.script(of_pod=True))).stdout)
+    except ExecNotFoundError:
+        return looking.read_cat((await run(looking.CAT)).stdout)
+
+
+def _seen(pod: TaskPod, sight: Sight) -> PodReport:
+    default = next((route for route in sight.state.routes if route.dst == "default" and route.table == 254), None)
+    return PodReport(
+        uid=pod.uid,
+        namespace=pod.namespace,
+        name=pod.name,
+        ip=pod.ip,
+        is_found=True,
+        state=sight.state,
+        gateway_ip=default.via if default else "",
+        nameservers=sight.nameservers,
+        search=sight.search,
+        ndots=sight.ndots,
+    )
+
+
+def _unseen(pod: TaskPod, why: str) -> PodReport:
+    return PodReport(uid=pod.uid, namespace=pod.namespace, name=pod.name, ip=pod.ip, why_not=why)
+
+
+def _with_answers(pod: PodReport, task: Task, sight: Sight) -> PodReport:
+    """The pod, with what the node's routing says about it."""
+    if not pod.is_found:
+        return pod
+    to_pod = sight.answers.get(pod.ip)
+    gateway = task.gateway or DEFAULT_GATEWAY
+    oracle = next(
+        (answer for asked, answer in sight.answers.items() if asked.startswith(f"{gateway} from {pod.ip} iif ")), None
+    )
+    return replace(
+        pod,
+        route_to_pod=to_pod,
+        gateway_oracle=oracle if pod.gateway_ip in {gateway, ""} else None,
+        host_link=to_pod.dev if to_pod else "",
+    )
+
+
+def _missing(where: str, sight: Sight) -> tuple[Missing, ...]:
+    why = "the programs of this container do not show it"
+    return tuple(Missing(what=f"{where}.{what}", why=why) for what in sight.missing)
+
+
+def _report(
+    task: Task,
+    began: float,
+    root: NetnsState,
+    *,
+    kernel: str,
+    pods: tuple[PodReport, ...],
+    missing: tuple[Missing, ...],
+) -> NodeReport:
+    return NodeReport(
+        node=task.node,
+        started_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        took_s=asyncio.get_running_loop().time() - began,
+        kernel=kernel,
+        root=root,
+        pods=pods,
+        missing=missing,
+    )
