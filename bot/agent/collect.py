@@ -23,7 +23,7 @@ from bot.agent.firewall_watch import FirewallWatch
 from bot.agent.firewalls import find_tables
 from bot.agent.hostfiles import read_cni_binaries, read_cni_files, read_sysctl_files
 from bot.agent.ipvs import parse_ipvs
-from bot.agent.matrix import Job, plan, run_all
+from bot.agent.matrix import Job, plan, run_all, with_doubts
 from bot.agent.namespace import Reading, read_again, read_namespace
 from bot.agent.netlink import NetlinkSocket
 from bot.agent.netns import Home
@@ -240,7 +240,7 @@ class Survey:
             uptime_s=_uptime_s(),
             root=root,
             pods=tuple(pod_report(work) for work in self._works),
-            tests=tuple(tests),
+            tests=with_doubts(tuple(tests)),
             conntrack=conntrack(root.sysctls, self._conntrack.before, self._conntrack.after),
             neighbour_entries=read_neighbour_entries(),
             neighbour_limit=int(limit) if limit.isdecimal() else None,

@@ -17,6 +17,8 @@ IN_FLIGHT = 400
 STARTED_TOGETHER = 8
 """Then the event loop looks at what has come back: starting all at once would count as their latency."""
 DNS_PORT = 53
+BURST = 6
+BEFORE_SYN_AGAIN_S = 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +111,23 @@ def ladder_summary(test: Test, steps: Sequence[MtuStep]) -> Test:
     )
 
 
+def with_doubts(tests: Sequence[Test]) -> tuple[Test, ...]:
+    """The tests, with the timeouts marked that may be refusals which a router withheld.
+
+    Linux sends each receiver 6 ICMP errors at once, then one a second (net.ipv4.icmp_ratelimit). Errors that a machine
+    sends to itself are not limited, so tests from the node are beyond doubt.
+    """
+    errors = Counter(
+        test.source for test in tests for _ in range(test.tries - test.ok) if test.icmp and test.source != "node"
+    )
+    return tuple(
+        replace(test, may_be_withheld=True)
+        if test.outcome == "timeout" and test.protocol != "mtu" and errors[test.source] >= BURST
+        else test
+        for test in tests
+    )
+
+
 def _endpoints_behind(task: Task) -> dict[str, tuple[str, ...]]:
     """Service address -> addresses of the endpoints behind it, as the task names them."""
     found: dict[str, tuple[str, ...]] = {}
@@ -133,7 +152,10 @@ def _target_jobs(task: Task, source: Source, patience: Callable[[str], Patience]
             service=target.service,
             tries=target.tries,
         )
-        yield Job(test=test, run=partial(_tries, test, _attempt(source, target, patience(target.ip))))
+        wait = patience(target.ip)
+        if target.tries > 1:
+            wait = replace(wait, first_s=min(wait.first_s, BEFORE_SYN_AGAIN_S))
+        yield Job(test=test, run=partial(_tries, test, _attempt(source, target, wait)))
 
 
 def _attempt(source: Source, target: Target, patience: Patience) -> Callable[[], Coroutine[None, None, Attempt]]:

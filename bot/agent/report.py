@@ -68,6 +68,8 @@ class Target:
     from_node_too: bool = True
     """Also test from the node's root namespace."""
     tries: int = 1
+    """Several at once show a mixture of good and bad backends. Each then waits 0.9 s at most, because a SYN sent again
+    after a second may meet another backend."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -408,7 +410,11 @@ class Test:
     icmp: str = ""
     """The ICMP message behind the outcome: "host-unreachable", "port-unreachable", "admin-prohibited", …"""
     icmp_from: str = ""
-    """Who sent it. The source's own address: its own next hop did not answer ARP."""
+    """Who sent it. The source's own address: its own next hop did not answer ARP. Through a Service's DNAT the kernel
+    writes the Service's address here."""
+    may_be_withheld: bool = False
+    """A timeout that may be a refusal: routers send one receiver about six ICMP errors at once, then one a second, and
+    this source had received that many."""
     rcode: str = ""
     """DNS: NOERROR, NXDOMAIN, SERVFAIL, …"""
     answers: tuple[str, ...] = ()

@@ -100,17 +100,23 @@ async def ready(sock: socket.socket, *, for_writing: bool = False) -> None:
 async def ready_in_time(sock: socket.socket, patience: Patience, *, for_writing: bool = False) -> bool:
     """Whether it became ready before patience ended. Counts from the call."""
     began = asyncio.get_running_loop().time()
-    for limit_s in (patience.first_s, patience.more_s):
-        if limit_s == patience.more_s and not patience.is_unresolved():
-            return False
-        deadline = asyncio.timeout_at(began + limit_s)
-        try:
-            async with deadline:
-                await ready(sock, for_writing=for_writing)
-                return True
-        except TimeoutError:
-            continue
-    return False
+    if await _ready_by(sock, began + patience.first_s, for_writing=for_writing):
+        return True
+    if patience.more_s <= patience.first_s or not patience.is_unresolved():
+        return False
+    return await _ready_by(sock, began + patience.more_s, for_writing=for_writing)
+
+
+async def _ready_by(sock: socket.socket, when: float, *, for_writing: bool) -> bool:
+    deadline = asyncio.timeout_at(when)
+    try:
+        async with deadline:
+            await ready(sock, for_writing=for_writing)
+    except TimeoutError:
+        if not deadline.expired():
+            raise
+        return False
+    return True
 
 
 def failed(error: OSError, watch: Stopwatch, queued: QueuedError | None = None) -> Attempt:

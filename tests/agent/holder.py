@@ -60,7 +60,7 @@ def main() -> None:
 def hold(member: dict[str, Any], told: int) -> None:  # noqa: C901
     unshare(CLONE_NEWNET)
     selector = selectors.DefaultSelector()
-    kept: list[socket.socket] = []
+    kept: list[Any] = []
 
     def serve(kind: socket.SocketKind, port: int, handle: Callable[[socket.socket], None], backlog: int = 128) -> None:
         sock = socket.socket(socket.AF_INET, kind)
@@ -90,7 +90,8 @@ def hold(member: dict[str, Any], told: int) -> None:  # noqa: C901
         serve(socket.SOCK_STREAM, port, accept)
     for port in member.get("full", []):  # Listens, and never accepts.
         serve(socket.SOCK_STREAM, port, lambda _: None, 0)
-        selector.unregister(list(selector.get_map().values())[-1].fileobj)
+        kept.append(list(selector.get_map().values())[-1].fileobj)
+        selector.unregister(kept[-1])
     for port in member.get("udp", []):
         serve(socket.SOCK_DGRAM, port, echo)
     for port in member.get("silent", []):

@@ -51,7 +51,7 @@ class Seen:
 @pytest.fixture(scope="module")
 def seen() -> Generator[Seen]:
     with calico_node([{} for _ in FAULTS]) as node:
-        pods = dict(zip(FAULTS, node.pods, strict=True))
+        pods: dict[str, Pod] = dict(zip(FAULTS, node.pods, strict=True))
         inflict(node, pods)
         yield Seen(report=node.look(node.task()), pods=pods)
 
