@@ -61,6 +61,7 @@ class Cause:
     never: str = ""
     specificity: int = 0
     is_consequence: bool = False
+    is_sufficient: bool = False
     changes: str = ""
     file: str = ""
     override: bool = False

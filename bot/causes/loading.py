@@ -78,6 +78,7 @@ class _Builder:
             never=file.never,
             specificity=len(file.requires) if file.specificity is None else file.specificity,
             is_consequence=file.consequence,
+            is_sufficient=file.sufficient,
             changes=file.changes,
         )
 

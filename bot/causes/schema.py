@@ -66,5 +66,7 @@ class CauseFile(_Strict):
     specificity: int | None = None
     consequence: bool = False
     """A state that follows from other faults more often than it is one: never reported beside what explains it."""
+    sufficient: bool = False
+    """The wrong state that it requires brings the symptom about by itself: two of them at once are two faults."""
     changes: str = ""
     """Which preceding change is worth showing."""

@@ -1,6 +1,7 @@
 """The fewest causes that explain the symptoms."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from bot.causes.cause import Cause
@@ -27,6 +28,8 @@ class Candidate:
     """Indices of symptoms."""
     needed: frozenset[int]
     """Those of them that ask for a cause."""
+    rivals: frozenset[str] = frozenset()
+    """Look-alikes that are not refuted at one of the subjects."""
 
     @property
     def strength(self) -> int:
@@ -56,8 +59,19 @@ def candidates(cause: Cause, judgements: Mapping[Subject, Judgement], extents: S
             if extent.symptom.kind in cause.explains and extent.is_explained_by(subjects)
         )
         if explains:
-            found.append(Candidate(cause, tier, subjects, explains, explains & asked))
+            rivals = _rivals(cause, judgements, subjects)
+            found.append(Candidate(cause, tier, subjects, explains, explains & asked, rivals))
     return found
+
+
+def _rivals(cause: Cause, judgements: Mapping[Subject, Judgement], subjects: Iterable[Subject]) -> frozenset[str]:
+    outcomes = {judgements[subject].refuted for subject in subjects}
+    return frozenset(
+        likeness.cause
+        for refuted in outcomes
+        for likeness, outcome in zip(cause.look_alikes, refuted, strict=False)
+        if outcome is not True
+    )
 
 
 def select(all_candidates: Iterable[Candidate], asked: frozenset[int]) -> list[Candidate]:
@@ -65,7 +79,8 @@ def select(all_candidates: Iterable[Candidate], asked: frozenset[int]) -> list[C
 
     Greedy by: no mere consequence, confidence, symptoms newly explained, specificity, id. What the others explain as
     well is dropped if it is a consequence or less than confirmed; a confirmed independent cause that the greedy
-    choice had no need of is a second fault, and stays.
+    choice had no need of is a second fault, and stays; so does a likely one whose required state suffices by itself
+    and whose only unrefuted look-alikes are there as well.
     """
     pool = [one for one in all_candidates if one.strength >= STRENGTH[Confidence.LIKELY]]
     chosen: list[Candidate] = []
@@ -105,17 +120,20 @@ def _minimal(chosen: list[Candidate]) -> list[Candidate]:
     return kept
 
 
-def _with_second_faults(chosen: list[Candidate], pool: Iterable[Candidate]) -> list[Candidate]:
+def _with_second_faults(chosen: list[Candidate], pool: Sequence[Candidate]) -> list[Candidate]:
     names = {one.cause.id for one in chosen}
-    extra = [
-        one
-        for one in pool
-        if one.confidence is Confidence.CONFIRMED
-        and not one.cause.is_consequence
-        and one.needed
-        and one.cause.id not in names
-    ]
-    return [*chosen, *extra]
+    present = {one.cause.id for one in pool}
+    extra: dict[str, Candidate] = {}
+    for one in pool:
+        if one.cause.id not in names and _is_second_fault(one, present):
+            extra.setdefault(one.cause.id, one)
+    return [*chosen, *extra.values()]
+
+
+def _is_second_fault(one: Candidate, present: AbstractSet[str]) -> bool:
+    if one.cause.is_consequence or not one.needed:
+        return False
+    return one.confidence is Confidence.CONFIRMED or (one.cause.is_sufficient and one.rivals <= present)
 
 
 def remaining(
