@@ -131,9 +131,7 @@ def _inner(shape: schema.Shape, key: str) -> schema.Shape:
     return schema.DEDUCED if isinstance(shape, str) else shape.get(key, schema.DEDUCED)
 
 
-def validated(
-    resource: Resource, obj: dict[str, Any], directive: str
-) -> tuple[str, ...]:
+def validated(resource: Resource, obj: dict[str, Any], directive: str) -> tuple[str, ...]:
     """The warnings about a body; raises 400 when `fieldValidation=Strict` meets an unknown field.
 
     Fields of built-in kinds that do not exist are dropped. The default is `Warn`, as on the real server.

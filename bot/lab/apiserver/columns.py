@@ -229,7 +229,9 @@ _EVENT = (
     Column("Last Seen", _last_seen),
     Column("Type", lambda obj: obj.get("type", "")),
     Column("Reason", lambda obj: obj.get("reason", "")),
-    Column("Object", lambda obj: f"{obj['involvedObject'].get('kind', '').lower()}/{obj['involvedObject'].get('name')}"),
+    Column(
+        "Object", lambda obj: f"{obj['involvedObject'].get('kind', '').lower()}/{obj['involvedObject'].get('name')}"
+    ),
     _wide("Subobject", lambda obj: obj["involvedObject"].get("fieldPath", "")),
     _wide("Source", lambda obj: (obj.get("source") or {}).get("component") or obj.get("reportingComponent", "")),
     Column("Message", lambda obj: (obj.get("message") or "").strip()),

@@ -65,9 +65,7 @@ async def _act(disturbance: Disturbance, request: web.BaseRequest) -> web.Stream
             return refusal(ApiError(403, "Forbidden", "forbidden: disturbed by the test", {}))
         case "too-many-requests":
             message = "the server has received too many requests and has asked us to try again later"
-            error = ApiError(
-                429, "TooManyRequests", message, {"retryAfterSeconds": disturbance.retry_after_s}
-            )
+            error = ApiError(429, "TooManyRequests", message, {"retryAfterSeconds": disturbance.retry_after_s})
             response = refusal(error)
             response.headers["Retry-After"] = str(disturbance.retry_after_s)
             return response

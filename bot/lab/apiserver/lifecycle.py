@@ -1,6 +1,7 @@
 """What happens to an object on its way into the store: system fields, defaults, allocation, checks, ownership."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bot.lab.apiserver import admission, defaults, managed, names, validation
@@ -39,13 +40,25 @@ _STATUS_FREE = frozenset({"Node", "Pod", "CustomResourceDefinition", "Namespace"
 """Kinds that keep a status given at creation (Node) or get one from their defaults."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Writer:
+    """Who writes, and through which door."""
+
+    manager: str
+    subresource: str = ""
+    applies: bool = False
+    """Server-side apply, which has worked out the managedFields already."""
+    entries: Sequence[dict[str, Any]] = ()
+    """The managedFields of an object that an apply creates."""
+
+
 def counts_generation(resource: Resource) -> bool:
     """Whether objects of this resource carry `metadata.generation`."""
     return resource.custom or resource.kind in _GENERATION
 
 
 def prepare_create(
-    storage: "Storage", resource: Resource, obj: dict[str, Any], namespace: str | None, manager: str
+    storage: "Storage", resource: Resource, obj: dict[str, Any], namespace: str | None, writer: Writer
 ) -> dict[str, Any]:
     """The object as it will be stored (still without resourceVersion)."""
     _identify(resource, obj, namespace)
@@ -58,7 +71,7 @@ def prepare_create(
     for key in (*_SYSTEM, "managedFields", "selfLink"):
         metadata.pop(key, None)
     defaults.apply(resource, obj)
-    owned = managed.created(resource, obj, manager, storage.now())
+    owned = writer.entries or managed.created(resource, obj, writer.manager, storage.now())
     admission.on_create(storage, resource, obj)
     _begin(storage, resource, obj)
     metadata["uid"] = storage.new_uid()
@@ -66,7 +79,7 @@ def prepare_create(
     if counts_generation(resource):
         metadata["generation"] = 1
     if owned:
-        metadata["managedFields"] = owned
+        metadata["managedFields"] = list(owned)
     _check(resource, obj, None)
     return obj
 
@@ -76,8 +89,7 @@ def prepare_update(
     resource: Resource,
     obj: dict[str, Any],
     old: Mapping[str, Any],
-    subresource: str,
-    manager: str,
+    writer: Writer,
 ) -> dict[str, Any]:
     """The new version as it will be stored; equal to `old` when nothing changes."""
     before = old["metadata"]
@@ -86,12 +98,14 @@ def prepare_update(
     _check_version(resource, obj["metadata"], before)
     wanted_managed = obj["metadata"].get("managedFields")
     _keep_system_fields(obj, before)
-    _keep_other_half(resource, obj, old, subresource)
-    if subresource != "status":  # which shares the rest with the stored object
+    _keep_other_half(resource, obj, old, writer.subresource)
+    if writer.subresource != "status":  # which shares the rest with the stored object
         defaults.apply(resource, obj)
         defaults.on_update(resource, obj, old)
-    base = before.get("managedFields") if wanted_managed is None else wanted_managed
-    owned = managed.updated(resource, obj, old, base or [], manager, subresource, storage.now())
+    owned = before.get("managedFields") if wanted_managed is None else wanted_managed
+    if not writer.applies:
+        who = writer.manager, writer.subresource
+        owned = managed.updated(resource, obj, old, owned or [], who, storage.now())
     if owned:
         obj["metadata"]["managedFields"] = owned
     else:

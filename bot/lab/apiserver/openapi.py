@@ -55,9 +55,7 @@ def _kind(resource: Resource) -> dict[str, str]:
 
 
 def _operations(resource: Resource, methods: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        method: _operation(resource, verb) for method, verb in methods.items() if verb in resource.verbs
-    }
+    return {method: _operation(resource, verb) for method, verb in methods.items() if verb in resource.verbs}
 
 
 def _operation(resource: Resource, verb: str) -> dict[str, Any]:

@@ -99,9 +99,7 @@ def page(storage: "Storage", resource: str, namespace: str, query: Mapping[str, 
     return Page(records, revision, "", None)
 
 
-def _snapshot(
-    storage: "Storage", resource: str, query: Mapping[str, str]
-) -> tuple[dict[str, Record], int, str]:
+def _snapshot(storage: "Storage", resource: str, query: Mapping[str, str]) -> tuple[dict[str, Record], int, str]:
     """The objects in order, of which version they are, and from which key on."""
     shelf = storage.shelf(resource)
     if text := query.get("continue", ""):

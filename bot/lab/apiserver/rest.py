@@ -233,19 +233,16 @@ def _apply(storage: "Storage", call: Call) -> web.Response:
         details = {"group": "meta.k8s.io", "kind": "PatchOptions", "causes": [cause]}
         raise ApiError(422, "Invalid", message, details)
     config, warnings = call.decode()
-    managed.check_configuration(call.resource, config, call.target.name)
-    force = call.query.get("force", "").lower() in {"1", "true"}
-    stored, is_new = managed.apply(
-        storage,
-        call.resource,
-        config,
-        name=call.target.name,
-        namespace=call.namespace,
+    managed.check_configuration(call.resource, config)
+    applier = managed.Applier(
+        resource=call.resource,
+        config=config,
         manager=call.query["fieldManager"],
-        force=force,
         subresource=call.target.subresource,
-        dry_run=call.dry_run,
+        force=call.query.get("force", "").lower() in {"1", "true"},
+        now=storage.now,
     )
+    stored, is_new = storage.apply(applier, call.target.name, call.namespace, dry_run=call.dry_run)
     return _shown(call, Record(stored), status=201 if is_new else 200, warnings=warnings)
 
 

@@ -13,7 +13,7 @@ import msgspec
 
 Shape = str | Mapping[str, Any]
 
-DEDUCED: Shape = "any"
+DEDUCED: Shape = "deduced"
 """Of values without a schema, such as custom resources: maps merge, lists are atomic."""
 
 

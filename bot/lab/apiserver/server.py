@@ -150,7 +150,7 @@ class ApiServer:
             return await watching.serve(request, self.storage, resource, target.namespace, form)
         call = await self._call(request, target, resource, form)
         match target.verb, target.subresource:
-            case ("get" | "create"), "exec":
+            case (("get" | "create"), "exec"):
                 if target.verb == "get":  # since 1.35 a WebSocket needs both verbs
                     self._authorize(user, target, "create")
                 return await streaming.serve(request, self.kubelet, rest.pod_of(self.storage, call))
@@ -170,9 +170,7 @@ class ApiServer:
             case _:
                 return _VERBS[target.verb](self.storage, call)
 
-    async def _call(
-        self, request: web.BaseRequest, target: Target, resource: Resource, form: Form
-    ) -> rest.Call:
+    async def _call(self, request: web.BaseRequest, target: Target, resource: Resource, form: Form) -> rest.Call:
         raw = await request.read() if request.can_read_body else b""
         if len(raw) > bodies.MAX_BYTES:
             raise ApiError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {bodies.MAX_BYTES}")

@@ -17,6 +17,8 @@ import msgspec
 from bot.lab.apiserver import custom, deletion, field_labels, lifecycle
 from bot.lab.apiserver.errors import ApiError, already_exists, not_found
 from bot.lab.apiserver.kinds import BUILTIN, SAME_STORAGE, Resource
+from bot.lab.apiserver.lifecycle import Writer
+from bot.lab.apiserver.managed import Applier
 from bot.lab.apiserver.merge import merge_patch
 from bot.lab.apiserver.selectors import Predicate, parse_labels
 from bot.lab.apiserver.shelf import Cursor, Record, Shelf, key_of
@@ -132,14 +134,20 @@ class Storage:
         dry_run: bool = False,
     ) -> dict[str, Any]:
         """Store a new object, defaulted and checked; raises 400, 403, 404 (namespace), 409 or 422."""
+        writer = Writer(manager=manager or _manager(resource, ""))
+        return self._create(resource, obj, namespace, writer, dry_run=dry_run)
+
+    def _create(
+        self, resource: str, obj: Mapping[str, Any], namespace: str | None, writer: Writer, *, dry_run: bool
+    ) -> dict[str, Any]:
         kind = self.resource(resource)
-        new = lifecycle.prepare_create(self, kind, _own(obj), namespace, manager or _manager(resource, ""))
+        new = lifecycle.prepare_create(self, kind, _own(obj), namespace, writer)
         metadata = new["metadata"]
         key = key_of(metadata.get("namespace"), metadata["name"])
         if key in self.shelf(resource).items:
             raise already_exists(resource, metadata["name"])
         if dry_run:
-            return new
+            return _own(new)
         return self._commit(kind, key, new).copy()
 
     def update(
@@ -194,10 +202,37 @@ class Storage:
         dry_run: bool = False,
     ) -> dict[str, Any]:
         """Store what `change` makes of the present object; nothing is stored when it changes nothing."""
+        writer = Writer(manager=manager or _manager(resource, subresource), subresource=subresource)
+        return self._modify(resource, name, namespace, change, writer, dry_run=dry_run)
+
+    def apply(
+        self, applier: Applier, name: str, namespace: str | None, *, dry_run: bool = False
+    ) -> tuple[dict[str, Any], bool]:
+        """Server-side apply: the object as it is then, and whether it is new; raises 409 for fields of others."""
+        resource = applier.resource.name
+        writer = Writer(manager=applier.manager, subresource=applier.subresource, applies=True)
+        if key_of(namespace, name) in self.shelf(resource).items:
+            return self._modify(resource, name, namespace, applier.merged, writer, dry_run=dry_run), False
+        if applier.subresource:
+            raise not_found(resource, name)
+        config = _own(applier.config)
+        config["metadata"] = {**(config.get("metadata") or {}), "name": name}
+        writer = Writer(manager=applier.manager, applies=True, entries=applier.first())
+        return self._create(resource, config, namespace, writer, dry_run=dry_run), True
+
+    def _modify(
+        self,
+        resource: str,
+        name: str,
+        namespace: str | None,
+        change: Callable[[dict[str, Any]], dict[str, Any]],
+        writer: Writer,
+        *,
+        dry_run: bool,
+    ) -> dict[str, Any]:
         kind = self.resource(resource)
         live = self.record(resource, name, namespace)
-        who = manager or _manager(resource, subresource)
-        new = lifecycle.prepare_update(self, kind, change(live.copy()), live.obj, subresource, who)
+        new = lifecycle.prepare_update(self, kind, change(live.copy()), live.obj, writer)
         if dry_run:
             return _own(new)
         if new == live.obj:
@@ -304,7 +339,7 @@ def _relist(seen: dict[str, Record], present: Mapping[str, Record], accepts: Pre
                 yield event
 
 
-def _own(obj: dict[str, Any]) -> dict[str, Any]:
+def _own(obj: Mapping[str, Any]) -> dict[str, Any]:
     """A copy that shares nothing with the caller's object, and is certainly JSON."""
     return msgspec.json.decode(msgspec.json.encode(obj))
 

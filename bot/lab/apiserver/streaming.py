@@ -100,9 +100,7 @@ async def _run(
     return exit_status(code, argv, socket.ws_protocol)
 
 
-async def _carry(
-    socket: web.WebSocketResponse, process: ExecProcess, *, stdin: bool, query: Mapping[str, str]
-) -> int:
+async def _carry(socket: web.WebSocketResponse, process: ExecProcess, *, stdin: bool, query: Mapping[str, str]) -> int:
     """Move bytes until the command has ended and said everything; raises `_Gone` when the client left."""
     if not stdin:
         await process.close_stdin()
@@ -119,9 +117,7 @@ async def _carry(
     return code
 
 
-async def _pump(
-    socket: web.WebSocketResponse, channel: int, stream: AsyncIterator[bytes], *, wanted: bool
-) -> None:
+async def _pump(socket: web.WebSocketResponse, channel: int, stream: AsyncIterator[bytes], *, wanted: bool) -> None:
     async for data in stream:
         if wanted and data:
             await socket.send_bytes(bytes([channel]) + data)
@@ -159,7 +155,7 @@ def exit_status(code: int, argv: Sequence[str], protocol: str | None) -> dict[st
 
 def _not_started(why: str) -> dict[str, Any]:
     what = (
-        f'error executing command in container: failed to exec in container: failed to start exec '
+        f"error executing command in container: failed to exec in container: failed to start exec "
         f'"{secrets.token_hex(32)}": OCI runtime exec failed: exec failed: unable to start container process: {why}'
     )
     return {

@@ -212,5 +212,3 @@ def finalize(storage: "Storage", name: str, body: Obj) -> Obj:
         return namespace
 
     return storage.modify("namespaces", name, None, replace, subresource="finalize")
-
-

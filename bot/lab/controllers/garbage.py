@@ -82,9 +82,7 @@ class GarbageCollector:
     def _owner(self, reference: Obj, namespace: str | None) -> Obj | None:
         for resource in list(self._storage.resources):
             if resource.kind == reference["kind"] and resource.api_version == reference["apiVersion"]:
-                found = self._storage.find(
-                    resource.name, reference["name"], namespace if resource.namespaced else None
-                )
+                found = self._storage.find(resource.name, reference["name"], namespace if resource.namespaced else None)
                 return found if found is not None and found["metadata"]["uid"] == reference["uid"] else None
         return None
 

@@ -130,9 +130,7 @@ def _enqueue_all(storage: Storage, queue: _Queue, resource: str, mapper: Mapper)
             queue.add(key)
 
 
-def _enqueue(
-    storage: Storage, queue: _Queue, cursors: dict[str, Cursor], resource: str, mapper: Mapper
-) -> None:
+def _enqueue(storage: Storage, queue: _Queue, cursors: dict[str, Cursor], resource: str, mapper: Mapper) -> None:
     try:
         changes = cursors[resource].take()
     except ApiError:  # too far behind: look at everything

@@ -61,10 +61,12 @@ class Nodes:
 
     def _lose(self, node: Obj) -> None:
         now = seconds(self._storage.now())
-        unknown = {"status": "Unknown", "reason": "NodeStatusUnknown", "message": "Kubelet stopped posting node status."}
-        conditions = [
-            {**each, **unknown, "lastTransitionTime": now} for each in node["status"].get("conditions") or ()
-        ]
+        unknown = {
+            "status": "Unknown",
+            "reason": "NodeStatusUnknown",
+            "message": "Kubelet stopped posting node status.",
+        }
+        conditions = [{**each, **unknown, "lastTransitionTime": now} for each in node["status"].get("conditions") or ()]
         name = node["metadata"]["name"]
         self._storage.patch(
             "nodes",

@@ -70,7 +70,9 @@ def adopt(storage: Storage, resource: str, owner: Obj) -> None:
         and matches_labels(selector, obj["metadata"].get("labels"))
     ]
     for name in orphans:
-        storage.patch(resource, name, metadata["namespace"], {"metadata": {"ownerReferences": [owner_reference(owner)]}})
+        storage.patch(
+            resource, name, metadata["namespace"], {"metadata": {"ownerReferences": [owner_reference(owner)]}}
+        )
 
 
 def is_active(pod: Obj) -> bool:

@@ -111,5 +111,3 @@ def _objection(spec: Obj, node: Obj) -> str:
     if taint["key"] == "node.kubernetes.io/unschedulable":
         return "node(s) were unschedulable"
     return f"node(s) had untolerated taint(s) {{{taint['key']}: {taint.get('value', '')}}}"
-
-
