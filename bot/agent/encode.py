@@ -38,7 +38,7 @@ def _plain(value: object) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, default in _defaults(kind):
         item = getattr(value, name)
-        if item is default or (item == default and name != "schema"):
+        if name != "schema" and (item is default or item == default):
             continue
         found[name] = item[:TEXT_LIMIT] if isinstance(item, str) else item
     return found

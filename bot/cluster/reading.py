@@ -67,7 +67,7 @@ class Reader:
             label,
             lambda: self.api.list_all(path, item_type, max_items=max_items, **query),
             is_missed=is_missed,
-            absent=None if is_optional else Listed[T](items=()),
+            absent=None if is_optional else Listed(items=()),
         )
         if listed is None:
             return None
