@@ -166,7 +166,7 @@ def _with_answers(pod: PodReport, task: Task, sight: Sight) -> PodReport:
         pod,
         route_to_pod=to_pod,
         gateway_oracle=oracle if pod.gateway_ip in {gateway, ""} else None,
-        host_link=to_pod.dev if to_pod else "",
+        host_link=to_pod.dev if to_pod and not to_pod.via else "",
     )
 
 

@@ -53,7 +53,10 @@ _SYSCTL_FILES = " ".join(
         "bridge/bridge-nf-call-iptables",
     )
 )
-_SYSCTLS = f'for f in {_SYSCTL_FILES}; do [ -r "$f" ] && read -r v <"$f" && echo "$f=$v"; done'
+_SYSCTLS = (  # not by the shell's `read`: dash asks for one byte at a time, and /proc/sys answers only the first
+    f"if command -v grep >/dev/null; then grep -H . {_SYSCTL_FILES}; "
+    f'else for f in {_SYSCTL_FILES}; do echo "$f:$(cat "$f")"; done; fi'
+)
 _FILES_WITHOUT_SHELL = ("/proc/net/arp", "/proc/net/route", "/proc/net/snmp", "/proc/net/netstat", "/etc/resolv.conf")
 
 CAT = ("cat", *_FILES_WITHOUT_SHELL)

@@ -110,11 +110,11 @@ def _listeners(text: str, protocol: str) -> Iterator[Listener]:
 
 
 def sysctls(text: str) -> dict[str, str]:
-    """Of lines "/proc/sys/net/ipv4/ip_forward=1": dotted names without "net."; a device's own dots become slashes."""
+    """Of lines "/proc/sys/net/ipv4/ip_forward:1": dotted names without "net."; a device's own dots become slashes."""
     found: dict[str, str] = {}
     for line in text.splitlines():
-        path, equals, value = line.partition("=")
-        if equals and path.startswith("/proc/sys/net/"):
+        path, colon, value = line.partition(":")
+        if colon and value and path.startswith("/proc/sys/net/"):
             name = path.removeprefix("/proc/sys/net/").translate(str.maketrans("/.", "./"))
             found[name] = " ".join(value.split())[:200]
     return found
