@@ -310,10 +310,11 @@ def _pair_failure(table: FactTable, pair: Subject, flows: tuple[Flow, ...]) -> F
     more = f" and {len(flows) - 3} more" if len(flows) > 3 else ""
     examples = f" ({listed}{more})" if listed else ""
     of = f"{len(flows)} of {plural(tested, 'flow')}" if isinstance(tested, int) and flows else "flows"
+    fail = "fails" if len(flows) == 1 else "fail"
     sentence = (
-        f"From pods on {source} to pods on {target}, {of} fail{examples}."
+        f"From pods on {source} to pods on {target}, {of} {fail}{examples}."
         if reach in {"mixed", "ok"}
-        else f"Pods on {source} do not reach pods on {target}: a test {in_words(reach)}; {of} fail{examples}."
+        else f"Pods on {source} do not reach pods on {target}: a test {in_words(reach)}; {of} {fail}{examples}."
     )
     keys = ("pod_ping", "pod_ping_tcp", "reverse_pod_ping", "node_ping", "flows_tested", "flows_denied")
     ends = [end for flow in flows for end in (flow.source, flow.target) if end]

@@ -14,7 +14,8 @@ from tests.probes.build import two_nodes
 
 
 def tried(**fields: Any) -> Test:
-    return Test(**({"source": "node", "purpose": "node", "protocol": "icmp", "ip": "172.30.0.12"} | fields))
+    values: dict[str, Any] = {"source": "node", "purpose": "node", "protocol": "icmp", "ip": "172.30.0.12"}
+    return Test(**(values | fields))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,230 @@
+"""Full tables, packet filters, and whose rules took packets."""
+
+from typing import Any
+
+import pytest
+
+from bot.agent.report import DropReason, Firewall, FirewallChain, FirewallRule
+from bot.domain import facts
+from bot.domain.facts import Rung
+from bot.domain.finding import Severity
+from bot.probes.node_kernel import PROBE, in_words, is_owned, judge
+from tests.probes.build import World, facts_of, sentences
+
+NODE = facts.node("node-1")
+
+
+def rule(chain: str, *, hits: int | None = 1, **fields: Any) -> FirewallRule:
+    values: dict[str, Any] = {"backend": "nft", "family": "inet", "table": "filter", "verdict": "drop", "text": "drop"}
+    return FirewallRule(chain=chain, packets=hits, packets_delta=hits, **(values | fields))
+
+
+def chain(name: str, **fields: Any) -> FirewallChain:
+    values: dict[str, Any] = {
+        "backend": "iptables-nft",
+        "family": "ip",
+        "table": "filter",
+        "rules": 1,
+        "policy": "accept",
+    }
+    return FirewallChain(chain=name, **(values | fields))
+
+
+def seen(*drops: FirewallRule, chains: tuple[FirewallChain, ...] = (), names: tuple[str, ...] = ()) -> dict[str, Any]:
+    world = World()
+    world.node("node-1")
+    firewall = Firewall(chains=chains, drops=drops, drops_total=len(drops), foreign_chains=names)
+    world.root("node-1", firewall=firewall)
+    return dict(facts_of(world.evidence(), PROBE).of(NODE))
+
+
+def test_a_quiet_node() -> None:
+    world = World()
+    world.node("node-1")
+    world.root("node-1", firewall=Firewall())
+    world.node_report("node-1", neighbour_entries=30, neighbour_limit=1024, uptime_s=90000.0, drop_reasons=())
+
+    known = facts_of(world.evidence(), PROBE)
+
+    assert dict(known.of(NODE)) == {
+        "neighbour_ratio": 0.029,
+        "forward_policy": "accept",
+        "host_firewall": "none",
+        "iptables_backends": "none",
+        "drop_rules": 0,
+        "drops_hit": (),
+        "rejects_hit": (),
+        "policy_drops_hit": False,
+        "foreign_drops_hit": False,
+        "raw_rpfilter_hit": False,
+        "drop_reasons": (),
+        "uptime_s": 90000.0,
+        "rebooted_recently": False,
+    }
+    assert sentences(judge(known)) == [
+        "Node node-1 has room in the neighbour table, and no rule of a stranger dropped a packet while the tests ran."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("dropping", "policy", "foreign", "rpfilter"),
+    [
+        (rule("cali-tw-cali1"), True, False, False),
+        (rule("filter-cali-fw-cali1", table="calico"), True, False, False),
+        (rule("KUBE-NWPLCY-ABC"), True, False, False),
+        (rule("KUBE-FIREWALL"), False, False, False),
+        (rule("forward", table="kube-proxy"), False, False, False),
+        (rule("cali-PREROUTING", table="raw", text="-m rpfilter --invert -j DROP"), False, False, True),
+        (rule("forward", text="ip saddr 10.42.0.0/16 counter drop"), False, True, False),
+        (rule("FORWARD", backend="iptables-legacy", family="ip"), False, True, False),
+        (rule("forward", hits=0), False, False, False),
+        (rule("forward", hits=None), False, False, False),
+        (rule("forward", verdict="reject with icmp port-unreachable"), False, False, False),
+    ],
+)
+def test_whose_rule_took_a_packet(dropping: FirewallRule, policy: bool, foreign: bool, rpfilter: bool) -> None:  # noqa: FBT001
+    known = seen(dropping)
+
+    assert (known["policy_drops_hit"], known["foreign_drops_hit"], known["raw_rpfilter_hit"]) == (
+        policy,
+        foreign,
+        rpfilter,
+    )
+
+
+def test_rules_are_told_by_place_and_text_within_bounds() -> None:
+    long = rule("forward", text="ip saddr  10.42.0.0/16\n" + "x" * 300)
+
+    assert in_words(long).startswith("inet/filter/forward: ip saddr 10.42.0.0/16 xxx")
+    assert len(in_words(long)) == 120
+    assert len(seen(*(rule(f"c{number}") for number in range(30)))["drops_hit"]) == 10
+
+
+@pytest.mark.parametrize(
+    ("chains", "names", "drops", "firewall"),
+    [
+        ((), (), (), "none"),
+        ((), ("ufw-user-forward",), (), "ufw"),
+        ((chain("filter_FORWARD", table="firewalld"),), (), (), "firewalld"),
+        ((), ("IN_public",), (), "firewalld"),
+        ((), ("table firewalld",), (), "firewalld"),
+        ((chain("INPUT", hook="input", policy="DROP"),), (), (), "other"),
+        ((), (), (rule("guard"),), "other"),
+        ((), ("KUBE-SERVICES", "cali-FORWARD"), (rule("KUBE-FIREWALL"), rule("cali-tw-*")), "none"),
+    ],
+)
+def test_a_firewall_of_the_host(
+    chains: tuple[FirewallChain, ...], names: tuple[str, ...], drops: tuple[FirewallRule, ...], firewall: str
+) -> None:
+    assert seen(*drops, chains=chains, names=names)["host_firewall"] == firewall
+
+
+@pytest.mark.parametrize(
+    ("chains", "backends"),
+    [
+        ((), "none"),
+        ((chain("FORWARD"),), "nft"),
+        ((chain("FORWARD", backend="iptables-legacy"),), "legacy"),
+        ((chain("FORWARD"), chain("FORWARD", backend="iptables-legacy")), "both"),
+        ((chain("FORWARD"), chain("FORWARD", backend="iptables-legacy", rules=0)), "nft"),
+        ((chain("nat", backend="nft"), chain("FORWARD", backend="iptables-legacy")), "legacy"),
+    ],
+)
+def test_which_backends_have_rules(chains: tuple[FirewallChain, ...], backends: str) -> None:
+    assert seen(chains=chains)["iptables_backends"] == backends
+
+
+@pytest.mark.parametrize(
+    ("chains", "policy"),
+    [
+        ((chain("FORWARD", hook="forward", policy="DROP"),), "drop"),
+        ((chain("FORWARD", hook="forward"),), "accept"),
+        ((chain("FORWARD", hook="forward", policy="drop", family="ip6"),), "accept"),
+    ],
+)
+def test_the_policy_of_the_forward_hook(chains: tuple[FirewallChain, ...], policy: str) -> None:
+    assert seen(chains=chains)["forward_policy"] == policy
+
+
+def test_what_is_worth_a_warning() -> None:
+    world = World()
+    world.node("node-1")
+    world.root(
+        "node-1",
+        firewall=Firewall(
+            chains=(chain("FORWARD", hook="forward", policy="drop"), chain("INPUT", backend="iptables-legacy")),
+            drops=(rule("guard", text="ip protocol icmp drop"), rule("KUBE-SERVICES", verdict="reject", text="reject")),
+            foreign_chains=("ufw-before-input",),
+        ),
+    )
+    world.node_report(
+        "node-1",
+        neighbour_entries=1000,
+        neighbour_limit=1024,
+        uptime_s=600.0,
+        drop_reasons=(DropReason(reason="NETFILTER_DROP", function="nft_do_chain", count=4),),
+    )
+
+    known = facts_of(world.evidence(), PROBE)
+
+    assert known.of(NODE)["drop_reasons"] == ("NETFILTER_DROP @ nft_do_chain: 4",)
+    assert [(each.severity, each.sentence) for each in judge(known)] == [
+        (Severity.WARN, "The neighbour table of node node-1 is 98% full."),
+        (
+            Severity.WARN,
+            "While the tests ran, 1 rule on node node-1 dropped packets: inet/filter/guard: ip protocol icmp drop.",
+        ),
+        (
+            Severity.INFO,
+            "While the tests ran, 1 rule on node node-1 rejected packets: inet/filter/KUBE-SERVICES: reject.",
+        ),
+        (
+            Severity.INFO,
+            "On node node-1 a forwarded packet that no rule allows is dropped (policy of the forward hook).",
+        ),
+        (Severity.WARN, "On node node-1 rules of iptables-legacy and iptables-nft are in force together."),
+        (Severity.INFO, "On node node-1 ufw filters packets beside the CNI."),
+        (Severity.INFO, "Node node-1 was started 10 minutes ago."),
+    ]
+
+
+def test_without_tools_nothing_is_known_of_rules() -> None:
+    world = World()
+    world.node("node-1")
+
+    known = facts_of(world.evidence(), PROBE)
+
+    assert dict(known.of(NODE)) == {}
+    assert known.why_unobserved(NODE, "drop_reasons") == "the kernel's drop reasons were not asked for"
+    assert sentences(judge(known)) == [
+        "The packet filters of node-1 could not be seen: the node's packet filters were not read."
+    ]
+
+
+def test_rules_read_once_have_taken_nothing_that_is_known() -> None:
+    world = World()
+    world.node("node-1")
+    world.rungs["node-1"] = Rung.CNI_AGENT
+    world.root("node-1", firewall=Firewall(drops=(rule("guard"),), drops_total=1))
+
+    known = facts_of(world.evidence(), PROBE)
+
+    assert known.of(NODE)["drop_rules"] == 1
+    assert "foreign_drops_hit" not in known.of(NODE)
+
+
+@pytest.mark.parametrize(
+    ("table", "name", "owned"),
+    [
+        ("filter", "cali-FORWARD", True),
+        ("calico", "anything", True),
+        ("filter", "KUBE-FORWARD", True),
+        ("filter", "FLANNEL-FWD", True),
+        ("kube-proxy", "forward", True),
+        ("filter", "DOCKER-USER", False),
+        ("filter", "FORWARD", False),
+        ("edr", "guard", False),
+    ],
+)
+def test_owners(table: str, name: str, owned: bool) -> None:  # noqa: FBT001
+    assert is_owned(table, name) is owned

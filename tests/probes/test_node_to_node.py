@@ -1,0 +1,147 @@
+"""Nodes: ready, reachable, and with pod ranges of their own."""
+
+import pytest
+
+from bot.agent.report import Neighbour
+from bot.domain import facts
+from bot.domain.finding import Severity, SymptomKind
+from bot.probes.node_to_node import PROBE, judge
+from tests.probes.build import World, facts_of, sentences, table, two_nodes
+
+NODE, OTHER = facts.node("node-1"), facts.node("node-2")
+PAIR = facts.pair("node-1", "node-2")
+
+
+def test_nodes_that_reach_each_other() -> None:
+    world, _, _, _ = two_nodes()
+    world.test(NODE, "node", to=OTHER)
+    world.test(OTHER, "node", to=NODE)
+
+    known = facts_of(world.evidence(), PROBE)
+
+    assert dict(known.of(PAIR)) == {"node_ping": "ok", "same_subnet": True}
+    assert dict(known.of(NODE)) == {
+        "is_ready": True,
+        "not_ready_reason": "",
+        "unschedulable": False,
+        "cidr_overlap": False,
+        "reach_nodes": "ok",
+        "uplink_neigh_failed": False,
+    }
+    assert sentences(judge(known)) == [
+        "Node node-1 reaches 1 other node (node-2) by ICMP.",
+        "Node node-2 reaches 1 other node (node-1) by ICMP.",
+    ]
+
+
+def test_an_unreached_node_is_a_symptom_of_the_direction() -> None:
+    world, _, _, _ = two_nodes()
+    world.test(NODE, "node", to=OTHER, outcome="EHOSTUNREACH", latency_ms=3080.0)
+
+    known = facts_of(world.evidence(), PROBE)
+    failures = [each for each in judge(known) if each.severity is Severity.FAIL]
+
+    assert sentences(failures) == [
+        "Node node-1 does not reach node node-2: ICMP got EHOSTUNREACH after 3 s (a next hop does not answer ARP)."
+    ]
+    assert failures[0].symptom is not None
+    assert (failures[0].symptom.kind, failures[0].symptom.subject) == (SymptomKind.NODE_UNREACHABLE, PAIR)
+    assert failures[0].symptom.hop == "underlay"
+    assert sentences(judge(known), Severity.INCONCLUSIVE) == ["Whether node node-2 reaches node-1 was not tested."]
+
+
+@pytest.mark.parametrize(("reach", "hop"), [("net-unreachable", "node"), ("timeout", "underlay")])
+def test_the_hop_is_the_node_where_it_does_not_even_send(reach: str, hop: str) -> None:
+    symptom = judge(table(pair={"node-1>node-2": {"node_ping": reach}}))[0].symptom
+
+    assert symptom is not None
+    assert symptom.hop == hop
+
+
+def test_icmp_that_a_firewall_takes_is_no_symptom_where_pods_get_through() -> None:
+    known = table(pair={"node-1>node-2": {"node_ping": "timeout", "pod_ping": "ok"}})
+
+    assert [(each.severity, each.symptom, each.sentence) for each in judge(known)] == [
+        (
+            Severity.WARN,
+            None,
+            (
+                "Node node-1 does not reach node node-2: ICMP got no answer, yet its pods reach that node's pods: "
+                "a firewall takes ICMP between nodes."
+            ),
+        )
+    ]
+
+
+def test_a_path_mtu_ladder_is_no_ping() -> None:
+    world, _, _, _ = two_nodes()
+    world.test(NODE, "node", to=OTHER, protocol="mtu", outcome="timeout")
+
+    assert "node_ping" not in facts_of(world.evidence(), PROBE).of(PAIR)
+
+
+def test_nodes_that_are_not_ready_need_no_report() -> None:
+    world = World()
+    world.node("node-1", is_ready=False, reason="NodeStatusUnknown", unschedulable=True)
+    world.unseen("node-1", "the agent did not start in 5 s")
+
+    known = facts_of(world.evidence(), PROBE)
+    failures = [each for each in judge(known) if each.severity is Severity.FAIL]
+
+    assert known.of(NODE)["unschedulable"] is True
+    assert sentences(failures) == ["Node node-1 is not ready (NodeStatusUnknown)."]
+    assert failures[0].symptom is not None
+    assert failures[0].symptom.kind is SymptomKind.NODE_NOT_READY
+
+
+@pytest.mark.parametrize(
+    ("ranges", "overlapping"),
+    [
+        (("10.42.1.0/24", "10.42.2.0/24", "10.42.3.0/24"), set[str]()),
+        (("10.42.1.0/24", "10.42.1.0/24", "10.42.3.0/24"), {"node-1", "node-2"}),
+        (("10.42.0.0/16", "10.43.2.0/24", "10.42.3.0/24"), {"node-1", "node-3"}),
+        (("172.30.0.0/24", "10.42.2.0/24", "10.42.3.0/24"), {"node-1"}),
+    ],
+)
+def test_pod_ranges_that_overlap(ranges: tuple[str, ...], overlapping: set[str]) -> None:
+    world = World()
+    for number, cidr in enumerate(ranges, 1):
+        world.node(f"node-{number}")
+        node = world.nodes[f"node-{number}"]
+        world.nodes[f"node-{number}"] = type(node)(
+            metadata=node.metadata, spec=type(node.spec)(pod_cidr=cidr), status=node.status
+        )
+
+    known = facts_of(world.evidence(), PROBE)
+
+    assert {n.name for n in map(facts.node, world.nodes) if known.of(n)["cidr_overlap"]} == overlapping
+
+
+def test_a_node_without_range_overlaps_nothing_that_is_known() -> None:
+    world = World()
+    world.node("node-1")
+    node = world.nodes["node-1"]
+    world.nodes["node-1"] = type(node)(metadata=node.metadata, status=node.status)
+
+    known = facts_of(world.evidence(), PROBE)
+
+    assert known.why_unobserved(NODE, "cidr_overlap") == (
+        "the node has no podCIDR: its CNI hands out addresses by itself"
+    )
+
+
+@pytest.mark.parametrize(
+    ("neighbour", "failed"),
+    [
+        (Neighbour(ip="172.30.0.1", dev="eth0", state="FAILED"), True),
+        (Neighbour(ip="172.30.0.12", dev="eth0", state="INCOMPLETE"), True),
+        (Neighbour(ip="172.30.0.12", dev="eth0", mac="52:54:00:00:00:02", state="STALE"), False),
+        (Neighbour(ip="172.30.0.99", dev="eth0", state="FAILED"), False),
+        (Neighbour(ip="172.30.0.1", dev="cali1", state="FAILED"), False),
+    ],
+)
+def test_only_next_hops_on_the_uplink_count(neighbour: Neighbour, failed: bool) -> None:  # noqa: FBT001
+    world, _, _, _ = two_nodes()
+    world.root("node-1", neighbours=(neighbour,))
+
+    assert facts_of(world.evidence(), PROBE).of(NODE)["uplink_neigh_failed"] is failed

@@ -1,0 +1,82 @@
+"""Ways out of the cluster, without accusing clusters that have none."""
+
+from bot.cluster.objects import LabelSelector, NetworkPolicy, NetworkPolicySpec, ObjectMeta
+from bot.domain import facts
+from bot.domain.finding import Severity, SymptomKind
+from bot.probes.outside import PROBE, judge
+from tests.probes.build import facts_of, sentences, two_nodes
+
+NODE, OTHER = facts.node("node-1"), facts.node("node-2")
+
+
+def test_everybody_gets_out() -> None:
+    world, a, _, _ = two_nodes()
+    for source in (NODE, OTHER, a):
+        world.test(source, "outside")
+
+    known = facts_of(world.evidence(), PROBE)
+
+    assert (known.of(NODE)["reach_outside"], known.of(NODE)["pods_reach_outside"]) == ("ok", "ok")
+    assert known.of(a)["reach_outside"] == "ok"
+    assert sentences(judge(known)) == ["The outside is reached from 2 nodes (node-1, node-2)."]
+
+
+def test_a_node_that_alone_does_not_get_out() -> None:
+    world, a, _, _ = two_nodes()
+    world.test(NODE, "outside", outcome="ENETUNREACH")
+    world.test(a, "outside", outcome="timeout")
+    world.test(OTHER, "outside")
+
+    failures = [each for each in judge(facts_of(world.evidence(), PROBE)) if each.severity is Severity.FAIL]
+
+    assert sentences(failures) == [
+        "Node node-1 does not reach the outside, which others do: a test got ENETUNREACH (no route)."
+    ]
+    assert failures[0].symptom is not None
+    assert (failures[0].symptom.kind, failures[0].symptom.subject) == (SymptomKind.OUTSIDE_UNREACHABLE, NODE)
+
+
+def test_pods_that_do_not_get_out_though_their_node_does() -> None:
+    world, a, b, _ = two_nodes()
+    world.test(NODE, "outside")
+    for pod in (a, b):
+        world.test(pod, "outside", outcome="timeout")
+
+    known = facts_of(world.evidence(), PROBE)
+    failures = [each for each in judge(known) if each.severity is Severity.FAIL]
+
+    assert known.of(NODE)["pods_reach_outside"] == "timeout"
+    assert sentences(failures) == [
+        "From both pods on node-1 (shop/a, shop/b) the outside is not reached: a test got no answer."
+    ]
+    assert failures[0].symptom is not None
+    assert [flow.source for flow in failures[0].symptom.flows] == [a, b]
+
+
+def test_where_nobody_gets_out_nobody_is_accused() -> None:
+    world, a, _, _ = two_nodes()
+    for source in (NODE, OTHER, a):
+        world.test(source, "outside", outcome="timeout")
+
+    assert [(each.severity, each.sentence) for each in judge(facts_of(world.evidence(), PROBE))] == [
+        (
+            Severity.INFO,
+            "Nobody who was asked (node-1, node-2) reaches the outside, as in a cluster without Internet access.",
+        )
+    ]
+
+
+def test_a_pod_with_egress_policies_may_rightly_stay_inside() -> None:
+    world, a, _, _ = two_nodes()
+    policy = NetworkPolicy(
+        metadata=ObjectMeta(name="stay", namespace="shop"),
+        spec=NetworkPolicySpec(pod_selector=LabelSelector(), policy_types=("Egress",)),
+    )
+    world.snapshot_fields = {"network_policies": (policy,)}
+    world.test(NODE, "outside")
+    world.test(a, "outside", outcome="timeout")
+
+    known = facts_of(world.evidence(), PROBE)
+
+    assert known.why_unobserved(a, "reach_outside") == "NetworkPolicies restrict what it may reach"
+    assert sentences(judge(known), Severity.FAIL) == []
