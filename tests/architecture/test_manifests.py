@@ -102,7 +102,10 @@ def test_node_agents_have_no_rights_on_the_api() -> None:
         for subject in item["subjects"]
     }
 
-    assert the("ServiceAccount", "default")["automountServiceAccountToken"] is False
+    agents = pod_specs()["DaemonSet/cnibot-node-agent"]
+
+    assert agents["serviceAccountName"] == "default"
+    assert agents["automountServiceAccountToken"] is False
     assert bound == {"cnibot"}
 
 
