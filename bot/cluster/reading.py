@@ -61,7 +61,7 @@ class Reader:
 
         `what` names them where they are missed; by default the resource, namespace and selectors do.
         """
-        label = what or _label(f"{resource}.{group}" if group else resource, namespace, query)
+        label = what or _label(resource, namespace, query)
         path = api_path(resource, group=group, version=version, namespace=namespace)
         listed = await self.attempt(
             label,
