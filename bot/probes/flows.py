@@ -1,8 +1,8 @@
 """The tests between pods and nodes as flows: who asked whom, what came of it, and whether policies forbid it.
 
 A flow that NetworkPolicies forbid fails rightly, and ICMP counts as forbidden unless a rule without ports allows it.
-A refused TCP connection to a port on which the pod does not listen proves that packets pass: it is left out, like
-every refusal by a pod whose listening ports are not known.
+A TCP connection that the pod itself refuses (RST) on a port on which it does not listen proves that packets pass: it is
+left out, like every such refusal by a pod whose listening ports are not known. A refusal by ICMP comes from a rule.
 """
 
 from collections.abc import Iterator
@@ -43,7 +43,8 @@ def tried_flows(evidence: Evidence) -> tuple[Tried, ...]:
 
 
 def _tried(evidence: Evidence) -> Iterator[Tried]:
-    enforced = evidence.cni.enforces_policy is not False
+    # Without any policy nothing is denied: thousands of flows need no arithmetic.
+    enforced = evidence.cni.enforces_policy is not False and bool(evidence.snapshot.network_policies)
     for source, node, test in evidence.tests:
         reach = reach_of(test)
         if reach is None or test.purpose not in _PURPOSES or test.protocol not in {"icmp", "tcp"}:
@@ -66,7 +67,7 @@ def _tried(evidence: Evidence) -> Iterator[Tried]:
 
 
 def _counts(target: PodReport | None, test: Test, reach: str) -> bool:
-    if reach != "refused" or test.protocol != "tcp" or test.purpose in {"own-node", "node"}:
+    if reach != "refused" or test.protocol != "tcp" or test.icmp or test.purpose in {"own-node", "node"}:
         return True
     listeners = target.state.listeners if target and target.state else None
     return listeners is not None and any(

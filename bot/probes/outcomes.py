@@ -123,22 +123,30 @@ def target_of(evidence: Evidence, test: Test) -> Subject | None:
         case "own-node" | "node":
             name = evidence.node_by_ip.get(test.ip) or test.node or test.name
             return facts.node(name) if name else None
-        case "local-pod" | "remote-pod" | "endpoint" | "dns-pod":
-            return _pod_at(evidence, test)
-        case "cluster-ip" | "dns-service":
-            name = _split(test.name)
-            return facts.service(*name) if name else None
+        case "local-pod" | "remote-pod" | "endpoint":
+            return _pod_at(evidence, test.ip, test.name)
+        case "dns-pod":
+            return _pod_at(evidence, test.ip, test.service)
+        case "cluster-ip":
+            return _service_named(test.name)
+        case "dns-service":
+            return _service_named(test.service)
         case "outside" | "dial":
             return None
 
 
-def _pod_at(evidence: Evidence, test: Test) -> Subject | None:
-    name = _split(test.name)
+def _pod_at(evidence: Evidence, ip: str, called: str) -> Subject | None:
+    name = _split(called)
     named = facts.pod(*name) if name else None
     if named in evidence.pods:
         return named
-    at_address = evidence.pods_by_ip.get(test.ip, ())
+    at_address = evidence.pods_by_ip.get(ip, ())
     return at_address[0] if at_address else named
+
+
+def _service_named(called: str) -> Subject | None:
+    name = _split(called)
+    return facts.service(*name) if name else None
 
 
 def _split(name: str) -> tuple[str, str] | None:

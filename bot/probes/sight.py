@@ -74,16 +74,24 @@ def roots(evidence: Evidence) -> dict[str, Root]:
     }
 
 
-def pods_in_sight(evidence: Evidence) -> Iterator[Sight]:
+def pods_in_sight(evidence: Evidence) -> tuple[Sight, ...]:
     """Each pod that has its own network and should have been looked at, in order of name.
 
     That is: the pods asked about, and every other pod that a node's report speaks of. Pods that share their node's
-    network, or have not got an address yet, are left to the API's own facts.
+    network, or have not got an address yet, are left to the API's own facts. Worked out once for each evidence.
     """
+    kept = vars(evidence)
+    if "_pods_in_sight" not in kept:
+        kept["_pods_in_sight"] = tuple(_pods_in_sight(evidence))
+    found: tuple[Sight, ...] = kept["_pods_in_sight"]
+    return found
+
+
+def _pods_in_sight(evidence: Evidence) -> Iterator[Sight]:
     by_node = roots(evidence)
     reported = {(node, each.uid): each for node, report in evidence.reports.items() for each in report.pods}
     asked = set(evidence.scope_pods)
-    for subject in sorted(evidence.pods):
+    for subject in sorted(evidence.pods, key=lambda each: each.name):
         pod = evidence.pods[subject]
         if pod.spec.host_network or not pod.status.pod_ip or not pod.spec.node_name:
             continue

@@ -90,7 +90,12 @@ def test_a_target_is_found_by_its_name_and_else_by_its_address() -> None:
     to_node = tried(purpose="node", ip="172.30.0.12", name="whatever")
     to_service = tried(purpose="cluster-ip", ip="10.43.0.9", name="shop/front:80")
 
+    to_dns_pod = tried(purpose="dns-pod", ip="10.42.2.10", name="front.shop.svc", service="shop/c", protocol="dns-udp")
+    to_dns = tried(purpose="dns-service", name="front.shop.svc", service="kube-system/kube-dns", protocol="dns-udp")
+
     assert target_of(evidence, by_name) == c
+    assert target_of(evidence, to_dns_pod) == c
+    assert target_of(evidence, to_dns) == facts.service("kube-system", "kube-dns")
     assert target_of(evidence, by_address) == a
     assert target_of(evidence, to_node) == facts.node("node-2")
     assert target_of(evidence, to_service) == facts.service("shop", "front")

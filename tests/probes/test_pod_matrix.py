@@ -197,6 +197,13 @@ def test_a_refusal_counts_only_from_a_port_that_listens(
     assert facts_of(world.evidence(), PROBE).of(PAIR).get("pod_ping_tcp") == expected
 
 
+def test_a_refusal_by_icmp_comes_from_a_rule_and_counts() -> None:
+    world, a, _, c = two_nodes()
+    world.test(a, "endpoint", to=c, protocol="tcp", port=80, outcome="ECONNREFUSED", icmp="port-unreachable")
+
+    assert facts_of(world.evidence(), PROBE).of(PAIR)["pod_ping_tcp"] == "refused"
+
+
 def test_tcp_alone_speaks_for_a_pair() -> None:
     world, a, _, c = two_nodes()
     world.test(a, "endpoint", to=c, protocol="tcp", port=8080, outcome="timeout")

@@ -36,6 +36,7 @@ RELATIONS = Relations(node_of_pod={pod: facts.node(NODES[i % 3]) for i, pod in e
 """The last pod has no node: not scheduled, or gone."""
 
 
+NODE_PURPOSES: tuple[Purpose, ...] = ("node",)
 POD_PURPOSES: tuple[Purpose, ...] = ("local-pod", "remote-pod")
 OUTCOMES: tuple[Outcome, ...] = ("ok", "timeout", "EHOSTUNREACH", "ECONNREFUSED", "skipped", "error")
 KINDS: tuple[Kind, ...] = ("calico", "flannel", "cilium")
@@ -134,12 +135,8 @@ def torn_evidence(draw: st.DrawFn) -> Evidence:
     for source in (*pods[:3], facts.node("node-1")):
         for target in (*pods, facts.node("node-2")):
             if source != target:
-                purpose = (
-                    "node" if target.kind is SubjectKind.NODE else draw(st.sampled_from(["local-pod", "remote-pod"]))
-                )
-                outcome: Outcome = draw(
-                    st.sampled_from(["ok", "timeout", "EHOSTUNREACH", "ECONNREFUSED", "skipped", "error"])
-                )
+                purpose = draw(st.sampled_from(NODE_PURPOSES if target.kind is SubjectKind.NODE else POD_PURPOSES))
+                outcome = draw(st.sampled_from(OUTCOMES))
                 world.test(source, purpose, to=target, outcome=outcome, latency_ms=draw(st.sampled_from([0.1, 3100.0])))
     if draw(st.booleans()):
         world.unseen("node-3", "the agent did not start")
