@@ -134,6 +134,10 @@ async def _denied(api: Api, needs: Sequence[Need]) -> list[Need]:
 
 
 def _lacking(denied: Sequence[Need]) -> str | None:
+    """What is not allowed, the verbs of one resource together."""
     if not denied:
         return None
-    return f"not allowed to {' or to '.join(map(str, denied))}"
+    verbs: dict[str, list[str]] = {}
+    for need in denied:
+        verbs.setdefault(str(need).partition(" ")[2], []).append(need.verb)
+    return "not allowed to " + " or ".join(f"{'/'.join(some)} {resource}" for resource, some in verbs.items())

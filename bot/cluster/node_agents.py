@@ -214,6 +214,7 @@ class _Run:
             listed: Listed[Pod] = await self._api.list_all(self._pods, Pod, labelSelector=selector)
             for pod in listed.items:
                 self._note(pod)
+            self._note_gone({pod.metadata.name for pod in listed.items})
             since = listed.resource_version
             changes = self._api.watch(
                 self._pods, Pod, timeout_s=self._start_deadline_s, labelSelector=selector, resourceVersion=since
@@ -240,12 +241,18 @@ class _Run:
         elif pod.is_ready:
             agent.settle()
 
+    def _note_gone(self, present: set[str]) -> None:
+        """A list is never older than what was made before it: what it lacks is gone."""
+        for agent in self.agents.values():
+            if not agent.is_settled and agent.name not in present:
+                agent.settle("its pod was deleted")
+
     def _all_settled(self) -> bool:
         return all(agent.is_settled for agent in self.agents.values())
 
     def _why_late(self, agent: AgentPod) -> str:
         pod = self._last.get(agent.name)
-        state = progress_of(pod) if pod else "the API server did not show it"
+        state = progress_of(pod) if pod else "the API server could not be watched"
         return f"its pod did not start within {self._start_deadline_s:.3g} s ({state})"
 
     async def end(self) -> None:

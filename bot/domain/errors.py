@@ -197,6 +197,6 @@ class AgentError(BotError):
     """The node agent on `node` gave no usable report."""
 
     def __init__(self, node: str, why: str) -> None:
-        super().__init__(f"The node agent on {node} gave no report: {bounded(why)}.")
+        super().__init__(f"The node agent on {node} gave no report: {bounded(why, 500).rstrip('.')}.")
         self.node = node
         self.why = why

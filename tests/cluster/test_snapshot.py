@@ -1,5 +1,8 @@
 """Snapshots of a real (lab) API server: what is in them, and what they say when something is not."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -30,18 +33,18 @@ def shop(cluster: SmallCluster) -> SmallCluster:
     cluster.add("services", "hidden", "other", spec={"ports": [{"port": 80}]})
     cluster.add("configmaps", "coredns", "kube-system", data={"Corefile": ".:53 {}"})
     cluster.add("configmaps", "private", "kube-system", data={"password": "x"})
-    policy = {"podSelector": {}, "policyTypes": ["Ingress"]}
+    policy: dict[str, object] = {"podSelector": {}, "policyTypes": ["Ingress"]}
     cluster.add("networkpolicies.networking.k8s.io", "deny", "shop", spec=policy)
     return cluster
 
 
-def names(items: object) -> list[str]:
-    return [item.metadata.name for item in items]  # type: ignore[attr-defined]
+def names(items: Iterable[Any]) -> list[str]:
+    return [item.metadata.name for item in items]
 
 
-async def taken(cluster: SmallCluster, *, kubeconfig: str | None = None, **options: object) -> Snapshot:
+async def taken(cluster: SmallCluster, *, kubeconfig: str | None = None, **options: Any) -> Snapshot:
     async with Api.connect(kubeconfig or cluster.kubeconfig(), backoff=QUICK) as api:
-        return await take_snapshot(api, "shop", deadline_s=10, **options)  # type: ignore[arg-type]
+        return await take_snapshot(api, "shop", deadline_s=10, **options)
 
 
 async def test_what_a_namespace_depends_on(shop: SmallCluster):
