@@ -40,6 +40,10 @@ _STATUS_FREE = frozenset({"Node", "Pod", "CustomResourceDefinition", "Namespace"
 """Kinds that keep a status given at creation (Node) or get one from their defaults."""
 
 
+UNTRACKED = "(nobody)"
+"""The manager of writes that the real server does itself, without noting an owner (binding, eviction)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Writer:
     """Who writes, and through which door."""
@@ -101,16 +105,17 @@ def prepare_update(
     _keep_other_half(resource, obj, old, writer.subresource)
     if writer.subresource != "status":  # which shares the rest with the stored object
         defaults.apply(resource, obj)
-        defaults.on_update(resource, obj, old)
     owned = before.get("managedFields") if wanted_managed is None else wanted_managed
-    if not writer.applies:
+    if not writer.applies and writer.manager != UNTRACKED:
         who = writer.manager, writer.subresource
         owned = managed.updated(resource, obj, old, owned or [], who, storage.now())
+    if writer.subresource != "status":
+        defaults.on_update(resource, obj, old)
     if owned:
         obj["metadata"]["managedFields"] = owned
     else:
         obj["metadata"].pop("managedFields", None)
-    if counts_generation(resource) and _spec_changed(resource, obj, old):
+    if counts_generation(resource) and writer.subresource != "binding" and _spec_changed(resource, obj, old):
         obj["metadata"]["generation"] = before.get("generation", 0) + 1
     _check(resource, obj, old)
     return obj
@@ -196,7 +201,7 @@ def _keep_other_half(resource: Resource, obj: dict[str, Any], old: Mapping[str, 
             obj["metadata"].pop(key, None)
             if key in old["metadata"]:
                 obj["metadata"][key] = old["metadata"][key]
-    elif "status" in resource.subresources:
+    elif "status" in resource.subresources and subresource != "binding":
         obj.pop("status", None)
         if "status" in old:
             obj["status"] = old["status"]

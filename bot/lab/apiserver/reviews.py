@@ -1,9 +1,10 @@
 """Reviews: questions about rights and identity that are answered, not stored."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bot.lab.apiserver import rbac
+from bot.lab.apiserver import managed, rbac
 from bot.lab.apiserver.errors import Cause, bad_request, invalid
 from bot.lab.apiserver.kinds import Resource
 from bot.lab.apiserver.timestamps import seconds
@@ -18,12 +19,22 @@ def is_review(resource: Resource) -> bool:
     return resource.kind.endswith("Review")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Asker:
+    """Who asks, and under which manager's name the question goes."""
+
+    user: User
+    manager: str
+
+
 def answer(
-    storage: "Storage", tokens: Tokens, resource: Resource, obj: dict[str, Any], user: User, namespace: str
+    storage: "Storage", tokens: Tokens, resource: Resource, obj: dict[str, Any], asker: Asker
 ) -> dict[str, Any]:
     """The review with its status; raises 400 and 422."""
     obj |= {"kind": resource.kind, "apiVersion": resource.api_version}
-    obj.setdefault("metadata", {})
+    metadata, user = obj.setdefault("metadata", {}), asker.user
+    if resource.kind.endswith("AccessReview"):
+        metadata["managedFields"] = managed.created(resource, obj, asker.manager, storage.now())
     spec = obj.get("spec") or {}
     match resource.kind:
         case "SelfSubjectAccessReview":

@@ -158,7 +158,9 @@ class ApiServer:
                 return await logs.serve(request, self.kubelet, rest.pod_of(self.storage, call))
             case "create", "" if reviews.is_review(resource):
                 obj, warnings = call.decode()
-                review = reviews.answer(self.storage, self.tokens, resource, obj, user, target.namespace)
+                review = reviews.answer(
+                    self.storage, self.tokens, resource, obj, reviews.Asker(user=user, manager=call.manager)
+                )
                 return answer(review, status=201, warnings=warnings)
             case "create", subresource if subresource:
                 return self._act(call, subresource)
@@ -196,7 +198,7 @@ class ApiServer:
                 granted = subresources.request_token(self.storage, self.tokens, account, document, call.manager)
                 return answer(granted, status=201)
             case "binding":
-                return answer(subresources.bind(self.storage, name, namespace, document, call.manager), status=201)
+                return answer(subresources.bind(self.storage, name, namespace, document), status=201)
             case "eviction":
                 return answer(subresources.evict(self.storage, name, namespace, document), status=201)
             case _:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from bot.lab.apiserver import deletion
 from bot.lab.apiserver.errors import ApiError, Cause, bad_request, conflict, invalid
 from bot.lab.apiserver.kinds import Resource
+from bot.lab.apiserver.lifecycle import UNTRACKED
 from bot.lab.apiserver.selectors import from_object, labels_text, matches_labels
 from bot.lab.apiserver.timestamps import seconds
 from bot.lab.apiserver.tokens import ISSUER, Tokens
@@ -87,7 +88,7 @@ def request_token(storage: "Storage", tokens: Tokens, account: Mapping[str, Any]
     }
 
 
-def bind(storage: "Storage", name: str, namespace: str, body: Obj, manager: str = "kube-scheduler") -> Obj:
+def bind(storage: "Storage", name: str, namespace: str, body: Obj) -> Obj:
     """Put a pod on a node; raises 409 when it is on one already."""
     node = (body.get("target") or {}).get("name", "")
     if not node:
@@ -99,30 +100,35 @@ def bind(storage: "Storage", name: str, namespace: str, body: Obj, manager: str 
         if present:
             raise conflict("pods/binding", name, f'pod {name} is already assigned to node "{present}"')
         pod["spec"]["nodeName"] = node
-        return pod
+        condition = {"type": "PodScheduled", "status": "True", "lastProbeTime": None}
+        return _with_condition(storage, pod, condition)
 
-    storage.modify("pods", name, namespace, assign, subresource="binding", manager=manager)
-    condition = {"type": "PodScheduled", "status": "True", "lastProbeTime": None}
-    set_condition(storage, name, namespace, condition, manager)
+    storage.modify("pods", name, namespace, assign, subresource="binding", manager=UNTRACKED)
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
 
-def set_condition(storage: "Storage", name: str, namespace: str, condition: Obj, manager: str) -> None:
+def set_condition(
+    storage: "Storage", name: str, namespace: str, condition: Obj, manager: str = UNTRACKED
+) -> None:
     """Set one condition of a pod, with the time of its transition."""
 
     def put(pod: Obj) -> Obj:
-        conditions: list[Obj] = pod.setdefault("status", {}).setdefault("conditions", [])
-        new = condition | {"lastTransitionTime": seconds(storage.now())}
-        for index, each in enumerate(conditions):
-            if each["type"] == condition["type"]:
-                if each["status"] == condition["status"]:
-                    new["lastTransitionTime"] = each["lastTransitionTime"]
-                conditions[index] = new
-                return pod
-        conditions.append(new)
-        return pod
+        return _with_condition(storage, pod, condition)
 
     storage.modify("pods", name, namespace, put, subresource="status", manager=manager)
+
+
+def _with_condition(storage: "Storage", pod: Obj, condition: Obj) -> Obj:
+    conditions: list[Obj] = pod.setdefault("status", {}).setdefault("conditions", [])
+    new = condition | {"lastTransitionTime": seconds(storage.now())}
+    for index, each in enumerate(conditions):
+        if each["type"] == condition["type"]:
+            if each["status"] == condition["status"]:
+                new["lastTransitionTime"] = each["lastTransitionTime"]
+            conditions[index] = new
+            return pod
+    conditions.append(new)
+    return pod
 
 
 def evict(storage: "Storage", name: str, namespace: str, body: Obj) -> Obj:
@@ -146,7 +152,7 @@ def evict(storage: "Storage", name: str, namespace: str, body: Obj) -> Obj:
             "reason": "EvictionByEvictionAPI",
             "message": "Eviction API: evicting",
         }
-        set_condition(storage, name, namespace, condition, "kube-apiserver")
+        set_condition(storage, name, namespace, condition)
     storage.remove("pods", name, namespace, wanted)
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 

@@ -27,7 +27,8 @@ def is_new_event(resource: Resource) -> bool:
 def to_new_event(obj: Mapping[str, Any]) -> dict[str, Any]:
     """A core event as `events.k8s.io/v1` shows it."""
     names = dict(_EVENT_PAIRS)
-    return {names.get(key, key): value for key, value in obj.items()} | {"apiVersion": "events.k8s.io/v1"}
+    shown = {names.get(key, key): value for key, value in obj.items()}
+    return shown | ({"apiVersion": "events.k8s.io/v1"} if "apiVersion" in obj else {})
 
 
 def to_core_event(obj: Mapping[str, Any]) -> dict[str, Any]:

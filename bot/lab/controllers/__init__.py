@@ -4,6 +4,7 @@ import asyncio
 
 from bot.lab.apiserver.storage import Storage
 from bot.lab.controllers.daemonsets import DaemonSets
+from bot.lab.controllers.definitions import Definitions
 from bot.lab.controllers.deployments import Deployments
 from bot.lab.controllers.endpoints import EndpointSlices
 from bot.lab.controllers.garbage import GarbageCollector
@@ -20,6 +21,7 @@ def controllers(storage: Storage, ca_pem: str = "") -> tuple[Controller, ...]:
     return (
         Namespaces(storage, ca_pem),
         Nodes(storage),
+        Definitions(storage),
         Deployments(storage),
         ReplicaSets(storage),
         DaemonSets(storage),

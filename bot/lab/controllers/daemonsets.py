@@ -169,17 +169,18 @@ class DaemonSets:
         min_ready_s = daemon_set["spec"].get("minReadySeconds", 0)
         numbers = dict.fromkeys(("desired", "current", "misscheduled", "ready", "available", "updated"), 0)
         for node in self._storage.peek("nodes"):
-            pods = [pod for pod in by_node.get(node["metadata"]["name"], ()) if podsets.is_active(pod)]
+            pods = by_node.get(node["metadata"]["name"], [])
             if not self._suits(daemon_set, node, running=bool(pods)):
                 numbers["misscheduled"] += bool(pods)
                 continue
             numbers["desired"] += 1
             if pods:
-                newest = max(pods, key=lambda pod: pod["metadata"]["creationTimestamp"])
+                # The oldest one counts, also while it terminates.
+                oldest = min(pods, key=lambda pod: (pod["metadata"]["creationTimestamp"], not podsets.is_ready(pod)))
                 numbers["current"] += 1
-                numbers["ready"] += podsets.is_ready(newest)
-                numbers["available"] += podsets.is_available(self._storage, newest, min_ready_s)
-                numbers["updated"] += newest["metadata"]["labels"].get(revisions.HASH) == digest
+                numbers["ready"] += podsets.is_ready(oldest)
+                numbers["available"] += podsets.is_available(self._storage, oldest, min_ready_s)
+                numbers["updated"] += oldest["metadata"]["labels"].get(revisions.HASH) == digest
         status: dict[str, Any] = {
             "currentNumberScheduled": numbers["current"],
             "numberMisscheduled": numbers["misscheduled"],

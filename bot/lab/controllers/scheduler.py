@@ -61,7 +61,7 @@ class Scheduler:
             return self._refuse(pod, list(reasons.values()))
         node_name = self._best(pod, suitable)
         # The event names the version that the scheduler saw.
-        subresources.bind(self._storage, name, namespace, {"target": {"name": node_name}}, _MANAGER)
+        subresources.bind(self._storage, name, namespace, {"target": {"name": node_name}})
         self._recorder.action(pod, "Scheduled", f"Successfully assigned {namespace}/{name} to {node_name}", "Binding")
         return None
 
