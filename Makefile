@@ -2,7 +2,7 @@
 # PYTHON=/path/to/python3.12 chooses the interpreter; JOBS=4 the number of test processes.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo gym test check docs lock upgrade format clean
+.PHONY: help demo gym test check docs transcript lock upgrade format clean
 MAKEFLAGS += --no-print-directory
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 export PYTHON
@@ -10,7 +10,7 @@ JOBS ?= auto
 ARGS ?=
 
 help: ## What can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 demo: ## Play the founding story in the lab: healthy, broken, diagnosed
 	@.ci/setup system
@@ -34,6 +34,11 @@ check: ## Lint, types, direction of imports, locks and generated docs
 docs: ## Write the generated pages again
 	@.ci/setup dev
 	@python .ci/docs.py write
+
+transcript: ## Play the demo and put what it printed into README.md
+	@.ci/setup system
+	@.ci/setup dev
+	@python .ci/transcript.py write
 
 lock: ## Write the locks again after pyproject.toml changed
 	@.ci/setup dev

@@ -1,0 +1,76 @@
+"""Keeps the transcript in README.md what the demo really prints.
+
+    python .ci/transcript.py write     run the demo, and put what it printed into README.md
+    python .ci/transcript.py check     run it, and tell whether README.md still shows that
+
+The comparison forgives what differs from run to run: durations, MAC addresses, ports, generated names and the spaces
+that align them.
+"""
+
+import difflib
+import os
+import re
+import subprocess
+import sys
+from itertools import islice
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+COMMAND = ("cnibot", "demo", "--scripted")
+BEGIN, END = f"<!-- transcript of: {' '.join(COMMAND)} -->\n", "<!-- /transcript -->"
+
+VARYING = (
+    (r"\b[0-9a-f]{2}(:[0-9a-f]{2}){5}\b", "MAC"),
+    (r"\b\d+([.,]\d+)?\s?(ms|s|seconds)\b", "DURATION"),
+    (r"\b\d{1,2}:\d{2}(:\d{2})?\b", "TIME"),
+    (r"\b\d{4}-\d{2}-\d{2}\b", "DATE"),
+    (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
+    (r"-[a-z0-9]{6,10}-[a-z0-9]{5}\b", "-POD"),
+    (r"\b(cali|lxc|veth)[0-9a-f]{8,}", r"\1LINK"),
+    (r"[ ─━═]{2,}", " "),
+)
+
+
+def played() -> str:
+    """What the demo prints when nobody watches: no colours, 100 columns."""
+    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
+    done = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(COMMAND)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return "\n".join(line.rstrip() for line in done.stdout.splitlines()).strip("\n") + "\n"
+
+
+def split(readme: str) -> tuple[str, str, str]:
+    """What stands before the transcript, the transcript, and what stands after it."""
+    head, _, rest = readme.partition(BEGIN)
+    shown, _, tail = rest.partition(END)
+    return head, shown.removeprefix("```text\n").removesuffix("```\n"), tail
+
+
+def settled(text: str) -> list[str]:
+    """Lines without what varies."""
+    for pattern, word in VARYING:
+        text = re.sub(pattern, word, text)
+    return [line.strip() for line in text.splitlines()]
+
+
+def main(arguments: list[str]) -> int:
+    """Exit code 1 when README.md shows something else than the demo prints."""
+    head, shown, tail = split(README.read_text(encoding="utf-8"))
+    match arguments:
+        case ["write"]:
+            README.write_text(f"{head}{BEGIN}```text\n{played()}```\n{END}{tail}", encoding="utf-8")
+            return 0
+        case ["check"]:
+            lines = difflib.unified_diff(settled(shown), settled(played()), "README.md", "the demo", lineterm="", n=0)
+            found = list(islice(lines, 40))
+            print("\n".join([*found, "to write it again: make transcript"] if found else []), end="")
+            return 1 if found else 0
+        case _:
+            print(__doc__)
+            return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
