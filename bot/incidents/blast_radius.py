@@ -24,12 +24,11 @@ def blast_radius(
         services = sorted({*services, *(service.name for service in evidence.dns_services)})
     nodes = sorted({evidence.node_of(pod) for pod in pods} | _nodes(symptoms))
     applications = knowledge.applications(evidence.snapshot)
-    hit = {pod.name for pod in pods}
     return BlastRadius(
         nodes=tuple(node for node in nodes if node),
         pods=len(pods),
         services=tuple(services),
-        platforms=tuple(name for name, members in applications if hit & members),
+        platforms=tuple(application.name for application in applications if application.pods.intersection(pods)),
         pod_names=tuple(pod.name for pod in pods[:MAX_NAMES]),
     )
 

@@ -14,8 +14,9 @@ from bot.cluster.snapshot import Snapshot, take_snapshot
 from bot.domain.errors import BotError
 from bot.domain.facts import Rung
 from bot.domain.report import Unobserved
-from bot.incidents.plan import Dial, nodes_in_scope, plan_tasks
+from bot.incidents.plan import nodes_in_scope, plan_tasks
 from bot.incidents.request import OnProgress, Progress, Request
+from bot.playbooks.applications import ApplicationDial
 from bot.probes.evidence import Evidence
 
 AGENT_DEADLINE_S = 8.0
@@ -23,7 +24,7 @@ AGENT_DEADLINE_S = 8.0
 SNAPSHOT_SHARE = 0.4
 """The share of the whole time that reading the API may take."""
 
-DialsOf = Callable[[Snapshot], Sequence[Dial]]
+DialsOf = Callable[[Snapshot], Sequence[ApplicationDial]]
 
 
 @dataclass(slots=True)

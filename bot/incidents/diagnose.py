@@ -1,18 +1,16 @@
 """One diagnosis from beginning to end: collect evidence under a deadline, then judge it."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bot.cluster.kube import Api
-from bot.cluster.snapshot import Snapshot
 from bot.domain.report import Report
 from bot.incidents.collect import collect
 from bot.incidents.judge import judge_recording
 from bot.incidents.knowledge import Knowledge
-from bot.incidents.plan import Dial
 from bot.incidents.recording import Recording, record
 from bot.incidents.request import OnProgress, Progress, Request, silent
 
@@ -54,11 +52,7 @@ async def diagnose(
     """
     knowledge.playbook(request.playbook)
     started_at, began = now(), clock()
-
-    def dials_of(snapshot: Snapshot) -> Sequence[Dial]:
-        return knowledge.dials(snapshot)
-
-    evidence = await collect(api, request, dials_of, on_progress)
+    evidence = await collect(api, request, knowledge.dials, on_progress)
     on_progress(Progress(stage="judge", state="started", sentence="weighing causes"))
     recording = record(
         evidence,

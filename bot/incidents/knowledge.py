@@ -7,9 +7,9 @@ from pathlib import Path
 
 from bot.causes.cause import Cause
 from bot.causes.loading import load_causes
+from bot.cluster.snapshot import Snapshot
 from bot.domain.errors import ConfigurationError
-from bot.known_issues.loading import load_known_issues
-from bot.known_issues.schema import KnownIssue
+from bot.playbooks.applications import Application, ApplicationDial, dials, recognised
 from bot.playbooks.loading import load_playbooks
 from bot.playbooks.schema import Playbook
 from bot.probes.catalogue import FACTS, PROBES
@@ -22,7 +22,6 @@ class Knowledge:
 
     playbooks: tuple[Playbook, ...]
     causes: tuple[Cause, ...]
-    known_issues: tuple[KnownIssue, ...]
 
     def playbook(self, name: str) -> Playbook:
         """The playbook of this name. Errors: `ConfigurationError` with the nearest name."""
@@ -31,7 +30,16 @@ class Knowledge:
                 return playbook
         names = [playbook.name for playbook in self.playbooks]
         near = get_close_matches(name, names, n=1)
-        raise ConfigurationError(f"The playbook {name!r}", f"there is none; did you mean {near[0] if near else names}?")
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+        raise ConfigurationError(f"The playbook {name!r}", f"there is none of this name; {hint}")
+
+    def dials(self, snapshot: Snapshot) -> tuple[ApplicationDial, ...]:
+        """The connections that the applications in the snapshot need."""
+        return dials(self.playbooks, snapshot)
+
+    def applications(self, snapshot: Snapshot) -> tuple[Application, ...]:
+        """The applications whose pods the snapshot holds."""
+        return recognised(self.playbooks, snapshot)
 
 
 def load_knowledge(more: Sequence[Path] = ()) -> Knowledge:
@@ -42,9 +50,7 @@ def load_knowledge(more: Sequence[Path] = ()) -> Knowledge:
     def within(name: str) -> list[Path]:
         return [root / name if name else root for root in roots if (root / name if name else root).is_dir()]
 
-    causes = load_causes(within("causes"), specs)
     return Knowledge(
-        causes=causes,
+        causes=load_causes(within("causes"), specs),
         playbooks=load_playbooks(within(""), PROBES),
-        known_issues=load_known_issues(within("known-issues"), specs, causes),
     )

@@ -44,14 +44,9 @@ def _stations(
         case "pod" | "gateway":
             return (("pod", source), ("gateway", gateway), ("node", here))
         case "service" | "policy" | "application" | "dns":
-            middle: Hop = "service" if hop != "dns" else "dns"
-            rest: Sequence[tuple[Hop, str]] = (
-                (middle, service or "Service"),
-                ("policy", "policies"),
-                ("application", target),
-            )
-            stations = (("pod", source), ("gateway", gateway), ("node", here), *rest)
-            return tuple(each for each in stations if each[0] != "policy" or hop == "policy")
+            middle: tuple[Hop, str] = ("dns" if hop == "dns" else "service", service or "Service")
+            policies: tuple[tuple[Hop, str], ...] = (("policy", "NetworkPolicies"),) if hop == "policy" else ()
+            return (("pod", source), ("gateway", gateway), ("node", here), middle, *policies, ("application", target))
         case "node" | "overlay" | "underlay":
             between: Hop = "underlay" if hop == "underlay" else "overlay"
             label = "underlay" if hop == "underlay" else "overlay"

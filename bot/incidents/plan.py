@@ -6,7 +6,6 @@ of *source* pods runs the matrix, and each remote node is represented by at most
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 from bot.agent.report import DnsQuestion, ServicePort, Target, Task, TaskPod
@@ -14,6 +13,7 @@ from bot.cluster.objects import EndpointSlice, Pod, Service
 from bot.cluster.objects import ServicePort as KubePort
 from bot.domain import facts
 from bot.domain.facts import Subject
+from bot.playbooks.applications import ApplicationDial
 from bot.probes.evidence import Evidence
 
 MAX_SOURCES = 8
@@ -27,16 +27,6 @@ OUTSIDE_NAME = "example.com"
 """Asked of the cluster's DNS to see whether it forwards: a name that IANA reserves and everybody's resolver knows."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dial:
-    """A Service port that an application's playbook says its pods dial."""
-
-    service: Subject
-    port: int
-    protocol: str
-    why: str = ""
-
-
 def nodes_in_scope(evidence: Evidence, *, limit: int) -> tuple[str, ...]:
     """The nodes that carry the pods asked about or a pod that these depend on (DNS, endpoints), in order of name.
 
@@ -48,7 +38,7 @@ def nodes_in_scope(evidence: Evidence, *, limit: int) -> tuple[str, ...]:
     return tuple(sorted(islice(ordered, limit)))
 
 
-def plan_tasks(evidence: Evidence, dials: Sequence[Dial] = (), *, deadline_s: float) -> dict[str, Task]:
+def plan_tasks(evidence: Evidence, dials: Sequence[ApplicationDial] = (), *, deadline_s: float) -> dict[str, Task]:
     """One task for each node in scope, by node."""
     services = tuple(islice(_service_ports(evidence, dials), MAX_SERVICES))
     questions = tuple(_questions(evidence))
@@ -186,7 +176,9 @@ def _dependencies(evidence: Evidence) -> Iterator[Subject]:
             yield from pods
 
 
-def _service_ports(evidence: Evidence, dials: Sequence[Dial]) -> Iterator[tuple[ServicePort, tuple[Target, ...]]]:
+def _service_ports(
+    evidence: Evidence, dials: Sequence[ApplicationDial]
+) -> Iterator[tuple[ServicePort, tuple[Target, ...]]]:
     """Service ports to test: those of the namespace, those that playbooks name, and the Kubernetes API's."""
     namespace = evidence.snapshot.namespace
     dialled = {(dial.service, dial.port) for dial in dials}

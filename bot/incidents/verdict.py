@@ -3,9 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 from bot.domain.cause import Differential, Explanation
+from bot.domain.facts import SubjectKind
 from bot.domain.finding import Finding, Severity
 from bot.domain.report import Confidence, Coverage, Status, Verdict
 from bot.probes.evidence import Evidence
+
+MAX_NAMED = 3
 
 
 def verdict(evidence: Evidence, coverage: Coverage, findings: Sequence[Finding], differential: Differential) -> Verdict:
@@ -14,7 +17,7 @@ def verdict(evidence: Evidence, coverage: Coverage, findings: Sequence[Finding],
     if not differential.symptoms and not failed:
         return _nothing_wrong(evidence, coverage)
     if differential.selected:
-        return _explained(differential, failed)
+        return _explained(evidence, differential, failed)
     return _unexplained(differential, failed or list(findings))
 
 
@@ -55,13 +58,13 @@ def _nothing_wrong(evidence: Evidence, coverage: Coverage) -> Verdict:
     )
 
 
-def _explained(differential: Differential, failed: Sequence[Finding]) -> Verdict:
+def _explained(evidence: Evidence, differential: Differential, failed: Sequence[Finding]) -> Verdict:
     first = differential.selected[0]
     status: Status = "broken" if failed else "degraded"
-    summary = f"{first.title}: {_where(first)}"
+    summary = f"{first.title}: {_where(evidence, first)}"
     others = differential.selected[1:]
     if others:
-        summary += f"; besides, {'; '.join(f'{other.title}: {_where(other)}' for other in others[:2])}"
+        summary += f"; besides, {'; '.join(f'{other.title}: {_where(evidence, other)}' for other in others[:2])}"
     if differential.unexplained:
         summary += f"; {len(differential.unexplained)} further symptoms remain unexplained"
     assert first.confidence is not Confidence.RULED_OUT
@@ -80,11 +83,17 @@ def _unexplained(differential: Differential, findings: Sequence[Finding]) -> Ver
     return Verdict(status="inconclusive", hop=hop, summary=says)
 
 
-def _where(explanation: Explanation) -> str:
-    return _names([subject.name or "the cluster" for subject in explanation.subjects])
+def _where(evidence: Evidence, explanation: Explanation) -> str:
+    """The subjects in a few words: pods asked about first, many pods by their nodes."""
+    asked = set(evidence.scope_pods)
+    subjects = sorted(explanation.subjects, key=lambda subject: (subject not in asked, subject))
+    if len(subjects) > MAX_NAMED and all(subject.kind is SubjectKind.POD for subject in subjects):
+        nodes = sorted({evidence.node_of(subject) for subject in subjects})
+        return f"{len(subjects)} pods on {_names(nodes)}"
+    return _names([subject.name or "the cluster" for subject in subjects])
 
 
-def _names(names: Sequence[str], most: int = 3) -> str:
+def _names(names: Sequence[str], most: int = MAX_NAMED) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 

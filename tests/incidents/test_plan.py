@@ -20,7 +20,8 @@ from bot.cluster.objects import (
 from bot.domain import facts
 from bot.domain.facts import Subject
 from bot.incidents import plan
-from bot.incidents.plan import Dial, nodes_in_scope, plan_tasks
+from bot.incidents.plan import nodes_in_scope, plan_tasks
+from bot.playbooks.applications import ApplicationDial
 from bot.probes.evidence import Evidence
 from tests.probes.build import World
 
@@ -65,7 +66,7 @@ def shop_with_dns() -> World:
     return world
 
 
-def planned(evidence: Evidence, *dials: Dial) -> dict[str, Task]:
+def planned(evidence: Evidence, *dials: ApplicationDial) -> dict[str, Task]:
     nodes = nodes_in_scope(evidence, limit=100)
     return plan_tasks(dataclasses.replace(evidence, nodes_in_scope=nodes), dials, deadline_s=8)
 
@@ -109,7 +110,14 @@ def test_services_of_other_namespaces_are_tested_when_a_playbook_names_them():
     evidence = world.evidence()
 
     assert not [t for t in planned(evidence)["node-1"].targets if t.ip == "10.43.0.99"]
-    dial = Dial(service=facts.service("other", "registry"), port=5000, protocol="tcp")
+    dial = ApplicationDial(
+        application="registry",
+        service=facts.service("other", "registry"),
+        port=5000,
+        protocol="tcp",
+        why="",
+        sources=(),
+    )
     assert [t for t in planned(evidence, dial)["node-1"].targets if t.ip == "10.43.0.99"]
 
 
