@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from bot.causes.cause import Cause, Clause, Fix
-from bot.causes.judging import Judgement, lookup_for
+from bot.causes.judging import Judgement
 from bot.domain.cause import Explanation
 from bot.domain.facts import VARIABLES, FactTable, Subject
 from bot.domain.finding import Symptom
 from bot.domain.report import Confidence, RemediationReport
-from bot.rules.expression import Expression, Reference
+from bot.rules.expression import Expression, Reference, lookup_for
 from bot.rules.template import shown
 
 MAX_SUBJECTS = 5

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bot.causes.cause import Cause, Clause
 from bot.domain.facts import FactTable, Subject, SubjectKind, Value
 from bot.domain.report import Confidence
-from bot.rules.expression import Lookup, Reference
+from bot.rules.expression import Lookup, Reference, lookup_for
 
 Vector = tuple[Value | None, ...]
 
@@ -56,18 +56,6 @@ def judge(cause: Cause, lookup: Lookup) -> Judgement:
 
 def _outcomes(clauses: Sequence[Clause], lookup: Lookup) -> tuple[bool | None, ...]:
     return tuple(clause.that.evaluate(lookup) for clause in clauses)
-
-
-def lookup_for(facts: FactTable, subject: Subject) -> Lookup:
-    """How an expression about `subject` finds its facts."""
-    context = facts.relations.context(subject)
-    values = {variable: facts.of(behind) for variable, behind in context.items()}
-
-    def find(variable: str, key: str) -> Value | None:
-        of = values.get(variable)
-        return None if of is None else of.get(key)
-
-    return find
 
 
 class Judge:

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 from bot.causes.cause import Cause
 from bot.causes.explaining import undecided
-from bot.causes.judging import Judgement, lookup_for
+from bot.causes.judging import Judgement
 from bot.domain.cause import NextObservation
 from bot.domain.facts import FactSpec, FactTable, Rung, Subject
+from bot.rules.expression import lookup_for
 
 MAX_OBSERVATIONS = 8
 _LADDER = tuple(Rung)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import cel
 
-from bot.domain.facts import SubjectKind, Value
+from bot.domain.facts import FactTable, Subject, SubjectKind, Value
 from bot.rules.checking import Checker, Vocabulary, facts_of
 from bot.rules.syntax import ExpressionError, parse
 
@@ -20,6 +20,17 @@ Lookup = Callable[[str, str], Value | None]
 """The value behind a reference; None when it was not observed."""
 
 _CACHE_LIMIT = 20_000
+
+
+def lookup_for(facts: FactTable, subject: Subject) -> Lookup:
+    """How an expression about `subject` finds its facts."""
+    values = {variable: facts.of(behind) for variable, behind in facts.relations.context(subject).items()}
+
+    def find(variable: str, key: str) -> Value | None:
+        of = values.get(variable)
+        return None if of is None else of.get(key)
+
+    return find
 
 
 class EvaluationError(Exception):

@@ -21,6 +21,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 T = TypeVar("T")
 NamedT = TypeVar("NamedT", bound="Named")
 
+_PACKAGE = Path(__file__).resolve().parent.parent
 _MAX_BYTES = 512 * 1024
 _MAX_DEPTH = 30
 
@@ -42,6 +43,15 @@ class Document:
     def problem(self, where: Where, sentence: str) -> Problem:
         """A problem at a field."""
         return Problem(self.file, self.line(where), ".".join(str(part) for part in where), sentence)
+
+
+def data_directory() -> Path:
+    """Where the rules lie that come with the bot: `playbooks/` of a checkout, or inside the installed package.
+
+    It holds playbooks itself, causes in `causes/` and known issues in `known-issues/`.
+    """
+    installed = _PACKAGE / "_data" / "playbooks"
+    return installed if installed.is_dir() else _PACKAGE.parent / "playbooks"
 
 
 def yaml_files(directories: Iterable[Path]) -> Iterator[Path]:

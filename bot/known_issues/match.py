@@ -1,0 +1,217 @@
+"""Known issues held against the evidence: matches, possible, or ruled out, each with the reasons.
+
+A title is never a verdict. An issue matches only when a cause that it names stands, all that it requires holds, and
+the versions lie in its ranges; something unobserved, an unknown version included, leaves it possible at most.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from bot.domain.cause import Differential, Explanation
+from bot.domain.facts import CLUSTER, FactTable, Subject, SubjectKind, Value
+from bot.domain.finding import Symptom
+from bot.domain.report import Confidence, KnownIssueReport
+from bot.known_issues.schema import Component, Condition, KnownIssue
+from bot.rules.expression import lookup_for
+
+Match = Literal["matches", "possible", "ruled_out"]
+
+MAX_SUBJECTS = 200
+_ORDER: dict[Match, int] = {"matches": 0, "possible": 1, "ruled_out": 2}
+_NAMES: dict[Component, str] = {"cni": "CNI", "kubernetes": "Kubernetes", "kernel": "kernel"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    match: Match
+    why: tuple[str, ...]
+
+
+def match(issues: Iterable[KnownIssue], facts: FactTable, differential: Differential) -> tuple[KnownIssueReport, ...]:
+    """The known issues that bear on the symptoms at hand, those that match first.
+
+    One that is ruled out is told only when it is often blamed for these symptoms.
+    """
+    if not differential.symptoms:
+        return ()
+    found: list[KnownIssueReport] = []
+    for issue in issues:
+        result = _result(issue, facts, differential)
+        if result is not None:
+            found.append(_report(issue, result))
+    return tuple(sorted(found, key=lambda one: (_ORDER[one.match], one.id)))
+
+
+def _report(issue: KnownIssue, result: _Result) -> KnownIssueReport:
+    return KnownIssueReport(
+        id=issue.id,
+        match=result.match,
+        title=issue.title,
+        references=tuple(str(reference) for reference in issue.references),
+        why=result.why,
+    )
+
+
+def _result(issue: KnownIssue, facts: FactTable, differential: Differential) -> _Result | None:
+    """How an issue stands; None when it has no bearing on what was found."""
+    kinds = {symptom.kind for symptom in differential.symptoms}
+    is_blamed = not kinds.isdisjoint(issue.look_alike_of)
+    standing = _standing(issue, differential)
+    by_symptom = not issue.causes and not kinds.isdisjoint(issue.symptoms)
+    if standing is None and not by_symptom and not is_blamed:
+        return None
+    out = _ruled_out_by_inventory(issue, facts)
+    if out is None:
+        out = _ruled_out_by_facts(issue, facts, _subjects(issue, facts, differential, standing))
+    if out is not None:
+        return out if is_blamed else None
+    if standing is None and not by_symptom:
+        return _Result("ruled_out", _other_cause(differential)) if differential.selected else None
+    return _weigh(issue, facts, differential, standing)
+
+
+def _standing(issue: KnownIssue, differential: Differential) -> Explanation | None:
+    """The first cause of the issue that stands."""
+    for explanation in (*differential.selected, *differential.alternatives):
+        if explanation.id in issue.causes:
+            return explanation
+    return None
+
+
+def _other_cause(differential: Differential) -> tuple[str, ...]:
+    first = differential.selected[0]
+    return (f"the cause found is another: {first.title[:1].lower()}{first.title[1:]} ({first.id})",)
+
+
+def _ruled_out_by_inventory(issue: KnownIssue, facts: FactTable) -> _Result | None:
+    cluster = facts.of(CLUSTER)
+    cni = cluster.get("cni")
+    if issue.cnis and isinstance(cni, str) and cni not in {"unknown", *issue.cnis}:
+        return _Result("ruled_out", (f"the CNI is {cni}, and this concerns {', '.join(issue.cnis)}",))
+    for component, versions in issue.versions.items():
+        for version in _versions(component, facts):
+            if versions.contains(version) is not False:
+                break
+        else:
+            shown = ", ".join(_versions(component, facts))
+            if shown:
+                why = f"the {_NAMES[component]} version {shown} is outside {versions.source}"
+                return _Result("ruled_out", (why,))
+    return None
+
+
+def _ruled_out_by_facts(issue: KnownIssue, facts: FactTable, subjects: Sequence[Subject]) -> _Result | None:
+    """Ruled out when at each subject some condition excludes it."""
+    reasons: list[str] = []
+    for subject in subjects:
+        reason = _first(issue.rules_out, facts, subject)
+        if reason is None:
+            return None
+        reasons.append(reason)
+    return _Result("ruled_out", tuple(dict.fromkeys(reasons))[:3]) if reasons else None
+
+
+def _weigh(issue: KnownIssue, facts: FactTable, differential: Differential, standing: Explanation | None) -> _Result:
+    why: list[str] = []
+    sure = True
+    if standing is not None:
+        why.append(f"the cause {standing.id} is {standing.confidence.value}")
+        sure = standing.confidence in {Confidence.CONFIRMED, Confidence.LIKELY}
+    for component, versions in issue.versions.items():
+        known = _versions(component, facts)
+        if any(versions.contains(version) for version in known):
+            why.append(f"the {_NAMES[component]} version {known[0]} is in {versions.source}")
+        else:
+            sure = False
+            why.append(f"the {_NAMES[component]} version is not known, and it occurs in {versions.source}")
+    sure &= _conditions_hold(issue, facts, _subjects(issue, facts, differential, standing), why)
+    return _Result("matches" if sure else "possible", tuple(dict.fromkeys(why)))
+
+
+def _conditions_hold(issue: KnownIssue, facts: FactTable, subjects: Sequence[Subject], why: list[str]) -> bool:
+    """Whether at one subject every condition holds and nothing excludes; else what is lacking, at the best of them."""
+    if not issue.matches_when and not issue.rules_out:
+        return True
+    best: tuple[int, list[str]] | None = None
+    for subject in subjects:
+        find = lookup_for(facts, subject)
+        outcomes = [(one, one.that.evaluate(find)) for one in issue.matches_when]
+        open_exclusions = [one for one in issue.rules_out if one.that.evaluate(find) is not False]
+        told = [one.says.render(facts, subject) for one, outcome in outcomes if outcome]
+        missing = [_lacking(one, facts, subject) for one, outcome in outcomes if not outcome]
+        missing += [_lacking(one, facts, subject) for one in open_exclusions]
+        if best is None or len(missing) < best[0]:
+            best = (len(missing), told + missing)
+    if best is None:
+        why.append("nothing that it depends on was observed")
+        return False
+    why.extend(best[1])
+    return best[0] == 0
+
+
+def _lacking(condition: Condition, facts: FactTable, subject: Subject) -> str:
+    find = lookup_for(facts, subject)
+    if condition.that.evaluate(find) is None:
+        names = ", ".join(".".join(reference) for reference in condition.that.unknown(find))
+        return f"not observed at {subject}: {names}"
+    values = ", ".join(f"{v}.{k} is {find(v, k)}" for v, k in condition.that.references)
+    return f"it does not quite fit {subject}: {values}"
+
+
+def _first(conditions: Iterable[Condition], facts: FactTable, subject: Subject) -> str | None:
+    """The sentence of the first condition that holds at a subject."""
+    find = lookup_for(facts, subject)
+    for condition in conditions:
+        if condition.that.evaluate(find):
+            return condition.says.render(facts, subject)
+    return None
+
+
+def _subjects(
+    issue: KnownIssue, facts: FactTable, differential: Differential, standing: Explanation | None
+) -> Sequence[Subject]:
+    """The subjects at which the issue would show: those of the cause, of the symptoms, or what they hang on."""
+    if issue.about is SubjectKind.CLUSTER:
+        return (CLUSTER,)
+    concerned: dict[Subject, None] = {}
+    roots = standing.subjects if standing is not None else tuple(one for s in differential.symptoms for one in _ends(s))
+    for root in roots:
+        concerned.update(dict.fromkeys(_kin(root, issue.about, facts)))
+    return tuple(concerned)[:MAX_SUBJECTS]
+
+
+def _ends(symptom: Symptom) -> Iterable[Subject]:
+    yield symptom.subject
+    for flow in symptom.flows:
+        yield flow.source
+        if flow.target is not None:
+            yield flow.target
+
+
+def _kin(root: Subject, kind: SubjectKind, facts: FactTable) -> Iterable[Subject]:
+    if root.kind is kind:
+        yield root
+    elif root.kind is SubjectKind.POD and kind is SubjectKind.NODE:
+        host = facts.relations.node_of_pod.get(root)
+        if host is not None:
+            yield host
+    elif root.kind is SubjectKind.NODE and kind is SubjectKind.POD:
+        yield from sorted(pod for pod, host in facts.relations.node_of_pod.items() if host == root)
+    elif root.kind is SubjectKind.PAIR and kind is SubjectKind.NODE:
+        for name in root.name.split(">"):
+            yield Subject(SubjectKind.NODE, name)
+    elif root.kind is SubjectKind.SERVICE and kind is SubjectKind.POD:
+        yield from facts.relations.pods_of_service.get(root, ())
+    elif root.kind is SubjectKind.CLUSTER:
+        yield from facts.subjects(kind)
+
+
+def _versions(component: Component, facts: FactTable) -> list[str]:
+    """The versions that were observed of a component (kernels of all nodes)."""
+    values: list[Value | None]
+    if component == "kernel":
+        values = [facts.of(node).get("kernel") for node in facts.subjects(SubjectKind.NODE)]
+    else:
+        values = [facts.of(CLUSTER).get("cni_version" if component == "cni" else "kubernetes_version")]
+    return sorted({value for value in values if isinstance(value, str) and value})

@@ -1,0 +1,134 @@
+"""The applications that playbooks describe, recognised in a snapshot, and the connections that they need."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from bot.cluster.objects import Pod, Service
+from bot.cluster.snapshot import Snapshot
+from bot.domain.facts import Subject, pod, service
+from bot.playbooks.schema import ApplicationFile, DialFile, PatternFile, Playbook, Protocol, ServicePatternFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """An application that runs in the cluster."""
+
+    name: str
+    """"Seldon Core 2"."""
+    playbook: str
+    pods: frozenset[Subject]
+    namespaces: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplicationDial:
+    """A connection that an application needs: these pods to this port of this Service."""
+
+    application: str
+    service: Subject
+    port: int
+    protocol: Protocol
+    why: str
+    sources: tuple[Subject, ...]
+
+
+def recognised(playbooks: Iterable[Playbook], snapshot: Snapshot) -> tuple[Application, ...]:
+    """The applications whose pods the snapshot holds, by name."""
+    pods = tuple(_live_pods(snapshot))
+    found: list[Application] = []
+    for playbook in playbooks:
+        if playbook.application is None:
+            continue
+        members = _members(playbook.application, pods)
+        if members:
+            found.append(
+                Application(
+                    name=playbook.application.name,
+                    playbook=playbook.name,
+                    pods=frozenset(_subject(one) for one in members),
+                    namespaces=frozenset(one.metadata.namespace for one in members),
+                )
+            )
+    return tuple(sorted(found, key=lambda one: one.name))
+
+
+def dials(playbooks: Iterable[Playbook], snapshot: Snapshot) -> tuple[ApplicationDial, ...]:
+    """The connections that the applications in the snapshot need, between pods and Services that exist in it.
+
+    A Service is looked for in the namespaces of the application's own pods.
+    """
+    pods = tuple(_live_pods(snapshot))
+    found: dict[tuple[Subject, int, str], ApplicationDial] = {}
+    for playbook in playbooks:
+        if playbook.application is None:
+            continue
+        members = _members(playbook.application, pods)
+        for dial in playbook.application.dials:
+            for one in _dials(playbook.application, dial, members, snapshot.services):
+                found.setdefault((one.service, one.port, one.protocol), one)
+    return tuple(found[key] for key in sorted(found))
+
+
+def _dials(
+    application: ApplicationFile, dial: DialFile, members: Iterable[Pod], services: Iterable[Service]
+) -> Iterator[ApplicationDial]:
+    sources = [one for one in members if dial.source is None or _matches(dial.source, one)]
+    namespaces = {one.metadata.namespace for one in sources}
+    for target in services:
+        if target.metadata.namespace not in namespaces or not _is_target(dial.to, target):
+            continue
+        if any(port.port == dial.port and port.protocol.lower() == dial.protocol for port in target.spec.ports):
+            yield ApplicationDial(
+                application=application.name,
+                service=service(target.metadata.namespace, target.metadata.name),
+                port=dial.port,
+                protocol=dial.protocol,
+                why=dial.why,
+                sources=tuple(
+                    sorted(_subject(o) for o in sources if o.metadata.namespace == target.metadata.namespace)
+                ),
+            )
+
+
+def _live_pods(snapshot: Snapshot) -> Iterator[Pod]:
+    seen: set[str] = set()
+    for one in (*snapshot.pods, *snapshot.dependency_pods, *snapshot.node_pods):
+        if one.metadata.uid not in seen and not one.is_finished:
+            seen.add(one.metadata.uid)
+            yield one
+
+
+def _members(application: ApplicationFile, pods: Iterable[Pod]) -> list[Pod]:
+    return [one for one in pods if any(_matches(pattern, one) for pattern in application.recognise)]
+
+
+def _matches(pattern: PatternFile, one: Pod) -> bool:
+    return (
+        _labels_match(pattern.labels, one.metadata.labels)
+        and (not pattern.name or fnmatchcase(one.metadata.name, pattern.name))
+        and (not pattern.image or any(fnmatchcase(_image(c.image), pattern.image) for c in one.spec.containers))
+    )
+
+
+def _is_target(pattern: ServicePatternFile, target: Service) -> bool:
+    return fnmatchcase(target.metadata.name, pattern.name) and _labels_match(pattern.labels, target.metadata.labels)
+
+
+def _labels_match(wanted: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+    return all(key in labels and fnmatchcase(labels[key], value) for key, value in wanted.items())
+
+
+def _image(reference: str) -> str:
+    """A container image without registry host, tag and digest: "seldonio/mlserver"."""
+    name = reference.partition("@")[0]
+    host, slash, rest = name.partition("/")
+    if slash and ("." in host or ":" in host or host == "localhost"):
+        name = rest
+    path, _, last = name.rpartition("/")
+    last = last.partition(":")[0]
+    return f"{path}/{last}" if path else last
+
+
+def _subject(one: Pod) -> Subject:
+    return pod(one.metadata.namespace, one.metadata.name)
