@@ -12,6 +12,7 @@ import secrets
 import socket
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 from bot.agent.dns import DnsError, decode_answer, encode_question
@@ -20,6 +21,8 @@ from bot.agent.waiting import IP_RECVERR, Attempt, Patience, Stopwatch, failed, 
 ICMP_ECHO_REPLY, ICMP_ECHO = 0, 8
 SOL_RAW, ICMP_FILTER = 255, 1
 ONLY_ECHO_REPLIES = struct.pack("=I", 0xFFFFFFFF ^ (1 << ICMP_ECHO_REPLY))
+IP_MTU_DISCOVER = 10
+IP_PMTUDISC_INTERFACE = 4
 ICMP_HEADER = struct.Struct("!BBHHH")
 DNS_PORT = 53
 UDP_PAYLOAD = b"\n"
@@ -34,20 +37,13 @@ make_socket = Callable[[int, int, int], socket.socket]
 async def icmp_echo(make: make_socket, ip: str, patience: Patience) -> Attempt:
     """Does the address answer an echo request?"""
     watch = Stopwatch()
-    ident, sequence = secrets.randbelow(65_535), 1
+    echo = Echo(ident=secrets.randbelow(65_535), sequence=1)
     try:
-        sock = make(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+        sock = open_icmp_socket(make)
     except OSError as error:
         return failed(error, watch)
     with sock:
-        sock.setsockopt(SOL_RAW, ICMP_FILTER, ONLY_ECHO_REPLIES)
-        return await exchange(
-            sock,
-            (ip, 0),
-            echo_request(ident, sequence, 56),
-            lambda data: is_echo_reply(data, ident, sequence),
-            patience,
-        )
+        return await exchange(sock, (ip, 0), echo.request(56), patience, is_reply=echo.is_reply, is_ours=echo.is_ours)
 
 
 async def tcp_connect(make: make_socket, ip: str, port: int, patience: Patience) -> Attempt:
@@ -79,7 +75,7 @@ async def udp_send(make: make_socket, ip: str, port: int, patience: Patience) ->
     except OSError as error:
         return failed(error, watch)
     with sock:
-        return await exchange(sock, (ip, port), UDP_PAYLOAD, lambda _: True, patience)
+        return await exchange(sock, (ip, port), UDP_PAYLOAD, patience, is_reply=lambda _: True)
 
 
 async def dns_question(
@@ -104,7 +100,7 @@ async def dns_question(
             replies[:] = [data]
             return data[:2] == question[:2]
 
-        attempt = await exchange(sock, (server, DNS_PORT), question, is_reply, patience)
+        attempt = await exchange(sock, (server, DNS_PORT), question, patience, is_reply=is_reply)
         return _with_answer(attempt, replies[0], ident) if attempt.outcome == "ok" else attempt
 
 
@@ -112,10 +108,16 @@ async def exchange(
     sock: socket.socket,
     address: tuple[str, int],
     payload: bytes,
-    is_reply: Callable[[bytes], bool],
     patience: Patience,
+    *,
+    is_reply: Callable[[bytes], bool],
+    is_ours: Callable[[bytes], bool] = lambda _: True,
 ) -> Attempt:
-    """Send one datagram on a socket and wait for its reply or an ICMP error about it."""
+    """Send one datagram on a socket and wait for its reply or an ICMP error about it.
+
+    `is_reply` looks at a datagram. `is_ours` looks at the packet that an ICMP error is about: raw sockets hear the
+    errors about each other's packets to the same address.
+    """
     watch = Stopwatch()
     try:
         _hear_errors(sock)
@@ -124,35 +126,60 @@ async def exchange(
     except OSError as error:
         return failed(error, watch, queued_error(sock))
     for _ in range(STRANGERS_LIMIT):
-        if not await ready_in_time(sock, patience):
+        if not await ready_in_time(sock, patience, watch):
             break
-        if queued := queued_error(sock):
-            return failed(OSError(queued.code, os.strerror(queued.code)), watch, queued)
         try:
-            data = sock.recv(RECEIVE_BYTES)
+            if queued := queued_error(sock):
+                if is_ours(queued.about):
+                    return failed(OSError(queued.code, os.strerror(queued.code)), watch, queued)
+                continue
+            if is_reply(sock.recv(RECEIVE_BYTES)):
+                return Attempt(outcome="ok", latency_ms=watch.ms)
         except BlockingIOError:
             continue
         except OSError as error:
             return failed(error, watch)
-        if is_reply(data):
-            return Attempt(outcome="ok", latency_ms=watch.ms)
     return Attempt(outcome="timeout", latency_ms=watch.ms)
 
 
-def echo_request(ident: int, sequence: int, payload_bytes: int) -> bytes:
-    """An ICMP echo request with its checksum."""
-    payload = bytes(at & 0xFF for at in range(payload_bytes))
-    header = ICMP_HEADER.pack(ICMP_ECHO, 0, 0, ident, sequence)
-    return ICMP_HEADER.pack(ICMP_ECHO, 0, checksum(header + payload), ident, sequence) + payload
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Echo:
+    """One ICMP echo request, told from others by its numbers."""
+
+    ident: int
+    sequence: int
+
+    def request(self, payload_bytes: int) -> bytes:
+        """The message with its checksum."""
+        payload = bytes(at & 0xFF for at in range(payload_bytes))
+        header = ICMP_HEADER.pack(ICMP_ECHO, 0, 0, self.ident, self.sequence)
+        return ICMP_HEADER.pack(ICMP_ECHO, 0, checksum(header + payload), self.ident, self.sequence) + payload
+
+    def is_reply(self, packet: bytes) -> bool:
+        """Whether an IP packet is its reply."""
+        return self._is(packet[(packet[0] & 0xF) * 4 :] if packet else b"", ICMP_ECHO_REPLY)
+
+    def is_ours(self, message: bytes) -> bool:
+        """Whether an ICMP message is this request, as a router quotes it."""
+        return self._is(message, ICMP_ECHO)
+
+    def _is(self, message: bytes, wanted: int) -> bool:
+        if len(message) < ICMP_HEADER.size:
+            return False
+        kind, _, _, ident, sequence = ICMP_HEADER.unpack_from(message)
+        return (kind, ident, sequence) == (wanted, self.ident, self.sequence)
 
 
-def is_echo_reply(packet: bytes, ident: int, sequence: int) -> bool:
-    """Whether an IP packet is the reply to that request."""
-    start = (packet[0] & 0xF) * 4 if packet else 0
-    if len(packet) < start + ICMP_HEADER.size:
-        return False
-    kind, _, _, found_ident, found_sequence = ICMP_HEADER.unpack_from(packet, start)
-    return (kind, found_ident, found_sequence) == (ICMP_ECHO_REPLY, ident, sequence)
+def open_icmp_socket(make: make_socket) -> socket.socket:
+    """A raw socket that receives echo replies only and learns no path MTU. OSError when it is refused.
+
+    Every raw socket to an address hears the "fragmentation needed" about any other's packet, and in the usual mode
+    would enter it into the pod's routes.
+    """
+    sock = make(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    sock.setsockopt(SOL_RAW, ICMP_FILTER, ONLY_ECHO_REPLIES)
+    sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_INTERFACE)
+    return sock
 
 
 def checksum(data: bytes) -> int:
@@ -171,7 +198,7 @@ async def _connected(sock: socket.socket, ip: str, port: int, patience: Patience
     except OSError as error:
         return failed(error, watch)
     if code == errno.EINPROGRESS:
-        if not await ready_in_time(sock, patience, for_writing=True):
+        if not await ready_in_time(sock, patience, watch, for_writing=True):
             return Attempt(outcome="timeout", latency_ms=watch.ms)
         # SO_ERROR first: reading the queue clears it.
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

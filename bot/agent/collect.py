@@ -39,6 +39,7 @@ THREADS = 64
 """They close packet sockets and wait for tools; none computes."""
 OPEN_FILES = 8192
 TRACE_S = 2.0
+RULES_FIRST_S = 0.5
 
 T = TypeVar("T")
 
@@ -98,8 +99,8 @@ class Survey:
         self._timeout = asyncio.timeout(left_s - min(RESERVE_S, self._task.deadline_s * RESERVE_RATIO))
         try:
             try:
-                async with self._timeout:
-                    await self._look()
+                async with self._timeout, asyncio.TaskGroup() as background:
+                    await self._look(background)
                     await self._test()
             except TimeoutError:
                 if not self._timeout.expired():
@@ -112,16 +113,17 @@ class Survey:
         finally:
             await self._close()
 
-    async def _look(self) -> None:
+    async def _look(self, background: asyncio.TaskGroup) -> None:
         self._root = read_namespace(self._netlink, "root", is_root=True)
         self._missing += self._root.missing
         with suppress(OSError):
             self._conntrack.before = read_conntrack_stats()
         self._watches["root"] = self._watch(self._home.fd, "root")
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._watches["root"].look())
-            group.create_task(self._look_at_pods(self._root))
+        rules = background.create_task(self._watches["root"].look())
+        await self._look_at_pods(self._root)
         self._read_files()
+        # Counters from before the tests are worth a moment; a huge ruleset is read on beside the tests.
+        await asyncio.wait({rules}, timeout=RULES_FIRST_S)
 
     async def _look_at_pods(self, root: Reading) -> None:
         self._works = match_pods(self._task, self._home, root, self._netlink, self._host_root)

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping
+from functools import lru_cache
 
 from bot.agent.files import read_text
 from bot.agent.report import Conntrack
@@ -39,25 +40,32 @@ POD_COUNTERS = (
 
 def read_counters(names: tuple[str, ...] | None = None) -> dict[str, int]:
     """Snmp and netstat, all or the named ones. OSError when /proc cannot be read."""
-    found = parse_counters(read_text(f"{NET}/snmp"))
+    found = parse_counters(read_text(f"{NET}/snmp"), names)
     with contextlib.suppress(OSError):
-        found |= parse_counters(read_text(f"{NET}/netstat"))
-    return found if names is None else {name: found[name] for name in names if name in found}
+        found |= parse_counters(read_text(f"{NET}/netstat"), names)
+    return found
 
 
-def parse_counters(text: str) -> dict[str, int]:
+def parse_counters(text: str, names: tuple[str, ...] | None = None) -> dict[str, int]:
     """Pairs of lines, names and values: "Ip: Forwarding …" and "Ip: 1 …". What does not fit is left out."""
     found: dict[str, int] = {}
     lines = text.splitlines()
-    for names, values in zip(lines[::2], lines[1::2], strict=False):
-        group, _, fields = names.partition(":")
-        value_group, _, numbers = values.partition(":")
-        if group != value_group:
+    for header, values in zip(lines[::2], lines[1::2], strict=False):
+        columns = _columns(header, names)
+        cells = values.split() if columns else []
+        if not cells or cells[0] != header.partition(" ")[0]:
             continue
-        for name, number in zip(fields.split(), numbers.split(), strict=False):
-            with contextlib.suppress(ValueError):
-                found[f"{group}.{name}"] = int(number)
+        with contextlib.suppress(ValueError):
+            found |= {name: int(cells[at]) for name, at in columns if at < len(cells)}
     return found
+
+
+@lru_cache(maxsize=64)
+def _columns(header: str, names: tuple[str, ...] | None) -> tuple[tuple[str, int], ...]:
+    """(full name, column) of what is wanted. All namespaces of a kernel have the same headers."""
+    group, _, fields = header.partition(":")
+    found = [(f"{group}.{name}", at) for at, name in enumerate(fields.split(), 1)]
+    return tuple((name, at) for name, at in found if names is None or name in names)
 
 
 def growth(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:

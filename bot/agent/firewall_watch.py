@@ -3,7 +3,7 @@
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
-from bot.agent.firewalls import Present, RawRules, parse_rules, read_rules
+from bot.agent.firewalls import Present, RawRules, RulesReader, parse_rules
 from bot.agent.netns import Home
 from bot.agent.report import Firewall, Missing
 from bot.agent.rules import RuleSet, firewall
@@ -29,12 +29,12 @@ class FirewallWatch:
     async def look(self) -> None:
         """The first reading. Costs nothing where there are no rules."""
         if not self.present.is_empty:
-            self.before = await read_rules(self.home, self.netns_fd, self.present, self.label, self.threads)
+            self.before = await self._read()
 
     async def look_again(self) -> None:
         """The second one, when the first was quick."""
         if self.before and self.before.took_s < QUICK_S:
-            self.after = await read_rules(self.home, self.netns_fd, self.present, self.label, self.threads)
+            self.after = await self._read()
 
     def result(self, *, with_steps: bool) -> Firewall | None:
         """The report's view; None when nothing could be read. `rules` and `missing` are filled by it."""
@@ -46,6 +46,9 @@ class FirewallWatch:
         self.rules = parse_rules(self.before, self.label, with_steps=with_steps)
         after = parse_rules(self.after, self.label, with_steps=False) if self.after else None
         self.missing += self.before.missing
-        if self.before.nft is None and not self.before.saves:
+        if not self.before.nft and not self.before.saves:
             return None
         return firewall(self.rules, after)
+
+    async def _read(self) -> RawRules:
+        return await RulesReader(self.home, self.netns_fd, self.present, self.label, self.threads).read()

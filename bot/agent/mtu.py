@@ -15,20 +15,10 @@ import struct
 from collections.abc import Iterable
 from typing import Literal
 
-from bot.agent.attempts import (
-    ICMP_FILTER,
-    ONLY_ECHO_REPLIES,
-    SOL_RAW,
-    echo_request,
-    exchange,
-    is_echo_reply,
-    make_socket,
-)
+from bot.agent.attempts import Echo, exchange, make_socket, open_icmp_socket
 from bot.agent.report import MtuStep
 from bot.agent.waiting import Attempt, Patience, Stopwatch, failed
 
-IP_MTU_DISCOVER = 10
-IP_PMTUDISC_INTERFACE = 4
 IP_HDRINCL = 3
 IP_HEADER = struct.Struct("!BBHHHBBH4s4s")
 DONT_FRAGMENT = 0x4000
@@ -63,25 +53,29 @@ async def _step(make: make_socket, ip: str, size: int, patience: Patience) -> Mt
 
 async def _send(make: make_socket, ip: str, size: int, patience: Patience) -> Attempt:
     watch = Stopwatch()
-    ident, sequence = secrets.randbelow(65_535), size & 0xFFFF
+    echo = Echo(ident=secrets.randbelow(65_535), sequence=size & 0xFFFF)
     try:
-        sock = make(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+        sock = open_icmp_socket(make)
     except OSError as error:
         return failed(error, watch)
     with sock:
-        sock.setsockopt(SOL_RAW, ICMP_FILTER, ONLY_ECHO_REPLIES)
         sock.setsockopt(socket.IPPROTO_IP, IP_HDRINCL, 1)
-        sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_INTERFACE)
-        packet = packet_of(ip, size, ident, sequence)
-        return await exchange(sock, (ip, 0), packet, lambda data: is_echo_reply(data, ident, sequence), patience)
+        return await exchange(
+            sock,
+            (ip, 0),
+            packet_of(ip, size, echo),
+            patience,
+            is_reply=echo.is_reply,
+            # With its own header, the socket is shown the quoted packet from the IP header on.
+            is_ours=lambda packet: echo.is_ours(packet[IP_HEADER.size :]),
+        )
 
 
-def packet_of(ip: str, size: int, ident: int, sequence: int) -> bytes:
+def packet_of(ip: str, size: int, echo: Echo) -> bytes:
     """An echo request of exactly `size` bytes with DF set. The kernel fills in the source, the id and the checksum."""
-    icmp = echo_request(ident, sequence, size - HEADERS_BYTES)
     source, target = b"\0" * 4, socket.inet_aton(ip)
     header = IP_HEADER.pack(0x45, 0, size, 0, DONT_FRAGMENT, TTL, socket.IPPROTO_ICMP, 0, source, target)
-    return header + icmp
+    return header + echo.request(size - HEADERS_BYTES)
 
 
 def _outcome(attempt: Attempt) -> StepOutcome:

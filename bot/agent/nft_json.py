@@ -1,11 +1,11 @@
-"""What `nft -j list ruleset` prints.
+"""What `nft -j list …` prints.
 
 Source: https://manpages.debian.org/bookworm/libnftables1/libnftables-json.5.en.html
 """
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from bot.agent.nft_text import expression_text
@@ -22,8 +22,8 @@ class NftError(ValueError):
     """The tool's output is not what nft prints."""
 
 
-def parse_nft(text: str | bytes, skip: Collection[tuple[str, str]], *, with_steps: bool) -> RuleSet:
-    """Base chains, drops and (asked for) steps of Service traffic of all tables but `skip` (family, table).
+def parse_nft(text: str | bytes, *, with_steps: bool) -> RuleSet:
+    """Base chains, drops and (asked for) steps of Service traffic.
 
     NftError when it is not JSON of nft; objects that make no sense are left out.
     """
@@ -34,17 +34,16 @@ def parse_nft(text: str | bytes, skip: Collection[tuple[str, str]], *, with_step
     listed = _dict(document).get("nftables")
     if not isinstance(listed, list):
         raise NftError("no list of objects in it")
-    return _Reader(cast("list[object]", listed), skip, with_steps=with_steps).read()
+    return _Reader(cast("list[object]", listed), with_steps=with_steps).read()
 
 
 class _Reader:
-    def __init__(self, listed: list[object], skip: Collection[tuple[str, str]], *, with_steps: bool) -> None:
-        self._skip = skip
+    def __init__(self, listed: list[object], *, with_steps: bool) -> None:
         self._with_steps = with_steps
         self._objects: dict[str, list[Object]] = {"chain": [], "rule": [], "map": [], "counter": []}
         for item in listed[:RULES_LIMIT]:
             for kind, value in _dict(item).items():
-                if kind in self._objects and self._is_wanted(_dict(value)):
+                if kind in self._objects:
                     self._objects[kind].append(_dict(value))
         self._counters = {(*_table(one), _str(one, "name")): one.get("packets") for one in self._objects["counter"]}
         self._maps = {(*_table(one), _str(one, "name")): list(_pairs(one.get("elem"))) for one in self._objects["map"]}
@@ -64,9 +63,6 @@ class _Reader:
                 key = ("nft", *_table(rule), _str(rule, "chain"))
                 found.steps[key] += self._steps(_table(rule), expressions)
         return found
-
-    def _is_wanted(self, value: Object) -> bool:
-        return _table(value) not in self._skip
 
     def _drop(self, rule: Object, expressions: Sequence[Object], verdict: str) -> FirewallRule:
         family, table = _table(rule)

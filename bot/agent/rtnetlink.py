@@ -61,6 +61,7 @@ NEIGHBOUR_STATES = {
     0x80: "PERMANENT",
 }
 NUD_NOARP = 0x40
+NUD_PERMANENT = 0x80
 ADDRESS_FLAGS = {
     0x01: "secondary",
     0x02: "nodad",
@@ -179,7 +180,7 @@ def read_fdb(netlink: NetlinkSocket, names: type_names) -> Iterator[FdbEntry]:
             dev=names.get(ifindex, str(ifindex)),
             mac=found.get(NDA_LLADDR, b"").hex(":"),
             dst=ip_text(found.get(NDA_DST)),
-            state=NEIGHBOUR_STATES.get(state, "NONE"),
+            state="PERMANENT" if state & NUD_PERMANENT else NEIGHBOUR_STATES.get(state, "NONE"),
         )
 
 

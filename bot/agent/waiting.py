@@ -70,6 +70,8 @@ class QueuedError:
     icmp_from: str = ""
     info: int = 0
     """The MTU of "fragmentation needed"."""
+    about: bytes = b""
+    """The start of the packet that the error is about."""
 
 
 class Stopwatch:
@@ -97,9 +99,11 @@ async def ready(sock: socket.socket, *, for_writing: bool = False) -> None:
         remove(fd)
 
 
-async def ready_in_time(sock: socket.socket, patience: Patience, *, for_writing: bool = False) -> bool:
-    """Whether it became ready before patience ended. Counts from the call."""
-    began = asyncio.get_running_loop().time()
+async def ready_in_time(
+    sock: socket.socket, patience: Patience, watch: Stopwatch, *, for_writing: bool = False
+) -> bool:
+    """Whether it became ready before patience ended, counted by the test's watch."""
+    began = asyncio.get_running_loop().time() - watch.ms / 1000
     if await _ready_by(sock, began + patience.first_s, for_writing=for_writing):
         return True
     if patience.more_s <= patience.first_s or not patience.is_unresolved():
@@ -137,20 +141,20 @@ def failed(error: OSError, watch: Stopwatch, queued: QueuedError | None = None) 
 def queued_error(sock: socket.socket) -> QueuedError | None:
     """The oldest error of the socket's queue; None when there is none (IP_RECVERR off, or an error without ICMP)."""
     try:
-        _, ancillary, _, _ = sock.recvmsg(ERROR_QUEUE_BYTES, ERROR_QUEUE_BYTES, socket.MSG_ERRQUEUE)
+        about, ancillary, _, _ = sock.recvmsg(ERROR_QUEUE_BYTES, ERROR_QUEUE_BYTES, socket.MSG_ERRQUEUE)
     except OSError:
         return None
     for level, kind, data in ancillary:
         if level == socket.IPPROTO_IP and kind == IP_RECVERR and len(data) >= EXTENDED_ERROR.size:
-            return _extended_error(data)
+            return _extended_error(data, about)
     return None
 
 
-def _extended_error(data: bytes) -> QueuedError:
+def _extended_error(data: bytes, about: bytes) -> QueuedError:
     numbers: tuple[int, int, int, int, int, int] = EXTENDED_ERROR.unpack_from(data)
     code, origin, kind, icmp_code, info, _ = numbers
     if origin != SO_EE_ORIGIN_ICMP:
-        return QueuedError(code=code, info=info)
+        return QueuedError(code=code, info=info, about=about)
     is_known = kind == DEST_UNREACHABLE and icmp_code < len(UNREACHABLE_CODES)
     offender = data[EXTENDED_ERROR.size + 4 : EXTENDED_ERROR.size + 8]
     return QueuedError(
@@ -158,6 +162,7 @@ def _extended_error(data: bytes) -> QueuedError:
         icmp=UNREACHABLE_CODES[icmp_code] if is_known else f"{kind}/{icmp_code}",
         icmp_from=socket.inet_ntoa(offender) if len(offender) == 4 else "",
         info=info,
+        about=about,
     )
 
 

@@ -315,9 +315,9 @@ def test_a_packet_filter_in_the_pod_says_eperm_to_udp_and_nothing_to_tcp():
 def test_timeouts_are_marked_doubtful_when_the_node_withheld_icmp_errors():
     """A router sends one receiver about six ICMP errors at once; the seventh refusal looks like silence."""
     with calico_node([{}]) as node:
-        [pod] = node.pods
         node.nft(
-            "table ip guard {\n chain forward {\n type filter hook forward priority 0;\n  tcp dport 7000-7099 reject\n }\n}\n"
+            "table ip guard {\n chain forward {\n type filter hook forward priority 0;\n"
+            "  tcp dport 7000-7099 reject\n }\n}\n"
         )
         refused = [tcp(OUTSIDE, 7000 + at, from_node_too=False) for at in range(9)]
         report = node.look(node.task(*refused, tcp("10.42.0.60", 80, from_node_too=False), patience_s=0.5))

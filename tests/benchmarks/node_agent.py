@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 
 from bot.agent.report import DnsQuestion, ServicePort, Target, Task
-from tests.agent.nodes import Node, calico_node, decode, run_program, why_no_namespaces
+from tests.agent.nodes import ROUTER, Node, calico_node, decode, run_program, why_no_namespaces
 
 SOURCES = 3
 RUNS = 3
@@ -66,7 +66,7 @@ def task_for(node: Node) -> Task:
         *targets,
         pods=pods,
         mtu_targets=(targets[1],),
-        questions=(DnsQuestion(server="198.51.100.10", name="yes.cluster.local", purpose="dns-service"),),
+        questions=(DnsQuestion(server=ROUTER, name="yes.cluster.local", purpose="dns-service"),),
         services=tuple(
             ServicePort(name=f"shop/web-{at}:80", ip=f"10.43.1.{at}", port=80, protocol="tcp") for at in range(20)
         ),
@@ -79,10 +79,10 @@ def kube_proxy_rules(count: int) -> str:
     lines: list[str] = []
     for at in range(count // 4):
         ip = f"10.43.{at // 250}.{at % 250}"
+        service = f"KUBE-SVC-{at:08X}"
         chains += [f":KUBE-SVC-{at:08X} - [0:0]", f":KUBE-SEP-{at:08X} - [0:0]"]
         lines += [
-            f'-A KUBE-SERVICES -d {ip}/32 -p tcp -m comment --comment "shop/web-{at}:http cluster IP" '
-            f"-m tcp --dport 80 -j KUBE-SVC-{at:08X}",
+            f'-A KUBE-SERVICES -d {ip}/32 -p tcp -m comment --comment "shop/{at} cluster IP" --dport 80 -j {service}',
             f"-A KUBE-SVC-{at:08X} -j KUBE-SEP-{at:08X}",
             f"-A KUBE-SEP-{at:08X} -s 10.42.0.10/32 -j MARK --set-xmark 0x4000/0x4000",
             f"-A KUBE-SEP-{at:08X} -p tcp -m tcp -j DNAT --to-destination 10.42.0.10:8080",
