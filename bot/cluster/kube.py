@@ -12,6 +12,7 @@ import msgspec
 from bot.aio.retry import Backoff, retry
 from bot.cluster.answers import error_of
 from bot.cluster.decoding import Page, decode_object, decode_page
+from bot.cluster.lean import without_package_code
 from bot.cluster.paths import attributes
 from bot.cluster.wire import Response, WebSocket
 from bot.domain.errors import (
@@ -276,7 +277,8 @@ class _ErrorStatus(msgspec.Struct):
 async def _connected(
     kubeconfig: str | None, context: str | None, request_s: float, backoff: Backoff | None
 ) -> AsyncGenerator[Api, None]:
-    from bot.cluster.transport import Transport  # noqa: PLC0415 - 0.6 s of imports that only a connection needs
+    with without_package_code():
+        from bot.cluster.transport import Transport  # noqa: PLC0415 - 0.4 s of imports that only a connection needs
 
     transport = await Transport.open(kubeconfig, context, request_s=request_s)
     try:

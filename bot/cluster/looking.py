@@ -19,6 +19,7 @@ _COMMANDS = {
     "rule": "ip -j rule show",
     "arp": "cat /proc/net/arp",
     "rt": "cat /proc/net/route",
+    "dev": "cat /proc/net/dev",
     "counters": "cat /proc/net/snmp /proc/net/netstat",
     "tcp": "cat /proc/net/tcp /proc/net/tcp6",
     "udp": "cat /proc/net/udp /proc/net/udp6",
@@ -194,6 +195,8 @@ def _links(sections: Mapping[str, str], missing: list[str]) -> tuple[tuple[Link,
         return by_ip
     missing.append("addresses")
     links = proc_text.links(sections.get("links", ""))
+    if {link.name for link in links} != proc_text.device_names(sections.get("dev", "")):
+        links = ()  # /sys may be of another namespace than /proc/net: it belongs to whoever mounted it
     if not links:
         missing.append("links")
     return links, ()

@@ -78,6 +78,11 @@ def links(text: str) -> tuple[Link, ...]:
     return tuple(found)
 
 
+def device_names(text: str) -> set[str]:
+    """Of /proc/net/dev."""
+    return {name.strip() for name, colon, _ in (line.partition(":") for line in text.splitlines()) if colon}
+
+
 def counters(text: str) -> dict[str, int]:
     """Of /proc/net/snmp and /proc/net/netstat, with the names that nstat uses: "Ip.InReceives"."""
     found: dict[str, int] = {}

@@ -1,7 +1,7 @@
 """HTTP and WebSocket to one API server, with the official client's configuration and connection pool.
 
-Import this module only when connecting (`Api.connect` does): it loads `kubernetes.aio` and aiohttp, 0.6 s on a small
-machine, of which aiohttp is half. Everything that judges, replays or prints help does without. The client's models are
+Import this module only when connecting (`Api.connect` does, by way of `bot.cluster.lean`): it loads parts of
+`kubernetes.aio`, and aiohttp. Everything that judges, replays or prints help does without. The client's models are
 never loaded: answers are raw bytes.
 
 Library errors end here: whatever aiohttp and ssl raise becomes a `BotError`.
