@@ -1,19 +1,26 @@
 """The source tree as the architecture tests read it."""
 
+import os
 import shutil
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 GENERATED = {".git", ".hypothesis", ".venv", ".state", "__pycache__", "build", "dist"}
 
 
-def source_files() -> Iterator[Path]:
+def _is_generated(name: str) -> bool:
+    return name in GENERATED or name.endswith(("cache", ".egg-info"))
+
+
+@cache
+def source_files() -> tuple[Path, ...]:
     """Every file that is kept, without what tools leave behind."""
-    for path in sorted(ROOT.rglob("*")):
-        parts = path.relative_to(ROOT).parts
-        if path.is_file() and not any(part in GENERATED or part.endswith(("cache", ".egg-info")) for part in parts):
-            yield path
+    found: list[Path] = []
+    for directory, below, names in os.walk(ROOT):
+        below[:] = [name for name in below if not _is_generated(name)]
+        found += [Path(directory, name) for name in names if not _is_generated(name)]
+    return tuple(sorted(found))
 
 
 def python_files(under: str) -> list[Path]:
