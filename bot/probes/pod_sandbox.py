@@ -42,6 +42,13 @@ _EVENTS = "kubectl describe pod <pod>"
 FACTS = (
     fact("pod.phase", "str", "The phase of the pod.", look=_LOOK, values=PHASES, rungs=API),
     fact("pod.is_ready", "bool", "The pod's Ready condition is True.", look=_LOOK, rungs=API),
+    fact(
+        "pod.has_been_ready",
+        "bool",
+        "The pod is ready now, or was after its containers had started: its network has worked since it was made.",
+        look="kubectl get pod <pod> -o jsonpath='{.status.conditions}'",
+        rungs=API,
+    ),
     fact("pod.age_s", "float", "Seconds since the pod was made.", look=_LOOK, rungs=API),
     fact("pod.is_young", "bool", "The pod was made less than two minutes ago.", look=_LOOK, rungs=API),
     fact("pod.has_ip", "bool", "The pod has an address.", look=_LOOK, rungs=API),
@@ -149,6 +156,7 @@ def _observe_state(evidence: Evidence, subject: Subject, pod: Pod, into: FactBui
     put(into, subject, "age_s", age_s, "the pod has no creation time")
     put(into, subject, "is_young", None if age_s is None else age_s < YOUNG_S, "the pod has no creation time")
     into.set(subject, "is_ready", pod.is_ready)
+    put(into, subject, "has_been_ready", *_has_been_ready(pod))
     into.set(subject, "is_terminating", pod.metadata.deletion_timestamp is not None)
     into.set(subject, "host_network", pod.spec.host_network)
     statuses = (*pod.status.init_container_statuses, *pod.status.container_statuses)
@@ -164,6 +172,25 @@ def _observe_state(evidence: Evidence, subject: Subject, pod: Pod, into: FactBui
 def _age_s(evidence: Evidence, pod: Pod) -> float | None:
     made = pod.metadata.creation_timestamp
     return max(0.0, (evidence.snapshot.taken_at - made).total_seconds()) if made else None
+
+
+def _has_been_ready(pod: Pod) -> tuple[bool | None, str]:
+    """Ready now; or not, since a moment after all its containers (which never restarted) had started.
+
+    The Ready condition is False from the beginning, so only a change after the start was one from True.
+    """
+    if pod.is_ready:
+        return True, ""
+    changed = next((each.last_transition_time for each in pod.status.conditions if each.type == "Ready"), None)
+    if changed is None:
+        return None, "its Ready condition tells no time"
+    statuses = pod.status.container_statuses
+    if any(each.restart_count for each in statuses):
+        return None, "its containers have restarted: when they first started is not known"
+    started = [each.state.running.started_at if each.state.running else None for each in statuses]
+    if len(started) < len(pod.spec.containers) or None in started:
+        return False, ""
+    return all(changed > each for each in started if each), ""
 
 
 def _waiting(pod: Pod, statuses: Iterable[ContainerStatus]) -> str:

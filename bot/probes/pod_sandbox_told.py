@@ -123,13 +123,13 @@ def _duplicates(pods: Mapping[Subject, _Known]) -> Iterator[Finding]:
         if known.get("duplicate_ip") is True and known.get("host_network") is not True:
             by_ip[str(known.get("ip") or "")].append(pod)
     for ip, owners in by_ip.items():
-        owned = f"{names(owners)} have" if len(owners) > 1 else f"{owners[0].name} and a node have"
+        owned = f"Pods {names(owners)} have" if len(owners) > 1 else f"Pod {owners[0].name} and a node have"
         address = f"the same address {ip}" if ip else "the same address"
         yield Finding(
             probe=NAME,
             subject=owners[0] if len(owners) == 1 else CLUSTER,
             severity=Severity.WARN,
-            sentence=f"{_upper(owned)} {address}: traffic to it reaches now one, now the other.",
+            sentence=f"{owned} {address}: traffic to it reaches now one, now the other.",
         )
 
 

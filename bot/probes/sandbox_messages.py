@@ -94,7 +94,6 @@ _PATTERNS = tuple(
     )
 )
 
-_IS_NETWORK = re.compile(r"network|cni|plugin type=|ipam", re.IGNORECASE)
 _MAX_TEXT = 4096
 """Longer messages do not exist (the API cuts at 1,024 characters); a hostile one costs no more than this."""
 
@@ -103,9 +102,3 @@ def classify(message: str) -> str:
     """The class of a message that says why a sandbox could not be made; "other" when nothing here knows it."""
     text = message[:_MAX_TEXT]
     return next((error for error, pattern in _PATTERNS if pattern.search(text)), "other")
-
-
-def is_about_network(message: str) -> bool:
-    """Whether a failed sandbox is the network's business at all (and not that of a volume, an image, a runtime)."""
-    text = message[:_MAX_TEXT]
-    return bool(_IS_NETWORK.search(text)) or classify(text) != "other"
