@@ -13,6 +13,7 @@ from bot.incidents.path import packet_path
 from bot.incidents.recording import Recording
 from bot.incidents.verdict import next_steps, verdict
 from bot.playbooks.engine import run
+from bot.probes import running
 from bot.probes.catalogue import PROBES
 from bot.probes.evidence import Evidence
 
@@ -61,7 +62,7 @@ def observe(evidence: Evidence) -> FactTable:
     """Every probe's facts about the evidence."""
     builder = FactBuilder(spec for probe in PROBES for spec in probe.facts)
     for probe in PROBES:
-        probe.observe(evidence, builder)
+        running.observe(probe, evidence, builder)
     return builder.build(evidence.relations)
 
 

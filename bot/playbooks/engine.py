@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from bot.domain.facts import CLUSTER, FactTable, Subject, SubjectKind
 from bot.domain.finding import Finding, Severity
 from bot.playbooks.schema import Expectation, Playbook, Step
+from bot.probes import running
 from bot.probes.probe import Probe
 from bot.rules.expression import Expression, lookup_for
 
@@ -23,7 +24,7 @@ def run(playbook: Playbook, probes: Iterable[Probe], facts: FactTable) -> tuple[
     for step in playbook.steps:
         if step.probe not in judged:
             judged.add(step.probe)
-            findings.extend(known[step.probe].judge(facts))
+            findings.extend(running.judge(known[step.probe], facts))
         findings.extend(_unmet(step, facts))
     return tuple(findings)
 

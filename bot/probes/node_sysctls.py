@@ -137,7 +137,7 @@ def judge(table: FactTable) -> Sequence[Finding]:
         outliers = known.get("sysctl_outliers")
         if known.get("ip_forward") is False:
             files = known.get("sysctl_files")
-            by = f" (set in {files[0]})" if isinstance(files, tuple) and _sets_forward(files) else ""
+            by = f" (set in {_forwarding_line(files)})" if _forwarding_line(files) else ""
             found.append(
                 _warn(node, f"Node {node.name} does not forward packets: net.ipv4.ip_forward is 0{by}.", known)
             )
@@ -153,8 +153,10 @@ def judge(table: FactTable) -> Sequence[Finding]:
     return found
 
 
-def _sets_forward(files: Sequence[Value]) -> bool:
-    return "ip_forward" in str(files[0])
+def _forwarding_line(files: Value | None) -> str:
+    """The line of a sysctl file that sets ip_forward, "" when none is known."""
+    lines = files if isinstance(files, tuple) else ()
+    return next((str(line) for line in lines if "ip_forward" in str(line)), "")
 
 
 def _warn(node: Subject, sentence: str, known: Mapping[str, Value]) -> Finding:

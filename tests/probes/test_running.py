@@ -1,0 +1,36 @@
+"""A probe that fails costs only itself."""
+
+from structlog.testing import capture_logs
+
+from bot.domain.facts import FactBuilder, FactTable
+from bot.domain.finding import Finding, Severity
+from bot.probes import running
+from bot.probes.evidence import Evidence
+from bot.probes.probe import Probe
+from tests.probes.build import two_nodes
+
+
+def _trip(*_: object) -> list[Finding]:
+    msg = "tuple index out of range"
+    raise IndexError(msg)
+
+
+PROBE = Probe(name="tripping", question="?", facts=(), observe=_trip, judge=_trip)
+
+
+def test_a_probe_that_fails_while_judging_is_inconclusive_and_logged() -> None:
+    with capture_logs() as logs:
+        (finding,) = running.judge(PROBE, FactTable(values={}))
+
+    assert finding.severity is Severity.INCONCLUSIVE
+    assert finding.sentence == "The probe tripping itself failed (IndexError): its question stays open."
+    assert [each["event"] for each in logs] == ["probe.judge_failed"]
+
+
+def test_a_probe_that_fails_while_observing_is_logged_and_leaves_its_facts_unobserved() -> None:
+    world, *_ = two_nodes()
+    evidence: Evidence = world.evidence()
+    with capture_logs() as logs:
+        running.observe(PROBE, evidence, FactBuilder(()))
+
+    assert [each["event"] for each in logs] == ["probe.observe_failed"]
