@@ -3,9 +3,11 @@
 import asyncio
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from pathlib import Path
 
 from bot.agent.netns import Home
@@ -42,7 +44,7 @@ async def run_tool(home: Home, netns_fd: int, command: Sequence[str], limit_s: f
         raise ToolError(f"{name} took longer than {limit_s:g} s") from None
     finally:
         if process.poll() is None:
-            process.kill()
+            _kill(process)
             process.wait()
     if len(output) > OUTPUT_BYTES:
         raise ToolError(f"{name} printed more than {OUTPUT_BYTES >> 20} MiB")
@@ -62,7 +64,14 @@ def _start(home: Home, netns_fd: int, command: Sequence[str]) -> subprocess.Pope
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={"LC_ALL": "C", "PATH": SEARCH_PATH},
+            process_group=0,
         )
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """The whole group: some nodes wrap iptables in a script, whose child would keep the pipe open."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _drain(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
@@ -72,7 +81,7 @@ def _drain(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
     with process.stdout, process.stderr:
         output = process.stdout.read(OUTPUT_BYTES + 1)
         if len(output) > OUTPUT_BYTES:
-            process.kill()
+            _kill(process)
         error = process.stderr.read(ERROR_TEXT * 4)
     process.wait()
     return output, error
