@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from bot.agent.report import PodReport, Purpose, Test
 from bot.domain.facts import Subject, SubjectKind
 from bot.probes.evidence import Evidence
-from bot.probes.outcomes import reach_of, target_of
+from bot.probes.outcomes import reach_from, target_of
 from bot.probes.policy_arithmetic import allowed
 
 _PURPOSES = frozenset({"own-node", "node", "local-pod", "remote-pod", "endpoint"})
@@ -46,7 +46,7 @@ def _tried(evidence: Evidence) -> Iterator[Tried]:
     # Without any policy nothing is denied: thousands of flows need no arithmetic.
     enforced = evidence.cni.enforces_policy is not False and bool(evidence.snapshot.network_policies)
     for source, node, test in evidence.tests:
-        reach = reach_of(test)
+        reach = reach_from(evidence, source, test)
         if reach is None or test.purpose not in _PURPOSES or test.protocol not in {"icmp", "tcp"}:
             continue
         target = target_of(evidence, test)

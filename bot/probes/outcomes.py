@@ -1,10 +1,11 @@
 """What came of tests: one word for a test, one for many, and the flow that a test tried.
 
 The words ("reach" values) tell apart what an operator must tell apart: refused at once by a host that was reached,
-no route at once, no route after 3 s because a next hop did not answer ARP, nothing at all.
+no route at once, no route after seconds because a next hop did not answer ARP, nothing at all.
 
 Source: the kernel's connect() and sendto() errors, ip(7), tcp(7), icmp(7); measured on Linux 6.18: a next hop whose
-ARP fails gives EHOSTUNREACH after 3.1 s, a reject rule or an unreachable route gives it within a millisecond.
+ARP fails gives EHOSTUNREACH after 3.1 s (sooner when it was asked before), a reject rule or an unreachable route gives
+it within a millisecond.
 """
 
 from collections import Counter
@@ -13,7 +14,7 @@ from types import MappingProxyType
 
 from bot.agent.report import Test
 from bot.domain import facts
-from bot.domain.facts import Subject
+from bot.domain.facts import Subject, SubjectKind
 from bot.domain.finding import Flow
 from bot.probes.evidence import Evidence
 
@@ -31,8 +32,9 @@ REACH_VALUES: tuple[str, ...] = (
 )
 """Every value of a fact that says how something was reached. "mixed": some tries succeeded and some failed."""
 
-LATE_MS = 2500.0
-"""From here on EHOSTUNREACH means that the kernel gave up resolving a next hop (three ARP requests, 1 s apart)."""
+LATE_MS = 700.0
+"""From here on EHOSTUNREACH means that a kernel gave up resolving a next hop: three ARP requests, 1 s apart, of which
+the first may have been asked for an earlier packet. A rule or a route refuses within a round trip."""
 
 _REACH: MappingProxyType[str, str] = MappingProxyType(
     {
@@ -54,7 +56,7 @@ _WORDS: MappingProxyType[str, str] = MappingProxyType(
         "timeout": "got no answer",
         "refused": "was refused",
         "host-unreachable": "got EHOSTUNREACH at once",
-        "host-unreachable-late": "got EHOSTUNREACH after 3 s (a next hop does not answer ARP)",
+        "host-unreachable-late": "got EHOSTUNREACH late (a next hop does not answer ARP)",
         "net-unreachable": "got ENETUNREACH (no route)",
         "invalid": "got EINVAL (a blackhole route)",
         "denied": "was denied by the local kernel (EPERM or EACCES)",
@@ -64,10 +66,11 @@ _WORDS: MappingProxyType[str, str] = MappingProxyType(
 )
 
 
-def reach_of(test: Test) -> str | None:
+def reach_of(test: Test, own_ip: str = "") -> str | None:
     """The reach value of one test, None when it was skipped.
 
-    Of several tries that all failed, the most frequent outcome counts; on a tie that of the last one.
+    Of several tries that all failed, the most frequent outcome counts; on a tie that of the last one. `own_ip` is the
+    source's address: EHOSTUNREACH from there means, at whatever time, that its own next hop does not answer ARP.
     """
     if test.outcome == "skipped":
         return None
@@ -76,7 +79,7 @@ def reach_of(test: Test) -> str | None:
     if test.outcome == "ok":
         return "ok"
     outcome = _usual_failure(test)
-    if outcome == "EHOSTUNREACH" and outcome == test.outcome and test.latency_ms >= LATE_MS:
+    if outcome == "EHOSTUNREACH" == test.outcome and (test.latency_ms >= LATE_MS or test.icmp_from == own_ip != ""):
         return "host-unreachable-late"
     return _REACH.get(outcome, "error")
 
@@ -89,6 +92,19 @@ def _usual_failure(test: Test) -> str:
     if failures.get(test.outcome) == most:
         return test.outcome
     return min(outcome for outcome, times in failures.items() if times == most)
+
+
+def reach_from(evidence: Evidence, source: Subject, test: Test) -> str | None:
+    """The reach value of one of `Evidence.tests`."""
+    return reach_of(test, address_of(evidence, source))
+
+
+def address_of(evidence: Evidence, subject: Subject) -> str:
+    """The address of a pod or node, "" when it is not known."""
+    if subject in evidence.pods:
+        return evidence.pods[subject].status.pod_ip
+    host = evidence.nodes.get(subject.name) if subject.kind is SubjectKind.NODE else None
+    return host.internal_ip if host else ""
 
 
 def aggregate(reaches: Iterable[str | None]) -> str | None:
@@ -159,9 +175,9 @@ def flow_of(evidence: Evidence, source: Subject, source_node: str, test: Test) -
     """The flow that one of `Evidence.tests` tried."""
     target = target_of(evidence, test)
     target_node = ""
-    if target is not None and target.kind is facts.SubjectKind.NODE:
+    if target is not None and target.kind is SubjectKind.NODE:
         target_node = target.name
-    elif target is not None and target.kind is facts.SubjectKind.POD:
+    elif target is not None and target.kind is SubjectKind.POD:
         target_node = evidence.node_of(target) or test.node
     return Flow(
         source=source,

@@ -14,7 +14,7 @@ from bot.domain.facts import FactBuilder, FactSpec, FactTable, Subject, SubjectK
 from bot.domain.finding import Finding, Severity, Symptom, SymptomKind
 from bot.probes.evidence import Evidence
 from bot.probes.needs import LOOK_AT_PODS
-from bot.probes.outcomes import REACH_VALUES, aggregate, in_words, reach_of
+from bot.probes.outcomes import REACH_VALUES, aggregate, in_words, reach_from
 from bot.probes.pod_arp_table import is_link_broken
 from bot.probes.policy_arithmetic import policy_index
 from bot.probes.probe import Probe
@@ -54,7 +54,9 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
     """What came of the tests to the outside, by node and by pod. Pods with egress policies are left out."""
     reaches: dict[Subject, list[str]] = defaultdict(list)
     for source, _, test in evidence.tests:
-        reach = reach_of(test) if test.purpose == "outside" and test.protocol in {"icmp", "tcp", "udp"} else None
+        if test.purpose != "outside" or test.protocol not in {"icmp", "tcp", "udp"}:
+            continue
+        reach = reach_from(evidence, source, test)
         if reach is not None:
             reaches[source].append(reach)
     together: dict[str, list[str | None]] = defaultdict(list)

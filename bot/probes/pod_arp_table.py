@@ -216,6 +216,9 @@ def _mac_matches(sight: Sight, gateway: str, entry: Neighbour | None) -> tuple[b
     """Whether the entry's MAC address is one that this node answers with; None and why when that cannot be told."""
     if entry is None or not entry.mac:
         return None, "the pod's neighbour table holds no MAC address for the gateway"
+    arp = sight.seen.gateway_arp if sight.seen else None
+    if arp is not None and entry.mac.lower() in {mac.lower() for mac in arp.macs}:
+        return True, ""
     link = host_end(sight)
     if link is None or sight.root is None:
         return None, "the node's end of the pod's link was not seen"
@@ -366,20 +369,27 @@ def _pass(table: FactTable, who: Who, gateway: Value) -> Finding:
 
 
 def _wrong_macs(table: FactTable, pods: Mapping[Subject, Mapping[str, Value]]) -> Iterator[Finding]:
-    """Entries that point elsewhere: FAIL where no test shows whether the pod is cut off, else WARN."""
-    wrong = {pod: known.get("gateway_mac_matches") is False or None for pod, known in pods.items()}
-    for who, _ in sharing(table, wrong, apart=len(wrong)):
+    """Entries that point elsewhere: WARN beside a test that says that the pod is cut off, else FAIL.
+
+    Where tests succeed nevertheless, our own ARP request has corrected the entry: until then nothing came through.
+    """
+    wrong: dict[Subject, str | None] = {}
+    for pod, known in pods.items():
+        ways = {known.get("reach_own_node"), known.get("node_reaches_pod")} - {None}
+        tested = "corrected" if "ok" in ways else "told" if ways else "untested"
+        wrong[pod] = tested if known.get("gateway_mac_matches") is False else None
+    for who, tested in sharing(table, wrong, apart=len(wrong)):
         known = table.of(who.pods[0])
-        is_tested = bool(known.keys() & {"reach_own_node", "node_reaches_pod"})
         entry = "entry holds a MAC address" if len(who.pods) == 1 else "entries hold MAC addresses"
+        cure = "; asking for it by ARP seems to have corrected that" if tested == "corrected" else ""
         yield Finding(
             probe=NAME,
             subject=who.subject,
-            severity=Severity.WARN if is_tested else Severity.FAIL,
+            severity=Severity.WARN if tested == "told" else Severity.FAIL,
             sentence=f"In {who}, the gateway's neighbour {entry} that the node does not answer with "
-            f"({known.get('gateway_ip', 'gateway')} is {known.get('gateway_neigh', 'resolved')}).",
+            f"({known.get('gateway_ip', 'gateway')} is {known.get('gateway_neigh', 'resolved')}){cure}.",
             evidence=_evidence(table, who),
-            symptom=None if is_tested else who.symptom(SymptomKind.POD_ISOLATED, "gateway"),
+            symptom=None if tested == "told" else who.symptom(SymptomKind.POD_ISOLATED, "gateway"),
         )
 
 

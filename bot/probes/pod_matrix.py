@@ -7,7 +7,7 @@ Source: https://kubernetes.io/docs/concepts/services-networking/ (every pod reac
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bot.domain import facts
@@ -28,6 +28,7 @@ LISTED = 50
 
 _LOOK_POD = "nsenter -t <pid> -n ping -c 1 <other pod ip>  # on <node>"
 _LOOK_PAIR = "nsenter -t <pid> -n ping -c 1 <remote pod ip>  # on the source node"
+_NO_WAY_OUT = frozenset({"missing", "mistyped", "unreachable", "blackhole", "prohibit"})
 _DENIED = "NetworkPolicies forbid all flows that were tested"
 
 
@@ -203,20 +204,32 @@ def _judge_local(table: FactTable) -> Iterator[Finding]:
         if "reach_local_pods" in table.of(pod):
             by_node[table.relations.node_of_pod.get(pod)].append(pod)
     for node, pods in by_node.items():
+        reaches = {pod: table.of(pod)["reach_local_pods"] for pod in pods}
         failing = {pod: tuple(_targets(table.of(pod))) for pod in pods}
-        if (
-            node is not None
-            and not any(failing.values())
-            and all(table.of(p)["reach_local_pods"] == "ok" for p in pods)
-        ):
-            yield _finding(node, Severity.PASS, f"Pods on {node.name} reach each other ({_tested(pods)}).")
-            continue
-        dead = _dead_targets(failing)
-        yield from (_dead_target(table, target, node, sources) for target, sources in sorted(dead.items()))
-        for pod, targets in failing.items():
-            left = [target for target in targets if target not in dead]
-            if left or (not targets and table.of(pod)["reach_local_pods"] != "ok"):
-                yield _local_failure(table, pod, node, left)
+        if node is not None and all(reach == "ok" for reach in reaches.values()):
+            yield _finding(node, Severity.PASS, f"Pods on {node.name} reach each other (tested from {names(pods)}).")
+        elif node is not None and len(pods) > 1 and all(_is_dead(reach) for reach in reaches.values()):
+            yield _local_failure(table, pods, node, failing)
+        else:
+            yield from _judge_some(table, node, failing)
+
+
+def _is_dead(reach: Value | None) -> bool:
+    return reach not in {"ok", "mixed"}
+
+
+def _judge_some(
+    table: FactTable, node: Subject | None, failing: Mapping[Subject, Sequence[Subject]]
+) -> Iterator[Finding]:
+    """Failures of some pods of a node. A pod that is dead to all is told once, not by each that does not reach it."""
+    dead = {pod for pod in failing if _is_dead(table.of(pod)["reach_local_pods"])}
+    unreached = _dead_targets({pod: targets for pod, targets in failing.items() if pod not in dead}, dead)
+    yield from (_dead_target(table, target, node, sources) for target, sources in sorted(unreached.items()))
+    for pod, targets in failing.items():
+        left = [target for target in targets if pod in dead or (target not in unreached and target not in dead)]
+        if left or pod in dead:
+            also = {other: (pod,) for other, others in failing.items() if pod in dead and pod in others}
+            yield _local_failure(table, [pod], node, {pod: tuple(left), **also})
 
 
 def _targets(known: Mapping[str, Value]) -> Iterator[Subject]:
@@ -225,15 +238,13 @@ def _targets(known: Mapping[str, Value]) -> Iterator[Subject]:
         yield Subject(SubjectKind.POD, str(name))
 
 
-def _dead_targets(failing: Mapping[Subject, Sequence[Subject]]) -> dict[Subject, list[Subject]]:
-    """Pods that none of at least two sources reaches, with these sources. None when all pods are such."""
-    reached_by = Counter(target for targets in failing.values() for target in targets)
-    found: dict[Subject, list[Subject]] = {}
-    for target, times in reached_by.items():
-        sources = [pod for pod in failing if pod != target]
-        if times >= 2 and times == len(sources):
-            found[target] = sources
-    return found if len(found) < max(2, len(failing)) else {}
+def _dead_targets(
+    failing: Mapping[Subject, Sequence[Subject]], dead: Collection[Subject]
+) -> dict[Subject, list[Subject]]:
+    """Pods that none of at least two (living) sources reaches, with these sources."""
+    times = Counter(target for targets in failing.values() for target in targets if target not in dead)
+    found = {target: [pod for pod in failing if pod != target] for target in times}
+    return {target: sources for target, sources in found.items() if len(sources) == times[target] >= 2}
 
 
 def _dead_target(table: FactTable, target: Subject, node: Subject | None, sources: Sequence[Subject]) -> Finding:
@@ -251,25 +262,36 @@ def _dead_target(table: FactTable, target: Subject, node: Subject | None, source
     )
 
 
-def _local_failure(table: FactTable, pod: Subject, node: Subject | None, targets: Sequence[Subject]) -> Finding:
-    reach = str(table.of(pod)["reach_local_pods"])
+def _local_failure(
+    table: FactTable, pods: Sequence[Subject], node: Subject | None, failing: Mapping[Subject, Sequence[Subject]]
+) -> Finding:
+    """One pod that does not reach others of its node, or (several) a node on which none does."""
+    reach = str(table.of(pods[0])["reach_local_pods"])
     where = f" on {node.name}" if node else ""
-    whom = f" ({names(targets)})" if targets else ""
-    flows = tuple(Flow(source=pod, target=target, source_node=node, target_node=node) for target in targets)
-    several = plural(len(targets), "other pod") if targets else "other pods"
-    sentence = (
-        f"{pod.name}{where} does not reach {several} of its node{whom}."
-        if reach == "mixed"
-        else f"{pod.name}{where} reaches no other pod of its node{whom}: a test {in_words(reach)}."
+    targets = [target for pod in pods for target in failing[pod]]
+    whom = f" ({names(set(targets))})" if targets else ""
+    if len(pods) > 1:
+        sentence = (
+            f"No pod{where} reaches another pod of the node (tested from {names(pods)}): a test {in_words(reach)}."
+        )
+    elif reach == "mixed":
+        sentence = f"{pods[0].name}{where} does not reach {plural(len(targets), 'other pod')} of its node{whom}."
+    else:
+        sentence = f"{pods[0].name}{where} reaches no other pod of its node{whom}: a test {in_words(reach)}."
+    subject = pods[0] if len(pods) == 1 or node is None else node
+    flows = tuple(
+        Flow(source=pod, target=target, source_node=node, target_node=node)
+        for pod, those in failing.items()
+        for target in those
     )
     return Finding(
         probe=NAME,
-        subject=pod,
+        subject=subject,
         severity=Severity.FAIL,
         sentence=sentence,
         evidence={"reach_local_pods": reach},
         symptom=Symptom(
-            kind=SymptomKind.LOCAL_PODS_UNREACHABLE, subject=pod, hop=_hop(table, [pod], "node"), flows=flows
+            kind=SymptomKind.LOCAL_PODS_UNREACHABLE, subject=subject, hop=_hop(table, pods, "node"), flows=flows
         ),
     )
 
@@ -331,21 +353,20 @@ def _pair_failure(table: FactTable, pair: Subject, flows: tuple[Flow, ...]) -> F
 
 
 def _hop(table: FactTable, pods: Sequence[Subject], otherwise: Hop) -> Hop:
-    """The first hop that is not proven good: an end whose own link or gateway is broken comes before all others."""
+    """The first hop that is not proven good: what is broken at an end comes before all that lies between."""
     known = [table.of(pod) for pod in pods]
-    if any(is_link_broken(each) for each in known):
+    if any(is_link_broken(each) or each.get("default_route") in _NO_WAY_OUT for each in known):
         return "pod"
-    return "gateway" if any(each.get("gateway_arp") == "silent" for each in known) else otherwise
+    if any(each.get("gateway_arp") == "silent" for each in known):
+        return "gateway"
+    ways = {each.get(key, "ok") for each in known for key in ("reach_own_node", "node_reaches_pod")}
+    return otherwise if ways <= {"ok", "mixed"} else "node"
 
 
 def _all_denied(known: Mapping[str, Value], source: str, target: str) -> str:
     denied = known.get("flows_denied")
     count = plural(denied, "flow") if isinstance(denied, int) else "flows"
     return f"From pods on {source} to pods on {target}, all {count} tried are forbidden by NetworkPolicies."
-
-
-def _tested(pods: Sequence[Subject]) -> str:
-    return f"tested from {names(pods)}"
 
 
 def _finding(subject: Subject, severity: Severity, sentence: str) -> Finding:

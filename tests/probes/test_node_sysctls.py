@@ -101,6 +101,7 @@ def test_a_node_that_does_not_forward_is_told_with_the_file_that_does_it() -> No
     world.sysctl("node-1", ipv4__ip_forward="0")
     world.node_report("node-1", sysctl_files=("/etc/sysctl.d/99-hardening.conf: net.ipv4.ip_forward = 0",))
 
+    world.node_report("node-2", sysctl_files=())
     findings = judge(facts_of(world.evidence(), PROBE, gateway_reachability.PROBE))
 
     assert sentences(findings, Severity.WARN) == [
@@ -113,3 +114,13 @@ def test_a_node_that_does_not_forward_is_told_with_the_file_that_does_it() -> No
     assert sentences(findings, Severity.PASS) == [
         "All 2 nodes that were looked at forward packets (net.ipv4.ip_forward is 1)."
     ]
+
+
+def test_a_node_that_does_not_forward_though_no_file_says_so() -> None:
+    world = three()
+    world.sysctl("node-1", ipv4__ip_forward="0")
+    world.node_report("node-1", sysctl_files=())
+
+    assert sentences(judge(facts_of(world.evidence(), PROBE, gateway_reachability.PROBE)), Severity.WARN)[0] == (
+        "Node node-1 does not forward packets: net.ipv4.ip_forward is 0."
+    )

@@ -42,7 +42,7 @@ def test_an_unreached_node_is_a_symptom_of_the_direction() -> None:
     failures = [each for each in judge(known) if each.severity is Severity.FAIL]
 
     assert sentences(failures) == [
-        "Node node-1 does not reach node node-2: ICMP got EHOSTUNREACH after 3 s (a next hop does not answer ARP)."
+        "Node node-1 does not reach node node-2: ICMP got EHOSTUNREACH late (a next hop does not answer ARP)."
     ]
     assert failures[0].symptom is not None
     assert (failures[0].symptom.kind, failures[0].symptom.subject) == (SymptomKind.NODE_UNREACHABLE, PAIR)

@@ -26,7 +26,7 @@ def tried(**fields: Any) -> Test:
         ({"outcome": "ECONNREFUSED"}, "refused"),
         ({"outcome": "reset"}, "refused"),
         ({"outcome": "EHOSTUNREACH", "latency_ms": 0.2}, "host-unreachable"),
-        ({"outcome": "EHOSTUNREACH", "latency_ms": 2499.9}, "host-unreachable"),
+        ({"outcome": "EHOSTUNREACH", "latency_ms": 1500.0}, "host-unreachable-late"),
         ({"outcome": "EHOSTUNREACH", "latency_ms": 3070.0}, "host-unreachable-late"),
         ({"outcome": "ENETUNREACH"}, "net-unreachable"),
         ({"outcome": "EINVAL"}, "invalid"),
@@ -46,6 +46,15 @@ def tried(**fields: Any) -> Test:
 )
 def test_one_test_is_one_word(fields: dict[str, Any], expected: str | None) -> None:
     assert reach_of(tried(**fields)) == expected
+
+
+def test_a_source_that_tells_itself_has_asked_in_vain_for_its_next_hop() -> None:
+    """An earlier packet may have asked already: the error comes at once, but from the source's own address."""
+    test = tried(outcome="EHOSTUNREACH", latency_ms=0.3, icmp="host-unreachable", icmp_from="10.42.1.10")
+
+    assert reach_of(test, "10.42.1.10") == "host-unreachable-late"
+    assert reach_of(test, "10.42.1.11") == "host-unreachable"
+    assert reach_of(test) == "host-unreachable"
 
 
 @pytest.mark.parametrize(

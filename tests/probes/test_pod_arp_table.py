@@ -195,10 +195,30 @@ def test_a_wrong_mac_beside_a_test_is_only_a_warning() -> None:
     assert judge(known)[0].symptom is None
 
 
+def test_an_entry_that_our_own_question_corrected_was_wrong_until_then() -> None:
+    known = table(pod={"shop/a": {"gateway_mac_matches": False, "gateway_neigh": "STALE", "reach_own_node": "ok"}})
+
+    assert sentences(judge(known), Severity.FAIL) == [
+        (
+            "In shop/a, the gateway's neighbour entry holds a MAC address that the node does not answer with "
+            "(gateway is STALE); asking for it by ARP seems to have corrected that."
+        )
+    ]
+
+
+def test_the_mac_that_answers_is_right_whoever_has_it() -> None:
+    """A virtual router's address, for instance, belongs to no device of the node."""
+    world, a, _, _ = two_nodes("flannel")
+    world.inside(a, neighbours=(Neighbour(ip="10.42.1.1", dev="eth0", mac="00:00:5e:00:01:01", state="STALE"),))
+    world.answers(a, 0.1, macs=("00:00:5E:00:01:01",))
+
+    assert facts_of(world.evidence(), PROBE).of(a)["gateway_mac_matches"] is True
+
+
 def test_the_mac_of_an_open_vswitch_port_proves_nothing() -> None:
     world, a, _, _ = two_nodes()
     world.host_link(a, master="ovs-system", name="veth9")
-    world.seen(a, host_link="veth9")
+    world.seen(a, host_link="veth9", gateway_arp=None)
     world.root("node-1", links=(*world.roots["node-1"].links, Link(ifindex=9, name="ovs-system", kind="openvswitch")))
 
     known = facts_of(world.evidence(), PROBE)

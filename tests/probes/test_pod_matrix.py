@@ -9,7 +9,7 @@ from bot.domain.facts import Subject
 from bot.domain.finding import Severity, SymptomKind
 from bot.probes import pod_arp_table
 from bot.probes.pod_matrix import PROBE, judge
-from tests.probes.build import World, facts_of, sentences, two_nodes
+from tests.probes.build import World, facts_of, sentences, table, two_nodes
 
 NODE, OTHER = facts.node("node-1"), facts.node("node-2")
 PAIR, BACK = facts.pair("node-1", "node-2"), facts.pair("node-2", "node-1")
@@ -159,12 +159,57 @@ def test_a_pod_that_reaches_none_of_its_node_is_told_itself() -> None:
     pods = [world.pod(f"shop/p{number}", "node-1") for number in range(3)]
     full(world, pods[:1], pods[1:], fails=True)
     full(world, pods[1:], pods[1:])
+    full(world, pods[1:], pods[:1], fails=True)
 
-    known = facts_of(world.evidence(), PROBE)
+    findings = judge(facts_of(world.evidence(), PROBE))
 
-    assert sentences(judge(known), Severity.FAIL) == [
+    assert sentences(findings) == [
         "shop/p0 on node-1 reaches no other pod of its node (shop/p1, shop/p2): a test got no answer."
     ]
+    symptom = findings[0].symptom
+    assert symptom is not None
+    assert symptom.subject == pods[0]
+    assert {(flow.source, flow.target) for flow in symptom.flows} == {
+        (pods[0], pods[1]),
+        (pods[0], pods[2]),
+        (pods[1], pods[0]),
+        (pods[2], pods[0]),
+    }
+
+
+def test_a_pod_that_one_other_does_not_reach_is_told_by_that_one() -> None:
+    world = World()
+    world.node("node-1")
+    pods = [world.pod(f"shop/p{number}", "node-1") for number in range(3)]
+    full(world, pods[:1], pods[1:2], fails=True)
+    full(world, pods[:1], pods[2:])
+    full(world, pods[1:], pods)
+
+    assert sentences(judge(facts_of(world.evidence(), PROBE))) == [
+        "shop/p0 on node-1 does not reach 1 other pod of its node (shop/p1)."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "hop"),
+    [
+        ({"eth0": "down"}, "pod"),
+        ({"default_route": "missing"}, "pod"),
+        ({"gateway_arp": "silent"}, "gateway"),
+        ({"node_reaches_pod": "timeout"}, "node"),
+        ({"node_reaches_pod": "ok"}, "overlay"),
+    ],
+)
+def test_the_hop_of_a_pair_is_the_first_that_is_not_proven_good(elsewhere: dict[str, str], hop: str) -> None:
+    known = table(
+        pair={"node-1>node-2": {"pod_ping": "timeout", "failing_flows": ("shop/a>shop/c",), "flows_tested": 1}},
+        pod={"shop/c": elsewhere},
+    )
+
+    symptom = judge(known)[0].symptom
+
+    assert symptom is not None
+    assert symptom.hop == hop
 
 
 def test_isolated_ports_of_a_bridge_are_dead_for_each_other() -> None:
@@ -176,7 +221,15 @@ def test_isolated_ports_of_a_bridge_are_dead_for_each_other() -> None:
     known = facts_of(world.evidence(), PROBE)
 
     assert known.of(NODE)["local_pods_dead"] is True
-    assert len(sentences(judge(known), Severity.FAIL)) == 3
+    assert sentences(judge(known)) == [
+        (
+            "No pod on node-1 reaches another pod of the node (tested from shop/p0, shop/p1, shop/p2): "
+            "a test got no answer."
+        )
+    ]
+    symptom = judge(known)[0].symptom
+    assert symptom is not None
+    assert (symptom.subject, len(symptom.flows)) == (NODE, 6)
 
 
 @pytest.mark.parametrize(
