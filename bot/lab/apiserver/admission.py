@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.lab.apiserver.errors import forbidden
 from bot.lab.apiserver.kinds import Resource
+from bot.lab.apiserver.parts import items_of
 
 if TYPE_CHECKING:
     from bot.lab.apiserver.storage import Storage
@@ -37,7 +38,7 @@ def _tolerates(toleration: Obj, key: str) -> bool:
 
 def _tolerate(spec: Obj) -> None:
     """A pod may stay five minutes on a node that is not ready, unless it says something else."""
-    tolerations = spec.get("tolerations") or []
+    tolerations = items_of(spec, "tolerations")
     for key in (NOT_READY, UNREACHABLE):
         if not any(_tolerates(toleration, key) for toleration in tolerations):
             added = {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}

@@ -37,7 +37,7 @@ def accepted(header: str, forms: tuple[str, ...]) -> Form:
     """The first acceptable form of an Accept header; `forms` are the `as=` kinds on offer; raises 406."""
     for part in (header or "*/*").split(","):
         media, *parameters = [piece.strip() for piece in part.split(";")]
-        values = dict(parameter.partition("=")[::2] for parameter in parameters)
+        values = {name: value for name, _, value in (each.partition("=") for each in parameters)}
         if media not in {"application/json", "application/*", "*/*", "application/yaml"}:
             continue
         kind = values.get("as", "")

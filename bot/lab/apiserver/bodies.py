@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import msgspec
 import yaml
+from aiohttp import StreamReader
 
 from bot.lab.apiserver import schema
 from bot.lab.apiserver.errors import ApiError, bad_request
@@ -24,6 +25,16 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
 }
+
+
+async def read(content: StreamReader) -> bytes:
+    """A whole request body; raises 413 for one that is too large."""
+    raw = bytearray()
+    async for chunk in content.iter_any():
+        raw += chunk
+        if len(raw) > MAX_BYTES:
+            raise ApiError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {MAX_BYTES}")
+    return bytes(raw)
 
 
 def decode(raw: bytes, content_type: str, kind: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bot.lab.apiserver.durations import UNKNOWN, age
+from bot.lab.apiserver.parts import items_of, sub
 from bot.lab.apiserver.pod_status import NONE, pod_ready, pod_restarts, pod_state
 from bot.lab.apiserver.selectors import labels_text
 
@@ -38,15 +39,15 @@ def _age(obj: Obj) -> str:
 
 
 def _spec(obj: Obj) -> Obj:
-    return obj.get("spec") or {}
+    return sub(obj, "spec")
 
 
 def _status(obj: Obj) -> Obj:
-    return obj.get("status") or {}
+    return sub(obj, "status")
 
 
 def _templates(obj: Obj, key: str) -> str:
-    containers = ((_spec(obj).get("template") or {}).get("spec") or {}).get("containers") or ()
+    containers = items_of(sub(sub(_spec(obj), "template"), "spec"), "containers")
     return ",".join(container.get(key, "") for container in containers)
 
 
@@ -85,23 +86,23 @@ _POD = (
 
 
 def _node_state(obj: Obj) -> str:
-    ready = next((c for c in _status(obj).get("conditions") or () if c["type"] == "Ready"), None)
+    ready = next((c for c in items_of(_status(obj), "conditions") if c["type"] == "Ready"), None)
     state = "Unknown" if ready is None else "Ready" if ready["status"] == "True" else "NotReady"
     return f"{state},SchedulingDisabled" if _spec(obj).get("unschedulable") else state
 
 
 def _node_roles(obj: Obj) -> str:
     prefix = "node-role.kubernetes.io/"
-    labels = obj["metadata"].get("labels") or {}
+    labels = sub(obj["metadata"], "labels")
     return ",".join(sorted(label.removeprefix(prefix) for label in labels if label.startswith(prefix))) or NONE
 
 
 def _node_address(kind: str) -> Callable[[Obj], str]:
-    return lambda obj: next((a["address"] for a in _status(obj).get("addresses") or () if a["type"] == kind), NONE)
+    return lambda obj: next((a["address"] for a in items_of(_status(obj), "addresses") if a["type"] == kind), NONE)
 
 
 def _node_info(key: str) -> Callable[[Obj], str]:
-    return lambda obj: (_status(obj).get("nodeInfo") or {}).get(key) or UNKNOWN
+    return lambda obj: sub(_status(obj), "nodeInfo").get(key) or UNKNOWN
 
 
 _NODE = (
@@ -109,7 +110,7 @@ _NODE = (
     Column("Status", _node_state),
     Column("Roles", _node_roles),
     _AGE,
-    Column("Version", lambda obj: (_status(obj).get("nodeInfo") or {}).get("kubeletVersion", "")),
+    Column("Version", lambda obj: sub(_status(obj), "nodeInfo").get("kubeletVersion", "")),
     _wide("Internal-IP", _node_address("InternalIP")),
     _wide("External-IP", _node_address("ExternalIP")),
     _wide("OS-Image", _node_info("osImage")),
@@ -119,16 +120,16 @@ _NODE = (
 
 
 def _service_ports(obj: Obj) -> str:
-    ports = _spec(obj).get("ports") or ()
+    ports = items_of(_spec(obj), "ports")
     shown = [f"{p['port']}{':' + str(p['nodePort']) if p.get('nodePort') else ''}/{p['protocol']}" for p in ports]
     return ",".join(shown) or NONE
 
 
 def _external(obj: Obj) -> str:
     spec = _spec(obj)
-    addresses = [*(spec.get("externalIPs") or ())]
-    for entry in (_status(obj).get("loadBalancer") or {}).get("ingress") or ():
-        addresses.append(entry.get("ip") or entry.get("hostname") or "")
+    balancer = sub(_status(obj), "loadBalancer")
+    given = [entry.get("ip") or entry.get("hostname") or "" for entry in items_of(balancer, "ingress")]
+    addresses = [*items_of(spec, "externalIPs"), *given]
     if spec.get("type") == "ExternalName":
         return spec.get("externalName", "")
     return ",".join(addresses) or ("<pending>" if spec.get("type") == "LoadBalancer" else NONE)
@@ -166,7 +167,7 @@ _REPLICA_SET = (
 
 
 def _node_selector(obj: Obj) -> str:
-    return _pairs(((_spec(obj).get("template") or {}).get("spec") or {}).get("nodeSelector"))
+    return _pairs(sub(sub(_spec(obj), "template"), "spec").get("nodeSelector"))
 
 
 _DAEMON_SET = (
@@ -183,7 +184,7 @@ _DAEMON_SET = (
 _STATEFUL_SET = (_NAME, _DEPLOYMENT[1], _AGE, *_WORKLOAD_WIDE[:2])
 _JOB = (
     _NAME,
-    Column("Status", lambda obj: next((c["type"] for c in _status(obj).get("conditions") or ()), "Running")),
+    Column("Status", lambda obj: next((c["type"] for c in items_of(_status(obj), "conditions")), "Running")),
     Column("Completions", lambda obj: f"{_status(obj).get('succeeded', 0)}/{_spec(obj).get('completions', 1)}"),
     Column("Duration", lambda obj: age(_status(obj).get("startTime"), datetime.now(UTC))),
     _AGE,
@@ -192,7 +193,7 @@ _JOB = (
 
 
 def _owner(obj: Obj) -> str:
-    owner = next((ref for ref in obj["metadata"].get("ownerReferences") or () if ref.get("controller")), None)
+    owner = next((ref for ref in items_of(obj["metadata"], "ownerReferences") if ref.get("controller")), None)
     if owner is None:
         return NONE
     group = owner["apiVersion"].rpartition("/")[0]
@@ -200,7 +201,7 @@ def _owner(obj: Obj) -> str:
 
 
 def _slice_addresses(obj: Obj) -> str:
-    addresses = [address for endpoint in obj.get("endpoints") or () for address in endpoint["addresses"]]
+    addresses = [address for endpoint in items_of(obj, "endpoints") for address in endpoint["addresses"]]
     return _few(addresses) or "<unset>"
 
 
@@ -212,15 +213,15 @@ def _few(items: list[str]) -> str:
 def _subsets(obj: Obj) -> str:
     pairs = [
         f"{address['ip']}:{port['port']}"
-        for subset in obj.get("subsets") or ()
-        for port in subset.get("ports") or ()
-        for address in subset.get("addresses") or ()
+        for subset in items_of(obj, "subsets")
+        for port in items_of(subset, "ports")
+        for address in items_of(subset, "addresses")
     ]
     return _few(pairs) or NONE
 
 
 def _last_seen(obj: Obj) -> str:
-    series = obj.get("series") or {}
+    series = sub(obj, "series")
     moment = series.get("lastObservedTime") or obj.get("lastTimestamp") or obj.get("eventTime")
     return age(moment, datetime.now(UTC))
 
@@ -233,9 +234,9 @@ _EVENT = (
         "Object", lambda obj: f"{obj['involvedObject'].get('kind', '').lower()}/{obj['involvedObject'].get('name')}"
     ),
     _wide("Subobject", lambda obj: obj["involvedObject"].get("fieldPath", "")),
-    _wide("Source", lambda obj: (obj.get("source") or {}).get("component") or obj.get("reportingComponent", "")),
+    _wide("Source", lambda obj: sub(obj, "source").get("component") or obj.get("reportingComponent", "")),
     Column("Message", lambda obj: (obj.get("message") or "").strip()),
-    _wide("Count", lambda obj: (obj.get("series") or {}).get("count") or obj.get("count", 1)),
+    _wide("Count", lambda obj: sub(obj, "series").get("count") or obj.get("count", 1)),
     Column("Name", lambda obj: obj["metadata"]["name"], format="name", priority=1),
 )
 
@@ -246,7 +247,7 @@ def _role_reference(obj: Obj) -> str:
 
 _BINDING = (_NAME, Column("Role", _role_reference), _AGE)
 _CREATED = Column("Created At", lambda obj: obj["metadata"]["creationTimestamp"], type="date")
-_DATA = _integer("Data", lambda obj: len(obj.get("data") or ()) + len(obj.get("binaryData") or ()))
+_DATA = _integer("Data", lambda obj: len(items_of(obj, "data")) + len(items_of(obj, "binaryData")))
 
 COLUMNS: Mapping[str, tuple[Column, ...]] = {
     "Pod": _POD,
@@ -261,12 +262,12 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
     "Namespace": (_NAME, Column("Status", lambda obj: _status(obj).get("phase", "")), _AGE),
     "ConfigMap": (_NAME, _DATA, _AGE),
     "Secret": (_NAME, Column("Type", lambda obj: obj.get("type", "")), _DATA, _AGE),
-    "ServiceAccount": (_NAME, _integer("Secrets", lambda obj: len(obj.get("secrets") or ())), _AGE),
+    "ServiceAccount": (_NAME, _integer("Secrets", lambda obj: len(items_of(obj, "secrets"))), _AGE),
     "Endpoints": (_NAME, Column("Endpoints", _subsets), _AGE),
     "EndpointSlice": (
         _NAME,
         Column("AddressType", lambda obj: obj.get("addressType", "")),
-        Column("Ports", lambda obj: ",".join(str(p.get("port")) for p in obj.get("ports") or ()) or "<unset>"),
+        Column("Ports", lambda obj: ",".join(str(p.get("port")) for p in items_of(obj, "ports")) or "<unset>"),
         Column("Endpoints", _slice_addresses),
         _AGE,
     ),

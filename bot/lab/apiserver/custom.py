@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bot.lab.apiserver.kinds import Resource, Subresource
+from bot.lab.apiserver.parts import items_of, sub
 
 _VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
 
@@ -19,7 +20,7 @@ def resource_of(definition: Mapping[str, Any]) -> Resource:
     spec = definition["spec"]
     names, version = spec["names"], served_version(definition)
     subresources: dict[str, Subresource] = {}
-    for name in version.get("subresources") or {}:
+    for name in sub(version, "subresources"):
         kind, group, number = ("Scale", "autoscaling", "v1") if name == "scale" else (names["kind"], "", "")
         subresources[name] = Subresource(kind=kind, verbs=("get", "patch", "update"), group=group, version=number)
     return Resource(
@@ -29,11 +30,11 @@ def resource_of(definition: Mapping[str, Any]) -> Resource:
         kind=names["kind"],
         namespaced=spec.get("scope") == "Namespaced",
         singular=names.get("singular", ""),
-        short_names=tuple(names.get("shortNames") or ()),
-        categories=tuple(names.get("categories") or ()),
+        short_names=tuple(items_of(names, "shortNames")),
+        categories=tuple(items_of(names, "categories")),
         verbs=_VERBS,
         subresources=subresources,
         list_kind=names.get("listKind", ""),
         custom=True,
-        columns=tuple(version.get("additionalPrinterColumns") or ()),
+        columns=tuple(items_of(version, "additionalPrinterColumns")),
     )

@@ -1,14 +1,12 @@
 """The values that the real server fills in where a request says nothing, kind by kind."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bot.lab.apiserver import services
 from bot.lab.apiserver.kinds import Resource
-from bot.lab.apiserver.pod_defaults import pod_spec, qos_class
-
-if TYPE_CHECKING:
-    from bot.lab.apiserver.storage import Storage
+from bot.lab.apiserver.parts import items_of
+from bot.lab.apiserver.pod_defaults import pod_spec
 
 Obj = dict[str, Any]
 TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
@@ -94,14 +92,14 @@ def _namespace(obj: Obj) -> None:
 
 
 def _endpoint_slice(obj: Obj) -> None:
-    for port in obj.get("ports") or ():
+    for port in items_of(obj, "ports"):
         fill(port, name="", protocol="TCP")
     fill(obj, endpoints=[], ports=[])
 
 
 def _endpoints(obj: Obj) -> None:
-    for subset in obj.get("subsets") or ():
-        for port in subset.get("ports") or ():
+    for subset in items_of(obj, "subsets"):
+        for port in items_of(subset, "ports"):
             fill(port, protocol="TCP")
 
 
@@ -110,8 +108,8 @@ def _network_policy(obj: Obj) -> None:
     fill(spec, podSelector={})
     if not spec.get("policyTypes"):
         spec["policyTypes"] = ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]
-    for rule in (*(spec.get("ingress") or ()), *(spec.get("egress") or ())):
-        for port in rule.get("ports") or ():
+    for rule in (*items_of(spec, "ingress"), *items_of(spec, "egress")):
+        for port in items_of(rule, "ports"):
             fill(port, protocol="TCP")
 
 
@@ -127,7 +125,7 @@ def _secret(obj: Obj) -> None:
 
 def _role_binding(obj: Obj) -> None:
     fill(obj.setdefault("roleRef", {}), apiGroup="rbac.authorization.k8s.io")
-    for subject in obj.get("subjects") or ():
+    for subject in items_of(obj, "subjects"):
         if subject.get("kind") in {"User", "Group"}:
             fill(subject, apiGroup="rbac.authorization.k8s.io")
 
@@ -149,7 +147,7 @@ def _pod_disruption_budget(obj: Obj) -> None:
 
 
 def _webhooks(obj: Obj) -> None:
-    for hook in obj.get("webhooks") or ():
+    for hook in items_of(obj, "webhooks"):
         fill(hook, failurePolicy="Fail", matchPolicy="Equivalent", timeoutSeconds=10)
         fill(hook, namespaceSelector={}, objectSelector={})
 
@@ -193,70 +191,3 @@ def apply(resource: Resource, obj: Obj) -> None:
     """Fill in what decoding a request fills in; changes `obj`, a second time changes nothing."""
     if not resource.custom and (default := _BY_KIND.get(resource.kind)):
         default(obj)
-
-
-_ZERO_NODE_INFO = (
-    "machineID",
-    "systemUUID",
-    "bootID",
-    "kernelVersion",
-    "osImage",
-    "containerRuntimeVersion",
-    "kubeletVersion",
-    "kubeProxyVersion",
-    "operatingSystem",
-    "architecture",
-)
-
-
-def begin(storage: "Storage", resource: Resource, obj: Obj) -> None:
-    """The state in which a new object starts, beyond what a request can say."""
-    match resource.kind:
-        case "Namespace":
-            obj.setdefault("spec", {})["finalizers"] = ["kubernetes"]
-            obj["status"] = {"phase": "Active"}
-        case "Pod":
-            obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj["spec"])}
-        case "Node":
-            status = obj.setdefault("status", {})
-            fill(status, daemonEndpoints={"kubeletEndpoint": {"Port": 0}}, nodeInfo={})
-            fill(status["nodeInfo"], **dict.fromkeys(_ZERO_NODE_INFO, ""))
-            obj.setdefault("spec", {})
-        case "DaemonSet":
-            numbers = ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady")
-            obj["status"] = dict.fromkeys(numbers, 0)
-        case "ReplicaSet" | "ReplicationController":
-            obj["status"] = {"replicas": 0}
-        case "StatefulSet":
-            obj["status"] = {"replicas": 0, "availableReplicas": 0}
-        case "Deployment" | "Job" | "CronJob":
-            obj["status"] = {}
-        case "PersistentVolumeClaim":
-            obj["status"] = {"phase": "Pending"}
-        case "PodDisruptionBudget":
-            zero = ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods")
-            obj["status"] = dict.fromkeys(zero, 0)
-        case "Service":
-            services.allocate(storage, obj, None)
-            obj["status"] = {"loadBalancer": {}}
-        case "CustomResourceDefinition":
-            version = next((v["name"] for v in obj["spec"].get("versions") or () if v.get("storage")), "v1")
-            names = {"plural": "", "kind": ""}
-            obj["status"] = {"conditions": None, "acceptedNames": names, "storedVersions": [version]}
-        case _:
-            pass
-
-
-def on_update(resource: Resource, obj: Obj, old: Mapping[str, Any]) -> None:
-    """What an update fills in from the version before it."""
-    match resource.kind:
-        case "DaemonSet":
-            before = int(old["metadata"].get("annotations", {}).get(TEMPLATE_GENERATION, "1"))
-            changed = obj["spec"].get("template") != old["spec"].get("template")
-            obj["metadata"]["annotations"][TEMPLATE_GENERATION] = str(before + changed)
-        case "Service":
-            services.keep_addresses(obj, old)
-        case "Namespace" if "finalizers" not in obj.get("spec", {}):
-            obj["spec"] = dict(old.get("spec", {}))
-        case _:
-            pass

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from bot.lab.apiserver.errors import ApiError, about, conflict
 from bot.lab.apiserver.kinds import Resource
+from bot.lab.apiserver.parts import sub
 from bot.lab.apiserver.timestamps import seconds
 
 ORPHAN = "orphan"
@@ -55,7 +56,7 @@ def is_over(obj: dict[str, Any]) -> bool:
     if not metadata.get("deletionTimestamp") or metadata.get("finalizers"):
         return False
     if obj.get("kind") == "Namespace":
-        return not (obj.get("spec") or {}).get("finalizers")
+        return not sub(obj, "spec").get("finalizers")
     return not metadata.get("deletionGracePeriodSeconds")
 
 
@@ -86,7 +87,7 @@ def _finalize_with(metadata: dict[str, Any], finalizer: str) -> None:
 def _grace_s(resource: Resource, obj: dict[str, Any], options: Options) -> int:
     if resource.name != "pods":
         return 0
-    spec, status = obj["spec"], obj.get("status") or {}
+    spec, status = obj["spec"], sub(obj, "status")
     if not spec.get("nodeName") or status.get("phase") in {"Succeeded", "Failed"}:
         return 0
     if options.grace_period_s is not None:
@@ -108,7 +109,7 @@ def _terminate(obj: dict[str, Any], grace_s: int, now: datetime) -> dict[str, An
 
 def _end_namespace(obj: dict[str, Any], now: datetime) -> Step:
     metadata = obj["metadata"]
-    if not (obj.get("spec") or {}).get("finalizers") and not metadata.get("finalizers"):
+    if not sub(obj, "spec").get("finalizers") and not metadata.get("finalizers"):
         return Step(obj, gone=True)
     metadata.setdefault("deletionTimestamp", seconds(now))
     obj.setdefault("status", {})["phase"] = "Terminating"

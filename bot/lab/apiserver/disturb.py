@@ -59,25 +59,32 @@ class Disturbances:
 
 async def _act(disturbance: Disturbance, request: web.BaseRequest) -> web.StreamResponse | None:
     match disturbance.kind:
-        case "unauthorized":
-            return refusal(unauthorized())
-        case "forbidden":
-            return refusal(ApiError(403, "Forbidden", "forbidden: disturbed by the test", {}))
-        case "too-many-requests":
-            message = "the server has received too many requests and has asked us to try again later"
-            error = ApiError(429, "TooManyRequests", message, {"retryAfterSeconds": disturbance.retry_after_s})
-            response = refusal(error)
-            response.headers["Retry-After"] = str(disturbance.retry_after_s)
-            return response
-        case "internal-error":
-            return text("Internal Server Error: etcdserver: request timed out\n", status=500)
         case "slow":
             await asyncio.sleep(disturbance.delay_s)
-            return None
         case "hang":
             await asyncio.Event().wait()
-            return None
         case "drop":
             if request.transport is not None:
                 request.transport.abort()
             return web.Response()
+        case kind:
+            return _answer(kind, disturbance.retry_after_s)
+    return None
+
+
+def _answer(
+    kind: Literal["unauthorized", "forbidden", "too-many-requests", "internal-error"], retry_after_s: int
+) -> web.Response:
+    match kind:
+        case "unauthorized":
+            return refusal(unauthorized())
+        case "forbidden":
+            return refusal(ApiError(403, "Forbidden", "forbidden: disturbed by the test", {}))
+        case "internal-error":
+            return text("Internal Server Error: etcdserver: request timed out\n", status=500)
+        case "too-many-requests":
+            message = "the server has received too many requests and has asked us to try again later"
+            error = ApiError(429, "TooManyRequests", message, {"retryAfterSeconds": retry_after_s})
+            response = refusal(error)
+            response.headers["Retry-After"] = str(retry_after_s)
+            return response

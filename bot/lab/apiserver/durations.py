@@ -12,29 +12,28 @@ def age(timestamp: str | None, now: datetime) -> str:
     return human((now - parse(timestamp)).total_seconds()) if timestamp else UNKNOWN
 
 
+_MINUTE, _HOUR, _DAY, _YEAR = 60, 3600, 86_400, 365 * 86_400
+_STEPS = (
+    (2 * _MINUTE, 1, "s", 0, ""),
+    (10 * _MINUTE, _MINUTE, "m", 1, "s"),
+    (3 * _HOUR, _MINUTE, "m", 0, ""),
+    (8 * _HOUR, _HOUR, "h", _MINUTE, "m"),
+    (2 * _DAY, _HOUR, "h", 0, ""),
+    (8 * _DAY, _DAY, "d", _HOUR, "h"),
+    (2 * _YEAR, _DAY, "d", 0, ""),
+    (8 * _YEAR, _YEAR, "y", _DAY, "d"),
+)
+"""Below so many seconds: the unit and its letter, and a smaller unit that is shown beside it (0: none)."""
+
+
 def human(duration_s: float) -> str:
     """A duration in at most two units, as k8s.io/apimachinery/pkg/util/duration rounds it."""
     seconds = int(duration_s)
-    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86_400
     if seconds < -1:
         return "<invalid>"
-    if seconds < 120:
-        return f"{max(seconds, 0)}s"
-    if minutes < 10:
-        return _two(minutes, "m", seconds % 60, "s")
-    if hours < 3:
-        return f"{minutes}m"
-    if hours < 8:
-        return _two(hours, "h", minutes % 60, "m")
-    if hours < 48:
-        return f"{hours}h"
-    if days < 8:
-        return _two(days, "d", hours % 24, "h")
-    if days < 365 * 2:
-        return f"{days}d"
-    years = days // 365
-    return _two(years, "y", days % 365, "d") if days < 365 * 8 else f"{years}y"
-
-
-def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
-    return f"{large}{large_unit}{small}{small_unit}" if small else f"{large}{large_unit}"
+    seconds = max(seconds, 0)
+    for below, unit, letter, small_unit, small_letter in _STEPS:
+        if seconds < below:
+            small = seconds % unit // small_unit if small_unit else 0
+            return f"{seconds // unit}{letter}" + (f"{small}{small_letter}" if small else "")
+    return f"{seconds // _YEAR}y"

@@ -5,6 +5,7 @@ from typing import Any
 
 from bot.lab.apiserver.errors import bad_request
 from bot.lab.apiserver.kinds import Resource
+from bot.lab.apiserver.parts import items_of, sub
 from bot.lab.apiserver.selectors import (
     FieldTerm,
     LabelSelector,
@@ -64,7 +65,7 @@ def _read(obj: Mapping[str, Any], path: str) -> str:
     elif path == "reportingController":
         path = "reportingComponent"
     elif path == "status.podIPs":
-        return ",".join(each.get("ip", "") for each in (obj.get("status") or {}).get("podIPs") or ())
+        return ",".join(each.get("ip", "") for each in items_of(sub(obj, "status"), "podIPs"))
     elif path == "status.successful":
         path = "status.succeeded"
     return field_value(obj, path) or ("false" if path in _FALSE_WHEN_MISSING else "")

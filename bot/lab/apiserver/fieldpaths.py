@@ -85,8 +85,8 @@ def element(shape: Mapping[str, Any], item: Any) -> str:
     """The path element of a list's item."""
     if "keys" not in shape:
         return f"v:{_json(item)}"
-    entry = cast("Mapping[str, Any]", item) if isinstance(item, dict) else {}
-    keys = {key: entry.get(key, _KEY_DEFAULTS.get(key)) for key in shape["keys"]}
+    entry: Mapping[str, Any] = cast("Mapping[str, Any]", item) if isinstance(item, dict) else {}
+    keys: dict[str, Any] = {key: entry.get(key, _KEY_DEFAULTS.get(key)) for key in shape["keys"]}
     return f"k:{_json({key: value for key, value in keys.items() if value is not None})}"
 
 

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bot.lab.apiserver import admission, defaults, managed, names, validation
+from bot.lab.apiserver import admission, beginnings, defaults, managed, names, validation
 from bot.lab.apiserver.errors import ApiError, about, bad_request, conflict, forbidden, invalid, not_found
 from bot.lab.apiserver.kinds import Resource
+from bot.lab.apiserver.parts import sub
 from bot.lab.apiserver.timestamps import seconds
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def prepare_update(
         who = writer.manager, writer.subresource
         owned = managed.updated(resource, obj, old, owned or [], who, storage.now())
     if writer.subresource != "status":
-        defaults.on_update(resource, obj, old)
+        beginnings.on_update(storage, resource, obj, old)
     if owned:
         obj["metadata"]["managedFields"] = owned
     else:
@@ -125,7 +126,7 @@ def _identify(resource: Resource, obj: dict[str, Any], namespace: str | None, na
     """Fill in or check what the path already says: kind, name, namespace."""
     if not isinstance(obj.get("metadata", {}), dict):
         raise bad_request("metadata must be an object")
-    metadata = obj["metadata"] = obj.get("metadata") or {}
+    metadata = obj["metadata"] = sub(obj, "metadata")
     kind, version = obj.get("kind") or resource.kind, obj.get("apiVersion") or resource.api_version
     if (kind, version) != (resource.kind, resource.api_version) and resource.kind != "Event":
         raise bad_request(
@@ -164,7 +165,7 @@ def _begin(storage: "Storage", resource: Resource, obj: dict[str, Any]) -> None:
     """The state that a new object starts with, whatever the request says."""
     if "status" in resource.subresources and resource.kind not in _STATUS_FREE:
         obj.pop("status", None)
-    defaults.begin(storage, resource, obj)
+    beginnings.begin(storage, resource, obj)
 
 
 def _check_version(resource: Resource, metadata: Mapping[str, Any], before: Mapping[str, Any]) -> None:
@@ -194,9 +195,7 @@ def _keep_other_half(resource: Resource, obj: dict[str, Any], old: Mapping[str, 
     if subresource == "status":
         for key in [key for key in obj if key not in {"kind", "apiVersion", "metadata", "status"}]:
             del obj[key]
-        for key, value in old.items():
-            if key not in {"metadata", "status"}:
-                obj[key] = value
+        obj.update({key: value for key, value in old.items() if key not in {"metadata", "status"}})
         for key in ("ownerReferences", "finalizers"):
             obj["metadata"].pop(key, None)
             if key in old["metadata"]:

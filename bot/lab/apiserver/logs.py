@@ -7,6 +7,7 @@ from aiohttp import web
 
 from bot.lab.apiserver.errors import bad_request
 from bot.lab.apiserver.kubelet_api import KubeletApi
+from bot.lab.apiserver.parts import items_of, sub
 from bot.lab.apiserver.streaming import container_name, is_websocket
 
 _HEADERS = {"Cache-Control": "no-cache, private", "Content-Type": "text/plain"}
@@ -25,10 +26,10 @@ def _check_started(pod: Mapping[str, Any], container: str) -> None:
     name = pod["metadata"]["name"]
     if not pod["spec"].get("nodeName"):
         raise bad_request(f"pod {name} does not have a host assigned")
-    status = pod.get("status") or {}
+    status = sub(pod, "status")
     for key in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"):
-        for each in status.get(key) or ():
-            waiting = (each.get("state") or {}).get("waiting")
+        for each in items_of(status, key):
+            waiting = sub(each, "state").get("waiting")
             if each["name"] == container and waiting and not each.get("restartCount"):
                 reason = waiting.get("reason", "ContainerCreating")
                 raise bad_request(f'container "{container}" in pod "{name}" is waiting to start: {reason}')

@@ -12,6 +12,7 @@ from bot.lab.apiserver import fieldpaths, schema, views
 from bot.lab.apiserver.errors import ApiError, bad_request
 from bot.lab.apiserver.fieldpaths import Paths
 from bot.lab.apiserver.kinds import Resource
+from bot.lab.apiserver.parts import items_of, sub
 from bot.lab.apiserver.timestamps import seconds
 
 Obj = Mapping[str, Any]
@@ -78,7 +79,7 @@ def _owners(entries: Sequence[Mapping[str, Any]]) -> list[_Owner]:
             operation="Apply" if entry.get("operation") == "Apply" else "Update",
             api_version=entry.get("apiVersion", ""),
             subresource=entry.get("subresource", ""),
-            paths=frozenset(fieldpaths.from_fields(entry.get("fieldsV1") or {})),
+            paths=frozenset(fieldpaths.from_fields(sub(entry, "fieldsV1"))),
             time=entry.get("time", ""),
         )
         for entry in entries
@@ -173,7 +174,7 @@ def check_configuration(resource: Resource, config: Mapping[str, Any]) -> None:
     if config.get("kind") != resource.kind or config.get("apiVersion") != resource.api_version:
         message = f"apply requires apiVersion {resource.api_version} and kind {resource.kind}"
         raise bad_request(f"PatchOptions: {message}")
-    if (config.get("metadata") or {}).get("managedFields"):
+    if sub(config, "metadata").get("managedFields"):
         raise bad_request("metadata.managedFields must be nil")
 
 
@@ -211,7 +212,7 @@ class Applier:
         """
         shape = shape_of(self.resource)
         mine = self._mine(shape)
-        entries = live["metadata"].get("managedFields") or []
+        entries = items_of(live["metadata"], "managedFields")
         owners = _owners(entries)
         before = next((owner for owner in owners if owner.identity == mine.identity), None)
         others = [owner for owner in owners if owner.identity != mine.identity]

@@ -39,15 +39,12 @@ def _apply(document: Any, operation: dict[str, Any]) -> Any:
         case "add":
             return _add(document, path, operation.get("value"))
         case "replace":
-            _read(document, path)
-            if not path:
-                return operation.get("value")
-            _set(document, path, operation.get("value"))
-            return document
-        case "copy":
-            return _add(document, path, _copy(_read(document, _pointer(operation.get("from")))))
-        case "move":
-            document, value = _remove(document, _pointer(operation.get("from")))
+            return _replace(document, path, operation.get("value"))
+        case "copy" | "move":
+            source = _pointer(operation.get("from"))
+            value = _copy(_read(document, source))
+            if kind == "move":
+                document, _ = _remove(document, source)
             return _add(document, path, value)
         case _:
             raise bad_request(f"Unexpected kind: {kind}")
@@ -76,7 +73,7 @@ def _pointer(path: Any) -> list[str]:
     return [step.replace("~1", "/").replace("~0", "~") for step in path[1:].split("/")]
 
 
-def _index(items: list[Any], step: str, *, end: int) -> int:
+def _index(step: str, *, end: int) -> int:
     if not step.isdigit() or int(step) > end:
         raise _impossible()
     return int(step)
@@ -90,19 +87,23 @@ def _read(document: Any, path: Sequence[str]) -> Any:
                 value = cast("dict[str, Any]", value)[step]
             case list():
                 items = cast("list[Any]", value)
-                value = items[_index(items, step, end=len(items) - 1)]
+                value = items[_index(step, end=len(items) - 1)]
             case _:
                 raise _impossible()
     return value
 
 
-def _set(document: Any, path: Sequence[str], value: Any) -> None:
+def _replace(document: Any, path: Sequence[str], value: Any) -> Any:
+    _read(document, path)
+    if not path:
+        return value
     parent, step = _read(document, path[:-1]), path[-1]
     if isinstance(parent, list):
         items = cast("list[Any]", parent)
-        items[_index(items, step, end=len(items) - 1)] = value
+        items[_index(step, end=len(items) - 1)] = value
     else:
         parent[step] = value
+    return document
 
 
 def _add(document: Any, path: Sequence[str], value: Any) -> Any:
@@ -114,7 +115,7 @@ def _add(document: Any, path: Sequence[str], value: Any) -> Any:
             parent[step] = value
         case list():
             items = cast("list[Any]", parent)
-            items.insert(len(items) if step == "-" else _index(items, step, end=len(items)), value)
+            items.insert(len(items) if step == "-" else _index(step, end=len(items)), value)
         case _:
             raise _impossible()
     return document

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bot.lab.apiserver.storage import Storage
 
 _TOO_OLD = "The resourceVersion for the provided list is too old."
-_TOKEN_TOO_OLD = (
+_PAGE_TOO_OLD = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
     "the continue parameter, or use the continue token in this response to retrieve the remainder of the results. "
     "Continuing with the provided token results in an inconsistent list - objects that were created, modified, or "
@@ -107,7 +107,7 @@ def _snapshot(storage: "Storage", resource: str, query: Mapping[str, str]) -> tu
         if token.revision == INCONSISTENT:
             return dict(shelf.select(None)), storage.revision, token.start
         if token.revision < shelf.compacted:
-            raise expired(_TOKEN_TOO_OLD, encode_token(INCONSISTENT, token.start))
+            raise expired(_PAGE_TOO_OLD, encode_token(INCONSISTENT, token.start))
         return dict(sorted(shelf.at(token.revision).items())), token.revision, token.start
     wanted, match = _revision(query), query.get("resourceVersionMatch", "")
     _check_match(wanted, match)

@@ -20,7 +20,7 @@ _SKEW = timedelta(minutes=5)
 
 @dataclass(frozen=True, kw_only=True)
 class Pki:
-    """A directory with the authority (`ca.crt`), the server's certificate and the key that signs service account tokens."""
+    """A directory with the authority (`ca.crt`), the server's certificate and the key of service account tokens."""
 
     directory: Path
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bot.lab.apiserver.parts import items_of, sub
+
 Obj = dict[str, Any]
 
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
@@ -26,11 +28,11 @@ def pull_policy(image: str) -> str:
 def pod_spec(spec: Obj) -> None:
     """Fill in a pod spec."""
     host_network = bool(spec.get("hostNetwork"))
-    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
+    for container in (*items_of(spec, "initContainers"), *items_of(spec, "containers")):
         _container(container, host_network=host_network)
-    for container in spec.get("ephemeralContainers") or ():
+    for container in items_of(spec, "ephemeralContainers"):
         _container(container, host_network=False)
-    for volume in spec.get("volumes") or ():
+    for volume in items_of(spec, "volumes"):
         _volume(volume)
     _fill(
         spec,
@@ -53,7 +55,7 @@ def _container(container: Obj, *, host_network: bool) -> None:
         imagePullPolicy=pull_policy(container.get("image") or ""),
     )
     _requests(container["resources"])
-    for port in container.get("ports") or ():
+    for port in items_of(container, "ports"):
         _fill(port, protocol="TCP")
         if host_network:
             _fill(port, hostPort=port.get("containerPort"))
@@ -63,15 +65,15 @@ def _container(container: Obj, *, host_network: bool) -> None:
             _fill(http, path="/", scheme="HTTP")
         if "grpc" in probe:
             _fill(probe["grpc"], service="")
-    for variable in container.get("env") or ():
-        if field := (variable.get("valueFrom") or {}).get("fieldRef"):
+    for variable in items_of(container, "env"):
+        if field := sub(variable, "valueFrom").get("fieldRef"):
             _fill(field, apiVersion="v1")
 
 
 def _requests(resources: Obj) -> None:
     """Requests that are not given equal the limits."""
     if limits := resources.get("limits"):
-        resources["requests"] = {**limits, **(resources.get("requests") or {})}
+        resources["requests"] = {**limits, **sub(resources, "requests")}
 
 
 def _volume(volume: Obj) -> None:
@@ -80,7 +82,7 @@ def _volume(volume: Obj) -> None:
             _fill(volume[kind], defaultMode=mode)
     if volume.get("hostPath") is not None:
         _fill(volume["hostPath"], type="")
-    for source in (volume.get("projected") or {}).get("sources") or ():
+    for source in items_of(sub(volume, "projected"), "sources"):
         if source.get("serviceAccountToken") is not None:
             _fill(source["serviceAccountToken"], expirationSeconds=3600)
 
@@ -88,16 +90,16 @@ def _volume(volume: Obj) -> None:
 def containers_of(spec: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
     """Init containers, containers and ephemeral containers, in this order."""
     for key in ("initContainers", "containers", "ephemeralContainers"):
-        yield from spec.get(key) or ()
+        yield from items_of(spec, key)
 
 
 def qos_class(spec: Mapping[str, Any]) -> str:
     """`BestEffort`, `Burstable` or `Guaranteed`, from the resources of its containers."""
     seen = False
     guaranteed = True
-    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
-        resources = container.get("resources") or {}
-        limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
+    for container in (*items_of(spec, "initContainers"), *items_of(spec, "containers")):
+        resources = sub(container, "resources")
+        limits, requests = sub(resources, "limits"), sub(resources, "requests")
         seen = seen or bool(limits or requests)
         if not {"cpu", "memory"} <= set(limits) or any(requests.get(key) != limits[key] for key in ("cpu", "memory")):
             guaranteed = False

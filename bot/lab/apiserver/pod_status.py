@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bot.lab.apiserver.durations import human
+from bot.lab.apiserver.parts import condition_of, items_of, sub
 from bot.lab.apiserver.timestamps import parse
 
 Obj = Mapping[str, Any]
@@ -12,21 +13,20 @@ NONE = "<none>"
 
 
 def _statuses(obj: Obj, key: str = "containerStatuses") -> list[Obj]:
-    return (obj.get("status") or {}).get(key) or []
+    return items_of(sub(obj, "status"), key)
 
 
 def pod_ready(obj: Obj) -> str:
     """How many of its containers are ready."""
-    ready = sum(1 for status in _statuses(obj) if status.get("ready") and "running" in (status.get("state") or {}))
-    return f"{ready}/{len(obj['spec'].get('containers') or ())}"
+    ready = sum(1 for status in _statuses(obj) if status.get("ready") and "running" in sub(status, "state"))
+    return f"{ready}/{len(items_of(obj['spec'], 'containers'))}"
 
 
 def pod_state(obj: Obj) -> str:
     """Its phase, or better the reason why it is not simply that."""
-    status = obj.get("status") or {}
+    status = sub(obj, "status")
     reason = status.get("reason") or status.get("phase") or "Unknown"
-    scheduled = next((c for c in status.get("conditions") or () if c["type"] == "PodScheduled"), {})
-    if scheduled.get("reason") == "SchedulingGated":
+    if condition_of(obj, "PodScheduled").get("reason") == "SchedulingGated":
         reason = "SchedulingGated"
     reason = _init_reason(obj) or _containers_reason(obj, reason)
     if obj["metadata"].get("deletionTimestamp"):
@@ -35,9 +35,9 @@ def pod_state(obj: Obj) -> str:
 
 
 def _init_reason(obj: Obj) -> str:
-    total = len(obj["spec"].get("initContainers") or ())
+    total = len(items_of(obj["spec"], "initContainers"))
     for index, status in enumerate(_statuses(obj, "initContainerStatuses")):
-        state = status.get("state") or {}
+        state = sub(status, "state")
         ended, waiting = state.get("terminated"), state.get("waiting")
         if ended and ended.get("exitCode") == 0:
             continue
@@ -52,8 +52,8 @@ def _init_reason(obj: Obj) -> str:
 def _containers_reason(obj: Obj, reason: str) -> str:
     running = False
     for status in reversed(_statuses(obj)):
-        state = status.get("state") or {}
-        if why := (state.get("waiting") or {}).get("reason"):
+        state = sub(status, "state")
+        if why := sub(state, "waiting").get("reason"):
             reason = why
         elif ended := state.get("terminated"):
             code = f"Signal:{ended['signal']}" if ended.get("signal") else f"ExitCode:{ended.get('exitCode', 0)}"
@@ -61,7 +61,7 @@ def _containers_reason(obj: Obj, reason: str) -> str:
         elif status.get("ready") and "running" in state:
             running = True
     if reason == "Completed" and running:
-        ready = any(c["type"] == "Ready" and c["status"] == "True" for c in obj["status"].get("conditions") or ())
+        ready = any(c["type"] == "Ready" and c["status"] == "True" for c in items_of(obj["status"], "conditions"))
         return "Running" if ready else "NotReady"
     return reason
 
@@ -69,7 +69,7 @@ def _containers_reason(obj: Obj, reason: str) -> str:
 def pod_restarts(obj: Obj) -> str:
     """The restarts of its containers, and how long ago the last one was."""
     count = sum(status.get("restartCount", 0) for status in _statuses(obj))
-    ends = [((status.get("lastState") or {}).get("terminated") or {}).get("finishedAt") for status in _statuses(obj)]
+    ends = [sub(sub(status, "lastState"), "terminated").get("finishedAt") for status in _statuses(obj)]
     moments = [parse(end) for end in ends if end]
     if not count or not moments:
         return str(count)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bot.lab.apiserver.parts import items_of
 from bot.lab.apiserver.tokens import User, account_name
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def _grants(storage: "Storage", user: User, namespace: str) -> Iterator[_Grant]:
 
 
 def _bound(storage: "Storage", binding: Mapping[str, Any], user: User, namespace: str, kind: str) -> Iterator[_Grant]:
-    subject = next((each for each in binding.get("subjects") or () if _is_subject(each, user, namespace)), None)
+    subject = next((each for each in items_of(binding, "subjects") if _is_subject(each, user, namespace)), None)
     if subject is None:
         return
     reference, name = binding["roleRef"], binding["metadata"]["name"]
@@ -104,25 +105,25 @@ def _rules(storage: "Storage", reference: Mapping[str, Any], namespace: str) -> 
     else:
         role = storage.find(f"clusterroles.{_RBAC}", reference["name"])
     if role is not None:
-        yield from role.get("rules") or ()
+        yield from items_of(role, "rules")
 
 
 def rule_allows(rule: Mapping[str, Any], attributes: Attributes) -> bool:
     """Whether one rule covers the request."""
-    verbs = rule.get("verbs") or ()
+    verbs = items_of(rule, "verbs")
     if attributes.verb not in verbs and "*" not in verbs:
         return False
     if not attributes.resource:
-        return any(_path_matches(pattern, attributes.path) for pattern in rule.get("nonResourceURLs") or ())
-    groups = rule.get("apiGroups") or ()
+        return any(_path_matches(pattern, attributes.path) for pattern in items_of(rule, "nonResourceURLs"))
+    groups = items_of(rule, "apiGroups")
     if attributes.group not in groups and "*" not in groups:
         return False
     wanted = {attributes.full_resource, "*"}
     if attributes.subresource:
         wanted.add(f"*/{attributes.subresource}")
-    if not wanted & set(rule.get("resources") or ()):
+    if not wanted & set(items_of(rule, "resources")):
         return False
-    names = rule.get("resourceNames") or ()
+    names = items_of(rule, "resourceNames")
     return not names or attributes.name in names
 
 

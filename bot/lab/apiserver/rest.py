@@ -13,6 +13,7 @@ from bot.lab.apiserver.errors import ApiError, about, bad_request, not_found, un
 from bot.lab.apiserver.kinds import Resource
 from bot.lab.apiserver.merge import json_patch, merge_patch
 from bot.lab.apiserver.paging import page
+from bot.lab.apiserver.parts import items_of, sub
 from bot.lab.apiserver.paths import Target
 from bot.lab.apiserver.shelf import Record
 from bot.lab.apiserver.strategic import strategic_merge
@@ -145,8 +146,8 @@ def _part(subresource: str, change: Callable[[Obj], Obj]) -> Callable[[Obj], Obj
         return change
 
     def only_ephemeral(live: Obj) -> Obj:
-        wanted = change(_copy(live)).get("spec") or {}
-        return live | {"spec": live["spec"] | {"ephemeralContainers": wanted.get("ephemeralContainers") or []}}
+        wanted = sub(change(_copy(live)), "spec")
+        return live | {"spec": live["spec"] | {"ephemeralContainers": items_of(wanted, "ephemeralContainers")}}
 
     return only_ephemeral
 
@@ -248,7 +249,7 @@ def _apply(storage: "Storage", call: Call) -> web.Response:
 
 def _delete_options(call: Call) -> deletion.Options:
     options: Obj = bodies.decode(call.raw, call.content_type, "DeleteOptions") if call.raw.strip() else {}
-    preconditions = options.get("preconditions") or {}
+    preconditions = sub(options, "preconditions")
     grace = call.query.get("gracePeriodSeconds", options.get("gracePeriodSeconds"))
     orphan = options.get("orphanDependents")
     propagation = call.query.get("propagationPolicy", options.get("propagationPolicy"))

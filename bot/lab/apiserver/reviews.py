@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from bot.lab.apiserver import managed, rbac
 from bot.lab.apiserver.errors import Cause, bad_request, invalid
 from bot.lab.apiserver.kinds import Resource
+from bot.lab.apiserver.parts import items_of, sub
 from bot.lab.apiserver.timestamps import seconds
 from bot.lab.apiserver.tokens import Tokens, User
 
@@ -27,15 +28,13 @@ class Asker:
     manager: str
 
 
-def answer(
-    storage: "Storage", tokens: Tokens, resource: Resource, obj: dict[str, Any], asker: Asker
-) -> dict[str, Any]:
+def answer(storage: "Storage", tokens: Tokens, resource: Resource, obj: dict[str, Any], asker: Asker) -> dict[str, Any]:
     """The review with its status; raises 400 and 422."""
     obj |= {"kind": resource.kind, "apiVersion": resource.api_version}
     metadata, user = obj.setdefault("metadata", {}), asker.user
     if resource.kind.endswith("AccessReview"):
         metadata["managedFields"] = managed.created(resource, obj, asker.manager, storage.now())
-    spec = obj.get("spec") or {}
+    spec = sub(obj, "spec")
     match resource.kind:
         case "SelfSubjectAccessReview":
             return obj | {"status": _access(storage, user, spec)}
@@ -69,8 +68,8 @@ def _access(storage: "Storage", user: User, spec: Mapping[str, Any]) -> dict[str
             namespace=resource.get("namespace", ""),
         )
     else:
-        path = path or {}
-        attributes = rbac.Attributes(verb=path.get("verb", ""), path=path.get("path", ""))
+        asked = sub(spec, "nonResourceAttributes")
+        attributes = rbac.Attributes(verb=asked.get("verb", ""), path=asked.get("path", ""))
     decision = rbac.authorize(storage, user, attributes)
     return {"allowed": decision.allowed} | ({"reason": decision.reason} if decision.reason else {})
 
@@ -79,7 +78,7 @@ def _subject(resource: Resource, spec: Mapping[str, Any]) -> User:
     if not spec.get("user") and not spec.get("groups"):
         shown = "Invalid value: at least one of user or group must be specified"
         raise invalid(resource.group, resource.kind, "", [Cause("FieldValueInvalid", shown, "spec.user")])
-    return User(name=spec.get("user", ""), groups=tuple(spec.get("groups") or ()))
+    return User(name=spec.get("user", ""), groups=tuple(items_of(spec, "groups")))
 
 
 def _rules(rules: list[Mapping[str, Any]]) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from bot.lab.apiserver.errors import bad_request
+from bot.lab.apiserver.parts import items_of, sub
 
 Labels = Mapping[str, str]
 
@@ -153,10 +154,10 @@ def matches_labels(selector: LabelSelector, labels: Labels | None) -> bool:
 def from_object(selector: Mapping[str, Any] | None) -> LabelSelector:
     """The selector of an object (`matchLabels`, `matchExpressions`); an empty one matches everything."""
     selector = selector or {}
-    requirements = [Requirement(key, "in", (value,)) for key, value in (selector.get("matchLabels") or {}).items()]
+    requirements = [Requirement(key, "in", (value,)) for key, value in sub(selector, "matchLabels").items()]
     words = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!", "Gt": "gt", "Lt": "lt"}
-    for expression in selector.get("matchExpressions") or []:
-        values = tuple(expression.get("values") or ())
+    for expression in items_of(selector, "matchExpressions"):
+        values = tuple(items_of(expression, "values"))
         requirements.append(Requirement(expression["key"], words[expression["operator"]], values))
     return tuple(requirements)
 
@@ -204,14 +205,14 @@ def field_value(obj: Mapping[str, Any], path: str) -> str:
     """A field as text: booleans as `true` and `false`, a missing one as the empty string."""
     value: Any = obj
     for step in path.split("."):
-        value = value.get(step) if isinstance(value, Mapping) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        value = cast("Mapping[str, Any]", value).get(step) if isinstance(value, Mapping) else None
     match value:
         case None:
             return ""
         case bool():
             return "true" if value else "false"
         case _:
-            return str(value)  # pyright: ignore[reportUnknownArgumentType]
+            return str(value)
 
 
 Predicate = Callable[[Mapping[str, Any]], bool]

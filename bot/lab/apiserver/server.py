@@ -10,11 +10,10 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from bot.lab.apiserver import bodies, discovery, logs, openapi, rbac, rest, reviews, streaming, subresources, watching
-from bot.lab.apiserver.answers import Form, accepted, answer, page_not_found, refusal, text
+from bot.lab.apiserver import bodies, documents, logs, rbac, rest, reviews, streaming, subresources, watching
+from bot.lab.apiserver.answers import Form, accepted, answer, page_not_found, refusal
 from bot.lab.apiserver.disturb import Disturbances
 from bot.lab.apiserver.errors import ApiError, bad_request, forbidden, method_not_allowed, unauthorized
-from bot.lab.apiserver.health import health
 from bot.lab.apiserver.kinds import Resource
 from bot.lab.apiserver.kubelet_api import KubeletApi
 from bot.lab.apiserver.paths import Target, parse
@@ -104,43 +103,8 @@ class ApiServer:
     def _path(self, request: web.BaseRequest, user: User) -> web.Response:
         attributes = rbac.Attributes(verb=request.method.lower(), path=request.path)
         if not rbac.authorize(self.storage, user, attributes).allowed:
-            raise forbidden("", "", rbac.refusal(user, attributes))
-        return self._document(request)
-
-    def _document(self, request: web.BaseRequest) -> web.Response:
-        resources = list(self.storage.resources)
-        match [part for part in request.path.split("/") if part]:
-            case ["version"]:
-                return answer(discovery.VERSION)
-            case ["livez" | "readyz" | "healthz" as which, *_]:
-                return text(health(which, verbose="verbose" in request.query))
-            case ["api" | "apis" as root]:
-                return self._groups(request, resources, core=root == "api")
-            case ["api", "v1"]:
-                return answer(discovery.resource_list("", "v1", [r for r in resources if not r.group]))
-            case ["apis", group, *version] if members := [r for r in resources if r.group == group]:
-                if version == [members[0].version]:
-                    return answer(discovery.resource_list(group, version[0], members))
-                if not version:
-                    entry = discovery.group_entry(group, members[0].version)
-                    return answer({"kind": "APIGroup", "apiVersion": "v1", **entry})
-                return page_not_found()
-            case ["openapi", "v3"]:
-                return answer(openapi.index(resources))
-            case ["openapi", "v3", "api", "v1"]:
-                return answer(openapi.document([r for r in resources if not r.group]))
-            case ["openapi", "v3", "apis", group, _]:
-                return answer(openapi.document([r for r in resources if r.group == group]))
-            case _:
-                return page_not_found()
-
-    def _groups(self, request: web.BaseRequest, resources: Sequence[Resource], *, core: bool) -> web.Response:
-        form = accepted(request.headers.get("Accept", ""), ("APIGroupDiscoveryList",))
-        if form.as_kind and form.as_version == "v2":
-            response = answer(discovery.aggregated(resources, core=core))
-            response.headers["Content-Type"] = discovery.AGGREGATED
-            return response
-        return answer(discovery.core_versions(self.address) if core else discovery.group_list(resources))
+            raise ApiError(403, "Forbidden", f"forbidden: {rbac.refusal(user, attributes)}", {})
+        return documents.answer_for(request, list(self.storage.resources), self.address)
 
     async def _dispatch(
         self, request: web.BaseRequest, user: User, target: Target, resource: Resource
@@ -149,13 +113,18 @@ class ApiServer:
         if target.verb == "watch":
             return await watching.serve(request, self.storage, resource, target.namespace, form)
         call = await self._call(request, target, resource, form)
+        if target.subresource == "exec":
+            if target.verb == "get":  # since 1.35 a WebSocket needs both verbs
+                self._authorize(user, target, "create")
+            return await streaming.serve(request, self.kubelet, rest.pod_of(self.storage, call))
+        if target.subresource == "log":
+            return await logs.serve(request, self.kubelet, rest.pod_of(self.storage, call))
+        return self._at_once(call, user)
+
+    def _at_once(self, call: rest.Call, user: User) -> web.Response:
+        """Whatever needs no more than the store."""
+        target, resource = call.target, call.resource
         match target.verb, target.subresource:
-            case (("get" | "create"), "exec"):
-                if target.verb == "get":  # since 1.35 a WebSocket needs both verbs
-                    self._authorize(user, target, "create")
-                return await streaming.serve(request, self.kubelet, rest.pod_of(self.storage, call))
-            case "get", "log":
-                return await logs.serve(request, self.kubelet, rest.pod_of(self.storage, call))
             case "create", "" if reviews.is_review(resource):
                 obj, warnings = call.decode()
                 review = reviews.answer(
@@ -173,9 +142,7 @@ class ApiServer:
                 return _VERBS[target.verb](self.storage, call)
 
     async def _call(self, request: web.BaseRequest, target: Target, resource: Resource, form: Form) -> rest.Call:
-        raw = await request.read() if request.can_read_body else b""
-        if len(raw) > bodies.MAX_BYTES:
-            raise ApiError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {bodies.MAX_BYTES}")
+        raw = await bodies.read(request.content) if request.can_read_body else b""
         agent = request.headers.get("User-Agent", "unknown").partition("/")[0]
         return rest.Call(
             target=target,

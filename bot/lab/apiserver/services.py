@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bot.lab.apiserver.errors import Cause, invalid
+from bot.lab.apiserver.parts import items_of, sub
 
 if TYPE_CHECKING:
     from bot.lab.apiserver.storage import Storage
@@ -35,7 +36,7 @@ def defaults(obj: Obj) -> None:
         _fill(spec, externalTrafficPolicy="Cluster")
     if spec["type"] == "LoadBalancer":
         _fill(spec, allocateLoadBalancerNodePorts=True)
-    for port in spec.get("ports") or ():
+    for port in items_of(spec, "ports"):
         _fill(port, protocol="TCP")
         if port.get("targetPort") in {None, 0, ""}:
             port["targetPort"] = port.get("port", 0)
@@ -87,9 +88,9 @@ def _check_address(obj: Obj, others: list[Mapping[str, Any]]) -> None:
 
 
 def _node_ports(storage: "Storage", spec: Obj, others: list[Mapping[str, Any]]) -> None:
-    taken = {port.get("nodePort") for each in others for port in each["spec"].get("ports") or ()}
-    taken |= {port.get("nodePort") for port in spec.get("ports") or ()}
-    for port in spec.get("ports") or ():
+    taken = {port.get("nodePort") for each in others for port in items_of(each["spec"], "ports")}
+    taken |= {port.get("nodePort") for port in items_of(spec, "ports")}
+    for port in items_of(spec, "ports"):
         while not port.get("nodePort"):
             number = storage.rng.choice(NODE_PORTS)
             if number not in taken:
@@ -99,15 +100,15 @@ def _node_ports(storage: "Storage", spec: Obj, others: list[Mapping[str, Any]]) 
 
 def keep_addresses(obj: Obj, old: Mapping[str, Any]) -> None:
     """An update that does not mention the addresses keeps them."""
-    spec, before = obj["spec"], old.get("spec") or {}
+    spec, before = obj["spec"], sub(old, "spec")
     if spec["type"] == "ExternalName":
         return
     for key in _KEPT:
         if not spec.get(key) and key in before:
             spec[key] = before[key]
-    ports = {(port.get("protocol"), port["port"]): port.get("nodePort") for port in before.get("ports") or ()}
+    ports = {(port.get("protocol"), port["port"]): port.get("nodePort") for port in items_of(before, "ports")}
     if spec["type"] in {"NodePort", "LoadBalancer"}:
-        for port in spec.get("ports") or ():
+        for port in items_of(spec, "ports"):
             known = ports.get((port.get("protocol"), port.get("port")))
             if known and not port.get("nodePort"):
                 port["nodePort"] = known

@@ -20,6 +20,7 @@ from bot.lab.apiserver.kinds import BUILTIN, SAME_STORAGE, Resource
 from bot.lab.apiserver.lifecycle import Writer
 from bot.lab.apiserver.managed import Applier
 from bot.lab.apiserver.merge import merge_patch
+from bot.lab.apiserver.parts import sub
 from bot.lab.apiserver.selectors import Predicate, parse_labels
 from bot.lab.apiserver.shelf import Cursor, Record, Shelf, key_of
 
@@ -163,7 +164,7 @@ class Storage:
 
         Without `metadata.resourceVersion` the write is unconditional. Raises 404, 409, 422.
         """
-        metadata = obj.get("metadata") or {}
+        metadata = sub(obj, "metadata")
         name, namespace = metadata.get("name", ""), metadata.get("namespace")
 
         def replace(_: dict[str, Any]) -> dict[str, Any]:
@@ -216,7 +217,7 @@ class Storage:
         if applier.subresource:
             raise not_found(resource, name)
         config = _own(applier.config)
-        config["metadata"] = {**(config.get("metadata") or {}), "name": name}
+        config["metadata"] = {**sub(config, "metadata"), "name": name}
         writer = Writer(manager=applier.manager, applies=True, entries=applier.first())
         return self._create(resource, config, namespace, writer, dry_run=dry_run), True
 

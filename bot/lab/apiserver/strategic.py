@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from bot.lab.apiserver import schema
 from bot.lab.apiserver.errors import ApiError, bad_request
+from bot.lab.apiserver.parts import items_of
 
 Map = dict[str, Any]
 
@@ -36,7 +37,7 @@ def _merge_map(live: Map, patch: Map, shape: schema.Shape) -> Map:
     for key, value in patch.items():
         if key.startswith(_DELETE_FROM):
             field = key.removeprefix(_DELETE_FROM)
-            merged[field] = [item for item in merged.get(field) or [] if item not in value]
+            merged[field] = [item for item in items_of(merged, field) if item not in value]
         elif not key.startswith("$"):
             _merge_field(merged, key, value, _field_shape(shape, known, key))
     for key, order in patch.items():
@@ -151,6 +152,6 @@ def _reorder(merged: Map, live: Map, field: str, order: Any, shape: schema.Shape
     if not isinstance(items, list) or not isinstance(order, list):
         return
     elements, wanted = cast("list[Any]", items), cast("list[Any]", order)
-    before = cast("list[Any]", live.get(field) or [])
+    before = items_of(live, field)
     key = None if isinstance(shape, str) else shape.get("merge_key")
     merged[field] = _arranged(elements, wanted, before, key)

@@ -16,6 +16,7 @@ from aiohttp import WSMsgType, web
 
 from bot.lab.apiserver.errors import ApiError, bad_request
 from bot.lab.apiserver.kubelet_api import ExecError, ExecProcess, KubeletApi
+from bot.lab.apiserver.parts import items_of
 from bot.lab.apiserver.pod_defaults import containers_of
 
 V5 = "v5.channel.k8s.io"
@@ -25,7 +26,7 @@ _CLOSE_S = 2.0
 """How long to wait for the client's own close frame."""
 
 
-class _Gone(Exception):
+class _GoneError(Exception):
     """The client closed the connection."""
 
 
@@ -41,7 +42,7 @@ def _flag(query: Mapping[str, str], name: str) -> bool:
 def container_name(pod: Mapping[str, Any], wanted: str) -> str:
     """The container to talk to; raises 400 when that is unclear or wrong."""
     name = pod["metadata"]["name"]
-    regular = [container["name"] for container in pod["spec"].get("containers") or ()]
+    regular = [container["name"] for container in items_of(pod["spec"], "containers")]
     if wanted:
         if wanted not in [container["name"] for container in containers_of(pod["spec"])]:
             raise bad_request(f"container {wanted} is not valid for pod {name}")
@@ -75,7 +76,7 @@ async def serve(request: web.BaseRequest, kubelet: KubeletApi, pod: dict[str, An
             request.transport.close()
         else:  # kubectl, which speaks v5, insists on the frame
             await socket.close()
-    except (_Gone, ConnectionResetError):
+    except (_GoneError, ConnectionResetError):
         pass  # _run has ended the command
     return socket
 
@@ -101,7 +102,7 @@ async def _run(
 
 
 async def _carry(socket: web.WebSocketResponse, process: ExecProcess, *, stdin: bool, query: Mapping[str, str]) -> int:
-    """Move bytes until the command has ended and said everything; raises `_Gone` when the client left."""
+    """Move bytes until the command has ended and said everything; raises `_GoneError` when the client left."""
     if not stdin:
         await process.close_stdin()
     try:
@@ -112,8 +113,8 @@ async def _carry(socket: web.WebSocketResponse, process: ExecProcess, *, stdin: 
                 streams.create_task(_pump(socket, STDERR, process.stderr, wanted=_flag(query, "stderr")))
             code = await process.wait()
             listener.cancel()
-    except* (_Gone, ConnectionResetError):
-        raise _Gone from None
+    except* (_GoneError, ConnectionResetError):
+        raise _GoneError from None
     return code
 
 
@@ -133,7 +134,7 @@ async def _listen(socket: web.WebSocketResponse, process: ExecProcess, *, stdin:
                 await process.close_stdin()
             case _:
                 pass  # terminal sizes, and channels that are not the client's to write
-    raise _Gone
+    raise _GoneError
 
 
 def exit_status(code: int, argv: Sequence[str], protocol: str | None) -> dict[str, Any]:

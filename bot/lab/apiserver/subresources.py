@@ -7,6 +7,7 @@ from bot.lab.apiserver import deletion
 from bot.lab.apiserver.errors import ApiError, Cause, bad_request, conflict, invalid
 from bot.lab.apiserver.kinds import Resource
 from bot.lab.apiserver.lifecycle import UNTRACKED
+from bot.lab.apiserver.parts import items_of, sub
 from bot.lab.apiserver.selectors import from_object, labels_text, matches_labels
 from bot.lab.apiserver.timestamps import seconds
 from bot.lab.apiserver.tokens import ISSUER, Tokens
@@ -19,7 +20,7 @@ Obj = dict[str, Any]
 
 def scale_of(resource: Resource, obj: Mapping[str, Any]) -> Obj:
     """An object's `Scale`."""
-    metadata, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
+    metadata, spec, status = obj["metadata"], sub(obj, "spec"), sub(obj, "status")
     kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     selector = spec.get("selector")
     text = labels_text({"matchLabels": selector} if resource.kind == "ReplicationController" else selector)
@@ -34,20 +35,20 @@ def scale_of(resource: Resource, obj: Mapping[str, Any]) -> Obj:
 
 def with_scale(obj: Obj, scale: Mapping[str, Any]) -> Obj:
     """The object with the replicas (and the precondition) of a `Scale`; raises 422 for less than none."""
-    replicas = (scale.get("spec") or {}).get("replicas", 0)
+    replicas = sub(scale, "spec").get("replicas", 0)
     if not isinstance(replicas, int) or replicas < 0:
         shown = f"Invalid value: {replicas}: must be greater than or equal to 0"
         cause = Cause("FieldValueInvalid", shown, "spec.replicas")
         raise invalid("autoscaling", "Scale", obj["metadata"]["name"], [cause])
-    obj["spec"] = {**(obj.get("spec") or {}), "replicas": replicas}
-    if version := (scale.get("metadata") or {}).get("resourceVersion"):
+    obj["spec"] = {**sub(obj, "spec"), "replicas": replicas}
+    if version := sub(scale, "metadata").get("resourceVersion"):
         obj["metadata"]["resourceVersion"] = version
     return obj
 
 
 def request_token(storage: "Storage", tokens: Tokens, account: Mapping[str, Any], body: Obj, manager: str) -> Obj:
     """Answer a `TokenRequest`; raises 409 and 422."""
-    metadata, spec = account["metadata"], body.get("spec") or {}
+    metadata, spec = account["metadata"], sub(body, "spec")
     lifetime_s = spec.get("expirationSeconds") or 3600
     if lifetime_s < 600:
         shown = f"Invalid value: {lifetime_s}: may not specify a duration less than 10 minutes"
@@ -59,7 +60,7 @@ def request_token(storage: "Storage", tokens: Tokens, account: Mapping[str, Any]
         if bound.get("uid") not in {None, "", pod["metadata"]["uid"]}:
             why = f"the UID in the bound object reference ({bound['uid']}) does not match the UID in record"
             raise conflict("pods", bound["name"], why)
-    audiences = tuple(spec.get("audiences") or ()) or (ISSUER,)
+    audiences = tuple(items_of(spec, "audiences")) or (ISSUER,)
     token, ends_at = tokens.issue(
         metadata["namespace"], metadata["name"], lifetime_s=lifetime_s, audiences=audiences, pod=pod
     )
@@ -90,7 +91,7 @@ def request_token(storage: "Storage", tokens: Tokens, account: Mapping[str, Any]
 
 def bind(storage: "Storage", name: str, namespace: str, body: Obj) -> Obj:
     """Put a pod on a node; raises 409 when it is on one already."""
-    node = (body.get("target") or {}).get("name", "")
+    node = sub(body, "target").get("name", "")
     if not node:
         cause = Cause("FieldValueRequired", "Required value", "target.name")
         raise invalid("", "Binding", name, [cause])
@@ -107,9 +108,7 @@ def bind(storage: "Storage", name: str, namespace: str, body: Obj) -> Obj:
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
 
-def set_condition(
-    storage: "Storage", name: str, namespace: str, condition: Obj, manager: str = UNTRACKED
-) -> None:
+def set_condition(storage: "Storage", name: str, namespace: str, condition: Obj, manager: str = UNTRACKED) -> None:
     """Set one condition of a pod, with the time of its transition."""
 
     def put(pod: Obj) -> Obj:
@@ -134,8 +133,8 @@ def _with_condition(storage: "Storage", pod: Obj, condition: Obj) -> Obj:
 def evict(storage: "Storage", name: str, namespace: str, body: Obj) -> Obj:
     """Delete a pod unless a PodDisruptionBudget forbids it (429)."""
     pod = storage.record("pods", name, namespace).obj
-    options = body.get("deleteOptions") or {}
-    preconditions = options.get("preconditions") or {}
+    options = sub(body, "deleteOptions")
+    preconditions = sub(options, "preconditions")
     if pod["status"].get("phase") not in {"Succeeded", "Failed"}:
         _check_budgets(storage, pod)
     wanted = deletion.Options(
@@ -196,7 +195,7 @@ def budget_numbers(storage: "Storage", budget: Mapping[str, Any]) -> tuple[int, 
 
 def is_ready(pod: Mapping[str, Any]) -> bool:
     """Whether its Ready condition is true."""
-    conditions = (pod.get("status") or {}).get("conditions") or ()
+    conditions = items_of(sub(pod, "status"), "conditions")
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
@@ -214,7 +213,7 @@ def finalize(storage: "Storage", name: str, body: Obj) -> Obj:
     """Set the finalizers of a namespace: the last step of its deletion."""
 
     def replace(namespace: Obj) -> Obj:
-        namespace["spec"] = {"finalizers": (body.get("spec") or {}).get("finalizers") or []}
+        namespace["spec"] = {"finalizers": items_of(sub(body, "spec"), "finalizers")}
         return namespace
 
     return storage.modify("namespaces", name, None, replace, subresource="finalize")

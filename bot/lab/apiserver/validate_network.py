@@ -6,6 +6,7 @@ from typing import Any
 
 from bot.lab.apiserver import faults, names
 from bot.lab.apiserver.errors import Cause
+from bot.lab.apiserver.parts import items_of
 
 Obj = Mapping[str, Any]
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
@@ -15,7 +16,7 @@ _PROTOCOLS = ("SCTP", "TCP", "UDP")
 def service(obj: Obj, old: Obj | None) -> list[Cause]:
     """A Service."""
     spec = obj["spec"]
-    ports = spec.get("ports") or ()
+    ports = items_of(spec, "ports")
     found: list[Cause] = []
     if spec["type"] not in _TYPES:
         found.append(faults.unsupported("spec.type", spec["type"], _TYPES))
@@ -83,7 +84,7 @@ def endpoint_slice(obj: Obj, old: Obj | None) -> list[Cause]:
     if kind not in supported:
         return [faults.unsupported("addressType", kind, supported)]
     found = faults.immutable("addressType", kind, old.get("addressType")) if old else []
-    for index, endpoint in enumerate(obj.get("endpoints") or ()):
+    for index, endpoint in enumerate(items_of(obj, "endpoints")):
         if not endpoint.get("addresses"):
             found.append(faults.required(f"endpoints[{index}].addresses", "must contain at least 1 address"))
     return found
@@ -94,10 +95,10 @@ def network_policy(obj: Obj, _: Obj | None) -> list[Cause]:
     spec = obj["spec"]
     found: list[Cause] = []
     for direction, peers in (("ingress", "from"), ("egress", "to")):
-        for index, rule in enumerate(spec.get(direction) or ()):
-            for at, peer in enumerate(rule.get(peers) or ()):
+        for index, rule in enumerate(items_of(spec, direction)):
+            for at, peer in enumerate(items_of(rule, peers)):
                 found += _peer(peer, f"spec.{direction}[{index}].{peers}[{at}]")
-            for at, port in enumerate(rule.get("ports") or ()):
+            for at, port in enumerate(items_of(rule, "ports")):
                 if isinstance(port.get("port"), int):
                     found += faults.port(f"spec.{direction}[{index}].ports[{at}].port", port["port"])
     return found

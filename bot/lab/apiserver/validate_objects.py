@@ -8,6 +8,7 @@ from typing import Any
 
 from bot.lab.apiserver import faults
 from bot.lab.apiserver.errors import Cause, bad_request
+from bot.lab.apiserver.parts import items_of, sub
 
 Obj = Mapping[str, Any]
 _KEY = re.compile(r"[-._a-zA-Z0-9]+")
@@ -20,7 +21,7 @@ def _keys(obj: Obj, field: str) -> list[Cause]:
     )
     return [
         faults.invalid(f"{field}[{key}]", key, why)
-        for key in obj.get(field) or {}
+        for key in sub(obj, field)
         if not _KEY.fullmatch(key) or len(key) > 253
     ]
 
@@ -42,7 +43,7 @@ def config_map(obj: Obj, old: Obj | None) -> list[Cause]:
 
 def secret(obj: Obj, old: Obj | None) -> list[Cause]:
     """A Secret; raises 400 for data that is not base64, as decoding the request does."""
-    for value in (obj.get("data") or {}).values():
+    for value in sub(obj, "data").values():
         try:
             base64.b64decode(value or "", validate=True)
         except (binascii.Error, TypeError, ValueError):
@@ -57,7 +58,7 @@ def secret(obj: Obj, old: Obj | None) -> list[Cause]:
 def role(obj: Obj, _: Obj | None) -> list[Cause]:
     """A Role or ClusterRole."""
     found: list[Cause] = []
-    for index, rule in enumerate(obj.get("rules") or ()):
+    for index, rule in enumerate(items_of(obj, "rules")):
         path = f"rules[{index}]"
         if not rule.get("verbs"):
             found.append(faults.required(f"{path}.verbs", "verbs must contain at least one value"))
@@ -75,14 +76,14 @@ def role(obj: Obj, _: Obj | None) -> list[Cause]:
 
 def role_binding(obj: Obj, old: Obj | None) -> list[Cause]:
     """A RoleBinding or ClusterRoleBinding."""
-    reference = obj.get("roleRef") or {}
+    reference = sub(obj, "roleRef")
     found: list[Cause] = []
     kinds = ("ClusterRole",) if obj["kind"] == "ClusterRoleBinding" else ("Role", "ClusterRole")
     if reference.get("kind") not in kinds:
         found.append(faults.unsupported("roleRef.kind", reference.get("kind", ""), kinds))
     if not reference.get("name"):
         found.append(faults.required("roleRef.name"))
-    for index, subject in enumerate(obj.get("subjects") or ()):
+    for index, subject in enumerate(items_of(obj, "subjects")):
         path = f"subjects[{index}]"
         if not subject.get("name"):
             found.append(faults.required(f"{path}.name"))
@@ -99,23 +100,23 @@ def role_binding(obj: Obj, old: Obj | None) -> list[Cause]:
 def custom_resource_definition(obj: Obj, old: Obj | None) -> list[Cause]:
     """A CustomResourceDefinition."""
     spec, found = obj["spec"], list[Cause]()
-    names = spec.get("names") or {}
+    names = sub(spec, "names")
     wanted = f"{names.get('plural', '')}.{spec.get('group', '')}"
     if obj["metadata"].get("name") != wanted:
         found.append(
-            faults.invalid("metadata.name", obj["metadata"].get("name"), f'must be spec.names.plural+"."+spec.group')
+            faults.invalid("metadata.name", obj["metadata"].get("name"), 'must be spec.names.plural+"."+spec.group')
         )
     found += [faults.required(f"spec.{key}") for key in ("group", "scope") if not spec.get(key)]
     found += [faults.required(f"spec.names.{key}") for key in ("plural", "kind") if not names.get(key)]
     if spec.get("scope") not in {None, "", "Cluster", "Namespaced"}:
         found.append(faults.unsupported("spec.scope", spec["scope"], ("Cluster", "Namespaced")))
-    versions = spec.get("versions") or []
+    versions = items_of(spec, "versions")
     if sum(1 for version in versions if version.get("storage")) != 1:
         found.append(
             faults.invalid("spec.versions", versions, "must have exactly one version marked as storage version")
         )
     for index, version in enumerate(versions):
-        if not (version.get("schema") or {}).get("openAPIV3Schema"):
+        if not sub(version, "schema").get("openAPIV3Schema"):
             why = "schemas are required"
             found.append(faults.required(f"spec.versions[{index}].schema.openAPIV3Schema", why))
     if old is not None and spec.get("scope") != old["spec"].get("scope"):
@@ -125,7 +126,7 @@ def custom_resource_definition(obj: Obj, old: Obj | None) -> list[Cause]:
 
 def lease(obj: Obj, _: Obj | None) -> list[Cause]:
     """A Lease."""
-    spec = obj.get("spec") or {}
+    spec = sub(obj, "spec")
     found: list[Cause] = []
     duration = spec.get("leaseDurationSeconds")
     if duration is not None and duration <= 0:
@@ -135,7 +136,7 @@ def lease(obj: Obj, _: Obj | None) -> list[Cause]:
 
 def event(obj: Obj, _: Obj | None) -> list[Cause]:
     """An event, in its core form."""
-    involved = obj.get("involvedObject") or {}
+    involved = sub(obj, "involvedObject")
     namespace = involved.get("namespace") or "default"
     if namespace != obj["metadata"].get("namespace"):
         return [

@@ -5,6 +5,7 @@ from typing import Any
 
 from bot.lab.apiserver import faults, names
 from bot.lab.apiserver.errors import Cause
+from bot.lab.apiserver.parts import items_of, sub
 from bot.lab.apiserver.selectors import from_object, matches_labels
 
 Obj = Mapping[str, Any]
@@ -35,7 +36,7 @@ def _fixed(spec: Obj) -> dict[str, Any]:
     for key in ("containers", "initContainers"):
         kept[key] = [
             {part: value for part, value in each.items() if part not in {"image", "resources"}}
-            for each in kept.get(key) or ()
+            for each in items_of(kept, key)
         ]
     return kept
 
@@ -48,13 +49,13 @@ def _is_binding(spec: Obj, old: Obj) -> bool:
 def pod_spec(spec: Obj, path: str) -> list[Cause]:
     """A pod spec at a path such as `spec.template.spec`."""
     found: list[Cause] = []
-    volumes = {volume.get("name") for volume in spec.get("volumes") or ()}
+    volumes = {volume.get("name") for volume in items_of(spec, "volumes")}
     found += _volumes(spec, f"{path}.volumes")
     if not spec.get("containers"):
         found.append(faults.required(f"{path}.containers"))
     seen: set[str] = set()
     for kind in ("containers", "initContainers"):
-        for index, container in enumerate(spec.get(kind) or ()):
+        for index, container in enumerate(items_of(spec, kind)):
             where = f"{path}.{kind}[{index}]"
             found += _container(container, where, volumes, host_network=bool(spec.get("hostNetwork")))
             if container.get("name") in seen:
@@ -64,14 +65,14 @@ def pod_spec(spec: Obj, path: str) -> list[Cause]:
         if spec.get(key) not in supported:
             found.append(faults.unsupported(f"{path}.{key}", spec.get(key), supported))
     found += faults.at_least_zero(f"{path}.terminationGracePeriodSeconds", spec.get("terminationGracePeriodSeconds"))
-    for index, toleration in enumerate(spec.get("tolerations") or ()):
+    for index, toleration in enumerate(items_of(spec, "tolerations")):
         found += _toleration(toleration, f"{path}.tolerations[{index}]")
     return found
 
 
 def _volumes(spec: Obj, path: str) -> Iterator[Cause]:
     seen: set[str] = set()
-    for index, volume in enumerate(spec.get("volumes") or ()):
+    for index, volume in enumerate(items_of(spec, "volumes")):
         name = volume.get("name", "")
         if not name:
             yield faults.required(f"{path}[{index}].name")
@@ -90,12 +91,16 @@ def _container(container: Obj, path: str, volumes: set[str | None], *, host_netw
         yield faults.invalid(f"{path}.name", name, fault)
     if not container.get("image"):
         yield faults.required(f"{path}.image")
-    for index, port in enumerate(container.get("ports") or ()):
+    for index, port in enumerate(items_of(container, "ports")):
         yield from _container_port(port, f"{path}.ports[{index}]", host_network=host_network)
-    for index, variable in enumerate(container.get("env") or ()):
+    yield from _container_parts(container, path, volumes)
+
+
+def _container_parts(container: Obj, path: str, volumes: set[str | None]) -> Iterator[Cause]:
+    for index, variable in enumerate(items_of(container, "env")):
         if not variable.get("name"):
             yield faults.required(f"{path}.env[{index}].name")
-    for index, mount in enumerate(container.get("volumeMounts") or ()):
+    for index, mount in enumerate(items_of(container, "volumeMounts")):
         if not mount.get("mountPath"):
             yield faults.required(f"{path}.volumeMounts[{index}].mountPath")
         if mount.get("name") not in volumes:
@@ -178,7 +183,7 @@ def _selector(spec: Obj, old: Obj | None) -> list[Cause]:
         return found
     if not from_object(selector):
         return [faults.invalid("spec.selector", selector, "empty selector is invalid for deployment")]
-    labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
+    labels = sub(sub(sub(spec, "template"), "metadata"), "labels")
     if not matches_labels(from_object(selector), labels):
         why = "`selector` does not match template `labels`"
         return [faults.invalid("spec.template.metadata.labels", labels, why)]

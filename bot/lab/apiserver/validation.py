@@ -1,12 +1,13 @@
 """What the server refuses with 422: names, labels, and what each kind needs, wants in range or may not change."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from bot.lab.apiserver import names, validate_network, validate_objects, validate_pods
 from bot.lab.apiserver.errors import Cause
 from bot.lab.apiserver.faults import invalid, required
 from bot.lab.apiserver.kinds import Resource
+from bot.lab.apiserver.parts import items_of, sub
 
 Obj = Mapping[str, Any]
 Check = Callable[[Obj, Obj | None], list[Cause]]
@@ -59,18 +60,22 @@ def _metadata(resource: Resource, metadata: Obj) -> list[Cause]:
         found.append(required("metadata.name", "name or generateName is required"))
     elif fault := _name_fault(resource, name):
         found.append(invalid("metadata.name", name, fault))
-    for key, value in (metadata.get("labels") or {}).items():
-        if fault := names.qualified_fault(key):
-            found.append(invalid("metadata.labels", key, fault))
-        if not isinstance(value, str):
-            found.append(invalid("metadata.labels", value, "must be a string"))
-        elif fault := names.label_value_fault(value):
-            found.append(invalid("metadata.labels", value, fault))
-    for key in metadata.get("annotations") or {}:
+    found += _labels(sub(metadata, "labels"))
+    for key in sub(metadata, "annotations"):
         if fault := names.qualified_fault(key.lower()):
             found.append(invalid("metadata.annotations", key, fault))
-    for index, owner in enumerate(metadata.get("ownerReferences") or ()):
-        for part in ("apiVersion", "kind", "name", "uid"):
-            if not owner.get(part):
-                found.append(invalid(f"metadata.ownerReferences[{index}].{part}", "", f"{part} must not be empty"))
+    for index, owner in enumerate(items_of(metadata, "ownerReferences")):
+        path = f"metadata.ownerReferences[{index}]"
+        missing = [part for part in ("apiVersion", "kind", "name", "uid") if not owner.get(part)]
+        found += [invalid(f"{path}.{part}", "", f"{part} must not be empty") for part in missing]
     return found
+
+
+def _labels(labels: Mapping[str, Any]) -> Iterator[Cause]:
+    for key, value in labels.items():
+        if fault := names.qualified_fault(key):
+            yield invalid("metadata.labels", key, fault)
+        if not isinstance(value, str):
+            yield invalid("metadata.labels", value, "must be a string")
+        elif fault := names.label_value_fault(value):
+            yield invalid("metadata.labels", value, fault)

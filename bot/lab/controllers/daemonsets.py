@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bot.lab.apiserver.defaults import TEMPLATE_GENERATION
+from bot.lab.apiserver.parts import items_of, sub
 from bot.lab.apiserver.storage import Storage
 from bot.lab.apiserver.subresources import portion
 from bot.lab.controllers import podsets, revisions
@@ -29,7 +30,7 @@ def _tolerations(spec: Obj) -> list[dict[str, Any]]:
     """What every daemon pod tolerates, after its own tolerations."""
     wanted = (*_TOLERATED, *(_HOST_TOLERATED if spec.get("hostNetwork") else ()))
     added = [{"key": key, "operator": "Exists", "effect": effect} for key, effect in wanted]
-    own = list(spec.get("tolerations") or ())
+    own = list(items_of(spec, "tolerations"))
     return [*own, *(each for each in added if each not in own)]
 
 
@@ -37,7 +38,7 @@ def _pinned(spec: Obj, node_name: str) -> dict[str, Any]:
     """The pod spec for one node: the scheduler is left no choice."""
     term = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node_name]}]}
     required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
-    affinity = {**(spec.get("affinity") or {}), "nodeAffinity": required}
+    affinity = {**sub(spec, "affinity"), "nodeAffinity": required}
     return {**spec, "affinity": affinity, "tolerations": _tolerations(spec)}
 
 
@@ -45,11 +46,9 @@ def node_of(pod: Obj) -> str:
     """The node that a daemon pod is on or meant for."""
     if name := pod["spec"].get("nodeName"):
         return name
-    affinity = ((pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}).get(
-        "requiredDuringSchedulingIgnoredDuringExecution"
-    ) or {}
-    for term in affinity.get("nodeSelectorTerms") or ():
-        for field in term.get("matchFields") or ():
+    affinity = sub(sub(sub(pod["spec"], "affinity"), "nodeAffinity"), "requiredDuringSchedulingIgnoredDuringExecution")
+    for term in items_of(affinity, "nodeSelectorTerms"):
+        for field in items_of(term, "matchFields"):
             return field["values"][0]
     return ""
 
@@ -87,7 +86,7 @@ class DaemonSets:
         if daemon_set["spec"]["updateStrategy"]["type"] == "RollingUpdate":
             self._roll(daemon_set, digest)
         pods = podsets.owned(self._storage, "pods", daemon_set)
-        in_use = {(pod["metadata"].get("labels") or {}).get(revisions.HASH, "") for pod in pods}
+        in_use = {sub(pod["metadata"], "labels").get(revisions.HASH, "") for pod in pods}
         revisions.clean_up(self._storage, daemon_set, past.old, in_use)
         return self._report(daemon_set, digest)
 

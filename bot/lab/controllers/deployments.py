@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from bot.lab.apiserver.parts import items_of, sub
 from bot.lab.apiserver.storage import Storage
 from bot.lab.apiserver.subresources import portion
 from bot.lab.apiserver.timestamps import seconds
@@ -21,21 +22,21 @@ _NOT_COPIED = {"kubectl.kubernetes.io/last-applied-configuration", REVISION, _DE
 
 
 def _revision(obj: Obj) -> int:
-    return int((obj["metadata"].get("annotations") or {}).get(REVISION, "0"))
+    return int(sub(obj["metadata"], "annotations").get(REVISION, "0"))
 
 
 def _template(replica_set: Obj) -> dict[str, Any]:
     """The template that a ReplicaSet was made from."""
     template = dict(replica_set["spec"]["template"])
-    metadata = dict(template.get("metadata") or {})
-    metadata["labels"] = {key: value for key, value in (metadata.get("labels") or {}).items() if key != _HASH}
+    metadata = dict(sub(template, "metadata"))
+    metadata["labels"] = {key: value for key, value in sub(metadata, "labels").items() if key != _HASH}
     return template | {"metadata": metadata}
 
 
 def _same_template(replica_set: Obj, template: Obj) -> bool:
     mine = _template(replica_set)
-    metadata = dict(template.get("metadata") or {})
-    metadata["labels"] = metadata.get("labels") or {}
+    metadata = dict(sub(template, "metadata"))
+    metadata["labels"] = sub(metadata, "labels")
     return mine == {**template, "metadata": metadata}
 
 
@@ -89,7 +90,7 @@ class Deployments:
         elif _revision(found) < revision:
             self._annotate(found, {REVISION: str(revision)})
         wanted = self._storage.record(_REPLICA_SETS, found["metadata"]["name"], _namespace(deployment)).obj
-        if (deployment["metadata"].get("annotations") or {}).get(REVISION) != str(_revision(wanted)):
+        if sub(deployment["metadata"], "annotations").get(REVISION) != str(_revision(wanted)):
             self._annotate(deployment, {REVISION: str(_revision(wanted))}, RESOURCE)
         return wanted
 
@@ -101,11 +102,11 @@ class Deployments:
         spec, metadata = deployment["spec"], deployment["metadata"]
         digest = podsets.template_hash(spec["template"])
         template = dict(spec["template"])
-        labels = {**((template.get("metadata") or {}).get("labels") or {}), _HASH: digest}
-        template["metadata"] = {**(template.get("metadata") or {}), "labels": labels}
+        labels = {**sub(sub(template, "metadata"), "labels"), _HASH: digest}
+        template["metadata"] = {**sub(template, "metadata"), "labels": labels}
         selector = dict(spec["selector"])
-        selector["matchLabels"] = {**(selector.get("matchLabels") or {}), _HASH: digest}
-        copied = {k: v for k, v in (metadata.get("annotations") or {}).items() if k not in _NOT_COPIED}
+        selector["matchLabels"] = {**sub(selector, "matchLabels"), _HASH: digest}
+        copied = {k: v for k, v in sub(metadata, "annotations").items() if k not in _NOT_COPIED}
         annotations = {**copied, **self._sizes(deployment), REVISION: str(revision)}
         replicas = 0 if deployment["spec"]["strategy"]["type"] == "Recreate" else self._allowed_new(deployment)
         replica_set: dict[str, Any] = {
@@ -271,7 +272,7 @@ class Deployments:
     def _condition(self, live: Obj, kind: str, reason: str, message: str, *, status: bool) -> dict[str, Any]:
         now = seconds(self._storage.now())
         new: dict[str, Any] = {"type": kind, "status": str(status), "reason": reason, "message": message}
-        old = next((c for c in live["status"].get("conditions") or () if c["type"] == kind), None)
+        old = next((c for c in items_of(live["status"], "conditions") if c["type"] == kind), None)
         if old and all(old.get(key) == value for key, value in new.items()):
             return dict(old)
         changed_at = old["lastTransitionTime"] if old and old["status"] == new["status"] else now

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bot.lab.apiserver.names import generate
+from bot.lab.apiserver.parts import items_of, sub
 from bot.lab.apiserver.storage import Storage
 from bot.lab.controllers import podsets
 from bot.lab.controllers.loop import Key, Mapper, key_of
@@ -39,7 +40,7 @@ class EndpointSlices:
         yield key_of(service)
 
     def _services_of(self, pod: Obj) -> Iterable[Key]:
-        labels = pod["metadata"].get("labels") or {}
+        labels = sub(pod["metadata"], "labels")
         for service in self._storage.peek("services", pod["metadata"]["namespace"]):
             selector = service["spec"].get("selector")
             if selector and selector.items() <= labels.items():
@@ -60,7 +61,7 @@ class EndpointSlices:
         return [
             pod
             for pod in self._storage.peek("pods", service["metadata"]["namespace"])
-            if selector.items() <= (pod["metadata"].get("labels") or {}).items()
+            if selector.items() <= sub(pod["metadata"], "labels").items()
             and pod["status"].get("podIP")
             and pod["spec"].get("nodeName")
             and pod["status"].get("phase") not in {"Succeeded", "Failed"}
@@ -141,18 +142,18 @@ class EndpointSlices:
 
 
 def _service_of_slice(slice_: Obj) -> Iterable[Key]:
-    name = (slice_["metadata"].get("labels") or {}).get(SERVICE_NAME)
+    name = sub(slice_["metadata"], "labels").get(SERVICE_NAME)
     if name and _is_ours(slice_):
         yield slice_["metadata"]["namespace"], name
 
 
 def _is_ours(slice_: Obj) -> bool:
-    return (slice_["metadata"].get("labels") or {}).get(MANAGED_BY) == CONTROLLER
+    return sub(slice_["metadata"], "labels").get(MANAGED_BY) == CONTROLLER
 
 
 def _labels(service: Obj) -> dict[str, str]:
     name = service["metadata"]["name"]
-    labels = {**(service["metadata"].get("labels") or {}), MANAGED_BY: CONTROLLER, SERVICE_NAME: name}
+    labels = {**sub(service["metadata"], "labels"), MANAGED_BY: CONTROLLER, SERVICE_NAME: name}
     if service["spec"].get("clusterIP") == "None":
         labels[_HEADLESS] = ""
     return labels
@@ -165,7 +166,7 @@ def _frozen(ports: Iterable[Mapping[str, Any]] | None) -> Ports:
 def _ports(service: Obj, pod: Obj) -> Ports:
     """The Service's ports as this pod serves them; a named port that the pod does not have is left out."""
     found: list[dict[str, Any]] = []
-    for port in service["spec"].get("ports") or ():
+    for port in items_of(service["spec"], "ports"):
         number = _number(port, pod)
         if number is None:
             continue
@@ -181,7 +182,7 @@ def _number(port: Obj, pod: Obj) -> int | None:
     if isinstance(target, int):
         return target
     for container in pod["spec"]["containers"]:
-        for each in container.get("ports") or ():
+        for each in items_of(container, "ports"):
             if each.get("name") == target and each.get("protocol", "TCP") == port["protocol"]:
                 return each["containerPort"]
     return None

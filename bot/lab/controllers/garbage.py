@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from bot.lab.apiserver.deletion import FOREGROUND, ORPHAN
 from bot.lab.apiserver.errors import ApiError
 from bot.lab.apiserver.kinds import SAME_STORAGE
+from bot.lab.apiserver.parts import items_of
 from bot.lab.apiserver.shelf import Cursor
 from bot.lab.apiserver.storage import Storage
 
@@ -56,17 +57,15 @@ class GarbageCollector:
                 continue
             for change in changes:
                 metadata = change.record.obj["metadata"]
-                if change.type == "DELETED" or metadata.get("deletionTimestamp"):
-                    found = True
-                elif change.type == "ADDED" and metadata.get("ownerReferences"):
-                    found = True
+                is_new_dependent = change.type == "ADDED" and bool(metadata.get("ownerReferences"))
+                found = found or change.type == "DELETED" or is_new_dependent or "deletionTimestamp" in metadata
         return found
 
     def collect(self) -> None:
         """Delete what has lost all owners, and finish deletions that wait for dependents."""
         for found in list(self._all()):
             metadata = found.obj["metadata"]
-            finalizers = _FINALIZERS & set(metadata.get("finalizers") or ())
+            finalizers = _FINALIZERS & set(items_of(metadata, "finalizers"))
             if metadata.get("deletionTimestamp") and finalizers:
                 self._finish(found, finalizers)
             elif references := metadata.get("ownerReferences"):
@@ -119,7 +118,7 @@ class GarbageCollector:
         dependents = [
             each
             for each in self._all()
-            if any(ref["uid"] == metadata["uid"] for ref in each.obj["metadata"].get("ownerReferences") or ())
+            if any(ref["uid"] == metadata["uid"] for ref in items_of(each.obj["metadata"], "ownerReferences"))
         ]
         if ORPHAN in finalizers:
             for each in dependents:
@@ -133,9 +132,9 @@ class GarbageCollector:
 
 def _is_foreground(owner: Obj) -> bool:
     metadata = owner["metadata"]
-    return bool(metadata.get("deletionTimestamp")) and FOREGROUND in (metadata.get("finalizers") or ())
+    return bool(metadata.get("deletionTimestamp")) and FOREGROUND in items_of(metadata, "finalizers")
 
 
 def _blocks(dependent: Obj, uid: str) -> bool:
-    references = dependent["metadata"].get("ownerReferences") or ()
+    references = items_of(dependent["metadata"], "ownerReferences")
     return any(reference["uid"] == uid and reference.get("blockOwnerDeletion") for reference in references)

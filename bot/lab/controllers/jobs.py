@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from bot.lab.apiserver.parts import items_of
 from bot.lab.apiserver.storage import Storage
 from bot.lab.apiserver.timestamps import parse, seconds
 from bot.lab.controllers import podsets
@@ -119,5 +120,5 @@ class Jobs:
 
 def _end_of(job: Obj) -> Obj | None:
     """The condition that says that a job is over."""
-    conditions = job["status"].get("conditions") or ()
+    conditions = items_of(job["status"], "conditions")
     return next((c for c in conditions if c["type"] in {"Complete", "Failed"} and c["status"] == "True"), None)

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import structlog
 
 from bot.lab.apiserver.errors import ApiError
+from bot.lab.apiserver.parts import items_of
 from bot.lab.apiserver.shelf import Cursor
 from bot.lab.apiserver.storage import Storage
 
@@ -38,7 +39,7 @@ class Controller(Protocol):
         """The resources whose changes matter."""
         ...
 
-    def reconcile(self, namespace: str, name: str) -> float | None:
+    def reconcile(self, namespace: str, name: str, /) -> float | None:
         """One step for one key; the seconds after which to look again, or None."""
         ...
 
@@ -67,7 +68,7 @@ def owned_by(kind: str) -> Mapper:
 
 def controller_of(obj: Obj) -> Mapping[str, Any] | None:
     """The owner reference of the object's controller."""
-    references = obj["metadata"].get("ownerReferences") or ()
+    references = items_of(obj["metadata"], "ownerReferences")
     return next((reference for reference in references if reference.get("controller")), None)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from bot.lab.apiserver import subresources
 from bot.lab.apiserver.admission import NOT_READY, UNREACHABLE
+from bot.lab.apiserver.parts import items_of, sub
 from bot.lab.apiserver.storage import Storage
 from bot.lab.apiserver.timestamps import parse, seconds
 from bot.lab.controllers.loop import Key, Mapper, itself
@@ -43,7 +44,7 @@ class Nodes:
         again_s = self._watch_heartbeat(node)
         node = self._storage.record("nodes", name).obj
         self._taint(node)
-        if _ready(node) != "True" and (node.get("status") or {}).get("conditions"):
+        if _ready(node) != "True" and sub(node, "status").get("conditions"):
             self._mark_pods(name)
         return again_s
 
@@ -66,7 +67,7 @@ class Nodes:
             "reason": "NodeStatusUnknown",
             "message": "Kubelet stopped posting node status.",
         }
-        conditions = [{**each, **unknown, "lastTransitionTime": now} for each in node["status"].get("conditions") or ()]
+        conditions = [{**each, **unknown, "lastTransitionTime": now} for each in items_of(node["status"], "conditions")]
         name = node["metadata"]["name"]
         self._storage.patch(
             "nodes",
@@ -79,9 +80,9 @@ class Nodes:
         self._recorder.event(node, "NodeNotReady", f"Node {name} status is now: NodeNotReady")
 
     def _taint(self, node: Obj) -> None:
-        taints = [each for each in node["spec"].get("taints") or () if each["key"] not in _OURS]
+        taints = [each for each in items_of(node["spec"], "taints") if each["key"] not in _OURS]
         ready = _ready(node)
-        reported = bool((node.get("status") or {}).get("conditions"))
+        reported = bool(sub(node, "status").get("conditions"))
         key = {"True": "", "Unknown": UNREACHABLE}.get(ready, NOT_READY) if reported else NOT_READY
         if key:
             taints.append(self._kept(node, key, "NoSchedule"))
@@ -90,9 +91,9 @@ class Nodes:
         if node["spec"].get("unschedulable"):
             taints.append(self._kept(node, _UNSCHEDULABLE, "NoSchedule"))
         change: dict[str, Any] = {}
-        if taints != (node["spec"].get("taints") or []):
+        if taints != items_of(node["spec"], "taints"):
             change["spec"] = {"taints": taints or None}
-        if _TTL not in (node["metadata"].get("annotations") or {}):
+        if _TTL not in sub(node["metadata"], "annotations"):
             change["metadata"] = {"annotations": {_TTL: "0"}}
         if change:
             name = node["metadata"]["name"]
@@ -100,7 +101,7 @@ class Nodes:
 
     def _kept(self, node: Obj, key: str, effect: str) -> dict[str, Any]:
         """The taint as it is, or a new one."""
-        for taint in node["spec"].get("taints") or ():
+        for taint in items_of(node["spec"], "taints"):
             if (taint["key"], taint["effect"]) == (key, effect):
                 return dict(taint)
         added = {"key": key, "effect": effect}
@@ -121,7 +122,7 @@ class Nodes:
 
 
 def _ready(node: Obj) -> str:
-    conditions = (node.get("status") or {}).get("conditions") or ()
+    conditions = items_of(sub(node, "status"), "conditions")
     return next((each["status"] for each in conditions if each["type"] == "Ready"), "Unknown")
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bot.lab.apiserver.parts import items_of, sub
 from bot.lab.apiserver.selectors import from_object, matches_labels
 
 Obj = Mapping[str, Any]
@@ -11,7 +12,7 @@ UNSCHEDULABLE = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedul
 
 def taints_of(node: Obj) -> list[Obj]:
     """A node's taints; a cordoned one has the taint that the node controller would add."""
-    taints = list(node["spec"].get("taints") or ())
+    taints = list(items_of(node["spec"], "taints"))
     if node["spec"].get("unschedulable") and not any(taint["key"] == UNSCHEDULABLE["key"] for taint in taints):
         taints.append(UNSCHEDULABLE)
     return taints
@@ -35,7 +36,7 @@ def _covers(toleration: Obj, taint: Obj) -> bool:
 
 def untolerated(spec: Obj, node: Obj, effects: Iterable[str] = ("NoSchedule", "NoExecute")) -> Obj | None:
     """The first taint that keeps a pod away."""
-    tolerations = spec.get("tolerations") or ()
+    tolerations = items_of(spec, "tolerations")
     for taint in taints_of(node):
         if taint["effect"] in effects and not tolerates(tolerations, taint):
             return taint
@@ -44,14 +45,14 @@ def untolerated(spec: Obj, node: Obj, effects: Iterable[str] = ("NoSchedule", "N
 
 def selects_node(spec: Obj, node: Obj) -> bool:
     """Whether the pod's node selector and required node affinity accept a node."""
-    labels = node["metadata"].get("labels") or {}
-    if any(labels.get(key) != value for key, value in (spec.get("nodeSelector") or {}).items()):
+    labels = sub(node["metadata"], "labels")
+    if any(labels.get(key) != value for key, value in sub(spec, "nodeSelector").items()):
         return False
-    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+    affinity = sub(sub(spec, "affinity"), "nodeAffinity")
     required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
     if not required:
         return True
-    return any(_matches_term(term, node) for term in required.get("nodeSelectorTerms") or ())
+    return any(_matches_term(term, node) for term in items_of(required, "nodeSelectorTerms"))
 
 
 def _matches_term(term: Obj, node: Obj) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bot.lab.apiserver import names
+from bot.lab.apiserver.parts import items_of, sub
 from bot.lab.apiserver.selectors import from_object, matches_labels
 from bot.lab.apiserver.storage import Storage
 from bot.lab.apiserver.timestamps import parse
@@ -15,7 +16,7 @@ _FNV_OFFSET, _FNV_PRIME, _MASK = 0x811C9DC5, 0x01000193, 0xFFFFFFFF
 
 
 def template_hash(value: Any) -> str:
-    """A short hash of a pod template, spelled like those in pod names (FNV-1a, then letters that cannot spell words)."""
+    """A short hash of a pod template (FNV-1a), spelled with letters that cannot make words, like those in pod names."""
     digest = _FNV_OFFSET
     for byte in json.dumps(value, sort_keys=True, separators=(",", ":")).encode():
         digest = ((digest ^ byte) * _FNV_PRIME) & _MASK
@@ -37,10 +38,10 @@ def owner_reference(owner: Obj) -> dict[str, Any]:
 
 def new_pod(owner: Obj, template: Obj, extra_labels: Mapping[str, str] | None = None) -> dict[str, Any]:
     """A pod from a template."""
-    wanted = template.get("metadata") or {}
+    wanted = sub(template, "metadata")
     metadata: dict[str, Any] = {
         "generateName": f"{owner['metadata']['name']}-",
-        "labels": {**(wanted.get("labels") or {}), **(extra_labels or {})},
+        "labels": {**sub(wanted, "labels"), **(extra_labels or {})},
         "ownerReferences": [owner_reference(owner)],
     }
     if annotations := wanted.get("annotations"):
@@ -87,7 +88,7 @@ def is_ready(pod: Obj) -> bool:
 
 def ready_since(pod: Obj) -> str | None:
     """Since when it is ready, or None."""
-    for condition in pod["status"].get("conditions") or ():
+    for condition in items_of(pod["status"], "conditions"):
         if condition["type"] == "Ready" and condition["status"] == "True":
             return condition.get("lastTransitionTime") or pod["metadata"]["creationTimestamp"]
     return None

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from bot.lab.apiserver.parts import sub
 from bot.lab.apiserver.storage import Storage
 from bot.lab.controllers import podsets
 from bot.lab.controllers.loop import Mapper, itself, owned_by
@@ -53,7 +54,7 @@ class ReplicaSets:
     def _report(self, replica_set: Obj, pods: list[Obj]) -> float | None:
         active = [pod for pod in pods if podsets.is_active(pod)]
         min_ready_s = replica_set["spec"].get("minReadySeconds", 0)
-        labels = {"matchLabels": replica_set["spec"]["template"]["metadata"].get("labels") or {}}
+        labels = {"matchLabels": sub(replica_set["spec"]["template"]["metadata"], "labels")}
         ready = [pod for pod in active if podsets.is_ready(pod)]
         available = [pod for pod in ready if podsets.is_available(self._storage, pod, min_ready_s)]
         numbers = {

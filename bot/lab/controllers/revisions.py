@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from bot.lab.apiserver.parts import sub
 from bot.lab.apiserver.storage import Storage
 from bot.lab.controllers import podsets
 
@@ -47,12 +48,12 @@ def history(storage: Storage, owner: Obj) -> History:
 def _create(storage: Storage, owner: Obj, data: dict[str, Any], number: int) -> Obj:
     metadata = owner["metadata"]
     digest = podsets.template_hash(data)
-    labels = (owner["spec"]["template"].get("metadata") or {}).get("labels") or {}
+    labels = sub(sub(owner["spec"]["template"], "metadata"), "labels")
     revision: dict[str, Any] = {
         "metadata": {
             "name": f"{metadata['name']}-{digest}",
             "labels": {**labels, HASH: digest},
-            "annotations": dict(metadata.get("annotations") or {}),
+            "annotations": dict(sub(metadata, "annotations")),
             "ownerReferences": [podsets.owner_reference(owner)],
         },
         "data": data,

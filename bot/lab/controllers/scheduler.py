@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bot.lab.apiserver import subresources
+from bot.lab.apiserver.parts import condition_of
 from bot.lab.apiserver.storage import Storage
 from bot.lab.controllers.loop import Key, Mapper, controller_of, key_of
 from bot.lab.controllers.placement import selects_node, untolerated
@@ -81,9 +82,9 @@ class Scheduler:
 
     def _refuse(self, pod: Obj, reasons: list[str]) -> float:
         counted = sorted(f"{count} {reason}" for reason, count in Counter(reasons).items())
-        why = f"0/{len(reasons)} nodes are available: {', '.join(counted)}." if reasons else "no nodes available"
-        if not reasons:
-            why = "no nodes available to schedule pods"
+        why = "no nodes available to schedule pods"
+        if reasons:
+            why = f"0/{len(reasons)} nodes are available: {', '.join(counted)}."
         condition = {
             "type": "PodScheduled",
             "status": "False",
@@ -92,8 +93,7 @@ class Scheduler:
             "message": why,
         }
         metadata = pod["metadata"]
-        present = next((c for c in pod["status"].get("conditions") or () if c["type"] == "PodScheduled"), {})
-        if present.get("message") != why:
+        if condition_of(pod, "PodScheduled").get("message") != why:
             self._recorder.action(pod, "FailedScheduling", why, "Scheduling", type_="Warning")
             subresources.set_condition(self._storage, metadata["name"], metadata["namespace"], condition, _MANAGER)
         return _RETRY_S

@@ -194,7 +194,14 @@ def differences(expected: Body, actual: Body, path: str = "") -> list[str]:
 
 
 async def begin(story: Story) -> None:
-    for name in ("001-version", "002-api-versions", "004-aggregated-discovery-api", "005-apis-apps-v1", "006-api-v1", "007-apis-discovery-v1"):
+    for name in (
+        "001-version",
+        "002-api-versions",
+        "004-aggregated-discovery-api",
+        "005-apis-apps-v1",
+        "006-api-v1",
+        "007-apis-discovery-v1",
+    ):
         await story.tell(name)
     await story.tell("009-livez")
     await story.tell("010-readyz")
