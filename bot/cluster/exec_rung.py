@@ -16,8 +16,10 @@ from bot.cluster.cni import CniInventory
 from bot.cluster.exec import ExecResult, run_in_pod
 from bot.cluster.kube import Api
 from bot.cluster.looking import PodQuestion, Sight
+from bot.cluster.objects import Pod
+from bot.cluster.paths import api_path
 from bot.cluster.snapshot import Snapshot
-from bot.domain.errors import AgentError, BotError, ExecNotFoundError, ForbiddenError, bounded
+from bot.domain.errors import AgentError, BotError, ExecError, ExecNotFoundError, ForbiddenError, bounded
 
 MAX_PODS = 8
 """So many pods of a node are looked into: each costs an exec, and the API server carries them all."""
@@ -26,7 +28,14 @@ POD_S = 4.0
 NODE_S = 6.0
 DEFAULT_GATEWAY = "169.254.1.1"
 
-_NO_TESTS = Missing(what="tests", why="this rung only looks: nothing is sent")
+_BY_RUNG = (
+    Missing(what="tests", why="commands only look: nothing is sent"),
+    Missing(what="arp", why="commands only look: no ARP request is sent"),
+    Missing(what="firewall", why="packet filters are read by the node agent only"),
+    Missing(what="root.fdb", why="forwarding tables are read by the node agent only"),
+    Missing(what="neighbour_entries", why="the neighbour table is counted by the node agent only"),
+    Missing(what="host", why="the node's files are read by the node agent only"),
+)
 _NO_NODE = Missing(what="root", why="from inside pods the node's own network cannot be seen")
 
 
@@ -42,7 +51,7 @@ async def report_by_exec(api: Api, task: Task, snapshot: Snapshot, *, deadline_s
     for look in looks:
         if isinstance(look.failure, ForbiddenError):
             raise look.failure
-    missing = (*(each for look in looks for each in look.missing), _NO_NODE, _NO_TESTS)
+    missing = (*(each for look in looks for each in look.missing), _NO_NODE, *_BY_RUNG)
     kernel = next((look.kernel for look in looks if look.kernel), "")
     pods = tuple(look.pod for look in looks)
     return _report(task, began, NetnsState(), kernel=kernel, pods=pods, missing=missing)
@@ -69,7 +78,11 @@ async def report_by_cni_agent(api: Api, task: Task, cni: CniInventory, *, deadli
     if isinstance(sight, BotError):
         raise sight
     looks = inside.result()
-    missing = (*(each for look in looks for each in look.missing), *_missing("root", sight), _NO_TESTS)
+    missing = (
+        *(each for look in looks for each in look.missing),
+        *_missing_of_node("/".join(where[:2]), sight),
+        *_BY_RUNG,
+    )
     pods = tuple(_with_answers(look.pod, task, sight) for look in looks)
     return _report(task, began, sight.state, kernel=sight.kernel, pods=pods, missing=missing)
 
@@ -112,7 +125,11 @@ async def _look_into_pods(api: Api, task: Task, containers: Mapping[str, str], d
             sight = await _look_into(api, pod, containers.get(pod.uid, ""), min(deadline_s, POD_S))
         except BotError as error:
             return _Look(pod=_unseen(pod, str(error)), failure=error)
-        return _Look(pod=_seen(pod, sight), kernel=sight.kernel, missing=_missing(f"pods.{pod.uid}", sight))
+        return _Look(
+            pod=_seen(pod, sight),
+            kernel=sight.kernel,
+            missing=_missing_of_pod(pod, sight),
+        )
 
     looks = await each(chosen, look, limit=4)
     why = f"only {MAX_PODS} pods of each node are looked into by commands"
@@ -121,6 +138,7 @@ async def _look_into_pods(api: Api, task: Task, containers: Mapping[str, str], d
 
 async def _look_into(api: Api, pod: TaskPod, container: str, deadline_s: float) -> Sight:
     """By a script, or where there is no shell by `cat`; `ExecNotFoundError` where there is neither."""
+    container = container or await _first_container(api, pod)
 
     async def run(argv: Sequence[str]) -> ExecResult:
         return await run_in_pod(
@@ -128,9 +146,21 @@ async def _look_into(api: Api, pod: TaskPod, container: str, deadline_s: float) 
         )
 
     try:
-        return looking.read((await run(looking.script(of_pod=True))).stdout)
+        done = await run(looking.script(of_pod=True))
+        sight = looking.read(done.stdout) if looking.MARK.encode() in done.stdout else None
     except ExecNotFoundError:
-        return looking.read_cat((await run(looking.CAT)).stdout)
+        done = await run(looking.CAT)
+        sight = looking.read_cat(done.stdout) if done.stdout else None
+    if sight is None:
+        said = done.stderr[:1000].decode("utf-8", "replace") or "nothing was printed"
+        raise ExecError(f"{pod.namespace}/{pod.name}", said)
+    return sight
+
+
+async def _first_container(api: Api, pod: TaskPod) -> str:
+    """The API server wants it named where a pod has several."""
+    found = await api.get(api_path("pods", namespace=pod.namespace, name=pod.name), Pod)
+    return found.spec.containers[0].name if found.spec.containers else ""
 
 
 def _seen(pod: TaskPod, sight: Sight) -> PodReport:
@@ -170,9 +200,18 @@ def _with_answers(pod: PodReport, task: Task, sight: Sight) -> PodReport:
     )
 
 
-def _missing(where: str, sight: Sight) -> tuple[Missing, ...]:
-    why = "the programs of this container do not show it"
-    return tuple(Missing(what=f"{where}.{what}", why=why) for what in sight.missing)
+def _missing_of_pod(pod: TaskPod, sight: Sight) -> tuple[Missing, ...]:
+    """In one sentence: there are many pods."""
+    if not sight.missing:
+        return ()
+    why = f"commands in {pod.namespace}/{pod.name} do not show: {', '.join(sight.missing)}"
+    return (Missing(what=f"pods.{pod.uid}", why=why),)
+
+
+def _missing_of_node(container: str, sight: Sight) -> tuple[Missing, ...]:
+    return tuple(
+        Missing(what=f"root.{what}", why=f"commands in {container} do not show {what}") for what in sight.missing
+    )
 
 
 def _report(

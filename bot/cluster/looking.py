@@ -155,7 +155,7 @@ def read(output: bytes) -> Sight:
         nameservers=nameservers if resolv.strip() else None,
         search=search,
         ndots=ndots,
-        missing=(*missing, "firewall"),
+        missing=tuple(missing),
         answers=_answers(sections),
     )
 

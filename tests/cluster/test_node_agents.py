@@ -95,8 +95,8 @@ STUCK: list[tuple[dict[str, Any], str]] = [
     (
         {},
         (
-            "The node agent on node-1 gave no report: its pod did not start within 0.5 s (the kubelet has not taken it up: "
-            "is the node Ready?)."
+            "The node agent on node-1 gave no report: its pod did not start within 0.5 s (the kubelet has not "
+            "taken it up: is the node Ready?)."
         ),
     ),
     (
