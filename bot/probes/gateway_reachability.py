@@ -23,7 +23,7 @@ from bot.probes.evidence import Evidence
 from bot.probes.flows import Tried, tried_flows
 from bot.probes.needs import LOOK_AT_PODS
 from bot.probes.outcomes import REACH_VALUES, aggregate, in_words
-from bot.probes.pod_arp_table import is_link_broken
+from bot.probes.pod_arp_table import cannot_send
 from bot.probes.pod_link import host_end
 from bot.probes.probe import Probe
 from bot.probes.sight import Root, Sight, conf, either, miss_all, pods_in_sight, put, roots, strictest, sysctl
@@ -267,7 +267,7 @@ def judge(table: FactTable) -> Sequence[Finding]:
         for pod, known in tested.items()
     }
     found += [_pass(who) for who, _ in sharing(table, good, apart=0)]
-    found += unseen(table, NAME, SubjectKind.POD, "gateway_oracle", "How the node would forward for the pods")
+    found += unseen(table, NAME, SubjectKind.POD, "gateway_oracle", "The node's way to the gateway", cannot_send)
     return found
 
 
@@ -276,16 +276,12 @@ def _state(known: Mapping[str, Value]) -> _State | None:
 
     A pod without link, route or gateway is told by the probes that look at these.
     """
-    if is_link_broken(known) or known.get("gateway_arp") == "silent" or _has_no_route(known):
+    if cannot_send(known) or known.get("gateway_arp") == "silent":
         return None
     ways = (known.get("reach_own_node"), known.get("node_reaches_pod"))
     if all(way in {None, "ok"} for way in ways):
         return None
     return (*ways, known.get("is_young") is True)
-
-
-def _has_no_route(known: Mapping[str, Value]) -> bool:
-    return known.get("default_route") in {"missing", "mistyped", "unreachable", "blackhole", "prohibit"}
 
 
 def _reaches_others(known: Mapping[str, Value]) -> bool:

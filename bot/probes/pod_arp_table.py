@@ -32,6 +32,8 @@ PROMPT_MS = 50.0
 
 _INSIDE = (Rung.EXEC, Rung.AGENT)
 _STATES = ("REACHABLE", "STALE", "DELAY", "PROBE", "INCOMPLETE", "FAILED", "PERMANENT", "NOARP", "none")
+NO_WAY_OUT = frozenset({"missing", "mistyped", "unreachable", "blackhole", "prohibit"})
+"""States of a pod's default route with which its own kernel refuses to send."""
 _UNRESOLVED = frozenset({"FAILED", "INCOMPLETE"})
 _LOOK_ARP = "nsenter -t <pid> -n arping -c 3 -I eth0 <gateway>  # on <node>"
 
@@ -288,13 +290,18 @@ def judge(table: FactTable) -> Sequence[Finding]:
     found += (_pass(table, who, gateway) for who, gateway in sharing(table, good, apart=0))
     found += _wrong_macs(table, linked)
     found += _several_macs(table, linked)
-    found += unseen(table, NAME, SubjectKind.POD, "gateway_arp", "The gateway's answer to ARP requests")
+    found += unseen(table, NAME, SubjectKind.POD, "gateway_arp", "The gateway's answer to ARP requests", cannot_send)
     return found
 
 
 def is_link_broken(known: Mapping[str, Value]) -> bool:
     """Whether pod-link found one of the ends of the pod's link down or missing."""
     return known.get("eth0") in {"down", "missing", "no-carrier"} or known.get("host_link") in {"down", "missing"}
+
+
+def cannot_send(known: Mapping[str, Value]) -> bool:
+    """Whether pod-link or pod-routes tells that nothing leaves the pod: then its gateway was never asked."""
+    return is_link_broken(known) or known.get("default_route") in NO_WAY_OUT
 
 
 _State = tuple[str, str, Value, Value, bool]

@@ -17,7 +17,7 @@ from bot.probes.evidence import Evidence
 from bot.probes.flows import Tried, tried_flows
 from bot.probes.needs import LOOK_AT_PODS
 from bot.probes.outcomes import REACH_VALUES, aggregate, in_words
-from bot.probes.pod_arp_table import is_link_broken
+from bot.probes.pod_arp_table import cannot_send
 from bot.probes.probe import Probe
 from bot.probes.sight import pods_in_sight, put
 from bot.probes.telling import names, plural
@@ -28,7 +28,6 @@ LISTED = 50
 
 _LOOK_POD = "nsenter -t <pid> -n ping -c 1 <other pod ip>  # on <node>"
 _LOOK_PAIR = "nsenter -t <pid> -n ping -c 1 <remote pod ip>  # on the source node"
-_NO_WAY_OUT = frozenset({"missing", "mistyped", "unreachable", "blackhole", "prohibit"})
 _DENIED = "NetworkPolicies forbid all flows that were tested"
 
 
@@ -355,7 +354,7 @@ def _pair_failure(table: FactTable, pair: Subject, flows: tuple[Flow, ...]) -> F
 def _hop(table: FactTable, pods: Sequence[Subject], otherwise: Hop) -> Hop:
     """The first hop that is not proven good: what is broken at an end comes before all that lies between."""
     known = [table.of(pod) for pod in pods]
-    if any(is_link_broken(each) or each.get("default_route") in _NO_WAY_OUT for each in known):
+    if any(cannot_send(each) for each in known):
         return "pod"
     if any(each.get("gateway_arp") == "silent" for each in known):
         return "gateway"

@@ -307,7 +307,10 @@ def judge(table: FactTable) -> Sequence[Finding]:
     """FAIL for pods that cannot send and for pods that nothing can be returned to; WARN for what nodes lack."""
     pods = {pod: table.of(pod) for pod in table.subjects(SubjectKind.POD)}
     seen = {pod: known for pod, known in pods.items() if known.keys() & {"default_route", "route_on_node"}}
-    stuck = {pod: _text(known, "default_route", _NO_ROUTE) for pod, known in seen.items()}
+    # The routes of a link go with it: a pod whose own end is down is told by pod-link.
+    stuck = {
+        pod: None if is_link_broken(known) else _text(known, "default_route", _NO_ROUTE) for pod, known in seen.items()
+    }
     found = [_no_route(table, who, state) for who, state in sharing(table, stuck)]
     lost = {
         pod: _text(known, "route_on_node", _NO_WAY_BACK) if _is_linked(known) else None for pod, known in seen.items()

@@ -1,11 +1,11 @@
 """Findings about many pods, told once: who shares a state, named as a reader would name them."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from bot.domain.facts import CLUSTER, FactTable, Subject, SubjectKind
+from bot.domain.facts import CLUSTER, FactTable, Subject, SubjectKind, Value
 from bot.domain.finding import Finding, Flow, Hop, Severity, Symptom, SymptomKind
 
 NAMED = 5
@@ -89,15 +89,23 @@ def sharing(
             yield Who(pods=tuple(pods), node=host, is_all=is_all), state
 
 
-def unseen(table: FactTable, probe: str, kind: SubjectKind, key: str, what: str) -> Iterator[Finding]:
+def unseen(
+    table: FactTable,
+    probe: str,
+    kind: SubjectKind,
+    key: str,
+    what: str,
+    is_told: Callable[[Mapping[str, Value]], bool] = lambda _: False,
+) -> Iterator[Finding]:
     """INCONCLUSIVE findings: for each reason why `key` was not seen, one, that names its subjects.
 
-    `what` opens the sentence: "Gateway ARP", "The routes".
+    `what` opens the sentence: "Gateway ARP", "The routes". Subjects of which another finding already says why are left
+    out (`is_told`).
     """
     by_reason: dict[str, list[Subject]] = defaultdict(list)
     for subject in table.subjects(kind):
         why = table.why_unobserved(subject, key)
-        if why and key not in table.of(subject):
+        if why and key not in table.of(subject) and not is_told(table.of(subject)):
             by_reason[why].append(subject)
     for why, subjects in by_reason.items():
         count = f" {len(subjects)} {kind}s:" if len(subjects) > NAMED else ""

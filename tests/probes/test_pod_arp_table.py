@@ -10,7 +10,7 @@ from bot.agent.report import Link, Neighbour
 from bot.domain import facts
 from bot.domain.facts import Rung
 from bot.domain.finding import Severity, SymptomKind
-from bot.probes import pod_arp_table, pod_link
+from bot.probes import pod_arp_table, pod_link, pod_routes
 from bot.probes.pod_arp_table import PROBE, judge
 from tests.probes.build import World, facts_of, sentences, table, two_nodes
 
@@ -227,6 +227,17 @@ def test_the_mac_of_an_open_vswitch_port_proves_nothing() -> None:
     assert known.why_unobserved(a, "gateway_mac_matches") == (
         "the node's end of the link belongs to ovs-system, which is no bridge"
     )
+
+
+def test_a_pod_that_cannot_send_has_asked_nobody() -> None:
+    """Not a hole in what was seen: the missing route is told, and the gateway needs no question."""
+    world, a, _, _ = two_nodes()
+    world.seen(a, gateway_ip="", gateway_arp=None)
+    world.inside(a, routes=())
+
+    known = facts_of(world.evidence(), PROBE, pod_routes.PROBE)
+
+    assert sentences(judge(known), Severity.INCONCLUSIVE) == []
 
 
 def test_two_devices_that_claim_the_gateway() -> None:

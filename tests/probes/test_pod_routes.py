@@ -108,6 +108,12 @@ def test_a_pod_that_cannot_send(routes: tuple[Route, ...], state: str, sentence:
     assert (failures[0].symptom.kind, failures[0].symptom.hop) == (SymptomKind.POD_NO_ROUTE, "pod")
 
 
+def test_the_routes_of_a_dead_link_are_told_with_the_link() -> None:
+    known = table(pod={"shop/a": {"default_route": "missing", "eth0": "down"}})
+
+    assert judge(known) == []
+
+
 def test_a_default_route_by_another_device_is_a_warning() -> None:
     world, a, _, _ = two_nodes()
     world.inside(a, routes=(Route(dst="default", via="192.168.9.1", dev="net1"),))
