@@ -75,6 +75,7 @@ class _Builder:
             cnis=file.cnis,
             matches_when=matches_when,
             rules_out=rules_out,
+            check=file.check,
             look_alike_of=file.look_alike_of,
             versions=versions,
             affected=file.affected,

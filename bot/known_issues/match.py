@@ -14,6 +14,7 @@ from bot.domain.finding import Symptom
 from bot.domain.report import Confidence, KnownIssueReport
 from bot.known_issues.schema import Component, Condition, KnownIssue
 from bot.rules.expression import lookup_for
+from bot.rules.template import shown
 
 Match = Literal["matches", "possible", "ruled_out"]
 
@@ -26,6 +27,8 @@ _NAMES: dict[Component, str] = {"cni": "CNI", "kubernetes": "Kubernetes", "kerne
 class _Result:
     match: Match
     why: tuple[str, ...]
+    evidence: int = 0
+    """How many of its own conditions hold."""
 
 
 def match(issues: Iterable[KnownIssue], facts: FactTable, differential: Differential) -> tuple[KnownIssueReport, ...]:
@@ -68,7 +71,9 @@ def _result(issue: KnownIssue, facts: FactTable, differential: Differential) -> 
         return out if is_blamed else None
     if standing is None and not by_symptom:
         return _Result("ruled_out", _other_cause(differential)) if differential.selected else None
-    return _weigh(issue, facts, differential, standing)
+    weighed = _weigh(issue, facts, differential, standing)
+    # Without a cause of its own only positive evidence brings an issue up.
+    return weighed if standing is not None or weighed.evidence else None
 
 
 def _standing(issue: KnownIssue, differential: Differential) -> Explanation | None:
@@ -102,70 +107,83 @@ def _ruled_out_by_inventory(issue: KnownIssue, facts: FactTable) -> _Result | No
 
 
 def _ruled_out_by_facts(issue: KnownIssue, facts: FactTable, subjects: Sequence[Subject]) -> _Result | None:
-    """Ruled out when at each subject some condition excludes it."""
+    """Ruled out when at each subject something excludes it, or something that it requires is not so."""
     reasons: list[str] = []
     for subject in subjects:
-        reason = _first(issue.rules_out, facts, subject)
+        reason = _exclusion(issue, facts, subject)
         if reason is None:
             return None
         reasons.append(reason)
     return _Result("ruled_out", tuple(dict.fromkeys(reasons))[:3]) if reasons else None
 
 
+def _exclusion(issue: KnownIssue, facts: FactTable, subject: Subject) -> str | None:
+    """Why an issue cannot be what goes on at a subject; None when it can."""
+    find = lookup_for(facts, subject)
+    for condition in issue.rules_out:
+        if condition.that.evaluate(find):
+            return condition.says.render(facts, subject)
+    for condition in issue.matches_when:
+        if condition.that.evaluate(find) is False:
+            return f"it does not fit {subject}: {_values(condition, facts, subject)}"
+    return None
+
+
 def _weigh(issue: KnownIssue, facts: FactTable, differential: Differential, standing: Explanation | None) -> _Result:
     why: list[str] = []
-    sure = True
+    is_sure = not issue.check
     if standing is not None:
         why.append(f"the cause {standing.id} is {standing.confidence.value}")
-        sure = standing.confidence in {Confidence.CONFIRMED, Confidence.LIKELY}
+        is_sure &= standing.confidence in {Confidence.CONFIRMED, Confidence.LIKELY}
+    is_sure &= _versions_fit(issue, facts, why)
+    evidence, is_open = _conditions(issue, facts, _subjects(issue, facts, differential, standing), why)
+    why.extend(f"to be checked: {one}" for one in issue.check)
+    return _Result("matches" if is_sure and not is_open else "possible", tuple(dict.fromkeys(why)), evidence)
+
+
+def _versions_fit(issue: KnownIssue, facts: FactTable, why: list[str]) -> bool:
+    """Whether every version is known to lie in its range (those outside were ruled out before)."""
+    fit = True
     for component, versions in issue.versions.items():
         known = _versions(component, facts)
         if any(versions.contains(version) for version in known):
             why.append(f"the {_NAMES[component]} version {known[0]} is in {versions.source}")
         else:
-            sure = False
+            fit = False
             why.append(f"the {_NAMES[component]} version is not known, and it occurs in {versions.source}")
-    sure &= _conditions_hold(issue, facts, _subjects(issue, facts, differential, standing), why)
-    return _Result("matches" if sure else "possible", tuple(dict.fromkeys(why)))
+    return fit
 
 
-def _conditions_hold(issue: KnownIssue, facts: FactTable, subjects: Sequence[Subject], why: list[str]) -> bool:
-    """Whether at one subject every condition holds and nothing excludes; else what is lacking, at the best of them."""
+def _conditions(issue: KnownIssue, facts: FactTable, subjects: Sequence[Subject], why: list[str]) -> tuple[int, bool]:
+    """How many conditions hold at the subject that fits best, and whether something stays open there."""
     if not issue.matches_when and not issue.rules_out:
-        return True
-    best: tuple[int, list[str]] | None = None
+        return 0, False
+    best: tuple[int, list[str], list[str]] | None = None
     for subject in subjects:
+        if _exclusion(issue, facts, subject) is not None:
+            continue
         find = lookup_for(facts, subject)
-        outcomes = [(one, one.that.evaluate(find)) for one in issue.matches_when]
-        open_exclusions = [one for one in issue.rules_out if one.that.evaluate(find) is not False]
-        told = [one.says.render(facts, subject) for one, outcome in outcomes if outcome]
-        missing = [_lacking(one, facts, subject) for one, outcome in outcomes if not outcome]
-        missing += [_lacking(one, facts, subject) for one in open_exclusions]
-        if best is None or len(missing) < best[0]:
-            best = (len(missing), told + missing)
+        told = [one.says.render(facts, subject) for one in issue.matches_when if one.that.evaluate(find)]
+        unknown = [one for one in issue.matches_when if one.that.evaluate(find) is None]
+        unknown += [one for one in issue.rules_out if one.that.evaluate(find) is None]
+        if best is None or len(unknown) < best[0]:
+            best = (len(unknown), told, [_unobserved(one, facts, subject) for one in unknown])
     if best is None:
         why.append("nothing that it depends on was observed")
-        return False
-    why.extend(best[1])
-    return best[0] == 0
+        return 0, True
+    why.extend((*best[1], *best[2]))
+    return len(best[1]), best[0] > 0
 
 
-def _lacking(condition: Condition, facts: FactTable, subject: Subject) -> str:
+def _unobserved(condition: Condition, facts: FactTable, subject: Subject) -> str:
+    names = ", ".join(".".join(reference) for reference in condition.that.unknown(lookup_for(facts, subject)))
+    return f"not observed at {subject}: {names}"
+
+
+def _values(condition: Condition, facts: FactTable, subject: Subject) -> str:
     find = lookup_for(facts, subject)
-    if condition.that.evaluate(find) is None:
-        names = ", ".join(".".join(reference) for reference in condition.that.unknown(find))
-        return f"not observed at {subject}: {names}"
-    values = ", ".join(f"{v}.{k} is {find(v, k)}" for v, k in condition.that.references)
-    return f"it does not quite fit {subject}: {values}"
-
-
-def _first(conditions: Iterable[Condition], facts: FactTable, subject: Subject) -> str | None:
-    """The sentence of the first condition that holds at a subject."""
-    find = lookup_for(facts, subject)
-    for condition in conditions:
-        if condition.that.evaluate(find):
-            return condition.says.render(facts, subject)
-    return None
+    values = ((v, k, find(v, k)) for v, k in condition.that.references)
+    return ", ".join(f"{v}.{k} is {'not observed' if value is None else shown(value)}" for v, k, value in values)
 
 
 def _subjects(

@@ -75,6 +75,8 @@ class KnownIssueFile(_Strict):
     """CNIs that it concerns; empty for any."""
     matches_when: tuple[ConditionFile, ...] = ()
     rules_out: tuple[ConditionFile, ...] = ()
+    check: tuple[Sentence, ...] = ()
+    """What no probe sees and a person has to check: while there is any, it is possible at most."""
     look_alike_of: tuple[SymptomKind, ...] = ()
     """Often blamed for these symptoms: reported as ruled out too, so that nobody has to ask."""
     versions: VersionsFile = VersionsFile()
@@ -109,6 +111,7 @@ class KnownIssue:
     cnis: tuple[str, ...]
     matches_when: tuple[Condition, ...]
     rules_out: tuple[Condition, ...]
+    check: tuple[str, ...]
     look_alike_of: tuple[SymptomKind, ...]
     versions: Mapping[Component, VersionRange]
     affected: str
