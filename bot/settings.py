@@ -5,7 +5,7 @@ The only module that reads the environment. Unknown keys in the file are refused
 
 import os
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import yaml
 from pydantic import Field, ValidationError
@@ -60,6 +60,9 @@ class Settings(BaseSettings):
     """How long one diagnosis may take, in seconds."""
     max_nodes: int = Field(default=100, ge=1, le=5000)
     """How many nodes one diagnosis looks at; pods asked about come first."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
+    """Which events are logged, on standard error."""
 
     @classmethod
     def settings_customise_sources(

@@ -164,6 +164,17 @@ class UnknownNamespaceError(BotError):
         self.nearest = tuple(nearest)
 
 
+class UnknownPodError(BotError):
+    """No such pod in the namespace; `nearest` are names that resemble it, best first."""
+
+    def __init__(self, namespace: str, name: str, nearest: Sequence[str] = ()) -> None:
+        hint = f" Did you mean {' or '.join(nearest)}?" if nearest else ""
+        super().__init__(f"There is no pod {bounded(name, 80)!r} in namespace {bounded(namespace, 80)!r}.{hint}")
+        self.namespace = namespace
+        self.name = name
+        self.nearest = tuple(nearest)
+
+
 class ExecNotFoundError(BotError):
     """The command does not exist in the container (a distroless image, mostly)."""
 

@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 from bot.agent.report import NodeReport, Task
 from bot.cluster.access import RungDecision, choose_rung
@@ -11,7 +12,7 @@ from bot.cluster.exec_rung import report_by_cni_agent, report_by_exec
 from bot.cluster.kube import Api
 from bot.cluster.node_agents import DEFAULT_IMAGE, AgentPod, node_agents, run_agent
 from bot.cluster.snapshot import Snapshot, take_snapshot
-from bot.domain.errors import BotError
+from bot.domain.errors import BotError, UnknownPodError
 from bot.domain.facts import Rung
 from bot.domain.report import Unobserved
 from bot.incidents.plan import nodes_in_scope, plan_tasks
@@ -55,6 +56,7 @@ async def collect(api: Api, request: Request, dials_of: DialsOf, on_progress: On
         pod=request.pod,
         unobserved=tuple(Unobserved(what="access", why=sentence) for sentence in decision.cannot),
     )
+    _check_pod(snapshot, request.pod)
     nodes = nodes_in_scope(evidence, limit=request.max_nodes)
     evidence = dataclasses.replace(evidence, nodes_in_scope=nodes)
     left_s = ends_at - loop.time()
@@ -82,6 +84,12 @@ async def _read(api: Api, request: Request) -> tuple[Snapshot, RungDecision]:
     except* BotError as errors:
         raise errors.exceptions[0] from errors
     return reading.result(), choosing.result()
+
+
+def _check_pod(snapshot: Snapshot, name: str | None) -> None:
+    names = [pod.metadata.name for pod in snapshot.pods]
+    if name is not None and name not in names:
+        raise UnknownPodError(snapshot.namespace, name, get_close_matches(name, names, n=3))
 
 
 def _counted(snapshot: Snapshot) -> str:

@@ -12,6 +12,7 @@ from bot.incidents.knowledge import Knowledge
 from bot.incidents.path import packet_path
 from bot.incidents.recording import Recording
 from bot.incidents.verdict import next_steps, verdict
+from bot.known_issues.match import match
 from bot.playbooks.engine import run
 from bot.probes import running
 from bot.probes.catalogue import PROBES
@@ -46,6 +47,7 @@ def judge(evidence: Evidence, knowledge: Knowledge, *, playbook: str, started_at
         took_s=round(took_s, 2),
         verdict=decided,
         causes=tuple(explanation.report() for explanation in differential.all),
+        known_issues=match(knowledge.known_issues, facts, differential),
         findings=_finding_reports(findings),
         blast_radius=blast_radius(evidence, knowledge, differential, affected),
         remediations=tuple(fix for explanation in differential.selected for fix in explanation.fixes),

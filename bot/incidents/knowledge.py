@@ -9,6 +9,8 @@ from bot.causes.cause import Cause
 from bot.causes.loading import load_causes
 from bot.cluster.snapshot import Snapshot
 from bot.domain.errors import ConfigurationError
+from bot.known_issues.loading import load_known_issues
+from bot.known_issues.schema import KnownIssue
 from bot.playbooks.applications import Application, ApplicationDial, dials, recognised
 from bot.playbooks.loading import load_playbooks
 from bot.playbooks.schema import Playbook
@@ -22,6 +24,7 @@ class Knowledge:
 
     playbooks: tuple[Playbook, ...]
     causes: tuple[Cause, ...]
+    known_issues: tuple[KnownIssue, ...]
 
     def playbook(self, name: str) -> Playbook:
         """The playbook of this name. Errors: `ConfigurationError` with the nearest name."""
@@ -50,7 +53,9 @@ def load_knowledge(more: Sequence[Path] = ()) -> Knowledge:
     def within(name: str) -> list[Path]:
         return [root / name if name else root for root in roots if (root / name if name else root).is_dir()]
 
+    causes = load_causes(within("causes"), specs)
     return Knowledge(
-        causes=load_causes(within("causes"), specs),
+        causes=causes,
+        known_issues=load_known_issues(within("known-issues"), specs, causes),
         playbooks=load_playbooks(within(""), PROBES),
     )

@@ -1,30 +1,26 @@
-"""The command line: `cnibot …`. Commands parse, call one use case, print, and choose the exit code."""
+"""`cnibot diagnose` and `cnibot replay`."""
 
 import asyncio
 import enum
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
-from bot.domain.errors import BotError, ConfigurationError, UnknownNamespaceError
+from bot.cli.common import (
+    HEALTHY,
+    NO_DIAGNOSIS,
+    PROBLEM,
+    PlaybooksDirs,
+    begin,
+    errors_explained,
+    knowledge_of,
+)
 from bot.domain.facts import Rung
 from bot.domain.report import Report
-from bot.rules.problems import RulesError
-from bot.settings import Settings, has_kubeconfig, load_settings
-
-app = typer.Typer(
-    name="cnibot",
-    help="Says why Kubernetes pods cannot talk, with evidence.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+from bot.settings import Settings, has_kubeconfig
 
 
 class Output(enum.StrEnum):
@@ -35,38 +31,11 @@ class Output(enum.StrEnum):
     MARKDOWN = "markdown"
 
 
-HEALTHY, PROBLEM, USAGE, NO_DIAGNOSIS = 0, 1, 2, 3
-"""The exit codes of the contract."""
-
 _Namespace = Annotated[str, typer.Argument(help="The namespace whose pods cannot talk.", show_default=False)]
 _Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Everything: ruled-out causes, all findings.")]
 _OutputOption = Annotated[Output, typer.Option("--output", "-o", help="The form of the report.")]
-_Dirs = Annotated[
-    list[Path] | None,
-    typer.Option("--playbooks-dir", help="A directory of your own playbooks and causes. Repeatable.", file_okay=False),
-]
 
 
-@contextmanager
-def errors_explained() -> Generator[None]:
-    """Turn what can go wrong in the world into one sentence and the contract's exit code."""
-    try:
-        yield
-    except (UnknownNamespaceError, ConfigurationError, RulesError) as error:
-        fail(str(error), USAGE)
-    except BotError as error:
-        fail(str(error), NO_DIAGNOSIS)
-    except KeyboardInterrupt:
-        fail("interrupted; node agents of this diagnosis were removed.", 130)
-
-
-def fail(sentence: str, code: int) -> NoReturn:
-    """Say on standard error what is wrong, and end."""
-    Console(stderr=True, soft_wrap=True).print(f"cnibot: {sentence}", markup=False, highlight=False)
-    raise typer.Exit(code)
-
-
-@app.command()
 def diagnose(  # noqa: PLR0913, PLR0917 the options of the contract
     namespace: _Namespace,
     pod: Annotated[str | None, typer.Option(help="Only this pod of the namespace.")] = None,
@@ -79,7 +48,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 the options of the contract
         Path | None, typer.Option(help="Also write what was seen to this file (.json or .json.gz).")
     ] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds that the whole diagnosis may take.", min=1)] = None,
-    playbooks_dir: _Dirs = None,
+    playbooks_dir: PlaybooksDirs = None,
     verbose: _Verbose = False,  # noqa: FBT002 a flag
 ) -> None:
     """Say why the pods of NAMESPACE cannot talk.
@@ -91,8 +60,8 @@ def diagnose(  # noqa: PLR0913, PLR0917 the options of the contract
     from bot.render.progress import watching  # noqa: PLC0415
 
     with errors_explained():
-        settings = load_settings()
-        knowledge = _knowledge(settings, playbooks_dir)
+        settings = begin()
+        knowledge = knowledge_of(settings, playbooks_dir)
         request = Request(
             namespace=namespace,
             pod=pod,
@@ -113,12 +82,11 @@ def diagnose(  # noqa: PLR0913, PLR0917 the options of the contract
     _show(done.report, output, details=verbose)
 
 
-@app.command()
 def replay(
     file: Annotated[Path, typer.Argument(help="A file written by `cnibot diagnose --record`.", show_default=False)],
     output: _OutputOption = Output.TEXT,
     playbook: Annotated[str | None, typer.Option(help="Another playbook than the recorded one.")] = None,
-    playbooks_dir: _Dirs = None,
+    playbooks_dir: PlaybooksDirs = None,
     verbose: _Verbose = False,  # noqa: FBT002 a flag
 ) -> None:
     """Judge a recorded diagnosis again, without a cluster. Exit codes as `diagnose`."""
@@ -127,28 +95,8 @@ def replay(
 
     with errors_explained():
         recording = load(file)
-        report = judge_recording(recording, _knowledge(load_settings(), playbooks_dir), playbook=playbook)
+        report = judge_recording(recording, knowledge_of(begin(), playbooks_dir), playbook=playbook)
     _show(report, output, details=verbose)
-
-
-@app.command(
-    "lab",
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
-    add_help_option=False,
-)
-def lab(context: typer.Context) -> None:
-    """A cluster in network namespaces on this machine: up, down, status, exec, break, heal, faults."""
-    try:
-        from bot.lab.commands import app as lab_app  # noqa: PLC0415 the lab is an extra
-    except ModuleNotFoundError as error:
-        fail(f"The lab needs more packages ({error.name} is missing): pip install 'cnibot[lab]'", USAGE)
-    lab_app(args=context.args, prog_name="cnibot lab")
-
-
-def _knowledge(settings: Settings, more: list[Path] | None):  # noqa: ANN202 imported where needed
-    from bot.incidents.knowledge import load_knowledge  # noqa: PLC0415
-
-    return load_knowledge((*settings.playbooks_dirs, *(more or ())))
 
 
 def _lab_kubeconfig(settings: Settings, context: str | None) -> Path | None:

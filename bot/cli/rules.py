@@ -1,0 +1,131 @@
+"""`cnibot playbooks|causes|known-issues|probes`: what cnibot knows, and whether your own rules load."""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Protocol
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bot.cli.common import USAGE, PlaybooksDirs, begin, errors_explained, fail, knowledge_of
+
+if TYPE_CHECKING:
+    from bot.incidents.knowledge import Knowledge
+
+
+def _group(what: str) -> typer.Typer:
+    return typer.Typer(help=what, no_args_is_help=True)
+
+
+playbooks = _group("The orders in which to look: list, show, check.")
+causes = _group("What can be wrong, and what tells it from its look-alikes: list, show.")
+known_issues = _group("Published issues, matched by evidence and never by title: list, show, check.")
+probes = _group("The questions that are asked, and the facts that answer them: list, show.")
+
+Name = Annotated[str, typer.Argument(show_default=False)]
+
+
+class _HasFile(Protocol):
+    @property
+    def file(self) -> str: ...
+
+
+def _loaded(dirs: list[Path] | None) -> "Knowledge":
+    with errors_explained():
+        return knowledge_of(begin(), dirs)
+
+
+def _print(rows: Iterable[Sequence[str]]) -> None:
+    table = Table.grid(padding=(0, 2))
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console(soft_wrap=False).print(table)
+
+
+def _named(wanted: str, known: Iterable[str], what: str) -> None:
+    names = list(known)
+    if wanted not in names:
+        near = get_close_matches(wanted, names, n=1)
+        fail(f"There is no {what} {wanted!r}." + (f" Did you mean {near[0]}?" if near else ""), USAGE)
+
+
+def _show_file(of: _HasFile) -> None:
+    typer.echo(Path(of.file).read_text(encoding="utf-8"), nl=False)
+
+
+@playbooks.command("list")
+def list_playbooks(playbooks_dir: PlaybooksDirs = None) -> None:
+    """Every playbook with its title."""
+    _print((each.name, each.title) for each in _loaded(playbooks_dir).playbooks)
+
+
+@playbooks.command("show")
+def show_playbook(name: Name, playbooks_dir: PlaybooksDirs = None) -> None:
+    """A playbook as its file has it."""
+    known = {each.name: each for each in _loaded(playbooks_dir).playbooks}
+    _named(name, known, "playbook")
+    _show_file(known[name])
+
+
+@playbooks.command("check")
+def check_playbooks(playbooks_dir: PlaybooksDirs = None) -> None:
+    """Load everything, your own directories included; every mistake with its file and line, exit code 2."""
+    found = _loaded(playbooks_dir)
+    counts = f"{len(found.playbooks)} playbooks, {len(found.causes)} causes, {len(found.known_issues)} known issues"
+    typer.echo(f"{counts}: no mistakes found.")
+
+
+@causes.command("list")
+def list_causes(playbooks_dir: PlaybooksDirs = None) -> None:
+    """Every cause with its class in the fault taxonomy and its title."""
+    _print((each.id, ", ".join(each.taxonomy), each.title) for each in _loaded(playbooks_dir).causes)
+
+
+@causes.command("show")
+def show_cause(name: Name, playbooks_dir: PlaybooksDirs = None) -> None:
+    """A cause as its file has it: evidence for and against, look-alikes, fixes."""
+    known = {each.id: each for each in _loaded(playbooks_dir).causes}
+    _named(name, known, "cause")
+    _show_file(known[name])
+
+
+@known_issues.command("list")
+def list_known_issues(playbooks_dir: PlaybooksDirs = None) -> None:
+    """Every known issue with its title."""
+    _print((each.id, each.title) for each in _loaded(playbooks_dir).known_issues)
+
+
+@known_issues.command("show")
+def show_known_issue(name: Name, playbooks_dir: PlaybooksDirs = None) -> None:
+    """A known issue as its file has it."""
+    known = {each.id: each for each in _loaded(playbooks_dir).known_issues}
+    _named(name, known, "known issue")
+    _show_file(known[name])
+
+
+@known_issues.command("check")
+def check_known_issues(playbooks_dir: PlaybooksDirs = None) -> None:
+    """Load everything, your own directories included; every mistake with its file and line, exit code 2."""
+    check_playbooks(playbooks_dir)
+
+
+@probes.command("list")
+def list_probes() -> None:
+    """Every probe with its question."""
+    from bot.probes.catalogue import PROBES  # noqa: PLC0415 heavy, and only these commands need it
+
+    _print((each.name, each.question) for each in PROBES)
+
+
+@probes.command("show")
+def show_probe(name: Name) -> None:
+    """A probe's facts: name, type, what they say, how a person looks."""
+    from bot.probes.catalogue import PROBES  # noqa: PLC0415
+
+    known = {each.name: each for each in PROBES}
+    _named(name, known, "probe")
+    typer.echo(known[name].question)
+    _print((spec.name, spec.type, spec.doc, spec.look) for spec in known[name].facts)

@@ -1,0 +1,134 @@
+"""The gym's results as a page and as figures."""
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from bot.gym.score import Score
+
+TARGETS = {"single": 0.97, "pair": 0.90, "hop": 1.0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """The figures of one run, on the agent rung unless said otherwise."""
+
+    cases: int
+    singles: int
+    singles_top1: int
+    pairs: int
+    pairs_complete: int
+    hops: int
+    hops_right: int
+    quiet: int
+    """Healthy and decoy-only labs."""
+    false_alarms: int
+    overclaimed: int
+    """On any rung."""
+    wrong_known_issues: int
+    look_alikes: int
+    look_alikes_refuted: int
+    median_s: float
+    p95_s: float
+    exec_calls_median: float
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether every target of the project is met."""
+        return (
+            self.singles_top1 >= TARGETS["single"] * self.singles
+            and self.pairs_complete >= TARGETS["pair"] * self.pairs
+            and self.hops_right >= TARGETS["hop"] * self.hops
+            and not (self.false_alarms or self.overclaimed)
+        )
+
+
+def summary(scores: Sequence[Score], *, rung: str = "agent") -> Summary:
+    """The figures of these scores."""
+    here = [score for score in scores if score.rung == rung]
+    single = [score for score in here if score.kind == "single"]
+    pair = [score for score in here if score.kind == "pair"]
+    quiet = [score for score in here if score.kind in {"healthy", "decoy"}]
+    times = sorted(score.took_s for score in here)
+    return Summary(
+        cases=len(here),
+        singles=len(single),
+        singles_top1=sum(score.is_top1 for score in single),
+        pairs=len(pair),
+        pairs_complete=sum(score.is_complete for score in pair),
+        hops=len(single) + len(pair),
+        hops_right=sum(score.is_hop_right for score in (*single, *pair)),
+        quiet=len(quiet),
+        false_alarms=sum(not score.is_top1 for score in quiet),
+        overclaimed=sum(score.is_overclaimed for score in scores),
+        wrong_known_issues=sum(len(score.wrong_known_issues) for score in here),
+        look_alikes=sum(score.look_alikes for score in single),
+        look_alikes_refuted=sum(score.look_alikes_refuted for score in single),
+        median_s=statistics.median(times) if times else 0.0,
+        p95_s=times[min(len(times) - 1, int(0.95 * len(times)))] if times else 0.0,
+        exec_calls_median=statistics.median(score.exec_calls for score in here) if here else 0.0,
+    )
+
+
+def page(scores: Sequence[Score], *, command: str) -> str:
+    """`docs/accuracy.md`: the figures, each case, each miss."""
+    return "\n".join(_lines(scores, command)) + "\n"
+
+
+def _lines(scores: Sequence[Score], command: str) -> Iterator[str]:
+    total = summary(scores)
+    yield "# Accuracy"
+    yield ""
+    yield f"Written by `{command}`. Each case is a fresh lab on real kernel networking, broken by a real change;"
+    yield "the bot is told nothing. The agent rung is what `cnibot diagnose` uses when it may."
+    yield ""
+    yield "| figure | value |"
+    yield "|---|---|"
+    yield f"| single faults: right cause first | {_share(total.singles_top1, total.singles)} |"
+    yield f"| two faults at once: both named | {_share(total.pairs_complete, total.pairs)} |"
+    yield f"| hop right | {_share(total.hops_right, total.hops)} |"
+    yield f"| false alarms in healthy and decoy-only labs | {total.false_alarms} of {total.quiet} |"
+    yield f"| called confirmed without the right to (any rung) | {total.overclaimed} |"
+    yield f"| look-alikes refuted by evidence | {_share(total.look_alikes_refuted, total.look_alikes)} |"
+    yield f"| known issues wrongly matched | {total.wrong_known_issues} |"
+    yield f"| seconds to the verdict, median / p95 | {total.median_s:.1f} / {total.p95_s:.1f} |"
+    yield ""
+    yield from _by_rung(scores)
+    yield from _cases([score for score in scores if score.rung == "agent"])
+
+
+def _by_rung(scores: Sequence[Score]) -> Iterator[str]:
+    yield "## What lower rungs can still tell"
+    yield ""
+    yield "| rung | right cause first | inconclusive | wrong cause |"
+    yield "|---|---|---|---|"
+    for rung in dict.fromkeys(score.rung for score in scores):
+        here = [score for score in scores if score.rung == rung and score.kind in {"single", "pair"}]
+        right = sum(score.is_top1 for score in here)
+        silent = sum(not score.verdict for score in here)
+        yield f"| {rung} | {_share(right, len(here))} | {silent} | {len(here) - right - silent} |"
+    yield ""
+
+
+def _cases(scores: Sequence[Score]) -> Iterator[str]:
+    yield "## Cases"
+    yield ""
+    yield "| case | expected | verdict | confidence | right | hop | s |"
+    yield "|---|---|---|---|---|---|---|"
+    grouped: dict[tuple[str, str], list[Score]] = defaultdict(list)
+    for score in scores:
+        grouped[score.kind, score.case].append(score)
+    for _, same in sorted(grouped.items()):
+        first = next((score for score in same if not score.is_top1), same[0])
+        expected = ", ".join(first.expected) or "nothing"
+        verdict = first.verdict or first.status
+        times = f" ({len(same)} runs)" if len(same) > 1 else ""
+        right = "yes" if all(s.is_top1 and (s.kind != "pair" or s.is_complete) for s in same) else "**no**"
+        hop = "yes" if all(s.is_hop_right for s in same) else "**no**"
+        median = statistics.median(s.took_s for s in same)
+        yield f"| {first.case}{times} | {expected} | {verdict} | {first.confidence} | {right} | {hop} | {median:.1f} |"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part} of {whole} ({100 * part / whole:.1f} %)" if whole else "not run"
