@@ -109,7 +109,7 @@ def _of_daemon_set(daemon_set: DaemonSet, snapshot: Snapshot) -> Iterator[_Found
         return
     kinds: set[CniName] = set()
     for container in daemon_set.spec.template.spec.containers:
-        kind = agent_kind(container)
+        kind = agent_kind(container, daemon_set.metadata.name)
         if kind and kind.name not in kinds:
             kinds.add(kind.name)
             yield _Found(
@@ -134,7 +134,7 @@ def _of_pods(pods: Sequence[Pod]) -> Iterator[_Found]:
     running: dict[CniName, list[tuple[AgentKind, Container]]] = {}
     for pod in pods:
         for container in pod.spec.containers:
-            if kind := agent_kind(container):
+            if kind := agent_kind(container, pod.metadata.name):
                 running.setdefault(kind.name, []).append((kind, container))
     for agents in running.values():
         kind, container = agents[0]
@@ -228,7 +228,7 @@ def _agent_pods(snapshot: Snapshot, main: _Found | None) -> dict[str, tuple[str,
         if pod.status.phase != "Running" or not pod.spec.host_network:
             continue
         for container in pod.spec.containers:
-            kind = agent_kind(container)
+            kind = agent_kind(container, pod.metadata.name)
             if kind and kind.name == main.kind.name:
                 agents.setdefault(pod.spec.node_name, (pod.metadata.namespace, pod.metadata.name, container.name))
     return agents

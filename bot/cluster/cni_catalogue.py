@@ -1,8 +1,7 @@
 """How the agents of CNIs are recognised: names of DaemonSets and the images of their containers."""
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from bot.cluster.objects import Container
@@ -62,7 +61,6 @@ AGENTS: tuple[AgentKind, ...] = (
         enforces_policy=True,
     ),
     _kind("kube-ovn", r"(^|/)kube-ovn$", "cni-server", enforces_policy=True),
-    _kind("gke-dataplane-v2", r"(^|/)anetd$", enforces_policy=True),
     _kind("kindnet", r"(^|/)kindnetd$", "kindnet-cni", enforces_policy=None),
 )
 """kindnet enforces policies since kind 0.24, AWS's CNI where its network policy agent is switched on."""
@@ -84,16 +82,14 @@ def image_version(image: str) -> str:
     return found[1] if found else ""
 
 
-def agent_kind(container: Container) -> AgentKind | None:
-    """Of which CNI this container is the agent, if of any; its name tells where the image is a renamed copy."""
+def agent_kind(container: Container, owner: str) -> AgentKind | None:
+    """Of which CNI this container is the agent, if of any; `owner` is the DaemonSet's or pod's name.
+
+    A container's name tells where its image is a renamed copy, and GKE's Cilium is told by its DaemonSet's name alone.
+    """
     named = (kind for kind in AGENTS if kind.container and kind.container == container.name)
     path = image_path(container.image)
-    return next(named, None) or next((kind for kind in AGENTS if kind.image.search(path)), None)
-
-
-def first_agent(containers: Iterable[Container]) -> tuple[AgentKind, Container] | None:
-    """The first container that is a CNI's agent."""
-    for container in containers:
-        if kind := agent_kind(container):
-            return kind, container
-    return None
+    kind = next(named, None) or next((kind for kind in AGENTS if kind.image.search(path)), None)
+    if kind and kind.name == "cilium" and owner.startswith("anetd"):
+        return replace(kind, name="gke-dataplane-v2")
+    return kind

@@ -176,14 +176,13 @@ def policy_of(snapshot: Snapshot, name: CniName, distribution: Distribution, *, 
         if "disable-network-policy" in server_arguments(snapshot):
             return "no", "K3s is started with --disable-network-policy."
         return "yes", "K3s enforces NetworkPolicies with its built-in kube-router controller."
+    if by_agent:
+        return "yes", "An agent that runs here enforces NetworkPolicies."
     if name == "aws-vpc-cni":
         containers = (each for ds in snapshot.daemon_sets for each in ds.spec.template.spec.containers)
         if any("--enable-network-policy=true" in each.args for each in containers):
             return "yes", "aws-node's policy agent is started with --enable-network-policy=true."
-        return "unknown", ""
-    if by_agent is None:
-        return "unknown", ""
-    return ("yes", f"{name} enforces NetworkPolicies.") if by_agent else ("no", f"{name} ignores NetworkPolicies.")
+    return ("unknown", "") if by_agent is None else ("no", f"{name} ignores NetworkPolicies.")
 
 
 def config_map_data(snapshot: Snapshot, name: str) -> dict[str, str]:
