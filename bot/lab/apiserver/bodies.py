@@ -8,7 +8,7 @@ import msgspec
 import yaml
 from aiohttp import StreamReader
 
-from bot.lab.apiserver import schema
+from bot.lab.apiserver import protobuf, schema
 from bot.lab.apiserver.errors import ApiError, bad_request
 from bot.lab.apiserver.kinds import Resource
 
@@ -40,10 +40,12 @@ async def read(content: StreamReader) -> bytes:
 def decode(raw: bytes, content_type: str, kind: str) -> dict[str, Any]:
     """The object in a body; raises 400 or 415."""
     media = content_type.partition(";")[0].strip() or "application/json"
-    if media not in {"application/json", *_YAML} and not media.endswith("+json"):
+    if media not in {"application/json", protobuf.MEDIA_TYPE, *_YAML} and not media.endswith("+json"):
         accepted = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
         message = f"the body of the request was in an unknown format - accepted media types include: {accepted}"
         raise ApiError(415, "UnsupportedMediaType", message)
+    if media == protobuf.MEDIA_TYPE:
+        return protobuf.decode(raw)
     document = _yaml(raw) if media in _YAML else _json(raw, kind)
     if not isinstance(document, dict):
         raise bad_request(f"the object provided is unrecognized (must be of type {kind})")

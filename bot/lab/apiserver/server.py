@@ -19,7 +19,7 @@ from bot.lab.apiserver.kubelet_api import KubeletApi
 from bot.lab.apiserver.paths import Target, parse
 from bot.lab.apiserver.pki import Pki
 from bot.lab.apiserver.storage import Storage
-from bot.lab.apiserver.tokens import ANONYMOUS, Tokens, User
+from bot.lab.apiserver.tokens import ANONYMOUS, Tokens, User, impersonated
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -71,7 +71,19 @@ class ApiServer:
         user = self.tokens.check(token.strip())
         if user is None:
             raise unauthorized()
-        return user
+        return self._impersonated(request, user)
+
+    def _impersonated(self, request: web.BaseRequest, user: User) -> User:
+        """The user of `kubectl --as`; raises 403 for those who may not speak for others."""
+        name = request.headers.get("Impersonate-User", "")
+        if not name:
+            return user
+        groups = tuple(request.headers.getall("Impersonate-Group", ()))
+        for resource, wanted in (("users", name), *(("groups", group) for group in groups)):
+            attributes = rbac.Attributes(verb="impersonate", resource=resource, name=wanted)
+            if not rbac.authorize(self.storage, user, attributes).allowed:
+                raise forbidden(resource, wanted, rbac.refusal(user, attributes))
+        return impersonated(name, groups)
 
     def _authorize(self, user: User, target: Target, verb: str = "") -> None:
         attributes = target.attributes(verb)

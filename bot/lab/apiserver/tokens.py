@@ -144,3 +144,12 @@ def account_user(namespace: str, name: str, uid: str = "", extra: Mapping[str, t
     """The user that a service account is."""
     groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", AUTHENTICATED)
     return User(name=account_name(namespace, name), uid=uid, groups=groups, extra=extra or {})
+
+
+def impersonated(name: str, groups: tuple[str, ...]) -> User:
+    """Somebody for whom an administrator speaks; a service account keeps its own groups."""
+    match name.split(":"):
+        case ["system", "serviceaccount", namespace, account] if not groups:
+            return account_user(namespace, account)
+        case _:
+            return User(name=name, groups=tuple(dict.fromkeys((*groups, AUTHENTICATED))))

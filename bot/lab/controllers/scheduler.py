@@ -5,7 +5,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bot.lab.apiserver import subresources
+from bot.lab.apiserver.errors import ApiError
 from bot.lab.apiserver.parts import condition_of
+from bot.lab.apiserver.shelf import Cursor
 from bot.lab.apiserver.storage import Storage
 from bot.lab.controllers.loop import Key, Mapper, controller_of, key_of
 from bot.lab.controllers.placement import selects_node, untolerated
@@ -27,6 +29,43 @@ def _is_waiting(pod: Obj) -> bool:
     )
 
 
+def _owner(pod: Obj) -> str:
+    return (controller_of(pod) or pod["metadata"])["uid"]
+
+
+class _Load:
+    """How many pods are on each node, in all and per owner; kept up to date by the history of pods."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._cursor = Cursor(storage.shelf("pods"), 0)
+        self.total: Counter[str] = Counter()
+        self.siblings: Counter[tuple[str, str]] = Counter()
+
+    def refresh(self) -> None:
+        """Count what changed since the last call."""
+        try:
+            changes = self._cursor.take()
+        except ApiError:  # too far behind: count anew
+            self._cursor = Cursor(self._storage.shelf("pods"), self._storage.revision)
+            self.total.clear()
+            self.siblings.clear()
+            for pod in self._storage.peek("pods"):
+                self._count(pod, 1)
+            return
+        for change in changes:
+            if change.previous is not None:
+                self._count(change.previous.obj, -1)
+            if change.type != "DELETED":
+                self._count(change.record.obj, 1)
+
+    def _count(self, pod: Obj, step: int) -> None:
+        node_name = pod["spec"].get("nodeName")
+        if node_name and pod["status"].get("phase") not in {"Succeeded", "Failed"}:
+            self.total[node_name] += step
+            self.siblings[_owner(pod), node_name] += step
+
+
 class Scheduler:
     """The default scheduler, without preemption."""
 
@@ -35,6 +74,7 @@ class Scheduler:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._recorder = Recorder(storage, _NAME, _MANAGER)
+        self._load = _Load(storage)
 
     @property
     def watches(self) -> Mapping[str, Mapper]:
@@ -68,17 +108,9 @@ class Scheduler:
 
     def _best(self, pod: Obj, suitable: list[str]) -> str:
         """Least pods of the same owner, then least pods at all, then by name."""
-        total: Counter[str] = Counter()
-        siblings: Counter[str] = Counter()
-        owner = (controller_of(pod) or {}).get("uid")
-        for other in self._storage.peek("pods"):
-            node_name = other["spec"].get("nodeName")
-            if not node_name or other["status"].get("phase") in {"Succeeded", "Failed"}:
-                continue
-            total[node_name] += 1
-            if owner and (controller_of(other) or {}).get("uid") == owner:
-                siblings[node_name] += 1
-        return min(suitable, key=lambda name: (siblings[name], total[name], name))
+        self._load.refresh()
+        owner = _owner(pod)
+        return min(suitable, key=lambda name: (self._load.siblings[owner, name], self._load.total[name], name))
 
     def _refuse(self, pod: Obj, reasons: list[str]) -> float:
         counted = sorted(f"{count} {reason}" for reason, count in Counter(reasons).items())
