@@ -101,7 +101,6 @@ def test_node_agent_needs_only_the_standard_library_and_pyroute2() -> None:
     assert strangers == {}
 
 
-@pytest.mark.skipif(not (ROOT / "bot" / "cli.py").exists(), reason="no command line yet")
 def test_command_line_starts_without_the_lab() -> None:
     """The lab's libraries are an extra: a production install has none of them."""
     code = "import sys, bot.cli; print([name for name in sys.modules if name.startswith(('bot.lab', 'dnslib'))])"

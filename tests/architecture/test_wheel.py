@@ -33,7 +33,6 @@ def test_wheel_holds_the_playbooks_and_no_tests(wheel: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not (ROOT / "bot" / "cli.py").exists(), reason="no command line yet")
 def test_wheel_runs_in_a_fresh_virtualenv(wheel: Path, tmp_path: Path) -> None:
     """Its libraries come from the test environment by a .pth file; its own code and data only from the wheel."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True, timeout=60)
