@@ -36,6 +36,7 @@ class LabClient:
 
     @property
     def kubeconfig(self) -> Path:
+        """Where the cluster's kubeconfig lies."""
         return self.state.kubeconfig
 
     async def status(self) -> Json:

@@ -16,6 +16,6 @@ class LabUsageError(LabError):
 
 
 class NotPermittedError(LabError):
-    """This machine permits no namespaces, or lacks a tool."""
+    """The machine permits no namespaces, or lacks a tool."""
 
     exit_code = 3

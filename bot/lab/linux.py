@@ -11,7 +11,7 @@ import fcntl
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +30,6 @@ MS_REC: Final = 16384
 MS_PRIVATE: Final = 1 << 18
 MNT_DETACH: Final = 2
 
-_PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NAME: Final = 15
 _SIOCGIFFLAGS: Final = 0x8913
 _SIOCSIFFLAGS: Final = 0x8914
@@ -56,7 +55,7 @@ def setns(fd: int, kind: int) -> None:
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
-    """mount(2); raises OSError that names the target."""
+    """Mount a file system, as man 2 mount says; raises OSError that names the target."""
     arguments = (source.encode(), target.encode(), kind.encode() or None, ctypes.c_ulong(flags), data.encode() or None)
     _checked(_libc.mount(*arguments), f"mount {target}")
 
@@ -67,12 +66,12 @@ def bind(source: str, target: str, *, recursive: bool = False) -> None:
 
 
 def umount(target: str, flags: int = MNT_DETACH) -> None:
-    """umount2(2)."""
+    """Detach a mount."""
     _checked(_libc.umount2(target.encode(), flags), f"umount {target}")
 
 
 def pivot_root(new_root: str, put_old: str) -> None:
-    """pivot_root(2): setns(2) into a mount namespace lands on its root mount, so a chroot would not do."""
+    """Change the root mount: setns(2) into a mount namespace lands on its root mount, so a chroot would not do."""
     _checked(_libc.pivot_root(new_root.encode(), put_old.encode()), "pivot_root")
 
 
@@ -81,9 +80,14 @@ def set_process_name(name: str) -> None:
     _checked(_libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0), "prctl")
 
 
-def die_with_parent(signal_number: int) -> None:
-    """Have the kernel send this signal when the parent thread ends."""
-    _checked(_libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal_number), 0, 0, 0), "prctl")
+def set_command_line(argv: Sequence[str]) -> None:
+    """What ``/proc/PID/cmdline`` and ps show, cut to the room that the process was started with."""
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    start, end = int(fields[45]), int(fields[46])  # arg_start and arg_end, fields 48 and 49 of man 5 proc
+    text = b"\0".join(word.encode() for word in argv)[: max(0, end - start - 1)]
+    if start and text:
+        ctypes.memset(start, 0, end - start)
+        ctypes.memmove(start, text, len(text))
 
 
 def map_current_user_to_root(uid: int, gid: int) -> None:

@@ -34,10 +34,12 @@ class StateDirectory:
 
     @property
     def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig."""
         return self.path / "kubeconfig"
 
     @property
     def log(self) -> Path:
+        """The daemon's output."""
         return self.path / "log"
 
     @property

@@ -75,6 +75,7 @@ class BlockingChannel:
         self._ready: deque[tuple[Json, list[int]]] = deque()
 
     def send(self, message: Json, fds: Sequence[int] = ()) -> None:
+        """Blocks until the peer's buffer takes it."""
         data = _line(message, fds)
         sent = socket.send_fds(self.sock, [data], fds) if fds else self.sock.send(data)
         self.sock.sendall(data[sent:])

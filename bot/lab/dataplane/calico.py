@@ -48,6 +48,7 @@ class Calico:
         self.pods: dict[str, dict[str, PodNetwork]] = {}
 
     def node_files(self, name: str) -> Mapping[str, str]:
+        """Files of the installer: configuration and plugins."""
         plugins = ("bandwidth", "calico", "calico-ipam", "host-local", "loopback", "portmap", "tuning")
         binaries = {f"/opt/cni/bin/{plugin}": "" for plugin in plugins}
         return {
@@ -59,6 +60,7 @@ class Calico:
         }
 
     def node_metadata(self, node: Node) -> Json:
+        """Annotations that the agent keeps on its Node."""
         return {
             "annotations": {
                 "projectcalico.org/IPv4Address": f"{node.ip}/24",
@@ -73,6 +75,7 @@ class Calico:
         return self._vteps[node]
 
     async def start(self, nodes: Sequence[Node]) -> None:
+        """Lay every node's devices and the routes between them."""
         self._nodes = {node.name: node for node in nodes}
         for node in nodes:
             self.pods[node.name] = {}
@@ -82,6 +85,7 @@ class Calico:
             await node.host.steps(self._peer_steps(node))
 
     async def resync(self, node: Node) -> None:
+        """Back to the invariants, as after a restart of the agent."""
         await node.host.steps(
             [
                 {"argv": ["ip", "link", "del", VXLAN], "may_fail": True},
@@ -99,8 +103,10 @@ class Calico:
             "net.ipv4.conf.eth0.rp_filter": 1,
         }
         device = [
-            f"link add {VXLAN} address {vtep_mac(node.name)} mtu {MTU} type vxlan id {VNI} local {node.ip} dev eth0 "
-            f"dstport {PORT} nolearning",
+            (
+                f"link add {VXLAN} address {vtep_mac(node.name)} mtu {MTU} type vxlan id {VNI} "
+                f"local {node.ip} dev eth0 dstport {PORT} nolearning"
+            ),
             f"addr add {self.vtep(node.name)}/32 dev {VXLAN}",
             f"link set {VXLAN} up",
         ]
@@ -121,6 +127,7 @@ class Calico:
         return [ip_batch(routes), *([bridge_batch(fdb)] if fdb else [])]
 
     async def add_pod(self, node: Node, pod: Json, sandbox: Sandbox) -> PodNetwork:
+        """CNI ADD."""
         metadata = pod["metadata"]
         try:
             address, is_new_block = self._blocks.take(node.name)
@@ -166,14 +173,17 @@ class Calico:
         return [ip_batch(lines, force=force), {**sysctl(settings), "may_fail": force}]
 
     async def delete_pod(self, node: Node, network: PodNetwork) -> None:
+        """CNI DEL."""
         self.pods[node.name].pop(network.uid, None)
         self._blocks.give_back(node.name, network.ip)
         await node.host.steps([ip_batch([f"link del {network.veth}"], force=True)])
 
     def custom_definitions(self) -> Iterable[Json]:
+        """What the CNI's installer registers."""
         return calico_objects.definitions()
 
     def custom_objects(self) -> Iterable[tuple[str, Json]]:
+        """What `kubectl get` shows of it."""
         blocks = {node: self._blocks.of(node) for node in self._nodes}
         return calico_objects.objects(POD_CIDR, blocks, self._vteps)
 

@@ -61,6 +61,7 @@ class Cilium:
         self.pods: dict[str, dict[str, PodNetwork]] = {}
 
     def node_files(self, name: str) -> Mapping[str, str]:
+        """Files of the installer: configuration and plugins."""
         cilium = {"type": "cilium-cni", "enable-debug": False, "log-file": "/var/run/cilium/cilium-cni.log"}
         config = {"cniVersion": "0.3.1", "name": "cilium", "plugins": [cilium]}
         return {
@@ -71,6 +72,7 @@ class Cilium:
         }
 
     def node_metadata(self, node: Node) -> Json:
+        """Annotations that the agent keeps on its Node."""
         return {
             "annotations": {
                 "network.cilium.io/ipv4-cilium-host": router_ip(node.pod_cidr),
@@ -79,6 +81,7 @@ class Cilium:
         }
 
     async def start(self, nodes: Sequence[Node]) -> None:
+        """Lay every node's devices and the routes between them."""
         self._nodes = {node.name: node for node in nodes}
         for node in nodes:
             self.pods[node.name] = {}
@@ -86,6 +89,7 @@ class Cilium:
             await node.host.steps([*_device_steps(node), *self._peer_steps(node)])
 
     async def resync(self, node: Node) -> None:
+        """Back to the invariants, as after a restart of the agent."""
         delete = [{"argv": ["ip", "link", "del", name], "may_fail": True} for name in (VXLAN, HOST)]
         endpoints = [step for pod in self.pods[node.name].values() for step in _endpoint_steps(pod, force=True)]
         await node.host.steps([*delete, *_device_steps(node), *self._peer_steps(node), *endpoints])
@@ -106,11 +110,14 @@ class Cilium:
         return [ip_batch(routes), *([bridge_batch(fdb)] if fdb else [])]
 
     async def add_pod(self, node: Node, pod: Json, sandbox: Sandbox) -> PodNetwork:
+        """CNI ADD."""
         metadata = pod["metadata"]
         try:
             address = self._ranges[node.name].take()
         except ExhaustedError as error:
-            raise CniError(f'plugin type="cilium-cni" failed (add): unable to allocate IP via local cilium agent: {error}') from error
+            raise CniError(
+                f'plugin type="cilium-cni" failed (add): unable to allocate IP via local cilium agent: {error}'
+            ) from error
         network = PodNetwork(
             namespace=metadata["namespace"],
             name=metadata["name"],
@@ -129,14 +136,17 @@ class Cilium:
         return network
 
     async def delete_pod(self, node: Node, network: PodNetwork) -> None:
+        """CNI DEL."""
         self.pods[node.name].pop(network.uid, None)
         self._ranges[node.name].give_back(network.ip)
         await node.host.steps([ip_batch([f"link del {network.veth}"], force=True)])
 
     def custom_definitions(self) -> Iterable[Json]:
+        """What the CNI's installer registers."""
         return cilium_objects.definitions()
 
     def custom_objects(self) -> Iterable[tuple[str, Json]]:
+        """What `kubectl get` shows of it."""
         nodes = [(node.name, node.ip, node.pod_cidr, router_ip(node.pod_cidr)) for node in self._nodes.values()]
         yield from cilium_objects.nodes(nodes)
         for name, pods in self.pods.items():
@@ -155,8 +165,10 @@ def _device_steps(node: Node) -> list[Json]:
         f"link set {NET} up",
         f"link set {HOST} up",
         f"addr add {router_ip(node.pod_cidr)}/32 dev {HOST} scope link",
-        f"link add {VXLAN} address {mac(node.name, VXLAN)} mtu {MTU} type vxlan id {VNI} local {node.ip} dev eth0 "
-        f"dstport {PORT} nolearning",
+        (
+            f"link add {VXLAN} address {mac(node.name, VXLAN)} mtu {MTU} type vxlan id {VNI} local {node.ip} dev eth0 "
+            f"dstport {PORT} nolearning"
+        ),
         f"link set {VXLAN} up",
         f"route replace {router_ip(node.pod_cidr)} dev {HOST} scope link",
     ]

@@ -57,6 +57,7 @@ class Flannel:
         self.pods: dict[str, dict[str, PodNetwork]] = {}
 
     def node_files(self, name: str) -> Mapping[str, str]:
+        """Files of the installer: configuration and plugins."""
         pod_cidr = node_pod_cidr(int(name.rpartition("-")[2]) - 1)
         net_conf = {"Network": POD_CIDR, "EnableIPv6": False, "EnableIPv4": True, "Backend": {"Type": "vxlan"}}
         return {
@@ -64,10 +65,14 @@ class Flannel:
             "/var/lib/rancher/k3s/agent/etc/flannel/net-conf.json": json.dumps(net_conf) + "\n",
             "/run/flannel/subnet.env": subnet_env(pod_cidr),
             "/run/k3s/containerd/containerd.sock": "",
-            **{f"/var/lib/rancher/k3s/data/cni/{plugin}": "" for plugin in ("bridge", "flannel", "host-local", "portmap")},
+            **{
+                f"/var/lib/rancher/k3s/data/cni/{plugin}": ""
+                for plugin in ("bridge", "flannel", "host-local", "portmap")
+            },
         }
 
     def node_metadata(self, node: Node) -> Json:
+        """Annotations that the agent keeps on its Node."""
         return {
             "labels": {
                 "node.kubernetes.io/instance-type": "k3s",
@@ -85,6 +90,7 @@ class Flannel:
         }
 
     async def start(self, nodes: Sequence[Node]) -> None:
+        """Lay every node's devices and the routes between them."""
         self._nodes = {node.name: node for node in nodes}
         for node in nodes:
             self.pods[node.name] = {}
@@ -114,8 +120,10 @@ class Flannel:
 
     def _tunnel_steps(self, node: Node) -> list[Json]:
         lines = [
-            f"link add {VXLAN} address {vtep_mac(node.name)} mtu {MTU} type vxlan id {VNI} local {node.ip} dev eth0 "
-            f"dstport {PORT} nolearning",
+            (
+                f"link add {VXLAN} address {vtep_mac(node.name)} mtu {MTU} type vxlan id {VNI} "
+                f"local {node.ip} dev eth0 dstport {PORT} nolearning"
+            ),
             f"addr add {vtep(node.pod_cidr)}/32 dev {VXLAN}",
             f"link set {VXLAN} up",
         ]
@@ -133,6 +141,7 @@ class Flannel:
         return [ip_batch(routes), bridge_batch(fdb)] if peers else []
 
     async def add_pod(self, node: Node, pod: Json, sandbox: Sandbox) -> PodNetwork:
+        """CNI ADD."""
         metadata = pod["metadata"]
         try:
             address = self._ranges[node.name].take()
@@ -156,6 +165,7 @@ class Flannel:
         return network
 
     async def delete_pod(self, node: Node, network: PodNetwork) -> None:
+        """CNI DEL."""
         self.pods[node.name].pop(network.uid, None)
         self._ranges[node.name].give_back(network.ip)
         await node.host.steps(
@@ -163,9 +173,11 @@ class Flannel:
         )
 
     def custom_definitions(self) -> Iterable[Json]:
+        """What the CNI's installer registers."""
         return ()
 
     def custom_objects(self) -> Iterable[tuple[str, Json]]:
+        """What `kubectl get` shows of it."""
         return ()
 
 

@@ -32,6 +32,7 @@ class Range:
         raise ExhaustedError(f"no IP addresses available in range set: {self._order[0]}-{self._order[-1]}")
 
     def give_back(self, address: str) -> None:
+        """The address is free again."""
         self.used.discard(address)
 
 
@@ -61,6 +62,7 @@ class Blocks:
         return blocks[-1].take(), True
 
     def give_back(self, node: str, address: str) -> None:
+        """The address is free again."""
         for block in self._by_node.get(node, []):
             block.give_back(address)
 

@@ -31,6 +31,7 @@ class PolicyAgents:
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
+        """Until cancelled."""
         async with asyncio.TaskGroup() as group:
             for resource in (_POLICIES, "pods", "namespaces"):
                 group.create_task(self._follow(resource))
@@ -60,7 +61,9 @@ class PolicyAgents:
 
     def _cluster(self) -> Cluster:
         pods = [policy_pod(pod) for pod in self._storage.peek("pods") if not pod["spec"].get("hostNetwork")]
-        labels = {one["metadata"]["name"]: one["metadata"].get("labels") or {} for one in self._storage.peek("namespaces")}
+        labels = {
+            one["metadata"]["name"]: one["metadata"].get("labels") or {} for one in self._storage.peek("namespaces")
+        }
         return Cluster(pods=[pod for pod in pods if pod.ip], namespaces=labels)
 
     async def _sync(self, node: Node, policies: Sequence[Mapping[str, Any]], cluster: Cluster) -> None:
@@ -72,6 +75,6 @@ class PolicyAgents:
         try:
             await node.host.steps([nft(script)])
         except HostError as error:
-            log.error("policy.sync_failed", node=node.name, error=str(error))
+            log.warning("policy.sync_failed", node=node.name, error=str(error))
             return
         self._written[node.name] = script

@@ -44,9 +44,7 @@ def policy_pod(pod: Obj) -> PolicyPod:
     metadata = pod["metadata"]
     labels: Mapping[str, str] = metadata.get("labels") or {}
     ip = (pod.get("status") or {}).get("podIP", "")
-    return PolicyPod(
-        namespace=metadata["namespace"], name=metadata["name"], ip=ip, labels=labels, named_ports=ports
-    )
+    return PolicyPod(namespace=metadata["namespace"], name=metadata["name"], ip=ip, labels=labels, named_ports=ports)
 
 
 def matches(selector: Obj, labels: Mapping[str, str]) -> bool:
@@ -90,7 +88,7 @@ def selects(policy: Obj, pod: PolicyPod) -> bool:
 
 
 def rule_matches(policy: Obj, direction: Direction, cluster: Cluster) -> Iterable[str]:
-    """nftables matches, one for each kind of packet that the policy allows in this direction."""
+    """Matches in nftables' words, one for each kind of packet that the policy allows in this direction."""
     side = "saddr" if direction == "ingress" else "daddr"
     peers_key = "from" if direction == "ingress" else "to"
     for rule in policy["spec"].get(direction) or ():

@@ -23,6 +23,7 @@ class Naming:
 
     table: str
     base: str
+    input: str
     to_pod: str
     from_pod: str
     policy: Mapping[Direction, str]
@@ -33,6 +34,7 @@ NAMINGS: Mapping[Cni, Naming] = {
     "calico-vxlan": Naming(
         table="calico",
         base="filter-FORWARD",
+        input="filter-INPUT",
         to_pod="filter-cali-tw-",
         from_pod="filter-cali-fw-",
         policy={"ingress": "filter-cali-pi-_", "egress": "filter-cali-po-_"},
@@ -42,6 +44,7 @@ NAMINGS: Mapping[Cni, Naming] = {
     "flannel-vxlan": Naming(
         table="kube-router",
         base="KUBE-ROUTER-FORWARD",
+        input="KUBE-ROUTER-INPUT",
         to_pod="KUBE-POD-FW-IN-",
         from_pod="KUBE-POD-FW-OUT-",
         policy={"ingress": "KUBE-NWPLCY-IN-", "egress": "KUBE-NWPLCY-OUT-"},
@@ -51,6 +54,7 @@ NAMINGS: Mapping[Cni, Naming] = {
     "cilium-tunnel": Naming(
         table="cilium-policy",
         base="CILIUM_FORWARD_policy",
+        input="CILIUM_INPUT_policy",
         to_pod="CILIUM_to_",
         from_pod="CILIUM_from_",
         policy={"ingress": "CILIUM_in_", "egress": "CILIUM_eg_"},
@@ -59,7 +63,9 @@ NAMINGS: Mapping[Cni, Naming] = {
 }
 
 
-def render(naming: Naming, policies: Sequence[Mapping[str, Any]], cluster: Cluster, local: Mapping[str, PolicyPod]) -> str:
+def render(
+    naming: Naming, policies: Sequence[Mapping[str, Any]], cluster: Cluster, local: Mapping[str, PolicyPod]
+) -> str:
     """The script that replaces the table. ``local``: the node's own pods by the name of their veth."""
     writer = _Writer(naming, policies, cluster)
     return writer.script(local)
@@ -81,7 +87,9 @@ class _Writer:
         base = ["type filter hook forward priority filter; policy accept;"]
         base += [line for line in (*dispatch["egress"], *dispatch["ingress"]) if line]
         chains = [_chain(name, lines) for name, lines in self._chains.items()]
-        body = "\n".join([*chains, _chain(self._naming.base, base)])
+        # A pod's packets to its own node are not forwarded; the node's packets to the pod are exempt.
+        own = ["type filter hook input priority filter; policy accept;", *(line for line in dispatch["egress"] if line)]
+        body = "\n".join([*chains, _chain(self._naming.base, base), _chain(self._naming.input, own)])
         return f"table ip {table}\ndelete table ip {table}\ntable ip {table} {{\n{body}\n}}\n"
 
     def _dispatch(self, direction: Direction, veth: str, pod: PolicyPod) -> str:

@@ -20,6 +20,8 @@ async def build(underlay: Host, outside: Host, nodes: Sequence[Node], pids: dict
         f"link add outside type veth peer name eth0 netns {pids[outside.name]}",
         f"addr add {OUTSIDE_ROUTER}/24 dev outside",
         "link set outside up",
+        # As routers on the way to the internet do: private addresses that nobody announced vanish without an answer.
+        "route add blackhole 10.0.0.0/8",
     ]
     for node in nodes:
         lines += [

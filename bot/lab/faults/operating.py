@@ -11,10 +11,11 @@ from bot.lab.apiserver.storage import Storage
 from bot.lab.dataplane.base import DataPlane, Node, PodNetwork
 from bot.lab.errors import LabError, LabUsageError
 from bot.lab.faults.registry import all_faults, find
-from bot.lab.faults.surgery import Surgery
+from bot.lab.faults.surgery import Surgery, serves_seldon
 from bot.lab.names import Json
 from bot.lab.proxy.kube_proxy import KubeProxies
 from bot.lab.supervisor.host import Host, HostError
+from bot.lab.supervisor.ready import wait_until_ready
 
 log = structlog.get_logger()
 _FAVOURITES = ("seldon-mesh", "shop", "default")
@@ -72,12 +73,14 @@ class OperatingTheatre:
         return {"fault": name, "node": victim[0].name, "pod": where, "changes": surgery.changes}
 
     async def heal(self) -> list[str]:
-        """Undo everything; the ids, newest first."""
+        """Undo everything and wait until the workloads are ready again; the ids, newest first."""
         healed: list[str] = []
         while self._done:
             name, surgery = self._done.pop()
             await self._undo(surgery)
             healed.append(name)
+        if healed:
+            await wait_until_ready(self._storage)
         return healed
 
     async def _undo(self, surgery: Surgery) -> None:
@@ -99,9 +102,10 @@ class OperatingTheatre:
         if not candidates:
             wanted = f"pod {pod!r}" if pod else "pod with an own network"
             raise LabUsageError(f"there is no {wanted}" + (f" on {node}" if node else ""))
-        return min(candidates, key=lambda one: _preference(one[1]))
+        return min(candidates, key=lambda one: self._preference(*one))
 
-
-def _preference(pod: PodNetwork) -> tuple[int, bool, str]:
-    rank = _FAVOURITES.index(pod.namespace) if pod.namespace in _FAVOURITES else len(_FAVOURITES)
-    return rank, "scheduler" in pod.name, pod.name
+    def _preference(self, node: Node, pod: PodNetwork) -> tuple[int, bool, bool, str]:
+        """A model server of seldon-mesh, best on another node than the scheduler that it dials."""
+        rank = _FAVOURITES.index(pod.namespace) if pod.namespace in _FAVOURITES else len(_FAVOURITES)
+        beside = any(serves_seldon(one) for one in self._plane.pods[node.name].values())
+        return rank, serves_seldon(pod), beside, pod.name

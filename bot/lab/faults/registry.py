@@ -36,6 +36,7 @@ class Fault:
     inject: Callable[[Surgery], Awaitable[None]]
 
     def as_json(self) -> Json:
+        """For the control socket and the command line."""
         return {
             "id": self.id,
             "letter": self.letter,
@@ -49,22 +50,25 @@ class Fault:
 _found: dict[str, Fault] = {}
 
 
+def _title(inject: Callable[..., object]) -> str:
+    return (inject.__doc__ or "").partition("\n")[0].rstrip(".")
+
+
 def fault(
     id: str,  # noqa: A002 - the word everybody uses
     letter: str,
-    title: str,
     *,
     scope: Scope,
     cnis: tuple[Cni, ...] = ANY,
     cause: str | None = None,
 ) -> Callable[[Callable[[Surgery], Awaitable[None]]], Callable[[Surgery], Awaitable[None]]]:
-    """Register the function that injects a fault. ``cause`` defaults to the fault's own id."""
+    """Register the function that injects a fault; its docstring is the title. ``cause`` defaults to the fault's id."""
 
     def register(inject: Callable[[Surgery], Awaitable[None]]) -> Callable[[Surgery], Awaitable[None]]:
         if id in _found:
             raise ValueError(f"two faults are called {id}")
         _found[id] = Fault(
-            id=id, letter=letter, title=title, cnis=cnis, scope=scope, cause=cause or id, inject=inject
+            id=id, letter=letter, title=_title(inject), cnis=cnis, scope=scope, cause=cause or id, inject=inject
         )
         return inject
 

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from bot.lab.apiserver.errors import ApiError
 from bot.lab.apiserver.storage import Storage
 from bot.lab.dataplane.base import DataPlane, Node, PodNetwork, bridge_batch, ip_batch, nft, sysctl
 from bot.lab.errors import LabError
-from bot.lab.names import Json
+from bot.lab.names import Cni, Json
 from bot.lab.supervisor.host import Host, StepResult
 
 if TYPE_CHECKING:
     from bot.lab.proxy.kube_proxy import KubeProxies
 
+_FOLLOW_S: Final = 15.0
 Undo = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tunnel:
+    """A CNI's VXLAN device: name, network identifier, UDP port."""
+
+    device: str
+    vni: int
+    port: int
+
+
+TUNNELS: Final[Mapping[Cni, Tunnel]] = {
+    "calico-vxlan": Tunnel(device="vxlan.calico", vni=4096, port=4789),
+    "flannel-vxlan": Tunnel(device="flannel.1", vni=1, port=8472),
+    "cilium-tunnel": Tunnel(device="cilium_vxlan", vni=2, port=8472),
+}
 
 
 class Surgery:
@@ -47,11 +66,16 @@ class Surgery:
 
     @property
     def peer(self) -> Node:
-        """The next node; raises LabError on a lab of one."""
+        """Another node, the one that serves what seldon-mesh dials if possible; raises LabError on a lab of one."""
         others = [node for node in self.nodes if node.name != self.node.name]
         if not others:
             raise LabError("this fault needs a second node: cnibot lab up --nodes 2")
-        return others[0]
+        return max(others, key=lambda node: any(serves_seldon(pod) for pod in self.plane.pods[node.name].values()))
+
+    @property
+    def tunnel(self) -> Tunnel:
+        """The CNI's VXLAN device."""
+        return TUNNELS[self.plane.cni]
 
     @property
     def local_pods(self) -> list[PodNetwork]:
@@ -70,19 +94,17 @@ class Surgery:
         await where.steps([sysctl(settings, netns=netns)])
         self._done(f"{where.name}: sysctl {dict(settings)}", lambda: _steps(where, [sysctl(old, netns=netns)]))
 
-    async def ip(
-        self, do: Sequence[str], undo: Sequence[str], *, host: Host | None = None, netns: int = 0
-    ) -> None:
+    async def ip(self, do: Sequence[str], undo: Sequence[str], *, host: Host | None = None, netns: int = 0) -> None:
         """``ip`` commands there and back."""
         where = host or self.node.host
-        await where.steps([ip_batch(do, netns=netns)])
+        await where.steps([ip_batch(do, netns=netns)] if do else [])
         back = ip_batch(undo, netns=netns, force=True)
         self._done(f"{where.name}: ip {'; ip '.join(do)}", lambda: _steps(where, [back]))
 
     async def bridge(self, do: Sequence[str], undo: Sequence[str], *, host: Host | None = None) -> None:
         """``bridge`` commands there and back."""
         where = host or self.node.host
-        await where.steps([bridge_batch(do)])
+        await where.steps([bridge_batch(do)] if do else [])
         back = bridge_batch(undo, force=True)
         self._done(f"{where.name}: bridge {'; bridge '.join(do)}", lambda: _steps(where, [back]))
 
@@ -104,10 +126,31 @@ class Surgery:
         results: list[StepResult] = await (host or self.node.host).steps([{"argv": list(argv), "netns": netns}])
         return results[0].out
 
+    async def until(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait for the cluster to follow a change; raises LabError that says what did not happen."""
+        try:
+            async with asyncio.timeout(_FOLLOW_S):
+                while not condition():  # noqa: ASYNC110 - the condition is about many objects, there is no one event
+                    await asyncio.sleep(0.02)
+        except TimeoutError as error:
+            raise LabError(f"{what}: not within {_FOLLOW_S:g} s") from error
+
+    async def default_route(self, *, netns: int = 0, host: Host | None = None) -> str:
+        """``default via … dev …`` as it stands; raises LabError when there is none."""
+        found = (await self.look(["ip", "route", "show", "default"], host=host, netns=netns)).strip().splitlines()
+        if not found:
+            raise LabError("there is no default route to take away")
+        return found[0].strip()
+
+    async def gateway(self) -> str:
+        """The struck pod's gateway."""
+        return (await self.default_route(netns=self.pod.sandbox.pid)).split()[2]
+
     async def forget_neighbours(self, pods: Sequence[PodNetwork], host: Host | None = None) -> None:
         """Drop what pods have learnt of their gateway, as time does by itself within a minute."""
         steps: list[Json] = [
-            {"argv": ["ip", "neigh", "flush", "dev", "eth0"], "netns": pod.sandbox.pid, "may_fail": True} for pod in pods
+            {"argv": ["ip", "neigh", "flush", "dev", "eth0"], "netns": pod.sandbox.pid, "may_fail": True}
+            for pod in pods
         ]
         await (host or self.node.host).steps(steps)
 
@@ -156,6 +199,11 @@ class Surgery:
     def _done(self, what: str, undo: Undo) -> None:
         self.changes.append(what)
         self.undo.append(undo)
+
+
+def serves_seldon(pod: PodNetwork) -> bool:
+    """Is this the pod that seldon-mesh's model servers dial?"""
+    return pod.namespace == "seldon-mesh" and pod.labels.get("control-plane") == "seldon-scheduler"
 
 
 async def _steps(host: Host, steps: Sequence[Json]) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
 
 from bot.lab.images.registry import SHELL, TOOLS, Container, Image
 from bot.lab.images.serving import (
@@ -16,6 +19,8 @@ from bot.lab.images.serving import (
     serve_http,
     serve_tcp,
 )
+
+_KUBE_PROXY_CONFIG: Final = Path("/var/lib/kube-proxy/config.conf")
 
 
 def _targets(container: Container) -> dict[str, tuple[str, int]]:
@@ -83,6 +88,16 @@ def _agent(port: int, path: str) -> None:
     forever()
 
 
+def _kube_proxy(_: Container) -> int | None:
+    """Reads its configuration as the real one does, and refuses a mode that does not exist."""
+    found = re.search(r"^mode:\s*(\S*)", _KUBE_PROXY_CONFIG.read_text(), re.MULTILINE)
+    mode = found[1] if found else ""
+    if mode not in {"", "nftables", "iptables", "ipvs"}:
+        print(f'E "Error running ProxyServer" err="invalid configuration: mode: Invalid value: \\"{mode}\\""')
+        return 1
+    return _agent(10256, "/healthz")
+
+
 IMAGES = (
     Image(name="ghcr.io/mlflow/mlflow", main=_application, programs=SHELL),
     Image(name="minio/minio", main=_application, programs=SHELL),
@@ -96,7 +111,7 @@ IMAGES = (
     Image(name="ghcr.io/shop/api", main=_application),
     Image(name="calico/node", main=lambda _: _agent(9099, "/readiness"), programs=TOOLS),
     Image(name="calico/kube-controllers", main=_application),
-    Image(name="registry.k8s.io/kube-proxy", main=lambda _: _agent(10256, "/healthz"), programs=TOOLS),
+    Image(name="registry.k8s.io/kube-proxy", main=_kube_proxy, programs=TOOLS),
     Image(name="quay.io/cilium/cilium", main=lambda _: _agent(9879, "/healthz"), programs=TOOLS),
     Image(name="quay.io/cilium/operator-generic", main=_application),
 )

@@ -36,7 +36,7 @@ IMAGES = (
     Image(name="nicolaka/netshoot", main=_sleep, programs=TOOLS),
     Image(name="gcr.io/distroless/static", main=_agnhost),
     Image(
-        name="cnibot:lab",
+        name="ghcr.io/cnibot/cnibot",  # what node agents run: this checkout, whatever the tag
         main=_sleep,
         programs=("sh", "env", "sleep", "cat", "true", "ip", "nft", "iptables-save"),
         scripts={"cnibot-agent": _agent_script()},

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from dnslib import QTYPE, RCODE, RR, SRV, A, DNSRecord, DNSError
+from dnslib import QTYPE, RCODE, RR, SRV, A, DNSError, DNSRecord
 
 from bot.lab.images.registry import Container, Image
 from bot.lab.images.serving import forever, go_error, in_background, serve_http
@@ -43,14 +43,17 @@ class Zone:
 
     @property
     def is_synced(self) -> bool:
+        """Has everything been listed once?"""
         return len(self.objects) == len(_PATHS)
 
     def replace(self, kind: str, items: dict[str, Json]) -> None:
+        """The outcome of a list."""
         with self._lock:
             self.objects[kind] = items
             self._index()
 
     def change(self, kind: str, event: str, item: Json) -> None:
+        """One event of a watch."""
         with self._lock:
             items = dict(self.objects[kind])
             key = f"{item['metadata']['namespace']}/{item['metadata']['name']}"
@@ -241,4 +244,7 @@ def _coredns(container: Container) -> None:
     forever()
 
 
-IMAGES = (Image(name="registry.k8s.io/coredns/coredns", main=_coredns), Image(name="rancher/mirrored-coredns-coredns", main=_coredns))
+IMAGES = (
+    Image(name="registry.k8s.io/coredns/coredns", main=_coredns),
+    Image(name="rancher/mirrored-coredns-coredns", main=_coredns),
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 
-from dnslib import DNSRecord, QTYPE, RCODE, RR, A
+from dnslib import QTYPE, RCODE, RR, A, DNSRecord
 
 from bot.lab.images.registry import TOOLS, Container, Image
 from bot.lab.images.serving import forever, serve_http, serve_tcp

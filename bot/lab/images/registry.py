@@ -30,9 +30,9 @@ class Container:
 class Image:
     """An image, found by its repository name whatever the tag.
 
-    ``main`` runs when the container starts; None from it means exit code 0. ``programs`` are host programs that exist in
-    the image, ``scripts`` are shell scripts. A manifest's ``command`` runs the program it names when the image has it,
-    else it is taken as ``main`` with other words.
+    ``main`` runs when the container starts; None from it means exit code 0. ``programs`` are host programs that exist
+    in the image, ``scripts`` are shell scripts. A manifest's ``command`` runs the program it names when the image has
+    it, else it is taken as ``main`` with other words.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Image:
 
     @property
     def directory(self) -> str:
+        """The name as one directory."""
         return self.name.replace("/", "_").replace(":", "_")
 
     def links(self) -> Iterable[tuple[str, str]]:

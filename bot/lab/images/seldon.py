@@ -13,9 +13,9 @@ from bot.lab.images.serving import Dependencies, forever, in_background, now, se
 _SCHEDULER_PORTS = (9002, 9004, 9005, 9008)
 
 
-def _scheduler(_: Container) -> None:
+def _scheduler(container: Container) -> None:
     for port in _SCHEDULER_PORTS:
-        serve_tcp(port)
+        serve_tcp(port, container.env.get("SCHEDULER_BIND", "0.0.0.0"))
         print(f'time="{now()}" level=info msg="Scheduler listening" port={port}')
     serve_http(8082, {"/ready": lambda: (200, "ok"), "/live": lambda: (200, "ok")})
     forever()

@@ -75,7 +75,7 @@ def http_server(port: int, routes: Mapping[str, Route], host: str = "0.0.0.0") -
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 self.wfile.write(data)
 
-        do_POST = do_GET
+        do_POST = do_GET  # noqa: N815 - the base class's name
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
             """Say nothing: probes come every second."""
@@ -95,14 +95,13 @@ def serve_http(port: int, routes: Mapping[str, Route]) -> None:
     in_background(http_server(port, routes).serve_forever)
 
 
-def serve_tcp(port: int, banner: bytes = b"") -> None:
-    """Accept connections in the background, greet, echo what comes, and close after the peer does."""
-    server = socket.create_server(("0.0.0.0", port), backlog=128, reuse_port=False)
+def serve_tcp(port: int, host: str = "0.0.0.0") -> None:
+    """Accept connections in the background, echo what comes, and close after the peer does."""
+    server = socket.create_server((host, port), backlog=128, reuse_port=False)
 
     def talk(connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
             connection.settimeout(30)
-            connection.sendall(banner)
             while data := connection.recv(65536):
                 connection.sendall(data)
 

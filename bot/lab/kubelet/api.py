@@ -32,9 +32,8 @@ class Kubelets:
                 return worker, container
         raise ExecError(f"container {name} is not valid for pod {pod['metadata']['name']}")
 
-    async def exec(
-        self, pod: Json, container: str, argv: Sequence[str], *, stdin: bool, tty: bool
-    ) -> ExecProcess:
+    async def exec(self, pod: Json, container: str, argv: Sequence[str], *, stdin: bool, tty: bool) -> ExecProcess:
+        """Run a command in a container."""
         worker, running = self._container(pod, container)
         if running.program is None or worker.sandbox is None:
             raise ExecError(f'container not found ("{running.status.name}")')
@@ -44,9 +43,7 @@ class Kubelets:
             if one["name"] == running.status.name
         )
         host_ip = worker.context.node.ip
-        env = environment.variables(
-            worker.pod, spec, ip=worker.ip, host_ip=host_ip, configuration=worker.configuration
-        )
+        env = environment.variables(worker.pod, spec, ip=worker.ip, host_ip=host_ip, configuration=worker.configuration)
         image = running.status.image
         host = worker.context.node.host
         return await start_command(host, argv, image=image, sandbox=worker.sandbox, env=env, stdin=stdin, tty=tty)
@@ -61,6 +58,7 @@ class Kubelets:
         previous: bool = False,
         limit_bytes: int | None = None,
     ) -> AsyncIterator[bytes]:
+        """A container's log."""
         try:
             _, running = self._container(pod, container)
         except ExecError as error:

@@ -26,22 +26,28 @@ class Command:
 
     @property
     def stdout(self) -> AsyncIterator[bytes]:
+        """What it writes."""
         return self._out
 
     @property
     def stderr(self) -> AsyncIterator[bytes]:
+        """What it complains; empty on a terminal."""
         return self._err if self._err is not None else _nothing()
 
     async def write_stdin(self, data: bytes) -> None:
+        """Feed it."""
         await self._stdin.write(data)
 
     async def close_stdin(self) -> None:
+        """End of its input."""
         self._stdin.close()
 
     async def wait(self) -> int:
+        """Its exit code."""
         return await self._program.wait()
 
     def kill(self) -> None:
+        """End it and close its streams."""
         self._host.kill(self._program, signal.SIGKILL)
         self._stdin.close()
         self._out.close()

@@ -22,8 +22,8 @@ _PULL_RETRY_S: Final = 10.0
 _BACKOFF_S: Final = 10.0
 _BACKOFF_MAX_S: Final = 300.0
 _EAGER_S: Final = 0.25
-"""Until a container has been ready once it is probed this often: a lab should be up in seconds."""
-_EAGER_PROBES: Final = 40
+"""While a container is unready it is probed this often, for a while: a lab should be up, or healed, in seconds."""
+_EAGER_PROBES: Final = 120
 
 
 class RunningContainer:
@@ -39,10 +39,12 @@ class RunningContainer:
         self.previous_log: ContainerLog | None = None
 
     def kill(self, number: int) -> None:
+        """Signal the container's process, if it runs."""
         if self.program is not None:
             self._context.node.host.kill(self.program, number)
 
     async def ended(self) -> None:
+        """Until the container's process has ended."""
         if self.program is not None:
             await self.program.wait()
 
@@ -72,7 +74,9 @@ class RunningContainer:
         try:
             self.program = await self._start()
         except HostError as error:
-            sentence = f"failed to create containerd task: failed to create shim task: OCI runtime create failed: {error}"
+            sentence = (
+                f"failed to create containerd task: failed to create shim task: OCI runtime create failed: {error}"
+            )
             self._terminated(128, "StartError", sentence)
             return 128
         self._running()
@@ -204,7 +208,9 @@ class RunningContainer:
                 self.status.is_ready = is_ready
                 self._worker.report()
             was_ready = was_ready or is_ready
-            await asyncio.sleep(period_s if was_ready or attempts > _EAGER_PROBES else min(_EAGER_S, period_s))
+            attempts = 0 if is_ready else attempts
+            waits_long = is_ready or attempts > _EAGER_PROBES
+            await asyncio.sleep(period_s if waits_long else min(_EAGER_S, period_s))
 
     async def _liveness(self, probe: Json) -> None:
         period_s, failures = float(probe.get("periodSeconds") or 10), 0

@@ -29,6 +29,7 @@ class Kubelet:
         """By pod UID."""
 
     async def run(self) -> None:
+        """Until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._renew_lease())
             group.create_task(self._renew_status())

@@ -29,9 +29,13 @@ _SANDBOX_RETRY_S: Final = 2.0
 class NodeAgents(Protocol):
     """Told when a pod's container that is part of the data plane runs on a node, or no longer."""
 
-    async def started(self, node: Node, image: str) -> None: ...
+    async def started(self, node: Node, image: str) -> None:
+        """The container runs."""
+        ...
 
-    def stopped(self, node: Node, image: str) -> None: ...
+    def stopped(self, node: Node, image: str) -> None:
+        """It has ended."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +70,7 @@ class PodWorker:
 
     @property
     def key(self) -> tuple[str, str]:
+        """Namespace and name."""
         return self.pod["metadata"]["namespace"], self.pod["metadata"]["name"]
 
     def stop(self, pod: Json | None = None) -> None:
@@ -134,7 +139,8 @@ class PodWorker:
                 self.configuration[kind, name] = dict(found)
 
     def _sandbox_failed(self, error: Exception) -> None:
-        sentence = f'Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox: {error}'
+        why = f"rpc error: code = Unknown desc = failed to setup network for sandbox: {error}"
+        sentence = f"Failed to create pod sandbox: {why}"
         self.context.recorder.record(self.pod, "FailedCreatePodSandBox", sentence, warning=True)
 
     async def _discard_sandbox(self) -> None:

@@ -88,6 +88,7 @@ class PipeWriter:
             loop.remove_writer(self._fd)
 
     def close(self) -> None:
+        """Safe to call twice."""
         if self._open:
             self._open = False
             os.close(self._fd)
@@ -106,6 +107,7 @@ class ContainerLog:
         self.ended = False
 
     def feed(self, data: bytes) -> None:
+        """Append what the container wrote."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             self._lines.append(line + b"\n")

@@ -106,7 +106,9 @@ def _run(request: Json, image: Image | None, program: str | None) -> int:
     if program is not None:
         os.execvpe(program, request["argv"], env)  # noqa: S606 - no shell is meant
     assert image is not None
-    linux.set_process_name(Path(image.directory).name)
+    name = image.name.rpartition("/")[2]
+    linux.set_process_name(name)
+    linux.set_command_line([f"/{name}", *request["argv"]])
     sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8", closefd=False)
     sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", closefd=False)
     os.environ.clear()

@@ -27,6 +27,7 @@ def run_host(control: socket.socket, name: str, mount_point: Path, files: Mappin
     """Be the host's process 1 until the daemon hangs up."""
     try:
         linux.set_process_name("containerd")
+        linux.set_command_line(["/usr/bin/containerd"])
         socket.sethostname(name)
         rootfs.build(mount_point, files)
         linux.set_link_up("lo")

@@ -73,9 +73,9 @@ def _bind_system(root: Path) -> None:
 def _merge(root: Path, directory: str) -> None:
     (root / directory).mkdir(exist_ok=True)
     with contextlib.suppress(FileNotFoundError):
-        for name in os.listdir(f"/{directory}"):
-            if name not in _OWN[directory]:
-                (root / directory / name).symlink_to(f"/{_BASE}/{directory}/{name}")
+        for entry in os.scandir(f"/{directory}"):
+            if entry.name not in _OWN[directory]:
+                (root / directory / entry.name).symlink_to(f"/{_BASE}/{directory}/{entry.name}")
 
 
 def _mount_kernel(root: Path) -> None:

@@ -70,7 +70,6 @@ def _do(step: Json) -> Json:
             check=False,
         )
         return {"code": done.returncode, "out": done.stdout, "err": done.stderr}
-    output: list[str] = []
     for key, value in step.get("sysctl", {}).items():
         # Interface names may hold dots, so the caller writes slashes where it matters.
         name = key if "/" in key else key.replace(".", "/")
@@ -80,6 +79,5 @@ def _do(step: Json) -> Json:
         Path(path).write_text(content)
     for path in step.get("remove", ()):
         Path(path).unlink(missing_ok=True)
-    for path in step.get("read", ()):
-        output.append(Path(path).read_text())
-    return {"code": 0, "out": "".join(output), "err": ""}
+    output = "".join(Path(path).read_text() for path in step.get("read", ()))
+    return {"code": 0, "out": output, "err": ""}

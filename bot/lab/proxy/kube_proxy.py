@@ -40,7 +40,12 @@ class KubeProxies:
         """The rules stay as they are, and go stale."""
         self._running.discard(node)
 
+    def is_running(self, node: str) -> bool:
+        """Does the node's proxy follow changes?"""
+        return node in self._running
+
     async def run(self) -> None:
+        """Until cancelled."""
         async with asyncio.TaskGroup() as group:
             for resource in _RESOURCES:
                 group.create_task(self._follow(resource))
@@ -68,6 +73,6 @@ class KubeProxies:
         try:
             await node.host.steps([nft(script)])
         except HostError as error:
-            log.error("kube_proxy.sync_failed", node=node.name, error=str(error))
+            log.warning("kube_proxy.sync_failed", node=node.name, error=str(error))
             return
         self._written[node.name] = script

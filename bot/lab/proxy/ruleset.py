@@ -62,7 +62,11 @@ def service_ports(
 
 
 def _port(
-    key: tuple[str, str], spec: Mapping[str, Any], port: Mapping[str, Any], slices: Sequence[Mapping[str, Any]], node: str
+    key: tuple[str, str],
+    spec: Mapping[str, Any],
+    port: Mapping[str, Any],
+    slices: Sequence[Mapping[str, Any]],
+    node: str,
 ) -> ServicePort:
     protocol = str(port.get("protocol", "TCP")).lower()
     ready = sorted(set(_ready(slices, port)))
@@ -111,7 +115,9 @@ def render(ports: Sequence[ServicePort]) -> str:
         sets.add(port)
         if port.endpoints:
             chains += [_render_service(port), *(_render_endpoint(port, one) for one in port.endpoints)]
-    return "\n".join([f"table ip {TABLE}", f"delete table ip {TABLE}", f"table ip {TABLE} {{", sets.text(), *chains, _FRAME])
+    return "\n".join(
+        [f"table ip {TABLE}", f"delete table ip {TABLE}", f"table ip {TABLE} {{", sets.text(), *chains, _FRAME]
+    )
 
 
 class _Sets:

@@ -27,6 +27,7 @@ class Agents:
         self._programmed: set[str] = set()
 
     async def started(self, node: Node, image: str) -> None:
+        """A restarted CNI agent programs its node anew; kube-proxy begins to follow."""
         name = repository(image)
         if name == _KUBE_PROXY:
             self._proxies.start(node.name)
@@ -39,9 +40,10 @@ class Agents:
         try:
             await self._plane.resync(node)
         except HostError as error:
-            log.error("agent.resync_failed", node=node.name, error=str(error))
+            log.warning("agent.resync_failed", node=node.name, error=str(error))
         self._policies.rewrite(node.name)
 
     def stopped(self, node: Node, image: str) -> None:
+        """The rules go stale."""
         if repository(image) == _KUBE_PROXY:
             self._proxies.stop(node.name)

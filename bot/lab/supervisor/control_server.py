@@ -34,6 +34,7 @@ class ControlServer:
         self._resolve = resolve
 
     async def run(self) -> None:
+        """Until cancelled."""
         loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as group:
             while True:

@@ -22,6 +22,7 @@ class CustomObjects:
         self._written: dict[tuple[str, str, str], Json] = {}
 
     async def run(self) -> None:
+        """Until cancelled."""
         for definition in self._plane.custom_definitions():
             self._storage.create("customresourcedefinitions.apiextensions.k8s.io", definition)
         while True:

@@ -45,10 +45,6 @@ _TOKEN_LIFETIME_S: Final = 3607
 _OUTSIDE_IMAGE: Final = "lab.invalid/outside"
 
 
-class _StopError(Exception):
-    """Somebody asked the lab to end."""
-
-
 def run(config: Json, booted: Sequence[BootedHost]) -> None:
     """Run the lab until SIGTERM, the control socket's ``down`` or the end of the lifeline."""
     # A failure propagates: the interpreter prints it into the log, and the kernel removes everything.
@@ -66,16 +62,16 @@ class Lab:
     async def run(self) -> None:
         """From booted hosts to a ready cluster, and on until asked to stop."""
         self._watch_signals()
-        with contextlib.suppress(_StopError):
-            try:
-                async with asyncio.TaskGroup() as group:
-                    await self._build(group)
-                    os.write(self._config["report_fd"], b"ready\n")
-                    os.close(self._config["report_fd"])
-                    await self._stop.wait()
-                    raise _StopError
-            except* _StopError:
-                raise _StopError from None
+        async with asyncio.TaskGroup() as group:
+            life = group.create_task(self._live())
+            await self._stop.wait()
+            life.cancel()
+
+    async def _live(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            await self._build(group)
+            os.write(self._config["report_fd"], b"ready\n")
+            os.close(self._config["report_fd"])
 
     def _watch_signals(self) -> None:
         loop = asyncio.get_running_loop()

@@ -18,7 +18,7 @@ async def wait_until_ready(storage: Storage) -> None:
     """Raises LabError that names what is not ready in time."""
     try:
         async with asyncio.timeout(_LIMIT_S):
-            while any(unready(storage)):
+            while any(unready(storage)):  # noqa: ASYNC110 - about many objects, there is no one event
                 await asyncio.sleep(_LOOK_S)
     except TimeoutError as error:
         raise LabError("not ready in time: " + ", ".join(unready(storage))) from error

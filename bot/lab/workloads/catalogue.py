@@ -53,7 +53,9 @@ def stages(cni: str, *, system_only: bool) -> Iterator[list[Json]]:
     files = (*_SYSTEM[cni], *(() if system_only else _WORKLOADS))
     everything = [obj for name in files for obj in manifests(name)]
     rank = {"Namespace": 0, "ServiceAccount": 1}
-    passive = sorted((one for one in everything if one["kind"] != "Deployment"), key=lambda one: rank.get(one["kind"], 2))
+    passive = sorted(
+        (one for one in everything if one["kind"] != "Deployment"), key=lambda one: rank.get(one["kind"], 2)
+    )
     deployments = [one for one in everything if one["kind"] == "Deployment"]
     yield passive
     yield [one for one in deployments if one["metadata"]["name"] == "coredns"]
@@ -64,7 +66,7 @@ def manifests(name: str) -> Iterator[Json]:
     """The objects of one file."""
     text = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    yield from (one for one in yaml.load_all(text, Loader=loader) if one)  # noqa: S506 - one of the safe loaders
+    yield from (one for one in yaml.load_all(text, Loader=loader) if one)
 
 
 def create(storage: Storage, obj: Json) -> None:
@@ -79,7 +81,9 @@ def create(storage: Storage, obj: Json) -> None:
 def apply_filler(storage: Storage, nodes: Sequence[str], per_node: int) -> None:
     """Idle pods, the same number on every node, bound directly: for measuring with many pods."""
     create(storage, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "filler"}})
-    create(storage, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "filler"}})
+    create(
+        storage, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "filler"}}
+    )
     for pod in _filler_pods(nodes, per_node):
         create(storage, pod)
 

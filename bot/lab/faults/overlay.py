@@ -1,0 +1,142 @@
+"""The VXLAN overlay and the network below it (taxonomy 5.6)."""
+
+from __future__ import annotations
+
+from bot.lab.dataplane.base import Node
+from bot.lab.faults.registry import fault
+from bot.lab.faults.surgery import Surgery
+
+
+async def _mac(lab: Surgery, node: Node) -> str:
+    words = (await lab.look(["ip", "-brief", "link", "show", lab.tunnel.device], host=node.host)).split()
+    return next(word for word in words if word.count(":") == 5)
+
+
+async def _fdb(lab: Surgery, target: Node) -> str:
+    """The struck node's forwarding entry for another node, as ``bridge fdb`` takes it."""
+    return f"{await _mac(lab, target)} dev {lab.tunnel.device} dst {target.ip} self permanent"
+
+
+async def _neighbour(lab: Surgery, target: Node) -> str:
+    """(address, ``lladdr MAC``) of the tunnel's neighbour entry for another node."""
+    mac = await _mac(lab, target)
+    found = await lab.look(["ip", "neigh", "show", "dev", lab.tunnel.device])
+    return next(line.split()[0] for line in found.splitlines() if mac in line)
+
+
+@fault("vtep-mac-mismatch", "O1", scope="node")
+async def mac_mismatch(lab: Surgery) -> None:
+    """The node's tunnel device has another MAC than the others know."""
+    device, old = lab.tunnel.device, await _mac(lab, lab.node)
+    await lab.ip([f"link set {device} address 5a:10:2d:6e:77:02"], [f"link set {device} address {old}"])
+
+
+@fault("fdb-entry-missing", "O2", scope="node")
+async def fdb_missing(lab: Surgery) -> None:
+    """The node's forwarding entry for another node is gone."""
+    entry = await _fdb(lab, lab.peer)
+    await lab.bridge([f"fdb del {entry}"], [f"fdb replace {entry}"])
+
+
+@fault("fdb-entry-wrong", "O3", scope="node")
+async def fdb_wrong(lab: Surgery) -> None:
+    """The node's forwarding entry leads to an address that nobody has."""
+    right = await _fdb(lab, lab.peer)
+    wrong = right.replace(f"dst {lab.peer.ip} ", "dst 172.30.0.250 ")
+    await lab.bridge([f"fdb del {right}", f"fdb replace {wrong}"], [f"fdb del {wrong}", f"fdb replace {right}"])
+
+
+@fault("vtep-neighbour-missing", "O4", scope="node")
+async def neighbour_missing(lab: Surgery) -> None:
+    """The tunnel's neighbour entry for another node is gone."""
+    device, address = lab.tunnel.device, await _neighbour(lab, lab.peer)
+    mac = await _mac(lab, lab.peer)
+    await lab.ip(
+        [f"neigh del {address} dev {device}"], [f"neigh replace {address} lladdr {mac} dev {device} nud permanent"]
+    )
+
+
+@fault("vtep-neighbour-wrong", "O4", scope="node")
+async def neighbour_wrong(lab: Surgery) -> None:
+    """The tunnel's neighbour entry for another node has a wrong MAC."""
+    device, address = lab.tunnel.device, await _neighbour(lab, lab.peer)
+    mac = await _mac(lab, lab.peer)
+    entry = f"neigh replace {address} lladdr {{}} dev {device} nud permanent"
+    await lab.ip([entry.format("5a:10:2d:6e:77:03")], [entry.format(mac)])
+
+
+async def _recreate(lab: Surgery, *, vni: int, port: int) -> None:
+    """The tunnel device anew with other parameters, its addresses and everything that hung on it as before."""
+    device, mac = lab.tunnel.device, await _mac(lab, lab.node)
+    addresses = (await lab.look(["ip", "-brief", "-4", "addr", "show", device])).split()[2:]
+    neighbours = (await lab.look(["ip", "neigh", "show", "dev", device])).splitlines()
+    routes = (await lab.look(["ip", "route", "show", "dev", device])).splitlines()
+    entries = (await lab.look(["bridge", "fdb", "show", "dev", device])).splitlines()
+    await lab.ip(
+        [
+            f"link del {device}",
+            (
+                f"link add {device} address {mac} mtu 1450 type vxlan id {vni} local {lab.node.ip} dev eth0 "
+                f"dstport {port} nolearning"
+            ),
+            *(f"addr add {address} dev {device}" for address in addresses),
+            f"link set {device} up",
+            *(
+                f"neigh replace {line.split()[0]} lladdr {line.split()[2]} dev {device} nud permanent"
+                for line in neighbours
+            ),
+            *(f"route replace {line.strip()} dev {device}" for line in routes if "scope link" not in line),
+        ],
+        [],
+    )
+    await lab.bridge(
+        [
+            f"fdb replace {line.split()[0]} dev {device} dst {line.split()[2]} self permanent"
+            for line in entries
+            if "dst" in line
+        ],
+        [],
+    )
+    lab.on_undo("the agent programs its device anew", lambda: lab.plane.resync(lab.node))
+
+
+@fault("overlay-port-differs", "O5", scope="node")
+async def port_differs(lab: Surgery) -> None:
+    """The node's tunnel uses another UDP port."""
+    await _recreate(lab, vni=lab.tunnel.vni, port=lab.tunnel.port + 1)
+
+
+@fault("overlay-vni-differs", "O6", scope="node")
+async def vni_differs(lab: Surgery) -> None:
+    """The node's tunnel uses another VXLAN network identifier."""
+    await _recreate(lab, vni=lab.tunnel.vni + 1, port=lab.tunnel.port)
+
+
+@fault("overlay-blocked-by-underlay", "O7", scope="node")
+async def underlay_blocks(lab: Surgery) -> None:
+    """A firewall between the nodes drops the tunnel's UDP port."""
+    port = f"udp dport {lab.tunnel.port}"
+    drop = f"ip daddr {lab.node.ip} {port} drop; ip saddr {lab.node.ip} {port} drop;"
+    chain = f"chain forward {{ type filter hook forward priority 0; policy accept; {drop} }}"
+    await lab.nft_table("bridge", "security_group", chain, host=lab.underlay)
+
+
+@fault("overlay-device-down", "O9", scope="node")
+async def device_down(lab: Surgery) -> None:
+    """The node's tunnel device is down."""
+    await lab.ip([f"link set {lab.tunnel.device} down"], [])
+    lab.on_undo("the agent programs its device anew", lambda: lab.plane.resync(lab.node))
+
+
+@fault("underlay-loss", "K6", scope="cluster")
+async def loss(lab: Surgery) -> None:
+    """The network between the nodes loses a fifth of the packets."""
+    rule = "udp dport != 0 numgen random mod 100 < 20 drop; tcp dport != 0 numgen random mod 100 < 20 drop;"
+    chain = f"chain forward {{ type filter hook forward priority 0; policy accept; {rule} }}"
+    await lab.nft_table("bridge", "lossy", chain, host=lab.underlay)
+
+
+@fault("node-down", "R10", scope="node")
+async def node_down(lab: Surgery) -> None:
+    """The node's uplink is down."""
+    await lab.ip([f"link set {lab.node.name} down"], [f"link set {lab.node.name} up"], host=lab.underlay)

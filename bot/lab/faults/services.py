@@ -1,0 +1,163 @@
+"""Services: endpoints, ports, rules (taxonomy 5.8), on the Service that everybody in seldon-mesh dials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from bot.lab.faults.registry import Cni, fault
+from bot.lab.faults.surgery import Surgery
+from bot.lab.names import Json
+
+_NAMESPACE: Final = "seldon-mesh"
+_SERVICE: Final = "seldon-scheduler"
+_SLICES: Final = "endpointslices.discovery.k8s.io"
+_KILL_KUBE_PROXY: Final = """
+for process in /proc/[0-9]*; do
+  [ "$(cat "$process/comm" 2>/dev/null)" != kube-proxy ] || kill "${process#/proc/}"
+done
+"""
+_WITH_PODS: Final[tuple[Cni, ...]] = ("calico-vxlan", "cilium-tunnel")
+
+
+def _endpoints(lab: Surgery, *, ready: bool = True) -> list[str]:
+    """The scheduler's endpoint addresses."""
+    found: list[str] = []
+    for one in lab.storage.peek(_SLICES, _NAMESPACE):
+        labels: Mapping[str, str] = one["metadata"].get("labels") or {}
+        if labels.get("kubernetes.io/service-name") == _SERVICE:
+            endpoints: list[Mapping[str, Any]] = one.get("endpoints") or []
+            found += [e["addresses"][0] for e in endpoints if not ready or e["conditions"].get("ready")]
+    return found
+
+
+def _deployment_container(lab: Surgery) -> Json:
+    return lab.storage.get("deployments.apps", _SERVICE, _NAMESPACE)["spec"]["template"]["spec"]["containers"][0]
+
+
+@fault("service-no-ready-endpoints", "S2", scope="cluster")
+async def no_ready_endpoints(lab: Surgery) -> None:
+    """The Service's only pod is not ready."""
+    container = _deployment_container(lab)
+    container["readinessProbe"] = {"tcpSocket": {"port": 9999}, "periodSeconds": 1, "failureThreshold": 1}
+    patch: Json = {
+        "spec": {
+            "strategy": {"type": "Recreate", "rollingUpdate": None},
+            "template": {"spec": {"containers": [container]}},
+        }
+    }
+    lab.patch("deployments.apps", _SERVICE, _NAMESPACE, patch)
+    await lab.until(lambda: not _endpoints(lab) and bool(_endpoints(lab, ready=False)), "the endpoint became unready")
+
+
+@fault("service-without-pods", "S2", scope="cluster", cause="service-no-ready-endpoints")
+async def no_pods(lab: Surgery) -> None:
+    """The Service's Deployment is scaled to zero."""
+    lab.patch("deployments.apps", _SERVICE, _NAMESPACE, {"spec": {"replicas": 0}})
+    await lab.until(lambda: not _endpoints(lab, ready=False), "the endpoints went away")
+
+
+@fault("service-selector-mismatch", "S2", scope="cluster")
+async def selector_mismatch(lab: Surgery) -> None:
+    """The Service's selector matches no pod."""
+    lab.patch("services", _SERVICE, _NAMESPACE, {"spec": {"selector": {"control-plane": "seldon-schedulr"}}})
+    await lab.until(lambda: not _endpoints(lab, ready=False), "the endpoints went away")
+
+
+@fault("service-wrong-target-port", "S5", scope="cluster")
+async def wrong_target_port(lab: Surgery) -> None:
+    """The Service's targetPort is one on which nobody listens."""
+    ports: list[Json] = lab.storage.get("services", _SERVICE, _NAMESPACE)["spec"]["ports"]
+    changed = [{**port, "targetPort": 9104} if port["port"] == 9004 else port for port in ports]
+    lab.patch("services", _SERVICE, _NAMESPACE, {"spec": {"ports": changed}})
+    await lab.until(lambda: 9104 in _slice_ports(lab), "the EndpointSlice followed")
+
+
+def _slice_ports(lab: Surgery) -> list[int]:
+    return [port["port"] for one in lab.storage.peek(_SLICES, _NAMESPACE) for port in one.get("ports") or ()]
+
+
+@fault("service-rules-missing", "S1", scope="node")
+async def rules_missing(lab: Surgery) -> None:
+    """The node's packet filter has no rule for the Service."""
+    cluster_ip = lab.storage.get("services", _SERVICE, _NAMESPACE)["spec"]["clusterIP"]
+    found = await lab.look(["nft", "-j", "list", "map", "ip", "kube-proxy", "service-ips"])
+    keys = _keys(found, cluster_ip)
+    script = "".join(f"delete element ip kube-proxy service-ips {{ {key} }}\n" for key in keys)
+    name = lab.node.name
+
+    async def resync() -> None:
+        lab.proxies.start(name)
+
+    await lab.nft_run(script, resync)
+
+
+def _keys(listing: str, cluster_ip: str) -> list[str]:
+    import json  # noqa: PLC0415 - one caller
+
+    elements: list[Any] = []
+    for one in json.loads(listing)["nftables"]:
+        elements += one.get("map", {}).get("elem", ())
+    keys: list[str] = []
+    for element in elements:
+        address, protocol, port = element[0]["concat"]
+        if address == cluster_ip:
+            verdict = element[1]["goto"]["target"]
+            keys.append(f"{address} . {protocol} . {port} : goto {verdict}")
+    return keys
+
+
+@fault("kube-proxy-dead", "S1", scope="node", cnis=_WITH_PODS, cause="service-rules-missing")
+async def kube_proxy_dead(lab: Surgery) -> None:
+    """The node's kube-proxy crashes since the reboot."""
+    pod = next(
+        one
+        for one in lab.storage.peek("pods", "kube-system")
+        if one["spec"].get("nodeName") == lab.node.name
+        and (one["metadata"].get("labels") or {}).get("k8s-app") == "kube-proxy"
+    )
+    uid, name = pod["metadata"]["uid"], pod["metadata"]["name"]
+    config = f"/var/lib/kubelet/pods/{uid}/volumes/kubernetes.io~configmap/kube-proxy/config.conf"
+    broken = {
+        "write": {config: "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: nftable\n"}
+    }
+    await lab.node.host.steps([broken, {"argv": ["sh", "-c", _KILL_KUBE_PROXY]}])
+
+    async def recreate() -> None:
+        lab.storage.delete("pods", name, "kube-system", grace_period_s=0)
+
+    lab.on_undo(f"{lab.node.name}: kube-proxy's configuration is broken", recreate)
+    await lab.until(lambda: not lab.proxies.is_running(lab.node.name), "kube-proxy stopped")
+    await lab.node.host.steps([{"argv": ["nft", "delete", "table", "ip", "kube-proxy"]}])
+
+
+@fault("service-one-bad-endpoint", "S4", scope="cluster")
+async def one_bad_endpoint(lab: Surgery) -> None:
+    """One of the Service's pods drops what other pods send it."""
+    victim, node = next(
+        (pod, node)
+        for node in lab.nodes
+        for pod in lab.plane.pods[node.name].values()
+        if pod.namespace == "shop" and pod.labels.get("app") == "api"
+    )
+    chain = (
+        "chain input { type filter hook input priority 0; policy accept; ip saddr 10.42.0.0/16 tcp dport 8081 drop; }"
+    )
+    await lab.nft_table("inet", "local", chain, host=node.host, netns=victim.sandbox.pid)
+
+
+@fault("service-local-policy-without-endpoint", "S13", scope="cluster")
+async def local_policy(lab: Surgery) -> None:
+    """Policy internalTrafficPolicy is Local, but no endpoint on this node."""
+    lab.patch("services", _SERVICE, _NAMESPACE, {"spec": {"internalTrafficPolicy": "Local"}})
+
+
+@fault("service-bound-to-loopback", "S6", scope="cluster")
+async def bound_to_loopback(lab: Surgery) -> None:
+    """The application listens on 127.0.0.1 only."""
+    container = _deployment_container(lab)
+    container["env"] = [*container.get("env", []), {"name": "SCHEDULER_BIND", "value": "127.0.0.1"}]
+    container.pop("readinessProbe")
+    before = _endpoints(lab)
+    lab.patch("deployments.apps", _SERVICE, _NAMESPACE, {"spec": {"template": {"spec": {"containers": [container]}}}})
+    await lab.until(lambda: bool(_endpoints(lab)) and not set(before) & set(_endpoints(lab)), "the new pod took over")
