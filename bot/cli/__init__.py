@@ -3,7 +3,7 @@
 import typer
 
 from bot.cli.diagnosing import diagnose, replay
-from bot.cli.lab import lab
+from bot.cli.lab import demo, lab
 from bot.cli.rules import causes, known_issues, playbooks, probes
 
 HELP: dict[str, object] = {"help_option_names": ["-h", "--help"]}
@@ -21,6 +21,7 @@ app = typer.Typer(
 app.command()(diagnose)
 app.command()(replay)
 app.command("lab", context_settings=UNPARSED, add_help_option=False)(lab)
+app.command("demo", context_settings=UNPARSED, add_help_option=False)(demo)
 app.add_typer(playbooks, name="playbooks")
 app.add_typer(causes, name="causes")
 app.add_typer(known_issues, name="known-issues")

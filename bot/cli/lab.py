@@ -14,3 +14,14 @@ def lab(context: typer.Context) -> None:
         fail(f"The lab needs more packages ({error.name} is missing): pip install 'cnibot[lab]'", USAGE)
     lab_app.command("gym")(gym)
     lab_app(args=context.args, prog_name="cnibot lab")
+
+
+def demo(context: typer.Context) -> None:
+    """The founding story in a lab on this machine: healthy, broken, diagnosed, healed. --scripted ends after it."""
+    try:
+        from bot.cli.demo import demo as story  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        fail(f"The demo needs more packages ({error.name} is missing): pip install 'cnibot[lab]'", USAGE)
+    told = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    told.command()(story)
+    told(args=context.args, prog_name="cnibot demo")
