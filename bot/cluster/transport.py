@@ -14,16 +14,19 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 from typing import Any
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from kubernetes.aio.client.rest import RESTClientObject
 
 from bot.cluster.credentials import Login, load_login
 from bot.cluster.wire import Frame, Response, WebSocket
-from bot.domain.errors import ConfigurationError, DeadlineError, TooLargeError, Trouble, UnreachableError
+from bot.domain.errors import DeadlineError, TooLargeError, Trouble, UnreachableError
 
 Translated = Callable[[], AbstractContextManager[None]]
 
 MAX_ANSWER_BYTES = 128 * 2**20
 MAX_FRAME_BYTES = 8 * 2**20
+MAX_LINE_BYTES = 4 * 2**20
+"""Twice the read buffer that the official client chooses: aiohttp's rule."""
 CONNECT_S = 5.0
 CLOSE_S = 0.3
 
@@ -141,7 +144,7 @@ class Transport:
             raise UnreachableError(self.server, "no-route", f"no connection within {CONNECT_S:g} s") from error
         except TimeoutError as error:
             raise DeadlineError(f"The API server {self.server} did not answer", timeout_s) from error
-        except (aiohttp.ClientError, ssl.SSLError, OSError) as error:
+        except (aiohttp.ClientError, HttpProcessingError, ssl.SSLError, OSError) as error:
             raise UnreachableError(self.server, _trouble(error), _detail(error)) from error
         except ValueError as error:  # aiohttp's word for a URL or a header that cannot be
             raise self._login.unusable(str(error)) from error
@@ -156,13 +159,13 @@ class Stream:
         self.status = answer.status
 
     async def lines(self) -> AsyncIterator[bytes]:
-        """Its lines, each at most as long as the pool's read buffer (2 MiB) allows."""
+        """Its lines, each at most `MAX_LINE_BYTES` long. Errors: `TooLargeError`, and those of `request`."""
         while True:
-            try:
-                with self._translated():
+            with self._translated():
+                try:
                     line = await self._answer.content.readline()
-            except ConfigurationError as error:  # the pool's ValueError for a line beyond its buffer
-                raise TooLargeError("A line of a watch", 2**21) from error
+                except LineTooLong as error:
+                    raise TooLargeError("A line of a watch", MAX_LINE_BYTES) from error
             if not line:
                 return
             yield line
