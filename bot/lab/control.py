@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -91,7 +91,7 @@ def _checked(answer: Json | None) -> Json:
 
 
 @contextlib.contextmanager
-def _memory(content: bytes = b"") -> Iterator[int]:
+def _memory(content: bytes = b"") -> Generator[int]:
     """An anonymous file: unlike a pipe it takes any amount of output without a reader."""
     fd = os.memfd_create("lab-exec")
     try:
@@ -106,7 +106,7 @@ def _text(fd: int) -> str:
 
 
 @contextlib.contextmanager
-def _forwarding(channel: BlockingChannel) -> Iterator[None]:
+def _forwarding(channel: BlockingChannel) -> Generator[None]:
     def forward(number: int, _: object) -> None:
         with contextlib.suppress(OSError):
             channel.send({"signal": number})

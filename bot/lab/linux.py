@@ -11,7 +11,7 @@ import fcntl
 import os
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -106,7 +106,7 @@ def set_link_up(name: str) -> None:
 
 
 @contextlib.contextmanager
-def inside_netns(fd: int) -> Iterator[None]:
+def inside_netns(fd: int) -> Generator[None]:
     """Run the block in another network namespace; there must be no ``await`` in it.
 
     Sockets made in the block belong to that namespace for good, programs started there inherit it.

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +47,7 @@ class StateDirectory:
         return self.path / "lab.json"
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> Generator[None]:
         """Hold the directory while starting a lab in it; a second starter is refused at once."""
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         with (self.path / "lock").open("w") as lock:
@@ -106,7 +106,7 @@ class StateDirectory:
         return sock
 
     @contextlib.contextmanager
-    def _short_path(self) -> Iterator[str]:
+    def _short_path(self) -> Generator[str]:
         """Socket addresses hold 107 bytes; through the directory's descriptor any directory fits."""
         fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

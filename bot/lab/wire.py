@@ -12,7 +12,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final, cast
 
 from bot.lab.names import Json
 
@@ -41,19 +41,20 @@ class Parser:
             raise WireError("a message is too long")
         *lines, rest = self._buffer.split(b"\n")
         self._buffer = bytearray(rest)
-        return [self._message(line) for line in lines]
+        return [self._message(bytes(line)) for line in lines]
 
     def _message(self, line: bytes) -> tuple[Json, list[int]]:
         try:
-            message = json.loads(line)
+            message: Any = json.loads(line)
         except ValueError as error:
             raise WireError("a message is not JSON") from error
         if not isinstance(message, dict):
             raise WireError("a message is not a JSON object")
-        count = int(message.pop("fds", 0))
+        made: Json = cast("Json", message)
+        count = int(made.pop("fds", 0))
         if count > len(self._fds):
             raise WireError("a message came without its descriptors")
-        return message, [self._fds.popleft() for _ in range(count)]
+        return made, [self._fds.popleft() for _ in range(count)]
 
     def close(self) -> None:
         """Close descriptors that nobody took."""

@@ -42,8 +42,11 @@ class DataPlane(Protocol):
     """A CNI plugin and its agents. All of its methods are idempotent, as the real ones are."""
 
     cni: Cni
-    pods: Mapping[str, Mapping[str, PodNetwork]]
-    """Attached pods by node name and pod UID."""
+
+    @property
+    def pods(self) -> Mapping[str, Mapping[str, PodNetwork]]:
+        """Attached pods by node name and pod UID."""
+        ...
 
     def node_files(self, name: str) -> Mapping[str, str]:
         """Files that the CNI's installer leaves on a node."""

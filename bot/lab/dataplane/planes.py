@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from bot.lab.dataplane.base import DataPlane
 from bot.lab.dataplane.calico import Calico
 from bot.lab.dataplane.cilium import Cilium
@@ -10,7 +12,7 @@ from bot.lab.dataplane.flannel import Flannel
 
 def make_plane(cni: str) -> DataPlane:
     """A fresh data plane by the CNI's name; raises KeyError."""
-    made: dict[str, type[DataPlane]] = {
+    made: Mapping[str, Callable[[], DataPlane]] = {
         "calico-vxlan": Calico,
         "flannel-vxlan": Flannel,
         "cilium-tunnel": Cilium,

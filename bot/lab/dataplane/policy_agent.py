@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
 from typing import Any, Final
 
 import structlog
@@ -43,9 +42,8 @@ class PolicyAgents:
         self._changed.set()
 
     async def _follow(self, resource: str) -> None:
-        async with aclosing(self._storage.watch(resource)) as events:
-            async for _ in events:
-                self._changed.set()
+        async for _ in self._storage.watch(resource):
+            self._changed.set()
 
     async def _write(self) -> None:
         while True:
@@ -61,7 +59,7 @@ class PolicyAgents:
 
     def _cluster(self) -> Cluster:
         pods = [policy_pod(pod) for pod in self._storage.peek("pods") if not pod["spec"].get("hostNetwork")]
-        labels = {
+        labels: dict[str, Mapping[str, str]] = {
             one["metadata"]["name"]: one["metadata"].get("labels") or {} for one in self._storage.peek("namespaces")
         }
         return Cluster(pods=[pod for pod in pods if pod.ip], namespaces=labels)

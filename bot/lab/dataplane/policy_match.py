@@ -43,8 +43,14 @@ def policy_pod(pod: Obj) -> PolicyPod:
     }
     metadata = pod["metadata"]
     labels: Mapping[str, str] = metadata.get("labels") or {}
-    ip = (pod.get("status") or {}).get("podIP", "")
-    return PolicyPod(namespace=metadata["namespace"], name=metadata["name"], ip=ip, labels=labels, named_ports=ports)
+    status: Obj = pod.get("status") or {}
+    return PolicyPod(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        ip=status.get("podIP", ""),
+        labels=labels,
+        named_ports=ports,
+    )
 
 
 def matches(selector: Obj, labels: Mapping[str, str]) -> bool:

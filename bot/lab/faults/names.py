@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.lab.faults.registry import fault
-from bot.lab.faults.surgery import Surgery
+from bot.lab.faults.surgery import Surgery, has_label
 from bot.lab.names import OUTSIDE_HOST
 
 _BINDINGS = "clusterrolebindings.rbac.authorization.k8s.io"
@@ -13,7 +13,7 @@ def _dns_pods(lab: Surgery) -> list[str]:
     return [
         one["metadata"]["name"]
         for one in lab.storage.peek("pods", "kube-system")
-        if (one["metadata"].get("labels") or {}).get("k8s-app") == "kube-dns"
+        if has_label(one, "k8s-app", "kube-dns")
     ]
 
 

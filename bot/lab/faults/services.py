@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bot.lab.faults.registry import Cni, fault
-from bot.lab.faults.surgery import Surgery
+from bot.lab.faults.surgery import Surgery, has_label
 from bot.lab.names import Json
 
 _NAMESPACE: Final = "seldon-mesh"
@@ -113,8 +113,7 @@ async def kube_proxy_dead(lab: Surgery) -> None:
     pod = next(
         one
         for one in lab.storage.peek("pods", "kube-system")
-        if one["spec"].get("nodeName") == lab.node.name
-        and (one["metadata"].get("labels") or {}).get("k8s-app") == "kube-proxy"
+        if one["spec"].get("nodeName") == lab.node.name and has_label(one, "k8s-app", "kube-proxy")
     )
     uid, name = pod["metadata"]["uid"], pod["metadata"]["name"]
     config = f"/var/lib/kubelet/pods/{uid}/volumes/kubernetes.io~configmap/kube-proxy/config.conf"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bot.lab.apiserver.errors import ApiError
 from bot.lab.apiserver.storage import Storage
@@ -204,6 +204,12 @@ class Surgery:
 def serves_seldon(pod: PodNetwork) -> bool:
     """Is this the pod that seldon-mesh's model servers dial?"""
     return pod.namespace == "seldon-mesh" and pod.labels.get("control-plane") == "seldon-scheduler"
+
+
+def has_label(obj: Mapping[str, Any], key: str, value: str) -> bool:
+    """Does a Kubernetes object carry this label?"""
+    labels: Mapping[str, str] = obj["metadata"].get("labels") or {}
+    return labels.get(key) == value
 
 
 async def _steps(host: Host, steps: Sequence[Json]) -> None:

@@ -18,8 +18,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from dnslib import QTYPE, RCODE, RR, SRV, A, DNSError, DNSRecord
-
+from bot.lab.images import dns_wire
 from bot.lab.images.registry import Container, Image
 from bot.lab.images.serving import forever, go_error, in_background, serve_http
 from bot.lab.names import CLUSTER_DOMAIN, OUTSIDE_HOST, Json
@@ -70,7 +69,8 @@ class Zone:
             services[one["metadata"]["namespace"], one["metadata"]["name"]] = one
         slices: dict[tuple[str, str], list[Json]] = {}
         for one in self.objects.get("slices", {}).values():
-            owner = (one["metadata"].get("labels") or {}).get("kubernetes.io/service-name", "")
+            labels: dict[str, str] = one["metadata"].get("labels") or {}
+            owner = labels.get("kubernetes.io/service-name", "")
             slices.setdefault((one["metadata"]["namespace"], owner), []).append(one)
         self._services, self._slices = services, slices
 
@@ -87,8 +87,7 @@ class Zone:
             address
             for one in self._slices.get((namespace, name), ())
             for endpoint in one.get("endpoints") or ()
-            if (endpoint.get("conditions") or {}).get("ready", True) is not False
-            and (not host or endpoint.get("hostname") == host[0])
+            if _is_ready(endpoint) and (not host or endpoint.get("hostname") == host[0])
             for address in endpoint["addresses"]
         ]
         return found or None
@@ -102,33 +101,33 @@ class Zone:
         }
 
 
+def _is_ready(endpoint: Json) -> bool:
+    conditions: Json = endpoint.get("conditions") or {}
+    return conditions.get("ready", True) is not False
+
+
 def answer(zone: Zone, data: bytes) -> bytes:
-    """The reply to one query."""
-    query = DNSRecord.parse(data)
-    name = str(query.q.qname).rstrip(".").lower()
-    if name != CLUSTER_DOMAIN and not name.endswith("." + CLUSTER_DOMAIN):
+    """The reply to one query; raises MalformedError."""
+    query = dns_wire.parse(data)
+    if query.name != CLUSTER_DOMAIN and not query.name.endswith("." + CLUSTER_DOMAIN):
         return _forward(query, data)
-    reply = query.reply(aa=1)
-    suffix = ".svc." + CLUSTER_DOMAIN
-    labels = name.removesuffix(suffix).split(".") if name.endswith(suffix) else []
     if not zone.is_synced:
-        reply.header.rcode = RCODE.SERVFAIL
-        return bytes(reply.pack())
+        return dns_wire.reply(query, rcode=dns_wire.SERVFAIL)
+    suffix = ".svc." + CLUSTER_DOMAIN
+    labels = query.name.removesuffix(suffix).split(".") if query.name.endswith(suffix) else []
     found = zone.addresses(labels) if len(labels) >= 2 else None
     if found is None:
-        reply.header.rcode = RCODE.NXDOMAIN
-    elif query.q.qtype == QTYPE.A:
-        for address in found:
-            reply.add_answer(RR(query.q.qname, QTYPE.A, rdata=A(address), ttl=_TTL_S))
-    elif query.q.qtype == QTYPE.SRV and len(labels) == 4:
+        return dns_wire.reply(query, rcode=dns_wire.NXDOMAIN)
+    if query.kind == "A":
+        return dns_wire.reply(query, addresses=found, ttl_s=_TTL_S)
+    if query.kind == "SRV" and len(labels) == 4:
         port = zone.ports(labels[2], labels[3]).get((labels[1], labels[0]))
         if port is not None:
-            target = ".".join(labels[2:]) + suffix
-            reply.add_answer(RR(query.q.qname, QTYPE.SRV, rdata=SRV(0, 100, port, target), ttl=_TTL_S))
-    return bytes(reply.pack())
+            return dns_wire.reply(query, targets=[(port, ".".join(labels[2:]) + suffix)], ttl_s=_TTL_S)
+    return dns_wire.reply(query)
 
 
-def _forward(query: DNSRecord, data: bytes) -> bytes:
+def _forward(query: dns_wire.Query, data: bytes) -> bytes:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as upstream:
         upstream.settimeout(_FORWARD_TIMEOUT_S)
         try:
@@ -136,12 +135,9 @@ def _forward(query: DNSRecord, data: bytes) -> bytes:
             upstream.send(data)
             return upstream.recv(4096)
         except OSError as error:
-            name = str(query.q.qname)
             words = go_error(OUTSIDE_HOST, 53, error).replace("dial tcp", "read udp")
-            print(f"[ERROR] plugin/errors: 2 {name} {QTYPE[query.q.qtype]}: {words}")
-            reply = query.reply()
-            reply.header.rcode = RCODE.SERVFAIL
-            return bytes(reply.pack())
+            print(f"[ERROR] plugin/errors: 2 {query.name}. {query.kind}: {words}")
+            return dns_wire.reply(query, rcode=dns_wire.SERVFAIL, authoritative=False)
 
 
 class _Api:
@@ -210,7 +206,7 @@ def _is_local(data: bytes) -> bool:
 
 
 def _reply_udp(server: socket.socket, zone: Zone, data: bytes, peer: tuple[str, int]) -> None:
-    with contextlib.suppress(DNSError, OSError):
+    with contextlib.suppress(dns_wire.MalformedError, OSError):
         server.sendto(answer(zone, data), peer)
 
 
@@ -222,7 +218,7 @@ def _serve_tcp(zone: Zone) -> None:
 
 
 def _reply_tcp(zone: Zone, connection: socket.socket) -> None:
-    with connection, contextlib.suppress(DNSError, OSError):
+    with connection, contextlib.suppress(dns_wire.MalformedError, OSError):
         connection.settimeout(10)
         stream = connection.makefile("rwb")
         while len(head := stream.read(2)) == 2:

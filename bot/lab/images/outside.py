@@ -5,8 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 
-from dnslib import QTYPE, RCODE, RR, A, DNSRecord
-
+from bot.lab.images import dns_wire
 from bot.lab.images.registry import TOOLS, Container, Image
 from bot.lab.images.serving import forever, serve_http, serve_tcp
 from bot.lab.names import OUTSIDE_HOST
@@ -14,14 +13,10 @@ from bot.lab.names import OUTSIDE_HOST
 
 def answer(data: bytes) -> bytes:
     """The outside world's DNS: ``example.com`` and its subdomains exist, nothing else does."""
-    query = DNSRecord.parse(data)
-    reply = query.reply()
-    name = str(query.q.qname).rstrip(".").lower()
-    if name != "example.com" and not name.endswith(".example.com"):
-        reply.header.rcode = RCODE.NXDOMAIN
-    elif query.q.qtype == QTYPE.A:
-        reply.add_answer(RR(query.q.qname, QTYPE.A, rdata=A(OUTSIDE_HOST), ttl=300))
-    return bytes(reply.pack())
+    query = dns_wire.parse(data)
+    if query.name != "example.com" and not query.name.endswith(".example.com"):
+        return dns_wire.reply(query, rcode=dns_wire.NXDOMAIN)
+    return dns_wire.reply(query, addresses=[OUTSIDE_HOST] if query.kind == "A" else [], ttl_s=300)
 
 
 def _resolver_udp() -> None:

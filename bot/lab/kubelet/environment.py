@@ -142,7 +142,8 @@ def _from(entry: Json, pod: Json, ip: str, host_ip: str, configuration: Mapping[
 def _field(pod: Json, path: str) -> str:
     match = re.fullmatch(r"metadata\.(labels|annotations)\['([^']+)'\]", path)
     if match:
-        return str((pod["metadata"].get(match[1]) or {}).get(match[2], ""))
+        values: dict[str, str] = pod["metadata"].get(match[1]) or {}
+        return values.get(match[2], "")
     value: object = pod
     for part in path.split("."):
         value = value.get(part, "") if isinstance(value, dict) else ""  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
@@ -157,7 +158,9 @@ def references(pod: Json) -> Iterable[tuple[str, str]]:
         if "secret" in volume:
             yield "Secret", volume["secret"]["secretName"]
     for container in (*pod["spec"].get("initContainers", ()), *pod["spec"]["containers"]):
-        for entry in (*container.get("envFrom", ()), *(one.get("valueFrom") or {} for one in container.get("env", ()))):
+        entries: list[Json] = [*container.get("envFrom", ())]
+        entries += [one["valueFrom"] for one in container.get("env", ()) if one.get("valueFrom")]
+        for entry in entries:
             for key, kind in (("config", "ConfigMap"), ("secret", "Secret")):
                 for suffix in ("MapRef", "MapKeyRef", "Ref", "KeyRef"):
                     if key + suffix in entry:

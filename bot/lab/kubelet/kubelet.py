@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Final
 
@@ -37,9 +36,8 @@ class Kubelet:
 
     async def _follow(self, group: asyncio.TaskGroup) -> None:
         events = self._context.storage.watch("pods", fields=f"spec.nodeName={self._context.node.name}")
-        async with aclosing(events):
-            async for event in events:
-                self._take(group, event.type, event.object)
+        async for event in events:
+            self._take(group, event.type, event.object)
 
     def _take(self, group: asyncio.TaskGroup, kind: str, pod: Json) -> None:
         uid = pod["metadata"]["uid"]

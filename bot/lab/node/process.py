@@ -14,6 +14,7 @@ import signal
 import socket
 from collections.abc import Mapping
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
 from bot.lab import linux
@@ -42,7 +43,7 @@ class _Host:
     def __init__(self, control: socket.socket) -> None:
         self._channel = BlockingChannel(control)
         self._wake, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGCHLD, _note)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
@@ -112,6 +113,10 @@ class _Host:
                 continue
             self._sessions.pop(pid, None)
             self._channel.send({"exited": pid, "code": _exit_code(status)})
+
+
+def _note(_number: int, _frame: FrameType | None) -> None:
+    """The signal's byte in the wake-up pipe is all that matters."""
 
 
 def _kill(pid: int, number: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from contextlib import aclosing
 from typing import Final
 
 import structlog
@@ -52,9 +51,8 @@ class KubeProxies:
             group.create_task(self._write())
 
     async def _follow(self, resource: str) -> None:
-        async with aclosing(self._storage.watch(resource)) as events:
-            async for _ in events:
-                self._changed.set()
+        async for _ in self._storage.watch(resource):
+            self._changed.set()
 
     async def _write(self) -> None:
         while True:

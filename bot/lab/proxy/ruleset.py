@@ -49,7 +49,8 @@ def service_ports(
     """Every port of every Service with a cluster IP, sorted by name."""
     by_service: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for one in slices:
-        owner = (one["metadata"].get("labels") or {}).get("kubernetes.io/service-name", "")
+        labels: Mapping[str, str] = one["metadata"].get("labels") or {}
+        owner = labels.get("kubernetes.io/service-name", "")
         by_service.setdefault((one["metadata"]["namespace"], owner), []).append(one)
     made: list[ServicePort] = []
     for service in services:
@@ -71,7 +72,8 @@ def _port(
     protocol = str(port.get("protocol", "TCP")).lower()
     ready = sorted(set(_ready(slices, port)))
     kept = [one for one in ready if one.node == node] if spec.get("internalTrafficPolicy") == "Local" else ready
-    affinity: Mapping[str, Any] = (spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}
+    config: Mapping[str, Any] = spec.get("sessionAffinityConfig") or {}
+    affinity: Mapping[str, Any] = config.get("clientIP") or {}
     return ServicePort(
         name=f"{key[0]}/{key[1]}/{protocol}/{port.get('name', '')}",
         cluster_ip=spec["clusterIP"],
@@ -90,7 +92,8 @@ def _ready(slices: Sequence[Mapping[str, Any]], port: Mapping[str, Any]) -> Iter
             if (slice_port.get("name") or "") != (port.get("name") or "") or not slice_port.get("port"):
                 continue
             for endpoint in one.get("endpoints") or ():
-                if (endpoint.get("conditions") or {}).get("ready", True) is not False:
+                conditions: Mapping[str, Any] = endpoint.get("conditions") or {}
+                if conditions.get("ready", True) is not False:
                     yield Endpoint(endpoint["addresses"][0], slice_port["port"], endpoint.get("nodeName", ""))
 
 

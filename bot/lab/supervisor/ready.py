@@ -31,7 +31,8 @@ def unready(storage: Storage) -> Iterator[str]:
             if not _is_complete(resource, one):
                 yield f"{resource} {one['metadata']['namespace']}/{one['metadata']['name']}"
     for pod in storage.peek("pods"):
-        conditions: list[Mapping[str, Any]] = (pod.get("status") or {}).get("conditions") or []
+        status: Mapping[str, Any] = pod.get("status") or {}
+        conditions: list[Mapping[str, Any]] = status.get("conditions") or []
         if not any(one["type"] == "Ready" and one["status"] == "True" for one in conditions):
             yield f"pod {pod['metadata']['namespace']}/{pod['metadata']['name']}"
 

@@ -64,7 +64,7 @@ def stages(cni: str, *, system_only: bool) -> Iterator[list[Json]]:
 
 def manifests(name: str) -> Iterator[Json]:
     """The objects of one file."""
-    text = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    text = resources.files("bot.lab.workloads").joinpath(name).read_text(encoding="utf-8")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     yield from (one for one in yaml.load_all(text, Loader=loader) if one)
 
