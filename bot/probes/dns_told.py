@@ -72,7 +72,7 @@ def _failing(
 
 
 def _denied(table: FactTable, denied: Sequence[Subject]) -> Iterator[Finding]:
-    states = {pod: ("denied" if pod in denied else None) for pod in table.subjects(SubjectKind.POD)}
+    states = {pod: ("denied" if pod in denied else None) for pod in _pods(table) if _words(table.of(pod))}
     for who, _ in sharing(table, states):
         it = "it" if len(who.pods) == 1 else "them"
         yield Finding(

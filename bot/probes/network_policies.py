@@ -10,8 +10,9 @@ Whether a denial is meant is for people to say; this probe never calls it a faul
 Source: https://kubernetes.io/docs/concepts/services-networking/network-policies/
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import islice
 
 from bot.cluster.objects import NetworkPolicy
@@ -195,19 +196,19 @@ def _is_closed_to_scope(evidence: Evidence, pod: Subject) -> bool:
     ] or [(0, "TCP")]
     return any(
         all(allowed(evidence, other, pod, port, protocol).ingress.verdict == "no" for port, protocol in declared)
-        for other in _distinct(evidence, evidence.scope_pods)
+        for other in _distinct(evidence, evidence.scope_pods, each=2)
         if other != pod
     )
 
 
-def _distinct(evidence: Evidence, pods: Iterable[Subject]) -> Iterator[Subject]:
-    """One pod of each kind that policies can tell apart, on each node with hostNetwork."""
+def _distinct(evidence: Evidence, pods: Iterable[Subject], *, each: int = 1) -> Iterator[Subject]:
+    """So many pods of each kind that policies can tell apart."""
     index = policy_index(evidence)
-    seen: set[tuple[object, ...]] = set()
+    seen: Counter[tuple[object, ...]] = Counter()
     for pod in pods:
         kind = index.class_of(pod)
-        if kind not in seen:
-            seen.add(kind)
+        seen[kind] += 1
+        if seen[kind] <= each:
             yield pod
 
 
@@ -265,8 +266,18 @@ def _observe_service(
         return
     sides = {side for _, answer in denied for side in ("ingress", "egress") if getattr(answer, side).verdict == "no"}
     into.set(service, "denied_by", "both" if len(sides) == 2 else next(iter(sides), "none"))
-    into.set(service, "denied_sources", tuple(sorted({source.name for source, _ in denied})))
+    into.set(service, "denied_sources", tuple(sorted(_all_alike(evidence, {source for source, _ in denied}, ends))))
     into.set(service, "denying_policies", tuple(sorted({name for _, answer in denied for name in answer.policies})))
+
+
+def _all_alike(evidence: Evidence, denied: AbstractSet[Subject], ends: Sequence[Backend]) -> Iterator[str]:
+    """The denied pods, and those asked about that policies cannot tell apart from them (but for the endpoints)."""
+    index = policy_index(evidence)
+    kinds = {index.class_of(pod) for pod in denied}
+    own = {end.pod for end in ends}
+    for pod in {*denied, *evidence.scope_pods}:
+        if pod in denied or (index.class_of(pod) in kinds and pod not in own):
+            yield pod.name
 
 
 # The cluster

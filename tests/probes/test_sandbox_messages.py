@@ -33,8 +33,10 @@ _FAILED = "Failed to create pod sandbox: rpc error: code = Unknown desc = failed
         ),
         (
             (
-                f'{_FAILED} "eda8": plugin type="cilium-cni" failed (add): unable to connect to Cilium agent: failed to '
-                'create cilium agent client after 30.000000 seconds timeout: Get "http://localhost/v1/config": dial unix '
+                f'{_FAILED} "eda8": plugin type="cilium-cni" failed (add): unable to connect to Cilium agent: '
+                "failed to "
+                'create cilium agent client after 30.000000 seconds timeout: Get "http://localhost/v1/config": '
+                "dial unix "
                 "/var/run/cilium/cilium.sock: connect: no such file or directory"
             ),
             "cni-not-initialised",
@@ -49,7 +51,8 @@ _FAILED = "Failed to create pod sandbox: rpc error: code = Unknown desc = failed
         ),
         (
             (
-                f'{_FAILED} "1": plugin type="calico" failed (add): failed to request IPv4 addresses: Assigned 0 out of 1 '
+                f'{_FAILED} "1": plugin type="calico" failed (add): failed to request IPv4 addresses: Assigned '
+                "0 out of 1 "
                 "requested IPv4 addresses; No IPs available in pools: [10.99.9.0/29]"
             ),
             "ipam-exhausted",
@@ -71,7 +74,8 @@ _FAILED = "Failed to create pod sandbox: rpc error: code = Unknown desc = failed
         (f'{_FAILED} "1": plugin type="calico" failed (add): no configured Calico pools for node host1', "no-pool"),
         (
             (
-                'NetworkPlugin cni failed to set up pod "busybox2_default" network: the given pool (2001:19f0::/64) does '
+                'NetworkPlugin cni failed to set up pod "busybox2_default" network: the given pool '
+                "(2001:19f0::/64) does "
                 "not exist, or is not enabled"
             ),
             "no-pool",
@@ -87,7 +91,8 @@ _FAILED = "Failed to create pod sandbox: rpc error: code = Unknown desc = failed
         (
             (
                 f'{_FAILED} "1": plugin type="multus" failed (add): Multus: [ns/pod]: error getting pod: Get '
-                '"https://10.43.0.1:443/api/v1/namespaces/ns/pods/pod": dial tcp 10.43.0.1:443: connect: no route to host'
+                '"https://10.43.0.1:443/api/v1/namespaces/ns/pods/pod": dial tcp 10.43.0.1:443: connect: no '
+                "route to host"
             ),
             "api-timeout",
         ),
@@ -108,7 +113,8 @@ _FAILED = "Failed to create pod sandbox: rpc error: code = Unknown desc = failed
         ),
         (
             (
-                f'{_FAILED} "0fcb": plugin type="flannel" failed (add): failed to delegate add: failed to set bridge addr: '
+                f'{_FAILED} "0fcb": plugin type="flannel" failed (add): failed to delegate add: failed to set '
+                "bridge addr: "
                 '"cni0" already has an IP address different from 10.244.0.1/24'
             ),
             "bridge-address-conflict",
@@ -127,7 +133,8 @@ def test_the_first_failure_counts_not_the_failed_clean_up():
     """Events quote the failed add first, then the failed clean-up, here of another kind."""
     message = (
         'Failed to create pod sandbox: rpc error: code = Unknown desc = [failed to set up sandbox container "1" '
-        'network for pod "x": networkPlugin cni failed to set up pod "x_default" network: no IP addresses available in range '
+        'network for pod "x": networkPlugin cni failed to set up pod "x_default" network: no IP addresses '
+        "available in range "
         'set: 10.1.0.1-10.1.0.2, failed to clean up sandbox container "1": context deadline exceeded]'
     )
 

@@ -1,0 +1,391 @@
+"""ClusterIPs against the endpoints behind them: who fails, how, and what that says."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bot.agent.report import Conntrack
+from bot.cluster.cni import CniInventory
+from bot.cluster.objects import NetworkPolicy, NetworkPolicySpec, ObjectMeta
+from bot.domain import facts
+from bot.domain.facts import FactTable, Subject
+from bot.domain.finding import Finding, Severity, SymptomKind
+from bot.probes import cluster_ip, network_policies, service_endpoints
+from tests.probes.build import World, facts_of, sentences, two_nodes
+from tests.probes.services import add_service, ask, ask_directly, listening, rules
+
+
+def judged(world: World, *, cni: CniInventory | None = None, **snapshot: Any) -> tuple[FactTable, list[Finding]]:
+    world.snapshot_fields |= snapshot
+    evidence = world.evidence()
+    if cni:
+        vars(evidence)["cni"] = cni
+    known = facts_of(evidence, service_endpoints.PROBE, cluster_ip.PROBE, network_policies.PROBE)
+    return known, list(cluster_ip.PROBE.judge(known))
+
+
+class Shop:
+    """shop/a and shop/b on node-1, shop/c on node-2; db-1 on node-1 and db-2 on node-2 behind shop/db."""
+
+    def __init__(self, ends: int = 2) -> None:
+        self.world, self.a, self.b, self.c = two_nodes()
+        self.ends = [
+            self.world.pod(f"shop/db-{n + 1}", f"node-{n % 2 + 1}", labels={"app": "db"}, ports=(9004,))
+            for n in range(ends)
+        ]
+        self.db = add_service(self.world, "shop/db", self.ends)
+
+    def healthy(self, *sources: Subject) -> None:
+        for source in sources or (self.a, self.b, self.c):
+            ask(self.world, source, self.db)
+            for end in self.ends:
+                ask_directly(self.world, source, self.db, end)
+
+
+def test_a_service_that_answers_everybody_passes():
+    shop = Shop()
+    shop.healthy()
+
+    known, findings = judged(shop.world)
+
+    assert known.of(shop.db)["reach"] == "ok"
+    assert known.of(shop.db)["fails_from"] == "none"
+    assert known.of(shop.db)["dead_endpoints"] == ()
+    assert known.of(facts.node("node-1"))["pods_reach_services"] == "ok"
+    assert sentences(findings, Severity.PASS) == [
+        "The ClusterIP of Service shop/db answered for each of the 3 sources that asked."
+    ]
+    assert sentences(findings, Severity.FAIL, Severity.WARN) == []
+
+
+def test_rules_missing_on_one_node():
+    """kube-proxy dead on node-1: its pods fail by ClusterIP, the endpoints answer directly, node-2 works."""
+    shop = Shop()
+    shop.healthy(shop.c)
+    for source in (shop.a, shop.b):
+        ask(shop.world, source, shop.db, "timeout", latency_ms=1300.0)
+        for end in shop.ends:
+            ask_directly(shop.world, source, shop.db, end)
+    backends = tuple(f"{shop.world.pods[end].status.pod_ip}:9004" for end in shop.ends)
+    rules(shop.world, "node-1", (shop.db, 0, ()))
+    rules(shop.world, "node-2", (shop.db, 3, backends))
+
+    known, findings = judged(shop.world)
+    service = known.of(shop.db)
+
+    assert (service["reach"], service["endpoint_reach"], service["fails_from"]) == ("mixed", "ok", "some-nodes")
+    assert service["failing_source_nodes"] == ("node-1",)
+    assert (service["rules"], service["rules_missing_nodes"]) == ("partial", ("node-1",))
+    assert known.of(facts.node("node-1"))["service_rules"] == "missing"
+    assert known.of(facts.node("node-1"))["pods_reach_services"] == "timeout"
+    assert known.of(facts.node("node-2"))["pods_reach_services"] == "ok"
+    failure = next(each for each in findings if each.severity is Severity.FAIL)
+    assert failure.sentence == (
+        "The ClusterIP of Service shop/db succeeded only sometimes for 2 of 3 sources, namely all on node-1 "
+        "(known after 1300 ms). Asked directly, every endpoint answers. node-1 has no rules for it."
+    )
+    assert failure.symptom
+    assert failure.symptom.kind is SymptomKind.SERVICE_UNREACHABLE
+    assert {flow.source for flow in failure.symptom.flows} == {shop.a, shop.b}
+    assert {flow.target for flow in failure.symptom.flows} == set(shop.ends)
+    assert {flow.target_node for flow in failure.symptom.flows} == {facts.node("node-1"), facts.node("node-2")}
+
+
+def test_one_dead_endpoint_of_two():
+    shop = Shop()
+    for source in (shop.a, shop.b, shop.c):
+        ask(shop.world, source, shop.db, "timeout", tries=4, ok=2, outcomes={"ok": 2, "timeout": 2})
+        ask_directly(shop.world, source, shop.db, shop.ends[0])
+        ask_directly(shop.world, source, shop.db, shop.ends[1], "timeout", latency_ms=1300.0)
+    listening(shop.world, shop.ends[1], ("0.0.0.0", 9004))
+
+    known, findings = judged(shop.world)
+
+    assert known.of(shop.db)["dead_endpoints"] == ("shop/db-2",)
+    assert known.of(shop.ends[1])["endpoint_reach"] == "timeout"
+    assert "pods_reach_services" not in known.of(facts.node("node-1"))
+    assert sentences(findings, Severity.FAIL) == [
+        (
+            "The ClusterIP of Service shop/db succeeded only sometimes for all 3 sources that asked (at once). "
+            "Nobody reaches its endpoint shop/db-2 directly either."
+        ),
+        (
+            "Endpoint shop/db-2 on node-2, asked directly at 9004/TCP, got no answer for all 3 sources that asked, "
+            "though it listens there."
+        ),
+    ]
+    symptom = findings[1].symptom
+    assert symptom
+    assert (symptom.kind, symptom.subject) == (SymptomKind.ENDPOINT_UNREACHABLE, shop.ends[1])
+
+
+@pytest.mark.parametrize(
+    ("sockets", "listens", "words"),
+    [
+        ((("0.0.0.0", 8080),), "other-port", "; it listens on other ports only"),
+        ((("127.0.0.1", 9004),), "loopback-only", "; it listens there on its loopback address only"),
+        ((("::ffff:127.0.0.1", 9004),), "loopback-only", "; it listens there on its loopback address only"),
+        ((), "nothing", "; it listens on no port at all"),
+        ((("::", 9004),), "target-port", ", though it listens there"),
+    ],
+)
+def test_what_a_refusing_endpoint_listens_on(sockets: tuple[tuple[str, int], ...], listens: str, words: str):
+    shop = Shop(ends=1)
+    ask(shop.world, shop.a, shop.db, "ECONNREFUSED")
+    ask_directly(shop.world, shop.a, shop.db, shop.ends[0], "ECONNREFUSED")
+    listening(shop.world, shop.ends[0], *sockets)
+
+    known, findings = judged(shop.world)
+
+    assert known.of(shop.db)["listens"] == listens
+    assert known.of(shop.ends[0])["listens"] == listens
+    assert sentences(findings, Severity.FAIL)[1] == (
+        f"Endpoint shop/db-1 on node-1, asked directly at 9004/TCP, was refused for the one source that asked{words}."
+    )
+
+
+def test_listening_ports_are_named_as_seen():
+    shop = Shop(ends=1)
+    shop.healthy(shop.a)
+    listening(shop.world, shop.ends[0], ("0.0.0.0", 9004), ("127.0.0.1", 9000))
+
+    known, _ = judged(shop.world)
+
+    assert known.of(shop.db)["listening_ports"] == ("127.0.0.1:9000", "9004")
+
+
+def test_stale_backends_are_those_that_no_slice_lists():
+    shop = Shop(ends=1)
+    shop.healthy()
+    rules(
+        shop.world, "node-1", (shop.db, 2, (f"{shop.world.pods[shop.ends[0]].status.pod_ip}:9004", "10.42.1.99:9004"))
+    )
+
+    known, findings = judged(shop.world)
+
+    assert (known.of(shop.db)["rules"], known.of(shop.db)["stale_backends"]) == ("stale", ("10.42.1.99:9004",))
+    assert sentences(findings, Severity.WARN) == [
+        "Rules still send to 10.42.1.99:9004, which no EndpointSlice lists, for Service shop/db."
+    ]
+
+
+def test_ebpf_leaves_no_rules_and_that_is_no_fault():
+    shop = Shop()
+    shop.healthy()
+    rules(shop.world, "node-1", (shop.db, 0, ()))
+
+    known, findings = judged(shop.world, cni=CniInventory(name="cilium", kube_proxy_mode="ebpf"))
+
+    assert "rules" not in known.of(shop.db)
+    assert "eBPF" in known.why_unobserved(shop.db, "rules")
+    assert known.of(facts.node("node-1"))["kube_proxy"] == "replaced"
+    assert sentences(findings, Severity.WARN, Severity.FAIL) == []
+
+
+def test_a_pod_that_cannot_reach_itself_by_its_own_service():
+    shop = Shop(ends=1)
+    shop.healthy()
+    ask(shop.world, shop.ends[0], shop.db, "timeout")
+
+    known, findings = judged(shop.world)
+
+    assert known.of(shop.db)["hairpin_fails"] is True
+    assert known.of(shop.db)["fails_from"] == "some-pods"
+    assert "Only pods behind the Service fail, and those only to reach themselves through it." in findings[0].sentence
+
+
+def test_without_contrast_hairpin_is_unknown():
+    shop = Shop(ends=1)
+    ask(shop.world, shop.ends[0], shop.db, "timeout")
+
+    known, _ = judged(shop.world)
+
+    assert "hairpin_fails" not in known.of(shop.db)
+    assert known.why_unobserved(shop.db, "hairpin_fails") == (
+        "only pods behind the Service asked for it: there is no contrast"
+    )
+
+
+def test_failing_exactly_where_an_endpoint_is():
+    """bridge-nf-call-iptables=0: replies on the same bridge skip the NAT."""
+    shop = Shop(ends=1)
+    for source in (shop.a, shop.b):
+        ask(shop.world, source, shop.db, "timeout")
+        ask_directly(shop.world, source, shop.db, shop.ends[0])
+    shop.healthy(shop.c)
+
+    known, findings = judged(shop.world)
+
+    assert known.of(shop.db)["same_node_only_fails"] is True
+    assert "It fails exactly on nodes that carry an endpoint." in findings[0].sentence
+
+
+def test_working_everywhere_is_no_same_node_fault():
+    shop = Shop(ends=1)
+    shop.healthy()
+
+    known, _ = judged(shop.world)
+
+    assert known.of(shop.db)["same_node_only_fails"] is False
+
+
+def deny_all() -> NetworkPolicy:
+    spec = NetworkPolicySpec(policy_types=("Ingress",))
+    return NetworkPolicy(metadata=ObjectMeta(name="deny-all", namespace="shop"), spec=spec)
+
+
+def test_a_denied_flow_is_no_broken_network():
+    shop = Shop()
+    for source in (shop.a, shop.c):
+        ask(shop.world, source, shop.db, "timeout")
+        for end in shop.ends:
+            ask_directly(shop.world, source, shop.db, end, "timeout")
+
+    known, findings = judged(shop.world, network_policies=(deny_all(),))
+
+    assert known.of(shop.db)["reach"] == "timeout"
+    assert "reach_permitted" not in known.of(shop.db)
+    assert known.of(shop.db)["denied_by"] == "ingress"
+    assert known.of(shop.db)["dead_endpoints"] == ()
+    assert "pods_reach_services" not in known.of(facts.node("node-1"))
+    assert sentences(findings, Severity.FAIL) == []
+    assert findings[0].severity is Severity.WARN
+    assert findings[0].sentence.endswith("NetworkPolicies deny this flow from shop/a, shop/c, which may be intended.")
+    assert findings[0].symptom
+
+
+def test_failures_from_nodes_count_only_where_policies_do_not_bear():
+    """What node-2 sends to a pod of node-1 that a policy selects is left to each CNI."""
+    shop = Shop(ends=1)
+    ask(shop.world, facts.node("node-2"), shop.db, "timeout")
+
+    known, _ = judged(shop.world, network_policies=(deny_all(),))
+
+    assert "reach_from_nodes" not in known.of(shop.db)
+
+
+def test_nodes_without_a_route_to_services():
+    shop = Shop()
+    shop.healthy()
+    ask(shop.world, facts.node("node-1"), shop.db, "ENETUNREACH")
+
+    known, findings = judged(shop.world)
+
+    assert known.of(facts.node("node-1"))["reach_services"] == "net-unreachable"
+    assert sentences(findings, Severity.WARN) == [
+        (
+            "From the root namespaces of nodes the ClusterIP of Service shop/db got ENETUNREACH (no route), while pods "
+            "reach it: processes with hostNetwork, kubelet included, do not reach it."
+        )
+    ]
+
+
+def test_no_endpoints_are_told_elsewhere():
+    world, a, *_ = two_nodes()
+    web = add_service(world, "shop/web")
+    ask(world, a, web, "ECONNREFUSED")
+
+    known, findings = judged(world)
+
+    assert known.of(web)["reach"] == "refused"
+    assert findings == []
+
+
+def test_silence_of_udp_proves_nothing():
+    world, a, *_ = two_nodes()
+    pod = world.pod("shop/syslog-1", "node-2", labels={"app": "syslog"})
+    syslog = add_service(world, "shop/syslog", (pod,), port=514, protocol="UDP")
+    ask(world, a, syslog, "timeout")
+
+    known, findings = judged(world)
+
+    assert "reach" not in known.of(syslog)
+    assert sentences(findings, Severity.INCONCLUSIVE) == [
+        "Whether the ClusterIP answers of shop/syslog could not be seen: no test of this Service ran."
+    ]
+
+
+def test_on_the_api_rung_nothing_is_claimed():
+    shop = Shop()
+    shop.world.roots.clear()
+
+    known, findings = judged(shop.world)
+
+    assert "reach" not in known.of(shop.db)
+    assert {each.severity for each in findings} == {Severity.INCONCLUSIVE}
+
+
+def kube_proxy(world: World, node: str, *, is_ready: bool = True) -> None:
+    labels = {"k8s-app": "kube-proxy"}
+    world.pod(f"kube-system/kube-proxy-{node}", node, labels=labels, host_network=True, is_ready=is_ready)
+
+
+def test_kube_proxy_on_every_node():
+    world, *_ = two_nodes()
+    kube_proxy(world, "node-1", is_ready=False)
+
+    known, findings = judged(world)
+
+    assert known.of(facts.node("node-1"))["kube_proxy"] == "not-ready"
+    assert known.of(facts.node("node-2"))["kube_proxy"] == "missing"
+    assert sentences(findings, Severity.WARN) == [
+        "kube-proxy is not ready on node-1: changes of Services may not have come through there.",
+        "kube-proxy does not run on node-2, as it does on other nodes.",
+    ]
+
+
+def test_k3s_runs_kube_proxy_in_its_own_process():
+    world, *_ = two_nodes("flannel")
+
+    known, _ = judged(world, cni=CniInventory(name="flannel", distribution="k3s"))
+
+    assert known.of(facts.node("node-1"))["kube_proxy"] == "in-process"
+
+
+def test_an_unknown_cluster_without_kube_proxy_pods_is_not_called_broken():
+    world, *_ = two_nodes()
+
+    known, findings = judged(world)
+
+    assert "kube_proxy" not in known.of(facts.node("node-1"))
+    assert sentences(findings, Severity.WARN) == []
+
+
+def test_the_connection_table():
+    world, *_ = two_nodes()
+    world.node_report("node-1", conntrack=Conntrack(count=95, max=100, drop_delta=7, insert_failed_delta=0))
+
+    known, findings = judged(world)
+
+    assert known.of(facts.node("node-1"))["conntrack_ratio"] == 0.95
+    assert sentences(findings, Severity.WARN) == [
+        "The connection table of node-1 is 95% full; a full one drops new connections.",
+        "7 packets that could not be tracked were dropped on node-1 during the tests.",
+    ]
+
+
+def test_a_full_accept_queue():
+    shop = Shop(ends=1)
+    shop.healthy()
+    state = shop.world.report_of(shop.ends[0]).state
+    assert state
+    grown = replace(state, counters={"TcpExt.ListenOverflows": 9}, counters_delta={"TcpExt.ListenOverflows": 4})
+    shop.world.seen(shop.ends[0], state=grown)
+
+    known, findings = judged(shop.world)
+
+    assert known.of(shop.db)["backlog_overflow"] is True
+    assert sentences(findings, Severity.WARN) == [
+        "Connections were dropped because an accept queue was full in a pod behind Service shop/db."
+    ]
+
+
+def test_the_endpoints_own_node_is_the_nearest_witness():
+    shop = Shop(ends=1)
+    ask_directly(shop.world, facts.node("node-1"), shop.db, shop.ends[0], "timeout")
+    ask_directly(shop.world, facts.node("node-2"), shop.db, shop.ends[0])
+
+    known, _ = judged(shop.world)
+
+    assert known.of(shop.db)["endpoint_reach_from_own_node"] == "timeout"

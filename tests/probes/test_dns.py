@@ -1,0 +1,279 @@
+"""The cluster's DNS: by Service, by pod, inside and outside names, and what the contrasts say."""
+
+from typing import Any
+
+import pytest
+
+from bot.cluster.objects import (
+    ContainerState,
+    ContainerStateWaiting,
+    ContainerStatus,
+    NetworkPolicy,
+    NetworkPolicySpec,
+    ObjectMeta,
+)
+from bot.domain import facts
+from bot.domain.facts import CLUSTER, FactTable, Subject
+from bot.domain.finding import Finding, Severity, SymptomKind
+from bot.domain.report import Unobserved
+from bot.probes import dns, network_policies, pod_sandbox, service_endpoints
+from tests.probes.build import World, facts_of, sentences, two_nodes
+from tests.probes.services import add_dns, resolve
+
+
+def judged(world: World, **snapshot: Any) -> tuple[FactTable, list[Finding]]:
+    world.snapshot_fields |= snapshot
+    probes = (pod_sandbox.PROBE, service_endpoints.PROBE, dns.PROBE, network_policies.PROBE)
+    known = facts_of(world.evidence(), *probes)
+    return known, list(dns.PROBE.judge(known))
+
+
+def cluster(*, ready: bool = True, **pod: Any) -> tuple[World, tuple[Subject, Subject, Subject], Subject]:
+    world, *pods = two_nodes()
+    _, server = add_dns(world, ready=ready, **pod)
+    return world, (pods[0], pods[1], pods[2]), server
+
+
+def test_a_dns_that_answers_everybody_passes():
+    world, pods, server = cluster()
+    for pod in pods:
+        resolve(world, pod)
+        resolve(world, pod, tcp=True)
+        resolve(world, pod, server=server)
+        resolve(world, pod, name="example.com", answers=("203.0.113.9",))
+
+    known, findings = judged(world)
+
+    assert known.of(pods[0]).items() >= {"dns_service": "ok", "dns_service_tcp": "ok", "dns_pods": "ok"}.items()
+    assert (
+        known.of(CLUSTER).items()
+        >= {
+            "dns_service_state": "ok",
+            "dns_pods_state": "ok",
+            "dns_outside_state": "ok",
+            "dns_ready_pods": 1,
+            "dns_pods": 1,
+            "dns_service_exists": True,
+            "dns_service_ip": "10.43.0.10",
+            "dns_crashing": False,
+        }.items()
+    )
+    assert known.of(facts.node("node-1"))["dns_state"] == "ok"
+    assert known.of(pods[0])["nameserver_matches"] is True
+    assert sentences(findings) == [
+        (
+            "The cluster's DNS Service answered all 3 pods that tried (shop/a, shop/b, shop/c) for names of the "
+            "cluster. "
+            "Outside names resolve too."
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "words"),
+    [
+        ({"outcome": "timeout"}, "timeout", "got no answer"),
+        ({"outcome": "ECONNREFUSED"}, "refused", "was refused"),
+        ({"outcome": "EHOSTUNREACH", "latency_ms": 3100.0}, "host-unreachable-late", "got EHOSTUNREACH late"),
+        ({"rcode": "SERVFAIL"}, "servfail", "was answered with SERVFAIL"),
+        ({"rcode": "NXDOMAIN"}, "nxdomain", "was answered with NXDOMAIN (no such name)"),
+        ({"rcode": "REFUSED"}, "error", "failed with an error"),
+        ({"answers": ("192.0.2.1",)}, "wrong-answer", "was answered wrongly"),
+        ({"answers": ()}, "wrong-answer", "was answered wrongly"),
+    ],
+)
+def test_everybody_fails(answer: dict[str, Any], expected: str, words: str):
+    world, pods, server = cluster()
+    for pod in pods:
+        resolve(world, pod, **answer)
+        resolve(world, pod, server=server)
+
+    known, findings = judged(world)
+
+    assert known.of(CLUSTER)["dns_service_state"] == expected
+    failure = findings[0]
+    assert failure.severity is Severity.FAIL
+    assert failure.sentence.startswith(
+        f"A name of the cluster, asked of the DNS Service by all 3 pods that tried, {words}"
+    )
+    assert failure.sentence.endswith("Asked directly, the DNS pods answer.")
+    assert failure.symptom
+    assert (failure.symptom.kind, failure.symptom.subject) == (SymptomKind.DNS_FAILING, CLUSTER)
+    assert {(flow.source, flow.target) for flow in failure.symptom.flows} == {(pod, server) for pod in pods}
+    assert sentences(findings, Severity.PASS) == []
+
+
+def test_one_node_fails():
+    world, (a, b, c), _ = cluster()
+    resolve(world, a, "timeout")
+    resolve(world, b, "timeout")
+    resolve(world, c)
+
+    known, findings = judged(world)
+
+    assert known.of(facts.node("node-1"))["dns_state"] == "timeout"
+    assert known.of(facts.node("node-2"))["dns_state"] == "ok"
+    assert known.of(CLUSTER)["dns_service_state"] == "mixed"
+    failures = [each for each in findings if each.severity is Severity.FAIL]
+    assert [each.sentence for each in failures] == [
+        (
+            "A name of the cluster, asked of the DNS Service by both pods on node-1 (shop/a, shop/b), got no answer, "
+            "while other pods get answers."
+        )
+    ]
+    assert failures[0].symptom
+    assert failures[0].symptom.subject == facts.node("node-1")
+
+
+def test_one_pod_fails():
+    world, (a, b, c), _ = cluster()
+    resolve(world, a, "timeout")
+    resolve(world, b)
+    resolve(world, c)
+
+    _, findings = judged(world)
+
+    assert [each.symptom.subject for each in findings if each.symptom] == [a]
+
+
+def test_a_dns_pod_that_is_not_ready_is_counted():
+    world, pods, _ = cluster(ready=False)
+    for pod in pods:
+        resolve(world, pod, "ECONNREFUSED")
+
+    _, findings = judged(world)
+
+    assert findings[0].sentence.endswith("0 of 1 DNS pod are ready.")
+    assert sentences(findings, Severity.WARN) == ["0 of 1 DNS pod are ready."]
+
+
+def test_a_crashing_dns_pod():
+    waiting = ContainerState(waiting=ContainerStateWaiting(reason="CrashLoopBackOff"))
+    world, *_ = cluster(ready=False, container_statuses=(ContainerStatus(name="coredns", state=waiting),))
+
+    known, findings = judged(world)
+
+    assert known.of(CLUSTER)["dns_crashing"] is True
+    assert "A DNS pod crashes again and again." in sentences(findings, Severity.WARN)
+
+
+def test_outside_names_that_fail_may_be_meant():
+    world, pods, _ = cluster()
+    for pod in pods:
+        resolve(world, pod)
+        resolve(world, pod, name="example.com", rcode="SERVFAIL")
+
+    _, findings = judged(world)
+
+    assert sentences(findings, Severity.FAIL) == []
+    assert sentences(findings, Severity.WARN) == [
+        "An outside name, asked of the cluster's DNS, was answered with SERVFAIL, while names of the cluster resolve."
+    ]
+    assert len(sentences(findings, Severity.PASS)) == 1
+
+
+def test_a_policy_without_dns_is_told_as_such():
+    world, (a, b, c), _ = cluster()
+    resolve(world, a, "timeout")
+    resolve(world, b, "timeout")
+    resolve(world, c, "timeout")
+    spec = NetworkPolicySpec(policy_types=("Egress",))
+    policy = NetworkPolicy(metadata=ObjectMeta(name="no-egress", namespace="shop"), spec=spec)
+
+    known, findings = judged(world, network_policies=(policy,))
+
+    assert known.of(a)["egress_dns_denied"] is True
+    assert sentences(findings, Severity.FAIL) == []
+    assert sentences(findings, Severity.WARN) == [
+        (
+            "The cluster's DNS does not answer both pods on node-1 (shop/a, shop/b): NetworkPolicies deny them "
+            "the DNS "
+            "pods, which may be intended."
+        ),
+        (
+            "The cluster's DNS does not answer shop/c on node-2: NetworkPolicies deny it the DNS pods, which may be "
+            "intended."
+        ),
+    ]
+
+
+def test_nodes_speak_for_the_cluster_only_where_no_pod_asked():
+    world, *_ = two_nodes()
+    add_dns(world)
+    resolve(world, facts.node("node-1"), "timeout")
+
+    known, findings = judged(world)
+
+    assert known.of(facts.node("node-1"))["dns_state"] == "timeout"
+    assert sentences(findings, Severity.FAIL) == ["The cluster's DNS Service, asked from nodes, got no answer."]
+
+
+def test_a_node_without_a_way_to_services_does_not_spoil_its_pods_answers():
+    world, (a, b, c), _ = cluster()
+    for pod in (a, b, c):
+        resolve(world, pod)
+    resolve(world, facts.node("node-1"), "ENETUNREACH")
+
+    known, _ = judged(world)
+
+    assert known.of(facts.node("node-1"))["dns_state"] == "ok"
+
+
+def test_wrong_nameservers():
+    world, (a, _, _), _ = cluster()
+    world.seen(a, nameservers=("8.8.8.8",))
+
+    known, findings = judged(world)
+
+    assert known.of(a)["nameserver_matches"] is False
+    assert sentences(findings, Severity.WARN) == [
+        "Pod shop/a on node-1 has nameservers that are not the cluster's DNS Service, though dnsPolicy says so."
+    ]
+
+
+def test_node_local_dns_is_a_legitimate_nameserver():
+    world, (a, _, _), _ = cluster()
+    world.seen(a, nameservers=("169.254.20.10",))
+
+    assert judged(world)[0].of(a)["nameserver_matches"] is True
+
+
+def test_where_nobody_asked_nothing_passes():
+    world, *_ = two_nodes()
+    add_dns(world)
+
+    known, findings = judged(world)
+
+    assert "dns_service_state" not in known.of(CLUSTER)
+    assert sentences(findings) == [
+        "Whether the cluster's DNS answers could not be seen: nobody asked the cluster's DNS."
+    ]
+
+
+def test_a_cluster_without_dns():
+    world, *_ = two_nodes()
+
+    known, findings = judged(world)
+
+    assert known.of(CLUSTER)["dns_service_exists"] is False
+    assert sentences(findings, Severity.WARN) == ["The cluster has no DNS Service with an address."]
+
+
+def test_services_that_could_not_be_read_are_no_missing_dns():
+    world, *_ = two_nodes()
+
+    known, findings = judged(world, unobserved=(Unobserved(what="services", why="Not allowed."),))
+
+    assert "dns_service_exists" not in known.of(CLUSTER)
+    assert sentences(findings, Severity.WARN, Severity.FAIL) == []
+
+
+def test_without_kube_systems_pods_endpoints_are_counted():
+    world, *_ = cluster()
+    everything = world.evidence().snapshot
+    mine = tuple(pod for pod in everything.pods if pod.metadata.namespace == "shop")
+
+    known, _ = judged(world, node_pods=mine, unobserved=(Unobserved(what="pods", why="Not allowed."),))
+
+    assert (known.of(CLUSTER)["dns_pods"], known.of(CLUSTER)["dns_ready_pods"]) == (1, 1)
+    assert "dns_crashing" not in known.of(CLUSTER)
