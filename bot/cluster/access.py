@@ -3,6 +3,7 @@
 Source: https://kubernetes.io/docs/reference/access-authn-authz/authorization/#checking-api-access
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,8 +14,10 @@ from bot.cluster.objects import Namespace, Pod
 from bot.cluster.paths import api_path
 from bot.cluster.scope import CONNECTIVITY_NAMESPACES
 from bot.domain.access import Need
-from bot.domain.errors import ForbiddenError, NotFoundError
+from bot.domain.errors import BotError, ForbiddenError, NotFoundError, UnauthorizedError, UnreachableError
 from bot.domain.facts import Rung
+
+REVIEWS_S = 5.0
 
 LADDER = (Rung.API, Rung.EXEC, Rung.CNI_AGENT, Rung.AGENT)
 
@@ -56,29 +59,53 @@ def _in(namespace: str, verb: str, resource: str, why: str) -> Need:
     return Need(verb=verb, resource=resource, namespace=namespace, why=why)
 
 
-async def choose_rung(api: Api, wanted: Rung | None, *, namespace: str, bot_namespace: str = "cnibot") -> RungDecision:
-    """The highest rung allowed, at most `wanted` (None: as high as possible). Errors: what keeps us from the API."""
+async def choose_rung(
+    api: Api,
+    wanted: Rung | None,
+    *,
+    namespace: str,
+    bot_namespace: str = "cnibot",
+    deadline_s: float = REVIEWS_S,
+) -> RungDecision:
+    """The highest rung allowed, at most `wanted` (None: as high as possible).
+
+    Reviews that fail or take too long count as not allowed, with the reason. Errors: `UnauthorizedError`,
+    `UnreachableError`.
+    """
     highest = LADDER.index(wanted or Rung.AGENT)
     cannot: list[str] = []
-    for rung in reversed(LADDER[: highest + 1]):
-        why_not = await _why_not(api, rung, namespace, bot_namespace)
-        if why_not is None:
-            how = "as asked" if rung is wanted else "the highest that is allowed"
-            return RungDecision(rung=rung, why=f"looking by rung {rung}, {how}", cannot=tuple(cannot))
-        cannot.append(f"Rung {rung} is not possible: {why_not}.")
-    raise AssertionError(cannot)  # the lowest rung needs nothing
+    deadline = asyncio.timeout(deadline_s)
+    try:
+        async with deadline:
+            for rung in reversed(LADDER[: highest + 1]):
+                why_not = await _why_not(api, rung, namespace, bot_namespace)
+                if why_not is None:
+                    how = "as asked" if rung is wanted else "the highest that is allowed"
+                    return RungDecision(rung=rung, why=f"looking by rung {rung}, {how}", cannot=tuple(cannot))
+                cannot.append(f"Rung {rung} is not possible: {why_not}.")
+    except TimeoutError:
+        if not deadline.expired():
+            raise
+        cannot.append(f"What is allowed was not known within {deadline_s:.3g} s.")
+    return RungDecision(rung=Rung.API, why="looking at API objects only", cannot=tuple(cannot))
 
 
 async def _why_not(api: Api, rung: Rung, namespace: str, bot_namespace: str) -> str | None:
-    match rung:
-        case Rung.API:
-            return None
-        case Rung.EXEC:
-            return _lacking(await _denied(api, rung_needs(rung, namespace=namespace)))
-        case Rung.CNI_AGENT:
-            return await _why_no_cni_agent(api)
-        case Rung.AGENT:
-            return await _why_no_agent(api, bot_namespace)
+    """Why this rung is not possible; None when it is."""
+    try:
+        match rung:
+            case Rung.API:
+                return None
+            case Rung.EXEC:
+                return _lacking(await _denied(api, rung_needs(rung, namespace=namespace)))
+            case Rung.CNI_AGENT:
+                return await _why_no_cni_agent(api)
+            case Rung.AGENT:
+                return await _why_no_agent(api, bot_namespace)
+    except (UnauthorizedError, UnreachableError):
+        raise
+    except BotError as error:
+        return str(error).rstrip(".")
 
 
 async def _why_no_cni_agent(api: Api) -> str | None:

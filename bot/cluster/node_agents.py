@@ -5,7 +5,7 @@ import getpass
 import os
 import secrets
 import socket
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,7 @@ from bot.cluster.agent_pod import (
 )
 from bot.cluster.exec import run_in_pod
 from bot.cluster.kube import Api, Listed
-from bot.cluster.objects import Namespace, Pod
+from bot.cluster.objects import Namespace, Node, Pod
 from bot.cluster.paths import api_path
 from bot.cluster.starting import progress_of, trouble_of
 from bot.domain.errors import (
@@ -39,9 +39,10 @@ from bot.domain.errors import (
     ExecNotFoundError,
     ForbiddenError,
     NotFoundError,
+    bounded,
 )
 
-__all__ = ["DEFAULT_IMAGE", "AgentPod", "node_agents", "run_agent"]
+__all__ = ["DEFAULT_IMAGE", "AgentPod", "node_agents", "run_agent", "silent_kubelets"]
 
 TTL_S = 300
 SWEEP_MARGIN = timedelta(minutes=1)
@@ -90,14 +91,17 @@ async def node_agents(
     namespace: str = DEFAULT_NAMESPACE,
     image: str = DEFAULT_IMAGE,
     start_deadline_s: float,
+    hopeless: Mapping[str, str] | None = None,
     ttl_s: int = TTL_S,
 ) -> AsyncGenerator[Mapping[str, AgentPod], None]:
     """An agent for each node: a DaemonSet's where one runs, else a pod made now and deleted at the end.
 
-    Every node has an entry at once; which of them start, and why others do not, tells `AgentPod.ready`. Leftovers of
-    runs that crashed are swept on the way. Errors on entering: what keeps us from the API, or from the namespace.
+    Every node has an entry at once; which of them start, and why others do not, tells `AgentPod.ready`. Nodes in
+    `hopeless` (with the reason, see `silent_kubelets`) are not tried. Leftovers of runs that crashed are swept on the
+    way. Errors on entering: what keeps us from the API, or from the namespace.
     """
     run = _Run(api, namespace, image, start_deadline_s, ttl_s)
+    run.hopeless = dict(hopeless or {})
     failure: BaseException | None = None
     try:
         await run.begin(nodes)
@@ -119,6 +123,7 @@ class _Run:
 
     def __init__(self, api: Api, namespace: str, image: str, start_deadline_s: float, ttl_s: int) -> None:
         self.agents: dict[str, AgentPod] = {}
+        self.hopeless: dict[str, str] = {}
         self._api = api
         self._namespace = namespace
         self._image = image
@@ -147,7 +152,9 @@ class _Run:
                     node=node, namespace=self._namespace, name=pod.metadata.name, is_on_demand=False
                 )
                 self.agents[node].settle()
-        ours = [agent for agent in self.agents.values() if agent.is_on_demand]
+            elif node in self.hopeless:
+                self.agents[node].settle(self.hopeless[node])
+        ours = [agent for agent in self.agents.values() if not agent.is_settled]
         if ours:
             await self._ensure_namespace()
         leftovers = [pod for pod in present if _is_leftover(pod, datetime.now(UTC))]
@@ -257,7 +264,7 @@ class _Run:
 
     async def end(self) -> None:
         """Delete what was made; what cannot be deleted ends by itself after its TTL."""
-        ours = [agent for agent in self.agents.values() if agent.is_on_demand]
+        ours = [agent for agent in self.agents.values() if agent.is_on_demand and agent.node not in self.hopeless]
         try:
             async with asyncio.timeout(CLEANUP_S):
                 await each(ours, self._delete)
@@ -271,6 +278,21 @@ class _Run:
             return
         except BotError as error:
             log.warning("agent.not_deleted", pod=agent.name, why=str(error), ttl_s=self._ttl_s)
+
+
+def silent_kubelets(nodes: Iterable[Node]) -> dict[str, str]:
+    """Nodes whose kubelet does not report, so that no pod can start there, and why one thinks so.
+
+    A node that is NotReady but reports (no CNI yet, say) is not among them: it starts hostNetwork pods.
+    """
+    found: dict[str, str] = {}
+    for node in nodes:
+        for condition in node.status.conditions:
+            if condition.type == "Ready" and condition.status == "Unknown":
+                since = condition.last_transition_time
+                when = f" since {since:%Y-%m-%d %H:%M:%S} UTC" if since else ""
+                found[node.metadata.name] = bounded(f"its kubelet has not reported{when} ({condition.reason})")
+    return found
 
 
 def _is_on_demand(pod: Pod) -> bool:

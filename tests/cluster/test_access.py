@@ -6,7 +6,9 @@ from bot.cluster.access import choose_rung, rung_needs
 from bot.cluster.agent_pod import LABELS, agent_pod_spec
 from bot.cluster.kube import Api
 from bot.domain.access import Need
+from bot.domain.errors import UnauthorizedError
 from bot.domain.facts import Rung
+from bot.lab.apiserver.disturb import Disturbance
 from tests.cluster.small_cluster import SmallCluster
 
 
@@ -89,3 +91,31 @@ async def test_standing_agents_need_no_right_to_make_pods(home: SmallCluster):
         home.add("pods", "standing", "cnibot", metadata={"labels": LABELS}, spec=spec)
         await home.until(lambda: home.storage.get("pods", "standing", "cnibot")["status"]["phase"] == "Running")
         assert (await choose_rung(api, None, namespace="shop")).rung is Rung.AGENT
+
+
+async def test_reviews_that_fail_step_down_with_the_reason(home: SmallCluster, api: Api):
+    """One access review that the server cannot answer must not end the diagnosis."""
+    home.disturbances.add(Disturbance(kind="internal-error", matches=lambda method, _: method == "POST"))
+    decision = await choose_rung(api, Rung.EXEC, namespace="shop")
+
+    assert decision.rung is Rung.API
+    assert decision.cannot == (
+        (
+            f"Rung exec is not possible: The API server {home.url} failed (HTTP 500): Internal Server Error: "
+            "etcdserver: request timed out."
+        ),
+    )
+
+
+async def test_reviews_that_hang_step_down_at_the_deadline(home: SmallCluster, api: Api):
+    home.disturbances.add(Disturbance(kind="hang"))
+    decision = await choose_rung(api, None, namespace="shop", deadline_s=0.2)
+
+    assert decision.rung is Rung.API
+    assert decision.cannot == ("What is allowed was not known within 0.2 s.",)
+
+
+async def test_credentials_that_expired_are_an_error(home: SmallCluster, api: Api):
+    home.disturbances.add(Disturbance(kind="unauthorized"))
+    with pytest.raises(UnauthorizedError):
+        await choose_rung(api, None, namespace="shop")

@@ -9,7 +9,8 @@ import pytest
 from bot.agent.report import Task
 from bot.cluster.agent_pod import LABELS, agent_pod_spec, on_demand_pod
 from bot.cluster.kube import Api
-from bot.cluster.node_agents import node_agents, run_agent
+from bot.cluster.node_agents import node_agents, run_agent, silent_kubelets
+from bot.cluster.objects import Node
 from bot.domain.errors import AgentError, DeadlineError, ForbiddenError
 from bot.lab.apiserver.disturb import Disturbance
 from tests.cluster.small_cluster import SmallCluster
@@ -119,6 +120,21 @@ async def test_an_agent_that_never_starts_says_why(home: SmallCluster, api: Api,
 
     assert str(raised.value) == said
     await home.until(lambda: pods(home) == [])
+
+
+async def test_nodes_without_a_living_kubelet_are_not_waited_for(home: SmallCluster, api: Api):
+    unknown = {"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown"}
+    home.storage.patch("nodes", "node-1", None, {"status": {"conditions": [unknown]}}, subresource="status")
+    hopeless = silent_kubelets((await api.list_all("/api/v1/nodes", Node)).items)
+    async with agents_of(api, "node-1", "node-2", start_deadline_s=60, hopeless=hopeless) as agents:
+        await agents["node-2"].ready()
+        with pytest.raises(AgentError) as raised:
+            await agents["node-1"].ready()
+        assert len(pods(home)) == 1
+
+    assert str(raised.value) == (
+        "The node agent on node-1 gave no report: its kubelet has not reported (NodeStatusUnknown)."
+    )
 
 
 async def test_a_pod_that_is_deleted_while_it_starts(home: SmallCluster, api: Api):
