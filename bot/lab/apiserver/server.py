@@ -217,6 +217,8 @@ async def serve(
     server = web.Server(api.handle, handler_cancellation=True, access_log=None, max_line_size=65_536)
     context = pki.server_context()
     async with AsyncExitStack() as stack:
+        for each in sockets:
+            stack.callback(each.close)
         runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_S)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

@@ -4,8 +4,8 @@ import asyncio
 import random
 import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +55,7 @@ class Running:
 @asynccontextmanager
 async def running(
     directory: Path, *, controllers: bool = False, rng: random.Random | None = None
-) -> AsyncIterator[Running]:
+) -> AsyncGenerator[Running]:
     """A server with an empty cluster (bootstrapped objects only)."""
     storage = Storage(rng=rng)
     bootstrap(storage)
@@ -65,21 +65,22 @@ async def running(
     url = f"https://127.0.0.1:{listener.getsockname()[1]}"
     context = ssl.create_default_context(cadata=pki.ca_pem)
     headers = {"Authorization": f"Bearer {tokens.add()}", "User-Agent": "Python-urllib/3.11"}
-    async with asyncio.TaskGroup() as group:
-        server = serve(storage, kubelet, listener, pki=pki, tokens=tokens, disturbances=disturbances)
-        tasks = [group.create_task(server)]
-        if controllers:
-            tasks.append(group.create_task(run_controllers(storage)))
-        connector = aiohttp.TCPConnector(ssl=context)
-        async with aiohttp.ClientSession(url, headers=headers, connector=connector) as session:
-            yield Running(
-                storage=storage,
-                tokens=tokens,
-                kubelet=kubelet,
-                disturbances=disturbances,
-                pki=pki,
-                url=url,
-                session=session,
-            )
-        for task in tasks:
-            task.cancel()
+    with closing(listener):
+        async with asyncio.TaskGroup() as group:
+            server = serve(storage, kubelet, listener, pki=pki, tokens=tokens, disturbances=disturbances)
+            tasks = [group.create_task(server)]
+            if controllers:
+                tasks.append(group.create_task(run_controllers(storage)))
+            connector = aiohttp.TCPConnector(ssl=context)
+            async with aiohttp.ClientSession(url, headers=headers, connector=connector) as session:
+                yield Running(
+                    storage=storage,
+                    tokens=tokens,
+                    kubelet=kubelet,
+                    disturbances=disturbances,
+                    pki=pki,
+                    url=url,
+                    session=session,
+                )
+            for task in tasks:
+                task.cancel()

@@ -326,10 +326,10 @@ def endings() -> list[str]:
     return [*DAEMON_PODS, *WEB_PODS, "hhnqw"]
 
 
-async def test_the_lab_answers_like_a_real_server(tmp_path: Path, endings: list[str]) -> None:
+async def test_the_lab_answers_like_a_real_server(pki_directory: Path, endings: list[str]) -> None:
     async with (
         asyncio.timeout(DEADLINE_S),
-        running(tmp_path, controllers=True, rng=ScriptedNames(endings)) as api,
+        running(pki_directory, controllers=True, rng=ScriptedNames(endings)) as api,
     ):
         await api.settled()
         story = Story(api)
