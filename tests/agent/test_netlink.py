@@ -150,7 +150,7 @@ def test_links_are_those_that_pyroute2_reads(seen: Seen):
         assert record.link.mac == other.get("address")
         assert record.link.mtu == other.get("mtu")
         assert record.link.is_up == (other["state"] == "up")
-        assert record.link.rx_packets == other.get("stats64")["rx_packets"]
+        assert 0 <= other.get("stats64")["rx_packets"] - record.link.rx_packets < 100  # The kernel itself sends some.
         assert record.link.kind == ((other.get("linkinfo") and other.get("linkinfo").get("kind")) or "")
         assert record.peer_nsid == other.get("link_netnsid")
 
