@@ -12,9 +12,9 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 INDEX = """# Causes
 
-What cnibot can name as the reason. An id is stable. The letter of a class says where the fault is: P sandbox and address
-management, L the pod's link, address and routes, G its gateway, R the node's routes, B bridge, O overlay and underlay,
-M path MTU, S Services, D DNS, N policies and firewalls, K kernel and node, C Cilium.
+What cnibot can name as the reason. An id is stable. A class says by its letter where the fault is: P sandbox and
+address management, L the pod's link, address and routes, G its gateway, R the node's routes, B bridge, O overlay and
+underlay, M path MTU, S Services, D DNS, N policies and firewalls, K kernel and node, C Cilium.
 
 | id | class | hop | cause |
 | --- | --- | --- | --- |

@@ -13,7 +13,7 @@ The orders in which to look. `cnibot playbooks show NAME` prints one in full; `-
 """
 KNOWN_ISSUES = """# Known issues
 
-Published bugs that are held against the evidence. Each can be ruled out as well as matched; a report says which and why.
+Published bugs, held against the evidence. Each can be ruled out as well as matched; a report says which, and why.
 
 | id | what it is | published as | causes |
 | --- | --- | --- | --- |
