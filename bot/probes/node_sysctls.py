@@ -122,7 +122,7 @@ def _observe_outliers(node: Subject, compared: Mapping[str, Mapping[str, str]], 
 
 
 def _outliers(own: Mapping[str, str], others: Sequence[Mapping[str, str]]) -> Iterator[str]:
-    for key, value in sorted(own.items()):
+    for key, value in own.items():
         theirs = [each[key] for each in others if key in each]
         if len(theirs) >= PEERS - 1 and len(set(theirs)) == 1 and theirs[0] != value:
             yield f"{key}={value[:20]}, peers {theirs[0][:20]}"

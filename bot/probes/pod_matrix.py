@@ -339,6 +339,7 @@ def _pair_failure(table: FactTable, pair: Subject, flows: tuple[Flow, ...]) -> F
     )
     keys = ("pod_ping", "pod_ping_tcp", "reverse_pod_ping", "node_ping", "flows_tested", "flows_denied")
     ends = [end for flow in flows for end in (flow.source, flow.target) if end]
+    stops = any(table.of(facts.node(name)).get("ip_forward") is False for name in (source, target))
     return Finding(
         probe=NAME,
         subject=pair,
@@ -346,7 +347,10 @@ def _pair_failure(table: FactTable, pair: Subject, flows: tuple[Flow, ...]) -> F
         sentence=sentence,
         evidence={key: known[key] for key in keys if key in known},
         symptom=Symptom(
-            kind=SymptomKind.CROSS_NODE_UNREACHABLE, subject=pair, hop=_hop(table, ends, "overlay"), flows=flows
+            kind=SymptomKind.CROSS_NODE_UNREACHABLE,
+            subject=pair,
+            hop=_hop(table, ends, "node" if stops else "overlay"),
+            flows=flows,
         ),
     )
 

@@ -12,6 +12,7 @@ NAMED = 5
 """So many names stand in a sentence; the others are counted."""
 APART = 3
 """Up to so many pods that share a state without being all of their node get a finding each."""
+REASON_LIMIT = 160
 
 State = TypeVar("State")
 
@@ -113,7 +114,7 @@ def unseen(
             probe=probe,
             subject=_about(table, subjects),
             severity=Severity.INCONCLUSIVE,
-            sentence=f"{what} of{count} {names(subjects)} could not be seen: {why.rstrip('.')}.",
+            sentence=f"{what} of{count} {names(subjects)} could not be seen: {shortened(why)}.",
         )
 
 
@@ -123,6 +124,12 @@ def _about(table: FactTable, subjects: list[Subject]) -> Subject:
     hosts = {table.relations.node_of_pod.get(each) for each in subjects}
     only = hosts.pop() if len(hosts) == 1 else None
     return only or CLUSTER
+
+
+def shortened(text: str, limit: int = REASON_LIMIT) -> str:
+    """A sentence without its full stop, cut between words where it is long: the whole stands in the coverage."""
+    text = text.rstrip(". ")
+    return text if len(text) <= limit else text[:limit].rsplit(" ", 1)[0] + " …"
 
 
 def plural(count: int, noun: str) -> str:
