@@ -42,6 +42,9 @@ class Home:
     @contextmanager
     def visiting(self, netns_fd: int) -> Generator[None]:
         """The calling thread is in that namespace inside the block. Never await in it. OSError when refused."""
+        if netns_fd == self._fd:
+            yield
+            return
         setns(netns_fd, CLONE_NEWNET)
         try:
             yield

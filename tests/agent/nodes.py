@@ -16,7 +16,7 @@ import msgspec
 
 from bot.agent.collect import Survey
 from bot.agent.encode import encode
-from bot.agent.netns import Home, open_netns
+from bot.agent.netns import CLONE_NEWNET, Home, open_netns, setns
 from bot.agent.report import NodeReport, PodReport, Target, Task, TaskPod, Test
 
 HOLDER = Path(__file__).with_name("holder.py")
@@ -35,8 +35,18 @@ def why_no_namespaces() -> str:
         return f"no network namespaces here: {error}"
 
 
+@functools.cache
 def is_root() -> bool:
-    return os.geteuid() == 0
+    """Whether this process may enter a namespace and come back: not so for the root of a user namespace."""
+    home = Home()
+    try:
+        setns(home.fd, CLONE_NEWNET)
+    except OSError:
+        return False
+    else:
+        return True
+    finally:
+        home.close()
 
 
 class Namespaces:
