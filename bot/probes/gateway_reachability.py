@@ -19,11 +19,11 @@ from bot.agent.report import NetnsState, RouteAnswer
 from bot.domain import facts
 from bot.domain.facts import FactBuilder, FactSpec, FactTable, Rung, Subject, SubjectKind, Value
 from bot.domain.finding import Finding, Severity, SymptomKind
+from bot.probes.cut_off import cannot_send
 from bot.probes.evidence import Evidence
 from bot.probes.flows import Tried, tried_flows
 from bot.probes.needs import LOOK_AT_PODS
 from bot.probes.outcomes import REACH_VALUES, aggregate, in_words
-from bot.probes.pod_arp_table import cannot_send
 from bot.probes.pod_link import host_end
 from bot.probes.probe import Probe
 from bot.probes.sight import Root, Sight, conf, either, miss_all, pods_in_sight, put, roots, strictest, sysctl

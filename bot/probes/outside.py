@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from bot.domain import facts
 from bot.domain.facts import FactBuilder, FactSpec, FactTable, Subject, SubjectKind, Value
 from bot.domain.finding import Finding, Severity, Symptom, SymptomKind
+from bot.probes.cut_off import is_link_broken
 from bot.probes.evidence import Evidence
 from bot.probes.needs import LOOK_AT_PODS
 from bot.probes.outcomes import REACH_VALUES, aggregate, in_words, reach_from
-from bot.probes.pod_arp_table import is_link_broken
 from bot.probes.policy_arithmetic import policy_index
 from bot.probes.probe import Probe
 from bot.probes.sight import pods_in_sight, put
