@@ -77,16 +77,16 @@ def _rivals(cause: Cause, judgements: Mapping[Subject, Judgement], subjects: Ite
 def select(all_candidates: Iterable[Candidate], asked: frozenset[int]) -> list[Candidate]:
     """A small set of confirmed and likely candidates that explains what can be explained, strongest first.
 
-    Greedy by: no mere consequence, confidence, symptoms newly explained, specificity, id. What the others explain as
-    well is dropped if it is a consequence or less than confirmed; a confirmed independent cause that the greedy
-    choice had no need of is a second fault, and stays; so does a likely one whose required state suffices by itself
-    and whose only unrefuted look-alikes are there as well.
+    Greedy by: no mere consequence, confidence, a state that suffices, symptoms newly explained, specificity, id. What
+    the others explain as well is dropped if it is a consequence or less than confirmed. What the greedy choice had no
+    need of is a second fault if its required state suffices by itself and it is confirmed, or if its only unrefuted
+    look-alikes are there too.
     """
     pool = [one for one in all_candidates if one.strength >= STRENGTH[Confidence.LIKELY]]
     chosen: list[Candidate] = []
     open_symptoms = asked
     while open_symptoms:
-        best = max(pool, key=lambda one: _rank(one, open_symptoms), default=None)
+        best = min(pool, key=lambda one: _rank(one, open_symptoms), default=None)
         if best is None or not best.needed & open_symptoms:
             break
         chosen.append(best)
@@ -94,19 +94,23 @@ def select(all_candidates: Iterable[Candidate], asked: frozenset[int]) -> list[C
     return sorted(_with_second_faults(_minimal(chosen), pool), key=_order)
 
 
-def _rank(one: Candidate, open_symptoms: frozenset[int]) -> tuple[bool, bool, int, int, int, tuple[int, ...]]:
+def _rank(one: Candidate, open_symptoms: frozenset[int]) -> tuple[bool, bool, int, bool, int, int, str]:
+    """Smallest first. A state that suffices by itself goes before a cause that stands by elimination."""
     new = len(one.needed & open_symptoms)
     cause = one.cause
-    return (new > 0, not cause.is_consequence, one.strength, new, cause.specificity, _descending(cause.id))
+    return (
+        new == 0,
+        cause.is_consequence,
+        -one.strength,
+        not cause.is_sufficient,
+        -new,
+        -cause.specificity,
+        cause.id,
+    )
 
 
-def _order(one: Candidate) -> tuple[bool, int, int, int, str]:
-    return (one.cause.is_consequence, -one.strength, -len(one.needed), -one.cause.specificity, one.cause.id)
-
-
-def _descending(text: str) -> tuple[int, ...]:
-    """A key under which max() picks the alphabetically first."""
-    return (*(-ord(character) for character in text), 0)
+def _order(one: Candidate) -> tuple[bool, bool, int, bool, int, int, str]:
+    return _rank(one, one.needed)
 
 
 def _minimal(chosen: list[Candidate]) -> list[Candidate]:
@@ -131,9 +135,9 @@ def _with_second_faults(chosen: list[Candidate], pool: Sequence[Candidate]) -> l
 
 
 def _is_second_fault(one: Candidate, present: AbstractSet[str]) -> bool:
-    if one.cause.is_consequence or not one.needed:
+    if one.cause.is_consequence or not one.cause.is_sufficient or not one.needed:
         return False
-    return one.confidence is Confidence.CONFIRMED or (one.cause.is_sufficient and one.rivals <= present)
+    return one.confidence is Confidence.CONFIRMED or one.rivals <= present
 
 
 def remaining(

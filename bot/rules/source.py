@@ -140,7 +140,7 @@ _SCALARS: Mapping[str, Callable[[yaml.ScalarNode], Any]] = {
 def _scalar(node: yaml.ScalarNode, where: Where, document: Document) -> Any:
     construct = _SCALARS.get(node.tag)
     if construct is None:
-        raise RulesError([document.problem(where, f"the YAML tag {node.tag} is not for rules")])
+        raise RulesError([document.problem(where, f"{node.tag} is a YAML tag: quote a value that begins with !")])
     return construct(node)
 
 
