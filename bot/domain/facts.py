@@ -36,6 +36,9 @@ class Subject:
     name: str = ""
     """A pod or Service as "namespace/name", a node's name, a pair as "source>destination", "" for the cluster."""
 
+    def __hash__(self) -> int:
+        return hash(self.name)  # a string keeps its own; hashing the enum too costs ten times as much
+
     def __str__(self) -> str:
         return f"{self.kind} {self.name}".strip()
 
