@@ -40,7 +40,7 @@ class LabClient:
         return self.state.kubeconfig
 
     async def status(self) -> Json:
-        """cni, nodes with address and pods, api server's address, injected faults."""
+        """cni, kubeconfig, nodes (name, ip, pods), networks (namespace, name, ip, node, veth of each pod), injected."""
         return await self._ask({"op": "status"})
 
     async def faults(self) -> list[Json]:

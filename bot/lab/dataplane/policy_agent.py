@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -50,12 +50,22 @@ class PolicyAgents:
             await self._changed.wait()
             await asyncio.sleep(_SETTLE_S)
             self._changed.clear()
-            policies = list(self._storage.peek(_POLICIES))
-            if not policies and not self._written:
-                continue
-            cluster = self._cluster()
             for node in self._nodes:
-                await self._sync(node, policies, cluster)
+                await self._sync(node)
+
+    def is_settled(self) -> bool:
+        """Has every node's table what the API says now?"""
+        return all(self._written.get(node.name, "") == self._script(node) for node in self._nodes)
+
+    def _script(self, node: Node) -> str:
+        """Empty when there is no policy and never was one."""
+        policies = list(self._storage.peek(_POLICIES))
+        if not policies and node.name not in self._written:
+            return ""
+        cluster = self._cluster()
+        veths = {(one.namespace, one.name): one.veth for one in self._plane.pods[node.name].values()}
+        local = {veths[pod.namespace, pod.name]: pod for pod in cluster.pods if (pod.namespace, pod.name) in veths}
+        return render(NAMINGS[self._plane.cni], policies, cluster, local)
 
     def _cluster(self) -> Cluster:
         pods = [policy_pod(pod) for pod in self._storage.peek("pods") if not pod["spec"].get("hostNetwork")]
@@ -64,11 +74,9 @@ class PolicyAgents:
         }
         return Cluster(pods=[pod for pod in pods if pod.ip], namespaces=labels)
 
-    async def _sync(self, node: Node, policies: Sequence[Mapping[str, Any]], cluster: Cluster) -> None:
-        veths = {(one.namespace, one.name): one.veth for one in self._plane.pods[node.name].values()}
-        local = {veths[pod.namespace, pod.name]: pod for pod in cluster.pods if (pod.namespace, pod.name) in veths}
-        script = render(NAMINGS[self._plane.cni], policies, cluster, local)
-        if self._written.get(node.name) == script:
+    async def _sync(self, node: Node) -> None:
+        script = self._script(node)
+        if self._written.get(node.name, "") == script:
             return
         try:
             await node.host.steps([nft(script)])

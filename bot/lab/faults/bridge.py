@@ -10,6 +10,7 @@ from bot.lab.faults.surgery import Surgery
 async def cni0_down(lab: Surgery) -> None:
     """The bridge cni0 is down."""
     await lab.ip(["link set cni0 down"], ["link set cni0 up"])
+    await lab.forget_neighbours(lab.local_pods)
 
 
 @fault("veth-not-on-bridge", "B2", scope="pod", cnis=FLANNEL)
@@ -18,12 +19,14 @@ async def not_enslaved(lab: Surgery) -> None:
     veth = lab.pod.veth
     await lab.ip([f"link set {veth} nomaster"], [f"link set {veth} master cni0"])
     await lab.bridge([], [f"link set dev {veth} hairpin on"])
+    await lab.forget_neighbours([lab.pod])
 
 
 @fault("bridge-port-disabled", "B3", scope="pod", cnis=FLANNEL)
 async def port_disabled(lab: Surgery) -> None:
     """The pod's bridge port is disabled."""
     await lab.bridge([f"link set dev {lab.pod.veth} state 0"], [f"link set dev {lab.pod.veth} state 3"])
+    await lab.forget_neighbours([lab.pod])
 
 
 @fault("bridge-port-isolated", "B4", scope="node", cnis=FLANNEL)
@@ -55,3 +58,4 @@ async def wrong_subnet(lab: Surgery) -> None:
         [f"addr del {right} dev cni0", "addr add 10.42.99.1/24 dev cni0"],
         ["addr del 10.42.99.1/24 dev cni0", f"addr add {right} brd + dev cni0"],
     )
+    await lab.forget_neighbours(lab.local_pods)

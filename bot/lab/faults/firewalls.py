@@ -62,7 +62,7 @@ async def stale_chains(lab: Surgery) -> None:
     """Chains of a former network policy controller still drop."""
     addresses = ", ".join(pod.ip for pod in lab.local_pods)
     chain = (
-        "chain KUBE-POD-FW-7OKJSTE2DWM4NDXR { counter drop; } "
+        "chain KUBE-POD-FW-7OKJSTE2DWM4NDXR { counter drop; }\n"
         "chain KUBE-ROUTER-FORWARD { type filter hook forward priority filter; policy accept; "
         f"ip saddr {{ {addresses} }} ct state new jump KUBE-POD-FW-7OKJSTE2DWM4NDXR; }}"
     )

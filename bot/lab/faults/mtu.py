@@ -6,17 +6,20 @@ from bot.lab.faults.registry import fault
 from bot.lab.faults.surgery import Surgery
 
 
-@fault("pod-mtu-too-large", "M1", scope="node")
+@fault("pod-mtu-too-large", "M1", scope="cluster")
 async def pod_mtu(lab: Surgery) -> None:
     """The pods' MTU is larger than the tunnel's; ICMP still says so."""
-    grow = [f"link set {pod.veth} mtu 1500" for pod in lab.local_pods]
-    shrink = [f"link set {pod.veth} mtu 1450" for pod in lab.local_pods]
-    if lab.plane.cni == "flannel-vxlan":
-        grow.append("link set cni0 mtu 1500")
-        shrink.append("link set cni0 mtu 1450")
-    await lab.ip(grow, shrink)
-    for pod in lab.local_pods:
-        await lab.ip(["link set eth0 mtu 1500"], ["link set eth0 mtu 1450"], netns=pod.sandbox.pid)
+    for node in lab.nodes:
+        pods = list(lab.plane.pods[node.name].values())
+        bridge = ["cni0"] if lab.plane.cni == "flannel-vxlan" else []
+        devices = [*(pod.veth for pod in pods), *bridge]
+        await lab.ip(
+            [f"link set {device} mtu 1500" for device in devices],
+            [f"link set {device} mtu 1450" for device in devices],
+            host=node.host,
+        )
+        for pod in pods:
+            await lab.ip(["link set eth0 mtu 1500"], ["link set eth0 mtu 1450"], host=node.host, netns=pod.sandbox.pid)
 
 
 @fault("pmtu-black-hole", "M2", scope="cluster")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import structlog
 
 from bot.lab.apiserver.errors import ApiError
 from bot.lab.apiserver.storage import Storage
 from bot.lab.dataplane.base import DataPlane, Node, PodNetwork
+from bot.lab.dataplane.policy_agent import PolicyAgents
 from bot.lab.errors import LabError, LabUsageError
 from bot.lab.faults.registry import all_faults, find
 from bot.lab.faults.surgery import Surgery, serves_seldon
@@ -18,7 +22,8 @@ from bot.lab.supervisor.host import Host, HostError
 from bot.lab.supervisor.ready import wait_until_ready
 
 log = structlog.get_logger()
-_FAVOURITES = ("seldon-mesh", "shop", "default")
+_SETTLE_S: Final = 5.0
+_FAVOURITES: Final = ("seldon-mesh", "shop", "default")
 """Namespaces in which a victim is looked for first."""
 
 
@@ -32,12 +37,14 @@ class OperatingTheatre:
         plane: DataPlane,
         storage: Storage,
         proxies: KubeProxies,
+        policies: PolicyAgents,
         underlay: Host,
     ) -> None:
         self._nodes: Mapping[str, Node] = {node.name: node for node in nodes}
         self._plane = plane
         self._storage = storage
         self._proxies = proxies
+        self._policies = policies
         self._underlay = underlay
         self._done: list[tuple[str, Surgery]] = []
 
@@ -65,6 +72,7 @@ class OperatingTheatre:
         )
         try:
             await fault.inject(surgery)
+            await self._settle()
         except (HostError, ApiError) as error:
             await self._undo(surgery)
             raise LabError(f"{name}: {error}") from error
@@ -81,7 +89,15 @@ class OperatingTheatre:
             healed.append(name)
         if healed:
             await wait_until_ready(self._storage)
+            await self._settle()
         return healed
+
+    async def _settle(self) -> None:
+        """Until the nodes' rules say what the API says: a fault that is an object is in force only then."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLE_S):
+                while not (self._proxies.is_settled() and self._policies.is_settled()):  # noqa: ASYNC110 - many objects
+                    await asyncio.sleep(0.02)
 
     async def _undo(self, surgery: Surgery) -> None:
         for undo in reversed(surgery.undo):

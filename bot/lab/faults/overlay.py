@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bot.lab.dataplane.base import Node
+from bot.lab.errors import LabError
 from bot.lab.faults.registry import fault
 from bot.lab.faults.surgery import Surgery
 
@@ -18,17 +19,23 @@ async def _fdb(lab: Surgery, target: Node) -> str:
 
 
 async def _neighbour(lab: Surgery, target: Node) -> str:
-    """(address, ``lladdr MAC``) of the tunnel's neighbour entry for another node."""
+    """The tunnel address under which the struck node knows another node."""
     mac = await _mac(lab, target)
     found = await lab.look(["ip", "neigh", "show", "dev", lab.tunnel.device])
-    return next(line.split()[0] for line in found.splitlines() if mac in line)
+    known = [line.split()[0] for line in found.splitlines() if mac in line]
+    if not known:
+        raise LabError(f"{lab.node.name} has no neighbour entry for {target.name}")
+    return known[0]
 
 
 @fault("vtep-mac-mismatch", "O1", scope="node")
 async def mac_mismatch(lab: Surgery) -> None:
     """The node's tunnel device has another MAC than the others know."""
-    device, old = lab.tunnel.device, await _mac(lab, lab.node)
-    await lab.ip([f"link set {device} address 5a:10:2d:6e:77:02"], [f"link set {device} address {old}"])
+    device = lab.tunnel.device
+    # The kernel forgets a device's neighbours with its address; an agent that restarts writes them again.
+    neighbours = await _neighbours(lab)
+    await lab.ip([f"link set {device} address 5a:10:2d:6e:77:02", *neighbours], [])
+    lab.on_undo("the agent programs its device anew", lambda: lab.plane.resync(lab.node))
 
 
 @fault("fdb-entry-missing", "O2", scope="node")
@@ -65,11 +72,19 @@ async def neighbour_wrong(lab: Surgery) -> None:
     await lab.ip([entry.format("5a:10:2d:6e:77:03")], [entry.format(mac)])
 
 
+async def _neighbours(lab: Surgery) -> list[str]:
+    """Commands that write the tunnel's neighbour entries again."""
+    device = lab.tunnel.device
+    lines = (await lab.look(["ip", "neigh", "show", "dev", device, "nud", "permanent"])).splitlines()
+    entries = [line.split() for line in lines]
+    return [f"neigh replace {words[0]} lladdr {words[2]} dev {device} nud permanent" for words in entries]
+
+
 async def _recreate(lab: Surgery, *, vni: int, port: int) -> None:
     """The tunnel device anew with other parameters, its addresses and everything that hung on it as before."""
     device, mac = lab.tunnel.device, await _mac(lab, lab.node)
     addresses = (await lab.look(["ip", "-brief", "-4", "addr", "show", device])).split()[2:]
-    neighbours = (await lab.look(["ip", "neigh", "show", "dev", device])).splitlines()
+    neighbours = await _neighbours(lab)
     routes = (await lab.look(["ip", "route", "show", "dev", device])).splitlines()
     entries = (await lab.look(["bridge", "fdb", "show", "dev", device])).splitlines()
     await lab.ip(
@@ -81,10 +96,7 @@ async def _recreate(lab: Surgery, *, vni: int, port: int) -> None:
             ),
             *(f"addr add {address} dev {device}" for address in addresses),
             f"link set {device} up",
-            *(
-                f"neigh replace {line.split()[0]} lladdr {line.split()[2]} dev {device} nud permanent"
-                for line in neighbours
-            ),
+            *neighbours,
             *(f"route replace {line.strip()} dev {device}" for line in routes if "scope link" not in line),
         ],
         [],

@@ -83,13 +83,9 @@ async def rules_missing(lab: Surgery) -> None:
     cluster_ip = lab.storage.get("services", _SERVICE, _NAMESPACE)["spec"]["clusterIP"]
     found = await lab.look(["nft", "-j", "list", "map", "ip", "kube-proxy", "service-ips"])
     keys = _keys(found, cluster_ip)
-    script = "".join(f"delete element ip kube-proxy service-ips {{ {key} }}\n" for key in keys)
-    name = lab.node.name
-
-    async def resync() -> None:
-        lab.proxies.start(name)
-
-    await lab.nft_run(script, resync)
+    script = f"delete element ip kube-proxy cluster-ips {{ {cluster_ip} }}\n"
+    script += "".join(f"delete element ip kube-proxy service-ips {{ {key} }}\n" for key in keys)
+    await lab.nft_run(script, lambda: lab.proxies.restart(lab.node.name))
 
 
 def _keys(listing: str, cluster_ip: str) -> list[str]:

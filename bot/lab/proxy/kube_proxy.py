@@ -16,6 +16,7 @@ from bot.lab.supervisor.host import HostError
 log = structlog.get_logger()
 _SETTLE_S: Final = 0.03
 """Changes that come together are written together."""
+_WRITE_S: Final = 10.0
 _RESOURCES: Final = ("services", "endpointslices.discovery.k8s.io")
 
 
@@ -34,6 +35,13 @@ class KubeProxies:
         self._running.add(node)
         self._written.pop(node, None)
         self._changed.set()
+
+    async def restart(self, node: str) -> None:
+        """Start anew and return when the rules are written; raises TimeoutError."""
+        self.start(node)
+        async with asyncio.timeout(_WRITE_S):
+            while node not in self._written:  # noqa: ASYNC110 - only faults wait for this
+                await asyncio.sleep(_SETTLE_S)
 
     def stop(self, node: str) -> None:
         """The rules stay as they are, and go stale."""
@@ -63,9 +71,16 @@ class KubeProxies:
                 for name in sorted(self._running):
                     group.create_task(self._sync(self._nodes[name]))
 
-    async def _sync(self, node: Node) -> None:
+    def is_settled(self) -> bool:
+        """Has every running proxy written what the API says now?"""
+        return all(self._written.get(name) == self._script(name) for name in self._running)
+
+    def _script(self, node: str) -> str:
         services, slices = (list(self._storage.peek(resource)) for resource in _RESOURCES)
-        script = render(service_ports(services, slices, node.name))
+        return render(service_ports(services, slices, node))
+
+    async def _sync(self, node: Node) -> None:
+        script = self._script(node.name)
         if self._written.get(node.name) == script:
             return
         try:

@@ -61,19 +61,20 @@ class ControlServer:
             channel.close()
 
     async def _answer(self, channel: Channel, request: Json, fds: list[int]) -> Json:
+        handler = self._handlers.get(str(request.get("op")))
         try:
-            if request.get("op") == "exec":
-                return {"code": await self._exec(channel, request, fds)}
-            handler = self._handlers.get(str(request.get("op")))
-            if handler is None:
-                raise LabUsageError("unknown request")
-            return await handler(request)
+            if handler is not None:
+                return await handler(request)
+            return {"code": await self._exec(channel, request, fds)}
         except (LabError, HostError) as error:
             return {"error": str(error), "exit_code": getattr(error, "exit_code", 1)}
+        except Exception as error:
+            log.exception("control.failed", op=request.get("op"))  # one request's failure must not end the lab
+            return {"error": f"the lab failed: {type(error).__name__}: {error}"}
 
     async def _exec(self, channel: Channel, request: Json, fds: list[int]) -> int:
-        if len(fds) != 3:
-            raise LabUsageError("exec needs three descriptors")
+        if request.get("op") != "exec" or len(fds) != 3:
+            raise LabUsageError("unknown request")
         host, sandbox = self._resolve(request["target"])
         program = await host.start(request["argv"], fds, sandbox=sandbox, env=request.get("env") or {})
         async with asyncio.TaskGroup() as group:

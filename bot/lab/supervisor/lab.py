@@ -167,6 +167,7 @@ class Lab:
             plane=self.plane,
             storage=self.storage,
             proxies=self.proxies,
+            policies=policies,
             underlay=self.hosts[UNDERLAY],
         )
 
@@ -206,6 +207,11 @@ class Lab:
             "cni": self.plane.cni,
             "kubeconfig": str(Path(self._config["state"]) / "kubeconfig"),
             "nodes": [{"name": n.name, "ip": n.ip, "pods": len(self.kubelets[n.name].workers)} for n in self.nodes],
+            "networks": [
+                {"namespace": pod.namespace, "name": pod.name, "ip": pod.ip, "node": node, "veth": pod.veth}
+                for node, pods in self.plane.pods.items()
+                for pod in pods.values()
+            ],
             "injected": self.theatre.injected,
         }
 

@@ -1,0 +1,76 @@
+"""Clusters to test against: one lab per data plane and test process, started when first needed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bot.lab import launch
+from bot.lab.control import LabClient
+from bot.lab.errors import NotPermittedError
+
+
+@dataclass(frozen=True)
+class LabUnderTest:
+    """A running lab: `kubeconfig` for clients of its API, `client` to look into it and to break it."""
+
+    cni: str
+    client: LabClient
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.client.kubeconfig
+
+
+def _start(cni: str, factory: pytest.TempPathFactory) -> Iterator[LabUnderTest]:
+    directory = factory.mktemp("lab") / cni
+    try:
+        lab = launch.start(directory, launch.LabOptions(cni=cni), attached=True)
+    except NotPermittedError as error:
+        pytest.skip(str(error))
+    try:
+        yield LabUnderTest(cni=cni, client=LabClient(directory))
+    finally:
+        lab.stop()
+
+
+@pytest.fixture(scope="session")
+def calico_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabUnderTest]:
+    """A calico-vxlan lab for the whole session; tests take `calico_lab`."""
+    yield from _start("calico-vxlan", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def flannel_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabUnderTest]:
+    """A flannel-vxlan lab for the whole session; tests take `flannel_lab`."""
+    yield from _start("flannel-vxlan", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def cilium_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabUnderTest]:
+    """A cilium-tunnel lab for the whole session; tests take `cilium_lab`."""
+    yield from _start("cilium-tunnel", tmp_path_factory)
+
+
+@pytest.fixture
+async def calico_lab(calico_session: LabUnderTest) -> AsyncIterator[LabUnderTest]:
+    """A healthy calico-vxlan lab; what the test breaks with `client.break_` is healed after it."""
+    yield calico_session
+    await calico_session.client.heal()
+
+
+@pytest.fixture
+async def flannel_lab(flannel_session: LabUnderTest) -> AsyncIterator[LabUnderTest]:
+    """A healthy flannel-vxlan lab, healed after the test."""
+    yield flannel_session
+    await flannel_session.client.heal()
+
+
+@pytest.fixture
+async def cilium_lab(cilium_session: LabUnderTest) -> AsyncIterator[LabUnderTest]:
+    """A healthy cilium-tunnel lab, healed after the test."""
+    yield cilium_session
+    await cilium_session.client.heal()
