@@ -65,8 +65,8 @@ class DaemonSets:
     @property
     def watches(self) -> Mapping[str, Mapper]:
         """DaemonSets, their pods and revisions, and nodes."""
-        owned = owned_by("DaemonSet")
-        return {RESOURCE: itself, "pods": owned, revisions.RESOURCE: owned, "nodes": self._all}
+        pods = podsets.claimed_by(self._storage, "DaemonSet", RESOURCE)
+        return {RESOURCE: itself, "pods": pods, revisions.RESOURCE: owned_by("DaemonSet"), "nodes": self._all}
 
     def _all(self, _: Obj) -> Iterable[Key]:
         for daemon_set in self._storage.peek(RESOURCE):

@@ -8,7 +8,7 @@ from bot.lab.apiserver.storage import Storage
 from bot.lab.apiserver.subresources import portion
 from bot.lab.apiserver.timestamps import seconds
 from bot.lab.controllers import podsets
-from bot.lab.controllers.loop import Mapper, itself, owned_by
+from bot.lab.controllers.loop import Mapper, itself
 from bot.lab.controllers.recorder import Recorder
 
 Obj = Mapping[str, Any]
@@ -52,7 +52,7 @@ class Deployments:
     @property
     def watches(self) -> Mapping[str, Mapper]:
         """Deployments and their ReplicaSets."""
-        return {RESOURCE: itself, _REPLICA_SETS: owned_by("Deployment")}
+        return {RESOURCE: itself, _REPLICA_SETS: podsets.claimed_by(self._storage, "Deployment", RESOURCE)}
 
     def reconcile(self, namespace: str, name: str) -> float | None:
         """One step of the rollout."""
@@ -138,31 +138,31 @@ class Deployments:
         return max(0, min(deployment["spec"]["replicas"], room))
 
     def _roll(self, deployment: Obj, newest: Obj, old: list[Obj]) -> None:
-        wanted = deployment["spec"]["replicas"]
         running = [each for each in old if each["spec"]["replicas"]]
-        if not running:
-            self._scale(deployment, newest, wanted)
+        if deployment["spec"]["strategy"]["type"] == "Recreate":
+            self._recreate(deployment, newest, old)
+        elif not running:
+            self._scale(deployment, newest, deployment["spec"]["replicas"])
         elif deployment["spec"].get("paused"):
             self._scale_proportionally(deployment, newest, running)
-        elif deployment["spec"]["strategy"]["type"] == "Recreate":
-            for each in running:
-                self._scale(deployment, each, 0)
         else:
             self._scale_up(deployment, newest, old)
             self._scale_down(deployment, self._again(newest), running)
-        if deployment["spec"]["strategy"]["type"] == "Recreate" and any(self._has_pods(each) for each in old):
-            self._scale(deployment, newest, 0)
         for each in (newest, *running):
             present = self._again(each)
             sizes = self._sizes(deployment)
             if present["spec"]["replicas"] and not sizes.items() <= present["metadata"]["annotations"].items():
                 self._annotate(present, sizes)
 
+    def _recreate(self, deployment: Obj, newest: Obj, old: list[Obj]) -> None:
+        """Everything old ends, terminating pods included, before anything new begins."""
+        for each in old:
+            self._scale(deployment, each, 0)
+        if not any(podsets.owned(self._storage, "pods", each) for each in old):
+            self._scale(deployment, newest, deployment["spec"]["replicas"])
+
     def _again(self, obj: Obj) -> Obj:
         return self._storage.record(_REPLICA_SETS, obj["metadata"]["name"], _namespace(obj)).obj
-
-    def _has_pods(self, replica_set: Obj) -> bool:
-        return bool(podsets.owned(self._storage, "pods", replica_set))
 
     def _scale_proportionally(self, deployment: Obj, newest: Obj, running: list[Obj]) -> None:
         """A paused rollout that is scaled: only the largest set follows, the others stay as they are."""

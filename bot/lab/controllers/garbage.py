@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from bot.lab.apiserver.deletion import FOREGROUND, ORPHAN
+from bot.lab.apiserver.deletion import FOREGROUND, ORPHAN, Options
 from bot.lab.apiserver.errors import ApiError
 from bot.lab.apiserver.kinds import SAME_STORAGE
 from bot.lab.apiserver.parts import items_of
@@ -93,14 +93,15 @@ class GarbageCollector:
         ending = [owner for owner in owners if owner is not None and _is_foreground(owner)]
         if not present or (ending and len(ending) == len(present)):
             if not metadata.get("deletionTimestamp"):
-                self._delete(found)
+                self._delete(found, wait=bool(ending) and bool(self._dependents(metadata["uid"])))
         elif len(present) < len(references):
             self._patch(found, {"ownerReferences": present})
 
-    def _delete(self, found: _Found) -> None:
+    def _delete(self, found: _Found, *, wait: bool) -> None:
         metadata = found.obj["metadata"]
+        options = Options(propagation="Foreground" if wait else None)
         try:
-            self._storage.delete(found.resource, metadata["name"], metadata.get("namespace"))
+            self._storage.remove(found.resource, metadata["name"], metadata.get("namespace"), options)
         except ApiError as error:
             if error.code != 404:
                 raise
@@ -113,13 +114,16 @@ class GarbageCollector:
             if error.code != 404:
                 raise
 
+    def _dependents(self, uid: str) -> list[_Found]:
+        return [
+            found
+            for found in self._all()
+            if any(reference["uid"] == uid for reference in items_of(found.obj["metadata"], "ownerReferences"))
+        ]
+
     def _finish(self, found: _Found, finalizers: frozenset[str]) -> None:
         metadata = found.obj["metadata"]
-        dependents = [
-            each
-            for each in self._all()
-            if any(ref["uid"] == metadata["uid"] for ref in items_of(each.obj["metadata"], "ownerReferences"))
-        ]
+        dependents = self._dependents(metadata["uid"])
         if ORPHAN in finalizers:
             for each in dependents:
                 references = each.obj["metadata"]["ownerReferences"]

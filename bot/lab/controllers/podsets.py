@@ -9,7 +9,7 @@ from bot.lab.apiserver.parts import items_of, sub
 from bot.lab.apiserver.selectors import from_object, matches_labels
 from bot.lab.apiserver.storage import Storage
 from bot.lab.apiserver.timestamps import parse
-from bot.lab.controllers.loop import controller_of
+from bot.lab.controllers.loop import Key, Mapper, controller_of, key_of, owned_by
 
 Obj = Mapping[str, Any]
 _FNV_OFFSET, _FNV_PRIME, _MASK = 0x811C9DC5, 0x01000193, 0xFFFFFFFF
@@ -56,6 +56,21 @@ def owned(storage: Storage, resource: str, owner: Obj) -> list[Obj]:
     uid = owner["metadata"]["uid"]
     found = storage.peek(resource, owner["metadata"]["namespace"])
     return [obj for obj in found if (reference := controller_of(obj)) is not None and reference["uid"] == uid]
+
+
+def claimed_by(storage: Storage, kind: str, resource: str) -> Mapper:
+    """The mapper from an object to its controller of this kind, or to those that would adopt it."""
+    owner = owned_by(kind)
+
+    def claimants(obj: Obj) -> Iterable[Key]:
+        if controller_of(obj) is not None:
+            yield from owner(obj)
+            return
+        for candidate in storage.peek(resource, obj["metadata"]["namespace"]):
+            if selects(candidate["spec"].get("selector"), obj):
+                yield key_of(candidate)
+
+    return claimants
 
 
 def adopt(storage: Storage, resource: str, owner: Obj) -> None:

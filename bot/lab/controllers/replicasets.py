@@ -6,7 +6,7 @@ from typing import Any
 from bot.lab.apiserver.parts import sub
 from bot.lab.apiserver.storage import Storage
 from bot.lab.controllers import podsets
-from bot.lab.controllers.loop import Mapper, itself, owned_by
+from bot.lab.controllers.loop import Mapper, itself
 from bot.lab.controllers.recorder import Recorder
 
 Obj = Mapping[str, Any]
@@ -25,7 +25,7 @@ class ReplicaSets:
     @property
     def watches(self) -> Mapping[str, Mapper]:
         """ReplicaSets and their pods."""
-        return {RESOURCE: itself, "pods": owned_by("ReplicaSet")}
+        return {RESOURCE: itself, "pods": podsets.claimed_by(self._storage, "ReplicaSet", RESOURCE)}
 
     def reconcile(self, namespace: str, name: str) -> float | None:
         """Create missing pods or delete surplus ones, then report."""
