@@ -27,7 +27,8 @@ NLA_TYPE_MASK = 0x3FFF
 HEADER = struct.Struct("=IHHII")
 ATTRIBUTE = struct.Struct("=HH")
 ERRNO = struct.Struct("=i")
-RECEIVE_BYTES = 1 << 18
+RECEIVE_BYTES = 1 << 16
+"""The kernel sends at most 32 KiB of a dump at once."""
 ANSWER_LIMIT_S = 2
 """The kernel answers at once; a silent socket is a bug that must not hold the report."""
 DUMP_TRIES = 3

@@ -17,6 +17,7 @@ from bot.agent.report import TASK_SCHEMA, Missing, Task
 TASK_BYTES = 8 << 20
 LIMITS = {"pods": 1000, "targets": 2000, "questions": 500, "services": 5000, "mtu_targets": 64}
 LONGEST_DEADLINE_S = 60.0
+MOST_SECONDS = 1 << 32
 TEXT_LIMIT = 512
 TRIES_LIMIT = 50
 
@@ -61,6 +62,9 @@ def _check_amounts(task: Task) -> None:
             raise TaskError(f"task.{name}: at most {limit}")
     if not 0.1 <= task.deadline_s <= LONGEST_DEADLINE_S:
         raise TaskError(f"task.deadline_s: between 0.1 and {LONGEST_DEADLINE_S:g}")
+    for name in ("patience_s", "patience_arp_s"):
+        if not 0 <= getattr(task, name) <= LONGEST_DEADLINE_S:
+            raise TaskError(f"task.{name}: between 0 and {LONGEST_DEADLINE_S:g}")
     if not 0 <= task.arp_tries <= TRIES_LIMIT:
         raise TaskError(f"task.arp_tries: between 0 and {TRIES_LIMIT}")
     for at, target in enumerate((*task.targets, *task.mtu_targets)):
@@ -125,7 +129,7 @@ def _value(hint: Any, value: object, place: str, unknown: list[Missing]) -> Any:
 
 
 def _scalar(hint: Any, value: object, place: str) -> object:
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MOST_SECONDS:
         return float(value)
     if type(value) is not hint:
         raise TaskError(f"{place}: {hint.__name__} is expected, not {_named(value)}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from bot.agent.report import Link, NodeReport, PodReport
+from bot.agent.report import Link, NodeReport, PodReport, Target
 from tests.agent.nodes import GATEWAY, HOST_MAC, Node, Pod, calico_node, pod_of, why_no_namespaces
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(bool(why_no_namespaces()), reason=why_no_namespaces())]
@@ -288,3 +288,16 @@ def test_g1_masked_and_g13_the_gateway_address_on_the_node():
         assert not is_silent(pod_of(report, masked))
         assert is_silent(pod_of(report, local))
         assert oracle(pod_of(report, local)) == "local"
+
+
+def test_l5_frames_to_a_wrong_mac_are_counted_as_for_another_host_on_the_nodes_link():
+    with calico_node([{}]) as node:
+        [pod] = node.pods
+        node.namespaces.ip(pod.number, f"neigh add {GATEWAY} lladdr 02:00:00:00:00:99 dev eth0 nud permanent")
+        target = Target(purpose="outside", ip="198.51.100.10", name="outside")
+        report = node.look(node.task(target, arp_tries=1, patience_s=0.2))
+
+        [link] = [link for link in report.root.links if link.name == pod.link]
+        if link.rx_otherhost_delta is None:
+            pytest.skip("this kernel does not count frames for other hosts")
+        assert link.rx_otherhost_delta >= 1

@@ -83,10 +83,10 @@ def test_main_in_this_process_refuses_a_file_that_is_not_there(capsys: pytest.Ca
 
 def test_the_deadline_cuts_the_tests_and_names_them():
     with calico_node([{}]) as node:
-        report = node.look(node.task(SILENT, OUTSIDE, patience_s=30, deadline_s=1.0))
+        report = node.look(node.task(SILENT, OUTSIDE, patience_s=50, deadline_s=4.0))
 
         assert report.is_partial
-        assert report.took_s < 3
+        assert report.took_s < 25
         assert ("tests.deadline", "the deadline came first") in {(one.what, one.why) for one in report.missing}
         silent = one_test(report, node.pods[0].uid, ip=SILENT.ip)
         assert (silent.outcome, silent.detail) == ("skipped", "the deadline came first")

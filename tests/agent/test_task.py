@@ -122,6 +122,8 @@ def test_what_is_no_part_of_a_report_is_not_encoded():
             ({"targets": [{"purpose": "node", "ip": "10.0.0.1", "name": "x", "tries": 0}]}, "tries: between 1 and 50"),
             ({"deadline_s": 0}, "task.deadline_s: between 0.1 and 60"),
             ({"deadline_s": True}, "task.deadline_s: float is expected, not true"),
+            ({"deadline_s": 10**400}, "task.deadline_s: float is expected, not int '10000"),
+            ({"patience_s": -1}, "task.patience_s: between 0 and 60"),
             ({"arp_tries": 51}, "task.arp_tries: between 0 and 50"),
             ({"gateway": "gw"}, "task.gateway: not an IP address: 'gw'"),
         ],
@@ -146,7 +148,10 @@ json_values = st.recursive(
 )
 
 
-@given(json_values | st.fixed_dictionaries({"node": json_values, "pods": json_values, "targets": json_values}))
+@given(
+    json_values
+    | st.fixed_dictionaries({"node": st.text(), "pods": json_values, "targets": json_values, "deadline_s": json_values})
+)
 def test_any_json_is_a_task_or_a_sentence(value: object):
     try:
         decode_task(json.dumps(value))
