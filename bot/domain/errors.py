@@ -28,7 +28,7 @@ class ConfigurationError(BotError):
     """A kubeconfig or a setting cannot be used."""
 
     def __init__(self, what: str, why: str) -> None:
-        super().__init__(f"{what} cannot be used: {bounded(why)}.")
+        super().__init__(f"{what} cannot be used: {bounded(why).rstrip('.')}.")
         self.what = what
         self.why = why
 

@@ -89,6 +89,17 @@ CASES: dict[str, tuple[Snapshot, dict[str, Any]]] = {
         ),
         {"name": "calico", "installed_by": "operator", "encapsulation": "none"},
     ),
+    "calico by operator, pools not readable": (
+        snapshot(
+            daemon_set("calico-node", CALICO, namespace="calico-system", ownerReferences=TIGERA),
+            custom_objects={
+                "installations": (
+                    custom("default", calicoNetwork={"ipPools": [{"encapsulation": "VXLANCrossSubnet"}]}),
+                )
+            },
+        ),
+        {"encapsulation": "vxlan", "installed_by": "operator"},
+    ),
     "calico with eBPF": (
         snapshot(
             daemon_set("calico-node", CALICO),

@@ -2,9 +2,11 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from bot.agent.report import Task
 from bot.cluster.agent_pod import LABELS, agent_pod_spec, on_demand_pod
@@ -14,6 +16,7 @@ from bot.cluster.objects import Node
 from bot.domain.errors import AgentError, DeadlineError, ForbiddenError
 from bot.lab.apiserver.disturb import Disturbance
 from tests.cluster.small_cluster import SmallCluster
+from tests.contracts.scripted_server import kubeconfig, serving, status
 
 IMAGE = "cnibot:lab"
 
@@ -285,3 +288,30 @@ def test_the_pod_works_while_the_network_is_broken():
     assert not spec["automountServiceAccountToken"]
     assert spec["priorityClassName"] == "system-node-critical"
     assert set(spec["containers"][0]["resources"]["requests"].values()) == {"0"}
+
+
+async def test_where_critical_priorities_are_kept_by_quota_the_pod_goes_without(tmp_path: Path):
+    """Some clouds admit critical pods in kube-system only."""
+    made: list[dict[str, Any]] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        if request.method == "GET":
+            return web.json_response({"metadata": {"name": "cnibot"}, "items": []})
+        if request.method == "DELETE":
+            return web.json_response({})
+        pod = await request.json()
+        if "priorityClassName" in pod["spec"]:
+            scope = "[{PriorityClass In [system-node-critical system-cluster-critical]}]"
+            message = f"insufficient quota to match these scopes: {scope}"
+            return await status(403, "Forbidden", message)(request)
+        made.append(pod)
+        return web.json_response(pod, status=201)
+
+    async with (
+        serving(handler) as server,
+        Api.connect(kubeconfig(tmp_path, server.url)) as api,
+        agents_of(api, "node-1"),
+    ):
+        pass
+
+    assert [pod["spec"]["nodeName"] for pod in made] == ["node-1"]
