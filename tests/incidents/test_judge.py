@@ -1,0 +1,120 @@
+"""From evidence to verdict, without a cluster: what is claimed, and what is not."""
+
+import msgspec
+import pytest
+
+from bot.domain.facts import Rung
+from bot.domain.report import Report
+from bot.incidents.judge import judge, judge_recording
+from bot.incidents.knowledge import Knowledge, load_knowledge
+from bot.incidents.recording import Recording, load, record, save
+from bot.probes.evidence import Evidence
+from tests.probes.build import World, two_nodes
+
+
+@pytest.fixture(scope="module")
+def knowledge() -> Knowledge:
+    return load_knowledge()
+
+
+def judged(evidence: Evidence, knowledge: Knowledge) -> Report:
+    return judge(evidence, knowledge, playbook="namespace", started_at="2026-01-02T03:04:05Z", took_s=1.5)
+
+
+def silent_gateway(world: World) -> None:
+    """Proxy ARP off on the link of shop/a, as the node agent would see it."""
+    pod = next(pod for pod in world.pods if pod.name == "shop/a")
+    link = world.report_of(pod).host_link
+    world.answers(pod, None, None, None)
+    world.sysctl("node-1", **{f"ipv4__conf__{link}__proxy_arp": "0"})
+
+
+def test_all_hops_seen_and_nothing_wrong_is_healthy(knowledge: Knowledge) -> None:
+    world, *_ = two_nodes()
+
+    report = judged(world.evidence(), knowledge)
+
+    assert report.verdict.status == "healthy"
+    assert report.verdict.summary == "3 pods on 2 nodes reach what they need."
+    assert report.path == ()
+
+
+def test_a_node_that_was_not_looked_at_forbids_healthy(knowledge: Knowledge) -> None:
+    world, *_ = two_nodes()
+    world.unseen("node-2", "no answer from node node-2 within 30 s")
+
+    report = judged(world.evidence(), knowledge)
+
+    assert report.verdict.status == "inconclusive"
+    assert report.verdict.summary.startswith("Nothing wrong on 1 of 2 nodes; not seen: node-2 (no answer")
+
+
+@pytest.mark.parametrize("rung", [Rung.API, Rung.EXEC, Rung.CNI_AGENT])
+def test_lower_rungs_never_call_a_network_healthy(rung: Rung, knowledge: Knowledge) -> None:
+    world, *_ = two_nodes()
+
+    report = judged(world.evidence(access=rung), knowledge)
+
+    assert report.verdict.status == "inconclusive"
+
+
+def test_a_silent_gateway_is_traced_to_its_sysctl(knowledge: Knowledge) -> None:
+    world, *_ = two_nodes()
+    silent_gateway(world)
+
+    report = judged(world.evidence(), knowledge)
+
+    assert report.verdict.cause == "calico-proxy-arp-off"
+    assert report.verdict.hop == "gateway"
+    assert [hop.state for hop in report.path].count("broken") == 1
+    assert next(hop.name for hop in report.path if hop.state == "broken") == "169.254.1.1"
+    assert report.blast_radius.pod_names == ("shop/a",)
+    assert report.blast_radius.nodes == ("node-1",)
+
+
+def test_without_the_sysctl_a_silent_gateway_is_not_blamed_on_it(knowledge: Knowledge) -> None:
+    world, pod, *_ = two_nodes()
+    silent_gateway(world)
+    link = world.report_of(pod).host_link
+    kept = {
+        key: value for key, value in world.roots["node-1"].sysctls.items() if link not in key or "proxy_arp" not in key
+    }
+    world.root("node-1", sysctls=kept)
+
+    report = judged(world.evidence(), knowledge)
+
+    assert report.verdict.confidence != "confirmed"
+    assert report.verdict.hop == "gateway"
+
+
+def test_the_same_evidence_always_comes_to_the_same_report(knowledge: Knowledge) -> None:
+    world, *_ = two_nodes()
+    silent_gateway(world)
+    evidence = world.evidence()
+
+    assert judged(evidence, knowledge) == judged(evidence, knowledge)
+
+
+def test_a_recording_survives_its_file_and_is_judged_alike(
+    knowledge: Knowledge, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    world, *_ = two_nodes()
+    silent_gateway(world)
+    recording = record(world.evidence(), started_at="2026-01-02T03:04:05Z", took_s=1.5, playbook="namespace")
+    for name in ("plain.json", "packed.json.gz"):
+        path = tmp_path_factory.mktemp("recording") / name
+        save(recording, path)
+
+        assert load(path) == recording
+        assert judge_recording(load(path), knowledge) == judge_recording(recording, knowledge)
+
+
+def test_an_unknown_field_of_a_newer_recording_does_no_harm(knowledge: Knowledge) -> None:
+    world, *_ = two_nodes()
+    recording = record(world.evidence(), started_at="2026-01-02T03:04:05Z", took_s=1.5, playbook="namespace")
+    raw = msgspec.json.decode(msgspec.json.encode(recording))
+    raw["from_the_future"] = 1
+
+    again = msgspec.json.decode(msgspec.json.encode(raw), type=Recording)
+
+    assert judge_recording(again, knowledge).verdict.status == "healthy"
