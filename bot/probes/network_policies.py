@@ -12,7 +12,6 @@ Source: https://kubernetes.io/docs/concepts/services-networking/network-policies
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from itertools import islice
 
 from bot.cluster.objects import NetworkPolicy
@@ -34,7 +33,7 @@ from bot.probes.service_view import Backend, backends
 from bot.probes.sight import miss_all, put
 from bot.probes.unread import why_unread
 
-MAX_SOURCES = 64
+MAX_SOURCES = 32
 """Sources held against a Service where no test says who asks; pods that policies cannot tell apart count once."""
 _POLICIES = "kubectl get networkpolicies -A -o yaml"
 _SELECTING = "kubectl get networkpolicies -n <namespace> -o yaml  # those whose podSelector takes <pod>"
@@ -134,10 +133,15 @@ NEEDS = (
 def observe(evidence: Evidence, into: FactBuilder) -> None:
     """Who is isolated by what, and which of the flows in question are denied."""
     dns = tuple(_dns_backends(evidence))
+    stand_ins = tuple(islice(_distinct(evidence, evidence.scope_pods, each=2), MAX_SOURCES))
+    closed: dict[int, bool] = {}
     for pod in _pods_in_question(evidence):
-        _observe_pod(evidence, pod, dns, into)
+        kind = policy_index(evidence).kind_of(pod)
+        if kind not in closed:
+            closed[kind] = _is_closed_to(evidence, pod, stand_ins)
+        _observe_pod(evidence, pod, dns, into, is_closed=closed[kind])
     _observe_tests(evidence, into)
-    _observe_services(evidence, into)
+    _observe_services(evidence, stand_ins, into)
     _observe_cluster(evidence, into)
 
 
@@ -151,7 +155,9 @@ def _pods_in_question(evidence: Evidence) -> Iterator[Subject]:
 # Pods
 
 
-def _observe_pod(evidence: Evidence, pod: Subject, dns: Sequence[Backend], into: FactBuilder) -> None:
+def _observe_pod(
+    evidence: Evidence, pod: Subject, dns: Sequence[Backend], into: FactBuilder, *, is_closed: bool
+) -> None:
     index = policy_index(evidence)
     namespace = evidence.pods[pod].metadata.namespace
     why = index.why_unread(namespace)
@@ -165,7 +171,7 @@ def _observe_pod(evidence: Evidence, pod: Subject, dns: Sequence[Backend], into:
     into.set(pod, "policy_names", tuple(sorted({name_of(policy) for policy in (*ingress, *egress)})))
     denied, why = _dns_denied(evidence, pod, egress, dns)
     put(into, pod, "egress_dns_denied", denied, why)
-    into.set(pod, "ingress_denied_from_scope", bool(ingress) and _is_closed_to_scope(evidence, pod))
+    into.set(pod, "ingress_denied_from_scope", is_closed)
 
 
 def _dns_backends(evidence: Evidence) -> Iterator[Backend]:
@@ -187,8 +193,10 @@ def _dns_denied(
     return (None, "it hangs on labels or addresses that are not known") if "unknown" in verdicts else (True, "")
 
 
-def _is_closed_to_scope(evidence: Evidence, pod: Subject) -> bool:
-    """Whether some pod asked about may reach it on none of the ports that it declares (or at all, if it has none)."""
+def _is_closed_to(evidence: Evidence, pod: Subject, others: Sequence[Subject]) -> bool:
+    """Whether one of these may reach the pod on none of the ports that it declares (or at all, if it has none)."""
+    if not policy_index(evidence).isolating(pod, "ingress"):
+        return False
     declared = [
         (port.container_port, port.protocol or "TCP")
         for container in evidence.pods[pod].spec.containers
@@ -196,7 +204,7 @@ def _is_closed_to_scope(evidence: Evidence, pod: Subject) -> bool:
     ] or [(0, "TCP")]
     return any(
         all(allowed(evidence, other, pod, port, protocol).ingress.verdict == "no" for port, protocol in declared)
-        for other in _distinct(evidence, evidence.scope_pods, each=2)
+        for other in others
         if other != pod
     )
 
@@ -204,9 +212,9 @@ def _is_closed_to_scope(evidence: Evidence, pod: Subject) -> bool:
 def _distinct(evidence: Evidence, pods: Iterable[Subject], *, each: int = 1) -> Iterator[Subject]:
     """So many pods of each kind that policies can tell apart."""
     index = policy_index(evidence)
-    seen: Counter[tuple[object, ...]] = Counter()
+    seen: Counter[int] = Counter()
     for pod in pods:
-        kind = index.class_of(pod)
+        kind = index.kind_of(pod)
         seen[kind] += 1
         if seen[kind] <= each:
             yield pod
@@ -219,7 +227,7 @@ def _observe_tests(evidence: Evidence, into: FactBuilder) -> None:
     """Whether flows that were tested from each pod are denied, to its own node's pods and to others."""
     verdicts: dict[tuple[Subject, str], set[str]] = defaultdict(set)
     for source, node, test in evidence.tests:
-        if source.kind is not SubjectKind.POD or test.purpose not in {"local-pod", "remote-pod", "endpoint"}:
+        if test.purpose not in {"local-pod", "remote-pod"} or source.kind is not SubjectKind.POD:
             continue
         target = target_of(evidence, test)
         if target not in evidence.pods or target is None:
@@ -235,27 +243,39 @@ def _observe_tests(evidence: Evidence, into: FactBuilder) -> None:
 # Services
 
 
-def _observe_services(evidence: Evidence, into: FactBuilder) -> None:
+def _observe_services(evidence: Evidence, stand_ins: Sequence[Subject], into: FactBuilder) -> None:
     tested = tests_by_service(evidence)
-    everybody = list(islice(_distinct(evidence, evidence.scope_pods), MAX_SOURCES))
+    alike: dict[int, list[Subject]] = defaultdict(list)
+    for pod in evidence.scope_pods:
+        alike[policy_index(evidence).kind_of(pod)].append(pod)
     for service in evidence.services:
-        tests = tested.get(service)
-        asked = sorted({each.source for each in (*tests.vip, *tests.direct) if each.is_from_pod}) if tests else []
         ends = [each for each in backends(evidence, service) if each.is_ready and each.pod in evidence.pods]
-        if ends:
-            _observe_service(evidence, service, asked or everybody, ends, into)
-        else:
+        if not ends:
             keys = ("denied_by", "denied_sources", "denying_policies")
             miss_all(into, service, keys, "no pod is known behind the Service")
+            continue
+        own = {each.pod for each in ends}
+        tests = tested.get(service)
+        asked = {each.source for each in (*tests.vip, *tests.direct) if each.is_from_pod} if tests else set[Subject]()
+        sources = _distinct(evidence, sorted(asked - own) or [pod for pod in stand_ins if pod not in own])
+        _observe_service(evidence, service, tuple(islice(sources, MAX_SOURCES)), ends, alike, into)
 
 
 def _observe_service(
-    evidence: Evidence, service: Subject, sources: Sequence[Subject], ends: Sequence[Backend], into: FactBuilder
+    evidence: Evidence,
+    service: Subject,
+    sources: Sequence[Subject],
+    ends: Sequence[Backend],
+    alike: Mapping[int, Sequence[Subject]],
+    into: FactBuilder,
 ) -> None:
+    """`sources` and `ends` stand for all that policies cannot tell apart from them; so do the denied ones."""
+    index = policy_index(evidence)
+    kinds = {(index.kind_of(end.pod), end.port, end.protocol): end for end in ends if end.pod}
     answers: list[tuple[Subject, Allowed]] = [
         (source, allowed(evidence, source, end.pod, end.port, end.protocol))
         for source in sources
-        for end in ends
+        for end in kinds.values()
         if end.pod
     ]
     denied = [(source, answer) for source, answer in answers if answer.is_denied]
@@ -265,19 +285,11 @@ def _observe_service(
         miss_all(into, service, keys, unknown or "no pod asked about has a network of its own")
         return
     sides = {side for _, answer in denied for side in ("ingress", "egress") if getattr(answer, side).verdict == "no"}
-    into.set(service, "denied_by", "both" if len(sides) == 2 else next(iter(sides), "none"))
-    into.set(service, "denied_sources", tuple(sorted(_all_alike(evidence, {source for source, _ in denied}, ends))))
-    into.set(service, "denying_policies", tuple(sorted({name for _, answer in denied for name in answer.policies})))
-
-
-def _all_alike(evidence: Evidence, denied: AbstractSet[Subject], ends: Sequence[Backend]) -> Iterator[str]:
-    """The denied pods, and those asked about that policies cannot tell apart from them (but for the endpoints)."""
-    index = policy_index(evidence)
-    kinds = {index.class_of(pod) for pod in denied}
     own = {end.pod for end in ends}
-    for pod in {*denied, *evidence.scope_pods}:
-        if pod in denied or (index.class_of(pod) in kinds and pod not in own):
-            yield pod.name
+    pods = {pod for source, _ in denied for pod in (source, *alike.get(index.kind_of(source), ())) if pod not in own}
+    into.set(service, "denied_by", "both" if len(sides) == 2 else next(iter(sides), "none"))
+    into.set(service, "denied_sources", tuple(sorted(pod.name for pod in pods)))
+    into.set(service, "denying_policies", tuple(sorted({name for _, answer in denied for name in answer.policies})))
 
 
 # The cluster

@@ -87,14 +87,20 @@ def allowed(
     if source_pod == target_pod:
         return ALLOWED  # "a pod cannot block access to itself"
     index = policy_index(evidence)
-    same_node = _node(index, source_pod) == _node(index, target_pod) != ""
-    key = (index.class_of(source_pod), index.class_of(target_pod), same_node, port or 0, protocol.upper())
+    same_node = _has_host(index, source_pod, target_pod) and _node(index, source_pod) == _node(index, target_pod) != ""
+    key = (index.kind_of(source_pod), index.kind_of(target_pod), same_node, port or 0, protocol.upper())
     answer = index.answers.get(key)
     if answer is None:
         cilium = index.has_blocks and evidence.cni.name == "cilium"
         flow = _Flow(index, source_pod, target_pod, port or 0, protocol.upper(), cilium)
         answer = index.answers[key] = flow.judge(same_node=same_node)
     return cast("Allowed", answer)
+
+
+def _has_host(index: PolicyIndex, *ends: Subject) -> bool:
+    """Whether one end shares a node's address: only then it matters whether they are on one node."""
+    pods = (index.pods.get(end) for end in ends)
+    return any(pod is None or pod.spec.host_network for pod in pods)
 
 
 def _node(index: PolicyIndex, end: Subject) -> str:

@@ -1,17 +1,17 @@
 """The NetworkPolicies of a snapshot, indexed by the pods that they isolate.
 
 Pods that no policy can tell apart (same namespace, same values of the labels, ports and addresses that any policy
-asks about) share one class, and each question about two classes is answered once: the cost grows with kinds of pods,
+asks about) are of one kind, and each question about two kinds is answered once: the cost grows with kinds of pods,
 not with pods.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Literal
 
 from bot.cluster.objects import Container, LabelSelector, NetworkPolicy, NetworkPolicyPeer, Pod
 from bot.cluster.snapshot import Snapshot
-from bot.domain.facts import Subject, SubjectKind
+from bot.domain.facts import Subject
 from bot.probes.policy_selectors import NAMESPACE_NAME, is_within, keys_of, selects
 from bot.probes.unread import why_unread
 
@@ -45,11 +45,12 @@ class PolicyIndex:
         self.pods = pods
         self._policies = sorted(snapshot.network_policies, key=name_of)
         self._labels = {each.metadata.name: each.metadata.labels for each in snapshot.namespaces}
-        self._isolating: dict[tuple[object, Direction], tuple[NetworkPolicy, ...]] = {}
-        self._classes: dict[Subject, tuple[object, ...]] = {}
+        self._isolating: dict[tuple[int, Direction], tuple[NetworkPolicy, ...]] = {}
+        self._kinds: dict[Subject, int] = {}
+        self._numbers: dict[tuple[object, ...], int] = {}
         self._snapshot = snapshot
         self._unread: dict[str, str] = {}
-        self.answers: dict[tuple[object, ...], object] = {}
+        self.answers: dict[tuple[int, int, bool, int, str], object] = {}
         """What `policy_arithmetic` has worked out already."""
 
     def why_unread(self, namespace: str) -> str:
@@ -72,7 +73,7 @@ class PolicyIndex:
 
         Pods with hostNetwork share their node's address and are beyond NetworkPolicies.
         """
-        key = (self.class_of(pod), direction)
+        key = (self.kind_of(pod), direction)
         if key not in self._isolating:
             self._isolating[key] = tuple(self._find_isolating(self.pods[pod], direction))
         return self._isolating[key]
@@ -80,9 +81,25 @@ class PolicyIndex:
     def _find_isolating(self, pod: Pod, direction: Direction) -> Iterator[NetworkPolicy]:
         if pod.spec.host_network:
             return
-        for policy in self.by_namespace.get(pod.metadata.namespace, ()):
+        for policy in self._candidates(pod):
             if direction in directions(policy) and selects(policy.spec.pod_selector, pod.metadata.labels) is not False:
                 yield policy
+
+    def _candidates(self, pod: Pod) -> Iterator[NetworkPolicy]:
+        """Policies of the pod's namespace, without those that ask for a label which it has not, in order of name."""
+        namespace = pod.metadata.namespace
+        wanted = [("", ""), *pod.metadata.labels.items()]
+        found = {number for key, value in wanted for number in self._by_label.get((namespace, key, value), ())}
+        return (self._policies[number] for number in sorted(found))
+
+    @cached_property
+    def _by_label(self) -> Mapping[tuple[str, str, str], Sequence[int]]:
+        """Numbers of policies by namespace and the first label that they ask for ("" for those that ask for none)."""
+        found: dict[tuple[str, str, str], list[int]] = {}
+        for number, policy in enumerate(self._policies):
+            key, value = next(iter(policy.spec.pod_selector.match_labels.items()), ("", ""))
+            found.setdefault((policy.metadata.namespace, key, value), []).append(number)
+        return found
 
     def namespace_selected(self, selector: LabelSelector, namespace: str) -> bool | None:
         """Whether a namespaceSelector takes a namespace; None when its labels were not read."""
@@ -90,15 +107,15 @@ class PolicyIndex:
         labels = {**(known or {}), NAMESPACE_NAME: namespace}
         return selects(selector, labels, are_complete=known is not None)
 
-    # Classes
+    # Kinds
 
-    def class_of(self, end: Subject) -> tuple[object, ...]:
-        """What policies can see of a pod (or a node)."""
-        if end.kind is not SubjectKind.POD or end not in self.pods:
-            return (end,)
-        known = self._classes.get(end)
+    def kind_of(self, end: Subject) -> int:
+        """A number that pods share exactly if policies cannot tell them apart; a node's is its own."""
+        known = self._kinds.get(end)
         if known is None:
-            known = self._classes[end] = self._describe(self.pods[end])
+            pod = self.pods.get(end)
+            told: tuple[object, ...] = (end,) if pod is None else self._describe(pod)
+            known = self._kinds[end] = self._numbers.setdefault(told, len(self._numbers))
         return known
 
     def _describe(self, pod: Pod) -> tuple[object, ...]:

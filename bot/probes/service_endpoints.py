@@ -10,7 +10,7 @@ Source: https://kubernetes.io/docs/concepts/services-networking/topology-aware-r
 Source: https://github.com/projectcalico/calico/issues/3901 (the reject rule, and a bypass)
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from bot.cluster.objects import Container, EndpointSlice, Pod, Service
@@ -99,7 +99,7 @@ NEEDS = (
 
 def observe(evidence: Evidence, into: FactBuilder) -> None:
     """What the API says of every Service that the snapshot holds. ExternalName Services have no endpoints."""
-    by_namespace = _pods_by_namespace(evidence)
+    pods = _Pods(evidence)
     dns = set(evidence.dns_services)
     for subject, service in evidence.services.items():
         if service.spec.type == "ExternalName":
@@ -109,16 +109,27 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
         into.set(subject, "has_selector", bool(service.spec.selector))
         into.set(subject, "is_headless", service.spec.cluster_ip == "None")
         into.set(subject, "local_policy", service.spec.internal_traffic_policy == "Local")
-        taken = _observe_pods(evidence, subject, service, by_namespace, into)
+        taken = _observe_pods(evidence, subject, service, pods, into)
         _observe_ports(subject, service, taken, into)
         _observe_slices(evidence, subject, service, into)
 
 
-def _pods_by_namespace(evidence: Evidence) -> Mapping[str, Sequence[Pod]]:
-    found: dict[str, list[Pod]] = {}
-    for pod in evidence.pods.values():
-        found.setdefault(pod.metadata.namespace, []).append(pod)
-    return found
+class _Pods:
+    """Pods by namespace, and by each of their labels, so that a selector need not be held against all."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self.of_namespace: dict[str, list[Pod]] = defaultdict(list)
+        self._labelled: dict[tuple[str, str, str], list[Pod]] = defaultdict(list)
+        for pod in evidence.pods.values():
+            namespace = pod.metadata.namespace
+            self.of_namespace[namespace].append(pod)
+            for key, value in pod.metadata.labels.items():
+                self._labelled[namespace, key, value].append(pod)
+
+    def taken_by(self, namespace: str, selector: Mapping[str, str]) -> list[Pod]:
+        """The pods that a selector takes, beginning with the rarest of its labels."""
+        found = [self._labelled.get((namespace, key, value), ()) for key, value in selector.items()]
+        return [pod for pod in min(found, key=len, default=()) if is_taken(selector, pod)]
 
 
 def _why_pods_unknown(evidence: Evidence, subject: Subject) -> str:
@@ -135,7 +146,7 @@ def _observe_pods(
     evidence: Evidence,
     subject: Subject,
     service: Service,
-    by_namespace: Mapping[str, Sequence[Pod]],
+    pods: _Pods,
     into: FactBuilder,
 ) -> Sequence[Pod] | None:
     """Fill who is selected; return these pods, None when that is not known."""
@@ -145,12 +156,13 @@ def _observe_pods(
         for key in ("selected_pods", "unready_selected", "similar_pods", "scaled_to_zero"):
             into.miss(subject, key, why)
         return None
-    pods = by_namespace.get(namespace_of(subject), ())
-    taken = [pod for pod in pods if is_taken(selector, pod)]
+    namespace = namespace_of(subject)
+    taken = pods.taken_by(namespace, selector)
     into.set(subject, "selected_pods", len(taken))
     into.set(subject, "unready_selected", sum(not pod.is_ready for pod in taken))
-    into.set(subject, "similar_pods", 0 if taken else sum(_is_similar(selector, pod) for pod in pods))
-    why_workloads = why_unread(evidence.snapshot, "deployments", group="apps", namespace=namespace_of(subject))
+    others = () if taken else pods.of_namespace.get(namespace, ())
+    into.set(subject, "similar_pods", sum(_is_similar(selector, pod) for pod in others))
+    why_workloads = why_unread(evidence.snapshot, "deployments", group="apps", namespace=namespace)
     is_zero = None if why_workloads and not taken else not taken and _is_scaled_to_zero(evidence, subject, selector)
     put(into, subject, "scaled_to_zero", is_zero, why_workloads)
     return taken

@@ -18,8 +18,12 @@ States = Mapping[Subject, str]
 
 def states(asked: Iterable[Asked]) -> States:
     """What came of each source's tests together."""
-    reaches = {source: aggregate(each.reach for each in tests) for source, tests in by_source(asked).items()}
-    return {source: reach for source, reach in reaches.items() if reach is not None}
+    found: dict[Subject, str] = {}
+    for source, tests in by_source(asked).items():
+        reach = tests[0].reach if len(tests) == 1 else aggregate(each.reach for each in tests)
+        if reach is not None:
+            found[source] = reach
+    return found
 
 
 def preferred(asked: Sequence[Asked]) -> list[Asked]:

@@ -7,17 +7,18 @@ never taken for a broken network. UDP silence proves nothing and counts as no te
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 from bot.agent.report import Test
 from bot.domain import facts
 from bot.domain.facts import Subject, SubjectKind
 from bot.probes.evidence import Evidence
 from bot.probes.outcomes import reach_of, target_of
-from bot.probes.policy_arithmetic import Verdict, allowed
+from bot.probes.policy_arithmetic import Verdict, allowed, policy_index
 from bot.probes.service_view import Backend, backends, service_of
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class Asked:
     """One test of a Service and what came of it."""
 
@@ -31,9 +32,9 @@ class Asked:
     latency_ms: float
     permitted: Verdict
     """Whether NetworkPolicies allow it; through the ClusterIP "yes" only if to every ready endpoint."""
-    backend: Subject | None = None
+    backend: Subject | None
     """The endpoint's pod, for a direct test."""
-    ip: str = ""
+    ip: str
 
     @property
     def is_from_pod(self) -> bool:
@@ -50,64 +51,80 @@ class ServiceTests:
 
 
 def tests_by_service(evidence: Evidence) -> Mapping[Subject, ServiceTests]:
-    """The tests of every Service that was tested."""
-    found: dict[Subject, ServiceTests] = defaultdict(ServiceTests)
-    behind: dict[Subject, tuple[Backend, ...]] = {}
-    for source, node, test in evidence.tests:
-        if test.purpose not in {"cluster-ip", "endpoint"} or test.protocol not in {"tcp", "udp"}:
-            continue
-        named = service_of(test.name if test.purpose == "cluster-ip" else test.service)
-        reach = reach_of(test)
-        if named is None or reach is None or (test.protocol == "udp" and reach in {"timeout", "mixed"}):
-            continue
-        service, port = named
-        if service not in behind:
-            behind[service] = tuple(backends(evidence, service))
-        if test.purpose == "cluster-ip":
-            ready = (each for each in behind[service] if each.service_port == port and each.is_ready)
-            permitted = _through(evidence, source, ready)
-            found[service].vip.append(_asked(source, node, port, test, reach, permitted))
-        else:
-            pod = target_of(evidence, test)
-            end = pod or facts.node(evidence.node_by_ip.get(test.ip, test.ip))
-            permitted = allowed(evidence, source, end, test.port, test.protocol).verdict
-            found[service].direct.append(_asked(source, node, port, test, reach, permitted, pod))
-    return found
+    """The tests of every Service that was tested; arranged once and kept with the evidence."""
+    kept = vars(evidence)
+    if "_service_tests" not in kept:
+        kept["_service_tests"] = _Arranging(evidence).arrange()
+    return cast("Mapping[Subject, ServiceTests]", kept["_service_tests"])
 
 
-def _asked(
-    source: Subject,
-    node: str,
-    port: int,
-    test: Test,
-    reach: str,
-    permitted: Verdict,
-    backend: Subject | None = None,
-) -> Asked:
-    return Asked(
-        source=source,
-        node=node,
-        port=port,
-        reach=reach,
-        latency_ms=test.latency_ms,
-        permitted=permitted,
-        backend=backend,
-        ip=test.ip,
-    )
+class _Arranging:
+    """One pass over all tests; what policies say is worked out once for all that they cannot tell apart."""
 
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._index = policy_index(evidence)
+        self._named: dict[str, tuple[Subject, int] | None] = {}
+        self._behind: dict[Subject, tuple[Backend, ...]] = {}
+        self._pods: dict[Subject, dict[str, Subject]] = {}
+        self._verdicts: dict[tuple[int | Subject, str, str, int], Verdict] = {}
+        """By the source (its kind, where only that matters), name and address that it asked, and port."""
 
-def _through(evidence: Evidence, source: Subject, ready: Iterable[Backend]) -> Verdict:
-    """The worst verdict of all ready endpoints: any of them may be the one that a connection meets."""
-    verdicts = {_to_backend(evidence, source, each) for each in ready}
-    if "no" in verdicts:
-        return "no"
-    return "unknown" if "unknown" in verdicts else "yes"
+    def arrange(self) -> Mapping[Subject, ServiceTests]:
+        found: dict[Subject, ServiceTests] = {}
+        for source, node, test in self._evidence.tests:
+            is_vip = test.purpose == "cluster-ip"
+            if not (is_vip or test.purpose == "endpoint") or test.protocol not in {"tcp", "udp"}:
+                continue
+            named, reach = self._service(test.name if is_vip else test.service), reach_of(test)
+            if named is None or reach is None or (test.protocol == "udp" and reach in {"timeout", "mixed"}):
+                continue
+            service, port = named
+            tests = found.get(service)
+            if tests is None:
+                tests = found[service] = ServiceTests()
+            pod = None if is_vip else self._pods[service].get(test.ip) or target_of(self._evidence, test)
+            permitted = self._permitted(source, service, port, test, pod)
+            asked = Asked(source, node, port, reach, test.latency_ms, permitted, pod, test.ip)
+            (tests.vip if is_vip else tests.direct).append(asked)
+        return found
 
+    def _service(self, name: str) -> tuple[Subject, int] | None:
+        if name not in self._named:
+            named = self._named[name] = service_of(name)
+            if named is not None and named[0] not in self._behind:
+                behind = self._behind[named[0]] = tuple(backends(self._evidence, named[0]))
+                self._pods[named[0]] = {each.ip: each.pod for each in behind if each.pod}
+        return self._named[name]
 
-def _to_backend(evidence: Evidence, source: Subject, backend: Backend) -> Verdict:
-    """An address that is no pod's is judged as a node: only the source's own egress policies can deny it."""
-    target = backend.pod or facts.node(evidence.node_by_ip.get(backend.ip, backend.ip))
-    return allowed(evidence, source, target, backend.port, backend.protocol).verdict
+    def _permitted(self, source: Subject, service: Subject, port: int, test: Test, pod: Subject | None) -> Verdict:
+        own = self._evidence.pods.get(source)
+        is_plain = own is not None and not own.spec.host_network and own.status.pod_ip not in self._pods[service]
+        key = (self._index.kind_of(source) if is_plain else source, service.name, test.ip, test.port)
+        known = self._verdicts.get(key)
+        if known is None:
+            known = (
+                self._through(source, service, port) if test.purpose == "cluster-ip" else self._to(source, test, pod)
+            )
+            self._verdicts[key] = known
+        return known
+
+    def _through(self, source: Subject, service: Subject, port: int) -> Verdict:
+        """The worst verdict of all ready endpoints: any of them may be the one that a connection meets."""
+        verdicts = {
+            self._allowed(source, each.pod, each.ip, each.port, each.protocol)
+            for each in self._behind[service]
+            if each.service_port == port and each.is_ready
+        }
+        return "no" if "no" in verdicts else "unknown" if "unknown" in verdicts else "yes"
+
+    def _to(self, source: Subject, test: Test, pod: Subject | None) -> Verdict:
+        return self._allowed(source, pod, test.ip, test.port, test.protocol)
+
+    def _allowed(self, source: Subject, pod: Subject | None, ip: str, port: int, protocol: str) -> Verdict:
+        """An address that is no pod's is judged as a node: only the source's own egress policies can deny it."""
+        end = pod or facts.node(self._evidence.node_by_ip.get(ip, ip))
+        return allowed(self._evidence, source, end, port, protocol).verdict
 
 
 def by_source(asked: Iterable[Asked]) -> Mapping[Subject, list[Asked]]:
@@ -115,7 +132,7 @@ def by_source(asked: Iterable[Asked]) -> Mapping[Subject, list[Asked]]:
     found: dict[Subject, list[Asked]] = defaultdict(list)
     for each in asked:
         found[each.source].append(each)
-    return {source: found[source] for source in sorted(found)}
+    return {source: found[source] for source in sorted(found, key=lambda one: one.name)}
 
 
 def not_denied(asked: Iterable[Asked]) -> Iterator[Asked]:

@@ -251,7 +251,9 @@ def test_a_denied_flow_is_no_broken_network():
     assert "pods_reach_services" not in known.of(facts.node("node-1"))
     assert sentences(findings, Severity.FAIL) == []
     assert findings[0].severity is Severity.WARN
-    assert findings[0].sentence.endswith("NetworkPolicies deny this flow from shop/a, shop/c, which may be intended.")
+    assert findings[0].sentence.endswith(
+        "NetworkPolicies deny this flow from shop/a, shop/b, shop/c, which may be intended."
+    )
     assert findings[0].symptom
 
 

@@ -379,10 +379,8 @@ def test_one_more_rule_never_denies(
 
 @given(policies=POLICIES, target=ENDS, at=AT)
 @settings(max_examples=100)
-def test_pods_of_one_class_are_answered_alike(
-    policies: list[NetworkPolicy], target: facts.Subject, at: tuple[int, str]
-):
-    """The class of a pod leaves out only what no policy asks about."""
+def test_pods_of_one_kind_are_answered_alike(policies: list[NetworkPolicy], target: facts.Subject, at: tuple[int, str]):
+    """The kind of a pod leaves out only what no policy asks about."""
     twin = pod("web-2", "10.42.1.10", tier="front")
     twin = Pod(
         metadata=ObjectMeta(name="web-2", namespace="shop", labels={"app": "web", "tier": "front", "hash": "2"}),
@@ -393,6 +391,6 @@ def test_pods_of_one_class_are_answered_alike(
     index = policy_index(seen)
     other = facts.pod("shop", "web-2")
 
-    assert index.class_of(WEB) == index.class_of(other)
+    assert index.kind_of(WEB) == index.kind_of(other)
     if target != WEB:
         assert allowed(seen, WEB, target, *at) == allowed(seen, other, target, *at)
