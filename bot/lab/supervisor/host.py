@@ -64,33 +64,39 @@ class Host:
         self.netns = os.open(f"/proc/{booted.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._channel = Channel(booted.control)
         self._next_id = 0
+        self._closing = False
         self._answers: dict[int, asyncio.Future[tuple[Json, list[int]]]] = {}
         self._programs: dict[int, Program] = {}
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def serve(self) -> None:
-        """Take the host's messages until it ends; raises HostError then."""
+        """Take the host's messages until `close`; raises HostError when the host ends before."""
         while (received := await self._channel.receive()) is not None:
             message, fds = received
             if "id" in message:
-                if "pid" in message:
-                    # Here, not in `start`: the program's exit may be the very next message.
-                    message["program"] = self._adopt(message["pid"])
-                waiter = self._answers.pop(message["id"], None)
-                if waiter is not None and not waiter.done():
-                    waiter.set_result((message, fds))
-                    continue
+                self._take_answer(message, fds)
             elif "exited" in message:
                 self._note_exit(message["exited"], message["code"])
             elif not self._ready.done():
                 self._ready.set_result(None)
-            for fd in fds:
-                os.close(fd)
+        if self._closing:
+            return
         error = HostError(f"host {self.name} has ended")
         for waiter in (*self._answers.values(), self._ready):
             if not waiter.done():
                 waiter.set_exception(error)
         raise error
+
+    def _take_answer(self, message: Json, fds: list[int]) -> None:
+        if "pid" in message:
+            # Here, not in `start`: the program's exit may be the very next message.
+            message["program"] = self._adopt(message["pid"])
+        waiter = self._answers.pop(message["id"], None)
+        if waiter is not None and not waiter.done():
+            waiter.set_result((message, fds))
+            return
+        for fd in fds:
+            os.close(fd)
 
     def _adopt(self, pid: int) -> Program:
         program = Program(pid=pid, exited=asyncio.get_running_loop().create_future())
@@ -195,8 +201,8 @@ class Host:
 
     def close(self) -> None:
         """Hang up: the host's process 1 ends, and the kernel ends everything in it."""
+        self._closing = True
         self._channel.close()
-        os.close(self.netns)
 
 
 async def read_to_end(fd: int) -> bytes:

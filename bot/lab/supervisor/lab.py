@@ -58,6 +58,7 @@ class Lab:
         self._config = config
         self._booted = booted
         self._stop = asyncio.Event()
+        self.hosts: dict[str, Host] = {}
 
     async def run(self) -> None:
         """From booted hosts to a ready cluster, and on until asked to stop."""
@@ -66,6 +67,9 @@ class Lab:
             life = group.create_task(self._live())
             await self._stop.wait()
             life.cancel()
+            # Before the API server says good-bye: clients that are dead keep no connection open.
+            for host in self.hosts.values():
+                host.close()
 
     async def _live(self) -> None:
         async with asyncio.TaskGroup() as group:

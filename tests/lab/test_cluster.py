@@ -1,0 +1,152 @@
+"""A healthy lab works as a cluster does: names, Services, logs, exec, restarts, policies."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from typing import Any, cast
+
+import pytest
+
+from tests.conftest import LabUnderTest
+from tests.lab import looking
+
+pytestmark = pytest.mark.lab
+VIP = "10.43.51.131"
+
+
+def kubectl(lab: LabUnderTest, *arguments: str) -> str:
+    """kubectl's output; the test is skipped where there is none."""
+    program = shutil.which("kubectl")
+    if program is None:
+        pytest.skip("kubectl is not installed")
+    command = [program, "--kubeconfig", str(lab.kubeconfig), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def objects(lab: LabUnderTest, *arguments: str) -> list[dict[str, Any]]:
+    return cast("list[dict[str, Any]]", json.loads(kubectl(lab, "get", *arguments, "-o", "json"))["items"])
+
+
+@pytest.fixture(params=["calico_lab", "flannel_lab", "cilium_lab"])
+def any_lab(request: pytest.FixtureRequest) -> LabUnderTest:
+    """Each data plane in turn."""
+    return request.getfixturevalue(request.param)
+
+
+async def test_everybody_reaches_everything(any_lab: LabUnderTest) -> None:
+    """From a pod on every node: the Service, DNS, the API server, the outside, a pod of every node."""
+    pods = await looking.networks(any_lab.client)
+    servers = {one.node: one for one in pods if one.name.startswith("static-")}
+    assert sorted(servers) == ["node-1", "node-2", "node-3"]
+    asked: list[tuple[Any, ...]] = [
+        ("tcp", VIP, 9004, 3.0),
+        ("tcp", "10.43.0.1", 443, 3.0),
+        ("tcp", "198.51.100.10", 443, 3.0),
+        ("dns", "10.43.0.10", "seldon-scheduler.seldon-mesh.svc.cluster.local", 3.0),
+        ("dns", "10.43.0.10", "www.example.com", 3.0),
+        *(("tcp", one.ip, 8080, 3.0) for one in servers.values()),
+    ]
+
+    for one in servers.values():
+        assert await looking.probe(any_lab.client, one.target, *asked) == ["ok"] * len(asked)
+
+
+async def test_large_transfers_pass(any_lab: LabUnderTest) -> None:
+    client = await looking.pod(any_lab.client, "seldon-mesh/sklearn")
+    server = await looking.pod(any_lab.client, "seldon-mesh/seldon-scheduler")
+
+    assert await looking.probe(any_lab.client, client.target, ("bulk", server.ip, 9004, 5.0)) == ["ok"]
+
+
+async def test_policies_allow_exactly_the_chain(any_lab: LabUnderTest) -> None:
+    """web -> api -> db, and nothing else: the policies are enforced on every data plane."""
+    web, api, db = [await looking.pod(any_lab.client, f"shop/{name}") for name in ("web", "api", "db")]
+    to_api, to_db = ("tcp", api.ip, 8081, 1.0), ("tcp", db.ip, 5432, 1.0)
+
+    assert await looking.probe(any_lab.client, web.target, to_api, to_db) == ["ok", "timeout"]
+    assert await looking.probe(any_lab.client, api.target, to_db) == ["ok"]
+    assert await looking.probe(any_lab.client, "node-1", to_db) == ["ok" if db.node == "node-1" else "timeout"]
+
+
+async def test_pods_see_themselves_as_on_a_real_node(calico_lab: LabUnderTest) -> None:
+    victim = await looking.pod(calico_lab.client, "seldon-mesh/sklearn")
+
+    said = await looking.run(calico_lab.client, victim.target, "hostname; cat /etc/hosts /etc/resolv.conf; ip route")
+
+    assert said.startswith(victim.name + "\n")
+    assert f"{victim.ip}\t{victim.name}" in said
+    assert "nameserver 10.43.0.10" in said
+    assert "default via 169.254.1.1 dev eth0" in said
+
+
+async def test_nodes_know_whose_process_it_is(calico_lab: LabUnderTest) -> None:
+    """The kubelet's mounts are in /proc/PID/mountinfo, as on real nodes; other nodes' processes are not there."""
+    victim = await looking.pod(calico_lab.client, "seldon-mesh/sklearn")
+    (pod,) = [one for one in objects(calico_lab, "pods", "-n", "seldon-mesh") if one["metadata"]["name"] == victim.name]
+    uid = pod["metadata"]["uid"]
+    command = f"cat /proc/[0-9]*/mountinfo | grep -c 'pods/{uid}/etc-hosts /etc/hosts'"
+
+    assert int(await looking.run(calico_lab.client, victim.node, command)) >= 2
+    others = {"node-1", "node-2", "node-3"} - {victim.node}
+    assert [await looking.run(calico_lab.client, node, command) for node in others] == ["0\n", "0\n"]
+
+
+async def test_exec_is_as_strict_as_the_image(calico_lab: LabUnderTest) -> None:
+    scheduler = await looking.pod(calico_lab.client, "seldon-mesh/seldon-scheduler")
+    agent = next(
+        one["metadata"]["name"]
+        for one in objects(calico_lab, "pods", "-n", "kube-system")
+        if one["metadata"]["name"].startswith("calico-node")
+    )
+
+    assert "cali" in kubectl(calico_lab, "exec", "-n", "kube-system", agent, "--", "ip", "link")
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        kubectl(calico_lab, "exec", "-n", "seldon-mesh", scheduler.name, "--", "sh")
+    assert 'exec: "sh": executable file not found in $PATH' in refused.value.stderr
+
+
+async def test_logs_are_go_like(calico_lab: LabUnderTest) -> None:
+    victim = await looking.pod(calico_lab.client, "seldon-mesh/sklearn")
+
+    assert "Connected to scheduler" in kubectl(calico_lab, "logs", "-n", "seldon-mesh", victim.name)
+
+
+async def test_unknown_image_and_crash_are_reported(calico_lab: LabUnderTest) -> None:
+    kubectl(calico_lab, "run", "lost", "--image", "registry.example/nothing:1", "-n", "default")
+    kubectl(calico_lab, "run", "crash", "--image", "busybox", "-n", "default", "--", "false")
+    try:
+        for name, reason in (("lost", "ErrImagePull"), ("crash", "CrashLoopBackOff")):
+            path = "jsonpath={.status.containerStatuses[0].state.waiting.reason}"
+            kubectl(calico_lab, "wait", f"--for={path}={reason}", "pod", name, "-n", "default", "--timeout=30s")
+    finally:
+        kubectl(calico_lab, "delete", "pod", "lost", "crash", "-n", "default", "--now")
+
+
+async def test_restarted_agent_repairs_its_node(calico_lab: LabUnderTest) -> None:
+    """What Felix does on a start: sysctls, routes, tunnel back to Calico's invariants."""
+    done = await calico_lab.client.break_("calico-proxy-arp-off")
+    victim = await looking.pod(calico_lab.client, done["pod"])
+    agent = next(
+        one["metadata"]["name"]
+        for one in objects(calico_lab, "pods", "-n", "kube-system", "-l", "k8s-app=calico-node")
+        if one["spec"]["nodeName"] == victim.node
+    )
+    kubectl(calico_lab, "delete", "pod", "-n", "kube-system", agent)
+    kubectl(calico_lab, "rollout", "status", "daemonset/calico-node", "-n", "kube-system", "--timeout=30s")
+
+    found = await looking.probe(calico_lab.client, victim.target, ("arp", "eth0", "169.254.1.1", 1.0))
+
+    assert found == ["ee:ee:ee:ee:ee:ee"]
+
+
+async def test_deleted_pod_leaves_nothing_on_its_node(calico_lab: LabUnderTest) -> None:
+    victim = await looking.pod(calico_lab.client, "distroless/static")
+    kubectl(calico_lab, "delete", "pod", "-n", "distroless", victim.name)
+    kubectl(calico_lab, "rollout", "status", "deployment/static", "-n", "distroless", "--timeout=30s")
+
+    said = await looking.run(calico_lab.client, victim.node, f"ip link show {victim.veth}; ip route show {victim.ip}")
+
+    assert "does not exist" in said
+    assert "scope link" not in said
