@@ -10,7 +10,7 @@ from bot.agent.report import NodeReport, Task
 from bot.cluster.access import RungDecision, choose_rung
 from bot.cluster.exec_rung import report_by_cni_agent, report_by_exec
 from bot.cluster.kube import Api
-from bot.cluster.node_agents import DEFAULT_IMAGE, AgentPod, node_agents, run_agent
+from bot.cluster.node_agents import DEFAULT_IMAGE, AgentPod, node_agents, run_agent, silent_kubelets
 from bot.cluster.snapshot import Snapshot, take_snapshot
 from bot.domain.errors import BotError, UnknownPodError
 from bot.domain.facts import Rung
@@ -73,11 +73,10 @@ async def collect(api: Api, request: Request, dials_of: DialsOf, on_progress: On
 
 async def _read(api: Api, request: Request) -> tuple[Snapshot, RungDecision]:
     """The snapshot and the rung, read side by side."""
+    share_s = request.timeout_s * SNAPSHOT_SHARE
     try:
         async with asyncio.TaskGroup() as group:
-            reading = group.create_task(
-                take_snapshot(api, request.namespace, deadline_s=request.timeout_s * SNAPSHOT_SHARE, pod=request.pod)
-            )
+            reading = group.create_task(take_snapshot(api, request.namespace, deadline_s=share_s, pod=request.pod))
             choosing = group.create_task(
                 choose_rung(api, request.access, namespace=request.namespace, bot_namespace=request.bot_namespace)
             )
@@ -115,7 +114,7 @@ async def _look_at_nodes(
     try:
         async with within:
             if evidence.access is Rung.AGENT:
-                await _by_agents(api, request, tasks, gathered, ends_at, on_progress)
+                await _by_agents(api, request, evidence, tasks, gathered, ends_at, on_progress)
             else:
                 await _all_nodes(tasks, gathered, evidence.access, _by_exec(api, evidence, ends_at), on_progress)
     except TimeoutError:
@@ -132,6 +131,7 @@ async def _look_at_nodes(
 async def _by_agents(
     api: Api,
     request: Request,
+    evidence: Evidence,
     tasks: Mapping[str, Task],
     gathered: _Gathered,
     ends_at: float,
@@ -144,6 +144,7 @@ async def _by_agents(
         namespace=request.bot_namespace,
         image=request.agent_image or DEFAULT_IMAGE,
         start_deadline_s=max(1.0, left_s - AGENT_DEADLINE_S / 2),
+        hopeless=silent_kubelets(evidence.snapshot.nodes),
     )
     try:
         async with starting as agents:
