@@ -4,7 +4,6 @@ import base64
 import http
 import http.client
 import json
-import os
 import ssl
 import subprocess
 import sys
@@ -90,8 +89,7 @@ def bot_kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def diagnose(kubeconfig: Path, namespace: str) -> dict[str, Any]:
     """The report, made with nothing but that kubeconfig's rights."""
     command = [sys.executable, "-m", "bot", "diagnose", namespace, "--kubeconfig", str(kubeconfig), "--output", "json"]
-    environment = {**os.environ, "CNIBOT_AGENT_IMAGE": "cnibot:lab"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout)
 
