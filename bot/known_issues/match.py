@@ -10,7 +10,6 @@ from typing import Literal
 
 from bot.domain.cause import Differential, Explanation
 from bot.domain.facts import CLUSTER, FactTable, Subject, SubjectKind, Value
-from bot.domain.finding import Symptom
 from bot.domain.report import Confidence, KnownIssueReport
 from bot.known_issues.schema import Component, Condition, KnownIssue
 from bot.rules.expression import lookup_for
@@ -64,14 +63,13 @@ def _result(issue: KnownIssue, facts: FactTable, differential: Differential) -> 
     by_symptom = not issue.causes and not kinds.isdisjoint(issue.symptoms)
     if standing is None and not by_symptom and not is_blamed:
         return None
-    out = _ruled_out_by_inventory(issue, facts)
-    if out is None:
-        out = _ruled_out_by_facts(issue, facts, _subjects(issue, facts, differential, standing))
+    subjects = _subjects(issue, facts, _roots(issue, differential, standing))
+    out = _ruled_out_by_inventory(issue, facts) or _ruled_out_by_facts(issue, facts, subjects)
     if out is not None:
         return out if is_blamed else None
     if standing is None and not by_symptom:
         return _Result("ruled_out", _other_cause(differential)) if differential.selected else None
-    weighed = _weigh(issue, facts, differential, standing)
+    weighed = _weigh(issue, facts, subjects, standing)
     # Without a cause of its own only positive evidence brings an issue up.
     return weighed if standing is not None or weighed.evidence else None
 
@@ -129,14 +127,14 @@ def _exclusion(issue: KnownIssue, facts: FactTable, subject: Subject) -> str | N
     return None
 
 
-def _weigh(issue: KnownIssue, facts: FactTable, differential: Differential, standing: Explanation | None) -> _Result:
+def _weigh(issue: KnownIssue, facts: FactTable, subjects: Sequence[Subject], standing: Explanation | None) -> _Result:
     why: list[str] = []
     is_sure = not issue.check
     if standing is not None:
         why.append(f"the cause {standing.id} is {standing.confidence.value}")
         is_sure &= standing.confidence in {Confidence.CONFIRMED, Confidence.LIKELY}
     is_sure &= _versions_fit(issue, facts, why)
-    evidence, is_open = _conditions(issue, facts, _subjects(issue, facts, differential, standing), why)
+    evidence, is_open = _conditions(issue, facts, subjects, why)
     why.extend(f"to be checked: {one}" for one in issue.check)
     return _Result("matches" if is_sure and not is_open else "possible", tuple(dict.fromkeys(why)), evidence)
 
@@ -186,25 +184,25 @@ def _values(condition: Condition, facts: FactTable, subject: Subject) -> str:
     return ", ".join(f"{v}.{k} is {'not observed' if value is None else shown(value)}" for v, k, value in values)
 
 
-def _subjects(
-    issue: KnownIssue, facts: FactTable, differential: Differential, standing: Explanation | None
-) -> Sequence[Subject]:
-    """The subjects at which the issue would show: those of the cause, of the symptoms, or what they hang on."""
+def _roots(issue: KnownIssue, differential: Differential, standing: Explanation | None) -> Iterable[Subject]:
+    """Where the issue would show: at its cause's subjects, else where the symptoms are that bring it up."""
+    if standing is not None:
+        yield from standing.subjects
+        return
+    for symptom in differential.symptoms:
+        if symptom.kind in issue.look_alike_of or symptom.kind in issue.symptoms:
+            if not symptom.flows or symptom.subject.kind is issue.about:
+                yield symptom.subject
+            for flow in symptom.flows:
+                yield flow.source
+
+
+def _subjects(issue: KnownIssue, facts: FactTable, roots: Iterable[Subject]) -> Sequence[Subject]:
+    """The subjects of the issue's own kind that the roots are, or hang on."""
     if issue.about is SubjectKind.CLUSTER:
         return (CLUSTER,)
-    concerned: dict[Subject, None] = {}
-    roots = standing.subjects if standing is not None else tuple(one for s in differential.symptoms for one in _ends(s))
-    for root in roots:
-        concerned.update(dict.fromkeys(_kin(root, issue.about, facts)))
-    return tuple(concerned)[:MAX_SUBJECTS]
-
-
-def _ends(symptom: Symptom) -> Iterable[Subject]:
-    yield symptom.subject
-    for flow in symptom.flows:
-        yield flow.source
-        if flow.target is not None:
-            yield flow.target
+    found = dict.fromkeys(one for root in roots for one in _kin(root, issue.about, facts))
+    return tuple(found)[:MAX_SUBJECTS]
 
 
 def _kin(root: Subject, kind: SubjectKind, facts: FactTable) -> Iterable[Subject]:

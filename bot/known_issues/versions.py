@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 _VERSION = re.compile(r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:-?(alpha|beta|rc|pre)[.-]?(\d+)?)?", re.IGNORECASE)
+_WHOLE = re.compile(r"v?\d+(?:\.\d+){0,2}(?:-?(?:alpha|beta|rc|pre)[.-]?\d*)?", re.IGNORECASE)
 _CONSTRAINT = re.compile(r"(>=|<=|>|<|=)?\s*(v?\d[^\s|]*)")
 
 Version = tuple[int, int, int, int, int]
@@ -60,7 +61,7 @@ def _constraints(text: str, source: str) -> tuple[tuple[str, Version], ...]:
     found: list[tuple[str, Version]] = []
     rest = _CONSTRAINT.sub("", text).strip()
     for op, word in _CONSTRAINT.findall(text):
-        version = parse_version(word)
+        version = parse_version(word) if _WHOLE.fullmatch(word) else None
         if version is None:
             msg = f"{word!r} is no version"
             raise VersionError(msg)

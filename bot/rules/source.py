@@ -156,8 +156,13 @@ def model(document: Document, schema: type[ModelT]) -> ModelT:
 
 
 def _schema_problems(document: Document, schema: type[BaseModel], error: ValidationError) -> Iterator[Problem]:
-    for item in error.errors(include_url=False):
+    items = error.errors(include_url=False)
+    for item in items:
         where: Where = item["loc"]
+        if item["type"] == "too_short" and any(
+            len(o["loc"]) > len(where) and o["loc"][: len(where)] == where for o in items
+        ):
+            continue  # a sequence counts as empty when one of its items is wrong, which is told by itself
         if item["type"] == "extra_forbidden":
             known = _fields_at(schema, where[:-1])
             yield document.problem(where, f"there is no such field{did_you_mean(str(where[-1]), known)}")

@@ -94,8 +94,8 @@ def _sentence_value(field: str, facts: FactTable, context: Mapping[str, Subject]
 
 def _command_value(field: str, facts: FactTable, context: Mapping[str, Subject]) -> str:
     value = _find(field, facts, context)
-    if value is None or value == "":
+    text = "" if value is None else shown(value)
+    if not text or text.startswith("-"):  # nothing there, or what a command would take for an option
         return f"<{field.rpartition('.')[2]}>"
-    text = shown(value)
     # "node-1/x" style names stay readable; anything a shell would read is quoted: it comes from a cluster.
-    return text if re.fullmatch(r"[A-Za-z0-9_.:/@-]+", text) and not text.startswith("-") else shlex.quote(text)
+    return text if re.fullmatch(r"[A-Za-z0-9_.:/@-]+", text) else shlex.quote(text)

@@ -8,7 +8,7 @@ its fault changes.
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -150,8 +150,14 @@ def changed(base: Facts, changes: Mapping[str, Mapping[str, Any]]) -> Facts:
             if value is None:
                 of.pop(key, None)
             else:
-                of[key] = tuple(value) if isinstance(value, list) else value
+                of[key] = _value(value)
     return found
+
+
+def _value(value: Any) -> Value:
+    if isinstance(value, list):
+        return tuple(str(item) for item in cast("list[Any]", value))
+    return value
 
 
 def table(values: Facts) -> FactTable:
@@ -197,7 +203,8 @@ class Fixture:
         self.name = name
         self.cause = str(data["cause"])
         self.symptoms = tuple(symptom(text) for text in data["symptoms"])
-        self.values = changed(healthy(data.get("cni", "calico")), data["facts"])
+        self.flavour = str(data.get("cni", "calico"))
+        self.values = changed(healthy(self.flavour), data["facts"])
         self.facts = table(self.values)
         self.also: tuple[str, ...] = tuple(data.get("also", ()))
         self.confidence = str(data.get("confidence", "confirmed"))

@@ -1,0 +1,225 @@
+"""Known issues against evidence: named only when it carries them, and ruled out in a sentence when it does not."""
+
+# ruff: noqa: E501
+# Tables of whole sentences.
+
+from collections.abc import Mapping
+from functools import cache
+
+import pytest
+
+from bot.causes.cause import Cause
+from bot.causes.differential import differentiate
+from bot.causes.loading import load_causes
+from bot.domain.facts import FactTable
+from bot.domain.report import KnownIssueReport
+from bot.known_issues.loading import build, load_known_issues
+from bot.known_issues.match import match
+from bot.known_issues.schema import KnownIssue
+from bot.probes.catalogue import FACTS
+from bot.rules.checking import Vocabulary
+from bot.rules.problems import RulesError
+from bot.rules.source import data_directory, parse
+from tests.causes.world import Fixture, changed, fixtures, table
+
+BY_NAME = {one.name: one for one in fixtures()}
+
+
+@cache
+def causes() -> tuple[Cause, ...]:
+    return load_causes([data_directory() / "causes"], FACTS.values())
+
+
+@cache
+def issues() -> tuple[KnownIssue, ...]:
+    return load_known_issues([data_directory() / "known-issues"], FACTS.values(), causes())
+
+
+def matched(fixture: Fixture, facts: FactTable | None = None) -> dict[str, KnownIssueReport]:
+    table_ = facts or fixture.facts
+    return {one.id: one for one in match(issues(), table_, differentiate(causes(), table_, fixture.symptoms))}
+
+
+def variant(name: str, changes: Mapping[str, Mapping[str, object]]) -> tuple[Fixture, FactTable]:
+    fixture = BY_NAME[name]
+    return fixture, table(changed(fixture.values, changes))
+
+
+def test_all_seventy_records_are_here_with_their_references() -> None:
+    assert len(issues()) == 70
+    assert all(issue.references for issue in issues())
+
+
+def test_8689_matches_the_transient_case_only() -> None:
+    """The founding story: a permanently silent gateway was taken for this issue."""
+    young = matched(BY_NAME["calico-gateway-late-after-start"])["calico-8689"]
+    assert young.match == "matches"
+    assert "the pod shop/a is only 21 s old" in young.why
+    assert young.references == ("projectcalico/calico#8689",)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["calico-proxy-arp-off", "node-default-route-missing", "node-forwarding-off", "policy-rule-captures-pods",
+     "pod-route-missing-strict-rp-filter", "arp-filtered", "host-link-noarp", "host-veth-down"],
+)  # fmt: skip
+def test_a_permanently_silent_gateway_is_told_apart_from_8689_in_one_sentence(name: str) -> None:
+    found = matched(BY_NAME[name])["calico-8689"]
+
+    assert found.match == "ruled_out"
+    assert len(found.why) == 1
+    assert "heals by itself within about a minute" in found.why[0]
+
+
+def test_8689_is_not_spoken_of_where_no_gateway_is_silent() -> None:
+    for name in ("service-wrong-target-port", "dns-down", "overlay-device-down"):
+        assert "calico-8689" not in matched(BY_NAME[name])
+
+
+def test_on_another_cni_8689_is_ruled_out_by_that() -> None:
+    assert matched(BY_NAME["cni0-down"])["calico-8689"].why == ("the CNI is flannel, and this concerns calico, canal",)
+
+
+def test_a_missing_default_route_is_calico_3270() -> None:
+    found = matched(BY_NAME["node-default-route-missing"])
+
+    assert found["calico-3270"].match == "matches"
+    assert found["calico-3270"].why[0] == "the cause node-default-route-missing is confirmed"
+    assert "calico-3270" not in matched(BY_NAME["calico-proxy-arp-off"])
+
+
+def test_an_unknown_version_leaves_an_issue_possible() -> None:
+    known = {"cluster": {"cni": "cilium", "cni_version": "1.19.2", "encapsulation": "wireguard"}}
+    fixture, facts = variant("pmtu-black-hole", known)
+    assert matched(fixture, facts)["cilium-37919"].match == "matches"
+
+    fixture, facts = variant("pmtu-black-hole", {"cluster": {**known["cluster"], "cni_version": None}})
+    found = matched(fixture, facts)["cilium-37919"]
+    assert found.match == "possible"
+    assert "the CNI version is not known, and it occurs in >=1.19.0 <1.20.0" in found.why
+
+    fixture, facts = variant("pmtu-black-hole", {"cluster": {**known["cluster"], "cni_version": "1.18.2"}})
+    assert "cilium-37919" not in matched(fixture, facts)
+
+
+def test_what_no_probe_sees_is_left_to_a_person() -> None:
+    """Whether nodes are VMware machines stands in no fact."""
+    fixture, facts = variant("overlay-blocked-by-underlay", {f"node node-{n}": {"overlay_port": 8472} for n in (1, 2)})
+    found = matched(fixture, facts)["flannel-2388"]
+
+    assert found.match == "possible"
+    assert "to be checked: the nodes run on VMware, with NSX or ESXi 8" in found.why
+
+
+def test_healthy_clusters_have_no_known_issue() -> None:
+    facts = BY_NAME["calico-proxy-arp-off"].facts
+
+    assert match(issues(), facts, differentiate(causes(), facts, ())) == ()
+
+
+def test_what_matches_comes_first() -> None:
+    for fixture in BY_NAME.values():
+        order = [one.match for one in matched(fixture).values()]
+        assert order == sorted(order, key=["matches", "possible", "ruled_out"].index)
+
+
+def test_every_issue_of_a_cause_comes_up_with_some_fault() -> None:
+    """Some record that no evidence can bring up would be dead knowledge."""
+    seen = {name for fixture in BY_NAME.values() for name in matched(fixture)}
+    unseen = {issue.id for issue in issues()} - seen
+
+    # Those that ask for a version, a CNI or a symptom that no fixture of a cause has.
+    assert unseen <= NEED_MORE
+
+
+NEED_MORE = {
+    "aws-vpc-cni-2103", "calico-11099", "calico-12920", "calico-4186", "calico-4679", "calico-4915", "calico-5100",
+    "calico-8025", "calico-9706", "calico-10648", "cilium-13040", "cilium-20679", "cilium-31273", "cilium-33144",
+    "cilium-37919", "cilium-43080", "cilium-44464", "cilium-8990", "felix-2082", "flannel-1502", "flannel-2388",
+    "k3s-6047", "k3s-7244", "k8s-136786", "k8s-81775", "kops-2538", "multus-972", "plugins-858", "rke2-7438",
+    "seldon-core-4699", "siderolabs-pkgs-951", "typhoon-11", "canal-30", "calico-4727", "calico-3541",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("issue", "name", "changes"),
+    [
+        ("aws-vpc-cni-2103", "pod-gateway-mac-static", {"cluster": {"cni": "aws-vpc"}}),
+        ("calico-11099", "pod-route-wrong-link", {"cluster": {"cni_version": "3.30.1"}}),
+        ("calico-12920", "pool-outside-cluster-cidr", {"node node-1": {"leftovers": ["FLANNEL-POSTRTG"]}}),
+        ("calico-4679", "pool-outside-cluster-cidr", {}),
+        ("calico-5100", "foreign-firewall-drops", {"cluster": {"cni": "cilium"}, "node node-1": {"leftovers": ["cali-FORWARD"]}}),
+        ("calico-10648", "pod-route-missing", {"cluster": {"cni_version": "3.30.2"}}),
+        ("cilium-13040", "dns-udp-lost", {"cluster": {"cni": "cilium", "proxy": "ebpf"}}),
+        ("cilium-8990", "cni-agent-down", {"cluster": {"cni": "cilium"}, "node node-1": {"leftovers": ["flannel.1"]}}),
+        ("cilium-44464", "cni-agent-down", {"cluster": {"cni": "cilium", "cni_version": "1.19.4", "proxy": "ipvs"}}),
+        ("felix-2082", "cni-agent-down", {"cluster": {"cni_version": "3.8.0"}, "node node-1": {"all_rp_filter": 2}}),
+        ("flannel-1502", "cni-agent-down", {"node node-1": {"overlay_device": "missing"}}),
+        ("k3s-7244", "foreign-firewall-drops", {"node node-1": {"leftovers": ["KUBE-ROUTER-FORWARD"]}}),
+        ("k8s-136786", "service-rules-missing", {"cluster": {"proxy": "nftables"}}),
+        ("k8s-81775", "service-endpoint-dead", {"cluster": {"proxy": "ipvs"}}),
+        ("kops-2538", "pod-route-missing", {"cluster": {"cni_version": "2.1.1"}}),
+        ("multus-972", "ipam-no-pool", {"cluster": {"cni": "cilium"}, "pod shop/a": {"extra_networks": True}}),
+        ("rke2-7438", "service-rules-missing", {"node node-1": {"kernel": "5.15.0-127-generic"}}),
+        ("canal-30", "pod-route-missing-strict-rp-filter", {"pod shop/a": {"host_proxy_arp": False}}),
+        ("seldon-core-4699", "service-endpoint-dead", {}),
+        ("cilium-20679", "cni-cannot-reach-api", {"cluster": {"cni": "cilium", "proxy": "ebpf"}}),
+        ("cilium-43080", "dns-udp-lost", {"cluster": {"cni": "cilium", "cni_version": "1.18.1"}}),
+        ("calico-3541", "wrong-node-address", {"cluster": {"cni": "calico"}}),
+        ("typhoon-11", "overlay-blocked-by-underlay", {"pair node-1>node-2": {"tunnel": "ipip"}, "pair node-2>node-1": {"tunnel": "ipip"}}),
+    ],
+)  # fmt: skip
+def test_the_others_come_up_with_their_own_surroundings(
+    issue: str, name: str, changes: Mapping[str, Mapping[str, object]]
+) -> None:
+    fixture, facts = variant(name, changes)
+
+    assert matched(fixture, facts)[issue].match in {"matches", "possible"}
+
+
+RECORD = """
+id: mine-1
+title: Our own incident
+references: [{repo: us/ours, number: 1}]
+about: pod
+causes: [calico-proxy-arp-off]
+matches_when:
+  - that: pod.gateway_arp == "silent"
+    says: the gateway is silent
+versions: {cni: ">=3.0.0"}
+mechanism: Somebody ran a role.
+workaround:
+  - {risk: r0, does: Wait for it}
+confidence: anecdotal
+"""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "expected"),
+    [
+        ("calico-proxy-arp-of]", "calico-proxy-arp-off]", "mine.yaml:6: causes.0: there is no cause 'calico-proxy-arp-of'; did you mean calico-proxy-arp-off?"),
+        ('"slient"', '"silent"', "mine.yaml:8: matches_when.0.that: pod.gateway_arp is never 'slient': it is one of answered, late, partial, silent; did you mean silent?"),
+        ('">= three"', '">=3.0.0"', 'mine.yaml:10: versions.cni: \'>= three\' is no version range: write for example ">=3.29.0 <3.29.7 || >=3.30.0 <3.30.4"'),
+        ("confidence: sure", "confidence: anecdotal", "mine.yaml:14: confidence: input should be 'confirmed-by-maintainer', 'reported-with-evidence' or 'anecdotal'"),
+        ("repo: ours,", "repo: us/ours,", "mine.yaml:4: references.0.repo: string should match pattern '^[\\w.-]+/[\\w.-]+$'"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_record_is_found_when_loaded(wrong: str, right: str, expected: str) -> None:
+    known = frozenset(cause.id for cause in causes())
+    with pytest.raises(RulesError) as caught:
+        build(parse(RECORD.replace(right, wrong), "mine.yaml"), Vocabulary(FACTS.values()), known)
+
+    assert str(caught.value) == expected
+
+
+def test_records_of_ones_own_match_too() -> None:
+    record = build(parse(RECORD, "mine.yaml"), Vocabulary(FACTS.values()), frozenset({"calico-proxy-arp-off"}))
+    fixture = BY_NAME["calico-proxy-arp-off"]
+    (found,) = match([record], fixture.facts, differentiate(causes(), fixture.facts, fixture.symptoms))
+
+    assert found.match == "matches"
+    assert found.why == (
+        "the cause calico-proxy-arp-off is confirmed",
+        "the CNI version 3.28.2 is in >=3.0.0",
+        "the gateway is silent",
+    )

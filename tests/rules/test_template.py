@@ -1,0 +1,75 @@
+"""Sentences with facts in them: checked when loaded, bounded and quoted when filled."""
+
+import pytest
+
+from bot.domain.facts import FactSpec, FactTable, Relations, SubjectKind, Value, node, pod
+from bot.rules.checking import Vocabulary
+from bot.rules.syntax import ExpressionError
+from bot.rules.template import template
+
+VOCABULARY = Vocabulary(
+    [
+        FactSpec(name="pod.own_dev", type="str", doc=""),
+        FactSpec(name="pod.ms", type="float", doc=""),
+        FactSpec(name="pod.names", type="list", doc=""),
+        FactSpec(name="node.is_ready", type="bool", doc=""),
+    ]
+)
+POD, NODE = pod("shop", "a"), node("node-1")
+
+
+def render(source: str, **values: Value) -> str:
+    return template(source, VOCABULARY, SubjectKind.POD).render(facts(**values), POD)
+
+
+def command(source: str, **values: Value) -> str:
+    return template(source, VOCABULARY, SubjectKind.POD).command(facts(**values), POD)
+
+
+def facts(**values: Value) -> FactTable:
+    return FactTable({POD: values, NODE: {"is_ready": True}}, relations=Relations(node_of_pod={POD: NODE}))
+
+
+def test_values_and_names_stand_where_they_were_asked_for() -> None:
+    assert render("{pod} on {node}: {pod.own_dev}, ready {node.is_ready}", own_dev="cali1") == (
+        "shop/a on node-1: cali1, ready yes"
+    )
+    assert render("{pod.ms} ms and {{braces}}", ms=12.34567) == "12.35 ms and {braces}"
+
+
+def test_what_was_not_observed_says_so() -> None:
+    assert render("link {pod.own_dev}") == "link (not observed)"
+    assert command("ip link show {pod.own_dev}") == "ip link show <own_dev>"
+
+
+def test_lists_are_cut() -> None:
+    assert render("{pod.names}", names=tuple("abcdefgh")) == "a, b, c, d, e and 3 more"
+    assert render("{pod.names}", names=()) == "none"
+
+
+def test_hostile_values_are_bounded_in_sentences_and_quoted_in_commands() -> None:
+    """Names of devices and messages of events come from a cluster."""
+    hostile = "x; rm -rf / #\n\x1b[31m"
+
+    assert "\n" not in render("{pod.own_dev}", own_dev=hostile)
+    assert len(render("{pod.own_dev}", own_dev="y" * 5_000)) <= 200
+    assert command("ip link show {pod.own_dev}", own_dev=hostile) == "ip link show 'x; rm -rf / # [31m'"
+    assert command("ip link show {pod.own_dev}", own_dev="-rf") == "ip link show <own_dev>"
+    assert command("ip link show {pod.own_dev}", own_dev="cali1.2@if3") == "ip link show cali1.2@if3"
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("{pod.own_dve}", "no probe observes pod.own_dve; did you mean own_dev?"),
+        ("{pair.mtu}", "a rule about a pod reads pod, node, cluster, not 'pair'"),
+        ("{src}", "a rule about a pod names pod, node, cluster, not 'src'"),
+        ("{pod own_dev}", "{pod own_dev} is not a fact: write {variable.fact}"),
+        ("{pod.own_dev", "a brace is not closed"),
+    ],
+)
+def test_a_misspelt_field_is_found_when_loaded(source: str, sentence: str) -> None:
+    with pytest.raises(ExpressionError) as caught:
+        template(source, VOCABULARY, SubjectKind.POD)
+
+    assert str(caught.value) == sentence
