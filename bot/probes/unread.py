@@ -14,9 +14,11 @@ def why_unread(snapshot: Snapshot, resource: str, *, group: str = "", namespace:
     alone; so only what it says about the namespace itself counts then, or a reason that is no lack of permission.
     """
     for each in snapshot.unobserved:
+        if each.what == "snapshot":
+            return each.why
         found = _WHAT.fullmatch(each.what)
-        if each.what == "snapshot" or (found and _is_meant(found, resource, group)):
-            there = found["namespace"] if found else None
+        if found and _is_meant(found, resource, group):
+            there = found["namespace"]
             if there is not None and there != namespace and namespace:
                 continue
             is_narrowed = there is None and bool(each.remedy) and namespace == snapshot.namespace

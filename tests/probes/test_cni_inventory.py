@@ -1,0 +1,252 @@
+"""Which CNI, its agents, and what another one has left."""
+
+from typing import Any
+
+import pytest
+
+from bot.agent.report import Address, CniFile, Firewall, Link
+from bot.cluster.cni import CniInventory
+from bot.cluster.objects import ConfigMap, ContainerStatus, CustomObject, ObjectMeta, OwnerReference, Pod
+from bot.domain import facts
+from bot.domain.facts import CLUSTER, FactTable
+from bot.domain.finding import Finding, Severity
+from bot.probes import cni_inventory
+from tests.probes.build import World, facts_of, sentences, two_nodes
+
+CALICO = CniInventory(
+    name="calico",
+    version="3.30.2",
+    installed_by="manifest",
+    distribution="kubeadm",
+    encapsulation="vxlan",
+    kube_proxy_mode="iptables",
+    agent_daemon_set="kube-system/calico-node",
+)
+NODE_1 = facts.node("node-1")
+
+
+def judged(world: World, cni: CniInventory = CALICO, **snapshot: Any) -> tuple[FactTable, list[Finding]]:
+    world.snapshot_fields |= snapshot
+    evidence = world.evidence()
+    vars(evidence)["cni"] = cni
+    known = facts_of(evidence, cni_inventory.PROBE)
+    return known, list(cni_inventory.PROBE.judge(known))
+
+
+def agent(world: World, node: str, *, is_ready: bool = True, restarts: int = 0) -> None:
+    status = (ContainerStatus(name="calico-node", restart_count=restarts),)
+    subject = world.pod(
+        f"kube-system/calico-node-{node}", node, host_network=True, is_ready=is_ready, container_statuses=status
+    )
+    pod = world.pods[subject]
+    owner = OwnerReference(kind="DaemonSet", name="calico-node")
+    meta = ObjectMeta(name=pod.metadata.name, namespace="kube-system", uid=pod.metadata.uid, owner_references=(owner,))
+    world.pods[subject] = Pod(metadata=meta, spec=pod.spec, status=pod.status)
+
+
+def test_a_cluster_with_its_agents():
+    world, *_ = two_nodes()
+    agent(world, "node-1")
+    agent(world, "node-2")
+
+    known, findings = judged(world, server_version="v1.36.2")
+
+    assert (
+        known.of(CLUSTER).items()
+        >= {
+            "cni": "calico",
+            "cni_version": "3.30.2",
+            "distribution": "kubeadm",
+            "installed_by": "manifest",
+            "encapsulation": "vxlan",
+            "proxy": "iptables",
+            "kubernetes_version": "v1.36.2",
+        }.items()
+    )
+    assert known.of(NODE_1).items() >= {"cni_agent": "ready", "has_pod_cidr": True, "cni0": "none"}.items()
+    assert sentences(findings) == [
+        (
+            "The pods' network is laid by calico 3.30.2, encapsulation vxlan, Services by iptables, "
+            "distribution kubeadm, "
+            "installed by manifest, Kubernetes v1.36.2."
+        ),
+        "The agent of calico is ready on each of 2 nodes.",
+    ]
+
+
+def test_agents_that_are_missing_or_not_ready():
+    world, *_ = two_nodes()
+    agent(world, "node-1", is_ready=False, restarts=7)
+
+    known, findings = judged(world)
+
+    assert known.of(NODE_1).items() >= {"cni_agent": "not-ready", "cni_agent_restarts": 7}.items()
+    assert known.of(facts.node("node-2"))["cni_agent"] == "missing"
+    assert sentences(findings, Severity.WARN) == [
+        "The CNI's agent on node-1 is not ready, restarted 7 times.",
+        "The CNI's agent does not run on node-2.",
+    ]
+    assert sentences(findings, Severity.PASS) == []
+
+
+def test_agents_whose_pods_were_not_read_are_not_missing():
+    world, *_ = two_nodes()
+
+    known, findings = judged(world)
+
+    assert "cni_agent" not in known.of(NODE_1)
+    assert sentences(findings, Severity.WARN) == []
+
+
+def test_k3s_has_no_agents():
+    world, *_ = two_nodes("flannel")
+
+    known, findings = judged(
+        world, CniInventory(name="flannel", installed_by="k3s", distribution="k3s", encapsulation="vxlan")
+    )
+
+    assert known.of(NODE_1)["cni_agent"] == "none"
+    assert known.of(CLUSTER)["installed_by"] == "built-in"
+    assert sentences(findings, Severity.WARN) == []
+
+
+def test_an_unknown_cni_is_said_to_be_unknown():
+    world, *_ = two_nodes()
+
+    known, findings = judged(world, CniInventory())
+
+    assert known.of(CLUSTER)["cni"] == "unknown"
+    assert sentences(findings) == [
+        "Which CNI this cluster runs could not be told; everything is judged without knowledge of one."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("aws-vpc-cni", "aws-vpc"), ("ovn-kubernetes", "ovn"), ("azure-cni", "azure"), ("kindnet", "kindnet")],
+)
+def test_names(name: Any, expected: str):
+    world, *_ = two_nodes()
+
+    assert judged(world, CniInventory(name=name))[0].of(CLUSTER)["cni"] == expected
+
+
+def lay(world: World, node: str, *names: str, up: bool = True) -> None:
+    links = tuple(Link(ifindex=90 + n, name=name, is_up=up) for n, name in enumerate(names))
+    world.root(node, links=(*world.roots[node].links, *links))
+
+
+def test_what_flannel_left_on_a_calico_node():
+    world, *_ = two_nodes()
+    lay(world, "node-1", "flannel.1", "cni0", "tunl0")
+    chains = ("cali-FORWARD", "FLANNEL-FWD", "KUBE-ROUTER-INPUT", "KUBE-ROUTER-OUTPUT", "KUBE-SERVICES")
+    world.root("node-1", firewall=Firewall(foreign_chains=chains))
+
+    known, findings = judged(world)
+
+    assert known.of(NODE_1)["leftovers"] == ("flannel.1", "cni0", "FLANNEL-* chains", "KUBE-ROUTER* chains")
+    assert sentences(findings, Severity.WARN) == [
+        "node-1 carries what another CNI has made: flannel.1, cni0, FLANNEL-* chains, KUBE-ROUTER* chains."
+    ]
+
+
+def test_many_links_of_pods_are_named_once_and_own_ones_not_at_all():
+    world, *_ = two_nodes()
+    lay(world, "node-1", "cali0123456789a", "cali0123456789b", "cilium_vxlan")
+
+    known, _ = judged(world, CniInventory(name="cilium"))
+
+    assert known.of(NODE_1)["leftovers"] == ("cali*",)
+
+
+def test_an_idle_tunl0_is_the_kernels_own():
+    world, *_ = two_nodes("flannel")
+    lay(world, "node-1", "tunl0", up=False)
+
+    assert judged(world, CniInventory(name="flannel"))[0].of(NODE_1)["leftovers"] == ()
+
+
+def test_two_configuration_files():
+    world, *_ = two_nodes()
+    files = (
+        CniFile(path="/etc/cni/net.d/10-flannel.conflist", plugins=("flannel", "portmap")),
+        CniFile(path="/etc/cni/net.d/05-calico.conflist", plugins=("calico", "portmap")),
+    )
+    world.node_report("node-1", cni_files=files)
+    world.node_report("node-2", cni_files=())
+
+    known, findings = judged(world)
+
+    assert known.of(NODE_1)["conf_files"] == 2
+    assert known.of(NODE_1)["conf_cnis"] == ("calico", "flannel")
+    assert sentences(findings, Severity.WARN) == [
+        "node-1 has configuration files of several CNIs (calico, flannel); the first by name counts.",
+        "node-2 has no CNI configuration: no new pod gets a network there.",
+    ]
+
+
+def test_configuration_that_was_not_read_is_unknown():
+    world, *_ = two_nodes()
+
+    known, _ = judged(world)
+
+    assert "conf_files" not in known.of(NODE_1)
+
+
+def test_a_bridge_of_another_range():
+    world, *_ = two_nodes("flannel")
+    addresses = tuple(a for a in world.roots["node-1"].addresses if a.dev != "cni0")
+    world.root("node-1", addresses=(*addresses, Address(dev="cni0", ip="10.244.9.1", prefix_len=24)))
+
+    known, findings = judged(world, CniInventory(name="flannel"))
+
+    assert known.of(NODE_1).items() >= {"cni0": "up", "cni0_address_matches": False}.items()
+    assert known.of(facts.node("node-2"))["cni0_address_matches"] is True
+    assert sentences(findings, Severity.WARN) == [
+        "The bridge cni0 on node-1 has an address outside the node's range of pod addresses."
+    ]
+
+
+def test_a_bridge_that_is_gone():
+    world, *_ = two_nodes("flannel")
+    world.root("node-1", links=tuple(link for link in world.roots["node-1"].links if link.name != "cni0"))
+
+    known, findings = judged(world, CniInventory(name="flannel"))
+
+    assert known.of(NODE_1)["cni0"] == "missing"
+    assert sentences(findings, Severity.WARN) == ["The bridge cni0 on node-1 is missing though there are pods."]
+
+
+def pool(cidr: str, *, disabled: bool = False) -> CustomObject:
+    return CustomObject(kind="IPPool", spec={"cidr": cidr, "disabled": disabled})
+
+
+def test_pools_and_the_clusters_range():
+    world, *_ = two_nodes()
+    config = ConfigMap(
+        metadata=ObjectMeta(name="kubeadm-config", namespace="kube-system"),
+        data={"ClusterConfiguration": "networking:\n  podSubnet: 10.42.0.0/16\n"},
+    )
+
+    known, findings = judged(world, custom_objects={"ippools": (pool("192.168.0.0/16"),)}, config_maps=(config,))
+
+    assert known.of(CLUSTER).items() >= {"pools_enabled": 1, "pool_outside_cluster_cidr": True}.items()
+    assert "An enabled IPPool lies outside the range that the cluster was set up with." in sentences(findings)
+
+
+def test_no_pool_at_all():
+    world, *_ = two_nodes()
+
+    known, findings = judged(world, custom_objects={"ippools": (pool("10.42.0.0/16", disabled=True),)})
+
+    assert known.of(CLUSTER)["pools_enabled"] == 0
+    assert sentences(findings, Severity.WARN) == ["No IPPool is enabled: no new pod gets an address."]
+
+
+def test_pods_from_before_and_after_a_change_of_pools():
+    world, *_ = two_nodes()
+    world.pod("shop/old", "node-1", ip="10.99.0.4", is_reported=False)
+
+    known, _ = judged(world, custom_objects={"ippools": (pool("10.42.0.0/16"),)})
+
+    assert known.of(CLUSTER)["pods_two_cidrs"] is True
