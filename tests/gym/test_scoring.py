@@ -1,0 +1,141 @@
+"""What the gym counts as right, and what it runs."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.domain.report import CauseReport, Coverage, FindingReport, KnownIssueReport, Report, ReportScope, Verdict
+from bot.gym.cases import CNIS, Case, GymFault, decoys_only, healthy, pairs, shuffled, singles
+from bot.gym.page import page, summary
+from bot.gym.score import Answers, Score, score
+from bot.incidents.knowledge import load_knowledge
+
+PROXY_ARP = GymFault(
+    id="calico-proxy-arp-off", letter="G1", cnis=("calico-vxlan",), scope="node", cause="calico-proxy-arp-off"
+)
+NO_DEFAULT = GymFault(
+    id="node-default-route-missing", letter="G2", cnis=CNIS, scope="node", cause="node-default-route-missing"
+)
+DECOY = GymFault(id="leftover-cni0", letter="", cnis=CNIS, scope="node", cause="")
+
+
+@pytest.fixture(scope="module")
+def answers() -> Answers:
+    causes = {cause.id: cause for cause in load_knowledge().causes}
+    return Answers(causes=causes, issues={"calico-3270": frozenset({"node-default-route-missing"})})
+
+
+def report(
+    cause: str | None, *, status: str = "broken", hop: str | None = "gateway", more: tuple[str, ...] = ()
+) -> Report:
+    named = tuple(
+        CauseReport(id=each, title=each, confidence="confirmed", hop="gateway", explains=("gateway-silent pod a/b",))
+        for each in ((cause,) if cause else ()) + more
+    )
+    failed = FindingReport(probe="p", subject="s", severity="fail", sentence="no answer")
+    return Report(
+        scope=ReportScope(cluster="lab", namespace="seldon-mesh"),
+        started_at="2026-01-01T00:00:00Z",
+        took_s=2.0,
+        verdict=Verdict(status=status, cause=cause, confidence="confirmed" if cause else None, hop=hop),  # type: ignore[arg-type]
+        causes=named,
+        findings=(failed,) if status != "healthy" else (),
+        coverage=Coverage(access="agent", nodes_observed=3, nodes_total=3, pods_observed=4, pods_total=4),
+    )
+
+
+def scored(faults: tuple[GymFault, ...], of: Report, answers: Answers, *, rung: str = "agent") -> Score:
+    kind = (
+        "pair" if len(faults) > 1 else "decoy" if faults and faults[0].is_decoy else "single" if faults else "healthy"
+    )
+    case = Case(kind=kind, cni="calico-vxlan", faults=faults, nodes=("",) * len(faults))
+    return score(case, rung, of, answers)
+
+
+def test_the_right_cause_on_the_right_hop_counts(answers: Answers) -> None:
+    got = scored((PROXY_ARP,), report("calico-proxy-arp-off"), answers)
+
+    assert (got.is_top1, got.is_complete, got.is_hop_right, got.is_overclaimed) == (True, True, True, False)
+
+
+def test_a_wrong_cause_called_confirmed_is_overclaimed(answers: Answers) -> None:
+    got = scored((PROXY_ARP,), report("node-default-route-missing"), answers)
+
+    assert (got.is_top1, got.is_overclaimed) == (False, True)
+
+
+def test_confirming_from_a_rung_that_cannot_see_it_is_overclaimed(answers: Answers) -> None:
+    assert scored((PROXY_ARP,), report("calico-proxy-arp-off"), answers, rung="api").is_overclaimed
+
+
+def test_another_wording_of_the_same_state_is_accepted_where_the_fault_says_so(answers: Answers) -> None:
+    either = replace(PROXY_ARP, also=("node-default-route-missing",))
+
+    assert scored((either,), report("node-default-route-missing"), answers).is_top1
+
+
+def test_a_pair_is_complete_only_when_both_are_named(answers: Answers) -> None:
+    both = (PROXY_ARP, NO_DEFAULT)
+    one = scored(both, report("calico-proxy-arp-off"), answers)
+    two = scored(both, report("calico-proxy-arp-off", more=("node-default-route-missing",)), answers)
+
+    assert (one.is_top1, one.is_complete) == (True, False)
+    assert two.is_complete
+
+
+def test_any_cause_or_failure_in_a_decoy_lab_is_a_false_alarm(answers: Answers) -> None:
+    assert scored((DECOY,), report(None, status="healthy", hop=None), answers).is_top1
+    assert not scored((DECOY,), report("calico-proxy-arp-off"), answers).is_top1
+    assert not scored((DECOY,), report(None, status="inconclusive", hop="dns"), answers).is_top1
+
+
+def test_a_known_issue_about_another_cause_is_counted_as_wrong(answers: Answers) -> None:
+    issue = KnownIssueReport(id="calico-3270", match="matches")
+    got = scored((PROXY_ARP,), replace(report("calico-proxy-arp-off"), known_issues=(issue,)), answers)
+
+    assert got.wrong_known_issues == ("calico-3270",)
+
+
+def test_the_page_names_every_miss(answers: Answers) -> None:
+    scores = [
+        scored((PROXY_ARP,), report("calico-proxy-arp-off"), answers),
+        scored((NO_DEFAULT,), report("calico-proxy-arp-off"), answers),
+    ]
+
+    text = page(scores, command="make gym")
+
+    assert "| single faults: right cause first | 1 of 2 (50.0 %) |" in text
+    assert "node-default-route-missing | calico-proxy-arp-off | confirmed | **no** |" in text
+    assert not summary(scores).is_reached
+
+
+def test_healthy_labs_take_the_data_planes_in_turn() -> None:
+    assert [case.cni for case in healthy(4)] == [*CNIS, CNIS[0]]
+
+
+@given(seed=st.integers(0, 1000), wanted=st.integers(0, 10))
+def test_a_seed_decides_everything(seed: int, wanted: int) -> None:
+    faults = (PROXY_ARP, NO_DEFAULT, DECOY)
+    one = shuffled(faults, singles_wanted=wanted, decoys_wanted=wanted, seed=seed)
+
+    assert one == shuffled(faults, singles_wanted=wanted, decoys_wanted=wanted, seed=seed)
+    assert all(len(case.faults) == len(case.nodes) for case in one)
+
+
+def test_pairs_have_different_causes_and_different_nodes() -> None:
+    for case in pairs((PROXY_ARP, NO_DEFAULT, DECOY), most=9, seed=1):
+        assert len({fault.cause for fault in case.faults}) == 2
+        assert len(set(case.nodes)) == 2
+
+
+def test_every_fault_runs_on_each_data_plane_that_can_have_it() -> None:
+    cases = list(singles((PROXY_ARP, NO_DEFAULT, DECOY)))
+
+    assert [(case.kind, case.cni, case.faults[0].id) for case in cases] == [
+        ("single", "calico-vxlan", "calico-proxy-arp-off"),
+        *(("single", cni, "node-default-route-missing") for cni in CNIS),
+        *(("decoy", cni, "leftover-cni0") for cni in CNIS),
+    ]
+    assert all(fault.is_decoy for case in decoys_only((PROXY_ARP, DECOY), times=3, seed=1) for fault in case.faults)
