@@ -27,10 +27,14 @@ def packet_path(
         PathHop(
             name=name,
             state="ok" if index < broken else state if index == broken else "unknown",
-            detail=decided.summary if index == broken else "",
+            detail=_detail(decided, differential) if index == broken else "",
         )
         for index, (_, name) in enumerate(stations)
     )
+
+
+def _detail(decided: Verdict, differential: Differential) -> str:
+    return differential.selected[0].title if differential.selected else decided.summary
 
 
 def _stations(

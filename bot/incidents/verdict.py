@@ -66,7 +66,8 @@ def _explained(evidence: Evidence, differential: Differential, failed: Sequence[
     if others:
         summary += f"; besides, {'; '.join(f'{other.title}: {_where(evidence, other)}' for other in others[:2])}"
     if differential.unexplained:
-        summary += f"; {len(differential.unexplained)} further symptoms remain unexplained"
+        number = len(differential.unexplained)
+        summary += f"; {number} further symptom{'s remain' if number > 1 else ' remains'} unexplained"
     assert first.confidence is not Confidence.RULED_OUT
     return Verdict(status=status, cause=first.id, confidence=first.confidence.value, hop=first.hop, summary=summary)
 

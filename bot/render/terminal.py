@@ -32,6 +32,8 @@ STATUS_STYLES = {
 CONFIDENCE_STYLES = {"confirmed": "bold green", "likely": "bold yellow", "possible": "yellow", "ruled_out": "dim"}
 SEVERITY_STYLES = {"pass": "green", "info": "dim", "warn": "yellow", "fail": "bold red", "inconclusive": "cyan"}
 MOST = 6
+MOST_ISSUES = 4
+MOST_COMMANDS = 3
 """Lines of one section unless details are asked for."""
 
 
@@ -51,8 +53,8 @@ class ReportView:
             yield from _cause(self.report, cause, details=self.details)
         yield from _failures(self.report, details=self.details)
         yield from _who(self.report)
-        yield from _next(self.report)
-        yield from _known_issues(self.report)
+        yield from _next(self.report, details=self.details)
+        yield from _known_issues(self.report, details=self.details)
         yield from _unobserved(self.report, details=self.details)
         if self.details:
             yield from _ruled_out(self.report)
@@ -151,20 +153,31 @@ def _who(report: Report) -> Iterator[RenderableType]:
     yield from _section("Who is hit", [Text("; ".join(parts))])
 
 
-def _next(report: Report) -> Iterator[RenderableType]:
+def _next(report: Report, *, details: bool) -> Iterator[RenderableType]:
     lines: list[RenderableType] = []
     for number, fix in enumerate(report.remediations[:3], start=1):
         lines.append(_bullet(f"{number}.", f"{fix.why} [{RISK_WORDS[fix.risk]}]"))
-        lines += [Text(f"     {command}", style="bold cyan", overflow="fold") for command in fix.commands]
-        lines += [Text(f"     undo: {command}", style="dim", overflow="fold") for command in fix.undo]
+        lines += _commands(fix.commands, "", "bold cyan", details=details)
+        lines += _commands(fix.undo, "undo: ", "dim", details=details)
     lines += [_bullet("→", step) for step in report.next_steps[:MOST]]
     yield from _section("What next", lines)
 
 
-def _known_issues(report: Report) -> Iterator[RenderableType]:
+def _commands(commands: tuple[str, ...], word: str, style: str, *, details: bool) -> Iterator[RenderableType]:
+    shown = commands if details else commands[:MOST_COMMANDS]
+    for command in shown:
+        yield Text(f"     {word}{command}", style=style, overflow="fold")
+    if len(commands) > len(shown):
+        yield Text(f"     {word}and {len(commands) - len(shown)} more like it (-v shows all)", style="dim")
+
+
+def _known_issues(report: Report, *, details: bool) -> Iterator[RenderableType]:
     signs = {"matches": ("=", "bold"), "possible": ("~", "yellow"), "ruled_out": ("≠", "cyan")}
     lines: list[RenderableType] = []
-    for issue in report.known_issues[:MOST]:
+    matched = any(issue.match == "matches" for issue in report.known_issues)
+    for issue in report.known_issues[: MOST if details else MOST_ISSUES]:
+        if issue.match == "possible" and matched and not details:
+            continue
         sign, style = signs[issue.match]
         why = f": {issue.why[0]}" if issue.why else ""
         lines.append(_bullet(sign, f"{issue.id} {issue.match.replace('_', ' ')}{why}", style))
