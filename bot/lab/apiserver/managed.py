@@ -249,16 +249,20 @@ def _conflict(conflicts: Sequence[tuple[_Owner, list[tuple[str, ...]]]]) -> ApiE
     causes: list[dict[str, str]] = []
     sentences: list[str] = []
     count = sum(len(paths) for _, paths in conflicts)
-    for owner, paths in conflicts:
-        who = f'conflict with "{owner.manager}"'
+    for owner, paths in sorted(conflicts, key=lambda conflict: conflict[0].manager):
+        who = f'"{owner.manager}"'
         if owner.subresource:
             who += f' with subresource "{owner.subresource}"'
         if owner.operation == "Update":
             who += f" using {owner.api_version}"
         fields = [fieldpaths.dotted(path) for path in paths]
-        causes += [{"reason": "FieldManagerConflict", "message": who, "field": field} for field in fields]
-        listed = f": {fields[0]}" if count == 1 else ":\n" + "\n".join(f"- {field}" for field in fields)
-        sentences.append(who + listed)
+        message = f"conflict with {who}"
+        causes += [{"reason": "FieldManagerConflict", "message": message, "field": field} for field in fields]
+        sentences.append(f"conflicts with {who}:")
+        sentences += [f"- {field}" for field in fields]
+    if count == 1:
+        sentences = [f"{causes[0]['message']}: {causes[0]['field']}"]
     plural = "" if count == 1 else "s"
-    message = f"Apply failed with {count} conflict{plural}: " + "\n".join(sentences)
-    return ApiError(409, "Conflict", message, {"causes": causes})
+    return ApiError(
+        409, "Conflict", f"Apply failed with {count} conflict{plural}: " + "\n".join(sentences), {"causes": causes}
+    )

@@ -5,7 +5,7 @@ import json
 import re
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -38,29 +38,32 @@ def load(name: str, values: dict[str, str] | None = None) -> dict[str, Any]:
 
 def alike(value: Any, key: str = "") -> Any:
     """A value without what differs from run to run."""
-    match value:
-        case dict() if key == "metadata" and str(value.get("generateName")) == "web-" and "generation" in value:
-            # How often a slice was written depends on how changes came together.
-            return alike({name: item for name, item in value.items() if name != "generation"})
-        case dict():
-            return {_text(name): alike(item, name) for name, item in sorted(value.items())}
-        case list() if key == "managedFields":
-            return sorted((alike(item) for item in value), key=json.dumps)
-        case list() if key in {"resourceRules", "nonResourceRules"}:
-            return sorted((alike(item) for item in value), key=json.dumps)
-        case list() if key == "cells":
-            return [_AGE.sub("AGE", cell) if isinstance(cell, str) else cell for cell in value]
-        case list() if key == "items" and value and "revision" in value[0]:
-            # Their names hold hashes that only Go can make; by number they can be compared.
-            return sorted((alike(item) for item in value), key=lambda item: item["revision"])
-        case list():
-            return [alike(item) for item in value]
-        case str() if key in _OPAQUE:
-            return _OPAQUE[key] if value else ""
-        case str():
-            return _text(value)
-        case _:
-            return value
+    if isinstance(value, dict):
+        return _alike_object(cast("dict[str, Any]", value), key)
+    if isinstance(value, list):
+        return _alike_list(cast("list[Any]", value), key)
+    if isinstance(value, str):
+        return (_OPAQUE[key] if value else "") if key in _OPAQUE else _text(value)
+    return value
+
+
+def _alike_object(value: dict[str, Any], key: str) -> dict[str, Any]:
+    if key == "metadata" and value.get("generateName") == "web-":
+        # How often a slice was written depends on how changes came together.
+        value = {name: item for name, item in value.items() if name != "generation"}
+    return {_text(name): alike(item, name) for name, item in sorted(value.items())}
+
+
+def _alike_list(value: list[Any], key: str) -> list[Any]:
+    if key == "cells":
+        return [_AGE.sub("AGE", cell) if isinstance(cell, str) else cell for cell in value]
+    found = [alike(item) for item in value]
+    if key in {"managedFields", "resourceRules", "nonResourceRules"}:
+        return sorted(found, key=json.dumps)
+    if key == "items" and found and "revision" in found[0]:
+        # Their names hold hashes that only Go can make; by number they can be compared.
+        return sorted(found, key=lambda item: item["revision"])
+    return found
 
 
 def _text(value: str) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 
 
 @asynccontextmanager
-async def cluster(directory: Path) -> AsyncIterator[Running]:
+async def cluster(directory: Path) -> AsyncGenerator[Running]:
     async with asyncio.timeout(DEADLINE_S), running(directory) as api:
         api.storage.create("pods", build.pod("a"), namespace="default")
         yield api
@@ -42,16 +42,16 @@ def alike(frames: Frames) -> list[tuple[int, Any]]:
 async def test_frames_are_those_of_a_real_kubelet(name: str, pki_directory: Path) -> None:
     recording = json.loads((recordings.FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     recorded = [(frame["channel"], frame["data"].encode()) for frame in recording["frames"]]
-    async with cluster(pki_directory) as api:
-        async with api.session.ws_connect(
-            recording["request"]["path"], protocols=recording["request"]["subprotocols"]
-        ) as socket:
-            if "stdin" in name:
-                await socket.send_bytes(b"\x00hello\n")
-                await socket.send_bytes(b"\xff\x00")
-            frames = await frames_of(socket)
+    async with (
+        cluster(pki_directory) as api,
+        api.session.ws_connect(recording["request"]["path"], protocols=recording["request"]["subprotocols"]) as socket,
+    ):
+        if "stdin" in name:
+            await socket.send_bytes(b"\x00hello\n")
+            await socket.send_bytes(b"\xff\x00")
+        frames = await frames_of(socket)
 
-            assert socket.protocol == recording["protocol"]
+        assert socket.protocol == recording["protocol"]
     assert alike(frames) == alike(recorded)
 
 

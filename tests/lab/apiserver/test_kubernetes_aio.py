@@ -1,22 +1,27 @@
 """The client that the bot uses, kubernetes.aio, against the lab's server."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kubernetes.aio import client, config, watch
-from kubernetes.aio.client.exceptions import ApiException
-from kubernetes.aio.stream import WsApiClient
 
 from tests.lab.apiserver import build
-from tests.lab.apiserver.running import DEADLINE_S, running
+from tests.lab.apiserver.running import DEADLINE_S, Running, running
+
+# Much of the library carries no annotations: here it is Any.
+client: Any = import_module("kubernetes.aio.client")
+config: Any = import_module("kubernetes.aio.config")
+watch: Any = import_module("kubernetes.aio.watch")
+ApiException: Any = import_module("kubernetes.aio.client.exceptions").ApiException
+WsApiClient: Any = import_module("kubernetes.aio.stream").WsApiClient
 
 
 @asynccontextmanager
-async def connected(directory: Path, *, kind: type[client.ApiClient] = client.ApiClient) -> AsyncIterator[Any]:
+async def connected(directory: Path, *, kind: Any = client.ApiClient) -> AsyncGenerator[tuple[Running, Any]]:
     """A running server with one pod, and a client for it."""
     async with asyncio.timeout(DEADLINE_S), running(directory) as api:
         build.namespace(api.storage)

@@ -61,16 +61,26 @@ def test_what_a_json_patch_adds_it_can_remove(obj: dict[str, Any], other: dict[s
     assert json_patch(obj, operations) == before
 
 
-environments = some.lists(
-    some.fixed_dictionaries({"name": words, "value": words}), max_size=4, unique_by=lambda each: each["name"]
-)
-containers = some.lists(
-    some.fixed_dictionaries({"name": words}, optional={"image": words, "env": environments, "args": some.lists(words)}),
-    min_size=1,
-    max_size=3,
-    unique_by=lambda each: each["name"],
-)
-pods = containers.map(lambda each: {"spec": {"containers": each}})
+Pods = some.SearchStrategy[dict[str, Any]]
+
+
+def _name(item: dict[str, Any]) -> str:
+    return item["name"]
+
+
+def _pod(items: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"spec": {"containers": items}}
+
+
+def _items(**fields: some.SearchStrategy[Any]) -> some.SearchStrategy[list[dict[str, Any]]]:
+    """Lists of named items, no name twice."""
+    required: dict[str, some.SearchStrategy[Any]] = {"name": words}
+    item: some.SearchStrategy[dict[str, Any]] = some.fixed_dictionaries(required, optional=fields)
+    return some.lists(item, min_size=1, max_size=3, unique_by=_name)
+
+
+containers = _items(image=words, env=_items(value=words), args=some.lists(words))
+pods: Pods = containers.map(_pod)
 
 
 @law
