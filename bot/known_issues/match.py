@@ -60,7 +60,9 @@ def _result(issue: KnownIssue, facts: FactTable, differential: Differential) -> 
     kinds = {symptom.kind for symptom in differential.symptoms}
     is_blamed = not kinds.isdisjoint(issue.look_alike_of)
     standing = _standing(issue, differential)
-    by_symptom = not issue.causes and not kinds.isdisjoint(issue.symptoms)
+    # What a cause explains needs no issue that has none.
+    unexplained = {symptom.kind for symptom in differential.unexplained}
+    by_symptom = not issue.causes and not unexplained.isdisjoint(issue.symptoms)
     if standing is None and not by_symptom and not is_blamed:
         return None
     subjects = _subjects(issue, facts, _roots(issue, differential, standing))

@@ -70,7 +70,7 @@ class KnownIssueFile(_Strict):
     causes: tuple[str, ...] = ()
     """Any of these causes must stand (confirmed, likely or possible)."""
     symptoms: tuple[SymptomKind, ...] = ()
-    """Where no cause fits it: the symptoms that bring it up."""
+    """Where no cause fits it: the symptoms that bring it up, when nothing explains them."""
     cnis: tuple[str, ...] = ()
     """CNIs that it concerns; empty for any."""
     matches_when: tuple[ConditionFile, ...] = ()

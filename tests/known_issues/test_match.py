@@ -20,7 +20,7 @@ from bot.probes.catalogue import FACTS
 from bot.rules.checking import Vocabulary
 from bot.rules.problems import RulesError
 from bot.rules.source import data_directory, parse
-from tests.causes.world import Fixture, changed, fixtures, table
+from tests.causes.world import Fixture, changed, fixtures, healthy, symptom, table
 
 BY_NAME = {one.name: one for one in fixtures()}
 
@@ -145,26 +145,18 @@ NEED_MORE = {
     ("issue", "name", "changes"),
     [
         ("aws-vpc-cni-2103", "pod-gateway-mac-static", {"cluster": {"cni": "aws-vpc"}}),
-        ("calico-11099", "pod-route-wrong-link", {"cluster": {"cni_version": "3.30.1"}}),
-        ("calico-12920", "pool-outside-cluster-cidr", {"node node-1": {"leftovers": ["FLANNEL-POSTRTG"]}}),
-        ("calico-4679", "pool-outside-cluster-cidr", {}),
         ("calico-5100", "foreign-firewall-drops", {"cluster": {"cni": "cilium"}, "node node-1": {"leftovers": ["cali-FORWARD"]}}),
         ("calico-10648", "pod-route-missing", {"cluster": {"cni_version": "3.30.2"}}),
-        ("cilium-13040", "dns-udp-lost", {"cluster": {"cni": "cilium", "proxy": "ebpf"}}),
         ("cilium-8990", "cni-agent-down", {"cluster": {"cni": "cilium"}, "node node-1": {"leftovers": ["flannel.1"]}}),
         ("cilium-44464", "cni-agent-down", {"cluster": {"cni": "cilium", "cni_version": "1.19.4", "proxy": "ipvs"}}),
         ("felix-2082", "cni-agent-down", {"cluster": {"cni_version": "3.8.0"}, "node node-1": {"all_rp_filter": 2}}),
         ("flannel-1502", "cni-agent-down", {"node node-1": {"overlay_device": "missing"}}),
         ("k3s-7244", "foreign-firewall-drops", {"node node-1": {"leftovers": ["KUBE-ROUTER-FORWARD"]}}),
         ("k8s-136786", "service-rules-missing", {"cluster": {"proxy": "nftables"}}),
-        ("k8s-81775", "service-endpoint-dead", {"cluster": {"proxy": "ipvs"}}),
         ("kops-2538", "pod-route-missing", {"cluster": {"cni_version": "2.1.1"}}),
-        ("multus-972", "ipam-no-pool", {"cluster": {"cni": "cilium"}, "pod shop/a": {"extra_networks": True}}),
         ("rke2-7438", "service-rules-missing", {"node node-1": {"kernel": "5.15.0-127-generic"}}),
         ("canal-30", "pod-route-missing-strict-rp-filter", {"pod shop/a": {"host_proxy_arp": False}}),
-        ("seldon-core-4699", "service-endpoint-dead", {}),
         ("cilium-20679", "cni-cannot-reach-api", {"cluster": {"cni": "cilium", "proxy": "ebpf"}}),
-        ("cilium-43080", "dns-udp-lost", {"cluster": {"cni": "cilium", "cni_version": "1.18.1"}}),
         ("calico-3541", "wrong-node-address", {"cluster": {"cni": "calico"}}),
         ("typhoon-11", "overlay-blocked-by-underlay", {"pair node-1>node-2": {"tunnel": "ipip"}, "pair node-2>node-1": {"tunnel": "ipip"}}),
     ],
@@ -175,6 +167,35 @@ def test_the_others_come_up_with_their_own_surroundings(
     fixture, facts = variant(name, changes)
 
     assert matched(fixture, facts)[issue].match in {"matches", "possible"}
+
+
+UNEXPLAINED = "service-unreachable service shop/s: shop/a>shop/b"
+
+
+@pytest.mark.parametrize(
+    ("issue", "claim", "changes"),
+    [
+        ("calico-11099", "pod-isolated pod shop/a", {"cluster": {"cni_version": "3.30.1"}, "pod shop/a": {"node_reaches_pod": "timeout"}}),
+        ("calico-12920", UNEXPLAINED, {"node node-1": {"leftovers": ["FLANNEL-POSTRTG"]}}),
+        ("calico-4679", UNEXPLAINED, {"service shop/s": {"reach": "timeout"}}),
+        ("calico-4915", "pod-isolated pod shop/a", {"pod shop/a": {"reach_own_node": "timeout"}}),
+        ("calico-9706", "pod-isolated pod shop/a", {"pod shop/a": {"reach_own_node": "timeout", "is_young": True, "age_s": 9.0}}),
+        ("calico-4186", "gateway-silent pod shop/a", {"pod shop/a": {"gateway_arp": "silent"}, "node node-1": {"gateway_silent": "some"}}),
+        ("cilium-13040", "dns-failing cluster", {"cluster": {"cni": "cilium", "proxy": "ebpf", "dns_service_state": "timeout"}}),
+        ("cilium-43080", "dns-failing cluster", {"cluster": {"cni": "cilium", "cni_version": "1.18.1"}}),
+        ("k8s-81775", UNEXPLAINED, {"cluster": {"proxy": "ipvs"}, "service shop/s": {"reach": "mixed"}}),
+        ("multus-972", "pod-without-network pod shop/a", {"cluster": {"cni": "cilium"}, "pod shop/a": {"extra_networks": True}}),
+        ("seldon-core-4699", UNEXPLAINED, {"service shop/s": {"reach": "mixed"}}),
+    ],
+)  # fmt: skip
+def test_an_issue_without_a_cause_comes_up_only_when_nothing_explains_the_symptom(
+    issue: str, claim: str, changes: Mapping[str, Mapping[str, object]]
+) -> None:
+    facts = table(changed(healthy(), changes))
+    found = {one.id: one for one in match(issues(), facts, differentiate(causes(), facts, [symptom(claim)]))}
+
+    assert found[issue].match in {"matches", "possible"}
+    assert issue not in matched(BY_NAME["service-wrong-target-port"])
 
 
 RECORD = """
