@@ -25,6 +25,7 @@ from bot.probes.kube_proxy import kube_proxy_of
 from bot.probes.outcomes import aggregate
 from bot.probes.probe import Probe
 from bot.probes.service_patterns import (
+    UDP_SILENCE,
     dead_endpoints,
     failing_after_ms,
     failing_flows,
@@ -72,16 +73,18 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
 # Services
 
 
-def _why_untested(evidence: Evidence) -> str:
+def _why_untested(evidence: Evidence, service: Subject) -> str:
     if not evidence.reports:
         return "no node was looked at from inside"
+    if all(port.protocol == "UDP" for port in evidence.services[service].spec.ports):
+        return UDP_SILENCE
     return "no test of this Service ran"
 
 
 def _observe_reach(
     evidence: Evidence, service: Subject, tests: ServiceTests, ready: Sequence[Backend], into: FactBuilder
 ) -> None:
-    why = _why_untested(evidence)
+    why = _why_untested(evidence, service)
     from_pods = [each for each in tests.vip if each.is_from_pod]
     from_nodes = not_denied(each for each in tests.vip if not each.is_from_pod)
     put(into, service, "reach", _reach(from_pods), why)

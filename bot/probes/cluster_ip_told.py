@@ -6,6 +6,7 @@ from bot.domain.facts import CLUSTER, FactTable, Subject, SubjectKind, Value
 from bot.domain.finding import Finding, Flow, Severity, Symptom, SymptomKind
 from bot.probes.listing import listed, strings
 from bot.probes.outcomes import in_words
+from bot.probes.service_patterns import UDP_SILENCE
 from bot.probes.telling import names, plural, sharing, unseen
 
 NAME = "cluster-ip"
@@ -29,7 +30,8 @@ def findings(table: FactTable) -> Sequence[Finding]:
     found += _endpoints(table)
     for node in table.subjects(SubjectKind.NODE):
         found += _node(node, table.of(node))
-    found += unseen(table, NAME, SubjectKind.SERVICE, "reach", "Whether the ClusterIP answers")
+    unknown = unseen(table, NAME, SubjectKind.SERVICE, "reach", "Whether the ClusterIP answers")
+    found += (each for each in unknown if UDP_SILENCE not in each.sentence)  # nothing would ever settle it
     return (*found, *_pass(table, good))
 
 

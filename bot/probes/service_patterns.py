@@ -11,6 +11,7 @@ from bot.probes.service_view import Backend
 
 FAILS_FROM = ("none", "some-nodes", "all-nodes", "some-pods")
 MAX_FLOWS = 64
+UDP_SILENCE = "it is asked over UDP only, where silence proves nothing"
 
 States = Mapping[Subject, str]
 """By source what came of all its tests: a reach value."""

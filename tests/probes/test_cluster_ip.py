@@ -303,9 +303,20 @@ def test_silence_of_udp_proves_nothing():
     known, findings = judged(world)
 
     assert "reach" not in known.of(syslog)
-    assert sentences(findings, Severity.INCONCLUSIVE) == [
-        "Whether the ClusterIP answers of shop/syslog could not be seen: no test of this Service ran."
-    ]
+    assert known.why_unobserved(syslog, "reach") == "it is asked over UDP only, where silence proves nothing"
+    assert findings == []
+
+
+def test_a_refusal_over_udp_does():
+    world, a, *_ = two_nodes()
+    pod = world.pod("shop/syslog-1", "node-2", labels={"app": "syslog"})
+    syslog = add_service(world, "shop/syslog", (pod,), port=514, protocol="UDP")
+    ask(world, a, syslog, "ECONNREFUSED")
+
+    known, findings = judged(world)
+
+    assert known.of(syslog)["reach"] == "refused"
+    assert len(sentences(findings, Severity.FAIL)) == 1
 
 
 def test_on_the_api_rung_nothing_is_claimed():
