@@ -7,6 +7,7 @@ from bot.lab.controllers.daemonsets import DaemonSets
 from bot.lab.controllers.definitions import Definitions
 from bot.lab.controllers.deployments import Deployments
 from bot.lab.controllers.endpoints import EndpointSlices
+from bot.lab.controllers.expiry import EventExpiry
 from bot.lab.controllers.garbage import GarbageCollector
 from bot.lab.controllers.jobs import Jobs
 from bot.lab.controllers.loop import Controller, run
@@ -28,6 +29,7 @@ def controllers(storage: Storage, ca_pem: str = "") -> tuple[Controller, ...]:
         Jobs(storage),
         Scheduler(storage),
         EndpointSlices(storage),
+        EventExpiry(storage),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from bot.lab.apiserver.deletion import Options
 from bot.lab.apiserver.storage import Storage
 from bot.lab.apiserver.timestamps import micros
+from bot.lab.controllers.recorder import Recorder
 from tests.lab.apiserver import build
 from tests.lab.controllers import instant_kubelet
 from tests.lab.controllers.cluster import cluster
@@ -166,10 +167,34 @@ async def test_an_object_of_a_missing_owner_is_garbage() -> None:
         assert lab.storage.find("configmaps", "orphan", "shop") is None
 
 
-async def test_the_same_event_again_is_counted() -> None:
-    async with cluster(1) as lab:
-        lab.storage.create("replicasets.apps", build.workload(replicas=1), namespace="shop")
-        await lab.run_all()
-        first = lab.storage.list("events", "shop", fields="reason=SuccessfulCreate")
+def test_the_same_event_again_is_counted() -> None:
+    storage = Storage()
+    build.namespace(storage)
+    storage.create("pods", build.pod(), namespace="shop")
+    recorder = Recorder(storage, "kubelet")
+    for message in ("pulled", "failed", "pulled"):
+        recorder.event(storage.get("pods", "a", "shop"), "Pull", message)
+    counts = {event["message"]: event["count"] for event in storage.list("events", "shop")}
 
-    assert [event["count"] for event in first] == [1]
+    assert counts == {"pulled": 2, "failed": 1}
+
+
+async def test_events_are_forgotten_after_an_hour() -> None:
+    clock = [datetime.now(UTC)]
+    async with cluster(1, Storage(now=lambda: clock[0])) as lab:
+        lab.storage.create("pods", build.pod("a", node=""), namespace="shop")
+        await lab.settle()
+        before = lab.reasons("a")
+        clock[0] += timedelta(hours=2)
+        lab.storage.patch(
+            "events", _only(lab.storage)["metadata"]["name"], "shop", {"metadata": {"labels": {"a": "b"}}}
+        )
+        await lab.settle()
+
+        assert before == ["Scheduled"]
+        assert lab.reasons("a") == []
+
+
+def _only(storage: Storage) -> dict[str, Any]:
+    (event,) = storage.list("events", "shop")
+    return event
