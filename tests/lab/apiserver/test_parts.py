@@ -41,7 +41,7 @@ Obj = dict[str, Any]
         ("example.org/a=", {"example.org/a": ""}, True),
     ],
 )
-def test_label_selectors(selector: str, labels: dict[str, str], accepted: bool) -> None:
+def test_label_selectors(selector: str, labels: dict[str, str], *, accepted: bool) -> None:
     assert matches_labels(parse_labels(selector), labels) is accepted
 
 
@@ -193,7 +193,7 @@ RULE = {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get"], "
         ({"nonResourceURLs": ["/api"], "verbs": ["get"]}, Attributes(verb="get", path="/api/v1"), False),
     ],
 )  # fmt: skip
-def test_rules(rule: Obj, attributes: Attributes, allowed: bool) -> None:
+def test_rules(rule: Obj, attributes: Attributes, *, allowed: bool) -> None:
     assert rule_allows(rule, attributes) is allowed
 
 

@@ -106,9 +106,9 @@ async def test_wrong_questions_are_refused(query: str, code: int, pki_directory:
 
 
 async def test_the_old_spelling_works_too(pki_directory: Path) -> None:
-    async with cluster(pki_directory) as api:
-        async with api.session.get("/api/v1/watch/namespaces/shop/pods?timeoutSeconds=1") as response:
-            lines = [json.loads(line) async for line in response.content]
+    path = "/api/v1/watch/namespaces/shop/pods?timeoutSeconds=1"
+    async with cluster(pki_directory) as api, api.session.get(path) as response:
+        lines = [json.loads(line) async for line in response.content]
 
     assert [line["type"] for line in lines] == ["ADDED"]
 
