@@ -100,7 +100,7 @@ class RulesReader:
     """Runs the tools that print the tables that are there, all side by side.
 
     Tables that iptables wrote are read with iptables-save, which is twice as fast as nft's JSON and knows the words
-    of all its extensions; the others (and those, where there is no iptables-save) with nft.
+    of all its extensions; the others (and those that iptables-save is not there for, or leaves out) with nft.
     """
 
     def __init__(self, home: Home, netns_fd: int, present: Present, label: str, threads: Executor) -> None:
@@ -131,10 +131,10 @@ class RulesReader:
         output = await self._run(f"{backend}.{family}", names, *arguments)
         if output is not None:
             self._raw.saves.append((backend, family, output))
-        elif backend == "iptables-nft":
-            tables = sorted(table for one, table in self._present.nft if one == family and table in IPTABLES_TABLES)
-            for table in tables:
-                await self._list(family, table)
+        if backend == "iptables-nft":
+            for table in sorted(table for one, table in self._present.nft if one == family):
+                if table in IPTABLES_TABLES and (output is None or _is_left_out(table, output)):
+                    await self._list(family, table)
 
     async def _list(self, family: str, table: str) -> None:
         if (output := await self._run("nft", ["nft"], "-j", "list", "table", family, table)) is not None:
@@ -163,6 +163,11 @@ def parse_rules(raw: RawRules, label: str, *, with_steps: bool) -> RuleSet:
         except NftError as error:
             raw.missing.append(Missing(what=f"{label}.firewall.nft", why=str(error)))
     return found
+
+
+def _is_left_out(table: str, output: bytes) -> bool:
+    """Whether iptables-save does not print this table: nft wrote into it what iptables has no words for."""
+    return f"\n*{table}\n".encode() not in b"\n" + output
 
 
 def _saves(present: Present) -> Iterator[tuple[Backend, str, Sequence[str]]]:

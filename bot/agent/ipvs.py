@@ -3,7 +3,7 @@
 import socket
 import struct
 
-from bot.agent.rules import RuleSet, Step
+from bot.agent.rules import IPVS, RuleSet, Step
 
 
 def parse_ipvs(text: str) -> RuleSet:
@@ -12,7 +12,7 @@ def parse_ipvs(text: str) -> RuleSet:
     Rows: "TCP  0A2B000A:0035 rr", then "  -> 0A2A0003:0035      Masq    1      0          0".
     """
     found = RuleSet()
-    steps = found.steps["nft", "ipvs", "ipvs", "ipvs"]
+    steps = found.steps["nft", IPVS, IPVS, IPVS]
     current: Step | None = None
     for line in text.splitlines():
         match line.split():

@@ -11,6 +11,8 @@ TEXT_LIMIT = 300
 NAMES_LIMIT = 300
 BACKENDS_LIMIT = 64
 CHAINS_FOLLOWED = 500
+IPVS = "ipvs"
+"""Family, table and chain under which the virtual servers of IPVS stand, which no hook's chain leads to."""
 RULES_LIMIT = 200_000
 
 KNOWN_WRITERS = (
@@ -129,11 +131,27 @@ def service_rules(services: Sequence[ServicePort], rules: RuleSet) -> tuple[Serv
     """How often each Service port is named, and where its rules lead."""
     naming: dict[str, list[tuple[chain_key, Step]]] = defaultdict(list)
     wanted = {service.ip for service in services}
-    for key, steps in rules.steps.items():
-        for step in steps:
+    for key in _in_force(rules):
+        for step in rules.steps.get(key, ()):
             for ip in step.ips & wanted:
                 naming[ip].append((key, step))
     return tuple(_service(service, naming[service.ip], rules) for service in services)
+
+
+def _in_force(rules: RuleSet) -> set[chain_key]:
+    """The chains that a packet can meet: those of the kernel's hooks, IPVS, and all that they lead to.
+
+    A chain to which nothing leads any more may still name a Service, and translates nothing.
+    """
+    waiting = [(one.backend, one.family, one.table, one.chain) for one in rules.chains if one.hook]
+    waiting += [key for key in rules.steps if key[1] == IPVS]
+    found: set[chain_key] = set()
+    while waiting:
+        key = waiting.pop()
+        if key not in found:
+            found.add(key)
+            waiting += [(*key[:3], jump) for step in rules.steps.get(key, ()) for jump in step.jumps]
+    return found
 
 
 def _service(service: ServicePort, naming: Sequence[tuple[chain_key, Step]], rules: RuleSet) -> ServiceRules:
