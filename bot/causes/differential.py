@@ -4,7 +4,7 @@ Pure: same causes, facts and symptoms, same result, in whatever order they come.
 however guilty a state looks.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from bot.causes.cause import Cause
 from bot.causes.explaining import explain
@@ -100,7 +100,14 @@ def _explanation(
     subjects = frozenset[Subject]().union(*(one.subjects for one in group))
     indices = sorted(frozenset[int]().union(*(one.explains for one in group)))
     symptoms = [extents[index].symptom for index in indices]
-    return explain(best.cause, best.confidence, subjects, judged[best.cause.id], facts, symptoms)
+    suspects = {one for extent in extents for one in _named(extent.symptom)}
+    return explain(best.cause, best.confidence, subjects, judged[best.cause.id], facts, symptoms, suspects)
+
+
+def _named(symptom: Symptom) -> Iterator[Subject]:
+    yield symptom.subject
+    for flow in symptom.flows:
+        yield flow.source
 
 
 def _ruled_out(

@@ -1,11 +1,12 @@
 """Judgements as sentences: what speaks for a cause, what against it, what was not seen, what it is not."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from bot.causes.cause import Cause, Clause, Fix
+from bot.causes.contrast import contrast, healthy_sibling
 from bot.causes.judging import Judgement
 from bot.domain.cause import Explanation
-from bot.domain.facts import VARIABLES, FactTable, Subject
+from bot.domain.facts import VARIABLES, FactTable, Subject, SubjectKind
 from bot.domain.finding import Symptom
 from bot.domain.report import Confidence, RemediationReport
 from bot.rules.expression import Expression, Reference, lookup_for
@@ -23,8 +24,12 @@ def explain(
     judgements: Mapping[Subject, Judgement],
     facts: FactTable,
     symptoms: Sequence[Symptom] = (),
+    suspects: Collection[Subject] = (),
 ) -> Explanation:
-    """The cause at these subjects, with the reasons at the first few of them."""
+    """The cause at these subjects, with the reasons at the first few of them.
+
+    `suspects` are the subjects that symptoms name: none of them serves as a healthy example.
+    """
     ordered = sorted(subjects, key=lambda one: (judgements[one].confidence is not confidence, one))
     writer = _Writer(cause, facts, ordered, judgements)
     is_out = confidence is Confidence.RULED_OUT
@@ -36,7 +41,7 @@ def explain(
         hop=cause.hop,
         confidence=confidence,
         subjects=tuple(ordered),
-        evidence_for=() if is_out else _unique(writer.evidence_for()),
+        evidence_for=() if is_out else _unique((*writer.evidence_for(), *writer.contrast({*suspects, *ordered}))),
         evidence_against=_unique(writer.evidence_against()),
         unobserved=() if is_out else _unique(writer.unobserved()),
         refuted=() if is_out else _unique(writer.refuted()),
@@ -70,6 +75,14 @@ class _Writer:
             for index, clause in enumerate(clauses):
                 hold = [one for one in self._subjects if _outcome(self._of[one], outcomes, index) is True]
                 yield from self._sentences(clause, hold)
+
+    def contrast(self, suspects: Collection[Subject]) -> Iterator[str]:
+        """How the first pod differs from a healthy one."""
+        for subject in self._subjects[:1]:
+            if subject.kind is SubjectKind.POD:
+                sibling = healthy_sibling(self._facts, subject, suspects)
+                if sibling is not None:
+                    yield from contrast(self._facts, self._cause, subject, sibling)
 
     def evidence_against(self) -> Iterator[str]:
         """The exclusions that hold and the requirements that do not, by name and value."""
