@@ -18,6 +18,7 @@ from bot.domain.finding import Finding, Severity
 from bot.probes.evidence import Evidence
 from bot.probes.needs import LOOK_AT_PODS
 from bot.probes.probe import Probe
+from bot.probes.rule_owners import Owners, owners_of
 from bot.probes.sight import Root, miss_all, put, roots
 from bot.probes.telling import plural, unseen
 
@@ -31,14 +32,6 @@ LISTED = 10
 _OUTSIDE = (Rung.CNI_AGENT, Rung.AGENT)
 _LOOK_RULES = "nft list ruleset; iptables-save -c  # on <node>, twice: which counters grow"
 
-POLICY_CHAINS = re.compile(
-    r"^(filter-)?cali-(tw|fw|pi|po|pri|pro|th|fh|tap|fap)-|^KUBE-(NWPLCY|POD-FW)|^CILIUM|^ANTREA-POL|^WEAVE-NPC"
-)
-"""Chains in which CNIs enforce policies: Calico, kube-router (K3s), Cilium, Antrea, Weave."""
-OWNED = re.compile(
-    r"^((filter-|nat-|mangle-|raw-)?cali-|KUBE-|FLANNEL-|(OLD_)?CILIUM|ANTREA|WEAVE|CNI-|OVN)", re.IGNORECASE
-)
-OWNED_TABLES = re.compile(r"^(kube-proxy|calico|cilium|flannel|antrea|ovn|cni)", re.IGNORECASE)
 _RPFILTER = re.compile(r"rpfilter|fib (saddr|daddr).*(oif|iif)")
 _KNOWN_FIREWALLS = (("firewalld", re.compile(r"firewalld|^(IN|FWD[IO]?|FWD)_")), ("ufw", re.compile(r"^ufw")))
 
@@ -144,7 +137,7 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
         if report.drop_reasons is not None:
             reasons = tuple(f"{each.reason} @ {each.function}: {each.count}" for each in report.drop_reasons[:LISTED])
         put(into, node, "drop_reasons", reasons, "the kernel's drop reasons were not asked for")
-        _observe_firewall(node, root, into)
+        _observe_firewall(node, root, owners_of(evidence.cni.name), into)
 
 
 def _ratio(report: NodeReport) -> float | None:
@@ -153,14 +146,14 @@ def _ratio(report: NodeReport) -> float | None:
     return round(report.neighbour_entries / report.neighbour_limit, 3)
 
 
-def _observe_firewall(node: Subject, root: Root, into: FactBuilder) -> None:
+def _observe_firewall(node: Subject, root: Root, owners: Owners, into: FactBuilder) -> None:
     firewall = root.state.firewall
     if firewall is None:
         why = root.why_missing("firewall", "root.firewall") or "the node's packet filters were not read"
         miss_all(into, node, (*_RULE_KEYS, *_HIT_KEYS), why)
         return
     into.set(node, "forward_policy", _forward_policy(firewall))
-    into.set(node, "host_firewall", _host_firewall(firewall))
+    into.set(node, "host_firewall", _host_firewall(firewall, owners))
     into.set(node, "iptables_backends", _backends(firewall))
     into.set(node, "drop_rules", max(firewall.drops_total, len(firewall.drops)))
     if not root.is_ours:
@@ -171,8 +164,8 @@ def _observe_firewall(node: Subject, root: Root, into: FactBuilder) -> None:
     into.set(node, "drops_hit", tuple(map(in_words, drops[:LISTED])))
     into.set(node, "rejects_hit", tuple(in_words(rule) for rule in hit if _is_reject(rule))[:LISTED])
     into.set(node, "raw_rpfilter_hit", any(_is_rpfilter(rule) for rule in drops))
-    into.set(node, "policy_drops_hit", any(POLICY_CHAINS.search(rule.chain) for rule in drops))
-    into.set(node, "foreign_drops_hit", any(not is_owned(rule.table, rule.chain) for rule in drops))
+    into.set(node, "policy_drops_hit", any(owners.enforce(rule.chain) for rule in drops))
+    into.set(node, "foreign_drops_hit", any(not owners.own(rule.table, rule.chain) for rule in drops))
 
 
 def _forward_policy(firewall: Firewall) -> str:
@@ -185,7 +178,7 @@ def _ip(firewall: Firewall) -> Iterator[FirewallChain]:
     return (chain for chain in firewall.chains if chain.family in {"ip", "inet"})
 
 
-def _host_firewall(firewall: Firewall) -> str:
+def _host_firewall(firewall: Firewall, owners: Owners) -> str:
     places = {*firewall.foreign_chains, *(chain.table for chain in firewall.chains)}
     places |= {name.removeprefix("table ") for name in firewall.foreign_chains} | {
         rule.chain for rule in firewall.drops
@@ -194,7 +187,7 @@ def _host_firewall(firewall: Firewall) -> str:
         if any(pattern.search(place) for place in places):
             return name
     has_policy = any(c.hook.lower() == "input" and c.policy.lower() == "drop" for c in _ip(firewall))
-    foreign = any(rule.family in {"ip", "inet"} and not is_owned(rule.table, rule.chain) for rule in firewall.drops)
+    foreign = any(rule.family in {"ip", "inet"} and not owners.own(rule.table, rule.chain) for rule in firewall.drops)
     return "other" if has_policy or foreign else "none"
 
 
@@ -213,11 +206,6 @@ def _is_reject(rule: FirewallRule) -> bool:
 
 def _is_rpfilter(rule: FirewallRule) -> bool:
     return bool(_RPFILTER.search(rule.text)) or rule.chain.startswith(("cali-rpf", "raw-cali-rpf"))
-
-
-def is_owned(table: str, chain: str) -> bool:
-    """Whether a rule there was written by a CNI or kube-proxy."""
-    return bool(OWNED.search(chain) or OWNED_TABLES.search(table))
 
 
 def in_words(rule: FirewallRule) -> str:

@@ -110,8 +110,9 @@ def address_of(evidence: Evidence, subject: Subject) -> str:
 def aggregate(reaches: Iterable[str | None]) -> str | None:
     """One reach value for many of equal standing; None when there is none (Nones are left out).
 
-    "ok" only when all are; "mixed" when some succeeded and some failed; else the most frequent failure, on a tie the
-    one that comes first in `REACH_VALUES`.
+    "ok" only when all are; "mixed" when some succeeded and some failed; else the most frequent failure. On a tie one
+    that somebody answered counts before silence (kernels send few ICMP errors a second), then the order of
+    `REACH_VALUES`.
     """
     counts = Counter(reach for reach in reaches if reach is not None)
     if not counts:
@@ -120,7 +121,7 @@ def aggregate(reaches: Iterable[str | None]) -> str | None:
         return next(iter(counts))
     if "ok" in counts or "mixed" in counts:
         return "mixed"
-    return max(counts, key=lambda reach: (counts[reach], -REACH_VALUES.index(reach)))
+    return max(counts, key=lambda reach: (counts[reach], reach != "timeout", -REACH_VALUES.index(reach)))
 
 
 def reach_of_all(tests: Iterable[Test]) -> str | None:

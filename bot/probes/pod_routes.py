@@ -241,32 +241,42 @@ def _foreign_rules(evidence: Evidence, root: Root, main: RouteTable, sights: Seq
     by rules (AWS: priorities 512, 1024, 1536).
     """
     tables: dict[int, RouteTable] = {}
-    default = main.default
+    targets = (LINK_LOCAL_GATEWAY, *_one_pod_of_each_other_node(evidence, root))
     for rule in root.state.rules:
-        if rule.priority in _KERNEL_RULES or rule.fwmark or rule.table in {MAIN, 255}:
+        if rule.priority in _KERNEL_RULES or rule.fwmark or rule.is_inverted or rule.table in {MAIN, 255}:
             continue
         if evidence.cni.name == "aws-vpc-cni" and rule.priority in _AWS_PRIORITIES:
             continue
         if not any(_takes(rule, sight) for sight in sights):
             continue
-        if rule.action in _REFUSING:
-            yield _in_words(rule)
-            continue
+        taken = [ip for ip in targets if _is_within(ip, rule.dst)]
         table = tables.setdefault(rule.table, RouteTable(root.state.routes, rule.table))
-        route = table.lookup(LINK_LOCAL_GATEWAY) or table.default
-        if route is not None and (route.type in _REFUSING or (default is not None and route.dev != default.dev)):
+        if any(rule.action in _REFUSING or _leads_elsewhere(table, main, ip) for ip in taken):
             yield _in_words(rule)
+
+
+def _one_pod_of_each_other_node(evidence: Evidence, root: Root) -> Iterator[str]:
+    """An address of a pod of each other node in scope: where packets of this node's pods go, besides the outside."""
+    by_node: dict[str, str] = {}
+    for ip, owners in evidence.pods_by_ip.items():
+        by_node.setdefault(evidence.node_of(owners[0]), ip)
+    return (by_node[name] for name in evidence.nodes_in_scope if name != root.name and name in by_node)
 
 
 def _takes(rule: Rule, sight: Sight) -> bool:
-    """Whether a packet from this pod to somewhere outside its node would match."""
+    """Whether a packet that comes from this pod would match, but for where it goes."""
     link = host_end(sight)
     if rule.iif and (link is None or rule.iif not in {link.name, link.master}):
         return False
-    if rule.oif or not _is_within(sight.pod.status.pod_ip, rule.src):
+    return not rule.oif and _is_within(sight.pod.status.pod_ip, rule.src)
+
+
+def _leads_elsewhere(table: RouteTable, main: RouteTable, ip: str) -> bool:
+    """Whether this table sends packets for `ip` elsewhere than the main table, or refuses them."""
+    route, usual = table.lookup(ip), main.lookup(ip)
+    if route is None:
         return False
-    net = network(rule.dst) if rule.dst not in {"", "all"} else None
-    return net is None or net.prefixlen == 0 or _is_within(LINK_LOCAL_GATEWAY, rule.dst)
+    return route.type in _REFUSING or (usual is not None and usual.type == "unicast" and route.dev != usual.dev)
 
 
 def _is_within(ip: str, cidr: str) -> bool:

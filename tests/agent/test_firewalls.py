@@ -183,6 +183,22 @@ def test_both_backends_of_iptables_active_at_once_are_both_seen():
         assert {drop.backend for drop in firewall_of(report).drops} == {"iptables-nft", "iptables-legacy"}
 
 
+def test_a_table_that_nft_wrote_under_a_name_of_iptables_is_read_by_nft():
+    """iptables-save ends well on it, and prints nothing but that it is incompatible."""
+    foreign = """table ip filter {
+  chain FORWARD {
+    type filter hook forward priority filter; policy drop;
+    oifname "docker0" ct state established,related accept
+  }
+}"""
+    with calico_node([{}]) as node:
+        node.nft(foreign)
+        firewall = firewall_of(look(node))
+
+        (forward,) = firewall.chains
+        assert (forward.backend, forward.table, forward.hook, forward.policy) == ("nft", "filter", "forward", "drop")
+
+
 def test_without_tools_the_firewall_is_unobserved_and_the_report_says_so(monkeypatch: pytest.MonkeyPatch):
     if not is_root():
         pytest.skip("the agent runs in this process only as root")

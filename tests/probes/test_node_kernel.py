@@ -8,7 +8,8 @@ from bot.agent.report import DropReason, Firewall, FirewallChain, FirewallRule
 from bot.domain import facts
 from bot.domain.facts import Rung
 from bot.domain.finding import Severity
-from bot.probes.node_kernel import PROBE, in_words, is_owned, judge
+from bot.probes.node_kernel import PROBE, in_words, judge
+from bot.probes.rule_owners import owners_of
 from tests.probes.build import World, facts_of, sentences
 
 NODE = facts.node("node-1")
@@ -71,7 +72,7 @@ def test_a_quiet_node() -> None:
     [
         (rule("cali-tw-cali1"), True, False, False),
         (rule("filter-cali-fw-cali1", table="calico"), True, False, False),
-        (rule("KUBE-NWPLCY-ABC"), True, False, False),
+        (rule("KUBE-POD-FW-ABC", table="kube-router-old"), False, True, False),
         (rule("KUBE-FIREWALL"), False, False, False),
         (rule("forward", table="kube-proxy"), False, False, False),
         (rule("cali-PREROUTING", table="raw", text="-m rpfilter --invert -j DROP"), False, False, True),
@@ -214,17 +215,41 @@ def test_rules_read_once_have_taken_nothing_that_is_known() -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "name", "owned"),
+    ("cni", "table", "name", "owned"),
     [
-        ("filter", "cali-FORWARD", True),
-        ("calico", "anything", True),
-        ("filter", "KUBE-FORWARD", True),
-        ("filter", "FLANNEL-FWD", True),
-        ("kube-proxy", "forward", True),
-        ("filter", "DOCKER-USER", False),
-        ("filter", "FORWARD", False),
-        ("edr", "guard", False),
+        ("calico", "filter", "cali-FORWARD", True),
+        ("calico", "calico", "anything", True),
+        ("calico", "filter", "KUBE-FORWARD", True),
+        ("calico", "kube-proxy", "forward", True),
+        ("calico", "filter", "DOCKER-USER", False),
+        ("calico", "filter", "FORWARD", False),
+        ("calico", "edr", "guard", False),
+        ("flannel", "filter", "FLANNEL-FWD", True),
+        ("flannel", "kube-router", "KUBE-POD-FW-IN-ABC", True),
+        ("cilium", "cilium-policy", "CILIUM_to_lxc1", True),
+        ("unknown", "filter", "cali-tw-cali1", True),
+        ("unknown", "filter", "KUBE-NWPLCY-ABC", True),
+        # left behind by another CNI
+        ("calico", "kube-router-old", "KUBE-POD-FW-ABC", False),
+        ("calico", "filter", "KUBE-NWPLCY-ABC", False),
+        ("cilium", "filter", "cali-tw-cali1", False),
+        ("flannel", "filter", "CILIUM_FORWARD", False),
     ],
 )
-def test_owners(table: str, name: str, owned: bool) -> None:  # noqa: FBT001
-    assert is_owned(table, name) is owned
+def test_owners(cni: str, table: str, name: str, owned: bool) -> None:  # noqa: FBT001
+    assert owners_of(cni).own(table, name) is owned
+
+
+@pytest.mark.parametrize(
+    ("cni", "name", "enforces"),
+    [
+        ("calico", "filter-cali-tw-cali1", True),
+        ("calico", "KUBE-NWPLCY-ABC", False),
+        ("flannel", "KUBE-NWPLCY-ABC", True),
+        ("flannel", "KUBE-FIREWALL", False),
+        ("canal", "cali-pi-abc", True),
+        ("unknown", "ANTREA-POL-INGRESS", True),
+    ],
+)
+def test_whose_drops_are_those_of_policies(cni: str, name: str, enforces: bool) -> None:  # noqa: FBT001
+    assert owners_of(cni).enforce(name) is enforces

@@ -67,7 +67,8 @@ def test_a_source_that_tells_itself_has_asked_in_vain_for_its_next_hop() -> None
         (["ok", "timeout"], "mixed"),
         (["mixed", "timeout"], "mixed"),
         (["timeout", "refused", "refused"], "refused"),
-        (["refused", "timeout"], "timeout"),
+        (["refused", "timeout"], "refused"),
+        (["host-unreachable", "timeout", "timeout"], "timeout"),
     ],
 )
 def test_many_words_are_one(reaches: list[str | None], expected: str | None) -> None:

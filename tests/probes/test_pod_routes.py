@@ -242,6 +242,7 @@ def test_a_node_without_default_route_is_told_but_accused_of_nothing() -> None:
         (Rule(priority=100, src="10.42.0.0/16", table=99), (Route(dst="default", dev="tun0", table=99),), True),
         (Rule(priority=100, table=52), (Route(dst="default", dev="tailscale0", table=52),), True),
         (Rule(priority=100, iif="cali1", action="unreachable"), (), True),
+        (Rule(priority=5210, dst="10.42.2.0/24", table=52), (Route(dst="default", dev="tailscale0", table=52),), True),
         # harmless: another device's packets, another source, a mark, an empty table, the same way as the main table
         (Rule(priority=100, iif="tun0", table=99), (Route(dst="default", type="unreachable", table=99),), False),
         (Rule(priority=100, src="192.168.0.0/16", table=99), (Route(dst="default", dev="tun0", table=99),), False),
@@ -267,7 +268,7 @@ def test_only_rules_that_take_pod_traffic_elsewhere_are_foreign(
     told = sentences(judge(known), Severity.WARN)
     assert bool(told) is is_foreign
     if is_foreign:
-        assert told[0].startswith("1 routing rule of node node-1 may send pod traffic elsewhere: 100: from ")
+        assert told[0].startswith("1 routing rule of node node-1 may send pod traffic elsewhere: ")
 
 
 def test_a_docker_network_over_the_pod_range() -> None:
