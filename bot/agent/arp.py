@@ -42,7 +42,7 @@ class ArpQuestion:
 
 
 @dataclass(slots=True)
-class _Tally:
+class Tally:
     """Requests' times, and each answering MAC's times. The k-th answer of a MAC belongs to the k-th request: ARP
     carries nothing that tells two requests apart.
     """
@@ -51,10 +51,17 @@ class _Tally:
     answered_at: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
 
     @property
+    def is_silent(self) -> bool:
+        """Whether it was asked more than once by now and nobody answered."""
+        return len(self.sent_at) > 1 and not self.answered_at
+
+    @property
     def is_complete(self) -> bool:
+        """Whether somebody answered every request so far."""
         return any(len(times) >= len(self.sent_at) for times in self.answered_at.values())
 
     def answers_ms(self, count: int) -> tuple[float | None, ...]:
+        """How long each of the first `count` requests waited for its answer; None for no answer."""
         found: list[float | None] = []
         for at in range(count):
             times = [times[at] for times in self.answered_at.values() if at < len(times)]
@@ -77,9 +84,13 @@ def open_arp_socket(dev: str) -> socket.socket:
     return sock
 
 
-async def arp_request(sock: socket.socket, question: ArpQuestion, tries: int, rng: random.Random) -> ArpResult:
-    """Ask `tries` times and wait for the answers. The socket stays open: closing it takes 10 ms, see `close_all`."""
-    tally = _Tally()
+async def arp_request(
+    sock: socket.socket, question: ArpQuestion, tries: int, rng: random.Random, tally: Tally
+) -> ArpResult:
+    """Ask `tries` times and wait for the answers. `tally` shows how it stands meanwhile.
+
+    The socket stays open: closing it takes 10 ms, see `close_all`.
+    """
     error = ""
     for _ in range(tries):
         # Before sending: on a veth the answer is there before send() returns.
@@ -105,7 +116,7 @@ async def arp_request(sock: socket.socket, question: ArpQuestion, tries: int, rn
     )
 
 
-async def _hear(sock: socket.socket, ip: str, tally: _Tally, limit_s: float, *, is_lasting: bool = False) -> None:
+async def _hear(sock: socket.socket, ip: str, tally: Tally, limit_s: float, *, is_lasting: bool = False) -> None:
     """Collect answers until all requests have one, or time is up (always until then when `is_lasting`)."""
     deadline = asyncio.timeout(max(0.0, limit_s))
     try:
@@ -118,7 +129,7 @@ async def _hear(sock: socket.socket, ip: str, tally: _Tally, limit_s: float, *, 
             raise
 
 
-def _collect(sock: socket.socket, ip: str, tally: _Tally) -> None:
+def _collect(sock: socket.socket, ip: str, tally: Tally) -> None:
     try:
         frame, ancillary, _, _ = sock.recvmsg(256, 64)
     except OSError:

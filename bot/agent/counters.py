@@ -78,14 +78,6 @@ def read_conntrack_stats() -> dict[str, int]:
     return parse_stat_table(read_text(f"{NET}/stat/nf_conntrack"))
 
 
-def read_neighbour_entries() -> int | None:
-    """Entries of the ARP table of all namespaces together; None where the kernel shows it to the first one only."""
-    try:
-        return first_column(read_text(f"{NET}/stat/arp_cache"))
-    except OSError:
-        return None
-
-
 def parse_stat_table(text: str) -> dict[str, int]:
     """A header line, then hexadecimal rows, one for each processor; summed."""
     lines = text.splitlines()
@@ -96,16 +88,6 @@ def parse_stat_table(text: str) -> dict[str, int]:
             with contextlib.suppress(ValueError):
                 totals[name] += int(number, 16)
     return totals
-
-
-def first_column(text: str) -> int | None:
-    """The first number of the first row: `entries`, which every row repeats."""
-    lines = text.splitlines()
-    cells = lines[1].split() if len(lines) > 1 else []
-    try:
-        return int(cells[0], 16)
-    except (IndexError, ValueError):
-        return None
 
 
 def conntrack(sysctls: Mapping[str, str], before: Mapping[str, int], after: Mapping[str, int]) -> Conntrack:

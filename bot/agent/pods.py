@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from bot.agent.arp import ArpQuestion, arp_request, open_arp_socket
+from bot.agent.arp import ArpQuestion, Tally, arp_request, open_arp_socket
 from bot.agent.discovery import FoundNetns, find_namespaces, find_pinned
 from bot.agent.files import read_foreign_text
 from bot.agent.firewalls import Present, find_tables
@@ -43,6 +43,8 @@ class PodWork:
     firewall: Firewall | None = None
     arp_socket: socket.socket | None = None
     arp_question: ArpQuestion | None = None
+    arp_tally: Tally = field(default_factory=Tally)
+    """How the ARP test stands while it runs."""
     arp: ArpResult | None = None
     oracle: RouteAnswer | None = None
     route_to_pod: RouteAnswer | None = None
@@ -162,7 +164,15 @@ def ask_oracles(work: PodWork, root: Reading, netlink: NetlinkSocket) -> None:
 async def ask_gateway(work: PodWork, task: Task, rng: random.Random) -> None:
     """The ARP test of the pod's gateway."""
     if work.arp_socket and work.arp_question:
-        work.arp = await arp_request(work.arp_socket, work.arp_question, task.arp_tries, rng)
+        work.arp = await arp_request(work.arp_socket, work.arp_question, task.arp_tries, rng, work.arp_tally)
+
+
+def holds_other_mac(work: PodWork) -> bool:
+    """Whether the pod's entry for its gateway holds another MAC than the node's end of its (unbridged) link has."""
+    if not (work.reading and work.host_record and work.arp_question) or work.host_record.master_ifindex:
+        return False
+    entry = next((one for one in work.reading.state.neighbours if one.ip == work.arp_question.ip), None)
+    return entry is not None and bool(entry.mac) and entry.mac != work.host_record.link.mac
 
 
 def look_again(work: PodWork, home: Home) -> None:
@@ -184,6 +194,9 @@ def as_source(work: PodWork, home: Home) -> Source | None:
         ip=work.ip,
         mtu=work.device.link.mtu if work.device else 1500,
         ips=frozenset(address.ip for address in work.reading.state.addresses),
+        nameservers=work.resolv[0] if work.resolv else (),
+        gateway=work.arp_question.ip if work.arp_question else "",
+        gateway_tally=work.arp_tally,
     )
 
 

@@ -16,11 +16,13 @@ RTM_NEWADDR, RTM_GETADDR = 20, 22
 RTM_NEWROUTE, RTM_GETROUTE = 24, 26
 RTM_NEWNEIGH, RTM_GETNEIGH = 28, 30
 RTM_NEWRULE, RTM_GETRULE = 32, 34
+RTM_NEWNEIGHTBL, RTM_GETNEIGHTBL = 64, 66
 RTM_GETNSID = 90
 
 IFADDRMSG = struct.Struct("=BBBBI")
 RTMSG = struct.Struct("=BBBBBBBBI")
 NDMSG = struct.Struct("=BxxxiHBB")
+NDTMSG = struct.Struct("=Bxxx")
 
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS = 1, 2, 8
 RTA_DST, RTA_SRC, RTA_IIF, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC = 1, 2, 3, 4, 5, 6, 7
@@ -31,6 +33,8 @@ RTM_F_CLONED = 0x200
 FRA_DST, FRA_SRC, FRA_IIFNAME, FRA_PRIORITY, FRA_FWMARK, FRA_TABLE, FRA_FWMASK, FRA_OIFNAME = 1, 2, 3, 6, 10, 15, 16, 17
 FIB_RULE_INVERT = 2
 NDA_DST, NDA_LLADDR = 1, 2
+NDTA_NAME, NDTA_THRESH3, NDTA_CONFIG = 1, 4, 5
+NDTC_ENTRIES_AT = 4
 NETNSA_NSID, NETNSA_FD = 1, 3
 NSID_UNASSIGNED = 0xFFFFFFFF
 LOCAL_TABLE = 255
@@ -261,3 +265,17 @@ def _gateway(found: Mapping[int, bytes]) -> str:
         return ip_text(found[RTA_GATEWAY])
     via = found.get(RTA_VIA)
     return ip_text(via[2:]) if via else ""
+
+
+def read_neighbour_table(netlink: NetlinkSocket) -> tuple[int | None, int | None]:
+    """Entries of the ARP table that all namespaces share, and its limit (gc_thresh3). None: the kernel does not say.
+
+    By netlink every namespace is told; sysctl and /proc/net/stat show both to the first one only.
+    """
+    for kind, body in netlink.dump(RTM_GETNEIGHTBL, NDTMSG.pack(socket.AF_INET)):
+        found = attributes(body, NDTMSG.size)
+        if kind != RTM_NEWNEIGHTBL or text(found.get(NDTA_NAME)) != "arp_cache" or NDTA_THRESH3 not in found:
+            continue
+        config = found.get(NDTA_CONFIG, b"")[NDTC_ENTRIES_AT:]
+        return (u32(config) if len(config) >= 4 else None), u32(found[NDTA_THRESH3])
+    return None, None

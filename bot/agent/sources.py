@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bot.agent.arp import Tally
 from bot.agent.netlink import NetlinkSocket
 from bot.agent.netns import Home
 from bot.agent.report import Task
@@ -29,6 +30,11 @@ class Source:
     ip: str = ""
     mtu: int = 1500
     ips: frozenset[str] = frozenset()
+    nameservers: tuple[str, ...] = ()
+    """Of its resolv.conf."""
+    gateway: str = ""
+    """The neighbour whose ARP is tested beside the other tests, and how that test stands."""
+    gateway_tally: Tally = field(default_factory=Tally)
     _seen_at: float = field(default=float("-inf"), init=False)
     _unresolved: frozenset[str] = field(default=frozenset(), init=False)
 
@@ -58,14 +64,15 @@ def patience_for(task: Task, source: Source, node: Source, ip: str, behind: Mapp
     """How long a test from `source` to `ip` waits.
 
     The kernel gives up on an unanswered ARP after 3 s and only then says EHOSTUNREACH. So whoever goes through a next
-    hop that is unresolved, in the source or on the node, is given that time, and nobody else. `behind`: the endpoints
-    of Service addresses.
+    hop that is unresolved, in the source or on the node, is given that time, and nobody else; least of all who waits
+    for a gateway that the ARP test finds silent: that is known, and costs every test of a pod the same 3 s. `behind`:
+    the endpoints of Service addresses.
     """
 
     def is_unresolved() -> bool:
         pending = source.unresolved()
-        if pending and source.next_hop(ip) in pending:
-            return True
+        if pending and (hop := source.next_hop(ip)) in pending:
+            return not (hop == source.gateway and source.gateway_tally.is_silent)
         pending_here = node.unresolved()
         if not pending_here:
             return False

@@ -273,11 +273,26 @@ def test_an_unresolved_next_hop_is_waited_for_and_nothing_else():
         )
 
 
-def test_a_dead_gateway_is_the_pods_own_unresolved_next_hop():
+def test_what_lies_behind_a_gateway_that_arp_finds_silent_is_not_waited_for():
+    """The kernel's EHOSTUNREACH would come after 3 s and say what the ARP test says already."""
     with calico_node([{}]) as node:
         [pod] = node.pods
         node.sysctl({f"ipv4.conf.{pod.link}.proxy_arp": 0})
-        report = node.look(node.task(tcp(OUTSIDE, 80)))
+        report = node.look(node.task(tcp(OUTSIDE, 80, from_node_too=False)))
+
+        test = one_test(report, pod.uid, ip=OUTSIDE)
+        assert test.outcome == "timeout"
+        assert 1300 <= test.latency_ms < 2500
+        arp = pod_of(report, pod).gateway_arp
+        assert arp
+        assert arp.answers_ms == (None, None, None)
+
+
+def test_a_dead_gateway_that_is_not_asked_by_arp_is_the_pods_own_unresolved_next_hop():
+    with calico_node([{}]) as node:
+        [pod] = node.pods
+        node.sysctl({f"ipv4.conf.{pod.link}.proxy_arp": 0})
+        report = node.look(node.task(tcp(OUTSIDE, 80), arp_tries=0))
 
         test = one_test(report, pod.uid, ip=OUTSIDE)
         assert (test.outcome, test.icmp_from) == ("EHOSTUNREACH", pod.ip)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from bot.agent.counters import read_neighbour_entries
 from bot.agent.discovery import FoundNetns, find_namespaces, find_pinned
 from bot.agent.drop_reasons import DropTrace
 from bot.agent.files import read_foreign_text, read_text
@@ -197,7 +196,3 @@ class TestOnANode:
             assert "NETFILTER_DROP" in {one.reason for one in report.drop_reasons}
         finally:
             subprocess.run(["umount", str(tracing)], check=True)
-
-    def test_entries_of_the_arp_table_are_read_where_the_kernel_shows_them(self):
-        entries = read_neighbour_entries()
-        assert entries is None or entries >= 0

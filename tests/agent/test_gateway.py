@@ -301,3 +301,22 @@ def test_l5_frames_to_a_wrong_mac_are_counted_as_for_another_host_on_the_nodes_l
         if link.rx_otherhost_delta is None:
             pytest.skip("this kernel does not count frames for other hosts")
         assert link.rx_otherhost_delta >= 1
+
+
+def test_an_entry_that_a_changed_mac_left_behind_is_tested_before_an_answer_mends_it():
+    """The ARP test comes last: the kernel takes its answer over, and the pod would work again."""
+    old_mac = "02:00:00:00:00:98"
+    with calico_node([{}]) as node:
+        [pod] = node.pods
+        node.namespaces.ip(pod.number, f"neigh replace {GATEWAY} lladdr {old_mac} dev eth0 nud reachable")
+        own_node = Target(purpose="own-node", ip=node.ip, name="node-1", node="node-1", from_node_too=False)
+        report = node.look(node.task(own_node))
+
+        seen = pod_of(report, pod)
+        assert seen.state
+        assert seen.gateway_arp
+        assert [one.mac for one in seen.state.neighbours if one.ip == GATEWAY] == [old_mac]
+        assert seen.gateway_arp.macs == (HOST_MAC,)
+        assert [test.outcome for test in report.tests] == ["timeout"]
+        host_link = next(link for link in report.root.links if link.name == pod.link)
+        assert (host_link.rx_otherhost_delta or 0) > 0

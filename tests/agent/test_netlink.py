@@ -21,6 +21,7 @@ from bot.agent.rtnetlink import (
     ask_route,
     read_addresses,
     read_fdb,
+    read_neighbour_table,
     read_neighbours,
     read_routes,
     read_rules,
@@ -256,3 +257,13 @@ def test_attributes_of_any_bytes_do_not_raise(data: bytes):
 @given(st.dictionaries(st.integers(1, 0x3FFF), st.binary(max_size=40), max_size=8))
 def test_attributes_read_back_what_was_encoded(values: dict[int, bytes]):
     assert attributes(b"".join(attribute(kind, value) for kind, value in values.items())) == values
+
+
+def test_every_namespace_is_told_how_full_the_arp_table_is_and_how_full_it_may_be():
+    with NetlinkSocket() as netlink:
+        entries, limit = read_neighbour_table(netlink)
+
+    assert entries is not None
+    assert limit is not None
+    assert entries >= 0
+    assert limit > 0
