@@ -18,7 +18,7 @@ from bot.domain.finding import Finding, Severity
 from bot.probes.evidence import Evidence
 from bot.probes.needs import LOOK_AT_PODS
 from bot.probes.probe import Probe
-from bot.probes.rule_owners import Owners, owners_of
+from bot.probes.rule_owners import Owners, is_common, owners_of
 from bot.probes.sight import Root, miss_all, put, roots
 from bot.probes.telling import plural, unseen
 
@@ -98,6 +98,12 @@ FACTS = (
         look="iptables -t raw -L cali-PREROUTING -v  # on <node>, twice",
     ),
     FactSpec(
+        name="node.sends_prohibited",
+        type="bool",
+        doc='The node answered a test with ICMP "prohibited", as reject rules of host firewalls do.',
+        look="tcpdump -ni any 'icmp[0] == 3 and (icmp[1] == 9 or icmp[1] == 10 or icmp[1] == 13)'  # on <node>",
+    ),
+    FactSpec(
         name="node.drop_reasons",
         type="list",
         doc="Reasons for which the kernel dropped packets of our tests, with the function and how often.",
@@ -124,12 +130,15 @@ _HIT_KEYS = ("drops_hit", "rejects_hit", "policy_drops_hit", "foreign_drops_hit"
 
 def observe(evidence: Evidence, into: FactBuilder) -> None:
     """The tables, packet filters and drops of each node that was looked at."""
+    prohibiting = _prohibiting(evidence)
     for name, root in roots(evidence).items():
         node, report = facts.node(name), root.report
         ratio = _ratio(report)
         put(
             into, node, "neighbour_ratio", ratio, root.why_missing("neighbour") or "the neighbour table was not counted"
         )
+        prohibits = name in prohibiting if evidence.tests else None
+        put(into, node, "sends_prohibited", prohibits, "no test ran")
         put(into, node, "uptime_s", report.uptime_s, "the node's uptime was not read")
         recent = None if report.uptime_s is None else report.uptime_s < RECENT_S
         put(into, node, "rebooted_recently", recent, "the node's uptime was not read")
@@ -159,13 +168,40 @@ def _observe_firewall(node: Subject, root: Root, owners: Owners, into: FactBuild
     if not root.is_ours:
         miss_all(into, node, _HIT_KEYS, "rules were read once only (no node agent)")
         return
-    hit = [rule for rule in firewall.drops if rule.packets_delta]
-    drops = [rule for rule in hit if not _is_reject(rule)]
-    into.set(node, "drops_hit", tuple(map(in_words, drops[:LISTED])))
-    into.set(node, "rejects_hit", tuple(in_words(rule) for rule in hit if _is_reject(rule))[:LISTED])
-    into.set(node, "raw_rpfilter_hit", any(_is_rpfilter(rule) for rule in drops))
-    into.set(node, "policy_drops_hit", any(owners.enforce(rule.chain) for rule in drops))
-    into.set(node, "foreign_drops_hit", any(not owners.own(rule.table, rule.chain) for rule in drops))
+    drops = [rule for rule in firewall.drops if not _is_reject(rule)]
+    rejects = [rule for rule in firewall.drops if _is_reject(rule)]
+    # kube-proxy's own rules have no counters in nftables mode; they say nothing about strangers.
+    _put_hits(node, "drops_hit", [rule for rule in drops if rule.packets is not None or not is_common(rule)], into)
+    _put_hits(node, "rejects_hit", [rule for rule in rejects if rule.packets is not None or not is_common(rule)], into)
+    _put_hit(node, "raw_rpfilter_hit", [rule for rule in drops if _is_rpfilter(rule)], into)
+    _put_hit(node, "policy_drops_hit", [rule for rule in drops if owners.enforce(rule.chain)], into)
+    _put_hit(node, "foreign_drops_hit", [rule for rule in drops if not owners.own(rule.table, rule.chain)], into)
+
+
+def _put_hits(node: Subject, key: str, rules: Sequence[FirewallRule], into: FactBuilder) -> None:
+    """Those of the rules that took packets; none is an answer only if all of them count."""
+    hit = tuple(in_words(rule) for rule in rules if rule.packets_delta)[:LISTED]
+    put(into, node, key, hit if hit or not _uncounted(rules) else None, _uncounted(rules))
+
+
+def _put_hit(node: Subject, key: str, rules: Sequence[FirewallRule], into: FactBuilder) -> None:
+    hit = any(rule.packets_delta for rule in rules)
+    put(into, node, key, hit if hit or not _uncounted(rules) else None, _uncounted(rules))
+
+
+def _uncounted(rules: Iterable[FirewallRule]) -> str:
+    """Why it is not known whether one of these took a packet, "" when all count."""
+    first = next((rule for rule in rules if rule.packets is None or rule.packets_delta is None), None)
+    return f"a rule has no counter: {in_words(first)}" if first else ""
+
+
+def _prohibiting(evidence: Evidence) -> frozenset[str]:
+    """Nodes that answered a test with ICMP "prohibited": the mark of a reject rule of their own."""
+    node_of = {
+        each.ip: name for name, report in evidence.reports.items() for each in report.root.addresses if each.dev != "lo"
+    }
+    senders = (test.icmp_from for _, _, test in evidence.tests if test.icmp.endswith("-prohibited"))
+    return frozenset(node for ip in senders if (node := node_of.get(ip) or evidence.node_by_ip.get(ip)))
 
 
 def _forward_policy(firewall: Firewall) -> str:
@@ -268,6 +304,9 @@ def _filters(name: str, known: Mapping[str, Value]) -> _Told:
     if known.get("iptables_backends") == "both":
         sentence = f"On node {name} rules of iptables-legacy and iptables-nft are in force together."
         yield Severity.WARN, sentence, "iptables_backends"
+    if known.get("sends_prohibited"):
+        sentence = f"Node {name} itself refused packets of the tests (ICMP prohibited): a firewall on it rejects them."
+        yield Severity.WARN, sentence, "sends_prohibited"
     firewall = known.get("host_firewall")
     if firewall in {"firewalld", "ufw"}:
         yield Severity.INFO, f"On node {name} {firewall} filters packets beside the CNI.", "host_firewall"

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from bot.agent.report import FirewallRule
+
 _CALICO = r"((filter|nat|mangle|raw)-)?cali-"
 _POLICY_WRITERS: Mapping[str, tuple[str, str]] = {
     "calico": (r"^((filter-)?cali-(tw|fw|pi|po|pri|pro|th|fh|tap|fap)-)", rf"^{_CALICO}"),
@@ -42,6 +44,11 @@ class Owners:
         if OWNED.search(chain) or OWNED_TABLES.search(table) or table.startswith(self.names):
             return True
         return any(pattern.search(chain) for pattern in self.chains)
+
+
+def is_common(rule: FirewallRule) -> bool:
+    """Whether kube-proxy or a CNI plugin wrote this rule, whichever CNI it is."""
+    return bool(OWNED.search(rule.chain) or OWNED_TABLES.search(rule.table))
 
 
 @lru_cache

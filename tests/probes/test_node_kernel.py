@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from bot.agent.report import DropReason, Firewall, FirewallChain, FirewallRule
+from bot.agent.report import Address, DropReason, Firewall, FirewallChain, FirewallRule
 from bot.domain import facts
 from bot.domain.facts import Rung
 from bot.domain.finding import Severity
 from bot.probes.node_kernel import PROBE, in_words, judge
 from bot.probes.rule_owners import owners_of
-from tests.probes.build import World, facts_of, sentences
+from tests.probes.build import World, facts_of, sentences, two_nodes
 
 NODE = facts.node("node-1")
 
@@ -79,7 +79,6 @@ def test_a_quiet_node() -> None:
         (rule("forward", text="ip saddr 10.42.0.0/16 counter drop"), False, True, False),
         (rule("FORWARD", backend="iptables-legacy", family="ip"), False, True, False),
         (rule("forward", hits=0), False, False, False),
-        (rule("forward", hits=None), False, False, False),
         (rule("forward", verdict="reject with icmp port-unreachable"), False, False, False),
     ],
 )
@@ -91,6 +90,56 @@ def test_whose_rule_took_a_packet(dropping: FirewallRule, policy: bool, foreign:
         foreign,
         rpfilter,
     )
+
+
+def test_a_rule_without_counter_leaves_open_whether_it_took_a_packet() -> None:
+    world = World()
+    world.node("node-1")
+    uncounted = rule("filter_FORWARD", hits=None, table="firewalld", verdict="reject", text="reject")
+    world.root("node-1", firewall=Firewall(drops=(uncounted, rule("guard", hits=None)), drops_total=2))
+
+    known = facts_of(world.evidence(), PROBE)
+
+    assert known.of(NODE).keys() >= {"policy_drops_hit", "raw_rpfilter_hit"}
+    assert known.why_unobserved(NODE, "rejects_hit") == "a rule has no counter: inet/firewalld/filter_FORWARD: reject"
+    assert known.why_unobserved(NODE, "drops_hit") == "a rule has no counter: inet/filter/guard: drop"
+    assert known.why_unobserved(NODE, "foreign_drops_hit") == "a rule has no counter: inet/filter/guard: drop"
+
+
+def test_rules_of_kube_proxy_need_no_counter() -> None:
+    known = seen(rule("cluster-ips-check", hits=None, table="kube-proxy"), rule("guard", hits=0))
+
+    assert (known["drops_hit"], known["foreign_drops_hit"]) == ((), False)
+
+
+def test_one_rule_that_counts_is_enough_to_know_of_a_drop() -> None:
+    known = seen(rule("guard", hits=None), rule("guard", hits=2, text="drop b"))
+
+    assert (known["drops_hit"], known["foreign_drops_hit"]) == (("inet/filter/guard: drop b",), True)
+
+
+@pytest.mark.parametrize(
+    ("icmp", "sender", "prohibits"),
+    [
+        ("admin-prohibited", "172.30.0.12", True),
+        ("host-prohibited", "10.42.2.0", True),
+        ("host-unreachable", "172.30.0.12", False),
+        ("admin-prohibited", "10.42.1.10", False),
+        ("port-unreachable", "172.30.0.12", False),
+    ],
+)
+def test_a_node_that_refuses_by_itself(icmp: str, sender: str, prohibits: bool) -> None:  # noqa: FBT001
+    world, a, _, c = two_nodes()
+    overlay = Address(dev="vxlan.calico", ip="10.42.2.0", prefix_len=32)
+    world.root("node-2", addresses=(*world.roots["node-2"].addresses, overlay))
+    world.test(a, "remote-pod", to=c, outcome="EHOSTUNREACH", icmp=icmp, icmp_from=sender)
+
+    known = facts_of(world.evidence(), PROBE)
+
+    assert known.of(facts.node("node-2"))["sends_prohibited"] is prohibits
+    assert known.of(NODE)["sends_prohibited"] is False
+    told = "Node node-2 itself refused packets of the tests (ICMP prohibited): a firewall on it rejects them."
+    assert (told in sentences(judge(known), Severity.WARN)) is prohibits
 
 
 def test_rules_are_told_by_place_and_text_within_bounds() -> None:
