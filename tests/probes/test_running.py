@@ -10,12 +10,15 @@ from bot.probes.probe import Probe
 from tests.probes.build import two_nodes
 
 
-def _trip(*_: object) -> list[Finding]:
-    msg = "tuple index out of range"
-    raise IndexError(msg)
+def _observe(_: Evidence, __: FactBuilder) -> None:
+    raise IndexError("tuple index out of range")
 
 
-PROBE = Probe(name="tripping", question="?", facts=(), observe=_trip, judge=_trip)
+def _judge(_: FactTable) -> list[Finding]:
+    raise IndexError("tuple index out of range")
+
+
+PROBE = Probe(name="tripping", question="?", facts=(), observe=_observe, judge=_judge)
 
 
 def test_a_probe_that_fails_while_judging_is_inconclusive_and_logged() -> None:
