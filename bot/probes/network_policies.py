@@ -35,6 +35,7 @@ from bot.probes.unread import why_unread
 
 MAX_SOURCES = 32
 """Sources held against a Service where no test says who asks; pods that policies cannot tell apart count once."""
+MAX_NAMED = 50
 _POLICIES = "kubectl get networkpolicies -A -o yaml"
 _SELECTING = "kubectl get networkpolicies -n <namespace> -o yaml  # those whose podSelector takes <pod>"
 _DENYING = ("none", "ingress", "egress", "both")
@@ -91,7 +92,11 @@ FACTS = (
         rungs=API,
     ),
     fact(
-        "service.denied_sources", "list", "Pods asked about whom policies deny the Service.", look=_POLICIES, rungs=API
+        "service.denied_sources",
+        "list",
+        "Pods asked about whom policies deny the Service, at most 50.",
+        look=_POLICIES,
+        rungs=API,
     ),
     fact("service.denying_policies", "list", "The policies that deny it.", look=_POLICIES, rungs=API),
     fact("cluster.enforces_policy", "bool", "The CNI enforces NetworkPolicies.", look=_POLICIES, rungs=API),
@@ -286,9 +291,10 @@ def _observe_service(
         return
     sides = {side for _, answer in denied for side in ("ingress", "egress") if getattr(answer, side).verdict == "no"}
     own = {end.pod for end in ends}
-    pods = {pod for source, _ in denied for pod in (source, *alike.get(index.kind_of(source), ())) if pod not in own}
+    alike_ones = (pod for source, _ in denied for pod in alike.get(index.kind_of(source), ())[:MAX_NAMED])
+    named = dict.fromkeys(pod for pod in (*(source for source, _ in denied), *alike_ones) if pod not in own)
     into.set(service, "denied_by", "both" if len(sides) == 2 else next(iter(sides), "none"))
-    into.set(service, "denied_sources", tuple(sorted(pod.name for pod in pods)))
+    into.set(service, "denied_sources", tuple(sorted(pod.name for pod in islice(named, MAX_NAMED))))
     into.set(service, "denying_policies", tuple(sorted({name for _, answer in denied for name in answer.policies})))
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 from bot.cluster.objects import Container, LabelSelector, NetworkPolicy, NetworkPolicyPeer, Pod
 from bot.cluster.snapshot import Snapshot
 from bot.domain.facts import Subject
-from bot.probes.policy_selectors import NAMESPACE_NAME, is_within, keys_of, selects
+from bot.probes.policy_selectors import NAMESPACE_NAME, asked_by, is_within, selects
 from bot.probes.unread import why_unread
 
 Direction = Literal["ingress", "egress"]
@@ -119,16 +119,23 @@ class PolicyIndex:
         return known
 
     def _describe(self, pod: Pod) -> tuple[object, ...]:
-        labels = tuple((key, pod.metadata.labels[key]) for key in self._keys if key in pod.metadata.labels)
+        own = pod.metadata.labels
+        labels = tuple(
+            (key, own[key] if own[key] in values else None) for key, values in self._asked.items() if key in own
+        )
         ports = tuple(sorted(named_ports(pod))) if self._names_ports else ()
         inside = tuple(is_within(pod.status.pod_ip, cidr) for cidr in self._cidrs)
         host = pod.spec.node_name if pod.spec.host_network else ""
         return (pod.metadata.namespace, labels, ports, inside, bool(pod.status.pod_ip), host)
 
     @cached_property
-    def _keys(self) -> tuple[str, ...]:
-        selectors = (each for policy in self._policies for each in _pod_selectors(policy))
-        return tuple(sorted({key for selector in selectors for key in keys_of(selector)}))
+    def _asked(self) -> Mapping[str, frozenset[str]]:
+        """The label keys that selectors of pods ask about, with the values that they name."""
+        found: dict[str, set[str]] = {}
+        for selector in (each for policy in self._policies for each in _pod_selectors(policy)):
+            for key, values in asked_by(selector):
+                found.setdefault(key, set()).update(values)
+        return {key: frozenset(found[key]) for key in sorted(found)}
 
     @property
     def has_blocks(self) -> bool:

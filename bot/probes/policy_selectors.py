@@ -6,7 +6,7 @@ an empty one mean opposite things in a policy; which one stands where is the cal
 Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
@@ -69,9 +69,10 @@ def _meets(labels: Mapping[str, str], wanted: LabelSelectorRequirement, are_comp
             return None
 
 
-def keys_of(selector: LabelSelector) -> set[str]:
-    """The label keys that a selector asks about."""
-    return {*selector.match_labels, *(each.key for each in selector.match_expressions)}
+def asked_by(selector: LabelSelector) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The label keys that a selector asks about, each with the values that it names."""
+    yield from ((key, (value,)) for key, value in selector.match_labels.items())
+    yield from ((each.key, each.values) for each in selector.match_expressions)
 
 
 @lru_cache(maxsize=4096)
