@@ -9,7 +9,7 @@ from functools import partial
 
 from bot.agent.attempts import dns_question, icmp_echo, tcp_connect, udp_send
 from bot.agent.mtu import climb, ladder
-from bot.agent.report import MtuStep, Outcome, Target, Task, Test
+from bot.agent.report import DnsQuestion, MtuStep, Outcome, Purpose, Target, Task, Test
 from bot.agent.sources import Source, is_ipv4, patience_for
 from bot.agent.waiting import Attempt, Patience
 
@@ -17,6 +17,8 @@ IN_FLIGHT = 400
 STARTED_TOGETHER = 8
 """Then the event loop looks at what has come back: starting all at once would count as their latency."""
 DNS_PORT = 53
+OWN_NAMESERVERS = 3
+"""As many as a resolver reads from resolv.conf."""
 BURST = 6
 BEFORE_SYN_AGAIN_S = 0.9
 
@@ -174,26 +176,36 @@ async def _no_icmp6() -> Attempt:
 
 def _question_jobs(task: Task, source: Source, patience: Callable[[str], Patience]) -> Iterator[Job]:
     for question in task.questions:
-        if question.server in source.ips:
-            continue
-        test = Test(
-            source=source.key,
-            purpose=question.purpose,
-            protocol="dns-tcp" if question.protocol == "tcp" else "dns-udp",
-            ip=question.server,
-            port=DNS_PORT,
-            name=question.name,
-            service=question.server_name,
-        )
-        ask = partial(
-            dns_question,
-            source.make_socket,
-            question.server,
-            question.name,
-            question.protocol,
-            patience(question.server),
-        )
-        yield Job(test=test, run=partial(_tries, test, ask))
+        if question.server not in source.ips:
+            yield _question_job(question, question.purpose, source, patience)
+    own_servers = source.nameservers[:OWN_NAMESERVERS]
+    if not task.questions or any(question.server in own_servers for question in task.questions):
+        return
+    for server in own_servers:
+        if is_ipv4(server):
+            own = replace(task.questions[0], server=server, protocol="udp", server_name="")
+            yield _question_job(own, "dns-own", source, patience)
+
+
+def _question_job(question: DnsQuestion, purpose: Purpose, source: Source, patience: Callable[[str], Patience]) -> Job:
+    test = Test(
+        source=source.key,
+        purpose=purpose,
+        protocol="dns-tcp" if question.protocol == "tcp" else "dns-udp",
+        ip=question.server,
+        port=DNS_PORT,
+        name=question.name,
+        service=question.server_name,
+    )
+    ask = partial(
+        dns_question,
+        source.make_socket,
+        question.server,
+        question.name,
+        question.protocol,
+        patience(question.server),
+    )
+    return Job(test=test, run=partial(_tries, test, ask))
 
 
 def _ladder_jobs(task: Task, source: Source, patience: Callable[[str], Patience]) -> Iterator[Job]:

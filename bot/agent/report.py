@@ -20,6 +20,7 @@ Purpose = Literal[
     "cluster-ip",  # -> clusterIP:port of a Service
     "dns-service",  # a name asked of the DNS Service's clusterIP
     "dns-pod",  # a name asked of one DNS pod
+    "dns-own",  # a name asked of the pod's own nameservers, where no question names any of them
     "outside",  # -> an address outside the cluster
     "dial",  # -> what an application playbook names
 ]

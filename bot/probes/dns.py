@@ -11,6 +11,7 @@ Source: https://github.com/k3s-io/k3s/issues/24 (CoreDNS that cannot list the AP
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_network
 
 from bot.agent.report import Test
 from bot.cluster.objects import Pod
@@ -30,8 +31,9 @@ from bot.probes.sight import put
 from bot.probes.unread import why_unread
 
 DNS_VALUES = (*REACH_VALUES, "servfail", "nxdomain", "wrong-answer")
-NODE_LOCAL = "169.254.20.10"
-"""The address of NodeLocal DNSCache, a legitimate nameserver. https://kubernetes.io/docs/tasks/administer-cluster/nodelocaldns/"""
+NODE_LOCAL = ip_network("169.254.0.0/16")
+"""Where NodeLocal DNSCache listens (169.254.20.10, with Kubespray 169.254.25.10), a legitimate nameserver.
+https://kubernetes.io/docs/tasks/administer-cluster/nodelocaldns/"""
 _RCODES = {"SERVFAIL": "servfail", "NXDOMAIN": "nxdomain"}
 _ASK = "kubectl exec <pod> -- nslookup kubernetes.default"
 _ASK_POD = "dig +time=2 @<dns pod ip> kubernetes.default.svc.cluster.local  # on <node>"
@@ -52,7 +54,8 @@ _SERVICE_UDP = _Way("dns_service", "dns_service_state", "a name of the cluster b
 _SERVICE_TCP = _Way("dns_service_tcp", "", "a name of the cluster by the DNS Service over TCP")
 _DIRECT = _Way("dns_pods", "dns_pods_state", "a name of the cluster from DNS pods directly")
 _OUTSIDE = _Way("dns_outside", "dns_outside_state", "an outside name by the DNS Service")
-_WAYS = (_SERVICE_UDP, _SERVICE_TCP, _DIRECT, _OUTSIDE)
+_OWN = _Way("dns_own", "", "a name of the cluster from a nameserver of the pod's own that is not the DNS Service")
+_WAYS = (_SERVICE_UDP, _SERVICE_TCP, _DIRECT, _OUTSIDE, _OWN)
 
 FACTS = (
     *(
@@ -216,6 +219,8 @@ def _way(test: Test) -> _Way | None:
             return _SERVICE_TCP if is_inside(test.name) else _OUTSIDE
         case "dns-pod", "dns-udp" | "dns-tcp":
             return _DIRECT if is_inside(test.name) else None
+        case "dns-own", "dns-udp":
+            return _OWN
         case _:
             return None
 
@@ -248,7 +253,7 @@ def _observe_answers(evidence: Evidence, into: FactBuilder) -> None:
             continue
         for way, word in words.items():
             by_way[way].append(word)
-            if way is not _OUTSIDE:
+            if way not in {_OUTSIDE, _OWN}:
                 by_node[node[source]].append(word)
     why = "nobody asked the cluster's DNS" if evidence.reports else "no node was looked at from inside"
     for way in _WAYS:
@@ -277,14 +282,20 @@ def _observe_nameservers(evidence: Evidence, into: FactBuilder) -> None:
         if known is None:
             continue
         why = ""
-        if known.spec.dns_policy not in {"ClusterFirst", "ClusterFirstWithHostNet", ""}:
+        wanted = {"ClusterFirstWithHostNet"} if known.spec.host_network else {"ClusterFirst", ""}
+        if known.spec.dns_policy not in {*wanted, "ClusterFirstWithHostNet"}:
             why = f"the pod does not use the cluster's DNS (dnsPolicy {known.spec.dns_policy[:20]})"
         elif report.nameservers is None:
             why = "its resolv.conf was not read"
         elif not addresses:
             why = "no DNS Service is known"
-        matches = bool({*addresses, NODE_LOCAL} & set(report.nameservers or ()))
+        matches = any(each in addresses or _is_node_local(each) for each in report.nameservers or ())
         put(into, pod, "nameserver_matches", None if why else matches, why)
+
+
+def _is_node_local(text: str) -> bool:
+    found = address(text)
+    return found is not None and found in NODE_LOCAL
 
 
 def judge(table: FactTable) -> Sequence[Finding]:

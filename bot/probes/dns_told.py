@@ -27,7 +27,7 @@ def findings(table: FactTable) -> Sequence[Finding]:
     bad = {pod: word for pod, known in asked.items() if (word := _failure(known))}
     found = [*_failing(table, cluster, asked, bad), *_outside(table, cluster, asked, bad), *_api(cluster)]
     found += _denied(table, denied)
-    found += _wrong_nameservers(table)
+    found += _own_nameservers(table)
     if not found or all(each.severity is not Severity.FAIL for each in found):
         found += _pass(cluster, asked, bad)
     return (*found, *_unseen(table, cluster, every))
@@ -161,21 +161,35 @@ def _note(what: str) -> Finding:
     return Finding(probe=NAME, subject=CLUSTER, severity=Severity.WARN, sentence=f"{what}.")
 
 
-def _wrong_nameservers(table: FactTable) -> Iterator[Finding]:
+def _own_nameservers(table: FactTable) -> Iterator[Finding]:
+    """Pods that ask somebody else than the DNS Service; whether they get an answer there decides."""
     states = {
-        pod: ("wrong" if known["nameserver_matches"] is False else None)
+        pod: (known.get("nameserver_matches") is False, str(known.get("dns_own", "")))
         for pod in table.subjects(SubjectKind.POD)
-        if "nameserver_matches" in (known := table.of(pod))
+        if _is_odd(known := table.of(pod))
     }
-    for who, _ in sharing(table, states):
+    everyone = {
+        pod: states.get(pod) for pod in table.subjects(SubjectKind.POD) if "nameserver_matches" in table.of(pod)
+    }
+    for who, (is_wrong, answer) in sharing(table, everyone):
         one = len(who.pods) == 1
+        what = "a nameserver that is not the cluster's DNS Service, though dnsPolicy says so"
+        own = what if is_wrong else "a nameserver of the node's own in front of the cluster's DNS"
+        said = {"": ".", "ok": ", and gets the cluster's names there."}.get(
+            answer, f": a name of the cluster {say(answer)}."
+        )
         yield Finding(
             probe=NAME,
             subject=who.subject,
-            severity=Severity.WARN,
-            sentence=f"{'Pod' if one else 'Pods:'} {who} {'has' if one else 'have'} nameservers that are not the "
-            "cluster's DNS Service, though dnsPolicy says so.",
+            severity={"": Severity.WARN, "ok": Severity.INFO}.get(answer, Severity.FAIL),
+            sentence=f"{'Pod' if one else 'Pods:'} {who} {'asks' if one else 'ask'} {own}{said}",
+            evidence={"dns_own": answer} if answer else {},
+            symptom=who.symptom(SymptomKind.DNS_FAILING, "dns") if answer != "ok" else None,
         )
+
+
+def _is_odd(known: _Known) -> bool:
+    return known.get("nameserver_matches") is False or known.get("dns_own") not in {None, "ok"}
 
 
 def _pass(cluster: _Known, asked: Mapping[Subject, _Known], bad: Mapping[Subject, str]) -> Iterator[Finding]:

@@ -148,7 +148,7 @@ def target_of(evidence: Evidence, test: Test) -> Subject | None:
             return _service_named(test.name)
         case "dns-service":
             return _service_named(test.service)
-        case "outside" | "dial":
+        case "outside" | "dial" | "dns-own":
             return None
 
 

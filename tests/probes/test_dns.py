@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from bot.cluster.objects import (
     ContainerState,
@@ -18,7 +19,7 @@ from bot.domain.finding import Finding, Severity, SymptomKind
 from bot.domain.report import Unobserved
 from bot.probes import dns, network_policies, pod_sandbox, service_endpoints
 from tests.probes.build import World, facts_of, sentences, two_nodes
-from tests.probes.services import add_dns, resolve
+from tests.probes.services import API_NAME, add_dns, resolve
 
 
 def judged(world: World, **snapshot: Any) -> tuple[FactTable, list[Finding]]:
@@ -227,8 +228,38 @@ def test_wrong_nameservers():
 
     assert known.of(a)["nameserver_matches"] is False
     assert sentences(findings, Severity.WARN) == [
-        "Pod shop/a on node-1 has nameservers that are not the cluster's DNS Service, though dnsPolicy says so."
+        "Pod shop/a on node-1 asks a nameserver that is not the cluster's DNS Service, though dnsPolicy says so."
     ]
+    assert [each.symptom.kind for each in findings if each.symptom] == [SymptomKind.DNS_FAILING]
+
+
+@pytest.mark.parametrize(
+    ("answer", "severity", "end"),
+    [
+        ({"outcome": "timeout"}, Severity.FAIL, ": a name of the cluster got no answer."),
+        ({"rcode": "NXDOMAIN"}, Severity.FAIL, ": a name of the cluster was answered with NXDOMAIN (no such name)."),
+        ({"rcode": "NOERROR", "answers": ("10.43.0.1",)}, Severity.INFO, ", and gets the cluster's names there."),
+    ],
+)
+def test_what_a_wrong_nameserver_answers_decides(answer: dict[str, Any], severity: Severity, end: str):
+    world, (a, _, _), _ = cluster()
+    world.seen(a, nameservers=("8.8.8.8",))
+    world.test(a, "dns-own", protocol="dns-udp", ip="8.8.8.8", name=API_NAME, **answer)
+
+    _, findings = judged(world)
+
+    start = "Pod shop/a on node-1 asks a nameserver that is not the cluster's DNS Service, though dnsPolicy says so"
+    assert start + end in sentences(findings, severity)
+    assert any(each.symptom for each in findings) is (severity is Severity.FAIL)
+
+
+def test_a_pod_with_the_nodes_network_uses_the_nodes_nameservers():
+    world, (a, _, _), _ = cluster()
+    pod = world.pods[a]
+    world.pods[a] = replace(pod, spec=replace(pod.spec, host_network=True))
+    world.seen(a, nameservers=("8.8.8.8",))
+
+    assert "nameserver_matches" not in judged(world)[0].of(a)
 
 
 def test_node_local_dns_is_a_legitimate_nameserver():
