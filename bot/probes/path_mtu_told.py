@@ -59,6 +59,7 @@ def _pair(pair: Subject, known: _Known) -> Iterator[Finding]:
             sentence=f'From pods on {source} to pods on {destination}, a router answers "fragmentation needed" above '
             f"{largest} bytes: this works while nobody filters ICMP.",
             evidence={key: known[key] for key in ("mtu", "largest_ok_bytes") if key in known},
+            symptom=_symptom(pair),
         )
     if known.get("node_mtu") == "black-hole" and state != "black-hole":
         yield Finding(

@@ -131,8 +131,8 @@ class _Flow:
         pod = self._pod(own)
         if pod is None or pod.spec.host_network:
             return YES if own.kind is SubjectKind.NODE or pod else Side(verdict="unknown")
-        if same_node and self._is_host(other):
-            return YES  # traffic between a pod and the node that it runs on is always allowed
+        if same_node and self._is_host(other) and direction == "ingress":
+            return YES  # a pod's own node, kubelet's probes among it, is always let in
         policies = self.index.isolating(own, direction)
         names = tuple(name_of(policy) for policy in policies)
         permitted = any_of(self._permits(policy, pod, other, direction) for policy in policies)

@@ -38,7 +38,7 @@ def _without_endpoints(service: Subject, known: _Known) -> Finding:
             service, Severity.WARN, "has no selector, and nobody has listed a ready endpoint for it", known, fails=False
         )
     if known.get("scaled_to_zero") is True:
-        return _tell(service, Severity.WARN, "has no endpoint: its workload is scaled to zero", known, fails=False)
+        return _tell(service, Severity.WARN, "has no endpoint: its workload is scaled to zero", known)
     if selected == 0:
         return _tell(service, Severity.FAIL, f"has no endpoint: its selector matches no pod{_similar(known)}", known)
     if isinstance(selected, int) and known.get("endpoints") == 0 and known.get("port_name_ok") is False:

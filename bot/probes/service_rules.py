@@ -29,12 +29,13 @@ class RulesSeen:
 def rules_of_node(evidence: Evidence, report: NodeReport) -> Sequence[ServiceRules] | None:
     """The rules that a node was asked about; None where they were not (or could not be) looked for.
 
-    Where eBPF carries Services, a node without a single rule says nothing.
+    Where eBPF carries Services (or may: Cilium without a word on kube-proxy), a node without a single rule says nothing.
     """
     rules = report.service_rules
     if rules is None or not rules:
         return None
-    in_ebpf = evidence.cni.kube_proxy_mode == "ebpf" or evidence.cni.name == "cilium"
+    mode = evidence.cni.kube_proxy_mode
+    in_ebpf = mode == "ebpf" or (evidence.cni.name == "cilium" and mode in {"", "unknown"})
     return None if in_ebpf and not any(each.mentions for each in rules) else rules
 
 

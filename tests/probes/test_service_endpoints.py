@@ -103,7 +103,7 @@ def test_one_of_two_unready_is_worth_a_note():
     assert sentences(findings, Severity.FAIL, Severity.WARN) == []
 
 
-def test_scaled_to_zero_is_no_fault():
+def test_scaled_to_zero_is_a_warning_that_names_the_reason():
     world, *_ = two_nodes()
     add_service(world, "shop/web")
     template = PodTemplate(metadata=ObjectMeta(labels={"app": "web"}), spec=PodSpec())
@@ -115,7 +115,7 @@ def test_scaled_to_zero_is_no_fault():
 
     assert sentences(findings, Severity.FAIL) == []
     assert sentences(findings, Severity.WARN) == ["Service shop/web has no endpoint: its workload is scaled to zero."]
-    assert findings[0].symptom is None
+    assert findings[0].symptom is not None
 
 
 def test_no_selector_and_nobody_listed_an_endpoint():
