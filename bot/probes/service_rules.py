@@ -29,7 +29,7 @@ class RulesSeen:
 def rules_of_node(evidence: Evidence, report: NodeReport) -> Sequence[ServiceRules] | None:
     """The rules that a node was asked about; None where they were not (or could not be) looked for.
 
-    Where eBPF carries Services (or may: Cilium without a word on kube-proxy), a node without a single rule says nothing.
+    Where eBPF carries Services (or may: Cilium without a word on kube-proxy), a node without any rule says nothing.
     """
     rules = report.service_rules
     if rules is None or not rules:
