@@ -25,6 +25,8 @@ class Who:
     node: Subject | None = None
     is_all: bool = False
     """Whether they are all pods of the node that were looked at (and more than one)."""
+    is_whole: bool = True
+    """With `is_all`: whether the node has no other pod with a network of its own."""
 
     @property
     def subject(self) -> Subject:
@@ -53,7 +55,8 @@ class Who:
         if len(self.pods) == 1:
             return f"{self.pods[0].name}{where}"
         count = "both" if self.is_all and len(self.pods) == 2 else f"{'all ' * self.is_all}{len(self.pods)}"
-        return f"{count} pods{where} ({names(self.pods)})"
+        seen = " that were looked at" if self.is_all and not self.is_whole else ""
+        return f"{count} pods{where}{seen} ({names(self.pods)})"
 
 
 def names(subjects: Collection[Subject], limit: int = NAMED) -> str:
@@ -87,7 +90,17 @@ def sharing(
             for pod in pods:
                 yield Who(pods=(pod,), node=host), state
         else:
-            yield Who(pods=tuple(pods), node=host, is_all=is_all), state
+            is_whole = is_all and len(pods) == _networked(table, host)
+            yield Who(pods=tuple(pods), node=host, is_all=is_all, is_whole=is_whole), state
+
+
+def _networked(table: FactTable, node: Subject) -> int:
+    """How many pods of the node have a network of their own, seen or not."""
+    return sum(
+        table.relations.node_of_pod.get(subject) == node and not known.get("host_network")
+        for subject, known in table.values.items()
+        if subject.kind is SubjectKind.POD
+    )
 
 
 def unseen(
@@ -108,6 +121,16 @@ def unseen(
         why = table.why_unobserved(subject, key)
         if why and key not in table.of(subject) and not is_told(table.of(subject)):
             by_reason[why].append(subject)
+    alone = [why for why, subjects in by_reason.items() if len(subjects) == 1]
+    if len(alone) > APART:
+        subjects = [subject for why in alone for subject in by_reason.pop(why)]
+        first = f"each for its own reason, the first because {shortened(alone[0])}"
+        yield Finding(
+            probe=probe,
+            subject=_about(table, subjects),
+            severity=Severity.INCONCLUSIVE,
+            sentence=f"{what} of {len(subjects)} {kind}s ({names(subjects)}) could not be seen, {first}.",
+        )
     for why, subjects in by_reason.items():
         count = f" {len(subjects)} {kind}s:" if len(subjects) > NAMED else ""
         yield Finding(
