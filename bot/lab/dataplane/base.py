@@ -52,6 +52,14 @@ class DataPlane(Protocol):
         """Files that the CNI's installer leaves on a node."""
         ...
 
+    def configuration(self) -> str:
+        """The CNI configuration file that the container runtime looks for; without it the node is not ready."""
+        ...
+
+    def requirements(self) -> Mapping[str, str]:
+        """Other files that CNI ADD needs, each with the error that its absence causes."""
+        ...
+
     def node_metadata(self, node: Node) -> Json:
         """Labels and annotations that the CNI (or K3s) puts on the Node object."""
         ...

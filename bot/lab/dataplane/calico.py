@@ -6,14 +6,16 @@ felix/dataplane/linux/endpoint_mgr.go (sysctls, /32 routes), vxlan_mgr.go (neigh
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from bot.lab.dataplane import calico_objects
 from bot.lab.dataplane.base import CniError, Node, PodNetwork, bridge_batch, ip_batch, nft, sysctl
 from bot.lab.dataplane.ipam import Blocks, ExhaustedError
-from bot.lab.names import POD_CIDR, Cni, Json
+from bot.lab.images.serving import go_error
+from bot.lab.names import API_SERVICE_IP, POD_CIDR, Cni, Json
 from bot.lab.supervisor.host import HostError, Sandbox
 
 HOST_MAC = "ee:ee:ee:ee:ee:ee"
@@ -22,6 +24,7 @@ VXLAN = "vxlan.calico"
 VNI = 4096
 PORT = 4789
 MTU = 1450
+_API_TIMEOUT_S = 5.0
 VERSION = "v3.30.2"
 
 
@@ -42,6 +45,8 @@ class Calico:
     cni: Cni = "calico-vxlan"
 
     def __init__(self) -> None:
+        self.pool_refusal: Callable[[str], str] = _no_refusal
+        """Why the IPPools as they stand give this node no address; "" when they do."""
         self._blocks = Blocks(POD_CIDR)
         self._vteps: dict[str, str] = {}
         self._nodes: dict[str, Node] = {}
@@ -57,6 +62,17 @@ class Calico:
             "/etc/cni/net.d/calico-kubeconfig": "# Kubeconfig file for Calico CNI plugin. Installed by calico/node.\n",
             "/var/lib/calico/nodename": name,
             "/var/lib/calico/mtu": str(MTU),
+        }
+
+    def configuration(self) -> str:
+        """Written by calico-node's install-cni."""
+        return "/etc/cni/net.d/10-calico.conflist"
+
+    def requirements(self) -> Mapping[str, str]:
+        """The plugins that the configuration names."""
+        return {
+            f"/opt/cni/bin/{name}": f'failed to find plugin "{name}" in path [/opt/cni/bin]'
+            for name in ("calico", "calico-ipam")
         }
 
     def node_metadata(self, node: Node) -> Json:
@@ -129,6 +145,9 @@ class Calico:
     async def add_pod(self, node: Node, pod: Json, sandbox: Sandbox) -> PodNetwork:
         """CNI ADD."""
         metadata = pod["metadata"]
+        await _reach_api(node)
+        if refusal := self.pool_refusal(node.name):
+            raise CniError(f'plugin type="calico" failed (add): {refusal}')
         try:
             address, is_new_block = self._blocks.take(node.name)
         except ExhaustedError as error:
@@ -186,6 +205,23 @@ class Calico:
         """What `kubectl get` shows of it."""
         blocks = {node: self._blocks.of(node) for node in self._nodes}
         return calico_objects.objects(POD_CIDR, blocks, self._vteps)
+
+
+def _no_refusal(_: str) -> str:
+    return ""
+
+
+async def _reach_api(node: Node) -> None:
+    """The plugin asks the API through its Service before anything else; raises CniError in Go's words."""
+    with node.host.socket() as sock:
+        try:
+            async with asyncio.timeout(_API_TIMEOUT_S):
+                await asyncio.get_running_loop().sock_connect(sock, (API_SERVICE_IP, 443))
+        except OSError as error:
+            url = f"https://{API_SERVICE_IP}:443/apis/crd.projectcalico.org/v1/clusterinformations/default"
+            why = go_error(API_SERVICE_IP, 443, error)
+            sentence = f'plugin type="calico" failed (add): error getting ClusterInformation: Get "{url}": {why}'
+            raise CniError(sentence) from error
 
 
 def _veth_steps(network: PodNetwork) -> list[Json]:

@@ -71,6 +71,14 @@ class Cilium:
             "/run/cilium/state/node-name": name,
         }
 
+    def configuration(self) -> str:
+        """Written by the agent when it is up."""
+        return "/etc/cni/net.d/05-cilium.conflist"
+
+    def requirements(self) -> Mapping[str, str]:
+        """The one plugin."""
+        return {"/opt/cni/bin/cilium-cni": 'failed to find plugin "cilium-cni" in path [/opt/cni/bin]'}
+
     def node_metadata(self, node: Node) -> Json:
         """Annotations that the agent keeps on its Node."""
         return {
@@ -172,7 +180,7 @@ def _device_steps(node: Node) -> list[Json]:
         f"link set {VXLAN} up",
         f"route replace {router_ip(node.pod_cidr)} dev {HOST} scope link",
     ]
-    return [sysctl(settings), ip_batch(lines), nft(_MASQUERADE)]
+    return [sysctl(settings), ip_batch(lines), nft(_masquerade(node))]
 
 
 def _veth_steps(node: Node, network: PodNetwork) -> list[Json]:
@@ -203,13 +211,19 @@ def _endpoint_steps(network: PodNetwork, *, force: bool = False) -> list[Json]:
     return [ip_batch(lines, force=force), {**sysctl(settings), "may_fail": force}]
 
 
-_MASQUERADE = f"""
+def _masquerade(node: Node) -> str:
+    """Pods leave the cluster by their node's address; what the node itself sends into the tunnel comes from cilium_host.
+
+    The second stands for Cilium's choice of source: answers then return through the tunnel too.
+    """
+    return f"""
 table ip cilium-nat
 delete table ip cilium-nat
 table ip cilium-nat {{
   chain CILIUM_POST_nat {{
-    type nat hook postrouting priority srcnat; policy accept;
+    type nat hook postrouting priority srcnat - 1; policy accept;
     ip saddr {POD_CIDR} ip daddr != {POD_CIDR} oifname != "cilium_*" masquerade
+    ip saddr != {POD_CIDR} oifname "{VXLAN}" snat to {router_ip(node.pod_cidr)}
   }}
 }}
 """

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_network
 
 from bot.lab.dataplane.base import CniError, Node, PodNetwork, bridge_batch, ip_batch, nft, sysctl
-from bot.lab.dataplane.ipam import ExhaustedError, Range
 from bot.lab.names import POD_CIDR, Cni, Json, node_pod_cidr
 from bot.lab.supervisor.host import HostError, Sandbox
 
@@ -22,6 +21,7 @@ VNI = 1
 PORT = 8472
 MTU = 1450
 _CONF_DIRECTORY = "/var/lib/rancher/k3s/agent/etc/cni/net.d"
+_BIN_DIRECTORY = "/var/lib/rancher/k3s/data/cni"
 _IPAM = "/var/lib/cni/networks/cbr0"
 
 
@@ -53,7 +53,6 @@ class Flannel:
 
     def __init__(self) -> None:
         self._nodes: dict[str, Node] = {}
-        self._ranges: dict[str, Range] = {}
         self.pods: dict[str, dict[str, PodNetwork]] = {}
 
     def node_files(self, name: str) -> Mapping[str, str]:
@@ -69,6 +68,21 @@ class Flannel:
                 f"/var/lib/rancher/k3s/data/cni/{plugin}": ""
                 for plugin in ("bridge", "flannel", "host-local", "portmap")
             },
+        }
+
+    def configuration(self) -> str:
+        """Written by k3s."""
+        return f"{_CONF_DIRECTORY}/10-flannel.conflist"
+
+    def requirements(self) -> Mapping[str, str]:
+        """Plugins of K3s's bundle, and what flanneld leaves for them."""
+        open_file = "open /run/flannel/subnet.env: no such file or directory. Check the flannel pod log for this node."
+        return {
+            **{
+                f"{_BIN_DIRECTORY}/{name}": f'failed to find plugin "{name}" in path [{_BIN_DIRECTORY}]'
+                for name in ("flannel", "bridge", "host-local")
+            },
+            "/run/flannel/subnet.env": f'plugin type="flannel" failed (add): loadFlannelSubnetEnv failed: {open_file}',
         }
 
     def node_metadata(self, node: Node) -> Json:
@@ -94,7 +108,6 @@ class Flannel:
         self._nodes = {node.name: node for node in nodes}
         for node in nodes:
             self.pods[node.name] = {}
-            self._ranges[node.name] = Range(node.pod_cidr, reserved=2)
             await node.host.steps(self._bridge_steps(node))
             await node.host.steps([*self._tunnel_steps(node), *self._peer_steps(node)])
 
@@ -143,10 +156,7 @@ class Flannel:
     async def add_pod(self, node: Node, pod: Json, sandbox: Sandbox) -> PodNetwork:
         """CNI ADD."""
         metadata = pod["metadata"]
-        try:
-            address = self._ranges[node.name].take()
-        except ExhaustedError as error:
-            raise CniError(f'plugin type="flannel" failed (add): failed to delegate add: {error}') from error
+        address = await self._allocate(node, metadata["uid"])
         network = PodNetwork(
             namespace=metadata["namespace"],
             name=metadata["name"],
@@ -159,15 +169,25 @@ class Flannel:
         try:
             await node.host.steps(_veth_steps(node, network))
         except HostError as error:
-            self._ranges[node.name].give_back(address)
+            await node.host.steps([{"remove": [f"{_IPAM}/{address}"]}])
             raise CniError(f'plugin type="flannel" failed (add): failed to delegate add: {error}') from error
         self.pods[node.name][network.uid] = network
         return network
 
+    async def _allocate(self, node: Node, owner: str) -> str:
+        """An address by the host-local plugin, to which the bridge plugin delegates; raises CniError."""
+        network = ip_network(node.pod_cidr)
+        wanted = {"directory": _IPAM, "first": str(network[2]), "last": str(network[-2]), "owner": owner}
+        try:
+            (result,) = await node.host.steps([{"allocate": wanted}])
+        except HostError as error:
+            words = str(error).split("allocate: ", 1)[-1]
+            raise CniError(f'plugin type="flannel" failed (add): failed to delegate add: {words}') from error
+        return result.out
+
     async def delete_pod(self, node: Node, network: PodNetwork) -> None:
         """CNI DEL."""
         self.pods[node.name].pop(network.uid, None)
-        self._ranges[node.name].give_back(network.ip)
         await node.host.steps(
             [ip_batch([f"link del {network.veth}"], force=True), {"remove": [f"{_IPAM}/{network.ip}"]}]
         )
@@ -197,7 +217,6 @@ def _veth_steps(node: Node, network: PodNetwork) -> list[Json]:
         ip_batch(add),
         bridge_batch([f"link set dev {network.veth} hairpin on"]),
         ip_batch(pod, netns=pid),
-        {"write": {f"{_IPAM}/{network.ip}": f"{network.uid}\neth0"}},
     ]
 
 

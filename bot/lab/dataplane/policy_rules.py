@@ -71,6 +71,11 @@ def render(
     return writer.script(local)
 
 
+def policy_chain(naming: Naming, policy: str, direction: Direction) -> str:
+    """The chain of a policy (``NAMESPACE/NAME``)."""
+    return naming.policy[direction] + _hash(policy)
+
+
 class _Writer:
     def __init__(self, naming: Naming, policies: Sequence[Mapping[str, Any]], cluster: Cluster) -> None:
         self._naming = naming
@@ -110,7 +115,7 @@ class _Writer:
 
     def _policy(self, policy: Mapping[str, Any], direction: Direction) -> str:
         full = f"{policy['metadata']['namespace']}/{policy['metadata']['name']}"
-        name = self._naming.policy[direction] + _hash(full)
+        name = policy_chain(self._naming, full, direction)
         if name not in self._chains:
             found = rule_matches(policy, direction, self._cluster)
             self._chains[name] = [

@@ -38,10 +38,16 @@ async def isolated(lab: Surgery) -> None:
     )
 
 
-@fault("service-hairpin-off", "B5", scope="pod", cnis=FLANNEL)
+@fault("service-hairpin-off", "B5", scope="node", cnis=FLANNEL)
 async def hairpin_off(lab: Surgery) -> None:
-    """Hairpin mode is off: a pod cannot reach itself by its Service."""
-    await lab.bridge([f"link set dev {lab.pod.veth} hairpin off"], [f"link set dev {lab.pod.veth} hairpin on"])
+    """Hairpin mode is off on the ports of every node: a pod cannot reach itself by its Service."""
+    for node in lab.nodes:
+        veths = [pod.veth for pod in lab.plane.pods[node.name].values()]
+        await lab.bridge(
+            [f"link set dev {veth} hairpin off" for veth in veths],
+            [f"link set dev {veth} hairpin on" for veth in veths],
+            host=node.host,
+        )
 
 
 @fault("bridge-netfilter-off", "B6", scope="node", cnis=FLANNEL)

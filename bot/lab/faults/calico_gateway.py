@@ -56,7 +56,7 @@ async def rule_captures(lab: Surgery) -> None:
     await lab.forget_neighbours(lab.local_pods)
 
 
-@fault("calico-forwarding-off", "G6", scope="node", cnis=CALICO)
+@fault("calico-forwarding-off", "G6", scope="node", cnis=CALICO, cause="node-forwarding-off")
 async def forwarding_off(lab: Surgery) -> None:
     """Forwarding (ip_forward) is 0 on the node."""
     await lab.sysctl({"net.ipv4.ip_forward": 0})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bot.lab.faults.registry import fault
-from bot.lab.faults.surgery import Surgery
+from bot.lab.dataplane.policy_rules import NAMINGS, policy_chain
+from bot.lab.faults.registry import CALICO, fault
+from bot.lab.faults.surgery import Surgery, serves_seldon
 from bot.lab.names import Json
 
 _POLICIES = "networkpolicies.networking.k8s.io"
@@ -21,7 +22,7 @@ async def default_deny(lab: Surgery) -> None:
     lab.create(_POLICIES, _policy("default-deny", spec), _NAMESPACE)
 
 
-@fault("network-policy-blocks-dns", "N2", scope="cluster")
+@fault("network-policy-blocks-dns", "N2", scope="cluster", cause="dns-egress-denied")
 async def no_dns(lab: Surgery) -> None:
     """An egress policy that forgets DNS."""
     rule: Json = {"to": [{"podSelector": {}}]}
@@ -29,7 +30,7 @@ async def no_dns(lab: Surgery) -> None:
     lab.create(_POLICIES, _policy("same-namespace-only", spec), _NAMESPACE)
 
 
-@fault("network-policy-selector-mismatch", "N3", scope="cluster")
+@fault("network-policy-selector-mismatch", "N3", scope="cluster", cause="network-policy-denies")
 async def mismatch(lab: Surgery) -> None:
     """A policy's selector matches no pod."""
     peers = [{"podSelector": {"matchLabels": {"app": "frontend"}}}]
@@ -37,7 +38,51 @@ async def mismatch(lab: Surgery) -> None:
     lab.patch(_POLICIES, "api", "shop", {"spec": {"ingress": [rule]}})
 
 
-@fault("node-firewall-rejects", "N6", scope="node")
+@fault("policy-stale-on-node", "N4", scope="node", cause="policy-stale-on-node")
+async def stale_policy(lab: Surgery) -> None:
+    """The node's policy rules are older than the policies: what the API allows is dropped."""
+    naming = NAMINGS[lab.plane.cni]
+    victim = next(
+        (node, pod)
+        for node in lab.nodes
+        for pod in lab.plane.pods[node.name].values()
+        if pod.namespace == "shop" and pod.labels.get("app") == "api"
+    )
+    chain = policy_chain(naming, "shop/api", "ingress")
+    node = victim[0].name
+
+    async def rewrite() -> None:
+        lab.policies.rewrite(node)
+
+    await lab.nft_run(f"flush chain ip {naming.table} {chain}\n", rewrite, host=victim[0].host)
+
+
+@fault("hidden-policy-denies", "N5", scope="cluster", cnis=CALICO)
+async def hidden_policy(lab: Surgery) -> None:
+    """A GlobalNetworkPolicy, which `kubectl get networkpolicy` does not show, denies the scheduler's port."""
+    rule: Json = {"action": "Deny", "protocol": "TCP", "destination": {"ports": [9004]}}
+    spec: Json = {
+        "order": 10,
+        "selector": "control-plane == 'seldon-scheduler'",
+        "types": ["Ingress"],
+        "ingress": [rule],
+    }
+    body: Json = {"apiVersion": "crd.projectcalico.org/v1", "kind": "GlobalNetworkPolicy"}
+    lab.create(
+        "globalnetworkpolicies.crd.projectcalico.org", {**body, "metadata": {"name": "lockdown"}, "spec": spec}, None
+    )
+    for node in lab.nodes:
+        for pod in lab.plane.pods[node.name].values():
+            if serves_seldon(pod):
+                chain = (
+                    "chain filter-cali-pi-default.lockdown { tcp dport 9004 counter drop; }\n"
+                    "chain filter-cali-FORWARD { type filter hook forward priority -1; policy accept; "
+                    f'oifname "{pod.veth}" jump filter-cali-pi-default.lockdown; }}'
+                )
+                await lab.nft_table("ip", "calico-tiers", chain, host=node.host)
+
+
+@fault("node-firewall-rejects", "N6", scope="node", cause="host-firewall-rejects")
 async def node_rejects(lab: Surgery) -> None:
     """The node's own firewall rejects what it forwards."""
     chain = (
@@ -57,7 +102,7 @@ async def forward_drop(lab: Surgery) -> None:
     await lab.nft_table("ip", "filter", chain)
 
 
-@fault("stale-policy-chains", "N10", scope="node")
+@fault("stale-policy-chains", "N10", scope="node", cause="foreign-firewall-drops")
 async def stale_chains(lab: Surgery) -> None:
     """Chains of a former network policy controller still drop."""
     addresses = ", ".join(pod.ip for pod in lab.local_pods)

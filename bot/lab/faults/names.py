@@ -42,7 +42,7 @@ async def upstream_dead(lab: Surgery) -> None:
     await lab.nft_table("ip", "provider", chain, host=lab.underlay)
 
 
-@fault("dns-wrong-nameserver", "D6", scope="pod")
+@fault("dns-wrong-nameserver", "D6", scope="pod", cause="dns-nameserver-mismatch")
 async def wrong_nameserver(lab: Surgery) -> None:
     """The pod's resolv.conf names an address that is not the DNS Service's."""
     path = f"/var/lib/kubelet/pods/{lab.pod.uid}/resolv.conf"

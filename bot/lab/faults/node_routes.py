@@ -59,7 +59,14 @@ async def remote_route_missing(lab: Surgery) -> None:
     await lab.ip([f"route del {one}" for one in routes], [f"route replace {one}" for one in routes])
 
 
-@fault("return-route-missing", "R4", scope="node")
+@fault(
+    "return-route-missing",
+    "R4",
+    scope="node",
+    # Seen from the other end it is the node over there that lacks a route, and that is where it is mended.
+    cause="route-to-remote-block-missing",
+    also=("return-route-missing",),
+)
 async def return_route_missing(lab: Surgery) -> None:
     """Another node has no routes back to this node's pods."""
     routes = await _routes_towards(lab, lab.peer, lab.node)
@@ -103,7 +110,9 @@ async def overlap(lab: Surgery) -> None:
 @fault("node-next-hop-dead", "R10", scope="node")
 async def next_hop_dead(lab: Surgery) -> None:
     """The other node does not answer ARP."""
-    chain = "chain input { type filter hook input priority 0; policy accept; arp operation request drop; }"
+    chain = (
+        'chain input { type filter hook input priority 0; policy accept; iifname "eth0" arp operation request drop; }'
+    )
     await lab.nft_table("arp", "guard", chain, host=lab.peer.host)
     await lab.ip([f"neigh flush to {lab.peer.ip} dev eth0"], [])
 

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 import structlog
 
 from bot.lab.apiserver.errors import ApiError
-from bot.lab.apiserver.storage import Storage
-from bot.lab.dataplane.base import DataPlane, Node, PodNetwork
-from bot.lab.dataplane.policy_agent import PolicyAgents
+from bot.lab.dataplane.base import Node, PodNetwork
 from bot.lab.errors import LabError, LabUsageError
 from bot.lab.faults.registry import all_faults, find
-from bot.lab.faults.surgery import Surgery, serves_seldon
+from bot.lab.faults.surgery import Patient, Surgery, serves_seldon
 from bot.lab.names import Json
-from bot.lab.proxy.kube_proxy import KubeProxies
-from bot.lab.supervisor.host import Host, HostError
+from bot.lab.supervisor.host import HostError
 from bot.lab.supervisor.ready import wait_until_ready
 
 log = structlog.get_logger()
@@ -30,22 +27,10 @@ _FAVOURITES: Final = ("seldon-mesh", "shop", "default")
 class OperatingTheatre:
     """Keeps what was injected into one lab."""
 
-    def __init__(
-        self,
-        *,
-        nodes: Sequence[Node],
-        plane: DataPlane,
-        storage: Storage,
-        proxies: KubeProxies,
-        policies: PolicyAgents,
-        underlay: Host,
-    ) -> None:
-        self._nodes: Mapping[str, Node] = {node.name: node for node in nodes}
-        self._plane = plane
-        self._storage = storage
-        self._proxies = proxies
-        self._policies = policies
-        self._underlay = underlay
+    def __init__(self, patient: Patient) -> None:
+        self._patient = patient
+        self._nodes: Mapping[str, Node] = {node.name: node for node in patient.nodes}
+        self._plane = patient.plane
         self._done: list[tuple[str, Surgery]] = []
 
     @property
@@ -61,15 +46,7 @@ class OperatingTheatre:
         """Break it; raises LabUsageError for an unknown fault, node or pod."""
         fault = find(name, self._plane.cni)
         victim = self._victim(node, pod)
-        surgery = Surgery(
-            node=victim[0],
-            pod=victim[1],
-            nodes=list(self._nodes.values()),
-            plane=self._plane,
-            storage=self._storage,
-            proxies=self._proxies,
-            underlay=self._underlay,
-        )
+        surgery = Surgery(self._patient, *victim)
         try:
             await fault.inject(surgery)
             await self._settle()
@@ -88,7 +65,7 @@ class OperatingTheatre:
             await self._undo(surgery)
             healed.append(name)
         if healed:
-            await wait_until_ready(self._storage)
+            await wait_until_ready(self._patient.storage)
             await self._settle()
         return healed
 
@@ -96,8 +73,11 @@ class OperatingTheatre:
         """Until the nodes' rules say what the API says: a fault that is an object is in force only then."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_SETTLE_S):
-                while not (self._proxies.is_settled() and self._policies.is_settled()):  # noqa: ASYNC110 - many objects
+                while not self._is_settled():  # noqa: ASYNC110 - about many objects, there is no one event
                     await asyncio.sleep(0.02)
+
+    def _is_settled(self) -> bool:
+        return self._patient.proxies.is_settled() and self._patient.policies.is_settled()
 
     async def _undo(self, surgery: Surgery) -> None:
         for undo in reversed(surgery.undo):

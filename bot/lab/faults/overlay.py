@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot.lab.dataplane.base import Node
 from bot.lab.errors import LabError
-from bot.lab.faults.registry import fault
+from bot.lab.faults.registry import FLANNEL, fault
 from bot.lab.faults.surgery import Surgery
 
 
@@ -133,6 +133,32 @@ async def underlay_blocks(lab: Surgery) -> None:
     await lab.nft_table("bridge", "security_group", chain, host=lab.underlay)
 
 
+@fault("underlay-blocks-nodes", "O7", scope="node")
+async def underlay_blocks_nodes(lab: Surgery) -> None:
+    """A firewall between the nodes drops everything between two of them."""
+    one, other = lab.node.ip, lab.peer.ip
+    drop = f"ip saddr {one} ip daddr {other} drop; ip saddr {other} ip daddr {one} drop;"
+    chain = f"chain forward {{ type filter hook forward priority 0; policy accept; {drop} }}"
+    await lab.nft_table("bridge", "security_group", chain, host=lab.underlay)
+
+
+@fault("wrong-node-address", "O11", scope="node", cnis=FLANNEL)
+async def wrong_node_address(lab: Surgery) -> None:
+    """Flannel chose the address of another interface (10.0.2.15) for this node's tunnel."""
+    annotation = {"flannel.alpha.coreos.com/public-ip": "10.0.2.15"}
+    lab.patch("nodes", lab.node.name, None, {"metadata": {"annotations": annotation}})
+    mac = await _mac(lab, lab.node)
+    entry = f"fdb replace {mac} dev {lab.tunnel.device} dst {{}} self permanent"
+    for node in lab.nodes:
+        if node.name != lab.node.name:
+            remove = f"fdb del {mac} dev {lab.tunnel.device} dst {{}} self permanent"
+            await lab.bridge(
+                [remove.format(lab.node.ip), entry.format("10.0.2.15")],
+                [remove.format("10.0.2.15"), entry.format(lab.node.ip)],
+                host=node.host,
+            )
+
+
 @fault("overlay-device-down", "O9", scope="node")
 async def device_down(lab: Surgery) -> None:
     """The node's tunnel device is down."""
@@ -140,10 +166,10 @@ async def device_down(lab: Surgery) -> None:
     lab.on_undo("the agent programs its device anew", lambda: lab.plane.resync(lab.node))
 
 
-@fault("underlay-loss", "K6", scope="cluster")
+@fault("underlay-loss", "K6", scope="cluster", cause="underlay-loses-packets")
 async def loss(lab: Surgery) -> None:
     """The network between the nodes loses a fifth of the packets."""
-    rule = "udp dport != 0 numgen random mod 100 < 20 drop; tcp dport != 0 numgen random mod 100 < 20 drop;"
+    rule = "ether type ip numgen random mod 100 < 20 drop;"
     chain = f"chain forward {{ type filter hook forward priority 0; policy accept; {rule} }}"
     await lab.nft_table("bridge", "lossy", chain, host=lab.underlay)
 

@@ -25,7 +25,11 @@ ANY: Final[tuple[Cni, ...]] = CNIS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """A way to break a lab. ``letter`` is the class in the fault taxonomy, ``cause`` the cause id that names it."""
+    """A way to break a lab.
+
+    ``letter`` is the class in the fault taxonomy, ``cause`` the cause id that names it ("" for a decoy, which only
+    looks guilty), ``also`` are causes that say the same state in other words.
+    """
 
     id: str
     letter: str
@@ -33,6 +37,7 @@ class Fault:
     cnis: tuple[Cni, ...]
     scope: Scope
     cause: str
+    also: tuple[str, ...]
     inject: Callable[[Surgery], Awaitable[None]]
 
     def as_json(self) -> Json:
@@ -44,6 +49,7 @@ class Fault:
             "cnis": list(self.cnis),
             "scope": self.scope,
             "cause": self.cause,
+            "also": list(self.also),
         }
 
 
@@ -61,14 +67,22 @@ def fault(
     scope: Scope,
     cnis: tuple[Cni, ...] = ANY,
     cause: str | None = None,
+    also: tuple[str, ...] = (),
 ) -> Callable[[Callable[[Surgery], Awaitable[None]]], Callable[[Surgery], Awaitable[None]]]:
-    """Register the function that injects a fault; its docstring is the title. ``cause`` defaults to the fault's id."""
+    """Register the function that injects a fault; its docstring is the title. ``cause`` defaults to its id."""
 
     def register(inject: Callable[[Surgery], Awaitable[None]]) -> Callable[[Surgery], Awaitable[None]]:
         if id in _found:
             raise ValueError(f"two faults are called {id}")
         _found[id] = Fault(
-            id=id, letter=letter, title=_title(inject), cnis=cnis, scope=scope, cause=cause or id, inject=inject
+            id=id,
+            letter=letter,
+            title=_title(inject),
+            cnis=cnis,
+            scope=scope,
+            cause=id if cause is None else cause,
+            also=also,
+            inject=inject,
         )
         return inject
 

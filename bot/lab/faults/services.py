@@ -57,7 +57,7 @@ async def no_pods(lab: Surgery) -> None:
     await lab.until(lambda: not _endpoints(lab, ready=False), "the endpoints went away")
 
 
-@fault("service-selector-mismatch", "S2", scope="cluster")
+@fault("service-selector-mismatch", "S2", scope="cluster", cause="service-selector-matches-nothing")
 async def selector_mismatch(lab: Surgery) -> None:
     """The Service's selector matches no pod."""
     lab.patch("services", _SERVICE, _NAMESPACE, {"spec": {"selector": {"control-plane": "seldon-schedulr"}}})
@@ -126,7 +126,7 @@ async def kube_proxy_dead(lab: Surgery) -> None:
     await lab.node.host.steps([{"argv": ["nft", "delete", "table", "ip", "kube-proxy"]}])
 
 
-@fault("service-one-bad-endpoint", "S4", scope="cluster")
+@fault("service-one-bad-endpoint", "S4", scope="cluster", cause="service-endpoint-dead")
 async def one_bad_endpoint(lab: Surgery) -> None:
     """One of the Service's pods drops what other pods send it."""
     victim, node = next(
@@ -147,7 +147,33 @@ async def local_policy(lab: Surgery) -> None:
     lab.patch("services", _SERVICE, _NAMESPACE, {"spec": {"internalTrafficPolicy": "Local"}})
 
 
-@fault("service-bound-to-loopback", "S6", scope="cluster")
+@fault("service-stale-backend", "S3", scope="node")
+async def stale_backend(lab: Surgery) -> None:
+    """The node's kube-proxy hangs: its rules lead to a pod that is gone."""
+    node = lab.node.name
+    lab.proxies.stop(node)
+    lab.on_undo(f"{node}: kube-proxy hangs", lambda: lab.proxies.restart(node))
+    old = set(_endpoints(lab))
+    pods = [
+        one["metadata"]["name"] for one in lab.storage.peek("pods", _NAMESPACE) if one["status"].get("podIP") in old
+    ]
+    for name in pods:
+        lab.storage.delete("pods", name, _NAMESPACE)
+    await lab.until(lambda: bool(_endpoints(lab)) and not old & set(_endpoints(lab)), "a new pod took over")
+
+
+@fault("app-not-listening", "S5", scope="cluster")
+async def not_listening(lab: Surgery) -> None:
+    """The application does not open the port that the Service leads to."""
+    container = _deployment_container(lab)
+    container["env"] = [*container.get("env", []), {"name": "SCHEDULER_PORTS", "value": "9002 9005 9008"}]
+    container.pop("readinessProbe")
+    before = _endpoints(lab)
+    lab.patch("deployments.apps", _SERVICE, _NAMESPACE, {"spec": {"template": {"spec": {"containers": [container]}}}})
+    await lab.until(lambda: bool(_endpoints(lab)) and not set(before) & set(_endpoints(lab)), "the new pod took over")
+
+
+@fault("service-bound-to-loopback", "S6", scope="cluster", cause="app-listens-on-loopback")
 async def bound_to_loopback(lab: Surgery) -> None:
     """The application listens on 127.0.0.1 only."""
     container = _deployment_container(lab)

@@ -15,6 +15,7 @@ from bot.lab.names import Cni, Json
 from bot.lab.supervisor.host import Host, StepResult
 
 if TYPE_CHECKING:
+    from bot.lab.dataplane.policy_agent import PolicyAgents
     from bot.lab.proxy.kube_proxy import KubeProxies
 
 _FOLLOW_S: Final = 15.0
@@ -37,30 +38,33 @@ TUNNELS: Final[Mapping[Cni, Tunnel]] = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patient:
+    """The parts of a lab that a fault may touch."""
+
+    nodes: Sequence[Node]
+    plane: DataPlane
+    storage: Storage
+    proxies: KubeProxies
+    policies: PolicyAgents
+    underlay: Host
+
+
 class Surgery:
     """One operation: what the fault may touch, where it shall strike, and the way back.
 
     ``node`` is the node struck, ``pod`` the pod struck (one of that node's), ``peer`` another node if there is one.
     """
 
-    def __init__(
-        self,
-        *,
-        node: Node,
-        pod: PodNetwork,
-        nodes: Sequence[Node],
-        plane: DataPlane,
-        storage: Storage,
-        proxies: KubeProxies,
-        underlay: Host,
-    ) -> None:
+    def __init__(self, patient: Patient, node: Node, pod: PodNetwork) -> None:
         self.node = node
         self.pod = pod
-        self.nodes = nodes
-        self.plane = plane
-        self.storage = storage
-        self.proxies = proxies
-        self.underlay = underlay
+        self.nodes = patient.nodes
+        self.plane = patient.plane
+        self.storage = patient.storage
+        self.proxies = patient.proxies
+        self.policies = patient.policies
+        self.underlay = patient.underlay
         self.undo: list[Undo] = []
         self.changes: list[str] = []
 
@@ -120,6 +124,16 @@ class Surgery:
         where = host or self.node.host
         await where.steps([nft(do)])
         self._done(f"{where.name}: nft {do.strip()}", undo)
+
+    async def files(self, contents: Mapping[str, str | None], *, host: Host | None = None) -> None:
+        """Write files on a host, or remove them (None); what was there comes back."""
+        where = host or self.node.host
+        absent = await where.missing(list(contents))
+        present = [path for path in contents if path not in absent]
+        old = dict(zip(present, [one.out for one in await where.steps([{"read": [p]} for p in present])], strict=True))
+        await where.steps(_file_steps(contents))
+        back: dict[str, str | None] = {path: old.get(path) for path in contents}
+        self._done(f"{where.name}: files {sorted(contents)}", lambda: _steps(where, _file_steps(back)))
 
     async def look(self, argv: Sequence[str], *, host: Host | None = None, netns: int = 0) -> str:
         """What a program prints; changes nothing."""
@@ -210,6 +224,11 @@ def has_label(obj: Mapping[str, Any], key: str, value: str) -> bool:
     """Does a Kubernetes object carry this label?"""
     labels: Mapping[str, str] = obj["metadata"].get("labels") or {}
     return labels.get(key) == value
+
+
+def _file_steps(contents: Mapping[str, str | None]) -> list[Json]:
+    write = {path: content for path, content in contents.items() if content is not None}
+    return [{"write": write}, {"remove": [path for path, content in contents.items() if content is None]}]
 
 
 async def _steps(host: Host, steps: Sequence[Json]) -> None:

@@ -30,16 +30,21 @@ def _agent_script() -> str:
 IMAGES = (
     Image(name="registry.k8s.io/pause", main=_sleep),
     Image(name="registry.k8s.io/e2e-test-images/agnhost", main=_agnhost, programs=SHELL, entrypoints=("/agnhost",)),
-    Image(name="busybox", main=_sleep, programs=(*SHELL, "ip", "ping")),
-    Image(name="alpine", main=_sleep, programs=(*SHELL, "ip", "ping")),
-    Image(name="debian", main=_sleep, programs=(*SHELL, "bash")),
-    Image(name="nicolaka/netshoot", main=_sleep, programs=TOOLS),
+    Image(name="busybox", main=_sleep, has_entrypoint=False, programs=(*SHELL, "ip", "ping")),
+    Image(name="alpine", main=_sleep, has_entrypoint=False, programs=(*SHELL, "ip", "ping")),
+    Image(name="debian", main=_sleep, has_entrypoint=False, programs=(*SHELL, "bash")),
+    Image(name="nicolaka/netshoot", main=_sleep, has_entrypoint=False, programs=TOOLS),
     Image(name="gcr.io/distroless/static", main=_agnhost),
-    Image(
-        name="ghcr.io/cnibot/cnibot",  # what node agents run: this checkout, whatever the tag
-        main=_sleep,
-        programs=("sh", "env", "sleep", "cat", "true", "ip", "nft", "iptables-save"),
-        scripts={"cnibot-agent": _agent_script()},
-        entrypoints=("cnibot-agent",),
+    # What node agents run: this checkout, whatever the tag.
+    *(
+        Image(
+            name=name,
+            main=_sleep,
+            has_entrypoint=False,
+            programs=("sh", "env", "sleep", "cat", "true", "ip", "nft", "iptables-save"),
+            scripts={"cnibot-agent": _agent_script()},
+            entrypoints=("cnibot-agent",),
+        )
+        for name in ("cnibot:lab", "ghcr.io/cnibot/cnibot")
     ),
 )

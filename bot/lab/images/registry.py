@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -39,6 +39,8 @@ class Image:
     main: Callable[[Container], int | None]
     programs: tuple[str, ...] = ()
     scripts: Mapping[str, str] = field(default_factory=dict[str, str])
+    has_entrypoint: bool = True
+    """As `ENTRYPOINT` of a Dockerfile; without one a manifest's arguments are the command."""
     entrypoints: tuple[str, ...] = ()
     """Commands that mean ``main`` though no such file exists here."""
 
@@ -54,9 +56,14 @@ class Image:
             if path is not None:
                 yield name, path
 
-    def runs_itself(self, command: str) -> bool:
-        """Does this first word of a command line mean the image's own function?"""
-        name = Path(command).name
+    def runs_itself(self, argv: Sequence[str], *, args_only: bool) -> bool:
+        """Does this command line mean the image's own function?
+
+        ``args_only``: the manifest gives arguments but no command, so an entry point, if there is one, takes them.
+        """
+        if not argv or (args_only and self.has_entrypoint):
+            return True
+        name = Path(argv[0]).name
         return name in self.entrypoints or (name not in self.programs and name not in self.scripts)
 
 

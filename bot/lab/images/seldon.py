@@ -10,11 +10,9 @@ import time
 from bot.lab.images.registry import SHELL, Container, Image
 from bot.lab.images.serving import Dependencies, forever, in_background, now, serve_http, serve_tcp
 
-_SCHEDULER_PORTS = (9002, 9004, 9005, 9008)
-
 
 def _scheduler(container: Container) -> None:
-    for port in _SCHEDULER_PORTS:
+    for port in map(int, container.env.get("SCHEDULER_PORTS", "9002 9004 9005 9008").split()):
         serve_tcp(port, container.env.get("SCHEDULER_BIND", "0.0.0.0"))
         print(f'time="{now()}" level=info msg="Scheduler listening" port={port}')
     serve_http(8082, {"/ready": lambda: (200, "ok"), "/live": lambda: (200, "ok")})

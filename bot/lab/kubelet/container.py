@@ -118,12 +118,12 @@ class RunningContainer:
         read_end, write_end = os.pipe()
         try:
             program = await context.node.host.start(
-                argv if command else [],
+                argv,
                 (null, write_end, write_end),
                 image=self.status.image,
                 sandbox=worker.sandbox,
                 env=env,
-                options={"main": True, "cwd": "/"},
+                options={"main": True, "args_only": not command, "cwd": "/"},
             )
         except BaseException:
             os.close(read_end)

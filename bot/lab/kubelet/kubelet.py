@@ -11,12 +11,13 @@ from typing import Final
 from bot.lab.apiserver.errors import ApiError
 from bot.lab.apiserver.storage import Storage
 from bot.lab.dataplane.base import DataPlane, Node
-from bot.lab.kubelet.pod import KubeletContext, PodWorker
+from bot.lab.kubelet.pod import NETWORK_NOT_READY, KubeletContext, PodWorker
 from bot.lab.kubelet.status import timestamp
 from bot.lab.names import Json
 
 _LEASE_S: Final = 10.0
 _STATUS_S: Final = 60.0
+_LOOK_S: Final = 2.0
 
 
 class Kubelet:
@@ -72,23 +73,36 @@ class Kubelet:
             await asyncio.sleep(_LEASE_S)
 
     async def _renew_status(self) -> None:
-        node, storage = self._context.node, self._context.storage
+        """Every minute, and at once when the container runtime's network becomes ready or ceases to be."""
+        loop, was_ready, due_at = asyncio.get_running_loop(), True, 0.0
         while True:
-            with contextlib.suppress(ApiError):  # the Node was deleted; a real kubelet does not recreate it either
-                old = (storage.find("nodes", node.name) or {}).get("status", {}).get("conditions") or ()
-                patch = {"status": {"conditions": node_conditions(list(old))}}
-                storage.patch("nodes", node.name, None, patch, subresource="status")
-            await asyncio.sleep(_STATUS_S)
+            missing = await self._context.node.host.missing([self._context.plane.configuration()])
+            if was_ready != (not missing) or loop.time() >= due_at:
+                was_ready, due_at = not missing, loop.time() + _STATUS_S
+                self._write_conditions(is_network_ready=was_ready)
+            await asyncio.sleep(_LOOK_S)
+
+    def _write_conditions(self, *, is_network_ready: bool) -> None:
+        storage, name = self._context.storage, self._context.node.name
+        with contextlib.suppress(ApiError):  # the Node was deleted; a real kubelet does not recreate it either
+            node: Json = dict(storage.find("nodes", name) or {"status": {}})
+            found = node_conditions(node["status"].get("conditions") or [], is_network_ready=is_network_ready)
+            storage.patch("nodes", name, None, {"status": {"conditions": found}}, subresource="status")
+        for worker in self.workers.values() if is_network_ready else ():
+            worker.report()  # the node controller marks the pods of a node that is not ready
 
 
-def node_conditions(old: list[Json]) -> list[Json]:
-    """The four conditions that a healthy kubelet reports."""
-    since: dict[str, str] = {one["type"]: one["lastTransitionTime"] for one in old}
+def node_conditions(old: list[Json], *, is_network_ready: bool = True) -> list[Json]:
+    """The four conditions that a kubelet reports; a transition time is kept while its status stays."""
+    since: dict[tuple[str, str], str] = {(one["type"], one["status"]): one["lastTransitionTime"] for one in old}
+    ready = ("Ready", "True", "KubeletReady", "kubelet is posting ready status")
+    if not is_network_ready:
+        ready = ("Ready", "False", "KubeletNotReady", NETWORK_NOT_READY)
     wanted = (
         ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
         ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
         ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
-        ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
+        ready,
     )
     return [
         {
@@ -97,7 +111,7 @@ def node_conditions(old: list[Json]) -> list[Json]:
             "reason": reason,
             "message": message,
             "lastHeartbeatTime": timestamp(),
-            "lastTransitionTime": since.get(kind, timestamp()),
+            "lastTransitionTime": since.get((kind, status), timestamp()),
         }
         for kind, status, reason, message in wanted
     ]

@@ -24,6 +24,14 @@ from bot.lab.supervisor.host import HostError, Sandbox
 
 log = structlog.get_logger()
 _SANDBOX_RETRY_S: Final = 2.0
+NETWORK_NOT_READY: Final = (
+    "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady "
+    "message:Network plugin returns error: cni plugin not initialized"
+)
+
+
+class NetworkNotReadyError(Exception):
+    """The node has no CNI configuration: its pods wait."""
 
 
 class NodeAgents(Protocol):
@@ -95,7 +103,12 @@ class PodWorker:
         """
         while not self._stopping.is_set():
             try:
+                await self._check_network_ready()
                 await self._make_sandbox()
+            except NetworkNotReadyError:
+                self.context.recorder.record(
+                    self.pod, "NetworkNotReady", f"network is not ready: {NETWORK_NOT_READY}", warning=True
+                )
             except (CniError, HostError) as error:
                 self._sandbox_failed(error)
                 await self._discard_sandbox()
@@ -108,6 +121,12 @@ class PodWorker:
                 async with asyncio.timeout(_SANDBOX_RETRY_S):
                     await self._stopping.wait()
         return False
+
+    async def _check_network_ready(self) -> None:
+        if self.pod["spec"].get("hostNetwork"):
+            return
+        if await self.context.node.host.missing([self.context.plane.configuration()]):
+            raise NetworkNotReadyError
 
     async def _make_sandbox(self) -> None:
         node, host_network = self.context.node, bool(self.pod["spec"].get("hostNetwork"))
@@ -126,10 +145,18 @@ class PodWorker:
         if host_network:
             self.ip = node.ip
             return
+        await self._check_plugins()
         self.network = await self.context.plane.add_pod(node, self.pod, self.sandbox)
         self.ip = self.network.ip
         path = f"/var/lib/kubelet/pods/{self.sandbox.uid}/etc-hosts"
         await node.host.steps([{"write": {path: environment.hosts(self.pod, self.ip)}}])
+
+    async def _check_plugins(self) -> None:
+        """What the container runtime needs before it can call the plugin."""
+        wanted = self.context.plane.requirements()
+        missing = await self.context.node.host.missing(list(wanted))
+        if missing:
+            raise CniError(wanted[missing[0]])
 
     def _load_configuration(self) -> None:
         resources = {"ConfigMap": "configmaps", "Secret": "secrets"}

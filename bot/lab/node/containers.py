@@ -66,7 +66,7 @@ def _resolve(request: Json, image: Image | None) -> str | None:
         if shutil.which(argv[0]) is None:
             raise NoSuchProgramError(f'exec: "{argv[0]}": executable file not found in $PATH')
         return argv[0]
-    if request["main"] and (not argv or image.runs_itself(argv[0])):
+    if request["main"] and image.runs_itself(argv, args_only=bool(request.get("args_only"))):
         return None
     path = IMAGES / image.directory / "bin" / Path(argv[0]).name
     if not path.exists():

@@ -80,6 +80,8 @@ class _Host:
                     self._sessions[answer["pid"]] = int(request["sandbox"])
                 case "steps":
                     self._workers.add(steps.run_in_child(request["steps"], fds[0]))
+                case "exists":
+                    answer["missing"] = [path for path in request["paths"] if not Path(path).exists()]
                 case "kill":
                     _kill(int(request["pid"]), int(request["signal"]))
                 case "forget":

@@ -3,7 +3,8 @@
 A step is one of
 ``{"argv": […], "stdin": "…"}``   run a program,
 ``{"sysctl": {"net.ipv4.ip_forward": "1"}}``   write kernel settings,
-``{"write": {"/path": "content"}}``, ``{"remove": ["/path"]}``, ``{"read": ["/path"]}``   files on the host.
+``{"write": {"/path": "content"}}``, ``{"remove": ["/path"]}``, ``{"read": ["/path"]}``   files on the host,
+``{"allocate": {"directory": …, "first": …, "last": …, "owner": …}}``   an address as the host-local plugin takes it.
 Each may carry ``"netns": PID`` (0 or absent: the host's own). ``"may_fail": true`` goes on after a failure.
 """
 
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from bot.lab import linux
 from bot.lab.names import Json
+from bot.lab.node import host_local
 
 _TIMEOUT_S = 20.0
 
@@ -41,7 +43,7 @@ def _run(steps: Sequence[Json]) -> list[Json]:
         try:
             _enter(int(step.get("netns", 0)), home)
             result = _do(step)
-        except (OSError, subprocess.SubprocessError) as error:
+        except (OSError, subprocess.SubprocessError, host_local.FullError) as error:
             result = {"code": 1, "out": "", "err": str(error)}
         results.append(result)
         if result["code"] != 0 and not step.get("may_fail"):
@@ -79,5 +81,7 @@ def _do(step: Json) -> Json:
         Path(path).write_text(content)
     for path in step.get("remove", ()):
         Path(path).unlink(missing_ok=True)
+    if "allocate" in step:
+        return {"code": 0, "out": host_local.allocate(**step["allocate"]), "err": ""}
     output = "".join(Path(path).read_text() for path in step.get("read", ()))
     return {"code": 0, "out": output, "err": ""}

@@ -152,6 +152,11 @@ class Host:
                 raise HostError(f"{self.name}: {_name(step)}: {result.err.strip() or f'exit code {result.code}'}")
         return results
 
+    async def missing(self, paths: Sequence[str]) -> list[str]:
+        """Those of these files that do not exist on the host."""
+        answer, _ = await self._ask({"op": "exists", "paths": list(paths)})
+        return answer["missing"]
+
     async def sandbox(
         self,
         uid: str,

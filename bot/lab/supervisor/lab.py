@@ -20,12 +20,14 @@ from bot.lab.apiserver.pki import Pki
 from bot.lab.apiserver.storage import Storage
 from bot.lab.apiserver.tokens import Tokens
 from bot.lab.controllers import run_controllers
-from bot.lab.dataplane import underlay
+from bot.lab.dataplane import calico_pools, underlay
 from bot.lab.dataplane.base import DataPlane, Node
+from bot.lab.dataplane.calico import Calico
 from bot.lab.dataplane.planes import make_plane
 from bot.lab.dataplane.policy_agent import PolicyAgents
 from bot.lab.errors import LabUsageError
 from bot.lab.faults.operating import OperatingTheatre
+from bot.lab.faults.surgery import Patient
 from bot.lab.kubelet.api import Kubelets
 from bot.lab.kubelet.events import Recorder
 from bot.lab.kubelet.kubelet import Kubelet, register
@@ -112,6 +114,8 @@ class Lab:
         self.plane: DataPlane = make_plane(self._config["cni"])
         pids = {one.name: one.pid for one in self._booted}
         await underlay.build(self.hosts[UNDERLAY], self.hosts[OUTSIDE], self.nodes, pids)
+        if isinstance(self.plane, Calico):
+            self.plane.pool_refusal = lambda node: calico_pools.refusal(self.storage, node)
         await self.plane.start(self.nodes)
         await self._start_outside()
 
@@ -166,7 +170,7 @@ class Lab:
         group.create_task(self.proxies.run())
         group.create_task(policies.run())
         group.create_task(CustomObjects(self.storage, self.plane).run())
-        self.theatre = OperatingTheatre(
+        patient = Patient(
             nodes=self.nodes,
             plane=self.plane,
             storage=self.storage,
@@ -174,6 +178,7 @@ class Lab:
             policies=policies,
             underlay=self.hosts[UNDERLAY],
         )
+        self.theatre = OperatingTheatre(patient)
 
     def _token(self, pod: Json) -> Mapping[str, str]:
         namespace = pod["metadata"]["namespace"]

@@ -1,0 +1,113 @@
+"""Pods that get no network at all (taxonomy 5.1): each fault lets a new pod of seldon-mesh try."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+from bot.lab.faults.registry import CALICO, FLANNEL, ROUTED, fault
+from bot.lab.faults.surgery import Surgery
+from bot.lab.names import API_SERVICE_IP, Json
+
+_NAMESPACE = "seldon-mesh"
+_CANARY = "income-classifier-canary"
+_LEASES = "/var/lib/cni/networks/cbr0"
+
+
+async def _try(lab: Surgery, reason: str) -> None:
+    """A new pod on the struck node, until the kubelet says why it gets no sandbox."""
+    container: Json = {"name": "mlserver", "image": "docker.io/seldonio/mlserver:1.7.1"}
+    pod: Json = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": _CANARY, "labels": {"app": "income-classifier", "track": "canary"}},
+        "spec": {"nodeName": lab.node.name, "containers": [container]},
+    }
+    lab.create("pods", pod, _NAMESPACE)
+    await lab.until(lambda: _has_event(lab, reason), f"the event {reason}")
+
+
+def _has_event(lab: Surgery, reason: str) -> bool:
+    return any(
+        one["reason"] == reason and one["involvedObject"]["name"] == _CANARY
+        for one in lab.storage.peek("events", _NAMESPACE)
+    )
+
+
+@fault("cni-not-initialised", "P1", scope="node")
+async def not_initialised(lab: Surgery) -> None:
+    """The node has no CNI configuration."""
+    await lab.files({lab.plane.configuration(): None})
+    await _try(lab, "NetworkNotReady")
+    await lab.until(lambda: not _is_node_ready(lab), "the node became NotReady")
+
+
+def _is_node_ready(lab: Surgery) -> bool:
+    node = lab.storage.get("nodes", lab.node.name)
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in node["status"]["conditions"])
+
+
+@fault("cni-plugin-missing", "P2", scope="node")
+async def plugin_missing(lab: Surgery) -> None:
+    """A plugin that the CNI configuration names is not installed."""
+    plugin = next(path for path, error in lab.plane.requirements().items() if error.startswith("failed to find plugin"))
+    await lab.files({plugin: None})
+    await _try(lab, "FailedCreatePodSandBox")
+
+
+@fault("cni-cannot-reach-api", "P3", scope="node", cnis=CALICO)
+async def cannot_reach_api(lab: Surgery) -> None:
+    """A firewall on the node keeps the CNI plugin from the API server's Service."""
+    rule = f"ip daddr {API_SERVICE_IP} tcp dport 443 drop;"
+    chain = f"chain output {{ type filter hook output priority -200; policy accept; {rule} }}"
+    await lab.nft_table("inet", "hardening", chain)
+    await _try(lab, "FailedCreatePodSandBox")
+
+
+@fault("ipam-leak", "P5", scope="node", cnis=FLANNEL)
+async def leak(lab: Surgery) -> None:
+    """Address files of containers that are long gone fill the node's range."""
+    used = {pod.ip for pod in lab.local_pods}
+    free = [str(address) for address in ip_network(lab.node.pod_cidr).hosts() if str(address) not in used][1:]
+    await lab.files({f"{_LEASES}/{address}": f"dead-{number:04d}\neth0" for number, address in enumerate(free)})
+    await _try(lab, "FailedCreatePodSandBox")
+
+
+@fault("ipam-no-pool", "P7", scope="node", cnis=CALICO)
+async def no_pool(lab: Surgery) -> None:
+    """The IPPool's nodeSelector matches no node."""
+    patch: Json = {"spec": {"nodeSelector": "rack == 'r7'"}}
+    lab.patch("ippools.crd.projectcalico.org", "default-ipv4-ippool", None, patch)
+    await _try(lab, "FailedCreatePodSandBox")
+
+
+@fault("flannel-subnet-file-missing", "P10", scope="node", cnis=FLANNEL)
+async def subnet_file(lab: Surgery) -> None:
+    """Flannel's subnet.env is missing."""
+    await lab.files({"/run/flannel/subnet.env": None})
+    await _try(lab, "FailedCreatePodSandBox")
+
+
+@fault("duplicate-pod-ip", "P12", scope="pod", cnis=FLANNEL)
+async def duplicate(lab: Surgery) -> None:
+    """Another pod of the node has the same address, too."""
+    other = next(pod for pod in lab.local_pods if pod.uid != lab.pod.uid)
+    address = f"{lab.pod.ip}/24 dev eth0"
+    await lab.ip([f"addr add {address}"], [f"addr del {address}"], netns=other.sandbox.pid)
+
+
+@fault("two-cnis-at-work", "P11", scope="node", cnis=ROUTED)
+async def two_cnis(lab: Surgery) -> None:
+    """Flannel's configuration and devices are still on the node."""
+    conflist = '{"name": "cbr0", "cniVersion": "0.3.1", "plugins": [{"type": "flannel"}]}\n'
+    await lab.files({"/etc/cni/net.d/10-flannel.conflist": conflist})
+    local = lab.node.ip
+    await lab.ip(
+        [
+            "link add cni0 type bridge",
+            "addr add 10.244.1.1/24 dev cni0",
+            "link set cni0 up",
+            f"link add flannel.1 type vxlan id 1 local {local} dev eth0 dstport 8475 nolearning",
+            "link set flannel.1 up",
+        ],
+        ["link del flannel.1", "link del cni0"],
+    )
