@@ -56,12 +56,18 @@ def candidates(cause: Cause, judgements: Mapping[Subject, Judgement], extents: S
         explains = frozenset(
             index
             for index, extent in enumerate(extents)
-            if extent.symptom.kind in cause.explains and extent.is_explained_by(subjects)
+            if _speaks_of(cause, extent) and extent.is_explained_by(subjects)
         )
         if explains:
             rivals = _rivals(cause, judgements, subjects)
             found.append(Candidate(cause, tier, subjects, explains, explains & asked, rivals))
     return found
+
+
+def _speaks_of(cause: Cause, extent: Extent) -> bool:
+    """Whether a cause can account for symptoms of this kind; one of DNS for no other Service than that of DNS."""
+    is_other_service = extent.symptom.kind is SymptomKind.SERVICE_UNREACHABLE and not extent.is_dns
+    return extent.symptom.kind in cause.explains and not (cause.hop == "dns" and is_other_service)
 
 
 def _rivals(cause: Cause, judgements: Mapping[Subject, Judgement], subjects: Iterable[Subject]) -> frozenset[str]:
@@ -77,40 +83,43 @@ def _rivals(cause: Cause, judgements: Mapping[Subject, Judgement], subjects: Ite
 def select(all_candidates: Iterable[Candidate], asked: frozenset[int]) -> list[Candidate]:
     """A small set of confirmed and likely candidates that explains what can be explained, strongest first.
 
-    Greedy by: no mere consequence, confidence, a state that suffices, symptoms newly explained, specificity, id. What
-    the others explain as well is dropped if it is a consequence or less than confirmed. What the greedy choice had no
-    need of is a second fault if its required state suffices by itself and it is confirmed, or if its only unrefuted
-    look-alikes are there too.
+    Greedy by: no mere consequence, and none whose look-alike is proven; confidence; a state that suffices; symptoms
+    newly explained; specificity; id. What the others explain as well is dropped if it is a consequence or less than
+    confirmed. What the greedy choice had no need of is a second fault if its required state suffices by itself and it
+    is confirmed, or if its only unrefuted look-alikes are there too.
     """
     pool = [one for one in all_candidates if one.strength >= STRENGTH[Confidence.LIKELY]]
+    proven = {one.cause.id for one in pool if one.confidence is Confidence.CONFIRMED}
     chosen: list[Candidate] = []
     open_symptoms = asked
     while open_symptoms:
-        best = min(pool, key=lambda one: _rank(one, open_symptoms), default=None)
-        if best is None or not best.needed & open_symptoms:
+        best = min(
+            (one for one in pool if one.needed & open_symptoms),
+            key=lambda one: (_doubt(one, proven), *_rank(one, open_symptoms)),
+            default=None,
+        )
+        if best is None:
             break
         chosen.append(best)
         open_symptoms -= best.needed
     return sorted(_with_second_faults(_minimal(chosen), pool), key=_order)
 
 
-def _rank(one: Candidate, open_symptoms: frozenset[int]) -> tuple[bool, bool, int, bool, int, int, str]:
+def _doubt(one: Candidate, proven: AbstractSet[str]) -> int:
+    """How a candidate stands to the others: by itself, as a mere consequence, or unproven because of a proven one."""
+    if one.confidence is not Confidence.CONFIRMED and one.rivals & proven:
+        return 2
+    return int(one.cause.is_consequence)
+
+
+def _rank(one: Candidate, open_symptoms: frozenset[int]) -> tuple[int, bool, int, int, str]:
     """Smallest first. A state that suffices by itself goes before a cause that stands by elimination."""
-    new = len(one.needed & open_symptoms)
     cause = one.cause
-    return (
-        new == 0,
-        cause.is_consequence,
-        -one.strength,
-        not cause.is_sufficient,
-        -new,
-        -cause.specificity,
-        cause.id,
-    )
+    return (-one.strength, not cause.is_sufficient, -len(one.needed & open_symptoms), -cause.specificity, cause.id)
 
 
-def _order(one: Candidate) -> tuple[bool, bool, int, bool, int, int, str]:
-    return _rank(one, one.needed)
+def _order(one: Candidate) -> tuple[bool, int, bool, int, int, str]:
+    return (one.cause.is_consequence, *_rank(one, one.needed))
 
 
 def _minimal(chosen: list[Candidate]) -> list[Candidate]:

@@ -19,6 +19,8 @@ class Extent:
     """Or one of each: the subjects that touch each flow."""
     endpoints: tuple[frozenset[Subject], ...]
     """Or one of each: the pods behind the Service, or their nodes."""
+    is_dns: bool = False
+    """The symptom is about a DNS Service."""
 
     def is_explained_by(self, subjects: AbstractSet[Subject]) -> bool:
         """Whether a cause at exactly these subjects accounts for the symptom."""
@@ -49,7 +51,10 @@ class Ground:
     def extent(self, symptom: Symptom) -> Extent:
         """Where a cause of this symptom can be."""
         flows = dict.fromkeys(self._touching(flow) for flow in symptom.flows)
-        return Extent(symptom, frozenset(self._direct(symptom)), tuple(flows), self._endpoints(symptom))
+        endpoints = self._endpoints(symptom)
+        return Extent(
+            symptom, frozenset(self._direct(symptom)), tuple(flows), endpoints, is_dns=symptom.subject in self._dns
+        )
 
     def _direct(self, symptom: Symptom) -> Iterator[Subject]:
         subject = symptom.subject
