@@ -1,6 +1,6 @@
 """Findings about many pods, told once: who shares a state, named as a reader would name them."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -55,8 +55,8 @@ class Who:
         if len(self.pods) == 1:
             return f"{self.pods[0].name}{where}"
         count = "both" if self.is_all and len(self.pods) == 2 else f"{'all ' * self.is_all}{len(self.pods)}"
-        seen = " that were looked at" if self.is_all and not self.is_whole else ""
-        return f"{count} pods{where}{seen} ({names(self.pods)})"
+        seen = " looked at" if self.is_all and not self.is_whole else ""
+        return f"{count} pods{seen}{where} ({names(self.pods)})"
 
 
 def names(subjects: Collection[Subject], limit: int = NAMED) -> str:
@@ -76,13 +76,14 @@ def sharing(
     """
     groups: dict[tuple[str, State], list[Subject]] = defaultdict(list)
     checked: dict[str, int] = defaultdict(int)
-    for pod in sorted(states):
+    for pod in sorted(states, key=lambda each: each.name):
         host = table.relations.node_of_pod.get(pod)
         name = host.name if host else ""
         checked[name] += 1
         state = states[pod]
         if state is not None:
             groups[name, state].append(pod)
+    networked: Mapping[Subject, int] = {}
     for (name, state), pods in groups.items():
         host = Subject(SubjectKind.NODE, name) if name else None
         is_all = len(pods) == checked[name] and len(pods) > 1
@@ -90,16 +91,18 @@ def sharing(
             for pod in pods:
                 yield Who(pods=(pod,), node=host), state
         else:
-            is_whole = is_all and len(pods) == _networked(table, host)
+            networked = networked or _networked(table)
+            is_whole = is_all and len(pods) == networked[host]
             yield Who(pods=tuple(pods), node=host, is_all=is_all, is_whole=is_whole), state
 
 
-def _networked(table: FactTable, node: Subject) -> int:
-    """How many pods of the node have a network of their own, seen or not."""
-    return sum(
-        table.relations.node_of_pod.get(subject) == node and not known.get("host_network")
+def _networked(table: FactTable) -> Mapping[Subject, int]:
+    """How many pods of each node have a network of their own, seen or not."""
+    return Counter(
+        host
         for subject, known in table.values.items()
-        if subject.kind is SubjectKind.POD
+        if subject.kind is SubjectKind.POD and not known.get("host_network")
+        if (host := table.relations.node_of_pod.get(subject)) is not None
     )
 
 

@@ -118,7 +118,8 @@ def test_one_node_fails():
     failures = [each for each in findings if each.severity is Severity.FAIL]
     assert [each.sentence for each in failures] == [
         (
-            "A name of the cluster, asked of the DNS Service by both pods on node-1 (shop/a, shop/b), got no answer, "
+            "A name of the cluster, asked of the DNS Service by both pods looked at on node-1 "
+            "(shop/a, shop/b), got no answer, "
             "while other pods get answers."
         )
     ]
@@ -187,7 +188,8 @@ def test_a_policy_without_dns_is_told_as_such():
     assert sentences(findings, Severity.FAIL) == []
     assert sentences(findings, Severity.WARN) == [
         (
-            "The cluster's DNS does not answer both pods on node-1 (shop/a, shop/b): NetworkPolicies deny them "
+            "The cluster's DNS does not answer both pods looked at on node-1 (shop/a, shop/b): "
+            "NetworkPolicies deny them "
             "the DNS "
             "pods, which may be intended."
         ),

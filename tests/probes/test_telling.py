@@ -31,7 +31,7 @@ def test_all_pods_of_a_node_are_told_together() -> None:
 
 def test_all_that_were_looked_at_are_not_all() -> None:
     assert told(dict.fromkeys(PODS[:3], "bad"), others=2) == [
-        "all 3 pods on node-1 that were looked at (shop/p0, shop/p1, shop/p2)"
+        "all 3 pods looked at on node-1 (shop/p0, shop/p1, shop/p2)"
     ]
 
 
