@@ -6,7 +6,7 @@ import platform
 import random
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -38,7 +38,8 @@ from bot.agent.pods import (
     pod_report,
     visit,
 )
-from bot.agent.report import CniFile, DropReason, Missing, NetnsState, NodeReport, ServiceRules, Task, Test
+from bot.agent.report import CniFile, DropReason, Missing, NetnsState, NodeReport, ServiceRules, Target, Task, Test
+from bot.agent.resolv import read_resolvers
 from bot.agent.rtnetlink import read_neighbour_table
 from bot.agent.rules import service_rules
 from bot.agent.sources import Source
@@ -62,6 +63,7 @@ class HostFiles:
     cni_files: tuple[CniFile, ...] | None = None
     cni_binaries: tuple[str, ...] | None = None
     sysctl_files: tuple[str, ...] | None = None
+    resolvers: tuple[str, ...] | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -168,7 +170,7 @@ class Survey:
         sources = [
             source for work in self._works if work.pod.is_source and (source := as_source(work, self._home)) is not None
         ]
-        self._jobs = plan(self._task, sources, self._node())
+        self._jobs = plan(replace(self._task, targets=tuple(self._targets())), sources, self._node())
         rng = random.Random()
         async with asyncio.TaskGroup() as tracing:
             trace = tracing.create_task(self._trace())
@@ -208,10 +210,19 @@ class Survey:
         except OSError as error:
             self._missing.append(Missing(what="drop_reasons", why=str(error)))
 
+    def _targets(self) -> Iterator[Target]:
+        """Those of the task, and the node's own resolvers if they are wanted."""
+        yield from self._task.targets
+        known = {target.ip for target in self._task.targets}
+        for ip in self._files.resolvers or ():
+            if self._task.with_resolvers and ip not in known:
+                yield Target(purpose="outside", ip=ip, name=f"resolver {ip} of the node", port=53, protocol="tcp")
+
     def _read_files(self) -> None:
         root = self._host_root
         self._files.cni_files = self._tried("host.cni", partial(read_cni_files, root))
         self._files.cni_binaries = self._tried("host.cni_binaries", partial(read_cni_binaries, root))
+        self._files.resolvers = self._tried("host.resolv_conf", partial(read_resolvers, root))
         self._files.sysctl_files = self._tried("host.sysctl", partial(read_sysctl_files, root))
 
     def _look_again(self) -> None:

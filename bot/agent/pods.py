@@ -3,7 +3,7 @@
 import os
 import random
 import socket
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -16,10 +16,9 @@ from bot.agent.namespace import Reading, read_again, read_namespace
 from bot.agent.netlink import NetlinkSocket
 from bot.agent.netns import Home
 from bot.agent.report import ArpResult, Firewall, Missing, NetnsState, PodReport, Route, RouteAnswer, Task, TaskPod
+from bot.agent.resolv import parse_resolv_conf
 from bot.agent.rtnetlink import ask_nsid, ask_route, read_addresses
 from bot.agent.sources import Source
-
-RESOLV_LIMIT = 8
 
 
 @dataclass(slots=True, kw_only=True)
@@ -238,31 +237,6 @@ def gateway_to_ask(routes: Sequence[Route], device: str, expected: str) -> str:
     """
     via, dev = default_route_via(routes)
     return via if via and dev == device and ":" not in via else expected
-
-
-def parse_resolv_conf(text: str) -> tuple[tuple[str, ...], tuple[str, ...], int]:
-    """(nameservers, search domains, ndots) as the resolver reads them: the last search line counts."""
-    nameservers: list[str] = []
-    search: tuple[str, ...] = ()
-    ndots = 1
-    for line in text.splitlines():
-        match line.split():
-            case ["nameserver", address, *_]:
-                nameservers.append(address[:64])
-            case ["search" | "domain", *names]:
-                search = tuple(name[:255] for name in names[:RESOLV_LIMIT])
-            case ["options", *options]:
-                ndots = next(_ndots(options), ndots)
-            case _:
-                pass
-    return tuple(nameservers[:RESOLV_LIMIT]), search, ndots
-
-
-def _ndots(options: Sequence[str]) -> Iterator[int]:
-    for option in options:
-        name, _, number = option.partition(":")
-        if name == "ndots" and number.isascii() and number.isdecimal() and len(number) < 4:
-            yield int(number)
 
 
 def _resolv_conf(netns: FoundNetns) -> tuple[tuple[str, ...], tuple[str, ...], int] | None:

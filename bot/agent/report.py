@@ -117,6 +117,8 @@ class Task:
     gateway: str = ""
     """The gateway's address expected in pods if the bot knows it (169.254.1.1); otherwise from each pod's routes."""
     arp_tries: int = 3
+    with_resolvers: bool = False
+    """Also try the resolvers of the node's own resolv.conf (TCP 53): addresses outside that the node relies on."""
     with_drop_reasons: bool = False
     """Use tracefs (skb/kfree_skb) while the tests are in flight. Off unless asked for."""
 

@@ -23,6 +23,8 @@ MAX_REMOTE_NODES = 20
 MAX_SERVICES = 24
 MAX_ENDPOINTS_PER_PORT = 5
 MAX_DNS_PODS = 3
+NODE_TRIES = 8
+"""Pings from node to node: so many show a network that loses every tenth packet more often than not."""
 OUTSIDE_NAME = "example.com"
 """Asked of the cluster's DNS to see whether it forwards: a name that IANA reserves and everybody's resolver knows."""
 
@@ -60,6 +62,7 @@ def plan_tasks(evidence: Evidence, dials: Sequence[ApplicationDial] = (), *, dea
             questions=questions,
             services=tuple(rule for rule, _ in services),
             mtu_targets=tuple(_mtu_targets(evidence, remote)),
+            with_resolvers=True,
         )
     return tasks
 
@@ -119,7 +122,7 @@ def _node_targets(evidence: Evidence, node: str) -> Iterator[Target]:
     others = [name for name in sorted(evidence.nodes) if name != node and evidence.nodes[name].internal_ip]
     in_scope_first = sorted(others, key=lambda name: (name not in evidence.nodes_in_scope, name))
     for name in in_scope_first[:MAX_REMOTE_NODES]:
-        yield Target(purpose="node", ip=evidence.nodes[name].internal_ip, name=name, node=name)
+        yield Target(purpose="node", ip=evidence.nodes[name].internal_ip, name=name, node=name, tries=NODE_TRIES)
 
 
 def _local_targets(evidence: Evidence, node: str) -> Iterator[Target]:
@@ -270,7 +273,8 @@ def _questions(evidence: Evidence) -> Iterator[DnsQuestion]:
         for pod in evidence.relations.pods_of_service.get(service, ())[:MAX_DNS_PODS]:
             known = evidence.pods.get(pod)
             if known and known.status.pod_ip:
-                yield DnsQuestion(server=known.status.pod_ip, name=inside, purpose="dns-pod", server_name=pod.name)
+                for name in (inside, OUTSIDE_NAME):
+                    yield DnsQuestion(server=known.status.pod_ip, name=name, purpose="dns-pod", server_name=pod.name)
 
 
 def _outside(evidence: Evidence) -> Iterator[Target]:

@@ -76,6 +76,18 @@ FACTS = (
         if way.of_cluster
     ),
     fact(
+        "pod.dns_pods_silent",
+        "list",
+        "DNS pods that the pod asked directly without an answer, while another did answer it (empty when none did).",
+        look=_ASK_POD,
+    ),
+    fact(
+        "cluster.dns_pods_without_outside",
+        "list",
+        "DNS pods that resolve names of the cluster but, asked directly, no outside name for anybody.",
+        look=_ASK_POD,
+    ),
+    fact(
         "node.dns_state",
         "str",
         "What came of asking from this node's pods (or the node, if no pod asked) for names of the cluster.",
@@ -242,6 +254,7 @@ def _asked(evidence: Evidence) -> tuple[_Answers, Mapping[Subject, str]]:
 
 def _observe_answers(evidence: Evidence, into: FactBuilder) -> None:
     answers, node = _asked(evidence)
+    _observe_servers(evidence, into)
     by_way: dict[_Way, list[str | None]] = defaultdict(list)
     by_node: dict[str, list[str | None]] = defaultdict(list)
     asking = set(_asking(answers, node))
@@ -262,6 +275,31 @@ def _observe_answers(evidence: Evidence, into: FactBuilder) -> None:
     for name in evidence.nodes:
         reason = why if name in evidence.reports else evidence.why_no_report(name)
         put(into, facts.node(name), "dns_state", together(by_node[name]), reason)
+
+
+def _observe_servers(evidence: Evidence, into: FactBuilder) -> None:
+    """Which DNS pods are silent for whom, and which of them find no outside name."""
+    inside: dict[Subject, dict[str, bool]] = defaultdict(dict)
+    asked_outside: list[tuple[Subject, str, bool]] = []
+    for source, _, test in evidence.tests:
+        answer = answer_of(evidence, test) if test.purpose == "dns-pod" else None
+        if answer is None:
+            continue
+        if is_inside(test.name):
+            inside[source][test.service] = answer == "ok"
+        else:
+            asked_outside.append((source, test.service, answer == "ok"))
+    outside: dict[str, list[bool]] = defaultdict(list)
+    for source, server, is_ok in asked_outside:
+        if inside[source].get(server):
+            outside[server].append(is_ok)
+    for source, servers in inside.items():
+        if source.kind is SubjectKind.POD:
+            silent = sorted(name for name, is_ok in servers.items() if not is_ok)
+            into.set(source, "dns_pods_silent", tuple(silent) if len(silent) < len(servers) else ())
+    reached = [name for name, found in outside.items() if any(found)]
+    dead = sorted(name for name, found in outside.items() if not any(found))
+    put(into, CLUSTER, "dns_pods_without_outside", tuple(dead) if reached else None, "no DNS pod finds outside names")
 
 
 def _asking(answers: _Answers, node: Mapping[Subject, str]) -> Iterator[Subject]:

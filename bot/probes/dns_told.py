@@ -1,9 +1,10 @@
 """How dns tells what it saw."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from bot.domain.facts import CLUSTER, FactTable, Subject, SubjectKind, Value
 from bot.domain.finding import Finding, Flow, Severity, Symptom, SymptomKind
+from bot.probes.listing import strings
 from bot.probes.outcomes import in_words
 from bot.probes.telling import names, plural, sharing
 
@@ -85,10 +86,12 @@ def _denied(table: FactTable, denied: Sequence[Subject]) -> Iterator[Finding]:
         )
 
 
-def _flows(table: FactTable, pods: Mapping[Subject, str] | Sequence[Subject]) -> tuple[Flow, ...]:
-    """Each pod with each DNS pod as a target: whichever it meets."""
+def _flows(
+    table: FactTable, pods: Mapping[Subject, str] | Sequence[Subject], only: Collection[str] = ()
+) -> tuple[Flow, ...]:
+    """Each pod with the DNS pods (`only`, else those silent for it); without any, with each: whichever it meets."""
     hosts = table.relations.node_of_pod
-    servers = sorted(
+    every = sorted(
         {
             pod
             for service, behind in table.relations.pods_of_service.items()
@@ -96,11 +99,15 @@ def _flows(table: FactTable, pods: Mapping[Subject, str] | Sequence[Subject]) ->
             for pod in behind
         }
     )
-    return tuple(
-        Flow(source=pod, target=server, source_node=hosts.get(pod), target_node=hosts.get(server) if server else None)
-        for pod in sorted(pods)[:32]
-        for server in (servers[:4] or (None,))
-    )
+    flows: list[Flow] = []
+    for pod in sorted(pods)[:32]:
+        silent = only or strings(table.of(pod).get("dns_pods_silent"))
+        servers = [each for each in every if each.name in silent] or [each for each in every if each != pod] or [None]
+        flows += (
+            Flow(source=pod, target=each, source_node=hosts.get(pod), target_node=hosts.get(each) if each else None)
+            for each in servers[:4]
+        )
+    return tuple(flows)
 
 
 def _fail(subject: Subject, what: str, cluster: _Known, flows: tuple[Flow, ...]) -> Finding:
@@ -135,13 +142,20 @@ def _outside(
     if not isinstance(state, str) or state == "ok" or bad or cluster.get("dns_service_state") not in {"ok", "mixed"}:
         return
     failing = [pod for pod, known in asked.items() if known.get("dns_outside") not in {None, "ok"}]
+    if asked and not failing:
+        return  # only pods to which policies deny the DNS pods failed
     yield Finding(
         probe=NAME,
         subject=CLUSTER,
         severity=Severity.WARN,
         sentence=f"An outside name, asked of the cluster's DNS, {say(state)}, while names of the cluster resolve.",
         evidence={"dns_outside_state": state},
-        symptom=Symptom(kind=SymptomKind.DNS_FAILING, subject=CLUSTER, hop="dns", flows=_flows(table, failing)),
+        symptom=Symptom(
+            kind=SymptomKind.DNS_FAILING,
+            subject=CLUSTER,
+            hop="dns",
+            flows=_flows(table, failing, strings(cluster.get("dns_pods_without_outside"))),
+        ),
     )
 
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import socket
 import struct
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -21,8 +22,9 @@ from bot.agent.listeners import TCP_LISTEN, parse_proc_table
 from bot.agent.mtu import ladder, packet_of
 from bot.agent.nft_json import NftError, parse_nft
 from bot.agent.nft_text import expression_text
-from bot.agent.pods import gateway_to_ask, parse_resolv_conf
+from bot.agent.pods import gateway_to_ask
 from bot.agent.report import Conntrack, DropReason, Route, ServicePort
+from bot.agent.resolv import parse_resolv_conf, read_resolvers
 from bot.agent.rules import RuleSet, firewall, service_rules
 
 ANYTHING = ServicePort(name="x", ip="10.0.0.1", port=80, protocol="tcp")
@@ -410,3 +412,14 @@ def test_the_gateway_to_ask_is_the_default_routes_unless_that_leaves_elsewhere()
     assert gateway_to_ask([default("192.0.2.1", "net1", 9), default("10.1.1.1", "eth0", 1)], "eth0", "") == "10.1.1.1"
     assert gateway_to_ask([default("fe80::1", "eth0")], "eth0", "169.254.1.1") == "169.254.1.1"
     assert gateway_to_ask([], "eth0", "") == ""
+
+
+def test_the_resolvers_of_a_node_are_those_behind_systemds_stub(tmp_path: Path):
+    assert read_resolvers(str(tmp_path)) == ()
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/resolv.conf").write_text("nameserver 127.0.0.53\nnameserver ::1\nnameserver nonsense\n")
+    assert read_resolvers(str(tmp_path)) == ()
+    (tmp_path / "run/systemd/resolve").mkdir(parents=True)
+    upstream = tmp_path / "run/systemd/resolve/resolv.conf"
+    upstream.write_text("nameserver 192.0.2.1\nnameserver 192.0.2.2\nnameserver 192.0.2.3\n")
+    assert read_resolvers(str(tmp_path)) == ("192.0.2.1", "192.0.2.2")

@@ -129,6 +129,7 @@ def test_dns_is_asked_by_service_over_udp_and_tcp_and_at_each_dns_pod():
         ("10.43.0.10", "tcp", "kubernetes.default.svc.cluster.local"),
         ("10.43.0.10", "udp", "example.com"),
         ("10.42.3.10", "udp", "kubernetes.default.svc.cluster.local"),
+        ("10.42.3.10", "udp", "example.com"),
     ]
 
 

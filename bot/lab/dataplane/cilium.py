@@ -212,7 +212,7 @@ def _endpoint_steps(network: PodNetwork, *, force: bool = False) -> list[Json]:
 
 
 def _masquerade(node: Node) -> str:
-    """Pods leave the cluster by their node's address; what the node itself sends into the tunnel comes from cilium_host.
+    """Pods leave by their node's address; what the node itself sends into the tunnel comes from cilium_host.
 
     The second stands for Cilium's choice of source: answers then return through the tunnel too.
     """
