@@ -99,7 +99,7 @@ def _observe_reach(
         into.set(service, "asked_by", len(asked))
         into.set(service, "failing_for", sum(reach != "ok" for reach in asked.values()))
         into.set(service, "failing_source_nodes", failing_nodes(tests.vip))
-        into.set(service, "failing_flows", failing_flows(tests, ready))
+        into.set(service, "failing_flows", failing_flows(tests, ready, evidence.node_by_ip))
         put(into, service, "failing_after_ms", failing_after_ms(preferred(tests.vip)), "nothing failed")
     else:
         keys = ("asked_by", "failing_for", "failing_source_nodes", "failing_flows", "failing_after_ms")

@@ -47,7 +47,7 @@ FACTS = (
     fact("service.asked_by", "int", "Sources that asked by ClusterIP.", look=_VIP),
     fact("service.failing_for", "int", "Sources that asked by ClusterIP and did not always succeed.", look=_VIP),
     fact("service.failing_after_ms", "float", "Median time until a failure by ClusterIP was known.", look=_VIP),
-    fact("service.failing_flows", "list", 'Failing flows as "source>endpoint pod", at most 64.', look=_VIP),
+    fact("service.failing_flows", "list", 'Failing flows as "source>endpoint", at most 64.', look=_VIP),
     fact("service.failing_source_nodes", "list", "Nodes from which every source fails by ClusterIP.", look=_VIP),
     fact("service.fails_from", "str", "Where those are that fail by ClusterIP.", look=_VIP, values=FAILS_FROM),
     fact(

@@ -133,12 +133,12 @@ def _flow(table: FactTable, text: str) -> Flow:
     source, _, target = text.partition(">")
     hosts = table.relations.node_of_pod
     asking = Subject(SubjectKind.POD if "/" in source else SubjectKind.NODE, source)
-    end = Subject(SubjectKind.POD, target) if target else None
+    end = Subject(SubjectKind.POD if "/" in target else SubjectKind.NODE, target) if target else None
     return Flow(
         source=asking,
         target=end,
         source_node=asking if asking.kind is SubjectKind.NODE else hosts.get(asking),
-        target_node=hosts.get(end) if end else None,
+        target_node=end if end and end.kind is SubjectKind.NODE else hosts.get(end) if end else None,
     )
 
 

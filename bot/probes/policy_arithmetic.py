@@ -165,6 +165,8 @@ class _Flow:
         if peer.ip_block is not None:
             return self._block_takes(peer, other)
         pod = self._pod(other)
+        if other.kind is SubjectKind.NODE and peer.namespace_selector is None:
+            return False  # a machine is no pod of the policy's own namespace
         if pod is None or pod.spec.host_network:
             return None  # the API leaves open whether selectors see pods with hostNetwork; most CNIs do not
         in_namespace = self._namespace_takes(policy, peer, pod.metadata.namespace)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import median
 
+from bot.domain import facts
 from bot.domain.facts import Subject
 from bot.probes.evidence import Evidence
 from bot.probes.outcomes import aggregate
@@ -62,21 +63,24 @@ def failing_after_ms(asked: Iterable[Asked]) -> float | None:
     return round(median(times), 1) if times else None
 
 
-def failing_flows(tests: ServiceTests, ready: Sequence[Backend]) -> tuple[str, ...]:
-    """Each failing flow as "source>endpoint pod" ("source>" where the endpoint is no pod), at most 64.
+def failing_flows(tests: ServiceTests, ready: Sequence[Backend], nodes: Mapping[str, str]) -> tuple[str, ...]:
+    """Each failing flow as "source>endpoint", at most 64: a pod, a node, or nothing where it is neither.
+
+    `nodes` are names by address: the Kubernetes API's own endpoints are nodes, mostly.
 
     A source that fails through the ClusterIP is held against the endpoints that it cannot reach directly either; if
     it reaches all of them, against all.
     """
-    return tuple(dict.fromkeys(_flows(tests, ready)))[:MAX_FLOWS]
+    return tuple(dict.fromkeys(_flows(tests, ready, nodes)))[:MAX_FLOWS]
 
 
-def _flows(tests: ServiceTests, ready: Sequence[Backend]) -> Iterator[str]:
+def _flows(tests: ServiceTests, ready: Sequence[Backend], nodes: Mapping[str, str]) -> Iterator[str]:
     direct: dict[Subject, set[Subject]] = {}
     for each in tests.direct:
-        if each.reach != "ok" and each.backend:
-            direct.setdefault(each.source, set()).add(each.backend)
-    every = sorted({backend.pod for backend in ready if backend.pod})
+        end = _end(each.backend, each.ip, nodes)
+        if each.reach != "ok" and end:
+            direct.setdefault(each.source, set()).add(end)
+    every = sorted({end for backend in ready if (end := _end(backend.pod, backend.ip, nodes))})
     bad = [source for source, reach in states(preferred(tests.vip)).items() if reach != "ok"]
     for source in bad:
         ends = sorted(direct.get(source, ())) or every
@@ -85,6 +89,10 @@ def _flows(tests: ServiceTests, ready: Sequence[Backend]) -> Iterator[str]:
                 yield f"{source.name}>{end.name}"
         if not ends:
             yield f"{source.name}>"
+
+
+def _end(pod: Subject | None, ip: str, nodes: Mapping[str, str]) -> Subject | None:
+    return pod or (facts.node(nodes[ip]) if ip in nodes else None)
 
 
 def dead_endpoints(tests: ServiceTests) -> tuple[str, ...]:
