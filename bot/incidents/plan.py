@@ -25,6 +25,8 @@ MAX_ENDPOINTS_PER_PORT = 5
 MAX_DNS_PODS = 3
 NODE_TRIES = 8
 """Pings from node to node: so many show a network that loses every tenth packet more often than not."""
+CALICO_GATEWAY = "169.254.1.1"
+"""So that a pod that lost its default route still has its gateway asked."""
 OUTSIDE_NAME = "example.com"
 """Asked of the cluster's DNS to see whether it forwards: a name that IANA reserves and everybody's resolver knows."""
 
@@ -62,6 +64,7 @@ def plan_tasks(evidence: Evidence, dials: Sequence[ApplicationDial] = (), *, dea
             questions=questions,
             services=tuple(rule for rule, _ in services),
             mtu_targets=tuple(_mtu_targets(evidence, remote)),
+            gateway=CALICO_GATEWAY if evidence.cni.name == "calico" else "",
             with_resolvers=True,
         )
     return tasks
