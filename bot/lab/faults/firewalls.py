@@ -9,13 +9,18 @@ from bot.lab.names import Json
 
 _POLICIES = "networkpolicies.networking.k8s.io"
 _NAMESPACE = "seldon-mesh"
+_FORMER = {
+    "calico-vxlan": ("kube-router-old", "KUBE-ROUTER-FORWARD", "KUBE-POD-FW-7OKJSTE2DWM4NDXR"),
+    "flannel-vxlan": ("calico-old", "cali-FORWARD", "cali-fw-cali7a1b3c5d9e0"),
+}
+"""Table and chains of another controller than the one at work (K3s runs kube-router's beside Flannel)."""
 
 
 def _policy(name: str, spec: Json) -> Json:
     return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": name}, "spec": spec}
 
 
-@fault("network-policy-denies", "N1", scope="cluster")
+@fault("network-policy-denies", "N1", scope="cluster", also=("dns-egress-denied",))
 async def default_deny(lab: Surgery) -> None:
     """A default-deny NetworkPolicy without an allowing one."""
     spec: Json = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
@@ -33,9 +38,11 @@ async def no_dns(lab: Surgery) -> None:
 @fault("network-policy-selector-mismatch", "N3", scope="cluster", cause="network-policy-denies")
 async def mismatch(lab: Surgery) -> None:
     """A policy's selector matches no pod."""
-    peers = [{"podSelector": {"matchLabels": {"app": "frontend"}}}]
-    rule: Json = {"from": peers, "ports": [{"protocol": "TCP", "port": 8081}]}
-    lab.patch(_POLICIES, "api", "shop", {"spec": {"ingress": [rule]}})
+    peers = [{"podSelector": {"matchLabels": {"app.kubernetes.io/part-of": "seldon-model"}}}]
+    rule: Json = {"from": peers, "ports": [{"protocol": "TCP", "port": 9004}]}
+    selector = {"matchLabels": {"control-plane": "seldon-scheduler"}}
+    spec: Json = {"podSelector": selector, "policyTypes": ["Ingress"], "ingress": [rule]}
+    lab.create(_POLICIES, _policy("scheduler-from-models", spec), _NAMESPACE)
 
 
 @fault("policy-stale-on-node", "N4", scope="node", cause="policy-stale-on-node")
@@ -105,10 +112,11 @@ async def forward_drop(lab: Surgery) -> None:
 @fault("stale-policy-chains", "N10", scope="node", cause="foreign-firewall-drops")
 async def stale_chains(lab: Surgery) -> None:
     """Chains of a former network policy controller still drop."""
+    table, base, policy = _FORMER["flannel-vxlan" if lab.plane.cni == "flannel-vxlan" else "calico-vxlan"]
     addresses = ", ".join(pod.ip for pod in lab.local_pods)
     chain = (
-        "chain KUBE-POD-FW-7OKJSTE2DWM4NDXR { counter drop; }\n"
-        "chain KUBE-ROUTER-FORWARD { type filter hook forward priority filter; policy accept; "
-        f"ip saddr {{ {addresses} }} ct state new jump KUBE-POD-FW-7OKJSTE2DWM4NDXR; }}"
+        f"chain {policy} {{ counter drop; }}\n"
+        f"chain {base} {{ type filter hook forward priority filter; policy accept; "
+        f"ip saddr {{ {addresses} }} ct state new jump {policy}; }}"
     )
-    await lab.nft_table("ip", "kube-router-old", chain)
+    await lab.nft_table("ip", table, chain)

@@ -128,17 +128,15 @@ async def kube_proxy_dead(lab: Surgery) -> None:
 
 @fault("service-one-bad-endpoint", "S4", scope="cluster", cause="service-endpoint-dead")
 async def one_bad_endpoint(lab: Surgery) -> None:
-    """One of the Service's pods drops what other pods send it."""
-    victim, node = next(
-        (pod, node)
-        for node in lab.nodes
-        for pod in lab.plane.pods[node.name].values()
-        if pod.namespace == "shop" and pod.labels.get("app") == "api"
-    )
-    chain = (
-        "chain input { type filter hook input priority 0; policy accept; ip saddr 10.42.0.0/16 tcp dport 8081 drop; }"
-    )
-    await lab.nft_table("inet", "local", chain, host=node.host, netns=victim.sandbox.pid)
+    """A second pod carries the Service's labels, counts as ready, and does not open its port."""
+    template = lab.storage.get("deployments.apps", _SERVICE, _NAMESPACE)["spec"]["template"]
+    container = _deployment_container(lab)
+    container["env"] = [*container.get("env", []), {"name": "SCHEDULER_PORTS", "value": "9002 9005 9008"}]
+    container.pop("readinessProbe")
+    metadata = {"name": f"{_SERVICE}-canary", "labels": template["metadata"]["labels"]}
+    body: Json = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
+    lab.create("pods", {**body, "spec": {**template["spec"], "containers": [container]}}, _NAMESPACE)
+    await lab.until(lambda: len(_endpoints(lab)) == 2, "the Service has a second endpoint")
 
 
 @fault("service-local-policy-without-endpoint", "S13", scope="cluster")
