@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from typing import Any, cast
 
+import pytest
+
 from bot.lab.control import LabClient
+from tests.conftest import LabUnderTest
 
 _PROBE = r"""
 import errno, json, socket, struct, sys, threading, time
@@ -137,3 +142,17 @@ async def oracle(client: LabClient, one: PodNet, gateway: str) -> str:
         if words in said:
             return code
     return "local" if said.startswith("local") else "ok"
+
+
+def kubectl(lab: LabUnderTest, *arguments: str) -> str:
+    """kubectl's output; the test is skipped where there is none."""
+    program = shutil.which("kubectl")
+    if program is None:
+        pytest.skip("kubectl is not installed")
+    command = [program, "--kubeconfig", str(lab.kubeconfig), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def objects(lab: LabUnderTest, *arguments: str) -> list[dict[str, Any]]:
+    """What `kubectl get` lists."""
+    return cast("list[dict[str, Any]]", json.loads(kubectl(lab, "get", *arguments, "-o", "json"))["items"])

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import subprocess
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from tests.conftest import LabUnderTest
 from tests.lab import looking
+from tests.lab.looking import kubectl, objects
 
 pytestmark = pytest.mark.lab
 VIP = "10.43.51.131"
-
-
-def kubectl(lab: LabUnderTest, *arguments: str) -> str:
-    """kubectl's output; the test is skipped where there is none."""
-    program = shutil.which("kubectl")
-    if program is None:
-        pytest.skip("kubectl is not installed")
-    command = [program, "--kubeconfig", str(lab.kubeconfig), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-
-
-def objects(lab: LabUnderTest, *arguments: str) -> list[dict[str, Any]]:
-    return cast("list[dict[str, Any]]", json.loads(kubectl(lab, "get", *arguments, "-o", "json"))["items"])
 
 
 @pytest.fixture(params=["calico_lab", "flannel_lab", "cilium_lab"])

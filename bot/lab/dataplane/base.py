@@ -68,6 +68,10 @@ class DataPlane(Protocol):
         """Program every node: devices, routes to the others, masquerading."""
         ...
 
+    def configure(self, node: Node, env: Mapping[str, str]) -> bool:
+        """Take the environment of the agent's container; did it change anything that `resync` programs?"""
+        ...
+
     async def resync(self, node: Node) -> None:
         """What the agent does when it starts: bring this node, and what others know of it, back to its invariants."""
         ...

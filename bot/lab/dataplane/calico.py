@@ -49,6 +49,8 @@ class Calico:
         """Why the IPPools as they stand give this node no address; "" when they do."""
         self._blocks = Blocks(POD_CIDR)
         self._vteps: dict[str, str] = {}
+        self._ports: dict[str, int] = {}
+        self._programmed_ports: dict[str, int] = {}
         self._nodes: dict[str, Node] = {}
         self.pods: dict[str, dict[str, PodNetwork]] = {}
 
@@ -100,8 +102,24 @@ class Calico:
             await node.host.steps(self._device_steps(node))
             await node.host.steps(self._peer_steps(node))
 
+    def configure(self, node: Node, env: Mapping[str, str]) -> bool:
+        """Felix takes settings from ``FELIX_*`` variables, so a DaemonSet's revision decides them."""
+        port = int(env.get("FELIX_VXLANPORT") or PORT)
+        is_changed = self._ports.get(node.name, PORT) != port
+        self._ports[node.name] = port
+        return is_changed
+
+    def port(self, node: str) -> int:
+        """The UDP port that the node's agent was told."""
+        return self._ports.get(node, PORT)
+
+    def programmed_port(self, node: str) -> int:
+        """The UDP port that the agent's last `resync` gave to the tunnel."""
+        return self._programmed_ports.get(node, PORT)
+
     async def resync(self, node: Node) -> None:
         """Back to the invariants, as after a restart of the agent."""
+        port = self.port(node.name)
         await node.host.steps(
             [
                 {"argv": ["ip", "link", "del", VXLAN], "may_fail": True},
@@ -110,6 +128,7 @@ class Calico:
                 *(step for pod in self.pods[node.name].values() for step in self._workload_steps(pod, force=True)),
             ]
         )
+        self._programmed_ports[node.name] = port
 
     def _device_steps(self, node: Node) -> list[Json]:
         settings = {
@@ -121,7 +140,7 @@ class Calico:
         device = [
             (
                 f"link add {VXLAN} address {vtep_mac(node.name)} mtu {MTU} type vxlan id {VNI} "
-                f"local {node.ip} dev eth0 dstport {PORT} nolearning"
+                f"local {node.ip} dev eth0 dstport {self.port(node.name)} nolearning"
             ),
             f"addr add {self.vtep(node.name)}/32 dev {VXLAN}",
             f"link set {VXLAN} up",

@@ -96,6 +96,11 @@ class Cilium:
             self._ranges[node.name] = Range(node.pod_cidr, reserved=2)
             await node.host.steps([*_device_steps(node), *self._peer_steps(node)])
 
+    def configure(self, node: Node, env: Mapping[str, str]) -> bool:
+        """Its settings are not in the environment."""
+        del node, env
+        return False
+
     async def resync(self, node: Node) -> None:
         """Back to the invariants, as after a restart of the agent."""
         delete = [{"argv": ["ip", "link", "del", name], "may_fail": True} for name in (VXLAN, HOST)]

@@ -111,6 +111,11 @@ class Flannel:
             await node.host.steps(self._bridge_steps(node))
             await node.host.steps([*self._tunnel_steps(node), *self._peer_steps(node)])
 
+    def configure(self, node: Node, env: Mapping[str, str]) -> bool:
+        """Its settings are not in the environment."""
+        del node, env
+        return False
+
     async def resync(self, node: Node) -> None:
         """A restart of k3s: flannel recreates its device; bridge and veths are only touched by CNI ADD."""
         delete = {"argv": ["ip", "link", "del", VXLAN], "may_fail": True}

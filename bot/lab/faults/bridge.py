@@ -38,7 +38,7 @@ async def isolated(lab: Surgery) -> None:
     )
 
 
-@fault("service-hairpin-off", "B5", scope="node", cnis=FLANNEL)
+@fault("service-hairpin-off", "B5", scope="cluster", cnis=FLANNEL)
 async def hairpin_off(lab: Surgery) -> None:
     """Hairpin mode is off on the ports of every node: a pod cannot reach itself by its Service."""
     for node in lab.nodes:
@@ -50,10 +50,11 @@ async def hairpin_off(lab: Surgery) -> None:
         )
 
 
-@fault("bridge-netfilter-off", "B6", scope="node", cnis=FLANNEL)
+@fault("bridge-netfilter-off", "B6", scope="cluster", cnis=FLANNEL)
 async def no_bridge_netfilter(lab: Surgery) -> None:
-    """`bridge-nf-call-iptables` is 0."""
-    await lab.sysctl({"net.bridge.bridge-nf-call-iptables": 0})
+    """`bridge-nf-call-iptables` is 0 on every node."""
+    for node in lab.nodes:
+        await lab.sysctl({"net.bridge.bridge-nf-call-iptables": 0}, host=node.host)
 
 
 @fault("cni0-wrong-subnet", "P9", scope="node", cnis=FLANNEL)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bot.lab.dataplane.base import Node
+from bot.lab.dataplane.calico import Calico
 from bot.lab.errors import LabError
-from bot.lab.faults.registry import FLANNEL, fault
+from bot.lab.faults.registry import CALICO, FLANNEL, fault
 from bot.lab.faults.surgery import Surgery
 
 
@@ -116,6 +117,23 @@ async def _recreate(lab: Surgery, *, vni: int, port: int) -> None:
 async def port_differs(lab: Surgery) -> None:
     """The node's tunnel uses another UDP port."""
     await _recreate(lab, vni=lab.tunnel.vni, port=lab.tunnel.port + 1)
+
+
+@fault("calico-bad-rollout", "O5", scope="cluster", cnis=CALICO, cause="overlay-port-differs")
+async def bad_rollout(lab: Surgery) -> None:
+    """A new revision of calico-node uses another VXLAN port, and its rollout is stuck after the first node."""
+    daemon_set = lab.storage.get("daemonsets.apps", "calico-node", "kube-system")
+    container = daemon_set["spec"]["template"]["spec"]["containers"][0]
+    container["env"] = [*container["env"], {"name": "FELIX_VXLANPORT", "value": "4790"}]
+    container["readinessProbe"] = {**container["readinessProbe"], "httpGet": {"path": "/ready", "port": 9098}}
+    patch = {"spec": {"template": {"spec": {"containers": [container]}}}}
+    lab.patch("daemonsets.apps", "calico-node", "kube-system", patch)
+
+    def is_reprogrammed() -> bool:
+        assert isinstance(lab.plane, Calico)
+        return any(lab.plane.programmed_port(node.name) == 4790 for node in lab.nodes)
+
+    await lab.until(is_reprogrammed, "the first node took the new revision")
 
 
 @fault("overlay-vni-differs", "O6", scope="node")

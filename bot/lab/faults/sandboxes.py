@@ -22,13 +22,13 @@ async def _try(lab: Surgery, reason: str) -> None:
         "metadata": {"name": _CANARY, "labels": {"app": "income-classifier", "track": "canary"}},
         "spec": {"nodeName": lab.node.name, "containers": [container]},
     }
-    lab.create("pods", pod, _NAMESPACE)
-    await lab.until(lambda: _has_event(lab, reason), f"the event {reason}")
+    uid = lab.create("pods", pod, _NAMESPACE)
+    await lab.until(lambda: _has_event(lab, uid, reason), f"the event {reason}")
 
 
-def _has_event(lab: Surgery, reason: str) -> bool:
+def _has_event(lab: Surgery, uid: str, reason: str) -> bool:
     return any(
-        one["reason"] == reason and one["involvedObject"]["name"] == _CANARY
+        one["reason"] == reason and one["involvedObject"].get("uid") == uid
         for one in lab.storage.peek("events", _NAMESPACE)
     )
 

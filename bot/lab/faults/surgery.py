@@ -181,9 +181,10 @@ class Surgery:
 
         self._done(f"patch {resource} {namespace}/{name} {patch}", undo)
 
-    def create(self, resource: str, obj: Json, namespace: str | None) -> None:
-        """A new object, deleted again."""
-        name = self.storage.create(resource, obj, namespace=namespace)["metadata"]["name"]
+    def create(self, resource: str, obj: Json, namespace: str | None) -> str:
+        """A new object, deleted again; its UID."""
+        metadata = self.storage.create(resource, obj, namespace=namespace)["metadata"]
+        name = metadata["name"]
 
         async def undo() -> None:
             try:
@@ -193,6 +194,7 @@ class Surgery:
                     raise
 
         self._done(f"create {resource} {namespace}/{name}", undo)
+        return str(metadata["uid"])
 
     def delete(self, resource: str, name: str, namespace: str | None) -> None:
         """An object goes, and comes back with the same content (and another UID)."""

@@ -80,7 +80,7 @@ class RunningContainer:
             self._terminated(128, "StartError", sentence)
             return 128
         self._running()
-        await self._context.agents.started(self._context.node, self.status.image)
+        await self._context.agents.started(self._context.node, self.status.image, self._variables())
         try:
             code = await self._probe_until_exit(self.program)
         finally:
@@ -109,9 +109,7 @@ class RunningContainer:
 
     async def _start(self) -> Program:
         worker, context = self._worker, self._context
-        env = environment.variables(
-            worker.pod, self._spec, ip=worker.ip, host_ip=context.node.ip, configuration=worker.configuration
-        )
+        env = self._variables()
         command = [environment.expand(word, env) for word in self._spec.get("command", ())]
         argv = command + [environment.expand(word, env) for word in self._spec.get("args", ())]
         null = os.open(os.devnull, os.O_RDONLY)
@@ -133,6 +131,12 @@ class RunningContainer:
             os.close(write_end)
         watch_pipe(read_end, self.log.feed, self.log.end)
         return program
+
+    def _variables(self) -> dict[str, str]:
+        worker = self._worker
+        return environment.variables(
+            worker.pod, self._spec, ip=worker.ip, host_ip=self._context.node.ip, configuration=worker.configuration
+        )
 
     def _running(self) -> None:
         status = self.status

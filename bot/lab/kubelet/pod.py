@@ -37,7 +37,7 @@ class NetworkNotReadyError(Exception):
 class NodeAgents(Protocol):
     """Told when a pod's container that is part of the data plane runs on a node, or no longer."""
 
-    async def started(self, node: Node, image: str) -> None:
+    async def started(self, node: Node, image: str, env: Mapping[str, str]) -> None:
         """The container runs."""
         ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import structlog
@@ -26,13 +27,14 @@ class Agents:
         self._policies = policies
         self._programmed: set[str] = set()
 
-    async def started(self, node: Node, image: str) -> None:
-        """A restarted CNI agent programs its node anew; kube-proxy begins to follow."""
+    async def started(self, node: Node, image: str, env: Mapping[str, str]) -> None:
+        """A restarted CNI agent programs its node anew, as its environment says; kube-proxy begins to follow."""
         name = repository(image)
         if name == _KUBE_PROXY:
             self._proxies.start(node.name)
         if name in _CNI_AGENTS:
-            if node.name in self._programmed:
+            is_changed = self._plane.configure(node, env)
+            if is_changed or node.name in self._programmed:
                 await self._resync(node)
             self._programmed.add(node.name)
 
