@@ -10,10 +10,14 @@ from bot.domain.facts import VARIABLES, FactTable, Subject, SubjectKind
 from bot.domain.finding import Symptom
 from bot.domain.report import Confidence, RemediationReport
 from bot.rules.expression import Expression, Reference, lookup_for
-from bot.rules.template import shown
+from bot.rules.template import Template, shown
 
 MAX_SUBJECTS = 5
-"""Sentences and commands are written out for this many subjects of a cause."""
+"""Sentences are written out for this many subjects of a cause."""
+MAX_ALIKE = 2
+"""Sentences that differ only in their subject's own values are written out for this many of them."""
+MAX_MENDED = 64
+"""Commands are written out for this many subjects: all that a fix must touch, within reason."""
 MAX_SENTENCES = 12
 
 
@@ -66,6 +70,7 @@ class _Writer:
         self._cause = cause
         self._facts = facts
         self._subjects = subjects[:MAX_SUBJECTS]
+        self._mended = subjects[:MAX_MENDED]
         self._more = len(subjects) - len(self._subjects)
         self._of = judgements
 
@@ -130,18 +135,18 @@ class _Writer:
                     yield fix.then.render(self._facts, subject)
 
     def _fix(self, fix: Fix) -> RemediationReport:
-        first = self._subjects[:1]
+        does = tuple(dict.fromkeys(fix.does.render(self._facts, subject) for subject in self._mended))
         return RemediationReport(
             id=fix.id,
             risk=fix.risk,
-            why="; ".join(fix.does.render(self._facts, subject) for subject in first),
-            commands=tuple(
-                dict.fromkeys(one.command(self._facts, subject) for subject in self._subjects for one in fix.commands)
-            ),
-            undo=tuple(
-                dict.fromkeys(one.command(self._facts, subject) for subject in self._subjects for one in fix.undo)
-            ),
+            why=does[0] + (f" (and likewise for {len(does) - 1} more)" if len(does) > 1 else ""),
+            commands=self._commands(fix.commands),
+            undo=self._commands(fix.undo),
         )
+
+    def _commands(self, templates: Sequence[Template]) -> tuple[str, ...]:
+        """The commands for every subject that is mended, each once."""
+        return tuple(dict.fromkeys(one.command(self._facts, subject) for subject in self._mended for one in templates))
 
     def _sentences(self, clause: Clause, subjects: Sequence[Subject]) -> Iterator[str]:
         """One sentence when all subjects give the same, else one each."""
@@ -151,8 +156,10 @@ class _Writer:
             more = f" and {self._more} more" if self._more > 0 else ""
             yield f"{names}{more}: {next(iter(rendered.values()))}"
         else:
-            for subject, sentence in rendered.items():
-                yield f"{subject}: {sentence}"
+            alike = max(0, len(rendered) - MAX_ALIKE) + self._more
+            for number, (subject, sentence) in enumerate(list(rendered.items())[:MAX_ALIKE], start=1):
+                more = f" (and likewise for {alike} more)" if alike and number == MAX_ALIKE else ""
+                yield f"{subject}: {sentence}{more}"
 
     def _values(self, expression: Expression, subject: Subject) -> str:
         find = lookup_for(self._facts, subject)
