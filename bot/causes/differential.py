@@ -36,7 +36,8 @@ def differentiate(
         return Differential()
     known = {cause.id: cause for cause in causes}
     judged = _judge(known.values(), facts, extents)
-    pool = [one for name in sorted(judged) for one in candidates(known[name], judged[name], extents)]
+    out = {name for name, judgements in judged.items() if _is_out(judgements)}
+    pool = [one for name in sorted(judged) for one in candidates(known[name], judged[name], extents, out)]
     asked = needed(extents)
     chosen = select(pool, asked)
     others = remaining(pool, chosen, asked)
@@ -46,7 +47,7 @@ def differentiate(
     return Differential(
         selected=selected,
         alternatives=_merged(others[:MAX_ALTERNATIVES], judged, facts, extents),
-        ruled_out=_ruled_out(known, judged, facts, selected),
+        ruled_out=_ruled_out(known, judged, out, facts, selected),
         symptoms=tuple(extent.symptom for extent in extents),
         unexplained=tuple(extents[index].symptom for index in sorted(asked - explained)),
         next_observations=next_observations(
@@ -111,13 +112,16 @@ def _named(symptom: Symptom) -> Iterator[Subject]:
 
 
 def _ruled_out(
-    known: Mapping[str, Cause], judged: Judged, facts: FactTable, selected: Sequence[Explanation]
+    known: Mapping[str, Cause],
+    judged: Judged,
+    out: Iterable[str],
+    facts: FactTable,
+    selected: Sequence[Explanation],
 ) -> tuple[Explanation, ...]:
     """Causes that are excluded wherever they could have been; look-alikes of the selected ones first."""
     alike = {one.cause for chosen in selected for one in known[chosen.id].look_alikes}
     direct = {known[chosen.id].explains[0] for chosen in selected}
-    names = [name for name, judgements in judged.items() if _is_out(judgements)]
-    names.sort(key=lambda name: (name not in alike, known[name].explains[0] not in direct, name))
+    names = sorted(out, key=lambda name: (name not in alike, known[name].explains[0] not in direct, name))
     return tuple(
         explain(known[name], Confidence.RULED_OUT, _out(judged[name]), judged[name], facts)
         for name in names[:MAX_RULED_OUT]

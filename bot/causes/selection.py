@@ -29,7 +29,7 @@ class Candidate:
     needed: frozenset[int]
     """Those of them that ask for a cause."""
     rivals: frozenset[str] = frozenset()
-    """Look-alikes that are not refuted at one of the subjects."""
+    """Look-alikes that are neither refuted at each of the subjects nor ruled out."""
 
     @property
     def strength(self) -> int:
@@ -43,8 +43,13 @@ def needed(extents: Sequence[Extent]) -> frozenset[int]:
     return primary or frozenset(range(len(extents)))
 
 
-def candidates(cause: Cause, judgements: Mapping[Subject, Judgement], extents: Sequence[Extent]) -> list[Candidate]:
-    """The cause at each confidence that adds subjects, surest first, where it explains anything."""
+def candidates(
+    cause: Cause, judgements: Mapping[Subject, Judgement], extents: Sequence[Extent], ruled_out: AbstractSet[str]
+) -> list[Candidate]:
+    """The cause at each confidence that adds subjects, surest first, where it explains anything.
+
+    `ruled_out` are the causes that evidence excludes, and that are nobody's rival therefore.
+    """
     found: list[Candidate] = []
     asked = needed(extents)
     subjects: frozenset[Subject] = frozenset()
@@ -59,7 +64,7 @@ def candidates(cause: Cause, judgements: Mapping[Subject, Judgement], extents: S
             if _speaks_of(cause, extent) and extent.is_explained_by(subjects)
         )
         if explains:
-            rivals = _rivals(cause, judgements, subjects)
+            rivals = _rivals(cause, judgements, subjects) - ruled_out
             found.append(Candidate(cause, tier, subjects, explains, explains & asked, rivals))
     return found
 
