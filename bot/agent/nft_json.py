@@ -14,6 +14,8 @@ from bot.agent.rules import RULES_LIMIT, TEXT_LIMIT, RuleSet, Step
 
 Object = Mapping[str, Any]
 ELEMENTS_LIMIT = 20_000
+NAME_LIMIT = 255
+"""The kernel's own limit; kube-proxy's chains of endpoints have 80 characters and more."""
 NESTING = frozenset({"set", "concat", "elem", "val"})
 MOST_PACKETS = (1 << 63) - 1
 
@@ -248,4 +250,4 @@ def _list(value: object) -> list[Any]:
 
 def _str(value: Object, name: str) -> str:
     text = value.get(name)
-    return text[:64] if isinstance(text, str) else ""
+    return text[:NAME_LIMIT] if isinstance(text, str) else ""

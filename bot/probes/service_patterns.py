@@ -96,12 +96,12 @@ def _end(pod: Subject | None, ip: str, nodes: Mapping[str, str]) -> Subject | No
 
 
 def dead_endpoints(tests: ServiceTests) -> tuple[str, ...]:
-    """Endpoint pods that nobody reached who was allowed to."""
-    reaches: dict[Subject, set[str]] = {}
+    """Endpoint pods of which nobody who was allowed to reached one of the ports."""
+    reaches: dict[tuple[Subject, int], set[str]] = {}
     for each in not_denied(tests.direct):
         if each.backend:
-            reaches.setdefault(each.backend, set()).add(each.reach)
-    return tuple(sorted(pod.name for pod, found in reaches.items() if not found & {"ok", "mixed"}))
+            reaches.setdefault((each.backend, each.port), set()).add(each.reach)
+    return tuple(sorted({pod.name for (pod, _), found in reaches.items() if not found & {"ok", "mixed"}}))
 
 
 def hairpin_fails(tests: ServiceTests, ready: Sequence[Backend]) -> tuple[bool | None, str]:
