@@ -74,8 +74,10 @@ def test_a_look_alike_that_was_not_looked_at_leaves_a_cause_likely_and_is_named(
 
 def test_what_was_not_observed_is_asked_for_cheapest_first() -> None:
     fixture = BY_NAME["calico-proxy-arp-off"]
-    unseen = dict.fromkeys(("host_proxy_arp", "host_forwarding", "host_link", "gateway_oracle", "is_young"))
-    facts = table(changed(fixture.values, {"pod shop/a": unseen, "node node-1": {"ip_forward": None}}))
+    unseen: dict[str, object] = {"host_proxy_arp": None, "host_forwarding": None, "host_link": None}
+    unseen |= {"gateway_oracle": None, "is_young": None}
+    no_node: dict[str, object] = {"ip_forward": None}
+    facts = table(changed(fixture.values, {"pod shop/a": unseen, "node node-1": no_node}))
     found = differentiate(causes(), facts, fixture.symptoms, FACTS.values())
 
     assert found.selected == ()
