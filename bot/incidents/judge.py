@@ -15,7 +15,7 @@ from bot.incidents.verdict import next_steps, verdict
 from bot.known_issues.match import match
 from bot.playbooks.engine import run
 from bot.probes import running
-from bot.probes.catalogue import PROBES
+from bot.probes.catalogue import FACTS, PROBES
 from bot.probes.evidence import Evidence
 
 MAX_FINDINGS = 400
@@ -37,7 +37,7 @@ def judge(evidence: Evidence, knowledge: Knowledge, *, playbook: str, started_at
     facts = observe(evidence)
     findings = run(knowledge.playbook(playbook), PROBES, facts)
     symptoms = tuple(finding.symptom for finding in findings if finding.symptom)
-    differential = differentiate(knowledge.causes, facts, symptoms)
+    differential = differentiate(knowledge.causes, facts, symptoms, FACTS.values())
     coverage = coverage_of(evidence)
     decided = verdict(evidence, coverage, findings, differential)
     affected = _affected(differential, symptoms)
