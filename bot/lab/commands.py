@@ -24,6 +24,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 T = TypeVar("T")
+_ENDING = {signal.SIGINT, signal.SIGTERM}
 
 State = Annotated[Path | None, typer.Option("--state", help="State directory; a second lab needs a second one.")]
 Output = Annotated[str, typer.Option("--output", help="text or json")]
@@ -43,6 +44,8 @@ def up(
     began = time.monotonic()
     lab = _or_exit(lambda: launch.start(_directory(state), options, attached=not detach))
     took_s = time.monotonic() - began
+    if not detach:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # from here on they are waited for
     typer.echo(f"{cni} lab with {nodes} nodes is up after {took_s:.1f} s", err=True)
     typer.echo(str(lab.state.kubeconfig))
     if not detach:
@@ -51,10 +54,8 @@ def up(
 
 def _hold(lab: launch.RunningLab) -> None:
     typer.echo("Ctrl-C ends it.", err=True)
-    try:
-        signal.pause()
-    except KeyboardInterrupt:
-        _or_exit(lab.stop)
+    signal.sigwait(_ENDING)
+    _or_exit(lab.stop)
 
 
 @app.command()

@@ -20,6 +20,7 @@ from bot.lab.names import CNIS, MAX_NODES
 from bot.lab.state import StateDirectory
 
 _START_S: Final = 60.0
+_START_PER_POD_S: Final = 0.5
 _STOP_S: Final = 10.0
 _TOOLS: Final = ("ip", "bridge", "nft", "sleep")
 
@@ -106,7 +107,7 @@ def _spawn(state: StateDirectory, options: LabOptions, *, attached: bool) -> Run
         os.close(lifeline_write)
         lifeline = None
     try:
-        pid = _await_ready(state, report_read)
+        pid = _await_ready(state, report_read, _START_S + _START_PER_POD_S * options.nodes * options.pods)
     except BaseException:
         if lifeline is not None:
             os.close(lifeline)
@@ -118,13 +119,13 @@ def _spawn(state: StateDirectory, options: LabOptions, *, attached: bool) -> Run
     return RunningLab(state=state, pid=pid, lifeline=lifeline)
 
 
-def _await_ready(state: StateDirectory, report: int) -> int:
+def _await_ready(state: StateDirectory, report: int, limit_s: float) -> int:
     """Follow the daemon's reports: its pid, then ``ready`` or ``error SENTENCE``."""
-    buffer, pid, deadline = b"", 0, time.monotonic() + _START_S
+    buffer, pid, deadline = b"", 0, time.monotonic() + limit_s
     while True:
         readable, _, _ = select.select([report], [], [], max(0.0, deadline - time.monotonic()))
         if not readable:
-            raise LabError(f"the lab was not ready within {_START_S:g} s; see {state.log}")
+            raise LabError(f"the lab was not ready within {limit_s:g} s; see {state.log}")
         data = os.read(report, 4096)
         if not data:
             raise LabError(f"the lab's daemon ended while starting: {_last_line(state.log)}")

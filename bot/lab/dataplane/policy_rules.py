@@ -104,7 +104,8 @@ class _Writer:
             return ""
         prefix = self._naming.to_pod if direction == "ingress" else self._naming.from_pod
         name = prefix + (veth if self._naming.by_device else _hash(f"{pod.namespace}/{pod.name}"))
-        lines = ["ct state established,related return", "ct state invalid counter drop", f"meta mark set meta mark & {_CLEAR}"]
+        lines = ["ct state established,related return", "ct state invalid counter drop"]
+        lines.append(f"meta mark set meta mark & {_CLEAR}")
         for policy in chosen:
             lines += [f"jump {self._policy(policy, direction)}", f"meta mark & {_ALLOWED} == {_ALLOWED} return"]
         about = f"{pod.namespace}/{pod.name} {direction}"[:100]

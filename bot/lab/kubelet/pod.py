@@ -57,6 +57,8 @@ class KubeletContext:
     agents: NodeAgents
     token: Callable[[Json], Mapping[str, str]]
     """Files of the service account's mount for a pod."""
+    turns: asyncio.Semaphore
+    """So many sandboxes are made at the same time on the node."""
 
 
 class PodWorker:
@@ -104,7 +106,8 @@ class PodWorker:
         while not self._stopping.is_set():
             try:
                 await self._check_network_ready()
-                await self._make_sandbox()
+                async with self.context.turns:
+                    await self._make_sandbox()
             except NetworkNotReadyError:
                 self.context.recorder.record(
                     self.pod, "NetworkNotReady", f"network is not ready: {NETWORK_NOT_READY}", warning=True

@@ -124,6 +124,8 @@ class Host:
                 answer, out_fds = await waiter
         except WireError as error:
             raise HostError(f"host {self.name}: {error}") from error
+        except TimeoutError as error:
+            raise HostError(f"host {self.name} did not answer within {_ANSWER_S:g} s") from error
         finally:
             self._answers.pop(number, None)
         if "error" in answer:
@@ -142,8 +144,11 @@ class Host:
             raise
         finally:
             os.close(write_end)
-        async with asyncio.timeout(_STEPS_S):
-            data = await read_to_end(read_end)
+        try:
+            async with asyncio.timeout(_STEPS_S):
+                data = await read_to_end(read_end)
+        except TimeoutError as error:
+            raise HostError(f"host {self.name}: the worker did not finish within {_STEPS_S:g} s") from error
         if not data:
             raise HostError(f"host {self.name}: the worker died")
         results = [StepResult(code=one["code"], out=one["out"], err=one["err"]) for one in json.loads(data)]

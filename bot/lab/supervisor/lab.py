@@ -44,6 +44,7 @@ from bot.lab.workloads import catalogue
 
 log = structlog.get_logger()
 _TOKEN_LIFETIME_S: Final = 3607
+_PARALLEL_SANDBOXES: Final = 8
 _OUTSIDE_IMAGE: Final = "lab.invalid/outside"
 
 
@@ -162,6 +163,7 @@ class Lab:
                 recorder=Recorder(self.storage, "kubelet", node.name),
                 agents=agents,
                 token=self._token,
+                turns=asyncio.Semaphore(_PARALLEL_SANDBOXES),
             )
             self.kubelets[node.name] = Kubelet(context)
             group.create_task(self.kubelets[node.name].run())

@@ -9,15 +9,17 @@ from typing import Any, Final
 from bot.lab.apiserver.storage import Storage
 from bot.lab.errors import LabError
 
-_LIMIT_S: Final = 45.0
+_LIMIT_S: Final = 50.0
 _LOOK_S: Final = 0.05
+_PER_POD_S: Final = 0.4
 _WORKLOADS: Final = ("deployments.apps", "daemonsets.apps", "statefulsets.apps")
 
 
 async def wait_until_ready(storage: Storage) -> None:
-    """Raises LabError that names what is not ready in time."""
+    """Raises LabError that names what is not ready in time, which is longer with many pods."""
+    limit_s = _LIMIT_S + _PER_POD_S * sum(1 for _ in storage.peek("pods"))
     try:
-        async with asyncio.timeout(_LIMIT_S):
+        async with asyncio.timeout(limit_s):
             while any(unready(storage)):  # noqa: ASYNC110 - about many objects, there is no one event
                 await asyncio.sleep(_LOOK_S)
     except TimeoutError as error:
