@@ -102,12 +102,21 @@ def _flows(
     flows: list[Flow] = []
     for pod in sorted(pods)[:32]:
         silent = only or strings(table.of(pod).get("dns_pods_silent"))
-        servers = [each for each in every if each.name in silent] or [each for each in every if each != pod] or [None]
+        servers = [each for each in every if each.name in silent] or _met(table, pod, every) or [None]
         flows += (
             Flow(source=pod, target=each, source_node=hosts.get(pod), target_node=hosts.get(each) if each else None)
             for each in servers[:4]
         )
     return tuple(flows)
+
+
+def _met(table: FactTable, pod: Subject, every: Sequence[Subject]) -> list[Subject]:
+    """Where the failing server could not be pinned down: if all answer directly, those to which the way is long."""
+    others = [each for each in every if each != pod]
+    if table.of(pod).get("dns_pods") != "ok":
+        return others
+    hosts = table.relations.node_of_pod
+    return [each for each in others if hosts.get(each) != hosts.get(pod)] or others
 
 
 def _fail(subject: Subject, what: str, cluster: _Known, flows: tuple[Flow, ...]) -> Finding:
