@@ -196,6 +196,7 @@ def _question_job(question: DnsQuestion, purpose: Purpose, source: Source, patie
         port=DNS_PORT,
         name=question.name,
         service=question.server_name,
+        tries=question.tries,
     )
     ask = partial(
         dns_question,

@@ -84,6 +84,8 @@ class DnsQuestion:
     protocol: Literal["udp", "tcp"] = "udp"
     server_name: str = ""
     """The Service or pod behind `server`."""
+    tries: int = 1
+    """Several at once meet several pods behind a Service."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,9 +67,10 @@ def _check_amounts(task: Task) -> None:
             raise TaskError(f"task.{name}: between 0 and {LONGEST_DEADLINE_S:g}")
     if not 0 <= task.arp_tries <= TRIES_LIMIT:
         raise TaskError(f"task.arp_tries: between 0 and {TRIES_LIMIT}")
-    for at, target in enumerate((*task.targets, *task.mtu_targets)):
-        if not 1 <= target.tries <= TRIES_LIMIT:
-            raise TaskError(f"task.targets[{at}].tries: between 1 and {TRIES_LIMIT}")
+    for name, each in (("targets", (*task.targets, *task.mtu_targets)), ("questions", task.questions)):
+        wrong = next((at for at, one in enumerate(each) if not 1 <= one.tries <= TRIES_LIMIT), None)
+        if wrong is not None:
+            raise TaskError(f"task.{name}[{wrong}].tries: between 1 and {TRIES_LIMIT}")
 
 
 def _addresses(task: Task) -> list[tuple[str, str]]:

@@ -264,6 +264,7 @@ def _questions(evidence: Evidence) -> Iterator[DnsQuestion]:
     inside = f"kubernetes.default.svc.{cluster_domain(evidence)}"
     for service in evidence.dns_services:
         ip = evidence.services[service].spec.cluster_ip
+        behind = len(evidence.relations.pods_of_service.get(service, ()))
         if ip not in {"", "None"}:
             for name, protocol in ((inside, "udp"), (inside, "tcp"), (OUTSIDE_NAME, "udp")):
                 yield DnsQuestion(
@@ -272,6 +273,7 @@ def _questions(evidence: Evidence) -> Iterator[DnsQuestion]:
                     purpose="dns-service",
                     protocol="tcp" if protocol == "tcp" else "udp",
                     server_name=service.name,
+                    tries=1 if behind < 2 else min(4, 2 * behind),
                 )
         for pod in evidence.relations.pods_of_service.get(service, ())[:MAX_DNS_PODS]:
             known = evidence.pods.get(pod)

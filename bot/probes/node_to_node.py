@@ -55,10 +55,25 @@ FACTS = (
         look="ip neigh show dev <uplink>  # on <node>",
     ),
     FactSpec(
+        name="node.uplink",
+        type="str",
+        values=("up", "down", "no-carrier"),
+        doc="The device by which the node talks to others: switched off, or without a carrier.",
+        rungs=_OUTSIDE,
+        look="ip link show dev <uplink>  # on <node>",
+    ),
+    FactSpec(
         name="node.reach_nodes",
         type="str",
         values=REACH_VALUES,
         doc="How the node reaches the other nodes, all together.",
+        look=_LOOK_PING,
+    ),
+    FactSpec(
+        name="node.reached_from_nodes",
+        type="str",
+        values=REACH_VALUES,
+        doc="How the other nodes reach the node, all together.",
         look=_LOOK_PING,
     ),
     FactSpec(
@@ -104,8 +119,12 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
             miss_all(into, facts.node(name), keys, "the API did not list this node")
     _observe_tests(evidence, into)
     for name, root in roots(evidence).items():
-        failed, why = _next_hop_failed(evidence, root)
+        dev = _uplink(evidence, root)
+        failed, why = _next_hop_failed(evidence, root, dev)
         put(into, facts.node(name), "uplink_neigh_failed", failed, why)
+        link = root.links.get(dev)
+        state = None if link is None else "down" if not link.is_up else "up" if link.has_carrier else "no-carrier"
+        put(into, facts.node(name), "uplink", state, "the node's uplink is not known")
 
 
 def _observe_api(node: Node, overlapping: frozenset[str], into: FactBuilder) -> None:
@@ -145,11 +164,15 @@ def _observe_tests(evidence: Evidence, into: FactBuilder) -> None:
         if flow.purpose == "node" and flow.source.kind is SubjectKind.NODE and flow.target.kind is SubjectKind.NODE:
             by_pair[flow.source.name, flow.target.name].append(flow.reach)
     from_node: dict[str, list[str]] = defaultdict(list)
+    to_node: dict[str, list[str]] = defaultdict(list)
     for (source, target), reaches in sorted(by_pair.items()):
         reach = aggregate(reaches)
         if reach is not None:
             into.set(facts.pair(source, target), "node_ping", reach)
             from_node[source].append(reach)
+            to_node[target].append(reach)
+    for name, found in to_node.items():
+        put(into, facts.node(name), "reached_from_nodes", aggregate(found), "no other node tried to reach it")
     for name in evidence.reports:
         untested = "no test ran from this node to another"
         put(into, facts.node(name), "reach_nodes", aggregate(from_node[name]), untested)
@@ -169,11 +192,16 @@ def _observe_pair(evidence: Evidence, name: str, other: str, into: FactBuilder) 
     put(into, pair, "same_subnet", same, f"the subnet of node {name} was not read")
 
 
-def _next_hop_failed(evidence: Evidence, root: Root) -> tuple[bool | None, str]:
-    """Whether a gateway of the uplink, or another node on it, is FAILED or INCOMPLETE in the neighbour table."""
+def _uplink(evidence: Evidence, root: Root) -> str:
+    """The uplink's name, "" when it is not known."""
     state = root.state
     ip = evidence.nodes[root.name].internal_ip if root.name in evidence.nodes else ""
-    dev = uplink(state.routes, root.links, next((each.dev for each in state.addresses if ip and each.ip == ip), ""))
+    return uplink(state.routes, root.links, next((each.dev for each in state.addresses if ip and each.ip == ip), ""))
+
+
+def _next_hop_failed(evidence: Evidence, root: Root, dev: str) -> tuple[bool | None, str]:
+    """Whether a gateway of the uplink, or another node on it, is FAILED or INCOMPLETE in the neighbour table."""
+    state = root.state
     if not dev:
         return None, "the node's uplink is not known"
     if not state.neighbours and not root.is_ours:

@@ -57,6 +57,8 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
         if test.purpose != "outside" or test.protocol not in {"icmp", "tcp", "udp"}:
             continue
         reach = reach_from(evidence, source, test)
+        if reach == "refused" and not test.icmp:
+            reach = "ok"  # It came through: resolvers that serve no TCP refuse it by themselves.
         if reach is not None:
             reaches[source].append(reach)
     together: dict[str, list[str | None]] = defaultdict(list)

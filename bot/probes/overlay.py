@@ -30,7 +30,7 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
     """Every node's end, and every ordered pair of looked-at nodes."""
     overlay = overlay_of(evidence)
     for name in evidence.nodes:
-        _observe_declaration(overlay, name, into)
+        _observe_declaration(evidence, overlay, name, into)
         if name in overlay.held:
             _observe_node(overlay, name, overlay.held[name], into)
         else:
@@ -52,8 +52,11 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
 # Nodes
 
 
-def _observe_declaration(overlay: Overlay, name: str, into: FactBuilder) -> None:
+def _observe_declaration(evidence: Evidence, overlay: Overlay, name: str, into: FactBuilder) -> None:
     said = overlay.declared[name]
+    if evidence.cni.name == "cilium" and not said.node_ip:
+        into.set(facts.node(name), "declared_ip_matches", True)  # It always takes the Node's own InternalIP.
+        return
     if not said.node_ip or not said.addresses:
         into.miss(facts.node(name), "declared_ip_matches", "the node declares no address for its tunnel")
         return

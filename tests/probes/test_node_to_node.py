@@ -26,6 +26,8 @@ def test_nodes_that_reach_each_other() -> None:
         "unschedulable": False,
         "cidr_overlap": False,
         "reach_nodes": "ok",
+        "reached_from_nodes": "ok",
+        "uplink": "up",
         "uplink_neigh_failed": False,
     }
     assert sentences(judge(known)) == [
