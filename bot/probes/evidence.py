@@ -57,6 +57,7 @@ class Evidence:
 
     @cached_property
     def pod_by_uid(self) -> Mapping[str, Subject]:
+        """Pods by the uid that node agents call them by."""
         return {pod.metadata.uid: subject for subject, pod in self.pods.items()}
 
     @cached_property
@@ -81,16 +82,19 @@ class Evidence:
 
     @cached_property
     def nodes(self) -> Mapping[str, Node]:
+        """The nodes by name."""
         return {node.metadata.name: node for node in self.snapshot.nodes}
 
     @cached_property
     def node_by_ip(self) -> Mapping[str, str]:
+        """Nodes' names by each of their addresses."""
         return {each.address: node.metadata.name for node in self.snapshot.nodes for each in node.status.addresses}
 
     # Services
 
     @cached_property
     def services(self) -> Mapping[Subject, Service]:
+        """The Services that the snapshot holds."""
         return {facts.service(s.metadata.namespace, s.metadata.name): s for s in self.snapshot.services}
 
     @cached_property
@@ -158,7 +162,8 @@ class Evidence:
         behind: dict[Subject, tuple[Subject, ...]] = {}
         for service, slices in self.slices.items():
             refs = (e.target_ref for s in slices for e in s.endpoints if e.target_ref and e.target_ref.kind == "Pod")
-            behind[service] = tuple(sorted({facts.pod(r.namespace or service.name.split("/")[0], r.name) for r in refs}))
+            namespace = service.name.partition("/")[0]
+            behind[service] = tuple(sorted({facts.pod(ref.namespace or namespace, ref.name) for ref in refs}))
         return Relations(
             node_of_pod={s: facts.node(p.spec.node_name) for s, p in self.pods.items() if p.spec.node_name},
             pods_of_service=behind,
