@@ -31,6 +31,7 @@ from bot.probes.probe import Probe
 from bot.probes.service_tests import tests_by_service
 from bot.probes.service_view import Backend, backends
 from bot.probes.sight import miss_all, put
+from bot.probes.stale_policies import wrongly_dropped
 from bot.probes.unread import why_unread
 
 MAX_SOURCES = 32
@@ -99,6 +100,12 @@ FACTS = (
         rungs=API,
     ),
     fact("service.denying_policies", "list", "The policies that deny it.", look=_POLICIES, rungs=API),
+    fact(
+        "node.policy_drops_allowed",
+        "list",
+        "Pods whose policy chains on the node dropped packets while flows that NetworkPolicies allow were lost.",
+        look="nft list ruleset; iptables-save -c  # on <node>, twice: the pod's policy chain, against the policies",
+    ),
     fact("cluster.enforces_policy", "bool", "The CNI enforces NetworkPolicies.", look=_POLICIES, rungs=API),
     fact(
         "cluster.hidden_policies",
@@ -147,6 +154,8 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
         _observe_pod(evidence, pod, dns, into, is_closed=closed[kind])
     _observe_tests(evidence, into)
     _observe_services(evidence, stand_ins, into)
+    for node, dropped in wrongly_dropped(evidence).items():
+        into.set(facts.node(node), "policy_drops_allowed", tuple(pod.name for pod in dropped))
     _observe_cluster(evidence, into)
 
 

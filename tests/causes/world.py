@@ -28,7 +28,8 @@ PODS = {
 SERVICES = {"shop/s": ("shop/b", "shop/c"), "kube-system/kube-dns": ("kube-system/dns-1", "kube-system/dns-3")}
 
 POD: dict[str, Value] = {
-    "phase": "Running", "is_ready": True, "has_been_ready": True, "age_s": 4000.0, "is_young": False, "has_ip": True,
+    "phase": "Running", "is_ready": True, "has_been_ready": True, "has_answered_probe": True,
+    "age_s": 4000.0, "is_young": False, "has_ip": True,
     "in_scope": True, "is_terminating": False, "host_network": False, "restarts": 0, "waiting": "",
     "sandbox_error": "none", "sandbox_message": "", "duplicate_ip": False, "ip_in_pool": True, "extra_networks": False,
     "has_sidecar": False, "bandwidth_limited": False, "netns_found": True, "eth0": "up", "address_matches": True,
@@ -63,8 +64,8 @@ NODE: dict[str, Value] = {
     "conntrack_ratio": 0.1, "conntrack_drop_delta": 0, "conntrack_insert_failed_delta": 0, "dns_state": "ok",
     "uplink_mtu_bytes": 1500, "pod_mtu_bytes": 1450, "fragfails_delta": 0, "node_mtu": "ok", "neighbour_ratio": 0.05,
     "forward_policy": "accept", "host_firewall": "none", "iptables_backends": "nft", "drop_rules": 3, "drops_hit": (),
-    "rejects_hit": (), "sends_prohibited": False, "policy_drops_hit": False, "foreign_drops_hit": False,
-    "raw_rpfilter_hit": False,
+    "rejects_hit": (), "sends_prohibited": False, "policy_drops_hit": False, "policy_drops_allowed": (),
+    "foreign_drops_hit": False, "raw_rpfilter_hit": False,
     "uptime_s": 90000.0, "rebooted_recently": False, "cni_agent": "ready", "cni_agent_restarts": 0, "conf_files": 1,
     "conf_cnis": ("calico",), "leftovers": (), "kernel": "6.8.0-40-generic", "cni0": "none", "has_pod_cidr": True,
     "reach_outside": "ok", "pods_reach_outside": "ok",

@@ -49,19 +49,19 @@ async def mismatch(lab: Surgery) -> None:
 async def stale_policy(lab: Surgery) -> None:
     """The node's policy rules are older than the policies: what the API allows is dropped."""
     naming = NAMINGS[lab.plane.cni]
-    victim = next(
-        (node, pod)
-        for node in lab.nodes
-        for pod in lab.plane.pods[node.name].values()
-        if pod.namespace == "shop" and pod.labels.get("app") == "api"
-    )
-    chain = policy_chain(naming, "shop/api", "ingress")
-    node = victim[0].name
+    victim = next(node for node in lab.nodes if any(map(serves_seldon, lab.plane.pods[node.name].values())))
+    selector = {"matchLabels": {"control-plane": "seldon-scheduler"}}
+    rule: Json = {"from": [{"namespaceSelector": {}}]}
+    spec: Json = {"podSelector": selector, "policyTypes": ["Ingress"], "ingress": [rule]}
+    lab.create(_POLICIES, _policy("scheduler", spec), _NAMESPACE)
+    await lab.until(lab.policies.is_settled, "the policy was written")
+    chain = policy_chain(naming, f"{_NAMESPACE}/scheduler", "ingress")
+    node = victim.name
 
     async def rewrite() -> None:
         lab.policies.rewrite(node)
 
-    await lab.nft_run(f"flush chain ip {naming.table} {chain}\n", rewrite, host=victim[0].host)
+    await lab.nft_run(f"flush chain ip {naming.table} {chain}\n", rewrite, host=victim.host)
 
 
 @fault("hidden-policy-denies", "N5", scope="cluster", cnis=CALICO)

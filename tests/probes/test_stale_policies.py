@@ -1,0 +1,66 @@
+"""Policy chains that drop what policies allow, told from those that do their work."""
+
+import pytest
+
+from bot.agent.report import Firewall, FirewallRule, Outcome
+from bot.domain import facts
+from bot.domain.facts import Subject
+from bot.probes import network_policies
+from tests.probes.build import World, facts_of, two_nodes
+
+
+def dropped(world: World) -> object:
+    return facts_of(world.evidence(), network_policies.PROBE).of(facts.node("node-1")).get("policy_drops_allowed")
+
+
+def with_drop(world: World, chain: str, text: str = "counter drop", delta: int = 4) -> None:
+    rule = FirewallRule(
+        backend="nft",
+        family="ip",
+        table="calico",
+        chain=chain,
+        verdict="drop",
+        text=text,
+        packets=9,
+        packets_delta=delta,
+    )
+    world.root("node-1", firewall=Firewall(drops=(rule,), drops_total=1))
+
+
+def asked(local: Outcome = "timeout") -> tuple[World, Subject]:
+    """shop/c of node-1 asked by a pod of its own node and by one of the other."""
+    world, a, b, _ = two_nodes()
+    target = world.pod("shop/target", "node-1")
+    world.test(a, "local-pod", to=target, outcome=local)
+    world.test(b, "remote-pod", to=target, outcome="timeout")
+    return world, target
+
+
+def test_a_drop_in_the_chain_of_a_pod_that_loses_all_it_may_receive():
+    world, target = asked()
+    with_drop(world, f"filter-cali-tw-{world.report_of(target).host_link}")
+
+    assert dropped(world) == ("shop/target",)
+
+
+def test_a_controller_that_names_the_pod_in_a_comment():
+    world, target = asked()
+    with_drop(world, "cali-tw-other", f'counter drop comment "dropped for {world.pods[target].metadata.name} ingress"')
+
+    assert dropped(world) == ("shop/target",)
+
+
+@pytest.mark.parametrize(
+    ("chain", "delta", "local"),
+    [
+        ("filter-cali-tw-other", 4, "timeout"),  # another pod's chain
+        ("filter-cali-tw-{link}", 0, "timeout"),  # nothing was dropped there
+        ("filter-cali-tw-{link}", 4, "ok"),  # a neighbour gets through: the way to other nodes is broken
+        ("KUBE-POD-FW-{link}", 4, "timeout"),  # left over from another controller
+    ],
+)
+def test_other_drops_are_no_stale_policy(chain: str, delta: int, local: Outcome):
+    world, target = asked(local)
+    with_drop(world, chain.format(link=world.report_of(target).host_link), delta=delta)
+
+    assert dropped(world) == ()
