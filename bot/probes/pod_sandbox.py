@@ -49,6 +49,14 @@ FACTS = (
         look="kubectl get pod <pod> -o jsonpath='{.status.conditions}'",
         rungs=API,
     ),
+    fact(
+        "pod.has_answered_probe",
+        "bool",
+        "It has been ready by a readiness probe over the network, which it answers through its gateway (false: it is "
+        "not known to have done so).",
+        look="kubectl get pod <pod> -o yaml  # readinessProbe, status.conditions",
+        rungs=API,
+    ),
     fact("pod.age_s", "float", "Seconds since the pod was made.", look=_LOOK, rungs=API),
     fact("pod.is_young", "bool", "The pod was made less than two minutes ago.", look=_LOOK, rungs=API),
     fact("pod.has_ip", "bool", "The pod has an address.", look=_LOOK, rungs=API),
@@ -156,7 +164,9 @@ def _observe_state(evidence: Evidence, subject: Subject, pod: Pod, into: FactBui
     put(into, subject, "age_s", age_s, "the pod has no creation time")
     put(into, subject, "is_young", None if age_s is None else age_s < YOUNG_S, "the pod has no creation time")
     into.set(subject, "is_ready", pod.is_ready)
-    put(into, subject, "has_been_ready", *_has_been_ready(pod))
+    was_ready, unknown = _has_been_ready(pod)
+    put(into, subject, "has_been_ready", was_ready, unknown)
+    put(into, subject, "has_answered_probe", was_ready and _is_probed(pod) if was_ready is not None else None, unknown)
     into.set(subject, "is_terminating", pod.metadata.deletion_timestamp is not None)
     into.set(subject, "host_network", pod.spec.host_network)
     statuses = (*pod.status.init_container_statuses, *pod.status.container_statuses)
@@ -191,6 +201,11 @@ def _has_been_ready(pod: Pod) -> tuple[bool | None, str]:
     if len(started) < len(pod.spec.containers) or None in started:
         return False, ""
     return all(changed > each for each in started if each), ""
+
+
+def _is_probed(pod: Pod) -> bool:
+    probes = (each.readiness_probe for each in pod.spec.containers)
+    return any(each is not None and (each.http_get or each.tcp_socket) for each in probes)
 
 
 def _waiting(pod: Pod, statuses: Iterable[ContainerStatus]) -> str:

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from bot.cluster.objects import (
     Condition,
@@ -16,6 +17,8 @@ from bot.cluster.objects import (
     Event,
     ObjectMeta,
     ObjectReference,
+    ProbeSpec,
+    TcpSocketAction,
 )
 from bot.domain import facts
 from bot.domain.finding import Severity, SymptomKind
@@ -267,6 +270,25 @@ def test_whether_an_unready_pod_was_ready_once(changed_after_s: float, restarts:
     known, _ = judged(world)
 
     assert known.of(pod).get("has_been_ready") is expected
+
+
+@pytest.mark.parametrize(
+    ("probe", "expected"),
+    [(ProbeSpec(tcp_socket=TcpSocketAction(port=80)), True), (ProbeSpec(), False), (None, False)],
+    ids=["over the network", "by a command", "none"],
+)
+def test_a_ready_pod_has_used_its_gateway_only_if_it_was_asked_over_the_network(
+    probe: ProbeSpec | None,
+    expected: bool,  # noqa: FBT001
+):
+    world, *_ = two_nodes()
+    pod = world.pod("shop/x", "node-1")
+    containers = (Container(name="main", readiness_probe=probe),)
+    world.pods[pod] = replace(world.pods[pod], spec=replace(world.pods[pod].spec, containers=containers))
+
+    known, _ = judged(world)
+
+    assert known.of(pod)["has_answered_probe"] is expected
 
 
 def test_hostnetwork_pods_share_their_nodes_address_by_right():
