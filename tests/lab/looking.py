@@ -46,13 +46,19 @@ def dns(ip, name_, patience):
     query = struct.pack("!6H", 7, 256, 1, 0, 0, 0)
     query += b"".join(bytes([len(p)]) + p.encode() for p in name_.split(".")) + b"\0\0\1\0\1"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.settimeout(patience)
-        try:
-            s.connect((ip, 53))
-            s.send(query)
-            answer = s.recv(512)
-        except OSError as error:
-            return name(error)
+        s.settimeout(0.5)
+        until = time.monotonic() + patience
+        answer = None
+        while answer is None:
+            try:
+                s.connect((ip, 53))
+                s.send(query)
+                answer = s.recv(512)
+            except TimeoutError:
+                if time.monotonic() >= until:
+                    return "timeout"
+            except OSError as error:
+                return name(error)
     return {0: "ok", 2: "SERVFAIL", 3: "NXDOMAIN"}[answer[3] & 15]
 
 def arp(device, gateway, patience):

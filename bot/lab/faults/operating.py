@@ -20,6 +20,8 @@ from bot.lab.supervisor.ready import wait_until_ready
 
 log = structlog.get_logger()
 _SETTLE_S: Final = 5.0
+_LOOK_S: Final = 0.03
+_QUIET_LOOKS: Final = 12
 _FAVOURITES: Final = ("seldon-mesh", "shop", "default")
 """Namespaces in which a victim is looked for first."""
 
@@ -49,7 +51,7 @@ class OperatingTheatre:
         surgery = Surgery(self._patient, *victim)
         try:
             await fault.inject(surgery)
-            await self._settle()
+            await self._settle(quiet_looks=1)
         except (HostError, ApiError) as error:
             await self._undo(surgery)
             raise LabError(f"{name}: {error}") from error
@@ -66,15 +68,20 @@ class OperatingTheatre:
             healed.append(name)
         if healed:
             await wait_until_ready(self._patient.storage)
-            await self._settle()
+            await self._settle(quiet_looks=_QUIET_LOOKS)
         return healed
 
-    async def _settle(self) -> None:
-        """Until the nodes' rules say what the API says: a fault that is an object is in force only then."""
+    async def _settle(self, *, quiet_looks: int) -> None:
+        """Until the nodes' rules say what the API says, so many looks in a row.
+
+        A fault that is an object is in force only then, and endpoints follow their pods with a delay.
+        """
+        quiet = 0
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_SETTLE_S):
-                while not self._is_settled():  # noqa: ASYNC110 - about many objects, there is no one event
-                    await asyncio.sleep(0.02)
+                while quiet < quiet_looks:
+                    quiet = quiet + 1 if self._is_settled() else 0
+                    await asyncio.sleep(_LOOK_S)
 
     def _is_settled(self) -> bool:
         return self._patient.proxies.is_settled() and self._patient.policies.is_settled()

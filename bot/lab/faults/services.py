@@ -79,12 +79,13 @@ def _slice_ports(lab: Surgery) -> list[int]:
 
 @fault("service-rules-missing", "S1", scope="node")
 async def rules_missing(lab: Surgery) -> None:
-    """The node's packet filter has no rule for the Service."""
+    """The node's kube-proxy hangs, and its rules for the Service are gone."""
     cluster_ip = lab.storage.get("services", _SERVICE, _NAMESPACE)["spec"]["clusterIP"]
     found = await lab.look(["nft", "-j", "list", "map", "ip", "kube-proxy", "service-ips"])
     keys = _keys(found, cluster_ip)
     script = f"delete element ip kube-proxy cluster-ips {{ {cluster_ip} }}\n"
     script += "".join(f"delete element ip kube-proxy service-ips {{ {key} }}\n" for key in keys)
+    lab.proxies.stop(lab.node.name)  # its next sync would bring the rules back
     await lab.nft_run(script, lambda: lab.proxies.restart(lab.node.name))
 
 
