@@ -10,7 +10,7 @@ from bot.causes.cause import Cause
 from bot.causes.explaining import explain
 from bot.causes.judging import Judge, Judgement, by_kind
 from bot.causes.observing import next_observations
-from bot.causes.selection import Candidate, candidates, needed, remaining, select
+from bot.causes.selection import Candidate, candidates, explained, needed, remaining, select
 from bot.causes.touching import Extent, Ground, relevant_subjects
 from bot.domain.cause import Differential, Explanation
 from bot.domain.facts import FactSpec, FactTable, Subject, SubjectKind
@@ -39,17 +39,17 @@ def differentiate(
     out = {name for name, judgements in judged.items() if _is_out(judgements)}
     pool = [one for name in sorted(judged) for one in candidates(known[name], judged[name], extents, out)]
     asked = needed(extents)
-    chosen = select(pool, asked)
-    others = remaining(pool, chosen, asked)
+    chosen = select(pool, asked, extents)
+    others = remaining(pool, chosen, asked, extents)
     selected = _merged(chosen, judged, facts, extents)
-    explained = frozenset[int]().union(*(one.needed for one in chosen))
+    settled = explained(chosen, extents)
     open_causes = [one for one in (*chosen, *others) if one.confidence is not Confidence.CONFIRMED]
     return Differential(
         selected=selected,
         alternatives=_merged(others[:MAX_ALTERNATIVES], judged, facts, extents),
         ruled_out=_ruled_out(known, judged, out, facts, selected),
         symptoms=tuple(extent.symptom for extent in extents),
-        unexplained=tuple(extents[index].symptom for index in sorted(asked - explained)),
+        unexplained=tuple(extents[index].symptom for index in sorted(asked - settled)),
         next_observations=next_observations(
             [(one.cause, _at(judged[one.cause.id], one.subjects)) for one in open_causes],
             facts,
@@ -99,7 +99,7 @@ def _explanation(
 ) -> Explanation:
     best = group[0]
     subjects = frozenset[Subject]().union(*(one.subjects for one in group))
-    indices = sorted(frozenset[int]().union(*(one.explains for one in group)))
+    indices = sorted(frozenset[int]().union(*(one.explains | one.shares.keys() for one in group)))
     symptoms = [extents[index].symptom for index in indices]
     suspects = {one for extent in extents for one in _named(extent.symptom)}
     return explain(best.cause, best.confidence, subjects, judged[best.cause.id], facts, symptoms, suspects)

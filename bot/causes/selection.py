@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from bot.causes.cause import Cause
 from bot.causes.judging import STRENGTH, Judgement
@@ -30,6 +31,8 @@ class Candidate:
     """Those of them that ask for a cause."""
     rivals: frozenset[str] = frozenset()
     """Look-alikes that are neither refuted at each of the subjects nor ruled out."""
+    shares: Mapping[int, frozenset[int]] = field(default_factory=lambda: MappingProxyType({}))
+    """Of symptoms that ask for a cause and that it does not explain alone: the flows that it touches."""
 
     @property
     def strength(self) -> int:
@@ -63,9 +66,14 @@ def candidates(
             for index, extent in enumerate(extents)
             if _speaks_of(cause, extent) and extent.is_explained_by(subjects)
         )
-        if explains:
+        shares = {
+            index: share
+            for index in asked - explains
+            if _speaks_of(cause, extents[index]) and (share := extents[index].share_of(subjects))
+        }
+        if explains or shares:
             rivals = _rivals(cause, judgements, subjects) - ruled_out
-            found.append(Candidate(cause, tier, subjects, explains, explains & asked, rivals))
+            found.append(Candidate(cause, tier, subjects, explains, explains & asked, rivals, shares))
     return found
 
 
@@ -85,13 +93,14 @@ def _rivals(cause: Cause, judgements: Mapping[Subject, Judgement], subjects: Ite
     )
 
 
-def select(all_candidates: Iterable[Candidate], asked: frozenset[int]) -> list[Candidate]:
+def select(all_candidates: Iterable[Candidate], asked: frozenset[int], extents: Sequence[Extent]) -> list[Candidate]:
     """A small set of confirmed and likely candidates that explains what can be explained, strongest first.
 
     Greedy by: no mere consequence, and none whose look-alike is proven; confidence; a state that suffices; symptoms
     newly explained; specificity; id. What the others explain as well is dropped if it is a consequence or less than
     confirmed. What the greedy choice had no need of is a second fault if its required state suffices by itself and it
-    is confirmed, or if its only unrefuted look-alikes are there too.
+    is confirmed, or if its only unrefuted look-alikes are there too. A symptom that none explains alone may have
+    several confirmed causes that touch all its flows together.
     """
     pool = [one for one in all_candidates if one.strength >= STRENGTH[Confidence.LIKELY]]
     proven = {one.cause.id for one in pool if one.confidence is Confidence.CONFIRMED}
@@ -107,7 +116,51 @@ def select(all_candidates: Iterable[Candidate], asked: frozenset[int]) -> list[C
             break
         chosen.append(best)
         open_symptoms -= best.needed
-    return sorted(_with_second_faults(_minimal(chosen), pool), key=_order)
+    chosen = _minimal(chosen)
+    joined = [*chosen, *_joint(chosen, pool, extents, open_symptoms)]
+    return sorted(_with_second_faults(joined, pool), key=_order)
+
+
+def explained(chosen: Sequence[Candidate], extents: Sequence[Extent]) -> frozenset[int]:
+    """The symptoms that ask for a cause and have one, or several together."""
+    alone = frozenset[int]().union(*(one.needed for one in chosen))
+    together = {
+        index
+        for index in {index for one in chosen for index in one.shares} - alone
+        if not _untouched(chosen, extents[index], index)
+    }
+    return alone | together
+
+
+def _untouched(chosen: Iterable[Candidate], extent: Extent, index: int) -> frozenset[int]:
+    """The flows of a symptom that none of these causes touches."""
+    touched = frozenset[int]().union(*(one.shares.get(index, frozenset[int]()) for one in chosen))
+    return frozenset(range(len(extent.flows))) - touched
+
+
+def _joint(
+    chosen: Sequence[Candidate], pool: Sequence[Candidate], extents: Sequence[Extent], open_symptoms: Iterable[int]
+) -> list[Candidate]:
+    """Confirmed candidates that explain open symptoms together with each other and with the chosen ones."""
+    added: list[Candidate] = []
+    helpers = [one for one in pool if one.confidence is Confidence.CONFIRMED and not one.cause.is_consequence]
+    for index in sorted(open_symptoms):
+        added += _sharing(index, extents[index], (*chosen, *added), helpers)
+    return [one for at, one in enumerate(added) if one not in added[:at]]
+
+
+def _sharing(
+    index: int, extent: Extent, chosen: Sequence[Candidate], helpers: Sequence[Candidate]
+) -> Sequence[Candidate]:
+    """The fewest helpers with which the chosen ones touch every flow of one symptom; none when they do not suffice."""
+    adding: list[Candidate] = []
+    while missing := _untouched((*chosen, *adding), extent, index):
+        news = [(len(one.shares.get(index, frozenset[int]()) & missing), one) for one in helpers]
+        best = min((one for one in news if one[0]), key=lambda each: (-each[0], *_order(each[1])), default=None)
+        if best is None:
+            return ()
+        adding.append(best[1])
+    return adding
 
 
 def _doubt(one: Candidate, proven: AbstractSet[str]) -> int:
@@ -149,16 +202,19 @@ def _with_second_faults(chosen: list[Candidate], pool: Sequence[Candidate]) -> l
 
 
 def _is_second_fault(one: Candidate, present: AbstractSet[str]) -> bool:
-    if one.cause.is_consequence or not one.cause.is_sufficient or not one.needed:
+    if one.cause.is_consequence or not one.cause.is_sufficient or not (one.needed or one.shares):
         return False
-    return one.confidence is Confidence.CONFIRMED or one.rivals <= present
+    return one.confidence is Confidence.CONFIRMED or (bool(one.needed) and one.rivals <= present)
 
 
 def remaining(
-    all_candidates: Iterable[Candidate], chosen: Sequence[Candidate], asked: frozenset[int]
+    all_candidates: Iterable[Candidate],
+    chosen: Sequence[Candidate],
+    asked: frozenset[int],
+    extents: Sequence[Extent],
 ) -> list[Candidate]:
     """What may still explain symptoms that no confirmed choice explains, most telling first."""
-    settled = frozenset[int]().union(*(one.needed for one in chosen if one.confidence is Confidence.CONFIRMED))
+    settled = explained([one for one in chosen if one.confidence is Confidence.CONFIRMED], extents)
     unsettled = asked - settled
     names = {one.cause.id for one in chosen}
     best: dict[str, Candidate] = {}

@@ -30,6 +30,10 @@ class Extent:
             bool(ways) and not any(way.isdisjoint(subjects) for way in ways) for ways in (self.flows, self.endpoints)
         )
 
+    def share_of(self, subjects: AbstractSet[Subject]) -> frozenset[int]:
+        """The flows, by their place, that a cause at these subjects touches."""
+        return frozenset(at for at, way in enumerate(self.flows) if not way.isdisjoint(subjects))
+
     def subjects(self) -> Iterator[Subject]:
         """Every subject that takes part."""
         yield from self.direct

@@ -24,7 +24,7 @@ SETTLE_S = 1.0
 def lab_faults() -> tuple[GymFault, ...]:
     """Every fault and decoy that the lab has."""
     return tuple(
-        GymFault(id=one.id, letter=one.letter, cnis=one.cnis, scope=one.scope, cause=one.cause)
+        GymFault(id=one.id, letter=one.letter, cnis=one.cnis, scope=one.scope, cause=one.cause, also=one.also)
         for one in all_faults().values()
     )
 

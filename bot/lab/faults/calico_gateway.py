@@ -126,5 +126,7 @@ async def gateway_mac_changed(lab: Surgery) -> None:
     # The pod must know the old address: a stale entry with the old MAC is what the real event leaves behind.
     learnt = f"neigh replace {await lab.gateway()} lladdr ee:ee:ee:ee:ee:ee dev eth0 nud reachable"
     await lab.ip([learnt], [], netns=lab.pod.sandbox.pid)
+    # Whoever asked by ARP meanwhile has learnt the other address: without this the way back would be the same fault.
+    lab.on_undo("pods forget the gateway's MAC", lambda: lab.forget_neighbours([lab.pod]))
     veth = lab.pod.veth
     await lab.ip([f"link set {veth} address 5a:10:2d:6e:77:01"], [f"link set {veth} address ee:ee:ee:ee:ee:ee"])

@@ -88,7 +88,7 @@ async def old_sandbox_event(lab: Surgery) -> None:
             "uid": about["metadata"]["uid"],
         },
         "reason": "FailedCreatePodSandBox",
-        "message": "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox: "
+        "message": "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for pod: "
         'plugin type="calico" failed (add): error getting ClusterInformation: connection is unauthorized: Unauthorized',
         "type": "Warning",
         "source": {"component": "kubelet", "host": lab.node.name},
