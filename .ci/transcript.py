@@ -3,7 +3,8 @@
     python .ci/transcript.py write     run the demo, and put what it printed into README.md
     python .ci/transcript.py check     run it, and tell whether README.md still shows that
 
-The comparison is by words, and forgives what differs from run to run: numbers, generated names, order and line breaks.
+Compared are the steps of the story, the commands and the verdicts, by words: what differs from run to run is forgiven,
+numbers, generated names and the order of evidence among them.
 """
 
 import os
@@ -43,8 +44,13 @@ def split(readme: str) -> tuple[str, str, str]:
     return head, shown.removeprefix("```text\n").removesuffix("```\n"), tail
 
 
+TELLING = re.compile(r"(?m)^(?:# .*| (?:HEALTHY|BROKEN|DEGRADED|INCONCLUSIVE) .*|\$ .*|.*\((?:confirmed|likely)\).*)$")
+"""The lines that tell the story."""
+
+
 def words(text: str) -> set[str]:
-    """The words of a transcript without what varies. Order, line breaks and repetitions vary too."""
+    """The words of a transcript's telling lines without what varies. Order and repetitions vary too."""
+    text = "\n".join(TELLING.findall(text))
     for pattern, word in VARYING:
         text = re.sub(pattern, word, text)
     return set(re.findall(r"[\w/.*=+-]+", text))
