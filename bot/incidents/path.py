@@ -5,7 +5,7 @@ from itertools import chain
 
 from bot.domain.cause import Differential
 from bot.domain.facts import Subject, SubjectKind
-from bot.domain.finding import Flow, Hop, Symptom
+from bot.domain.finding import Hop, Symptom
 from bot.domain.report import PathHop, Verdict
 from bot.probes.evidence import Evidence
 
@@ -16,7 +16,7 @@ def packet_path(
     """The stations of one affected flow, empty when nothing is wrong."""
     if decided.hop is None:
         return ()
-    source, target, service = _ends(differential, symptoms)
+    source, target, service = _ends(evidence, differential, symptoms)
     here = _node(evidence, source) or "node"
     there = _node(evidence, target) or "remote node"
     gateway = _gateway(evidence, source)
@@ -64,18 +64,27 @@ def _stations(
             )
 
 
-def _ends(differential: Differential, symptoms: Sequence[Symptom]) -> tuple[Subject | None, Subject | None, str]:
-    """A source and a target that show it, and the Service in between where there is one."""
+def _ends(
+    evidence: Evidence, differential: Differential, symptoms: Sequence[Symptom]
+) -> tuple[Subject | None, Subject | None, str]:
+    """A source and a target that show it, and the Service in between where there is one.
+
+    A pod at which the leading cause stands goes first, one that was asked about before others.
+    """
     flows = tuple(chain.from_iterable(symptom.flows for symptom in symptoms))
-    flow: Flow | None = flows[0] if flows else None
-    subjects = [subject for explanation in differential.selected[:1] for subject in explanation.subjects]
-    pods = [subject for subject in subjects if subject.kind is SubjectKind.POD]
-    pods += [symptom.subject for symptom in symptoms if symptom.subject.kind is SubjectKind.POD]
-    nodes = [subject for subject in subjects if subject.kind is SubjectKind.NODE]
-    services = [s.subject.name for s in symptoms if s.subject.kind is SubjectKind.SERVICE]
-    source = pods[0] if pods and not flow else flow.source if flow else nodes[0] if nodes else None
-    target = (flow.target or flow.target_node) if flow else None
-    return source, target, services[0] if services else ""
+    blamed = [subject for explanation in differential.selected[:1] for subject in explanation.subjects]
+    asked = set(evidence.scope_pods)
+    pods = sorted((s for s in blamed if s.kind is SubjectKind.POD), key=lambda s: (s not in asked, s))
+    services = [symptom.subject.name for symptom in symptoms if symptom.subject.kind is SubjectKind.SERVICE]
+    service = services[0] if services else ""
+    if pods:
+        flow = next((each for each in flows if each.source == pods[0]), None)
+        return pods[0], flow.target or flow.target_node if flow else None, service
+    if flows:
+        return flows[0].source, flows[0].target or flows[0].target_node, service
+    shown = [symptom.subject for symptom in symptoms if symptom.subject.kind is SubjectKind.POD]
+    nodes = [subject for subject in blamed if subject.kind is SubjectKind.NODE]
+    return next(iter((*shown, *nodes)), None), None, service
 
 
 def _name(subject: Subject | None, otherwise: str) -> str:
