@@ -10,8 +10,9 @@ Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/ (PodRe
 Source: https://kubernetes.io/docs/concepts/extend-kubernetes/compute-storage-net/network-plugins/
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import cast
 
 from bot.cluster.objects import ContainerStatus, Event, Node, Pod
 from bot.domain import facts
@@ -227,10 +228,25 @@ def _observe_address(
         into.miss(subject, "duplicate_ip", why)
         into.miss(subject, "ip_in_pool", why)
         return
-    into.set(subject, "duplicate_ip", len(evidence.pods_by_ip.get(ip, ())) > 1 or ip in evidence.node_by_ip)
+    owners = {*evidence.pods_by_ip.get(ip, ()), *_holders(evidence).get(ip, ())}
+    into.set(subject, "duplicate_ip", len(owners) > 1 or ip in evidence.node_by_ip)
     ranges = ranges_for_pods(evidence, blocks, pod.spec.node_name)
     why = "the API tells no range of addresses for this node's pods"
     put(into, subject, "ip_in_pool", None if ranges is None else in_ranges(ip, ranges), why)
+
+
+def _holders(evidence: Evidence) -> Mapping[str, Collection[Subject]]:
+    """Pods by the addresses that they hold on the inside, which the API need not know. Kept with the evidence."""
+    kept = vars(evidence)
+    if "_address_holders" not in kept:
+        found: dict[str, set[Subject]] = defaultdict(set)
+        for pod, report in evidence.pod_reports.items():
+            known = evidence.pods.get(pod)
+            if known is not None and not known.spec.host_network and report.state is not None:
+                for each in report.state.addresses:
+                    found[each.ip].add(pod)
+        kept["_address_holders"] = found
+    return cast("Mapping[str, Collection[Subject]]", kept["_address_holders"])
 
 
 # Failed sandboxes

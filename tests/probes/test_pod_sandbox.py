@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from bot.agent.report import Address
 from bot.cluster.objects import (
     Condition,
     Container,
@@ -305,3 +306,20 @@ def test_a_terminating_pod_is_not_complained_about():
     known = table(pod={"shop/a": {"in_scope": True, "is_ready": False, "is_terminating": True, "is_young": False}})
 
     assert list(pod_sandbox.PROBE.judge(known)) == []
+
+
+def test_an_address_that_another_pod_holds_on_the_inside_is_a_duplicate():
+    """Whatever the API says: its second owner was given the address behind its back."""
+    world, a, b, c = two_nodes()
+    taken = Address(dev="eth0", ip=world.pods[a].status.pod_ip, prefix_len=24)
+    world.inside(b, addresses=(*inside_of(world, b), taken))
+
+    known = facts_of(world.evidence(), pod_sandbox.PROBE)
+
+    assert [known.of(pod)["duplicate_ip"] for pod in (a, b, c)] == [True, False, False]
+
+
+def inside_of(world: World, pod: facts.Subject) -> tuple[Address, ...]:
+    state = world.report_of(pod).state
+    assert state is not None
+    return state.addresses
