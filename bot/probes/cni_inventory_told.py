@@ -12,16 +12,17 @@ _Known = Mapping[str, Value]
 
 
 def findings(table: FactTable) -> Sequence[Finding]:
-    """INFO: what this cluster runs. WARN for agents that are missing, leftovers, and a bridge that is not in order."""
+    """INFO: what this cluster runs, and what others left. WARN for missing agents and a bridge that is not in order."""
     cluster = table.of(CLUSTER)
     found = [*_identity(cluster), *_ranges(cluster)]
     agents: list[str] = []
     for node in table.subjects(SubjectKind.NODE):
         known = table.of(node)
-        found += (
-            Finding(probe=NAME, subject=node, severity=Severity.WARN, sentence=f"{what}.", evidence=_evidence(known))
-            for what in _node(node, known)
-        )
+        for severity, told in ((Severity.WARN, _node), (Severity.INFO, _remains)):
+            found += (
+                Finding(probe=NAME, subject=node, severity=severity, sentence=f"{what}.", evidence=_evidence(known))
+                for what in told(node, known)
+            )
         if known.get("cni_agent") == "ready":
             agents.append(node.name)
     return (*found, *_pass(table, cluster, agents))
@@ -81,20 +82,26 @@ def _node(node: Subject, known: _Known) -> Iterator[str]:
         yield f"The CNI's agent on {node.name} is not ready{again}"
     if agent == "missing":
         yield f"The CNI's agent does not run on {node.name}"
-    left = strings(known.get("leftovers"))
-    if left:
-        yield f"{node.name} carries what another CNI has made: {listed(left)}"
-    files, cnis = known.get("conf_files"), strings(known.get("conf_cnis"))
+    files = known.get("conf_files")
     if files == 0:
         yield f"{node.name} has no CNI configuration: no new pod gets a network there"
-    if len(set(cnis)) > 1:
-        yield f"{node.name} has configuration files of several CNIs ({listed(cnis)}); the first by name counts"
+    if "cni0" in strings(known.get("leftovers")):
+        return  # Nobody's bridge now: whether it is in order matters to no pod.
     if known.get("cni0") == "down":
         yield f"The bridge cni0 on {node.name} is down: none of its pods is connected"
     if known.get("cni0") == "missing":
         yield f"The bridge cni0 on {node.name} is missing though there are pods"
     if known.get("cni0_address_matches") is False:
         yield f"The bridge cni0 on {node.name} has an address outside the node's range of pod addresses"
+
+
+def _remains(node: Subject, known: _Known) -> Iterator[str]:
+    """What earlier installations left, harmless by itself."""
+    left, cnis = strings(known.get("leftovers")), strings(known.get("conf_cnis"))
+    if left:
+        yield f"{node.name} carries what another CNI has made: {listed(left)}"
+    if len(set(cnis)) > 1:
+        yield f"{node.name} has configuration files of several CNIs ({listed(cnis)}); the first by name counts"
 
 
 def _evidence(known: _Known) -> Mapping[str, Value]:

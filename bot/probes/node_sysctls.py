@@ -129,7 +129,7 @@ def _outliers(own: Mapping[str, str], others: Sequence[Mapping[str, str]]) -> It
 
 
 def judge(table: FactTable) -> Sequence[Finding]:
-    """WARN for nodes that do not forward or differ from all others; PASS where forwarding is on."""
+    """WARN for nodes that do not forward, INFO for those that differ from all others; PASS where forwarding is on."""
     found: list[Finding] = []
     forwarding: list[Subject] = []
     for node in table.subjects(SubjectKind.NODE):
@@ -138,15 +138,15 @@ def judge(table: FactTable) -> Sequence[Finding]:
         if known.get("ip_forward") is False:
             files = known.get("sysctl_files")
             by = f" (set in {_forwarding_line(files)})" if _forwarding_line(files) else ""
-            found.append(
-                _warn(node, f"Node {node.name} does not forward packets: net.ipv4.ip_forward is 0{by}.", known)
-            )
+            sentence = f"Node {node.name} does not forward packets: net.ipv4.ip_forward is 0{by}."
+            found.append(_note(Severity.WARN, node, sentence, known))
         elif known.get("ip_forward"):
             forwarding.append(node)
         if isinstance(outliers, tuple) and outliers:
             listed = "; ".join(str(each) for each in outliers[:3])
             more = f" and {len(outliers) - 3} more" if len(outliers) > 3 else ""
-            found.append(_warn(node, f"Node {node.name} differs from all other nodes: {listed}{more}.", known))
+            sentence = f"Node {node.name} differs from all other nodes: {listed}{more}."
+            found.append(_note(Severity.INFO, node, sentence, known))
     if forwarding:
         found.append(_pass(forwarding))
     found += unseen(table, NAME, SubjectKind.NODE, "bridge_nf_call", "The kernel settings")
@@ -159,10 +159,10 @@ def _forwarding_line(files: Value | None) -> str:
     return next((str(line) for line in lines if "ip_forward" in str(line)), "")
 
 
-def _warn(node: Subject, sentence: str, known: Mapping[str, Value]) -> Finding:
+def _note(severity: Severity, node: Subject, sentence: str, known: Mapping[str, Value]) -> Finding:
     keys = ("ip_forward", "sysctl_outliers", "sysctl_files")
     evidence = {key: known[key] for key in keys if key in known}
-    return Finding(probe=NAME, subject=node, severity=Severity.WARN, sentence=sentence, evidence=evidence)
+    return Finding(probe=NAME, subject=node, severity=severity, sentence=sentence, evidence=evidence)
 
 
 def _pass(nodes: Sequence[Subject]) -> Finding:

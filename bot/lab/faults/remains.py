@@ -48,8 +48,8 @@ async def strict_rp_filter(lab: Surgery) -> None:
 
 @fault("decoy-proxy-delay-of-others", "G12", scope="node", cnis=CALICO, cause="")
 async def default_proxy_delay(lab: Surgery) -> None:
-    """The setting proxy_delay has the kernel's default where no pod is: on the uplink and for new devices."""
-    await lab.sysctl({"net/ipv4/neigh/default/proxy_delay": 80, "net/ipv4/neigh/eth0/proxy_delay": 80})
+    """The setting proxy_delay is a second where no pod is: on the uplink and on the tunnel."""
+    await lab.sysctl({f"net/ipv4/neigh/{device}/proxy_delay": 100 for device in ("eth0", lab.tunnel.device)})
 
 
 @fault("decoy-completed-pods", "S2", scope="cluster", cause="")
