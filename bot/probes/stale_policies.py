@@ -16,7 +16,8 @@ from bot.probes.evidence import Evidence
 from bot.probes.flows import Tried, tried_flows
 from bot.probes.node_kernel import owners_of
 
-_LOST = frozenset({"timeout"})
+_DROPPED = "timeout"
+_ARRIVED = frozenset({"ok", "mixed", "refused"})
 
 
 def wrongly_dropped(evidence: Evidence) -> Mapping[str, tuple[Subject, ...]]:
@@ -40,11 +41,13 @@ def _cut_off(flows: Iterable[Tried]) -> Iterator[Subject]:
     for flow in flows:
         if flow.is_denied or SubjectKind.NODE in {flow.source.kind, flow.target.kind}:
             continue
-        outcome = (flow.reach in _LOST, flow.source_node == flow.target_node)
+        # A flow may also fail for a reason of its other end: that is no word for this pod.
+        is_dropped_here = flow.reach == _DROPPED and flow.source_node == flow.target_node
+        outcome = (flow.reach not in _ARRIVED, is_dropped_here)
         of[flow.target, "ingress"].append(outcome)
         of[flow.source, "egress"].append(outcome)
     for (pod, _), outcomes in of.items():
-        if all(is_lost for is_lost, _ in outcomes) and any(is_local for _, is_local in outcomes):
+        if all(is_lost for is_lost, _ in outcomes) and any(is_dropped_here for _, is_dropped_here in outcomes):
             yield pod
 
 
