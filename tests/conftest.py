@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from bot.lab import launch
 from bot.lab.control import LabClient
 from bot.lab.errors import NotPermittedError
+
+settings.register_profile("cnibot", deadline=None)  # speed is for benchmarks: a busy machine proves nothing
+settings.load_profile("cnibot")
 
 
 @dataclass(frozen=True)
