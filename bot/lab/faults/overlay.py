@@ -23,7 +23,10 @@ async def _neighbour(lab: Surgery, target: Node) -> str:
     """The tunnel address under which the struck node knows another node."""
     mac = await _mac(lab, target)
     found = await lab.look(["ip", "neigh", "show", "dev", lab.tunnel.device])
-    known = [line.split()[0] for line in found.splitlines() if mac in line]
+    entries = [line.split() for line in found.splitlines() if "lladdr" in line]
+    own = {await _mac(lab, node) for node in lab.nodes}
+    # Beside another fault the target may have a MAC by now that nobody knows: then its entry is the one of no node.
+    known = [words[0] for words in entries if mac in words] or [e[0] for e in entries if not own & set(e)]
     if not known:
         raise LabError(f"{lab.node.name} has no neighbour entry for {target.name}")
     return known[0]
