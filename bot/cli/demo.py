@@ -71,7 +71,7 @@ async def play(stage: Stage) -> bool:
     await stage.show(pod, "timeout", "4", "bash", "-c", f"exec 3<>/dev/tcp/{SCHEDULER}/9004 && echo connected")
     await stage.show(pod, "ip", "neigh", "show", GATEWAY)
 
-    stage.say("What cnibot says")
+    stage.say("The diagnosis")
     broken = await stage.diagnose()
 
     stage.say("The safest fix, exactly as offered")
