@@ -7,7 +7,12 @@ from bot.cli.lab import demo, lab
 from bot.cli.rules import causes, known_issues, playbooks, probes
 
 HELP: dict[str, object] = {"help_option_names": ["-h", "--help"]}
-UNPARSED: dict[str, object] = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+UNPARSED: dict[str, object] = {
+    "allow_extra_args": True,
+    "allow_interspersed_args": False,  # or the "--" of `lab exec NODE -- CMD` would be swallowed here
+    "ignore_unknown_options": True,
+    "help_option_names": [],
+}
 """Everything behind `cnibot lab` is parsed by the lab's own commands."""
 
 app = typer.Typer(

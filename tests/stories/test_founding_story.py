@@ -96,3 +96,12 @@ async def test_nothing_is_left_behind_in_the_cluster(calico_lab: LabUnderTest) -
     assert pods.returncode == 0
     listed = (await calico_lab.client.exec("node-1", ["ps", "ax", "-o", "args"])).out
     assert "bot.agent" not in listed
+
+
+async def test_options_behind_the_dashes_belong_to_the_program_in_the_lab(calico_lab: LabUnderTest) -> None:
+    state = str(calico_lab.client.state.path)
+
+    run = cnibot(calico_lab, "lab", "exec", "node-1", "--state", state, "--", "ip", "-o", "link")
+
+    assert run.returncode == 0, run.stderr
+    assert "cali" in run.stdout
