@@ -63,7 +63,8 @@ class _Load:
         node_name = pod["spec"].get("nodeName")
         if node_name and pod["status"].get("phase") not in {"Succeeded", "Failed"}:
             self.total[node_name] += step
-            self.siblings[_owner(pod), node_name] += step
+            if not pod["metadata"].get("deletionTimestamp"):  # PodTopologySpread counts no pod that is on its way out
+                self.siblings[_owner(pod), node_name] += step
 
 
 class Scheduler:

@@ -72,3 +72,14 @@ async def test_another_scheduler_is_left_alone() -> None:
         await lab.settle()
 
         assert not lab.pods()[0]["spec"].get("nodeName")
+
+
+async def test_a_replacement_goes_where_the_pod_on_its_way_out_was() -> None:
+    async with cluster() as lab:
+        lab.storage.create("deployments.apps", build.workload(replicas=3), namespace="shop")
+        await lab.run_all()
+        (gone,) = [pod for pod in lab.pods() if pod["spec"]["nodeName"] == "node-3"]
+        lab.storage.delete("pods", gone["metadata"]["name"], "shop", grace_period_s=30)
+        await lab.settle()
+
+        assert sorted(pod["spec"]["nodeName"] for pod in lab.pods()) == ["node-1", "node-2", "node-3", "node-3"]
