@@ -143,6 +143,22 @@ class PathHop:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Connectivity:
+    """Whether one node's pods (or the node itself) reach another node's, in this direction."""
+
+    source: str
+    """A node."""
+    target: str
+    """A node; the same one for traffic that stays on it."""
+    state: Literal["ok", "failed", "partial", "unknown"]
+    """"unknown": nobody tested it, or policies forbid all that was tested."""
+    tested: int
+    """Flows that decided: between pods where there are such, else from the node itself."""
+    failed: int
+    """Those of them that failed, wholly or now and then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """All that a reader of a diagnosis may want."""
 
@@ -158,6 +174,8 @@ class Report:
     remediations: tuple[RemediationReport, ...] = ()
     coverage: Coverage
     path: tuple[PathHop, ...] = ()
+    connectivity: tuple[Connectivity, ...] = ()
+    """Every ordered pair of nodes, sorted; of many nodes only the pairs that were tested."""
     next_steps: tuple[str, ...] = ()
     """What to do or look at now, cheapest first."""
     cni: str = "unknown"

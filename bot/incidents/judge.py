@@ -8,6 +8,7 @@ from bot.domain.facts import FactBuilder, FactTable
 from bot.domain.finding import Finding, Symptom
 from bot.domain.report import Coverage, FindingReport, Report, ReportScope, Unobserved
 from bot.incidents.blast_radius import blast_radius
+from bot.incidents.connectivity import connectivity
 from bot.incidents.knowledge import Knowledge
 from bot.incidents.path import packet_path
 from bot.incidents.recording import Recording
@@ -53,6 +54,7 @@ def judge(evidence: Evidence, knowledge: Knowledge, *, playbook: str, started_at
         remediations=tuple(fix for explanation in differential.selected for fix in explanation.fixes),
         coverage=coverage,
         path=packet_path(evidence, decided, differential, affected),
+        connectivity=connectivity(evidence),
         next_steps=next_steps(differential, decided),
         cni=evidence.cni.name,
         cni_version=evidence.cni.version,

@@ -4,7 +4,16 @@ import re
 from collections.abc import Iterator
 
 from bot.domain.report import Report
-from bot.render.marks import RISK_WORDS, STATUS_WORDS, access_words, cleaned, cni_words, scope_words
+from bot.render.marks import (
+    RISK_WORDS,
+    STATUS_WORDS,
+    access_words,
+    cleaned,
+    cni_words,
+    failing_pairs,
+    pair_words,
+    scope_words,
+)
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~@])")
 
@@ -29,6 +38,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"- Seen: {escaped(access_words(report))}; {escaped(report.started_at)}, {report.took_s:.1f} s"
     yield from _causes(report)
     yield from _listed("Who is hit", _radius(report))
+    yield from _listed("Between nodes", (escaped(pair_words(pair)) for pair in failing_pairs(report)))
     yield from _fixes(report)
     yield from _listed(
         "Known issues",

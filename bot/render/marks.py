@@ -6,7 +6,7 @@ from typing import cast
 import msgspec
 
 from bot.domain.errors import bounded
-from bot.domain.report import Report
+from bot.domain.report import Connectivity, Report
 
 MAX_TEXT = 600
 
@@ -45,6 +45,21 @@ def scope_words(report: Report) -> str:
 def cni_words(report: Report) -> str:
     """The CNI and its version."""
     return f"{report.cni} {report.cni_version}".strip() if report.cni != "unknown" else "unknown CNI"
+
+
+def pair_words(pair: Connectivity) -> str:
+    """One direction between two nodes, and how many of the flows tested in it failed."""
+    where = f"on {pair.source}" if pair.source == pair.target else f"{pair.source} to {pair.target}"
+    if pair.state == "unknown":
+        return f"{where}: not tested"
+    flows = f"{pair.tested} flow{'' if pair.tested == 1 else 's'}"
+    return f"{where}: {flows} ok" if pair.state == "ok" else f"{where}: {pair.failed} of {flows} failed"
+
+
+def failing_pairs(report: Report) -> tuple[Connectivity, ...]:
+    """The directions between nodes in which something fails, the dead ones first."""
+    bad = [pair for pair in report.connectivity if pair.state in {"failed", "partial"}]
+    return tuple(sorted(bad, key=lambda pair: (pair.state != "failed", pair.source, pair.target)))
 
 
 def cleaned(report: Report) -> Report:

@@ -20,6 +20,8 @@ from bot.render.marks import (
     access_words,
     cleaned,
     cni_words,
+    failing_pairs,
+    pair_words,
     scope_words,
 )
 
@@ -35,6 +37,8 @@ MOST = 6
 MOST_ISSUES = 4
 MOST_COMMANDS = 3
 """Lines of one section unless details are asked for."""
+MOST_PAIRS = 400
+"""Directions between nodes that are listed even with details."""
 
 
 class ReportView:
@@ -53,6 +57,7 @@ class ReportView:
             yield from _cause(self.report, cause, details=self.details)
         yield from _failures(self.report, details=self.details)
         yield from _who(self.report)
+        yield from _connectivity(self.report, details=self.details)
         yield from _next(self.report, details=self.details)
         yield from _known_issues(self.report, details=self.details)
         yield from _unobserved(self.report, details=self.details)
@@ -151,6 +156,20 @@ def _who(report: Report) -> Iterator[RenderableType]:
     if radius.platforms:
         parts.append("platforms " + ", ".join(radius.platforms))
     yield from _section("Who is hit", [Text("; ".join(parts))])
+
+
+def _connectivity(report: Report, *, details: bool) -> Iterator[RenderableType]:
+    """The directions that fail; with `details` all of them."""
+    bad = failing_pairs(report)
+    shown = report.connectivity if details else bad[:MOST]
+    signs = {"ok": ("✓", "green"), "failed": ("✗", "bold red"), "partial": ("!", "yellow"), "unknown": ("?", "dim")}
+    lines: list[RenderableType] = [
+        _bullet(signs[pair.state][0], pair_words(pair), signs[pair.state][1]) for pair in shown[:MOST_PAIRS]
+    ]
+    hidden = len(report.connectivity if details else bad) - len(lines)
+    if hidden:
+        lines.append(Text(f"and {hidden} more" + ("" if details else ": -v shows them"), style="dim"))
+    yield from _section("Between nodes", lines)
 
 
 def _next(report: Report, *, details: bool) -> Iterator[RenderableType]:

@@ -10,6 +10,7 @@ from rich.console import Console
 from bot.domain.report import (
     BlastRadius,
     CauseReport,
+    Connectivity,
     Coverage,
     FindingReport,
     KnownIssueReport,
@@ -184,3 +185,15 @@ def test_a_report_without_cause_says_so_plainly(status: str):
 
     assert status.upper() in on_terminal(report)
     assert "Cause: none" in markdown(report)
+
+
+def test_directions_between_nodes_are_shown_where_one_fails_and_all_of_them_with_details():
+    ok = Connectivity(source="node-1", target="node-2", state="ok", tested=4, failed=0)
+    dead = Connectivity(source="node-2", target="node-1", state="failed", tested=3, failed=3)
+
+    assert "Between nodes" not in on_terminal(a_report(connectivity=(ok,)))
+    assert "node-1 to node-2: 4 flows ok" in on_terminal(a_report(connectivity=(ok,)), details=True)
+    text = on_terminal(a_report(connectivity=(ok, dead)))
+    assert "node-2 to node-1: 3 of 3 flows failed" in text
+    assert "node-1 to node-2" not in text
+    assert "- node-2 to node-1: 3 of 3 flows failed" in markdown(a_report(connectivity=(ok, dead)))
