@@ -45,19 +45,32 @@ async def diagnose(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     clock: Callable[[], float] = time.monotonic,
 ) -> Diagnosis:
-    """Why pods of the request's namespace cannot talk.
+    """Why pods of the request's namespace cannot talk. Errors: as `look`."""
+    recording = await look(api, request, knowledge, on_progress=on_progress, now=now, clock=clock)
+    on_progress(Progress(stage="judge", state="started", sentence="weighing causes"))
+    return Diagnosis(report=judge_recording(recording, knowledge), recording=recording)
+
+
+async def look(
+    api: Api,
+    request: Request,
+    knowledge: Knowledge,
+    *,
+    on_progress: OnProgress = silent,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    clock: Callable[[], float] = time.monotonic,
+) -> Recording:
+    """The evidence, not judged yet.
 
     Errors: `UnknownNamespaceError`, `UnauthorizedError`, `UnreachableError`, `ConfigurationError`. Whatever else could
-    not be seen is in the report.
+    not be seen is in the evidence.
     """
     knowledge.playbook(request.playbook)
     started_at, began = now(), clock()
     evidence = await collect(api, request, knowledge.dials, on_progress)
-    on_progress(Progress(stage="judge", state="started", sentence="weighing causes"))
-    recording = record(
+    return record(
         evidence,
         started_at=started_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
         took_s=clock() - began,
         playbook=request.playbook,
     )
-    return Diagnosis(report=judge_recording(recording, knowledge), recording=recording)

@@ -28,7 +28,8 @@ class Request:
 class Progress:
     """One thing that began, ended or failed while a diagnosis runs."""
 
-    stage: Literal["api", "access", "node", "judge"]
+    stage: Literal["queue", "api", "access", "node", "judge"]
+    """"queue": others are diagnosed first; only where one process serves many people."""
     state: Literal["started", "done", "failed"]
     subject: str = ""
     """The node, for the stage "node"."""
