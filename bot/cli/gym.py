@@ -3,7 +3,10 @@
 import asyncio
 import enum
 import json
-from dataclasses import asdict
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +16,7 @@ from bot.cli.common import PROBLEM, USAGE, begin, errors_explained, fail, knowle
 from bot.domain.facts import Rung
 from bot.gym.cases import Case, decoys_only, healthy, pairs, shuffled, singles
 from bot.gym.page import page, summary
+from bot.gym.results import Results, left, load, save, this_machine
 from bot.gym.run import RUNGS, lab_faults, run_cases
 from bot.gym.score import Score
 from bot.incidents.knowledge import Knowledge
@@ -36,11 +40,16 @@ def gym(  # noqa: PLR0913, PLR0917 the options of the contract
     seed: Annotated[int, typer.Option(help="Decides samples, pairs and decoys.")] = 1,
     output: Annotated[Output, typer.Option("--output", "-o", help="The form of the results.")] = Output.TEXT,
     write: Annotated[
-        Path | None, typer.Option(help="Also write the page (.md) and, beside it, the figures (.json).")
+        Path | None, typer.Option(help="Also write the figures to this file (JSON), after each case.", dir_okay=False)
     ] = None,
+    resume: Annotated[  # noqa: FBT002 a flag
+        bool, typer.Option("--resume", help="Go on where the figures of --write end.")
+    ] = False,
 ) -> None:
     """Break fresh labs, diagnose them, and score the verdicts. Exit code 1 when a target is missed."""
     with errors_explained():
+        if resume and not write:
+            fail("--resume goes on with the figures of --write FILE: name the file too.", USAGE)
         knowledge = knowledge_of(begin(), None)
         faults = tuple(one for one in lab_faults() if not fault or one.id in fault)
         unknown = set(fault or ()) - {one.id for one in faults}
@@ -52,18 +61,34 @@ def gym(  # noqa: PLR0913, PLR0917 the options of the contract
             cases = [*singles(faults), *decoys_only(faults, times=decoys, seed=seed)]
         cases += [*pairs(faults, most=with_pairs, seed=seed), *healthy(healthy_labs)]
         cases = [case for case in cases if not cni or case.cni in cni]
-        scores = asyncio.run(_run(cases, knowledge, tuple(rung or RUNGS)))
-    if write:
-        _write(write, scores)
+        results = Results(command=_command(), machine=this_machine())
+        if write and resume and write.exists():
+            results = replace(load(write), command=results.command)
+            cases = [cases[place] for place in left([case.id for case in cases], results)]
+
+        def keep(scores: Sequence[Score]) -> None:
+            if write:
+                save(write, replace(results, scores=(*results.scores, *scores)))
+
+        scores = [*results.scores, *asyncio.run(_run(cases, knowledge, tuple(rung or RUNGS), keep))]
     figures = summary(scores)
     if output is Output.JSON:
         typer.echo(json.dumps({"summary": asdict(figures), "scores": [asdict(each) for each in scores]}, indent=1))
     else:
-        typer.echo(page(scores, command="cnibot lab gym"))
-    raise typer.Exit(0 if figures.is_reached else PROBLEM)
+        typer.echo(page(replace(results, scores=tuple(scores))))
+    for miss in figures.misses:
+        typer.echo(f"missed: {miss}", err=True)
+    raise typer.Exit(PROBLEM if figures.misses else 0)
 
 
-async def _run(cases: list[Case], knowledge: Knowledge, rungs: tuple[Rung, ...]) -> list[Score]:
+def _command() -> str:
+    """How to take these figures again."""
+    return shlex.join(["cnibot", *(word for word in sys.argv[1:] if word != "--resume")])
+
+
+async def _run(
+    cases: Sequence[Case], knowledge: Knowledge, rungs: tuple[Rung, ...], keep: Callable[[Sequence[Score]], None]
+) -> list[Score]:
     scores: list[Score] = []
     done = 0
 
@@ -72,14 +97,22 @@ async def _run(cases: list[Case], knowledge: Knowledge, rungs: tuple[Rung, ...])
         done += 1
         typer.echo(f"[{done}/{len(cases)}] {case.id}", err=True)
 
-    async for score in run_cases(cases, knowledge, rungs=rungs, on_case=on_case):
-        scores.append(score)
-        if not score.is_top1 and score.rung == "agent":
-            typer.echo(f"    missed: {score.verdict or score.status} instead of {', '.join(score.expected)}", err=True)
+    async for found in run_cases(cases, knowledge, rungs=rungs, on_case=on_case):
+        scores.extend(found)
+        keep(scores)
+        for score in found:
+            _tell(score)
     return scores
 
 
-def _write(path: Path, scores: list[Score]) -> None:
-    path.write_text(page(scores, command="make gym"), encoding="utf-8")
-    figures = {"summary": asdict(summary(scores)), "scores": [asdict(each) for each in scores]}
-    path.with_suffix(".json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+def _tell(score: Score) -> None:
+    """What went wrong, as soon as it is known."""
+    wanted = ", ".join(score.expected) or "nothing"
+    if score.rung == Rung.AGENT and not (score.is_top1 and score.is_complete):
+        typer.echo(f"    missed: {score.verdict or score.status} instead of {wanted}", err=True)
+    if score.rung == Rung.AGENT and not score.is_hop_right:
+        typer.echo("    missed: the hop is wrong", err=True)
+    if score.is_overclaimed:
+        typer.echo(f"    overclaimed on rung {score.rung}: {score.verdict or score.status}", err=True)
+    if score.wrong_known_issues:
+        typer.echo(f"    wrong known issue on rung {score.rung}: {', '.join(score.wrong_known_issues)}", err=True)

@@ -5,9 +5,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from bot.gym.results import Results
 from bot.gym.score import Score
 
 TARGETS = {"single": 0.97, "pair": 0.90, "hop": 1.0}
+MEDIAN_S, P95_S = 3.0, 6.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,14 +36,24 @@ class Summary:
     exec_calls_median: float
 
     @property
-    def is_reached(self) -> bool:
-        """Whether every target of the project is met."""
-        return (
-            self.singles_top1 >= TARGETS["single"] * self.singles
-            and self.pairs_complete >= TARGETS["pair"] * self.pairs
-            and self.hops_right >= TARGETS["hop"] * self.hops
-            and not (self.false_alarms or self.overclaimed)
+    def misses(self) -> tuple[str, ...]:
+        """Which targets of accuracy are missed, in words; none when all is well. Seconds depend on the machine."""
+        shares = (
+            ("single faults named right", self.singles_top1, self.singles, TARGETS["single"]),
+            ("pairs of faults both named", self.pairs_complete, self.pairs, TARGETS["pair"]),
+            ("hops right", self.hops_right, self.hops, TARGETS["hop"]),
         )
+        few = [
+            f"{what}: {_share(part, whole)} of at least {100 * target:.0f} %"
+            for what, part, whole, target in shares
+            if part < target * whole
+        ]
+        none = (
+            ("false alarms in healthy and decoy-only labs", self.false_alarms),
+            ("called confirmed without the right to", self.overclaimed),
+            ("known issues wrongly matched", self.wrong_known_issues),
+        )
+        return (*few, *(f"{what}: {count}, none is allowed" for what, count in none if count))
 
 
 def summary(scores: Sequence[Score], *, rung: str = "agent") -> Summary:
@@ -71,28 +83,34 @@ def summary(scores: Sequence[Score], *, rung: str = "agent") -> Summary:
     )
 
 
-def page(scores: Sequence[Score], *, command: str) -> str:
+def page(results: Results) -> str:
     """`docs/accuracy.md`: the figures, each case, each miss."""
-    return "\n".join(_lines(scores, command)) + "\n"
+    return "\n".join(_lines(results)) + "\n"
 
 
-def _lines(scores: Sequence[Score], command: str) -> Iterator[str]:
+def _lines(results: Results) -> Iterator[str]:
+    scores, machine = results.scores, results.machine
     total = summary(scores)
     yield "# Accuracy"
     yield ""
-    yield f"Written by `{command}`. Each case is a fresh lab on real kernel networking, broken by a real change;"
-    yield "the bot is told nothing. The agent rung is what `cnibot diagnose` uses when it may."
+    yield "Each case is a fresh lab on real kernel networking with three nodes, broken by a real change; the bot is"
+    yield "told nothing. The agent rung is what `cnibot diagnose` uses when it may. Taken by"
+    yield f"`{results.command}`"
+    yield f"on a machine with {machine.cpus} CPUs, Linux {machine.kernel} and Python {machine.python}."
     yield ""
-    yield "| figure | value |"
-    yield "|---|---|"
-    yield f"| single faults: right cause first | {_share(total.singles_top1, total.singles)} |"
-    yield f"| two faults at once: both named | {_share(total.pairs_complete, total.pairs)} |"
-    yield f"| hop right | {_share(total.hops_right, total.hops)} |"
-    yield f"| false alarms in healthy and decoy-only labs | {total.false_alarms} of {total.quiet} |"
-    yield f"| called confirmed without the right to (any rung) | {total.overclaimed} |"
-    yield f"| look-alikes refuted by evidence | {_share(total.look_alikes_refuted, total.look_alikes)} |"
-    yield f"| known issues wrongly matched | {total.wrong_known_issues} |"
-    yield f"| seconds to the verdict, median / p95 | {total.median_s:.1f} / {total.p95_s:.1f} |"
+    yield "| figure | value | target |"
+    yield "|---|---|---|"
+    single, pair = (f"{100 * TARGETS[kind]:.0f} %" for kind in ("single", "pair"))
+    yield f"| single faults: right cause first | {_share(total.singles_top1, total.singles)} | {single} |"
+    yield f"| two faults at once: both named | {_share(total.pairs_complete, total.pairs)} | {pair} |"
+    yield f"| hop right | {_share(total.hops_right, total.hops)} | 100 % |"
+    yield f"| false alarms in healthy and decoy-only labs | {total.false_alarms} of {total.quiet} | 0 |"
+    yield f"| called confirmed without the right to, on any rung | {total.overclaimed} | 0 |"
+    yield f"| look-alikes refuted by evidence | {_share(total.look_alikes_refuted, total.look_alikes)} | |"
+    yield f"| known issues wrongly matched | {total.wrong_known_issues} | 0 |"
+    yield f"| seconds to the verdict, median | {total.median_s:.1f} | {MEDIAN_S:.0f} |"
+    yield f"| seconds to the verdict, 95th percentile | {total.p95_s:.1f} | {P95_S:.0f} |"
+    yield f"| execs into the cluster, median | {total.exec_calls_median:g} | 3: one a node |"
     yield ""
     yield from _by_rung(scores)
     yield from _cases([score for score in scores if score.rung == "agent"])

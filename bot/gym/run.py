@@ -39,14 +39,13 @@ def answers(knowledge: Knowledge) -> Answers:
 
 async def run_cases(
     cases: Iterable[Case], knowledge: Knowledge, *, rungs: Sequence[Rung], on_case: Callable[[Case], None]
-) -> AsyncIterator[Score]:
-    """The scores of all cases, one lab after the other."""
+) -> AsyncIterator[tuple[Score, ...]]:
+    """The scores of each case, one for each rung; one lab after the other."""
     held = answers(knowledge)
     for case in cases:
         on_case(case)
         with tempfile.TemporaryDirectory(prefix="cnibot-gym-") as directory:
-            for result in await run_case(case, Path(directory) / "lab", knowledge, held, rungs):
-                yield result
+            yield await run_case(case, Path(directory) / "lab", knowledge, held, rungs)
 
 
 async def run_case(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from bot.domain.report import CauseReport, Coverage, FindingReport, KnownIssueReport, Report, ReportScope, Verdict
 from bot.gym.cases import CNIS, Case, GymFault, decoys_only, healthy, pairs, shuffled, singles
 from bot.gym.page import page, summary
+from bot.gym.results import Results, this_machine
 from bot.gym.score import Answers, Score, score
 from bot.incidents.knowledge import load_knowledge
 
@@ -104,11 +105,16 @@ def test_the_page_names_every_miss(answers: Answers) -> None:
         scored((NO_DEFAULT,), report("calico-proxy-arp-off"), answers),
     ]
 
-    text = page(scores, command="make gym")
+    text = page(Results(command="make gym", machine=this_machine(), scores=tuple(scores)))
 
-    assert "| single faults: right cause first | 1 of 2 (50.0 %) |" in text
+    assert "| single faults: right cause first | 1 of 2 (50.0 %) | 97 % |" in text
     assert "node-default-route-missing | calico-proxy-arp-off | confirmed | **no** |" in text
-    assert not summary(scores).is_reached
+    assert summary(scores).misses == (
+        "single faults named right: 1 of 2 (50.0 %) of at least 97 %",
+        "hops right: 1 of 2 (50.0 %) of at least 100 %",
+        "called confirmed without the right to: 1, none is allowed",
+    )
+    assert not summary(scores[:1]).misses
 
 
 def test_healthy_labs_take_the_data_planes_in_turn() -> None:

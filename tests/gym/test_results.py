@@ -1,0 +1,60 @@
+"""The gym's figures on disk: kept after each case, gone on with, refused when they are something else."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.domain.errors import ConfigurationError
+from bot.gym.results import Machine, Results, left, load, save
+from bot.gym.score import Score
+
+MACHINE = Machine(cpus=2, kernel="6.1", python="3.11")
+
+
+def score(case: str, rung: str = "agent") -> Score:
+    return Score(
+        case=case,
+        kind="single",
+        cni="calico-vxlan",
+        expected=("calico-proxy-arp-off",),
+        rung=rung,
+        verdict="calico-proxy-arp-off",
+        status="broken",
+        confidence="confirmed",
+        is_top1=True,
+        is_complete=True,
+        is_hop_right=True,
+        is_overclaimed=False,
+        look_alikes=3,
+        look_alikes_refuted=3,
+        wrong_known_issues=(),
+        took_s=2.25,
+        exec_calls=3,
+    )
+
+
+def test_figures_come_back_as_they_were_written(tmp_path: Path) -> None:
+    for scores in ((), (score("a"),), (score("a", "api"), score("a"))):
+        results = Results(command="cnibot lab gym", machine=MACHINE, scores=scores)
+        save(tmp_path / "figures.json", results)
+
+        assert load(tmp_path / "figures.json") == results
+
+
+def test_something_else_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "other.json"
+    path.write_text("{}")
+
+    with pytest.raises(ConfigurationError, match=r"other\.json"):
+        load(path)
+
+
+@given(cases=st.lists(st.sampled_from("abc"), max_size=8), cut=st.integers(0, 8), rungs=st.integers(1, 3))
+def test_what_is_left_and_what_was_done_are_all_cases(cases: list[str], cut: int, rungs: int) -> None:
+    done = [score(case, f"rung-{rung}") for case in cases[:cut] for rung in range(rungs)]
+    places = left(cases, Results(command="", machine=MACHINE, scores=tuple(done)))
+
+    assert Counter(cases[place] for place in places) == Counter(cases) - Counter(cases[:cut])
