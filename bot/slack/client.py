@@ -1,0 +1,63 @@
+"""How the bot talks to Slack's Web API: one client, one session, deadlines, and no request sent twice behind our back."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import aiohttp
+from slack_sdk.http_retry.async_handler import AsyncRetryHandler
+from slack_sdk.http_retry.request import HttpRequest
+from slack_sdk.http_retry.response import HttpResponse
+from slack_sdk.http_retry.state import RetryState
+from slack_sdk.web.async_client import AsyncWebClient
+
+REQUEST_TIMEOUT_S = 10.0
+"""One request, from connecting to the last byte of the answer."""
+
+_READS = frozenset({"get", "info", "list", "members", "replies", "history", "test", "open", "getPermalink"})
+_NOT_READS = frozenset({"views.open", "conversations.open"})
+
+
+def is_repeatable(url: str) -> bool:
+    """Whether the method changes nothing that a second call would change again."""
+    method = urlsplit(url).path.rsplit("/", 1)[-1]
+    return method.rsplit(".", 1)[-1] in _READS and method not in _NOT_READS
+
+
+class RepeatReads(AsyncRetryHandler):
+    """Asks once more when a connection broke under a read.
+
+    The SDK's own handler repeats posts too: a message whose reply got lost is then in the channel twice.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(max_retry_count=1)
+
+    async def _can_retry_async(
+        self,
+        *,
+        state: RetryState,
+        request: HttpRequest,
+        response: HttpResponse | None = None,
+        error: Exception | None = None,
+    ) -> bool:
+        del state, response
+        return isinstance(error, aiohttp.ClientConnectionError) and is_repeatable(request.url)
+
+
+@asynccontextmanager
+async def open_client(
+    token: str, *, base_url: str = AsyncWebClient.BASE_URL, timeout_s: float = REQUEST_TIMEOUT_S
+) -> AsyncIterator[AsyncWebClient]:
+    """The client that everything shares. 429 and lost connections are errors that the caller sees.
+
+    Proxies come from the environment, NO_PROXY included, which the SDK alone would not read.
+    """
+    timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(timeout_s, 5.0))
+    connector = aiohttp.TCPConnector(keepalive_timeout=15)  # below any server's own: fewer requests into closed doors
+    async with aiohttp.ClientSession(timeout=timeout, connector=connector, trust_env=True) as session:
+        client = AsyncWebClient(
+            token=token, base_url=base_url, session=session, timeout=int(timeout_s), retry_handlers=[RepeatReads()]
+        )
+        client.proxy = None  # the session decides, by address; the SDK has taken HTTPS_PROXY for every address
+        yield client
