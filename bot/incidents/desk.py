@@ -1,0 +1,255 @@
+"""The desk: where diagnoses are asked for, one incident for each scope and channel, a few diagnoses at a time."""
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import msgspec
+
+from bot.aio.each import each
+from bot.domain.errors import BotError, DeadlineError, ForbiddenError
+from bot.domain.incident import Incident
+from bot.domain.report import Report
+from bot.incidents.clusters import Cluster, Clusters, nearest
+from bot.incidents.judge import judge_recording
+from bot.incidents.knowledge import Knowledge
+from bot.incidents.recording import Recording
+from bot.incidents.request import OnProgress, Progress, Request, silent
+from bot.incidents.turns import Turns
+from bot.store import Store
+
+NAMES_S = 30.0
+"""How long the names of namespaces are taken for current."""
+REACH_S = 3.0
+CLEANUP_S = 15.0
+"""What a diagnosis may take beyond its time: removing node agents, judging."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much at once, and how long."""
+
+    max_diagnoses: int = 4
+    timeout_s: float = 30.0
+    """Of one diagnosis."""
+    max_nodes: int = 100
+    bot_namespace: str = "cnibot"
+    agent_image: str = ""
+    check_s: float = 0.5
+    """How long somebody waits to hear that a namespace does not exist."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamespaceCheck:
+    """Whether a namespace is there, as far as it could be told in time."""
+
+    is_known: bool | None
+    """None: not known in time, or not allowed to know."""
+    nearest: tuple[str, ...] = ()
+    """Names that resemble it, best first; only when it surely is not there."""
+    elsewhere: tuple[str, ...] = ()
+    """Clusters that are known to have a namespace of exactly this name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterState:
+    """Whether a cluster answers."""
+
+    name: str
+    is_reachable: bool
+    sentence: str = ""
+    """Why not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What somebody wants diagnosed, and where the answer goes."""
+
+    cluster: str | None
+    """None: the first of the settings."""
+    namespace: str
+    pod: str | None = None
+    channel: str
+    thread: str | None = None
+    by: str
+
+
+class Desk:
+    """Diagnoses of all clusters. Close it."""
+
+    def __init__(
+        self,
+        store: Store,
+        knowledge: Knowledge,
+        clusters: Clusters,
+        limits: Limits,
+        *,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.knowledge = knowledge
+        self.clusters = clusters
+        self._incidents = store.incidents
+        self._limits = limits
+        self._now = now
+        self._turns = Turns(limits.max_diagnoses)
+        self._judges = ThreadPoolExecutor(1, "judge")  # one: judging is Python, a second would only get in its way
+        self._names: dict[str, tuple[float, tuple[str, ...]]] = {}
+
+    @property
+    def running(self) -> int:
+        """How many diagnoses run now."""
+        return self._turns.running
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for their turn."""
+        return self._turns.waiting
+
+    def close(self) -> None:
+        """Begin nothing more."""
+        self._judges.shutdown(wait=False, cancel_futures=True)
+
+    async def open(self, asked: Asked, *, dedup: str) -> tuple[Incident, bool]:
+        """The open incident of this scope and channel, or a new one; and whether it is new.
+
+        The same `dedup` gives the same answer again. Errors: `UnknownClusterError`.
+        """
+        return await self._incidents.open(
+            cluster=self.clusters.named(asked.cluster).name,
+            namespace=asked.namespace,
+            pod=asked.pod,
+            channel=asked.channel,
+            thread=asked.thread,
+            opened_by=asked.by,
+            now=self._now(),
+            dedup=dedup,
+        )
+
+    async def begin(self, incident: Incident, *, dedup: str) -> Incident:
+        """The incident with a new run; the same `dedup` gives the same run again, also to another process."""
+        run = await self._incidents.begin_run(incident.id, dedup)
+        begun = dataclasses.replace(incident, run=run, status="diagnosing", updated_at=self._now())
+        if await self._incidents.report(incident.id, run) is None:
+            await self._incidents.save(begun)
+        return begun
+
+    async def diagnose(self, incident: Incident, *, on_progress: OnProgress = silent) -> Report:
+        """The report of the incident's run, kept in the store before anybody hears of it.
+
+        A run that was diagnosed already is not diagnosed again. Errors: those of `bot.incidents.diagnose.look`,
+        `UnknownClusterError`, `DeadlineError`.
+        """
+        kept = await self.report(incident.id, incident.run)
+        if kept is not None:
+            return kept
+        async with self._turns.turn(lambda place: on_progress(self._queued(place))):
+            recording = await self._look(incident, on_progress)
+            on_progress(Progress(stage="judge", state="started", sentence="weighing causes"))
+            report = await asyncio.get_running_loop().run_in_executor(self._judges, self._judge, recording, incident)
+        await self._incidents.put_report(incident.id, incident.run, msgspec.json.encode(report))
+        return report
+
+    async def conclude(self, incident: Incident, report: Report) -> Incident:
+        """The incident as the report leaves it: a healthy one is closed. Unchanged where a newer run has begun."""
+        verdict = report.verdict
+        concluded = dataclasses.replace(
+            incident,
+            status="closed" if verdict.status == "healthy" else verdict.status,
+            summary=verdict.summary,
+            cause=verdict.cause,
+            updated_at=self._now(),
+        )
+        await self._incidents.save(concluded)
+        return concluded
+
+    async def fail(self, incident: Incident, why: str, *, closes: bool = False) -> Incident:
+        """The incident after a run without a verdict."""
+        failed = dataclasses.replace(
+            incident, status="closed" if closes else "failed", summary=why, cause=None, updated_at=self._now()
+        )
+        await self._incidents.save(failed)
+        return failed
+
+    async def report(self, incident_id: str, run: int) -> Report | None:
+        """The report of a run, or None."""
+        kept = await self._incidents.report(incident_id, run)
+        return None if kept is None else msgspec.json.decode(kept, type=Report)
+
+    async def check(self, cluster: str | None, namespace: str) -> NamespaceCheck:
+        """Whether the cluster has the namespace, within half a second. Errors: `UnknownClusterError`."""
+        asked = self.clusters.named(cluster)
+        if namespace in self._recent(asked.name):
+            return NamespaceCheck(is_known=True)
+        names = await self.namespaces(asked.name, within_s=self._limits.check_s)
+        if names is None:
+            return NamespaceCheck(is_known=None)
+        if namespace in names:
+            return NamespaceCheck(is_known=True)
+        others = (other for other in self.clusters.names if other != asked.name)
+        return NamespaceCheck(
+            is_known=False,
+            nearest=nearest(namespace, names),
+            elsewhere=tuple(other for other in others if namespace in self._recent(other)),
+        )
+
+    async def namespaces(self, cluster: str | None, *, within_s: float = REACH_S) -> tuple[str, ...] | None:
+        """The names of the cluster's namespaces; None where it did not tell. Errors: `UnknownClusterError`."""
+        asked = self.clusters.named(cluster)
+        try:
+            async with asyncio.timeout(within_s):
+                names = await asked.namespaces()
+        except (BotError, TimeoutError):
+            return None
+        self._names[asked.name] = (self._now(), names)
+        return names
+
+    async def states(self) -> list[ClusterState]:
+        """Whether each cluster answers."""
+        return await each(self.clusters, self._state)
+
+    async def _state(self, cluster: Cluster) -> ClusterState:
+        try:
+            async with asyncio.timeout(REACH_S):
+                await cluster.namespaces()
+        except ForbiddenError:
+            return ClusterState(name=cluster.name, is_reachable=True)
+        except BotError as error:
+            return ClusterState(name=cluster.name, is_reachable=False, sentence=str(error))
+        except TimeoutError:
+            return ClusterState(name=cluster.name, is_reachable=False, sentence=f"No answer within {REACH_S:g} s.")
+        return ClusterState(name=cluster.name, is_reachable=True)
+
+    def _recent(self, cluster: str) -> tuple[str, ...]:
+        at, names = self._names.get(cluster, (0.0, ()))
+        return names if self._now() - at < NAMES_S else ()
+
+    async def _look(self, incident: Incident, on_progress: OnProgress) -> Recording:
+        limits = self._limits
+        request = Request(
+            namespace=incident.namespace,
+            pod=incident.pod,
+            timeout_s=limits.timeout_s,
+            bot_namespace=limits.bot_namespace,
+            agent_image=limits.agent_image,
+            max_nodes=limits.max_nodes,
+        )
+        within = asyncio.timeout(limits.timeout_s + CLEANUP_S)
+        try:
+            async with within:
+                return await self.clusters.named(incident.cluster).look(request, self.knowledge, on_progress)
+        except TimeoutError as error:
+            if not within.expired():
+                raise
+            raise DeadlineError("The diagnosis did not end", limits.timeout_s + CLEANUP_S) from error
+
+    def _judge(self, recording: Recording, incident: Incident) -> Report:
+        """Runs in a thread. The report names the cluster as people here do, not as a kubeconfig does."""
+        report = judge_recording(recording, self.knowledge)
+        return dataclasses.replace(report, scope=dataclasses.replace(report.scope, cluster=incident.cluster))
+
+    def _queued(self, place: int) -> Progress:
+        sentence = f"number {place} in the queue: {self._turns.running} other diagnoses are running"
+        return Progress(stage="queue", state="started", sentence=sentence)
