@@ -54,6 +54,7 @@ def explain(
         fixes=() if is_out else tuple(writer.fixes()),
         then=() if is_out else _unique(writer.then()),
         never=cause.never,
+        usual_changes=cause.changes,
     )
 
 

@@ -69,4 +69,4 @@ class CauseFile(_Strict):
     sufficient: bool = False
     """The wrong state that it requires brings the symptom about by itself: two of them at once are two faults."""
     changes: str = ""
-    """Which preceding change is worth showing."""
+    """What has usually changed before: shown as a lead to the origin, never as a proof."""

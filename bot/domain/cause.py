@@ -36,6 +36,8 @@ class Explanation:
     """What to do after the fix so that it stays fixed."""
     never: str = ""
     """A drastic step that this cause does not call for, and why not."""
+    usual_changes: str = ""
+    """What has usually changed before it."""
 
     def report(self) -> CauseReport:
         """The same as part of a report."""
@@ -52,6 +54,7 @@ class Explanation:
             unobserved=self.unobserved,
             look_alikes=(*self.refuted, *likeness),
             explains=tuple(f"{symptom.kind} {symptom.subject}" for symptom in self.explains[:_SHOWN_SUBJECTS]),
+            usual_changes="" if self.confidence is Confidence.RULED_OUT else self.usual_changes,
         )
 
 

@@ -71,6 +71,8 @@ class CauseReport:
     """Sentences: what it is not, and what shows that."""
     explains: tuple[str, ...] = ()
     """Symptoms it accounts for, as "kind subject"."""
+    usual_changes: str = ""
+    """What has usually changed before: where to look for the origin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +161,20 @@ class Connectivity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """Something that changed within a day before the symptoms: a lead, never a proof."""
+
+    at: str
+    """RFC 3339, UTC; "" where only the difference is known, not since when."""
+    what: str
+    """As the rest of a sentence: "got revision 3 (Helm chart cilium-1.18.1)"."""
+    subject: str
+    """Kind and name: "DaemonSet kube-system/cilium"."""
+    ago_s: int | None = None
+    """Seconds before the evidence was taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """All that a reader of a diagnosis may want."""
 
@@ -176,6 +192,8 @@ class Report:
     path: tuple[PathHop, ...] = ()
     connectivity: tuple[Connectivity, ...] = ()
     """Every ordered pair of nodes, sorted; of many nodes only the pairs that were tested."""
+    changes: tuple[Change, ...] = ()
+    """Newest first, those of an unknown time last."""
     next_steps: tuple[str, ...] = ()
     """What to do or look at now, cheapest first."""
     cni: str = "unknown"

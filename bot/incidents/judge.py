@@ -8,6 +8,7 @@ from bot.domain.facts import FactBuilder, FactTable
 from bot.domain.finding import Finding, Symptom
 from bot.domain.report import Coverage, FindingReport, Report, ReportScope, Unobserved
 from bot.incidents.blast_radius import blast_radius
+from bot.incidents.changes.before import changes_before
 from bot.incidents.connectivity import connectivity
 from bot.incidents.knowledge import Knowledge
 from bot.incidents.path import packet_path
@@ -55,6 +56,7 @@ def judge(evidence: Evidence, knowledge: Knowledge, *, playbook: str, started_at
         coverage=coverage,
         path=packet_path(evidence, decided, differential, affected),
         connectivity=connectivity(evidence),
+        changes=changes_before(evidence, facts, affected),
         next_steps=next_steps(differential, decided),
         cni=evidence.cni.name,
         cni_version=evidence.cni.version,

@@ -5,14 +5,17 @@ from collections.abc import Iterator
 
 from bot.domain.report import Report
 from bot.render.marks import (
+    CHANGED_BEFORE,
     RISK_WORDS,
     STATUS_WORDS,
     access_words,
+    change_words,
     cleaned,
     cni_words,
     failing_pairs,
     pair_words,
     scope_words,
+    usual_changes,
 )
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~@])")
@@ -39,6 +42,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield from _causes(report)
     yield from _listed("Who is hit", _radius(report))
     yield from _listed("Between nodes", (escaped(pair_words(pair)) for pair in failing_pairs(report)))
+    yield from _listed(CHANGED_BEFORE, (escaped(line) for line in _changed(report)))
     yield from _fixes(report)
     yield from _listed(
         "Known issues",
@@ -89,6 +93,11 @@ def _causes(report: Report) -> Iterator[str]:
             if cause.confidence == "ruled_out"
         ),
     )
+
+
+def _changed(report: Report) -> Iterator[str]:
+    yield from (change_words(change) for change in report.changes)
+    yield from usual_changes(report)
 
 
 def _radius(report: Report) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import cast
 import msgspec
 
 from bot.domain.errors import bounded
-from bot.domain.report import Connectivity, Report
+from bot.domain.report import Change, Connectivity, Report
 
 MAX_TEXT = 600
 
@@ -60,6 +60,27 @@ def failing_pairs(report: Report) -> tuple[Connectivity, ...]:
     """The directions between nodes in which something fails, the dead ones first."""
     bad = [pair for pair in report.connectivity if pair.state in {"failed", "partial"}]
     return tuple(sorted(bad, key=lambda pair: (pair.state != "failed", pair.source, pair.target)))
+
+
+CHANGED_BEFORE = "Changed before (a lead, no proof: after it is not because of it)"
+
+
+def change_words(change: Change) -> str:
+    """What changed and how long ago."""
+    ago = "since when is not known" if change.ago_s is None else f"{_span(change.ago_s)} ago"
+    return f"{change.subject} {change.what}: {ago}"
+
+
+def _span(seconds: int) -> str:
+    if seconds < 120:
+        return f"{seconds} s"
+    return f"{seconds // 60} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def usual_changes(report: Report) -> tuple[str, ...]:
+    """What usually changed before the causes that stand, each told once."""
+    standing = (cause for cause in report.causes if cause.confidence in {"confirmed", "likely"} and cause.explains)
+    return tuple(dict.fromkeys(f"{c.id} usually follows {c.usual_changes}" for c in standing if c.usual_changes))
 
 
 def cleaned(report: Report) -> Report:

@@ -13,16 +13,19 @@ from rich.text import Text
 from bot.domain.errors import bounded
 from bot.domain.report import CauseReport, PathHop, Report
 from bot.render.marks import (
+    CHANGED_BEFORE,
     HOP_SIGNS,
     RISK_WORDS,
     SEVERITY_SIGNS,
     STATUS_WORDS,
     access_words,
+    change_words,
     cleaned,
     cni_words,
     failing_pairs,
     pair_words,
     scope_words,
+    usual_changes,
 )
 
 STATUS_STYLES = {
@@ -58,6 +61,7 @@ class ReportView:
         yield from _failures(self.report, details=self.details)
         yield from _who(self.report)
         yield from _connectivity(self.report, details=self.details)
+        yield from _changes(self.report, details=self.details)
         yield from _next(self.report, details=self.details)
         yield from _known_issues(self.report, details=self.details)
         yield from _unobserved(self.report, details=self.details)
@@ -170,6 +174,16 @@ def _connectivity(report: Report, *, details: bool) -> Iterator[RenderableType]:
     if hidden:
         lines.append(Text(f"and {hidden} more" + ("" if details else ": -v shows them"), style="dim"))
     yield from _section("Between nodes", lines)
+
+
+def _changes(report: Report, *, details: bool) -> Iterator[RenderableType]:
+    shown = report.changes if details else report.changes[:MOST]
+    lines: list[RenderableType] = [_bullet("~", change_words(change), "dim") for change in shown]
+    if len(report.changes) > len(shown):
+        lines.append(Text(f"and {len(report.changes) - len(shown)} more: -v shows them", style="dim"))
+    if lines or details:
+        lines += [_bullet("·", sentence, "dim") for sentence in usual_changes(report)]
+    yield from _section(CHANGED_BEFORE, lines)
 
 
 def _next(report: Report, *, details: bool) -> Iterator[RenderableType]:

@@ -60,6 +60,8 @@ def evidence(cause: dict[str, Any]) -> Iterator[str]:
 def remedies(cause: dict[str, Any]) -> Iterator[str]:
     """How to see it by hand, and what mends it."""
     yield from ("## How to see it by hand", "", " ".join(cause["unobserved"].split()), "")
+    if cause.get("changes"):
+        yield from (f"It usually follows {' '.join(cause['changes'].split())}.", "")
     if cause.get("fix"):
         yield from ("## What mends it", "")
     for fix in cause.get("fix", ()):

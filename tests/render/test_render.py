@@ -10,6 +10,7 @@ from rich.console import Console
 from bot.domain.report import (
     BlastRadius,
     CauseReport,
+    Change,
     Connectivity,
     Coverage,
     FindingReport,
@@ -197,3 +198,15 @@ def test_directions_between_nodes_are_shown_where_one_fails_and_all_of_them_with
     assert "node-2 to node-1: 3 of 3 flows failed" in text
     assert "node-1 to node-2" not in text
     assert "- node-2 to node-1: 3 of 3 flows failed" in markdown(a_report(connectivity=(ok, dead)))
+
+
+def test_changes_are_shown_as_a_lead_and_never_as_proof():
+    change = Change(
+        at="2026-11-22T01:00:00Z", what="got revision 2", subject="DaemonSet kube-system/cilium", ago_s=3600
+    )
+    report = a_report(changes=(change,))
+
+    assert "Changed before" not in on_terminal(a_report())
+    for text in (on_terminal(report, width=120), markdown(report)):
+        assert "Changed before (a lead, no proof: after it is not because of it)" in text
+        assert "DaemonSet kube-system/cilium got revision 2: 60 min ago" in text
