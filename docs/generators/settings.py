@@ -32,8 +32,9 @@ def default_of(name: str) -> str:
     """The default as one would write it."""
     if name == "state_dir":
         return "`~/.local/state/cnibot`, or below `XDG_STATE_HOME`"
-    value = Settings.model_fields[name].default
-    if value in ("", (), None):
+    field = Settings.model_fields[name]
+    value = field.get_default(call_default_factory=True, validated_data={})
+    if value in ("", (), {}, None):
         return "empty"
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 

@@ -1,0 +1,97 @@
+"""What Slack sent: its kind, and the id by which a second delivery is known.
+
+Slack delivers again what it thinks was not acknowledged, and whoever holds a signed request can send it again within
+five minutes. The header `x-slack-retry-num` is no sign of either: Socket Mode sets it to 0 on first delivery.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from bot.store.inbox import Kind
+
+_INTERACTIONS: dict[str, Kind] = {
+    "block_actions": "action",
+    "interactive_message": "action",
+    "view_submission": "view_submission",
+    "view_closed": "view_closed",
+    "shortcut": "shortcut",
+    "message_action": "shortcut",
+}
+_SILENT_SUBTYPES = {"message_deleted", "message_replied"}
+"""Messages in which nobody says anything."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """What one body is."""
+
+    name: str
+    """For logs and metrics: the kind, or Slack's own word for what is not kept."""
+    kind: Kind | None
+    """None: acknowledged and not kept."""
+    dedup_id: str
+    is_question: bool = False
+    """Slack asks for the options of a menu; it wants a list."""
+
+
+def received(body: Mapping[str, Any]) -> Received:
+    """What a body is, and its id. Never fails: what is unknown is acknowledged and not kept."""
+    if "command" in body:
+        return _kept("command", body, str(body.get("trigger_id", "")))
+    what = str(body.get("type", ""))
+    if what == "event_callback":
+        return _event(body)
+    if what in {"block_suggestion", "dialog_suggestion"}:
+        return Received(name="suggestion", kind=None, dedup_id="", is_question=True)
+    kind = _INTERACTIONS.get(what)
+    if kind is None:
+        return Received(name="other", kind=None, dedup_id="")
+    return _kept(kind, body, _interaction_id(kind, body))
+
+
+def _event(body: Mapping[str, Any]) -> Received:
+    if _of(body, "event").get("subtype") in _SILENT_SUBTYPES:
+        return Received(name="event", kind=None, dedup_id="")
+    return _kept("event", body, str(body.get("event_id", "")))
+
+
+def _interaction_id(kind: Kind, body: Mapping[str, Any]) -> str:
+    """One for each press of a button and each state of a form; trigger ids are single-use."""
+    if kind in {"view_submission", "view_closed"}:
+        view = _of(body, "view")
+        ids = (view.get("id"), view.get("hash"))
+        return ":".join(map(str, ids)) if all(ids) else ""
+    if trigger := body.get("trigger_id"):
+        return str(trigger)
+    pressed = cast("list[dict[str, Any]]", body.get("actions") or [{}])[0]
+    stamp = pressed.get("action_ts") or body.get("action_ts")
+    return f"{stamp}:{_of(body, 'user').get('id')}:{pressed.get('action_id')}" if stamp else ""
+
+
+def _kept(kind: Kind, body: Mapping[str, Any], identity: str) -> Received:
+    """A body without an id is known by all of itself."""
+    identity = identity or hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    return Received(name=kind, kind=kind, dedup_id=f"{kind}:{identity}")
+
+
+def is_own_edit(body: Mapping[str, Any], bot_id: str | None, user_id: str | None) -> bool:
+    """Whether it tells of a change of one of our own messages.
+
+    Bolt drops events whose author we are, but an edit has its author one level down.
+    """
+    event = _of(body, "event")
+    if event.get("type") != "message":
+        return False
+    authors = (_of(event, "message"), _of(event, "previous_message"))
+    return any(
+        (bot_id and author.get("bot_id") == bot_id) or (user_id and author.get("user") == user_id) for author in authors
+    )
+
+
+def _of(body: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """The object under a key; empty where there is none."""
+    value = body.get(key)
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}

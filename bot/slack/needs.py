@@ -1,0 +1,42 @@
+"""What the Slack side needs to be allowed: scopes by Web API method, scopes by event.
+
+`deploy/slack/manifest.yaml` asks for exactly this, and a test reads the code for the methods that it calls.
+
+Source: https://docs.slack.dev/reference/methods (each page names its scopes)
+"""
+
+METHOD_SCOPES: dict[str, frozenset[str]] = {
+    "apps.connections.open": frozenset(),  # the app-level token's connections:write
+    "auth.test": frozenset(),
+    "chat.getPermalink": frozenset(),
+    "chat.postEphemeral": frozenset({"chat:write"}),
+    "chat.postMessage": frozenset({"chat:write"}),
+    "chat.update": frozenset({"chat:write"}),
+    "conversations.history": frozenset({"channels:history", "groups:history"}),
+    "conversations.info": frozenset({"channels:read", "groups:read"}),
+    "conversations.replies": frozenset({"channels:history", "groups:history"}),
+    "files.completeUploadExternal": frozenset({"files:write"}),
+    "files.getUploadURLExternal": frozenset({"files:write"}),
+    "reactions.add": frozenset({"reactions:write"}),
+    "usergroups.users.list": frozenset({"usergroups:read"}),
+    "users.conversations": frozenset({"channels:read", "groups:read"}),
+    "users.info": frozenset({"users:read"}),
+    "views.open": frozenset(),
+    "views.publish": frozenset(),
+    "views.update": frozenset(),
+}
+"""Bot scopes of each method that the code calls."""
+
+EVENT_SCOPES: dict[str, frozenset[str]] = {
+    "app_home_opened": frozenset(),
+    "app_mention": frozenset({"app_mentions:read"}),
+}
+"""Bot scopes of each event that the app subscribes to."""
+
+FEATURE_SCOPES = frozenset({"commands"})
+"""Of slash commands and shortcuts."""
+
+
+def needed_scopes() -> frozenset[str]:
+    """Every bot scope."""
+    return FEATURE_SCOPES.union(*METHOD_SCOPES.values(), *EVENT_SCOPES.values())
