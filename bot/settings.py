@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from bot.domain.authorization import ANYONE, Action, Grant
 from bot.domain.errors import ConfigurationError
 
 
@@ -56,17 +57,23 @@ class ClusterSettings(BaseModel):
 
 
 class GrantSettings(BaseModel):
-    """Who may do what and where. Users and groups both empty: nobody. Clusters or namespaces empty: every one."""
+    """Who may do what and where. Nobody is meant where nobody is named; `"*"` names every full member."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
-    actions: tuple[str, ...]
-    users: tuple[str, ...] = ()
+    actions: frozenset[Action]
+    users: frozenset[str] = frozenset()
     """Slack user ids (U…)."""
-    groups: tuple[str, ...] = ()
+    groups: frozenset[str] = frozenset()
     """Slack user group ids (S…)."""
-    clusters: tuple[str, ...] = ()
-    namespaces: tuple[str, ...] = ()
+    clusters: tuple[str, ...] = (ANYONE,)
+    namespaces: tuple[str, ...] = (ANYONE,)
+    channels: tuple[str, ...] = (ANYONE,)
+    """Slack channel ids (C…, G…)."""
+
+    def grant(self) -> Grant:
+        """As the decision takes it."""
+        return Grant(**dict(self))
 
 
 class Settings(BaseSettings):
@@ -91,7 +98,8 @@ class Settings(BaseSettings):
     """The clusters by name, each `{kubeconfig, context}`; the first is the one meant where none is named. Empty: one
     cluster, `default`, as kubectl would find it, or the one the Pod runs in."""
     grants: tuple[GrantSettings, ...] = ()
-    """Who may do what: a list of `{actions, users, groups, clusters, namespaces}`. Empty: nobody may do anything."""
+    """Who may do what: a list of `{actions, users, groups, clusters, namespaces, channels}`. Empty: nobody may do
+    anything."""
     max_diagnoses: int = Field(default=4, ge=1, le=100)
     """How many diagnoses run at the same time; others wait their turn."""
 

@@ -34,6 +34,9 @@ from bot.store.inbox import Kind
 log = structlog.get_logger()
 
 
+Asking = Callable[[], Awaitable[Identity]]
+
+
 class Accepting(Protocol):
     """The inbox, as far as it takes things in."""
 
@@ -43,7 +46,7 @@ class Accepting(Protocol):
 
 
 def build_app(
-    client: AsyncWebClient, *, signing_secret: str, inbox: Accepting, who_am_i: WhoAmI | None = None
+    client: AsyncWebClient, *, signing_secret: str, inbox: Accepting, who_am_i: Asking | None = None
 ) -> AsyncApp:
     """The app for both transports. `client` is the one that everything shares; an empty secret refuses all of HTTP."""
     for name in ("SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET"):
@@ -64,7 +67,7 @@ class _Installed(AsyncAuthorize):
     Bolt's own way answers 200 when its first auth.test fails, and so loses the event that asked; this one raises.
     """
 
-    def __init__(self, who_am_i: WhoAmI) -> None:
+    def __init__(self, who_am_i: Asking) -> None:
         self._who_am_i = who_am_i
 
     async def __call__(self, **_: Any) -> AuthorizeResult:

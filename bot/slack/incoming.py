@@ -66,7 +66,9 @@ def _interaction_id(kind: Kind, body: Mapping[str, Any]) -> str:
         return ":".join(map(str, ids)) if all(ids) else ""
     if trigger := body.get("trigger_id"):
         return str(trigger)
-    pressed = cast("list[dict[str, Any]]", body.get("actions") or [{}])[0]
+    actions: object = body.get("actions")
+    first: object = cast("list[object]", actions)[0] if isinstance(actions, list) and actions else {}
+    pressed = _of({"action": first}, "action")
     stamp = pressed.get("action_ts") or body.get("action_ts")
     return f"{stamp}:{_of(body, 'user').get('id')}:{pressed.get('action_id')}" if stamp else ""
 
