@@ -3,10 +3,12 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import aiohttp
 from slack_sdk.errors import SlackApiError
+
+from bot.slack.identity import reason_of
 
 Answer = TypeVar("Answer")
 
@@ -63,6 +65,5 @@ class Remembered(Generic[Answer]):
 def why(error: BaseException) -> str:
     """Slack's word for what went wrong, else the kind of error: never a message with a token in it."""
     if isinstance(error, SlackApiError):
-        answer: Any = error.response
-        return str(answer.get("error") or "an error without a name")
+        return reason_of(error)
     return "no answer in time" if isinstance(error, TimeoutError) else "no connection"
