@@ -30,6 +30,9 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
+_NOT_SLACKS = Answer(status=400, body="not a request of Slack's")
+
+
 class Requests:
     """What `POST /slack/events` does."""
 
@@ -50,7 +53,9 @@ class Requests:
             request = AsyncBoltRequest(body=text, headers=dict(headers))
         except Exception as error:  # its parser fails in many ways
             log.exception("slack.not_a_request", error=type(error).__name__)
-            return Answer(status=400, body="not a request of Slack's")
+            return _NOT_SLACKS
+        if not isinstance(request.body.get("event", {}), Mapping):
+            return _NOT_SLACKS
         done = await self._app.async_dispatch(request)
         told = {name: str(values[0]) for name, values in done.headers.items() if name in _TOLD and values}
         return Answer(status=503 if done.status >= 500 else done.status, body=done.body or "", headers=told)

@@ -31,8 +31,11 @@ async def listening(host: str, port: int) -> AsyncGenerator[socket.socket]:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             bound.bind((host, port))
+            bound.listen(128)
         except OSError as error:
-            raise ConfigurationError(f"The address {host}:{port} (CNIBOT_HTTP_HOST, _PORT)", str(error)) from error
+            raise ConfigurationError(
+                f"The address {host}:{port} (CNIBOT_HTTP_HOST, CNIBOT_HTTP_PORT)", str(error)
+            ) from error
         bound.setblocking(False)
         yield bound
     finally:
