@@ -1,0 +1,101 @@
+"""Answers to interactions: through a response URL, or with the acknowledgement itself."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, cast
+
+from aiohttp import web
+
+from bot.lab.names import Json
+from bot.lab.slack.errors import SlackError
+from bot.lab.slack.handles import ResponseUrl
+from bot.lab.slack.message import Message, Whisper
+from bot.lab.slack.model import App, Channel
+from bot.lab.slack.platform import Platform
+from bot.lab.slack.validate import refuse, validate_message
+from bot.lab.slack.web_api.chat import numbered, whispered, written_by
+
+
+async def respond(platform: Platform, request: web.Request) -> web.Response:
+    """POST to a response URL. Plain text `ok`, or the name of what is wrong."""
+    try:
+        payload: Any = json.loads(await request.read())
+    except (ValueError, RecursionError):
+        return web.Response(status=400, text="invalid_payload")
+    if not isinstance(payload, dict):
+        return web.Response(status=400, text="invalid_payload")
+    try:
+        handle = platform.handles.use_response_url(request.path)
+    except SlackError as error:
+        return web.Response(status=404, text=error.code)
+    try:
+        say(platform, handle, cast("Json", payload))
+    except SlackError as error:
+        return web.json_response(error.as_json(), status=400)
+    return web.Response(text="ok")
+
+
+def say(platform: Platform, handle: ResponseUrl, payload: Json) -> None:
+    """Show what the app answered: a new message, or the old one replaced or deleted."""
+    world = platform.world
+    app, channel = world.apps[handle.app_id], world.channels[handle.channel]
+    if payload.get("delete_original"):
+        _delete(platform, handle, channel)
+        return
+    given = _content(payload)
+    if payload.get("replace_original") and handle.message_ts:
+        _replace(platform, handle, channel, given)
+        return
+    thread_ts = str(payload.get("thread_ts") or "")
+    if payload.get("response_type") == "in_channel":
+        message = written_by(world, app, given)
+        message.thread_ts = thread_ts if thread_ts in channel.messages else ""
+        world.post(channel, message)
+        return
+    whisper = whispered(app, channel.id, handle.user, given)
+    whisper.thread_ts = thread_ts or handle.thread_ts
+    world.whisper(whisper)
+
+
+def _content(payload: Json) -> Json:
+    given: Json = {name: payload.get(name) for name in ("text", "blocks", "attachments", "metadata")}
+    refuse(validate_message(given))
+    if not any(given.values()):
+        raise SlackError("no_text")
+    return {
+        "text": str(given["text"] or ""),
+        "blocks": given["blocks"] or [],
+        "attachments": given["attachments"] or [],
+        "metadata": given["metadata"],
+    }
+
+
+def _whispered(platform: Platform, handle: ResponseUrl) -> Whisper | None:
+    shown = (one for one in platform.world.whispers if one.ts == handle.message_ts and one.user == handle.user)
+    return next(shown, None)
+
+
+def _delete(platform: Platform, handle: ResponseUrl, channel: Channel) -> None:
+    whisper = _whispered(platform, handle)
+    if whisper is not None:
+        platform.world.whispers.remove(whisper)
+        platform.world.changes.note("whisper", channel=channel.id, ts=whisper.ts, user=whisper.user)
+    message = channel.messages.get(handle.message_ts)
+    if message is not None and message.app_id == handle.app_id:
+        platform.world.delete(channel, message)
+
+
+def _replace(platform: Platform, handle: ResponseUrl, channel: Channel, given: Json) -> None:
+    world = platform.world
+    app: App = world.apps[handle.app_id]
+    new: Json = {"text": given["text"], "blocks": given["blocks"], "attachments": numbered(given["attachments"])}
+    whisper = _whispered(platform, handle)
+    if whisper is not None:
+        world.fill_block_ids(new["blocks"])
+        whisper.text, whisper.blocks, whisper.attachments = new["text"], new["blocks"], new["attachments"]
+        world.changes.note("whisper", channel=channel.id, ts=whisper.ts, user=whisper.user)
+        return
+    message: Message | None = channel.messages.get(handle.message_ts)
+    if message is not None and message.app_id == app.id:
+        world.edit(channel, message, app.bot_user, new)

@@ -1,0 +1,194 @@
+"""A Slack workspace on this machine, for unmodified Slack libraries and for people in tests and on the page."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import aiohttp
+from aiohttp import web
+
+from bot.lab.slack import platform
+from bot.lab.slack.actors import Actor
+from bot.lab.slack.changes import Change
+from bot.lab.slack.errors import ActorError
+from bot.lab.slack.message import File, Message
+from bot.lab.slack.model import App, Channel
+from bot.lab.slack.options import SlackOptions
+from bot.lab.slack.server import Server
+from bot.lab.slack.web_api.chat import permalink_of
+from bot.lab.slack.world import World
+
+Result = TypeVar("Result")
+_SHUTDOWN_S = 1.0
+
+
+class SlackWorkspace:
+    """Made by `SlackWorkspace.start(options)`. Channels are named by id or by name, with or without `#`."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.platform = platform.build(world)
+        world.on_event = self.platform.deliveries.publish
+        self.faults = self.platform.faults
+        self.calls = self.platform.calls
+        self.deliveries = self.platform.deliveries
+        self.sockets = self.platform.sockets
+
+    @classmethod
+    @asynccontextmanager
+    async def start(cls, options: SlackOptions | None = None) -> AsyncGenerator[SlackWorkspace]:
+        """A workspace that serves until the block ends. A fault of the workspace itself is raised at the end."""
+        options = options or SlackOptions()
+        workspace = cls(World(options))
+        runner = web.AppRunner(Server(workspace.platform).application(), access_log=None, shutdown_timeout=_SHUTDOWN_S)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, options.host, options.port)
+            await site.start()
+            port = runner.addresses[0][1]
+            workspace.world.base_url = f"http://{options.host}:{port}"
+            async with aiohttp.ClientSession(trust_env=False) as session:
+                workspace.platform.push.session = session
+                try:
+                    yield workspace
+                finally:
+                    await workspace.platform.background.close()
+                    await workspace.platform.sockets.close()
+        finally:
+            await runner.cleanup()
+        if workspace.platform.background.failures:
+            raise ExceptionGroup("the workspace failed", workspace.platform.background.failures)
+
+    # --- how to reach it
+
+    @property
+    def base_url(self) -> str:
+        """Where the workspace is."""
+        return self.world.base_url
+
+    @property
+    def api_url(self) -> str:
+        """For `AsyncWebClient(base_url=…)`; ends with a slash."""
+        return f"{self.world.base_url}/api/"
+
+    @property
+    def app(self) -> App:
+        """The app under test."""
+        return self.world.bot_app()
+
+    @property
+    def bot_token(self) -> str:
+        """For Socket Mode."""
+        return self.app.bot_token
+
+    @property
+    def app_token(self) -> str:
+        """xapp-…, for Socket Mode."""
+        return self.app.app_token
+
+    @property
+    def signing_secret(self) -> str:
+        """For HTTP mode."""
+        return self.app.signing_secret
+
+    @property
+    def bot_user_id(self) -> str:
+        """The bot's user id."""
+        return self.app.bot_user
+
+    @property
+    def mention(self) -> str:
+        """What a person types to address the bot: `<@U…>`."""
+        return f"<@{self.app.bot_user}>"
+
+    def set_request_url(self, url: str) -> None:
+        """Where the app listens, in HTTP mode."""
+        self.app.request_url = url
+
+    async def verify_request_url(self) -> bool:
+        """Slack's handshake with the app's address."""
+        return await self.platform.push.verify_url(self.app)
+
+    # --- people and places
+
+    def user(self, name: str) -> Actor:
+        """alice, bob, carol (a guest), dave (deactivated) or eve (of another organisation)."""
+        user = self.world.user(name)
+        if user.is_bot:
+            raise ActorError(f"{name} is a bot")
+        return Actor(self.platform, user)
+
+    def users(self) -> list[Actor]:
+        """All people."""
+        people = [user for user in self.world.users.values() if not user.is_bot and user.id != "USLACKBOT"]
+        return [Actor(self.platform, user) for user in people]
+
+    def channel(self, channel: str) -> Channel:
+        """A channel; raises `ActorError`."""
+        return self.world.channel(channel)
+
+    def channels(self) -> list[Channel]:
+        """All channels."""
+        return list(self.world.channels.values())
+
+    def invite(self, channel: str, user: str) -> None:
+        """Add somebody to a channel; `cni` is the bot."""
+        self.world.join(self.world.channel(channel), self.world.user(user).id)
+
+    def remove(self, channel: str, user: str) -> None:
+        """Take somebody out of a channel."""
+        self.world.leave(self.world.channel(channel), self.world.user(user).id)
+
+    # --- what was said
+
+    def messages(self, channel: str) -> list[Message]:
+        """Top-level messages, oldest first."""
+        return [one for one in self.world.channel(channel).messages.values() if one.thread_ts in {"", one.ts}]
+
+    def thread(self, channel: str, ts: str) -> list[Message]:
+        """The root and its replies, oldest first."""
+        return self.world.channel(channel).thread(ts)
+
+    def everything(self, channel: str) -> list[Message]:
+        """Top-level messages and replies, oldest first."""
+        return list(self.world.channel(channel).messages.values())
+
+    def message(self, channel: str, ts: str) -> Message | None:
+        """One message; None when there is none (any more)."""
+        return self.world.channel(channel).messages.get(ts)
+
+    def files(self, channel: str) -> list[File]:
+        """Files shared in a channel, oldest first."""
+        channel_id = self.world.channel(channel).id
+        return [file for file in self.world.files.values() if channel_id in file.shares]
+
+    def permalink(self, channel: str, ts: str) -> str:
+        """A message's address."""
+        return permalink_of(self.world, self.world.channel(channel).messages[ts])
+
+    # --- waiting
+
+    async def until(self, predicate: Callable[[], Result], timeout: float = 5.0) -> Result:  # noqa: ASYNC109
+        """The predicate's first true result, asked again at every change; TimeoutError says what there was instead."""
+        try:
+            return await self.world.changes.until(predicate, timeout)
+        except TimeoutError as error:
+            raise TimeoutError(f"not within {timeout} s; the workspace:\n{self.summary()}") from error
+
+    def subscribe(self) -> AsyncIterator[Change]:
+        """Every change from now on."""
+        return self.world.changes.subscribe()
+
+    def summary(self) -> str:
+        """The newest messages, whispers and calls, for people who debug a test."""
+        lines = [
+            f"#{channel.name} {one.ts} {'  ' if one.thread_ts not in {'', one.ts} else ''}{one.user}: {one.text[:200]}"
+            for channel in self.world.channels.values()
+            for one in list(channel.messages.values())[-10:]
+        ]
+        lines += [f"whisper to {one.user}: {one.text[:200]}" for one in self.world.whispers[-5:]]
+        lines += [f"call {call.method} {call.status} {call.error}" for call in list(self.calls)[-10:]]
+        lines += [f"sockets: {len(self.sockets.connections)}"]
+        return "\n".join(lines)
