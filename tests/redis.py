@@ -1,0 +1,114 @@
+"""A real redis-server for tests. Fixtures, to be had everywhere: `redis_server` (one per test process) and `store` (an
+empty store on it)."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from bot.store import Store, open_store
+
+
+def find_server() -> str:
+    """The program; its absence fails the test, for the development setup installs one."""
+    found = shutil.which("redis-server") or shutil.which(
+        "redis-server", path=str(Path(__file__).parents[1] / ".venv/bin")
+    )
+    assert found, "no redis-server: run .ci/setup"
+    return found
+
+
+class RedisServer:
+    """A redis-server on a Unix socket, with its data in a directory of its own under /tmp (socket paths are short)."""
+
+    def __init__(self, *options: str, password: str | None = None) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="cnibot-redis-"))
+        self.socket = self.directory / "redis.sock"
+        self.options = (*options, "--requirepass", password) if password else options
+        self._hello = f"AUTH {password}\r\n".encode() if password else b"PING\r\n"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """For `open_store`."""
+        return f"unix://{self.socket}"
+
+    @property
+    def pid(self) -> int:
+        """Of the running server."""
+        assert self._process
+        return self._process.pid
+
+    def start(self) -> None:
+        """Returns when the server answers."""
+        self._process = subprocess.Popen(
+            [find_server(), "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.directory), "--save", "",
+             "--appendonly", "yes", "--appendfsync", "everysec", "--loglevel", "notice", *self.options],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        assert self._process.stdout
+        said: list[bytes] = []
+        for line in self._process.stdout:
+            said.append(line)
+            if b"eady to accept connections" in line and (b"unix" in line or b"socket" in line or self.socket.exists()):
+                break
+        assert self._answers(), b"".join(said).decode()
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(10)
+            connection.connect(str(self.socket))
+            connection.sendall(self._hello)
+            return connection.recv(16) in {b"+PONG\r\n", b"+OK\r\n"}
+
+    def stop(self, by: int = signal.SIGTERM) -> None:
+        """Returns when it has ended."""
+        if self._process:
+            self._process.send_signal(signal.SIGCONT)  # a stopped one would not hear SIGTERM
+            self._process.send_signal(by)
+            self._process.wait(timeout=20)
+            assert self._process.stdout
+            self._process.stdout.close()
+            self._process = None
+
+    def pause(self) -> None:
+        """Alive, and silent."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """The end of `pause`."""
+        assert self._process
+        self._process.send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """Stop it and remove its data."""
+        self.stop(signal.SIGKILL)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """One for the whole session; who stops it starts a `RedisServer` of his own instead."""
+    server = RedisServer()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+async def store(redis_server: RedisServer, tmp_path: Path) -> AsyncIterator[Store]:
+    """An empty store on the session's server."""
+    async with open_store(redis_server.url, tmp_path) as opened:
+        async with opened.connection.door() as client:
+            await client.flushall()  # pyright: ignore[reportUnknownMemberType] untyped arguments
+        yield opened
