@@ -98,7 +98,7 @@ class Connection:
     def leave(self) -> None:
         """Stop reading; what was read is still answered."""
         self._is_leaving = True
-        if self._deadline is not None:
+        if self._deadline is not None and not self._deadline.expired():
             self._deadline.reschedule(asyncio.get_running_loop().time())
 
     async def _live(self) -> End:
@@ -156,6 +156,8 @@ class Connection:
             if not deadline.expired():
                 raise
             return "renewed"
+        finally:
+            self._deadline = None
 
     async def _answer(self, websocket: aiohttp.ClientWebSocketResponse, request: SocketModeRequest) -> None:
         """Acknowledge, when Bolt says 200. Nothing is said otherwise, and Slack sends events again."""

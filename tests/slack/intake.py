@@ -1,5 +1,6 @@
 """An app whose inbox is a list."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,8 +25,14 @@ class Kept:
 
     entries: dict[str, tuple[Kind, Mapping[str, Any]]] = field(default_factory=dict[str, Any])
     is_down: bool = False
+    is_open: asyncio.Event = field(default_factory=asyncio.Event)
+    """Cleared: nothing is accepted until it is set again."""
+
+    def __post_init__(self) -> None:
+        self.is_open.set()
 
     async def accept(self, dedup_id: str, kind: Kind, body: Mapping[str, Any]) -> bool:
+        await self.is_open.wait()
         if self.is_down:
             raise StoreUnavailableError("127.0.0.1:6379", "connection refused")
         is_new = dedup_id not in self.entries
