@@ -175,6 +175,20 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Transient:
+    """Trouble of a young pod that was gone when looked at again: nothing to mend, and no cause."""
+
+    subject: str
+    """Kind and name: "pod seldon-mesh/a"."""
+    symptom: str
+    """Its kind: "gateway-silent"."""
+    sentence: str
+    """What was seen first."""
+    after_s: float
+    """Seconds between the two looks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """All that a reader of a diagnosis may want."""
 
@@ -194,6 +208,8 @@ class Report:
     """Every ordered pair of nodes, sorted; of many nodes only the pairs that were tested."""
     changes: tuple[Change, ...] = ()
     """Newest first, those of an unknown time last."""
+    transients: tuple[Transient, ...] = ()
+    """What healed by itself between two looks."""
     next_steps: tuple[str, ...] = ()
     """What to do or look at now, cheapest first."""
     cni: str = "unknown"

@@ -1,50 +1,50 @@
-"""Collecting evidence: the snapshot once, then one report from each node in scope, all under one deadline."""
+"""Collecting evidence: the snapshot once, then one report from each node in scope, all under one deadline.
+
+A second look follows only where the first shows nothing but what may heal by itself (`bot.incidents.second_look`).
+"""
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 
-from bot.agent.report import NodeReport, Task
+from bot.agent.report import Task
 from bot.cluster.access import RungDecision, choose_rung
-from bot.cluster.exec_rung import report_by_cni_agent, report_by_exec
 from bot.cluster.kube import Api
-from bot.cluster.node_agents import DEFAULT_IMAGE, AgentPod, node_agents, run_agent, silent_kubelets
 from bot.cluster.snapshot import Snapshot, take_snapshot
 from bot.domain.errors import BotError, UnknownPodError
-from bot.domain.facts import Rung
+from bot.domain.facts import Rung, Subject
 from bot.domain.report import Unobserved
+from bot.incidents.looking import AGENT_DEADLINE_S, Gathered, LookBy, all_nodes, looking
 from bot.incidents.plan import nodes_in_scope, plan_tasks
 from bot.incidents.request import OnProgress, Progress, Request
 from bot.playbooks.applications import ApplicationDial
 from bot.probes.evidence import Evidence
 
-AGENT_DEADLINE_S = 8.0
-"""What a node agent may take for its own tests; the exec around it gets a little more."""
 SNAPSHOT_SHARE = 0.4
 """The share of the whole time that reading the API may take."""
+LOOK_AGAIN_AFTER_S = 2.5
+"""From the end of the first look: what is late by less has no name, and an on-call engineer waits no longer."""
 
 DialsOf = Callable[[Snapshot], Sequence[ApplicationDial]]
+DoubtsOf = Callable[[Evidence], frozenset[Subject]]
+"""The young pods from which all trouble in the evidence stems; empty when some of it stems from elsewhere."""
 
 
-@dataclass(slots=True)
-class _Gathered:
-    """What the nodes delivered so far: survives a deadline that cuts the rest short."""
-
-    reports: dict[str, NodeReport] = field(default_factory=dict[str, NodeReport])
-    rungs: dict[str, Rung] = field(default_factory=dict[str, Rung])
-    failed: dict[str, Unobserved] = field(default_factory=dict[str, Unobserved])
+def no_doubts(_: Evidence) -> frozenset[Subject]:
+    """For one look only."""
+    return frozenset()
 
 
-async def collect(api: Api, request: Request, dials_of: DialsOf, on_progress: OnProgress) -> Evidence:
+async def collect(
+    api: Api, request: Request, dials_of: DialsOf, on_progress: OnProgress, doubts_of: DoubtsOf = no_doubts
+) -> Evidence:
     """All that could be seen within the request's time.
 
     Errors: what makes a diagnosis impossible (`UnknownNamespaceError`, `UnauthorizedError`, `UnreachableError`).
     Anything less is in the evidence's `unobserved`.
     """
-    loop = asyncio.get_running_loop()
-    ends_at = loop.time() + request.timeout_s
+    ends_at = asyncio.get_running_loop().time() + request.timeout_s
     before = api.exec_calls
     on_progress(Progress(stage="api", state="started", sentence=f"reading namespace {request.namespace}"))
     snapshot, decision = await _read(api, request)
@@ -59,16 +59,9 @@ async def collect(api: Api, request: Request, dials_of: DialsOf, on_progress: On
     _check_pod(snapshot, request.pod)
     nodes = nodes_in_scope(evidence, limit=request.max_nodes)
     evidence = dataclasses.replace(evidence, nodes_in_scope=nodes)
-    left_s = ends_at - loop.time()
-    tasks = plan_tasks(evidence, dials_of(snapshot), deadline_s=min(AGENT_DEADLINE_S, max(1.0, left_s - 2.0)))
-    gathered = await _look_at_nodes(api, request, evidence, tasks, ends_at, on_progress)
-    return dataclasses.replace(
-        evidence,
-        reports=gathered.reports,
-        rungs=gathered.rungs,
-        exec_calls=api.exec_calls - before,
-        unobserved=(*evidence.unobserved, *snapshot.unobserved, *gathered.failed.values()),
-    )
+    collecting = _Collecting(api, request, dials_of, doubts_of, on_progress, ends_at)
+    seen = await collecting.look(evidence)
+    return dataclasses.replace(seen, exec_calls=api.exec_calls - before)
 
 
 async def _read(api: Api, request: Request) -> tuple[Snapshot, RungDecision]:
@@ -96,104 +89,80 @@ def _counted(snapshot: Snapshot) -> str:
     return f"{live} pods, {len(snapshot.nodes)} nodes, {len(snapshot.services)} Services"
 
 
-Look = Callable[[str, Task], Awaitable[NodeReport]]
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Collecting:
+    """One collection: the looks at the nodes, of which the second must never cost what the first one saw."""
 
+    api: Api
+    request: Request
+    dials_of: DialsOf
+    doubts_of: DoubtsOf
+    on_progress: OnProgress
+    ends_at: float
 
-async def _look_at_nodes(
-    api: Api,
-    request: Request,
-    evidence: Evidence,
-    tasks: Mapping[str, Task],
-    ends_at: float,
-    on_progress: OnProgress,
-) -> _Gathered:
-    gathered = _Gathered()
-    if evidence.access is Rung.API or not tasks:
-        return gathered
-    within = asyncio.timeout_at(ends_at)
-    try:
-        async with within:
-            if evidence.access is Rung.AGENT:
-                await _by_agents(api, request, evidence, tasks, gathered, ends_at, on_progress)
-            else:
-                await _all_nodes(tasks, gathered, evidence.access, _by_exec(api, evidence, ends_at), on_progress)
-    except TimeoutError:
-        if not within.expired():
-            raise
-    for node in tasks:
-        if node not in gathered.reports and node not in gathered.failed:
-            why = f"no answer from node {node} within {request.timeout_s:g} s"
-            gathered.failed[node] = Unobserved(what=f"node {node}", why=why, remedy=f"kubectl describe node {node}")
-            on_progress(Progress(stage="node", state="failed", subject=node, sentence=why))
-    return gathered
-
-
-async def _by_agents(
-    api: Api,
-    request: Request,
-    evidence: Evidence,
-    tasks: Mapping[str, Task],
-    gathered: _Gathered,
-    ends_at: float,
-    on_progress: OnProgress,
-) -> None:
-    left_s = ends_at - asyncio.get_running_loop().time()
-    starting = node_agents(
-        api,
-        tuple(tasks),
-        namespace=request.bot_namespace,
-        image=request.agent_image or DEFAULT_IMAGE,
-        start_deadline_s=max(1.0, left_s - AGENT_DEADLINE_S / 2),
-        hopeless=silent_kubelets(evidence.snapshot.nodes),
-    )
-    try:
-        async with starting as agents:
-            await _all_nodes(tasks, gathered, Rung.AGENT, _by_agent(api, agents, ends_at), on_progress)
-    except BotError as error:
-        for node in tasks:
-            if node not in gathered.reports:
-                gathered.failed[node] = Unobserved(what=f"node {node}", why=str(error))
-                on_progress(Progress(stage="node", state="failed", subject=node, sentence=str(error)))
-
-
-def _by_agent(api: Api, agents: Mapping[str, AgentPod], ends_at: float) -> Look:
-    async def look(node: str, task: Task) -> NodeReport:
-        agent = agents[node]
-        await agent.ready()
-        left_s = ends_at - asyncio.get_running_loop().time()
-        return await run_agent(api, agent, task, deadline_s=min(left_s, task.deadline_s + 4.0))
-
-    return look
-
-
-def _by_exec(api: Api, evidence: Evidence, ends_at: float) -> Look:
-    async def look(_: str, task: Task) -> NodeReport:
-        left_s = ends_at - asyncio.get_running_loop().time()
-        if evidence.access is Rung.CNI_AGENT:
-            return await report_by_cni_agent(api, task, evidence.cni, deadline_s=left_s)
-        return await report_by_exec(api, task, evidence.snapshot, deadline_s=left_s)
-
-    return look
-
-
-async def _all_nodes(
-    tasks: Mapping[str, Task], gathered: _Gathered, rung: Rung, look: Look, on_progress: OnProgress
-) -> None:
-    """Look at all nodes at once; one that fails is noted and spares the others."""
-
-    async def one(node: str, task: Task) -> None:
-        on_progress(Progress(stage="node", state="started", subject=node, sentence=f"{len(task.pods)} pods"))
+    async def look(self, evidence: Evidence) -> Evidence:
+        """The evidence with what the nodes told, twice where that was needed."""
+        tasks = self._tasks(evidence)
+        gathered = Gathered()
+        second: Evidence | None = None
+        within = asyncio.timeout_at(self.ends_at)
         try:
-            report = await look(node, task)
+            async with within, looking(self.api, self.request, evidence, tasks, self.ends_at) as look_by:
+                began = asyncio.get_running_loop().time()
+                await all_nodes(tasks, gathered, evidence.access, look_by(evidence), self.on_progress)
+                took_s = asyncio.get_running_loop().time() - began
+                second = await self._again(self._seen(evidence, tasks, gathered), look_by, took_s)
+        except TimeoutError:
+            if not within.expired():
+                raise
         except BotError as error:
-            gathered.failed[node] = Unobserved(what=f"node {node}", why=str(error))
-            on_progress(Progress(stage="node", state="failed", subject=node, sentence=str(error)))
-            return
-        gathered.reports[node] = report
-        gathered.rungs[node] = rung
-        sentence = f"{sum(pod.is_found for pod in report.pods)} pods, {len(report.tests)} tests, {report.took_s:.1f} s"
-        on_progress(Progress(stage="node", state="done", subject=node, sentence=sentence))
+            for node in tasks:
+                if node not in gathered.reports:
+                    gathered.fail(node, str(error), self.on_progress)
+        return second or self._seen(evidence, tasks, gathered)
 
-    async with asyncio.TaskGroup() as group:
-        for node, task in tasks.items():
-            group.create_task(one(node, task))
+    def _tasks(self, evidence: Evidence) -> Mapping[str, Task]:
+        if evidence.access is Rung.API:
+            return {}
+        left_s = self.ends_at - asyncio.get_running_loop().time()
+        deadline_s = min(AGENT_DEADLINE_S, max(1.0, left_s - 2.0))
+        return plan_tasks(evidence, self.dials_of(evidence.snapshot), deadline_s=deadline_s)
+
+    def _seen(self, evidence: Evidence, tasks: Mapping[str, Task], gathered: Gathered) -> Evidence:
+        for node in tasks:
+            if node not in gathered.reports and node not in gathered.failed:
+                why = f"no answer from node {node} within {self.request.timeout_s:g} s"
+                gathered.fail(node, why, self.on_progress, remedy=f"kubectl describe node {node}")
+        return dataclasses.replace(
+            evidence,
+            reports=gathered.reports,
+            rungs=gathered.rungs,
+            unobserved=(*evidence.unobserved, *evidence.snapshot.unobserved, *gathered.failed.values()),
+        )
+
+    async def _again(self, first: Evidence, look_by: LookBy, took_s: float) -> Evidence | None:
+        """The second look where everything wrong stems from young pods; None when there is no need, or no time."""
+        pods = self.doubts_of(first)
+        needs_s = LOOK_AGAIN_AFTER_S + 2 * took_s + 1.0
+        if not pods or self.ends_at - asyncio.get_running_loop().time() < needs_s:
+            return None
+        sentence = "only pods younger than two minutes are in trouble: looking again"
+        self.on_progress(Progress(stage="api", state="started", sentence=sentence))
+        await asyncio.sleep(LOOK_AGAIN_AFTER_S)
+        try:
+            snapshot = await take_snapshot(
+                self.api, self.request.namespace, deadline_s=max(1.0, took_s), pod=self.request.pod
+            )
+        except BotError:
+            return None  # the first look stands
+        self.on_progress(Progress(stage="api", state="done", sentence=_counted(snapshot)))
+        second = dataclasses.replace(first, snapshot=snapshot, first=first)
+        if self.request.pod is not None and not second.scope_pods:
+            return None
+        if first.access is Rung.API or not any(pod in second.pods and second.pods[pod].status.pod_ip for pod in pods):
+            return second  # still without an address: there is nothing to test that was not tested
+        again = Gathered()
+        await all_nodes(self._tasks(second), again, first.access, look_by(second), self.on_progress)
+        return dataclasses.replace(
+            second, reports={**first.reports, **again.reports}, rungs={**first.rungs, **again.rungs}
+        )

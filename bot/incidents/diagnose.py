@@ -13,6 +13,7 @@ from bot.incidents.judge import judge_recording
 from bot.incidents.knowledge import Knowledge
 from bot.incidents.recording import Recording, record
 from bot.incidents.request import OnProgress, Progress, Request, silent
+from bot.incidents.second_look import doubtful_pods
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,9 @@ async def look(
     """
     knowledge.playbook(request.playbook)
     started_at, began = now(), clock()
-    evidence = await collect(api, request, knowledge.dials, on_progress)
+    evidence = await collect(
+        api, request, knowledge.dials, on_progress, lambda seen: doubtful_pods(seen, knowledge, request.playbook)
+    )
     return record(
         evidence,
         started_at=started_at.isoformat(timespec="seconds").replace("+00:00", "Z"),

@@ -1,22 +1,22 @@
 """From evidence to report: a pure function. The same evidence always comes to the same verdict."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from bot.causes.differential import differentiate
 from bot.domain.cause import Differential
-from bot.domain.facts import FactBuilder, FactTable
 from bot.domain.finding import Finding, Symptom
-from bot.domain.report import Coverage, FindingReport, Report, ReportScope, Unobserved
+from bot.domain.report import Coverage, FindingReport, KnownIssueReport, Report, ReportScope, Unobserved
 from bot.incidents.blast_radius import blast_radius
 from bot.incidents.changes.before import changes_before
 from bot.incidents.connectivity import connectivity
 from bot.incidents.knowledge import Knowledge
+from bot.incidents.observing import observe
 from bot.incidents.path import packet_path
 from bot.incidents.recording import Recording
-from bot.incidents.verdict import next_steps, verdict
+from bot.incidents.second_look import healed
+from bot.incidents.verdict import healed_verdict, next_steps, verdict
 from bot.known_issues.match import match
 from bot.playbooks.engine import run
-from bot.probes import running
 from bot.probes.catalogue import FACTS, PROBES
 from bot.probes.evidence import Evidence
 
@@ -41,7 +41,8 @@ def judge(evidence: Evidence, knowledge: Knowledge, *, playbook: str, started_at
     symptoms = tuple(finding.symptom for finding in findings if finding.symptom)
     differential = differentiate(knowledge.causes, facts, symptoms, FACTS.values())
     coverage = coverage_of(evidence)
-    decided = verdict(evidence, coverage, findings, differential)
+    transients, passing_issues = healed(evidence, knowledge, playbook, symptoms)
+    decided = healed_verdict(verdict(evidence, coverage, findings, differential), transients)
     affected = _affected(differential, symptoms)
     return Report(
         scope=ReportScope(cluster=evidence.snapshot.cluster, namespace=evidence.snapshot.namespace, pod=evidence.pod),
@@ -49,7 +50,7 @@ def judge(evidence: Evidence, knowledge: Knowledge, *, playbook: str, started_at
         took_s=round(took_s, 2),
         verdict=decided,
         causes=tuple(explanation.report() for explanation in differential.all),
-        known_issues=match(knowledge.known_issues, facts, differential),
+        known_issues=(*passing_issues, *_others(match(knowledge.known_issues, facts, differential), passing_issues)),
         findings=_finding_reports(findings),
         blast_radius=blast_radius(evidence, knowledge, differential, affected),
         remediations=tuple(fix for explanation in differential.selected for fix in explanation.fixes),
@@ -57,19 +58,12 @@ def judge(evidence: Evidence, knowledge: Knowledge, *, playbook: str, started_at
         path=packet_path(evidence, decided, differential, affected),
         connectivity=connectivity(evidence),
         changes=changes_before(evidence, facts, affected),
+        transients=transients,
         next_steps=next_steps(differential, decided),
         cni=evidence.cni.name,
         cni_version=evidence.cni.version,
         exec_calls=evidence.exec_calls,
     )
-
-
-def observe(evidence: Evidence) -> FactTable:
-    """Every probe's facts about the evidence."""
-    builder = FactBuilder(spec for probe in PROBES for spec in probe.facts)
-    for probe in PROBES:
-        running.observe(probe, evidence, builder)
-    return builder.build(evidence.relations)
 
 
 def coverage_of(evidence: Evidence) -> Coverage:
@@ -88,6 +82,12 @@ def coverage_of(evidence: Evidence) -> Coverage:
         pods_total=len(scope),
         unobserved=(*evidence.unobserved, *(Unobserved(what=what, why=why) for what, why in missing)),
     )
+
+
+def _others(issues: Iterable[KnownIssueReport], told: Iterable[KnownIssueReport]) -> Iterator[KnownIssueReport]:
+    """The issues of which nothing was told yet."""
+    names = {one.id for one in told}
+    return (one for one in issues if one.id not in names)
 
 
 def _affected(differential: Differential, symptoms: Sequence[Symptom]) -> tuple[Symptom, ...]:

@@ -6,6 +6,7 @@ environment variables and Secrets are never read in the first place.
 
 import gzip
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,14 @@ from bot.probes.evidence import Evidence
 SCHEMA = "cnibot.recording/v1"
 MAX_BYTES = 1 << 30
 """Of the unpacked file: a crafted archive must not eat the machine."""
+
+
+class FirstLook(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was seen before a second look."""
+
+    snapshot: Snapshot
+    reports: dict[str, NodeReport] = msgspec.field(default_factory=dict[str, NodeReport])
+    rungs: dict[str, Rung] = msgspec.field(default_factory=dict[str, Rung])
 
 
 class Recording(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -37,9 +46,19 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     unobserved: tuple[Unobserved, ...] = ()
     snapshot: Snapshot
     reports: dict[str, NodeReport] = msgspec.field(default_factory=dict[str, NodeReport])
+    first: FirstLook | None = None
 
     def evidence(self) -> Evidence:
         """The evidence as it was when it was recorded."""
+        latest = self._evidence()
+        if self.first is None:
+            return latest
+        before = replace(
+            latest, snapshot=self.first.snapshot, reports=self.first.reports, rungs=self.first.rungs, exec_calls=0
+        )
+        return replace(latest, first=before)
+
+    def _evidence(self) -> Evidence:
         return Evidence(
             snapshot=self.snapshot,
             reports=self.reports,
@@ -67,6 +86,11 @@ def record(evidence: Evidence, *, started_at: str, took_s: float, playbook: str)
         unobserved=evidence.unobserved,
         snapshot=evidence.snapshot,
         reports=dict(evidence.reports),
+        first=FirstLook(
+            snapshot=evidence.first.snapshot, reports=dict(evidence.first.reports), rungs=dict(evidence.first.rungs)
+        )
+        if evidence.first
+        else None,
     )
 
 

@@ -1,11 +1,12 @@
 """The verdict: status, leading cause and one sentence; and what to do next."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from bot.domain.cause import Differential, Explanation
 from bot.domain.facts import SubjectKind
 from bot.domain.finding import Finding, Severity
-from bot.domain.report import Confidence, Coverage, Status, Verdict
+from bot.domain.report import Confidence, Coverage, Status, Transient, Verdict
 from bot.probes.evidence import Evidence
 
 MAX_NAMED = 3
@@ -56,6 +57,17 @@ def _nothing_wrong(evidence: Evidence, coverage: Coverage) -> Verdict:
         status="healthy",
         summary=f"{pods} pods on {coverage.nodes_observed} nodes reach what they need.",
     )
+
+
+def healed_verdict(decided: Verdict, transients: Sequence[Transient]) -> Verdict:
+    """The verdict with a word on what healed between two looks, where nothing else is wrong."""
+    if not transients or decided.cause or decided.hop:
+        return decided
+    subjects = _names(sorted({one.subject for one in transients}))
+    said = (
+        f"{decided.summary.rstrip('.')}; trouble of {subjects} healed by itself within {transients[0].after_s:.0f} s."
+    )
+    return replace(decided, summary=said)
 
 
 def _explained(evidence: Evidence, differential: Differential, failed: Sequence[Finding]) -> Verdict:

@@ -77,6 +77,7 @@ class _Builder:
             rules_out=rules_out,
             check=file.check,
             look_alike_of=file.look_alike_of,
+            heals=file.heals,
             versions=versions,
             affected=file.affected,
             fixed_in=file.fixed_in,

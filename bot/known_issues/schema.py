@@ -79,6 +79,8 @@ class KnownIssueFile(_Strict):
     """What no probe sees and a person has to check: while there is any, it is possible at most."""
     look_alike_of: tuple[SymptomKind, ...] = ()
     """Often blamed for these symptoms: reported as ruled out too, so that nobody has to ask."""
+    heals: bool = False
+    """What it describes goes away by itself: it is held against trouble that was gone at a second look."""
     versions: VersionsFile = VersionsFile()
     affected: str = ""
     fixed_in: str = ""
@@ -113,6 +115,7 @@ class KnownIssue:
     rules_out: tuple[Condition, ...]
     check: tuple[str, ...]
     look_alike_of: tuple[SymptomKind, ...]
+    heals: bool
     versions: Mapping[Component, VersionRange]
     affected: str
     fixed_in: str

@@ -34,6 +34,8 @@ class Evidence:
     nodes_in_scope: tuple[str, ...] = ()
     exec_calls: int = 0
     unobserved: tuple[Unobserved, ...] = ()
+    first: "Evidence | None" = None
+    """What was seen a moment before, when that was doubtful enough to look again."""
 
     @cached_property
     def cni(self) -> CniInventory:

@@ -15,6 +15,7 @@ from bot.render.marks import (
     failing_pairs,
     pair_words,
     scope_words,
+    transient_words,
     usual_changes,
 )
 
@@ -40,6 +41,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"- Hop: {verdict.hop or 'none'}"
     yield f"- Seen: {escaped(access_words(report))}; {escaped(report.started_at)}, {report.took_s:.1f} s"
     yield from _causes(report)
+    yield from _listed("Healed by itself", (escaped(transient_words(one)) for one in report.transients))
     yield from _listed("Who is hit", _radius(report))
     yield from _listed("Between nodes", (escaped(pair_words(pair)) for pair in failing_pairs(report)))
     yield from _listed(CHANGED_BEFORE, (escaped(line) for line in _changed(report)))

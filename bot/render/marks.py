@@ -6,7 +6,7 @@ from typing import cast
 import msgspec
 
 from bot.domain.errors import bounded
-from bot.domain.report import Change, Connectivity, Report
+from bot.domain.report import Change, Connectivity, Report, Transient
 
 MAX_TEXT = 600
 
@@ -75,6 +75,11 @@ def _span(seconds: int) -> str:
     if seconds < 120:
         return f"{seconds} s"
     return f"{seconds // 60} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def transient_words(one: Transient) -> str:
+    """What was seen first, and that it was gone."""
+    return f"{one.sentence.rstrip('.')}: {one.after_s:.0f} s later it was gone"
 
 
 def usual_changes(report: Report) -> tuple[str, ...]:

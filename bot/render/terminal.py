@@ -25,6 +25,7 @@ from bot.render.marks import (
     failing_pairs,
     pair_words,
     scope_words,
+    transient_words,
     usual_changes,
 )
 
@@ -59,6 +60,8 @@ class ReportView:
         for cause in named if self.details else _worth_showing(self.report, named):
             yield from _cause(self.report, cause, details=self.details)
         yield from _failures(self.report, details=self.details)
+        healed: list[RenderableType] = [_bullet("~", transient_words(one), "cyan") for one in self.report.transients]
+        yield from _section("Healed by itself", healed if self.details else healed[:MOST])
         yield from _who(self.report)
         yield from _connectivity(self.report, details=self.details)
         yield from _changes(self.report, details=self.details)

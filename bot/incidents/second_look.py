@@ -1,0 +1,121 @@
+"""When to look twice, and what the second look says of the first.
+
+A pod's network may come up late: in its first two minutes a silent gateway, a missing address or a lost packet can heal
+by itself (calico#8689 is such a delay). Whoever blames a sysctl for that is wrong, so it is looked at again before
+anything is blamed.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from bot.causes.differential import differentiate
+from bot.cluster.objects import Pod
+from bot.domain.facts import FactTable, Subject, SubjectKind
+from bot.domain.finding import Finding, Symptom
+from bot.domain.report import KnownIssueReport, Transient
+from bot.incidents.knowledge import Knowledge
+from bot.incidents.observing import observe
+from bot.known_issues.match import match
+from bot.playbooks.engine import run
+from bot.probes.catalogue import FACTS, PROBES
+from bot.probes.evidence import Evidence
+from bot.probes.pod_sandbox import YOUNG_S
+
+MAX_TRANSIENTS = 50
+
+
+def doubtful_pods(evidence: Evidence, knowledge: Knowledge, playbook: str) -> frozenset[Subject]:
+    """The pods of which all symptoms stem, where none of them is older than two minutes or known to have worked.
+
+    Empty when nothing is wrong, and when some symptom stems from elsewhere: that one needs a cause anyhow.
+    """
+    if not any(_is_newborn(evidence, pod) for pod in evidence.pods.values()):
+        return frozenset()  # the usual case costs nothing
+    facts = observe(evidence)
+    fresh = frozenset(one for one in facts.subjects(SubjectKind.POD) if _is_fresh(facts, one))
+    if not fresh:
+        return frozenset()
+    symptoms = [finding.symptom for finding in run(knowledge.playbook(playbook), PROBES, facts) if finding.symptom]
+    if not symptoms or not all(_stems_from(symptom, fresh) for symptom in symptoms):
+        return frozenset()
+    return fresh & {one for symptom in symptoms for one in _touched(symptom)}
+
+
+def _is_newborn(evidence: Evidence, pod: Pod) -> bool:
+    made = pod.metadata.creation_timestamp
+    return made is not None and (evidence.snapshot.taken_at - made).total_seconds() < YOUNG_S
+
+
+def _is_fresh(facts: FactTable, pod: Subject) -> bool:
+    """Younger than two minutes, and never known to have answered over its network."""
+    known = facts.of(pod)
+    has_own = known.get("host_network") is False and known.get("is_terminating") is not True
+    return has_own and known.get("is_young") is True and known.get("has_answered_probe") is not True
+
+
+def _stems_from(symptom: Symptom, fresh: frozenset[Subject]) -> bool:
+    if symptom.subject in fresh:
+        return True
+    return bool(symptom.flows) and all(flow.source in fresh or flow.target in fresh for flow in symptom.flows)
+
+
+def _touched(symptom: Symptom) -> Iterable[Subject]:
+    yield symptom.subject
+    for flow in symptom.flows:
+        yield flow.source
+        if flow.target is not None:
+            yield flow.target
+
+
+def healed(
+    evidence: Evidence, knowledge: Knowledge, playbook: str, now: Sequence[Symptom]
+) -> tuple[tuple[Transient, ...], tuple[KnownIssueReport, ...]]:
+    """What the first look showed and the second no more, and the known issues that are just that.
+
+    A symptom whose pod is gone has not healed: nobody saw it work.
+    """
+    if evidence.first is None:
+        return (), ()
+    facts = observe(evidence.first)
+    still = {(symptom.kind, symptom.subject) for symptom in now}
+    gone = [
+        (finding, finding.symptom)
+        for finding in run(knowledge.playbook(playbook), PROBES, facts)
+        if finding.symptom and (finding.symptom.kind, finding.symptom.subject) not in still
+    ]
+    seen_to_work = [(finding, symptom) for finding, symptom in gone if _is_there(evidence, symptom)]
+    if not seen_to_work:
+        return (), ()
+    after_s = (evidence.snapshot.taken_at - evidence.first.snapshot.taken_at).total_seconds()
+    transients = tuple(_transient(finding, symptom, after_s) for finding, symptom in seen_to_work)
+    return transients[:MAX_TRANSIENTS], _issues(knowledge, facts, [symptom for _, symptom in seen_to_work], after_s)
+
+
+def _is_there(evidence: Evidence, symptom: Symptom) -> bool:
+    return symptom.subject.kind is not SubjectKind.POD or symptom.subject in evidence.pods
+
+
+def _transient(finding: Finding, symptom: Symptom, after_s: float) -> Transient:
+    return Transient(
+        subject=str(symptom.subject), symptom=symptom.kind.value, sentence=finding.sentence, after_s=round(after_s, 1)
+    )
+
+
+def _issues(
+    knowledge: Knowledge, facts: FactTable, symptoms: Sequence[Symptom], after_s: float
+) -> tuple[KnownIssueReport, ...]:
+    """Known issues that heal by themselves, held against what healed. Lasting causes are out: it did heal."""
+    issues = [issue for issue in knowledge.known_issues if issue.heals]
+    names = {name for issue in issues for name in issue.causes}
+    passing = [cause for cause in knowledge.causes if cause.id in names]
+    differential = differentiate(passing, facts, symptoms, FACTS.values())
+    return tuple(
+        KnownIssueReport(
+            id=one.id,
+            match=one.match,
+            title=one.title,
+            references=one.references,
+            why=(f"it healed by itself within {after_s:.0f} s", *one.why),
+        )
+        for one in match(issues, facts, differential)
+        if one.match != "ruled_out"
+    )

@@ -1,0 +1,118 @@
+"""Trouble of young pods is looked at twice; what healed is told as that, and nothing is blamed for it."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from bot.domain.facts import Subject
+from bot.domain.report import Report
+from bot.incidents.judge import judge, judge_recording
+from bot.incidents.knowledge import Knowledge, load_knowledge
+from bot.incidents.recording import load, record, save
+from bot.incidents.second_look import doubtful_pods
+from bot.probes.evidence import Evidence
+from tests.probes.build import NOW, World, two_nodes
+
+
+@pytest.fixture(scope="module")
+def knowledge() -> Knowledge:
+    return load_knowledge()
+
+
+def with_newborn(*answers_ms: float | None, age_s: float = 20.0) -> tuple[World, Subject]:
+    """shop/new has just been made on node-1; its gateway answers like this. Its link carries no proxy ARP yet."""
+    world, *_ = two_nodes()
+    pod = world.pod("shop/new", "node-1", age=timedelta(seconds=age_s))
+    world.answers(pod, *answers_ms)
+    if not any(answers_ms):
+        link = world.report_of(pod).host_link
+        world.sysctl("node-1", **{f"ipv4__conf__{link}__proxy_arp": "0"})
+    return world, pod
+
+
+def judged(evidence: Evidence, knowledge: Knowledge) -> Report:
+    return judge(evidence, knowledge, playbook="namespace", started_at="2026-01-02T03:04:05Z", took_s=1.5)
+
+
+def seen_twice(first: World, second: World) -> Evidence:
+    later = second.evidence()
+    snapshot = msgspec.structs.replace(later.snapshot, taken_at=NOW + timedelta(seconds=4))
+    return replace(later, snapshot=snapshot, first=first.evidence())
+
+
+def test_a_silent_gateway_of_a_newborn_pod_asks_for_a_second_look(knowledge: Knowledge) -> None:
+    world, pod = with_newborn(None, None, None)
+
+    assert pod in doubtful_pods(world.evidence(), knowledge, "namespace")
+
+
+def test_nothing_wrong_asks_for_no_second_look(knowledge: Knowledge) -> None:
+    world, _ = with_newborn(0.1, 0.1, 0.1)
+
+    assert doubtful_pods(world.evidence(), knowledge, "namespace") == frozenset()
+
+
+def test_an_older_pod_in_trouble_needs_a_cause_at_once(knowledge: Knowledge) -> None:
+    world, _ = with_newborn(None, None, None, age_s=121.0)
+    assert doubtful_pods(world.evidence(), knowledge, "namespace") == frozenset()
+
+    world, _ = with_newborn(None, None, None)
+    world.answers(next(pod for pod in world.pods if pod.name == "shop/a"), None, None, None)
+    assert doubtful_pods(world.evidence(), knowledge, "namespace") == frozenset()
+
+
+def test_what_healed_is_transient_and_no_cause_is_named(knowledge: Knowledge) -> None:
+    first, _ = with_newborn(None, None, None)
+    second, _ = with_newborn(0.1, 0.1, 0.1)
+
+    report = judged(seen_twice(first, second), knowledge)
+
+    assert (report.verdict.status, report.verdict.cause, report.causes) == ("healthy", None, ())
+    assert report.verdict.summary == (
+        "4 pods on 2 nodes reach what they need; trouble of pod shop/new healed by itself within 4 s."
+    )
+    (healed,) = [one for one in report.transients if one.symptom == "gateway-silent"]
+    assert (healed.subject, healed.after_s) == ("pod shop/new", 4.0)
+    assert "shop/new" in healed.sentence
+
+
+def test_8689_matches_what_healed(knowledge: Knowledge) -> None:
+    first, _ = with_newborn(None, None, None)
+    second, _ = with_newborn(0.1, 0.1, 0.1)
+
+    issue = next(one for one in judged(seen_twice(first, second), knowledge).known_issues if one.id == "calico-8689")
+
+    assert issue.match == "matches"
+    assert issue.why[0] == "it healed by itself within 4 s"
+
+
+def test_what_stayed_is_blamed_on_its_cause(knowledge: Knowledge) -> None:
+    first, pod = with_newborn(None, None, None)
+    second, _ = with_newborn(None, None, None)
+
+    report = judged(seen_twice(first, second), knowledge)
+
+    assert report.transients == ()
+    assert report.verdict.cause == "calico-proxy-arp-off"
+    assert report.causes[0].subjects == (str(pod),)
+
+
+def test_a_pod_that_went_away_has_not_healed(knowledge: Knowledge) -> None:
+    first, _ = with_newborn(None, None, None)
+    second, *_ = two_nodes()
+
+    assert judged(seen_twice(first, second), knowledge).transients == ()
+
+
+def test_both_looks_are_recorded_and_judged_alike(
+    knowledge: Knowledge, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    first, _ = with_newborn(None, None, None)
+    second, _ = with_newborn(0.1, 0.1, 0.1)
+    recording = record(seen_twice(first, second), started_at="2026-01-02T03:04:05Z", took_s=1.5, playbook="namespace")
+    path = tmp_path_factory.mktemp("recording") / "twice.json.gz"
+    save(recording, path)
+
+    assert judge_recording(load(path), knowledge) == judged(seen_twice(first, second), knowledge)
