@@ -1,0 +1,128 @@
+"""The modals under a verdict: everything in a window, and "Not it"."""
+
+from collections.abc import Iterator
+
+from bot.domain.report import CauseReport, Report
+from bot.render.marks import CHANGED_BEFORE, change_words, pair_words, usual_changes
+from bot.slack.views import blocks, ids, words
+from bot.slack.views.blocks import Block
+from bot.slack.views.parts import chapter
+from bot.slack.views.text import Mrkdwn, clean, code, escape, joined, said
+from bot.slack.views.verdicts import heading, standing
+from bot.slack.views.words import bullet
+
+MAX_BYTES = 250_000
+"""Of a view's JSON, says Slack; the rooms below come to less."""
+_TITLE = "Diagnosis"
+_ORDER = {severity: at for at, severity in enumerate(("fail", "warn", "inconclusive", "info", "pass"))}
+
+
+def loading_modal() -> Block:
+    """What stands there while the report is read: a trigger lives three seconds only."""
+    return blocks.modal(_TITLE, [blocks.section(said("Loading the report …"))], callback_id=ids.DETAILS_VIEW)
+
+
+def problem_modal(sentence: str) -> Block:
+    """Why there are no details: an answer in the window that is already open."""
+    return blocks.modal(_TITLE, [blocks.section(escape(sentence, 1_000))], callback_id=ids.DETAILS_VIEW)
+
+
+def details_modal(report: Report, *, incident_id: str, run: int) -> Block:
+    """All causes, ruled out ones too, all findings, and how much was seen; what does not fit is counted."""
+    rows: list[Block] = [
+        *chapter(heading(report), list(_top(report)), room=8_000, most_blocks=4),
+        *chapter("Why", list(_causes(report)), room=60_000, most_blocks=26),
+        *chapter("What to do", list(_fixes(report)), room=40_000, most_blocks=16),
+        *chapter("Ruled out", list(_ruled_out(report)), room=25_000, most_blocks=12),
+        *chapter(
+            "Known issues", [words.known_issue_in_full(one) for one in report.known_issues], room=15_000, most_blocks=7
+        ),
+        *chapter(
+            "Between nodes", [bullet(escape(pair_words(one))) for one in report.connectivity], room=8_000, most_blocks=4
+        ),
+        *chapter(CHANGED_BEFORE, list(_changes(report)), room=8_000, most_blocks=4),
+        *chapter("Findings", list(_findings(report)), room=35_000, most_blocks=16),
+        *chapter(
+            "Not observed",
+            [bullet(words.unobserved(one)) for one in report.coverage.unobserved],
+            room=12_000,
+            most_blocks=6,
+        ),
+    ]
+    return blocks.modal(_TITLE, rows, callback_id=ids.DETAILS_VIEW, metadata=ids.run_value(incident_id, run))
+
+
+def _top(report: Report) -> Iterator[Mrkdwn]:
+    yield escape(clean(report.verdict.summary, 600), 1_200)
+    yield words.facts(report)
+    yield joined(said("Began at "), escape(report.started_at, 40))
+    if report.path:
+        yield joined(said("*Where:* "), words.path(report.path))
+    if radius := joined(*words.who_is_hit(report), by="; "):
+        yield joined(said("*Who is hit:* "), radius)
+    if report.blast_radius.pod_names:
+        yield joined(said("*Pods:* "), escape(", ".join(report.blast_radius.pod_names[:50]), 1_500))
+
+
+def _causes(report: Report) -> Iterator[Mrkdwn]:
+    """Those that stand, the ones of the verdict first."""
+    first = standing(report)
+    others = [c for c in report.causes if c.confidence != "ruled_out" and all(c is not one for one in first)]
+    for cause in (*first, *others):
+        yield from _cause(cause)
+
+
+def _cause(cause: CauseReport) -> Iterator[Mrkdwn]:
+    yield joined(words.cause_title(cause), said(" "), code(cause.id, 80))
+    if cause.mechanism:
+        yield joined(said("_How it works:_ "), escape(cause.mechanism, 900))
+    for word, sentences in (
+        (said("• for: "), cause.evidence_for),
+        (said("• against: "), cause.evidence_against),
+        (said("• looks alike: "), cause.look_alikes),
+        (said("• not observed: "), cause.unobserved),
+    ):
+        for sentence in sentences:
+            yield joined(word, escape(sentence, 600))
+    if cause.subjects:
+        yield joined(said("• where: "), escape(", ".join(cause.subjects[:50]), 1_200))
+
+
+def _fixes(report: Report) -> Iterator[Mrkdwn]:
+    for count, one in enumerate(report.remediations, start=1):
+        yield words.fix(one, count, most=None)
+    for count, sentence in enumerate(report.next_steps, start=1):
+        yield words.step(sentence, count)
+
+
+def _ruled_out(report: Report) -> Iterator[Mrkdwn]:
+    return (bullet(words.ruled_out(cause, 600)) for cause in report.causes if cause.confidence == "ruled_out")
+
+
+def _changes(report: Report) -> Iterator[Mrkdwn]:
+    rows = [*map(change_words, report.changes), *usual_changes(report)]
+    return (bullet(escape(row)) for row in rows)
+
+
+def _findings(report: Report) -> Iterator[Mrkdwn]:
+    """The worst first."""
+    return (words.finding(one) for one in sorted(report.findings, key=lambda one: _ORDER[one.severity]))
+
+
+def not_it_modal(incident_id: str, run: int, cause: str | None) -> Block:
+    """Asks what it was instead."""
+    named = (
+        joined(said("The verdict named "), code(cause, 80), said(".")) if cause else said("The verdict named no cause.")
+    )
+    rows = [
+        blocks.section(named),
+        blocks.text_input(
+            "What was it, or what makes you doubt the verdict?",
+            ids.NOT_IT_BLOCK,
+            ids.NOT_IT_INPUT,
+            placeholder="For example: the node's uplink was down, see the switch's log",
+            hint="Kept with the report for those who mend the rules. It changes nothing in the cluster. No passwords.",
+        ),
+    ]
+    metadata = ids.run_value(incident_id, run)
+    return blocks.modal("Not it", rows, callback_id=ids.NOT_IT_VIEW, metadata=metadata, submit="Send")

@@ -1,0 +1,68 @@
+"""The App Home: what is open, what waits for you, how the bot is doing, how to get help."""
+
+from collections.abc import Iterator
+
+from bot.slack.commands import USAGE
+from bot.slack.views import blocks
+from bot.slack.views.answers import incident_row, refused, status_parts
+from bot.slack.views.blocks import Block
+from bot.slack.views.models import Approval, HomeModel
+from bot.slack.views.parts import Part, fitted, part
+from bot.slack.views.text import NOTHING, Mrkdwn, code, escape, joined, link, moment, said
+from bot.slack.views.words import bullet
+
+_ROOM = 12_000
+
+
+def home(model: HomeModel) -> Block:
+    """One person's Home."""
+    if model.refusal is not None and not model.refusal.allowed:
+        told = blocks.section(Mrkdwn(refused(model.refusal).text))
+        return blocks.home_tab([blocks.header("cnibot"), told])
+    rows = [block for chapter in (_open(model), _approvals(model), _health(model), _help(model)) for block in chapter]
+    return blocks.home_tab(rows)
+
+
+def _chapter(title: str, *parts: Part) -> Iterator[Block]:
+    yield blocks.header(title)
+    for one in fitted(parts, _ROOM):
+        yield from one.blocks()
+
+
+def _open(model: HomeModel) -> Iterator[Block]:
+    rows = [bullet(incident_row(one, model.permalinks.get(one.id, ""))) for one in model.incidents]
+    nothing = said("None. `/cni diagnose NAMESPACE` in a channel opens one.")
+    return _chapter("Open incidents", part(NOTHING, rows or [nothing], most=30))
+
+
+def _approvals(model: HomeModel) -> Iterator[Block]:
+    rows = [bullet(_approval(one)) for one in model.approvals]
+    return _chapter("Waiting for your approval", part(NOTHING, rows or [said("Nothing waits for you.")], most=20))
+
+
+def _approval(one: Approval) -> Mrkdwn:
+    where = link(one.permalink, one.title) if one.permalink else escape(one.title, 160)
+    return joined(where, said(" on "), code(one.cluster, 80), said(", expires "), moment(one.expires_at))
+
+
+def _health(model: HomeModel) -> Iterator[Block]:
+    yield from _chapter("Health", *status_parts(model.status))
+    if model.now:
+        yield blocks.context(
+            joined(said("As of "), moment(model.now), said(". Open this page again for the newest state."))
+        )
+
+
+def _help(model: HomeModel) -> Iterator[Block]:
+    may = ", ".join(model.actions) or "nothing yet: ask who administers cnibot"
+    rows = [
+        bullet(
+            joined(
+                *(code(f"/cni {usage}") for usage in USAGE if usage.startswith(("diagnose", "incidents", "help"))),
+                by=" · ",
+            )
+        ),
+        bullet(said("In a thread: `@cni diagnose NAMESPACE`. On an alert: its menu (⋮), *Diagnose this alert*.")),
+        bullet(joined(said("You may: "), escape(may))),
+    ]
+    return _chapter("Help", Part(items=tuple(rows)))

@@ -1,0 +1,85 @@
+"""What cnibot knows, for those who ask: playbooks and known issues."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from bot.domain.outgoing import Content
+from bot.render.marks import RISK_WORDS
+from bot.slack.views.parts import Part, message, part
+from bot.slack.views.text import NOTHING, Mrkdwn, code, escape, joined, reference, said
+from bot.slack.views.words import bullet
+
+if TYPE_CHECKING:
+    from bot.known_issues.schema import KnownIssue
+    from bot.playbooks.schema import Playbook
+
+_WITH_TITLE = 2_900
+_TRUST = {
+    "confirmed-by-maintainer": "a maintainer confirmed it",
+    "reported-with-evidence": "reported with evidence",
+    "anecdotal": "anecdotal",
+}
+
+
+def playbook_list(playbooks: Sequence["Playbook"]) -> Content:
+    """The playbooks, and what each looks at."""
+    rows = [bullet(joined(code(one.name), said(" "), escape(one.title, 140))) for one in playbooks]
+    note = said("`/cni diagnose` follows `namespace`, and recognises applications by themselves.")
+    return message("", [part(said("*Playbooks*"), rows, most=40), Part(items=(note,), is_small=True)])
+
+
+def known_issue_list(issues: Sequence["KnownIssue"]) -> Content:
+    """All of them: with titles as far as there is room, then by id."""
+    rows: list[Mrkdwn] = []
+    used = 0
+    for one in issues:
+        row = bullet(joined(code(one.id), said(" "), escape(one.title, 90)))
+        used += len(row) + 1
+        if used > _WITH_TITLE:
+            break
+        rows.append(row)
+    rest = joined(*(code(one.id) for one in issues[len(rows) :][:60]), by=" ")
+    note = said(
+        "A title proves nothing: a verdict says which of them the evidence fits. `/cni known-issues ID` tells all."
+    )
+    return message(
+        "",
+        [
+            Part(title=said("*Known issues*"), items=tuple(rows)),
+            Part(items=(joined(said("Further ones: "), rest),) if rest else ()),
+            Part(items=(note,), is_small=True),
+        ],
+    )
+
+
+def known_issue(issue: "KnownIssue") -> Content:
+    """One known issue: what it is, how it is told, what helped."""
+    steps = (
+        bullet(joined(escape(one.does), said(" _Risk: "), escape(RISK_WORDS[one.risk]), said("._")))
+        for one in issue.workaround
+    )
+    return message(
+        f"{issue.id}: {issue.title}",
+        [
+            Part(items=(escape(issue.mechanism, 900),)),
+            Part(items=tuple(_facts(issue)), rank=3),
+            part(said("*To be checked by hand*"), (bullet(escape(one)) for one in issue.check), most=5, rank=2),
+            part(said("*What helped* (safest first)"), steps, most=8, rank=1, least=3),
+            Part(title=said("*Mind*"), items=(escape(issue.notes, 500),) if issue.notes else (), rank=4),
+        ],
+    )
+
+
+def _facts(issue: "KnownIssue") -> Iterator[Mrkdwn]:
+    rows = (
+        ("CNIs", ", ".join(issue.cnis) or "any"),
+        ("Versions", "; ".join(f"{name} {versions.source}" for name, versions in issue.versions.items())),
+        ("Affected", issue.affected),
+        ("Fixed in", issue.fixed_in),
+        ("Seen on", issue.environment),
+        ("Goes with the causes", ", ".join(issue.causes)),
+        ("How sure", _TRUST[issue.confidence]),
+    )
+    yield from (joined(said("*"), escape(name), said(":* "), escape(text)) for name, text in rows if text)
+    threads = joined(*(reference(str(one)) for one in issue.references[:6]), by=", ")
+    yield joined(said("*Threads:* "), threads) if threads else NOTHING

@@ -1,0 +1,116 @@
+"""What a thread holds beside its verdicts: how it began, how it gets on, why it failed, and what was shared."""
+
+from collections.abc import Iterator, Sequence
+
+from bot.domain.errors import BotError, ForbiddenError, UnknownPodError
+from bot.domain.incident import SCHEDULE, Incident
+from bot.domain.outgoing import Content
+from bot.domain.report import Report
+from bot.incidents.request import Progress
+from bot.slack.views import blocks, ids, words
+from bot.slack.views.parts import Part, message, part
+from bot.slack.views.text import NOTHING, Mrkdwn, clean, code, escape, joined, link, person, said
+from bot.slack.views.verdicts import heading, standing
+from bot.slack.views.words import bullet
+
+_MOST_ROWS = 12
+_STAGES = {"queue": "waiting", "api": "Kubernetes API", "access": "access", "node": "", "judge": "judging"}
+_SIGNS = {"started": said("…"), "done": said("✓"), "failed": said("✗ failed:")}
+
+
+def opening(incident: Incident, *, asked_by: str, cluster_shown: bool) -> Content:
+    """The first word, within a second: what is being done, and for whom."""
+    return message("", [_intro(incident, asked_by, cluster_shown=cluster_shown)])
+
+
+def progress(incident: Incident, steps: Sequence[Progress], *, elapsed_s: float, cluster_shown: bool = True) -> Content:
+    """The same message while the diagnosis runs, and once more when it has ended (its status says so)."""
+    rows = list(_latest(steps))
+    done = sum(step.state != "started" for step in rows)
+    count = joined(escape(f"{elapsed_s:.0f} s, {done} of {len(rows)} steps done"))
+    return message(
+        "",
+        [
+            _intro(incident, incident.opened_by, cluster_shown=cluster_shown),
+            Part(items=tuple(_row(step) for step in _worth(rows)), rank=1),
+            Part(items=(count,), is_small=True),
+        ],
+    )
+
+
+def _intro(incident: Incident, asked_by: str, *, cluster_shown: bool) -> Part:
+    asked = (
+        said("The watch asked for it.") if asked_by == SCHEDULE else joined(person(asked_by), said(" asked for it."))
+    )
+    again = joined(said(" Run "), escape(str(incident.run)), said(".")) if incident.run > 1 else NOTHING
+    doing = said("⏳ *Diagnosing* ")
+    if incident.status != "diagnosing":
+        doing = joined(words.status(incident), said(": diagnosed "))
+    return Part(items=(joined(doing, words.scope(incident, cluster_shown=cluster_shown), said(". "), asked, again),))
+
+
+def _latest(steps: Sequence[Progress]) -> Iterator[Progress]:
+    """The newest state of each thing, in the order in which they began."""
+    found: dict[tuple[str, str], Progress] = {}
+    for step in steps:
+        found[step.stage, step.subject] = step
+    yield from found.values()
+
+
+def _worth(rows: list[Progress]) -> list[Progress]:
+    """All of them, or of very many the failed ones and the last."""
+    if len(rows) <= _MOST_ROWS:
+        return rows
+    ranked = sorted(range(len(rows)), key=lambda at: (rows[at].state != "failed", -at))
+    return [rows[at] for at in sorted(ranked[:_MOST_ROWS])]
+
+
+def _row(step: Progress) -> Mrkdwn:
+    name = step.subject or _STAGES[step.stage]
+    told = joined(said(": "), escape(step.sentence, 200)) if step.sentence else NOTHING
+    return joined(_SIGNS[step.state], said(" "), escape(name, 100), told)
+
+
+def failed(error: BotError, incident: Incident) -> Content:
+    """Why there is no verdict, and what would help."""
+    rows = [escape(str(error), 900), *_remedies(error)]
+    value = ids.run_value(incident.id, incident.run)
+    again = blocks.button("Re-run", ids.RERUN, value, says="Re-run this diagnosis")
+    title = f"{words.STATUS_SIGNS['failed']} {words.INCIDENT_WORDS['failed']}: {_scope_words(incident)}"
+    return message(title, [Part(items=(row,), rank=at) for at, row in enumerate(rows)], blocks.actions(again))
+
+
+def _scope_words(incident: Incident) -> str:
+    where = f"{incident.namespace}/{incident.pod}" if incident.pod else incident.namespace
+    return f"{where} on {incident.cluster}"
+
+
+def _remedies(error: BotError) -> Iterator[Mrkdwn]:
+    match error:
+        case ForbiddenError():
+            yield joined(said("The permission that would help: "), code(error.permission))
+        case UnknownPodError() if error.nearest:
+            yield joined(
+                said("Pods with like names: "), joined(*(code(name, 260) for name in error.nearest[:5]), by=", ")
+            )
+        case _:
+            pass
+    yield said("Nothing was found out about the network: this says neither that it works nor that it does not.")
+
+
+def shared(report: Report, *, by: str, permalink: str = "") -> Content:
+    """For the whole channel: the verdict in brief, and where the rest is."""
+    named = [bullet(words.cause_title(cause)) for cause in standing(report)]
+    thread = joined(said(" · "), link(permalink, "the thread with the evidence")) if permalink else NOTHING
+    summary = clean(report.verdict.summary, 400)
+    told = NOTHING if summary.rstrip(".") in heading(report) else escape(summary, 500)
+    return message(
+        heading(report),
+        [
+            Part(items=(words.facts(report),), is_small=True),
+            Part(items=(told,) if told else ()),
+            part(said("*Why*"), named, most=2),
+            Part(items=tuple(words.who_is_hit(report)), title=said("*Who is hit*"), rank=1),
+            Part(items=(joined(said("Shared by "), person(by), thread),)),
+        ],
+    )
