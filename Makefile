@@ -2,7 +2,7 @@
 # PYTHON=/path/to/python3.12 chooses the interpreter; JOBS=4 the number of test processes.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo gym test check docs transcript lock upgrade format clean
+.PHONY: help demo gym sample test check docs transcript lock upgrade format clean
 MAKEFLAGS += --no-print-directory
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 export PYTHON
@@ -22,6 +22,11 @@ gym: ## Break the lab in every way it knows, diagnose each, write docs/accuracy.
 	@.ci/setup dev
 	@cnibot lab gym --decoys 100 --healthy 100 --pairs 60 --write docs/accuracy.json $(ARGS) >/dev/null; \
 		code=$$?; python .ci/docs.py write; exit $$code
+
+sample: ## A shuffled sample of the gym, as CI plays it; ARGS='--seed 7' for another
+	@.ci/setup system
+	@.ci/setup lab
+	@cnibot lab gym --sample 25 --decoys 10 --rung api --rung agent --output json $(ARGS)
 
 test: ## Run the tests, coverage of bot at least 90 % (then: coverage report); ARGS='-k arp' for some
 	@.ci/setup system

@@ -2,11 +2,10 @@
 
 import asyncio
 import enum
-import json
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +15,7 @@ from bot.cli.common import PROBLEM, USAGE, begin, errors_explained, fail, knowle
 from bot.domain.facts import Rung
 from bot.gym.cases import Case, decoys_only, healthy, pairs, shuffled, singles
 from bot.gym.page import page, summary
-from bot.gym.results import Results, left, load, save, this_machine
+from bot.gym.results import Results, as_json, left, load, save, this_machine
 from bot.gym.run import RUNGS, lab_faults, run_cases
 from bot.gym.score import Score
 from bot.incidents.knowledge import Knowledge
@@ -72,10 +71,8 @@ def gym(  # noqa: PLR0913, PLR0917 the options of the contract
 
         scores = [*results.scores, *asyncio.run(_run(cases, knowledge, tuple(rung or RUNGS), keep))]
     figures = summary(scores)
-    if output is Output.JSON:
-        typer.echo(json.dumps({"summary": asdict(figures), "scores": [asdict(each) for each in scores]}, indent=1))
-    else:
-        typer.echo(page(replace(results, scores=tuple(scores))))
+    results = replace(results, scores=tuple(scores))
+    typer.echo(as_json(results, summary=figures) if output is Output.JSON else page(results), nl=False)
     for miss in figures.misses:
         typer.echo(f"missed: {miss}", err=True)
     raise typer.Exit(PROBLEM if figures.misses else 0)

@@ -39,12 +39,17 @@ def this_machine() -> Machine:
     )
 
 
-def save(path: Path, results: Results) -> None:
-    """Write the figures, a line for each score; whoever reads meanwhile sees the old ones or the new ones."""
-    head = msgspec.json.encode({"command": results.command, "machine": results.machine}).decode()
+def as_json(results: Results, **more: object) -> str:
+    """The results as one JSON object, a line for each score; `more` are further values at its top."""
+    head = msgspec.json.encode({"command": results.command, "machine": results.machine, **more}).decode()
     lines = ",\n".join(msgspec.json.encode(score).decode() for score in results.scores)
+    return f'{head[:-1]},"scores":[\n{lines}\n]}}\n'
+
+
+def save(path: Path, results: Results) -> None:
+    """Write the figures; whoever reads meanwhile sees the old ones or the new ones."""
     new = path.with_suffix(".new")
-    new.write_text(f'{head[:-1]},"scores":[\n{lines}\n]}}\n', encoding="utf-8")
+    new.write_text(as_json(results), encoding="utf-8")
     new.replace(path)
 
 
