@@ -73,7 +73,10 @@ def show_playbook(name: Name, playbooks_dir: PlaybooksDirs = None) -> None:
 @playbooks.command("check")
 def check_playbooks(playbooks_dir: PlaybooksDirs = None) -> None:
     """Load everything, your own directories included; every mistake with its file and line, exit code 2."""
-    found = _loaded(playbooks_dir)
+    _count(_loaded(playbooks_dir))
+
+
+def _count(found: "Knowledge") -> None:
     counts = f"{len(found.playbooks)} playbooks, {len(found.causes)} causes, {len(found.known_issues)} known issues"
     typer.echo(f"{counts}: no mistakes found.")
 
@@ -108,8 +111,46 @@ def show_known_issue(name: Name, playbooks_dir: PlaybooksDirs = None) -> None:
 
 @known_issues.command("check")
 def check_known_issues(playbooks_dir: PlaybooksDirs = None) -> None:
-    """Load everything, your own directories included; every mistake with its file and line, exit code 2."""
-    check_playbooks(playbooks_dir)
+    """Load everything, your own directories included; every mistake with its file and line, exit code 2.
+
+    Drafts are no mistakes: they are listed with what is left to be written.
+    """
+    from bot.known_issues.drafting import unfinished  # noqa: PLC0415 only this command needs it
+
+    found = _loaded(playbooks_dir)
+    _count(found)
+    for issue, fields in unfinished(found.known_issues):
+        typer.echo(f"{issue.file}: a draft; still to be written: {', '.join(fields)}")
+
+
+@known_issues.command("add")
+def add_known_issue(
+    from_report: Annotated[
+        Path,
+        typer.Option("--from-report", help="A report: what `diagnose --output json` printed.", dir_okay=False),
+    ],
+    issue_id: Annotated[str, typer.Option("--id", help="The id; one of the day and the cause by default.")] = "",
+    directory: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where your own rules are; it goes to known-issues/ in there. The first that is configured, else "
+            "./cnibot-rules.",
+            file_okay=False,
+        ),
+    ] = None,
+    playbooks_dir: PlaybooksDirs = None,
+) -> None:
+    """Draft a known issue from a report, so that the same incident is recognised next time."""
+    from bot.incidents.drafting import draft_from_report, read_report  # noqa: PLC0415 only this command needs it
+
+    with errors_explained():
+        settings = begin()
+        own = (*(playbooks_dir or ()), *settings.playbooks_dirs)
+        root = directory or next(iter(own), Path("cnibot-rules"))
+        is_new = root.is_dir() and root.resolve() not in {each.resolve() for each in own}
+        knowledge = knowledge_of(settings, [*(playbooks_dir or ()), *([root] if is_new else [])])
+        written = draft_from_report(read_report(from_report), knowledge, root, issue_id)
+    typer.echo(f"{written}: drafted. Write what says TODO, then: cnibot known-issues check --playbooks-dir {root}")
 
 
 @probes.command("list")

@@ -94,6 +94,8 @@ class FindingReport:
     subject: str
     severity: Literal["pass", "info", "warn", "fail", "inconclusive"]
     sentence: str
+    symptom: str = ""
+    """The kind of symptom that it shows and that needs a cause ("gateway-silent"), "" for none."""
     evidence: dict[str, bool | int | float | str | list[bool | int | float | str]] = field(
         default_factory=dict[str, bool | int | float | str | list[bool | int | float | str]]
     )
@@ -214,4 +216,8 @@ class Report:
     """What to do or look at now, cheapest first."""
     cni: str = "unknown"
     cni_version: str = ""
+    kubernetes_version: str = ""
+    """The API server's, as it says it: "v1.33.1+k3s1"."""
+    kernels: tuple[str, ...] = ()
+    """The kernels of the nodes in scope, each once, sorted."""
     exec_calls: int = 0

@@ -62,6 +62,8 @@ def judge(evidence: Evidence, knowledge: Knowledge, *, playbook: str, started_at
         next_steps=next_steps(differential, decided),
         cni=evidence.cni.name,
         cni_version=evidence.cni.version,
+        kubernetes_version=evidence.snapshot.server_version,
+        kernels=_kernels(evidence),
         exec_calls=evidence.exec_calls,
     )
 
@@ -82,6 +84,11 @@ def coverage_of(evidence: Evidence) -> Coverage:
         pods_total=len(scope),
         unobserved=(*evidence.unobserved, *(Unobserved(what=what, why=why) for what, why in missing)),
     )
+
+
+def _kernels(evidence: Evidence) -> tuple[str, ...]:
+    nodes = (evidence.nodes[name] for name in evidence.nodes_in_scope if name in evidence.nodes)
+    return tuple(sorted({node.status.node_info.kernel_version for node in nodes} - {""}))
 
 
 def _others(issues: Iterable[KnownIssueReport], told: Iterable[KnownIssueReport]) -> Iterator[KnownIssueReport]:
@@ -108,6 +115,7 @@ def _finding_reports(findings: Sequence[Finding]) -> tuple[FindingReport, ...]:
             subject=str(finding.subject),
             severity=finding.severity.value,
             sentence=finding.sentence,
+            symptom=finding.symptom.kind.value if finding.symptom else "",
             evidence={
                 key: list(value) if isinstance(value, tuple) else value for key, value in finding.evidence.items()
             },
