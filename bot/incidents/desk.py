@@ -4,7 +4,6 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import msgspec
@@ -16,9 +15,9 @@ from bot.domain.report import Report
 from bot.incidents.clusters import Cluster, Clusters, nearest
 from bot.incidents.judge import judge_recording
 from bot.incidents.knowledge import Knowledge
-from bot.incidents.recording import Recording
 from bot.incidents.request import OnProgress, Progress, Request, silent
 from bot.incidents.turns import Turns
+from bot.incidents.workshop import Workshop, told_here
 from bot.store import Store
 
 NAMES_S = 30.0
@@ -95,7 +94,7 @@ class Desk:
         self._limits = limits
         self._now = now
         self._turns = Turns(limits.max_diagnoses)
-        self._judges = ThreadPoolExecutor(1, "judge")  # one: judging is Python, a second would only get in its way
+        self._workshop = Workshop()
         self._names: dict[str, tuple[float, tuple[str, ...]]] = {}
 
     @property
@@ -108,9 +107,9 @@ class Desk:
         """How many wait for their turn."""
         return self._turns.waiting
 
-    def close(self) -> None:
-        """Begin nothing more."""
-        self._judges.shutdown(wait=False, cancel_futures=True)
+    async def close(self) -> None:
+        """Cancel what runs, and let it remove what it put into clusters."""
+        await self._workshop.close()
 
     async def open(self, asked: Asked, *, dedup: str) -> tuple[Incident, bool]:
         """The open incident of this scope and channel, or a new one; and whether it is new.
@@ -146,11 +145,18 @@ class Desk:
         if kept is not None:
             return kept
         async with self._turns.turn(lambda place: on_progress(self._queued(place))):
-            recording = await self._look(incident, on_progress)
-            on_progress(Progress(stage="judge", state="started", sentence="weighing causes"))
-            report = await asyncio.get_running_loop().run_in_executor(self._judges, self._judge, recording, incident)
-        await self._incidents.put_report(incident.id, incident.run, msgspec.json.encode(report))
+            report = await self._diagnose(incident.cluster, incident.namespace, incident.pod, on_progress)
+        await self.keep(incident, report)
         return report
+
+    async def examine(self, cluster: str, namespace: str) -> Report:
+        """The report on a namespace, of which nothing is kept; people's diagnoses go first. Errors: as `diagnose`."""
+        async with self._turns.turn(is_patient=True):
+            return await self._diagnose(cluster, namespace, None, silent)
+
+    async def keep(self, incident: Incident, report: Report) -> None:
+        """Keep the report as that of the incident's run."""
+        await self._incidents.put_report(incident.id, incident.run, msgspec.json.encode(report))
 
     async def conclude(self, incident: Incident, report: Report) -> Incident:
         """The incident as the report leaves it: a healthy one is closed. Unchanged where a newer run has begun."""
@@ -226,29 +232,32 @@ class Desk:
         at, names = self._names.get(cluster, (0.0, ()))
         return names if self._now() - at < NAMES_S else ()
 
-    async def _look(self, incident: Incident, on_progress: OnProgress) -> Recording:
+    async def _diagnose(self, cluster: str, namespace: str, pod: str | None, on_progress: OnProgress) -> Report:
         limits = self._limits
         request = Request(
-            namespace=incident.namespace,
-            pod=incident.pod,
+            namespace=namespace,
+            pod=pod,
             timeout_s=limits.timeout_s,
             bot_namespace=limits.bot_namespace,
             agent_image=limits.agent_image,
             max_nodes=limits.max_nodes,
         )
+        asked = self.clusters.named(cluster)
         within = asyncio.timeout(limits.timeout_s + CLEANUP_S)
         try:
             async with within:
-                return await self.clusters.named(incident.cluster).look(request, self.knowledge, on_progress)
+                return await self._workshop.do(self._work(asked, request, told_here(on_progress)))
         except TimeoutError as error:
             if not within.expired():
                 raise
             raise DeadlineError("The diagnosis did not end", limits.timeout_s + CLEANUP_S) from error
 
-    def _judge(self, recording: Recording, incident: Incident) -> Report:
-        """Runs in a thread. The report names the cluster as people here do, not as a kubeconfig does."""
-        report = judge_recording(recording, self.knowledge)
-        return dataclasses.replace(report, scope=dataclasses.replace(report.scope, cluster=incident.cluster))
+    async def _work(self, cluster: Cluster, request: Request, tell: OnProgress) -> Report:
+        """Look and judge, in the workshop. The report names the cluster as people do, not as a kubeconfig does."""
+        recording = await cluster.look(request, self.knowledge, tell)
+        tell(Progress(stage="judge", state="started", sentence="weighing causes"))
+        report = await self._workshop.compute(lambda: judge_recording(recording, self.knowledge))
+        return dataclasses.replace(report, scope=dataclasses.replace(report.scope, cluster=cluster.name))
 
     def _queued(self, place: int) -> Progress:
         sentence = f"number {place} in the queue: {self._turns.running} other diagnoses are running"

@@ -4,17 +4,27 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 Tell = Callable[[int], None]
 """Called with the place in the queue, from 1, each time it changes."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Place:
+    called: "asyncio.Future[None]"
+    tell: Tell
+    is_patient: bool
+
+
 class Turns:
-    """At most `most` at the same time."""
+    """At most `most` at the same time. The patient wait until no one else does, and never take all turns."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._queue: deque[tuple[asyncio.Future[None], Tell]] = deque()
+        self._queue: deque[_Place] = deque()
+        """The patient behind all others."""
+        self._patient_running = 0
         self.running = 0
         """How many have their turn now."""
 
@@ -24,40 +34,47 @@ class Turns:
         return len(self._queue)
 
     @asynccontextmanager
-    async def turn(self, tell: Tell) -> AsyncGenerator[None]:
+    async def turn(self, tell: Tell = lambda _: None, *, is_patient: bool = False) -> AsyncGenerator[None]:
         """The block runs when its turn has come."""
-        await self._come(tell)
+        place = _Place(asyncio.get_running_loop().create_future(), tell, is_patient)
+        self._line_up(place)
         try:
-            yield
-        finally:
-            self._leave()
-
-    async def _come(self, tell: Tell) -> None:
-        if self.running < self._most and not self._queue:
-            self.running += 1
-            return
-        called = asyncio.get_running_loop().create_future()
-        place = (called, tell)
-        self._queue.append(place)
-        tell(len(self._queue))
-        try:
-            await called
+            await place.called
         except asyncio.CancelledError:
             if place in self._queue:
                 self._queue.remove(place)
                 self._announce()
             else:  # called and cancelled at once: the turn goes to the next
-                self._leave()
+                self._leave(place)
             raise
+        try:
+            yield
+        finally:
+            self._leave(place)
 
-    def _leave(self) -> None:
+    def _line_up(self, place: _Place) -> None:
+        others = sum(not each.is_patient for each in self._queue)
+        self._queue.insert(len(self._queue) if place.is_patient else others, place)
+        self._call()
+
+    def _leave(self, place: _Place) -> None:
         self.running -= 1
-        if self._queue:
-            called, _ = self._queue.popleft()
+        self._patient_running -= place.is_patient
+        self._call()
+
+    def _call(self) -> None:
+        """Whoever is first and may."""
+        while self._queue and self._has_room(self._queue[0]):
+            place = self._queue.popleft()
             self.running += 1
-            called.set_result(None)
-            self._announce()
+            self._patient_running += place.is_patient
+            place.called.set_result(None)
+        self._announce()
+
+    def _has_room(self, place: _Place) -> bool:
+        is_full = self.running >= self._most
+        return not is_full and not (place.is_patient and self._patient_running >= max(1, self._most // 2))
 
     def _announce(self) -> None:
-        for number, (_, tell) in enumerate(self._queue, 1):
-            tell(number)
+        for number, place in enumerate(self._queue, 1):
+            place.tell(number)

@@ -1,0 +1,20 @@
+"""Watches: what the clock puts into the inbox, and when a verdict is news."""
+
+from bot.domain.incident import Incident
+from bot.domain.report import Report
+
+WATCH_DUE = "cni_watch_due"
+"""The type of the event that says that a watch's turn has come. Slack has none of this name."""
+
+
+def is_news(incident: Incident | None, report: Report) -> bool:
+    """Whether the verdict differs from what the channel knows. Without an open incident it knows of nothing wrong.
+
+    Not knowing is no news, unless something was seen to fail.
+    """
+    verdict = report.verdict
+    if verdict.status == "inconclusive" and not any(finding.severity == "fail" for finding in report.findings):
+        return False
+    if incident is None:
+        return verdict.status != "healthy"
+    return (incident.status, incident.cause) != (verdict.status, verdict.cause)

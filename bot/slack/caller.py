@@ -1,0 +1,146 @@
+"""Who asks, where, and how to answer them alone: the same for commands, mentions, buttons, dialogues and shortcuts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from bot.domain.authorization import Action, Decision, Scope, authorize
+from bot.domain.outgoing import Content, Place, Whisper
+from bot.slack import saying, views
+from bot.slack.services import Services
+from bot.store import Entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """A person who asks. All ids are as the request says; whether the person may is asked of Slack."""
+
+    key: str
+    """The inbox entry's id: what keys of answers are made from."""
+    attempt: int
+    user: str
+    channel: str = ""
+    """"" on the App Home and in dialogues."""
+    thread: str | None = None
+    """The ts of the thread in which the answer belongs; None: at the level of the channel."""
+    within: str | None = None
+    """The ts of the thread in which it was asked. What one person alone is told shows only in threads that exist."""
+    message: str = ""
+    """The ts of the message that was pressed or pointed at."""
+    response_url: str = ""
+    trigger_id: str = ""
+
+
+def of_command(entry: Entry) -> Caller:
+    """Who typed a slash command. Slack gives it no ts and allows none in threads."""
+    body = entry.body
+    return Caller(
+        key=entry.id,
+        attempt=entry.attempt,
+        user=_text(body, "user_id"),
+        channel=_text(body, "channel_id"),
+        response_url=_text(body, "response_url"),
+        trigger_id=_text(body, "trigger_id"),
+    )
+
+
+def of_event(entry: Entry) -> Caller:
+    """Who said something: the answer goes under it, or into the thread in which it was said."""
+    event = inside(entry.body, "event")
+    return Caller(
+        key=entry.id,
+        attempt=entry.attempt,
+        user=_text(event, "user"),
+        channel=_text(event, "channel"),
+        thread=_text(event, "thread_ts") or _text(event, "ts") or None,
+        within=_text(event, "thread_ts") or None,
+        message=_text(event, "ts"),
+    )
+
+
+def of_interaction(entry: Entry) -> Caller:
+    """Who pressed, submitted or picked something. The thread is that of the message under it."""
+    body = entry.body
+    container, message = inside(body, "container"), inside(body, "message")
+    ts = _text(container, "message_ts") or _text(message, "ts") or _text(body, "message_ts")
+    thread = _text(container, "thread_ts") or _text(message, "thread_ts")
+    return Caller(
+        key=entry.id,
+        attempt=entry.attempt,
+        user=_text(inside(body, "user"), "id"),
+        channel=_text(inside(body, "channel"), "id") or _text(container, "channel_id"),
+        thread=thread or ts or None,
+        within=thread or None,
+        message=ts,
+        response_url=_text(body, "response_url"),
+        trigger_id=_text(body, "trigger_id"),
+    )
+
+
+async def whisper(services: Services, caller: Caller, name: str, content: Content) -> None:
+    """Tell the caller alone. The same name is said once for each request."""
+    if not (caller.user and caller.channel):
+        return
+    await services.outbox.put(
+        Whisper(
+            key=f"{caller.key}:{name}",
+            place=Place(channel=caller.channel, thread=caller.within),
+            user=caller.user,
+            content=content,
+            response_url=caller.response_url,
+        )
+    )
+
+
+async def decide(
+    services: Services,
+    caller: Caller,
+    action: Action,
+    *,
+    cluster: str | None = None,
+    namespace: str | None = None,
+) -> Decision:
+    """Whether the caller may do this, by what Slack says about them and the channel."""
+    principal = await services.people.principal(caller.user)
+    is_external: bool | None = False
+    if caller.channel:
+        channel = await services.channels.channel(caller.channel)
+        # where we are not, nothing is posted: whoever may ask is told to invite us, and asks again
+        is_external = False if channel.is_member is False and channel.is_external is None else channel.is_external
+    scope = Scope(cluster=cluster, namespace=namespace, channel=caller.channel, is_channel_external=is_external)
+    return authorize(principal, action, scope, services.grants)
+
+
+async def is_allowed(
+    services: Services,
+    caller: Caller,
+    action: Action,
+    *,
+    cluster: str | None = None,
+    namespace: str | None = None,
+) -> bool:
+    """Whether the caller may do this; if not they are told why, and who may."""
+    decision = await decide(services, caller, action, cluster=cluster, namespace=namespace)
+    if not decision.allowed:
+        await whisper(services, caller, "refused", views.refused(decision))
+    return decision.allowed
+
+
+async def is_present(services: Services, caller: Caller) -> bool:
+    """Whether we are in the channel and can post there; if not the caller is told what to do."""
+    channel = await services.channels.channel(caller.channel)
+    if channel.is_member is False or channel.is_archived:
+        await whisper(services, caller, "invite", saying.not_here(is_archived=bool(channel.is_archived)))
+        return False
+    return True
+
+
+def inside(body: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """The object under a key; empty where there is none."""
+    value = body.get(key)
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+
+
+def _text(body: Mapping[str, Any], key: str) -> str:
+    value = body.get(key)
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,63 @@
+"""Progress while a diagnosis runs: the newest state of each step, told at most once a second."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from bot.incidents.request import OnProgress, Progress
+
+PAUSE_S = 1.0
+
+Tell = Callable[[Sequence[Progress], float], Awaitable[None]]
+"""Called with the steps in the order in which they began, and the seconds since."""
+
+
+class Steps:
+    """The steps so far."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._steps: dict[tuple[str, str], Progress] = {}
+        self._news = asyncio.Event()
+
+    def add(self, progress: Progress) -> None:
+        """A new state of a step; the queue is over when anything else begins."""
+        if progress.stage != "queue":
+            self._steps.pop(("queue", ""), None)
+        self._steps[progress.stage, progress.subject] = progress
+        self._news.set()
+
+    @property
+    def all(self) -> tuple[Progress, ...]:
+        """In the order in which they began."""
+        return tuple(self._steps.values())
+
+    @property
+    def elapsed_s(self) -> float:
+        """Since the first word."""
+        return time.monotonic() - self._began
+
+    async def told(self, tell: Tell) -> None:
+        """Tell each news until cancelled; what happens within a second is told together."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            await tell(self.all, self.elapsed_s)
+            await asyncio.sleep(PAUSE_S)
+
+
+@asynccontextmanager
+async def live(tell: Tell) -> AsyncGenerator[OnProgress]:
+    """Steps that are told while the block runs. A failure of the block is raised as it is, not in a group."""
+    steps = Steps()
+    failure: BaseException | None = None
+    async with asyncio.TaskGroup() as group:
+        telling = group.create_task(steps.told(tell))
+        try:
+            yield steps.add
+        except Exception as error:  # noqa: BLE001 raised again below, outside the group
+            failure = error
+        telling.cancel()
+    if failure is not None:
+        raise failure
