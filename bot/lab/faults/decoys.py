@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.lab.faults.registry import ANY, CALICO, fault
+from bot.lab.faults.registry import ANY, CALICO, ROUTED, fault
 from bot.lab.faults.surgery import Surgery
 from bot.lab.names import Json
 
@@ -67,4 +67,22 @@ async def spare_bridge(lab: Surgery) -> None:
     await lab.ip(
         ["link add docker0 type bridge", "addr add 172.17.0.1/16 dev docker0", "link set docker0 up"],
         ["link del docker0"],
+    )
+
+
+@fault("decoy-leftover-cni", "P11", scope="node", cnis=ROUTED, cause="")
+async def leftover_cni(lab: Surgery) -> None:
+    """Flannel's configuration and devices are still on the node, beside a CNI whose configuration comes first."""
+    conflist = '{"name": "cbr0", "cniVersion": "0.3.1", "plugins": [{"type": "flannel"}]}\n'
+    await lab.files({"/etc/cni/net.d/10-flannel.conflist": conflist})
+    local = lab.node.ip
+    await lab.ip(
+        [
+            "link add cni0 type bridge",
+            "addr add 10.244.1.1/24 dev cni0",
+            "link set cni0 up",
+            f"link add flannel.1 type vxlan id 1 local {local} dev eth0 dstport 8475 nolearning",
+            "link set flannel.1 up",
+        ],
+        ["link del flannel.1", "link del cni0"],
     )

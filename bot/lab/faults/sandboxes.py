@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_network
 
-from bot.lab.faults.registry import CALICO, FLANNEL, ROUTED, fault
+from bot.lab.faults.registry import CALICO, FLANNEL, fault
 from bot.lab.faults.surgery import Surgery
 from bot.lab.names import API_SERVICE_IP, Json
 
@@ -93,21 +93,3 @@ async def duplicate(lab: Surgery) -> None:
     other = next(pod for pod in lab.local_pods if pod.uid != lab.pod.uid)
     address = f"{lab.pod.ip}/24 dev eth0"
     await lab.ip([f"addr add {address}"], [f"addr del {address}"], netns=other.sandbox.pid)
-
-
-@fault("two-cnis-at-work", "P11", scope="node", cnis=ROUTED)
-async def two_cnis(lab: Surgery) -> None:
-    """Flannel's configuration and devices are still on the node."""
-    conflist = '{"name": "cbr0", "cniVersion": "0.3.1", "plugins": [{"type": "flannel"}]}\n'
-    await lab.files({"/etc/cni/net.d/10-flannel.conflist": conflist})
-    local = lab.node.ip
-    await lab.ip(
-        [
-            "link add cni0 type bridge",
-            "addr add 10.244.1.1/24 dev cni0",
-            "link set cni0 up",
-            f"link add flannel.1 type vxlan id 1 local {local} dev eth0 dstport 8475 nolearning",
-            "link set flannel.1 up",
-        ],
-        ["link del flannel.1", "link del cni0"],
-    )
