@@ -6,12 +6,12 @@ import hashlib
 import hmac
 import json
 from dataclasses import dataclass
-from typing import Any, cast
 from urllib.parse import urlencode
 
 import aiohttp
 
 from bot.lab.names import Json
+from bot.lab.slack.decoding import decode_object
 from bot.lab.slack.delivery import Ack, Envelope
 from bot.lab.slack.faults import Faults
 from bot.lab.slack.model import App
@@ -95,7 +95,6 @@ def _reply(raw: bytes) -> Json | None:
     if not text:
         return None
     try:
-        value: Any = json.loads(text)
+        return decode_object(text)
     except ValueError:
         return {"text": text}
-    return cast("Json", value) if isinstance(value, dict) else {"text": text}

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, cast
-
 from aiohttp import web
 
 from bot.lab.names import Json
+from bot.lab.slack.decoding import decode_object
 from bot.lab.slack.errors import SlackError
 from bot.lab.slack.handles import ResponseUrl
 from bot.lab.slack.message import Message, Whisper
@@ -20,17 +18,15 @@ from bot.lab.slack.web_api.chat import numbered, whispered, written_by
 async def respond(platform: Platform, request: web.Request) -> web.Response:
     """POST to a response URL. Plain text `ok`, or the name of what is wrong."""
     try:
-        payload: Any = json.loads(await request.read())
-    except (ValueError, RecursionError):
-        return web.Response(status=400, text="invalid_payload")
-    if not isinstance(payload, dict):
+        payload = decode_object(await request.read())
+    except ValueError:
         return web.Response(status=400, text="invalid_payload")
     try:
         handle = platform.handles.use_response_url(request.path)
     except SlackError as error:
         return web.Response(status=404, text=error.code)
     try:
-        say(platform, handle, cast("Json", payload))
+        say(platform, handle, payload)
     except SlackError as error:
         return web.json_response(error.as_json(), status=400)
     return web.Response(text="ok")

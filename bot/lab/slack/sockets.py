@@ -13,6 +13,7 @@ from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from bot.lab.names import Json
 from bot.lab.slack.background import Background
+from bot.lab.slack.decoding import decode_object
 from bot.lab.slack.delivery import Ack, Envelope
 from bot.lab.slack.faults import Faults
 from bot.lab.slack.model import App
@@ -145,14 +146,13 @@ class Sockets:
 
     def _acknowledged(self, connection: Connection, text: str) -> None:
         try:
-            frame: Any = json.loads(text)
-        except (ValueError, RecursionError):
-            return log.warning("socket.unreadable", connection=connection.id)
-        fields: Json = cast("Json", frame) if isinstance(frame, dict) else {}
+            fields = decode_object(text)
+        except ValueError:
+            log.warning("socket.unreadable", connection=connection.id)
+            return
         future = connection.pending.get(str(fields.get("envelope_id")))
         if future is not None and not future.done():
             future.set_result(fields)
-        return None
 
     async def send(self, app: App, envelope: Envelope) -> Ack:
         """To one connection, in turn; waits for the acknowledgement."""

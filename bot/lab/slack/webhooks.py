@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, cast
+from typing import Any
 
 from aiohttp import web
 
 from bot.lab.names import Json
+from bot.lab.slack.decoding import decode_object
 from bot.lab.slack.errors import SlackError
 from bot.lab.slack.message import Message
 from bot.lab.slack.platform import Platform
@@ -33,12 +33,9 @@ async def _payload(request: web.Request) -> Json:
     if request.content_type == "application/x-www-form-urlencoded":
         raw = (await request.post()).get("payload", "")
     try:
-        payload: Any = json.loads(raw)
-    except (ValueError, RecursionError):
+        return decode_object(raw)
+    except (ValueError, TypeError):
         raise SlackError("invalid_payload") from None
-    if not isinstance(payload, dict):
-        raise SlackError("invalid_payload")
-    return cast("Json", payload)
 
 
 def _post(platform: Platform, bot_id: str, channel_id: str, payload: Json) -> None:

@@ -80,7 +80,7 @@ class SlackWorkspace:
 
     @property
     def bot_token(self) -> str:
-        """For Socket Mode."""
+        """`xoxb-…`, for the Web API."""
         return self.app.bot_token
 
     @property

@@ -9,6 +9,7 @@ from typing import Any, cast
 from aiohttp import web
 
 from bot.lab.names import Json
+from bot.lab.slack.decoding import decode
 from bot.lab.slack.errors import SlackError
 
 
@@ -63,8 +64,8 @@ class Arguments:
         if not value.strip():
             return None
         try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
+            return decode(value)
+        except ValueError:
             raise SlackError(error) from None
 
 
@@ -94,8 +95,8 @@ def _object(raw: bytes) -> Json:
     if not raw:
         return {}
     try:
-        value: Any = json.loads(raw)
-    except (ValueError, RecursionError):
+        value: Any = decode(raw)
+    except ValueError:
         raise SlackError("invalid_json") from None
     if not isinstance(value, dict):
         raise SlackError("json_not_object")
