@@ -1,6 +1,6 @@
-"""How the bot talks to Slack's Web API: one client, one session, deadlines, and no request sent twice behind our back."""
+"""How the bot talks to Slack's Web API: one client, one session, deadlines, no request sent twice behind our back."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
@@ -48,7 +48,7 @@ class RepeatReads(AsyncRetryHandler):
 @asynccontextmanager
 async def open_client(
     token: str, *, base_url: str = AsyncWebClient.BASE_URL, timeout_s: float = REQUEST_TIMEOUT_S
-) -> AsyncIterator[AsyncWebClient]:
+) -> AsyncGenerator[AsyncWebClient]:
     """The client that everything shares. 429 and lost connections are errors that the caller sees.
 
     Proxies come from the environment, NO_PROXY included, which the SDK alone would not read.

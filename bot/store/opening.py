@@ -88,7 +88,7 @@ async def _opened(connection: Connection, *, lease_s: float, is_ours: bool) -> A
             incidents=Incidents(connection),
             watches=Watches(connection),
             feedback=Feedback(connection),
-            outbox=OutboxQueue(connection),
+            outbox=OutboxQueue(connection, is_alone=is_ours),
             connection=connection,
             warnings=() if is_ours else warnings,
         )

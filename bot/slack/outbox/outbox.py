@@ -1,65 +1,158 @@
 """The outbox's front: what the rest of the bot calls."""
 
-from dataclasses import dataclass
+import asyncio
+from contextlib import suppress
+from uuid import uuid4
 
+import structlog
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.domain.outgoing import Outgoing
-from bot.store.outbox import OutboxQueue, QueueState
+from bot.slack.outbox.calls import Calls
+from bot.slack.outbox.changing import Changing
+from bot.slack.outbox.context import Context, Counters
+from bot.slack.outbox.delivery import Delivery
+from bot.slack.outbox.posting import Posting
+from bot.slack.outbox.timing import Clock, RealClock, Timing
+from bot.store.errors import StoreUnavailableError
+from bot.store.outbox import OutboxQueue
+from bot.store.outbox_entries import Budget, Nothing, Put, QueueState, Unit
 
-
-@dataclass(slots=True, kw_only=True)
-class Counters:
-    """What this process has done since it started."""
-
-    sent: int = 0
-    """Posts, whispers and files."""
-    edited: int = 0
-    reacted: int = 0
-    withheld: int = 0
-    """Edits that were never sent because a newer one came while their message had to wait."""
-    retried: int = 0
-    """Attempts that failed and were kept."""
-    rate_limited: int = 0
-    """Answers 429."""
-    reconciled: int = 0
-    """Messages whose reply was lost and that were found in the channel."""
-    degraded: int = 0
-    """Messages that Slack took only as plain or shorter text."""
-    dead: int = 0
-    """Given up, with a reason."""
+log = structlog.get_logger()
 
 
 class Outbox:
-    """Messages on their way to Slack."""
+    """Messages on their way to Slack. Any number of processes may share a store; each channel is served by one."""
 
-    def __init__(self, queue: OutboxQueue, client: AsyncWebClient) -> None:
-        self._queue = queue
-        self._client = client
-        self.counters = Counters()
+    def __init__(
+        self,
+        queue: OutboxQueue,
+        client: AsyncWebClient,
+        *,
+        timing: Timing | None = None,
+        budget: Budget | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """`client` comes from `open_client`; the rest is for tests."""
+        timing, clock = timing or Timing(), clock or RealClock()
+        calls = Calls(client, request_s=timing.request_s)
+        delivery = Delivery(queue, calls, settled_at=lambda: clock.now() + timing.in_flight_s)
+        self.context = Context(
+            queue=queue,
+            calls=calls,
+            delivery=delivery,
+            clock=clock,
+            timing=timing,
+            budget=budget or Budget(),
+            token=uuid4().hex,
+        )
+        self._serving: set[Unit] = set()
+
+    @property
+    def counters(self) -> Counters:
+        """What this process has done."""
+        counters = self.context.counters
+        counters.degraded = self.context.delivery.degraded
+        return counters
 
     async def put(self, item: Outgoing) -> None:
         """Keep `item` until it is sent. Durable when this returns; a key that was put before changes nothing.
 
         Errors: `StoreUnavailableError`; `OutboxFullError` when a channel's queue is full; `ValueError` for what can
-        never be sent (an empty channel, a file over the limit).
+        never be sent (no channel, a file over the limit).
         """
-        raise NotImplementedError
+        context = self.context
+        became = await context.queue.put(
+            item, now=context.clock.now(), withheld_after_s=context.timing.withheld_after_s
+        )
+        context.counters.withheld += became is Put.WITHHELD
+        if became is not Put.KNOWN:
+            context.bells.ring(item.place.channel)
 
     async def ts_of(self, key: str) -> str | None:
         """The ts of the post with this key; None while it is not sent, or forgotten."""
-        raise NotImplementedError
-
-    async def run(self) -> None:
-        """Send until cancelled. Several processes may run at once: each channel is served by one of them."""
-        raise NotImplementedError
-
-    async def drained(self, timeout_s: float) -> bool:
-        """Wait until nothing waits to be sent, at most `timeout_s`; whether that was reached. For shutdown, while
-        `run` still runs; what is left waits in the store for the next start.
-        """
-        raise NotImplementedError
+        return await self.context.queue.ts_of(key)
 
     async def state(self) -> QueueState:
         """How much waits, and since when."""
-        raise NotImplementedError
+        return await self.context.queue.state()
+
+    async def drained(self, timeout_s: float) -> bool:
+        """Wait until nothing waits to be sent, at most `timeout_s`; whether that was reached. For shutdown, while `run`
+        still runs; what is left waits in the store for the next start.
+        """
+        context = self.context
+        end = context.clock.now() + timeout_s
+        while True:
+            bell = context.bells.of("")
+            with suppress(StoreUnavailableError):
+                if (await self.state()).waiting == 0:
+                    return True
+            left_s = end - context.clock.now()
+            if left_s <= 0:
+                return False
+            await context.clock.wait(bell, min(left_s, 0.2))
+
+    async def run(self) -> None:
+        """Send until cancelled; survives the absence of the store and of Slack."""
+        context = self.context
+        has_taken_over = not context.queue.is_alone
+        async with asyncio.TaskGroup() as group:
+            while True:
+                bell = context.bells.of("")
+                try:
+                    if not has_taken_over:
+                        await context.queue.take_over(settled_at=context.clock.now() + context.timing.settle_s)
+                        has_taken_over = True
+                    for unit in await context.queue.units() - self._serving:
+                        if await self._lease(unit):
+                            self._serving.add(unit)
+                            group.create_task(self._serve(unit), name=f"outbox {' '.join(unit)}")
+                except StoreUnavailableError as error:
+                    log.warning("outbox.store_away", why=error.why)
+                await context.clock.wait(bell, context.timing.scan_s)
+
+    async def _serve(self, unit: Unit) -> None:
+        """Serve a unit until it has no work, or another process has taken it."""
+        worker = Posting(self.context, unit[1]) if unit[0] == "posts" else Changing(self.context, unit[1])
+        try:
+            async with asyncio.TaskGroup() as group:
+                renewing = group.create_task(self._renew(unit))
+                while not await self._work(unit, worker):
+                    pass
+                renewing.cancel()
+        except* StoreUnavailableError:
+            log.warning("outbox.store_away", unit=" ".join(unit))
+        finally:
+            try:
+                with suppress(StoreUnavailableError):  # the lease then ends by itself
+                    await self.context.queue.release(unit, self.context.token, only_idle=False)
+            finally:
+                self._serving.discard(unit)
+
+    async def _work(self, unit: Unit, worker: Posting | Changing) -> bool:
+        """One step, and the wait after it; whether the work has ended."""
+        context = self.context
+        bell = context.bells.of(unit[1])
+        wait_s = await worker.step()
+        match wait_s:
+            case Nothing.LOST:
+                return True
+            case Nothing.IDLE:
+                return await context.queue.release(unit, context.token, only_idle=True)
+            case _ if wait_s > 0:
+                await context.clock.wait(bell, min(wait_s, context.timing.scan_s))
+                return False
+            case _:
+                return False
+
+    async def _renew(self, unit: Unit) -> None:
+        never = asyncio.Event()
+        while True:
+            await self.context.clock.wait(never, self.context.timing.lease_s / 3)
+            with suppress(StoreUnavailableError):
+                await self._lease(unit)
+
+    async def _lease(self, unit: Unit) -> bool:
+        context = self.context
+        return await context.queue.lease(unit, context.token, now=context.clock.now(), lease_s=context.timing.lease_s)

@@ -1,0 +1,91 @@
+"""What the outbox's workers share."""
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+
+from bot.slack.outbox.calls import Calls
+from bot.slack.outbox.delivery import Delivery
+from bot.slack.outbox.failures import Failure, Trouble
+from bot.slack.outbox.timing import Clock, Timing
+from bot.store.outbox import OutboxQueue
+from bot.store.outbox_entries import Budget
+
+
+@dataclass(slots=True, kw_only=True)
+class Counters:
+    """What this process has done since it started."""
+
+    sent: int = 0
+    """Posts, whispers and files."""
+    edited: int = 0
+    reacted: int = 0
+    withheld: int = 0
+    """Edits that were never sent because a newer one came while their message had to wait."""
+    retried: int = 0
+    """Attempts that failed; what they carried was kept."""
+    rate_limited: int = 0
+    """Of them: answers 429."""
+    reconciled: int = 0
+    """Messages whose reply was lost and that were found in the channel."""
+    degraded: int = 0
+    """Messages that Slack took only as plain or shorter text, or beside their thread."""
+    dead: int = 0
+    """Given up, with a reason."""
+
+
+class Bells:
+    """Wakes who waits for work: one bell a channel, and "" for who looks after all."""
+
+    def __init__(self) -> None:
+        self._events: dict[str, asyncio.Event] = {}
+
+    def of(self, name: str) -> asyncio.Event:
+        """Set at the next ring. Take it before looking for work, so that nothing slips in between."""
+        return self._events.setdefault(name, asyncio.Event())
+
+    def ring(self, name: str) -> None:
+        """Wake everybody who waits for `name`, and the one who looks after all."""
+        for one in (name, ""):
+            if event := self._events.pop(one, None):
+                event.set()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What each worker needs."""
+
+    queue: OutboxQueue
+    calls: Calls
+    delivery: Delivery
+    clock: Clock
+    timing: Timing
+    budget: Budget
+    token: str
+    """This process, among those that share the store."""
+    counters: Counters = field(default_factory=Counters)
+    bells: Bells = field(default_factory=Bells)
+
+
+class Backoff:
+    """How long a channel rests after failures that may concern all its messages; less up to half of it by chance."""
+
+    def __init__(self, timing: Timing) -> None:
+        self._timing = timing
+        self._failures = 0
+
+    def succeeded(self) -> None:
+        """Slack answers."""
+        self._failures = 0
+
+    def rest_s(self, failure: Failure) -> float:
+        """How long to leave the channel alone after this failure."""
+        match failure.trouble:
+            case Trouble.RATE_LIMITED:
+                return failure.retry_after_s
+            case Trouble.UNREACHED | Trouble.LOST | Trouble.NOT_AUTHORIZED:
+                rest_s = min(self._timing.first_backoff_s * 2**self._failures, self._timing.longest_backoff_s)
+                self._failures = min(self._failures + 1, 16)
+                return rest_s * random.uniform(0.5, 1)
+            case _:
+                return 0.0

@@ -1,0 +1,101 @@
+-- What all scripts of the outbox share; put in front of each. KEYS[1] is the prefix of every key.
+--
+--   item:KEY      hash: one item from put until it is forgotten. state: queued | sending | sent | dead
+--   file:KEY      the bytes of a file, until sent
+--   lanes:C       sorted set: lanes of channel C with something to send, the next one first
+--   lane:C:LANE   list: item keys in the order in which they must appear (a lane is a thread, or one person's whispers)
+--   tally:C       hash "LANE|PRIORITY" -> how many
+--   hold:C        hash LANE -> the time before which its head is not tried again
+--   changes:C     sorted set: messages to edit and reactions to add, the next one first
+--   after:KEY     list: reactions that wait for the message KEY to be sent
+--   alias:C:TS    the lane of the thread that begins at TS
+--   pace:C        the time of the next post
+--   bucket:METHOD hash tokens, at, pause_until: what is left of the budget of a method over all channels
+--   units         set of "posts C" and "changes C" with work; lease:UNIT is who serves it: "TOKEN UNTIL"
+--   waiting       sorted set by time put: item keys, and "edit:KEY"; counts: hash C -> items; bytes: of files
+--   dead          list of what was given up, newest first
+--
+-- All times are Unix time, given by the caller.
+
+local function k(...)
+  return KEYS[1] .. ':' .. table.concat({...}, ':')
+end
+
+local function number(text, default)
+  return tonumber(text or default) or default
+end
+
+local function score(priority, seq)
+  return string.format('%.0f', priority * 1e13 + seq)
+end
+
+local function item(key, field)
+  return redis.call('HGET', k('item', key), field) or ''
+end
+
+local function is_mine(unit, token)
+  local holder = redis.call('GET', k('lease', unit)) or ''
+  return string.match(holder, '^(%S+)') == token
+end
+
+-- Give the lane its place among the lanes: the best priority of anything in it (what is behind cannot overtake, so it
+-- pulls), then the age of its head.
+local function place_lane(channel, lane)
+  local head = redis.call('LINDEX', k('lane', channel, lane), 0)
+  if not head then
+    redis.call('ZREM', k('lanes', channel), lane)
+    redis.call('HDEL', k('hold', channel), lane)
+    redis.call('HDEL', k('tally', channel), lane .. '|0', lane .. '|1', lane .. '|2')
+    return
+  end
+  local best = 2
+  for priority = 0, 2 do
+    if number(redis.call('HGET', k('tally', channel), lane .. '|' .. priority), 0) > 0 then
+      best = priority
+      break
+    end
+  end
+  redis.call('ZADD', k('lanes', channel), score(best, number(item(head, 'seq'), 0)), lane)
+end
+
+local function enter_lane(channel, lane, key, priority)
+  redis.call('RPUSH', k('lane', channel, lane), key)
+  redis.call('HINCRBY', k('tally', channel), lane .. '|' .. priority, 1)
+  place_lane(channel, lane)
+  redis.call('SADD', k('units'), 'posts ' .. channel)
+end
+
+local function add_change(channel, key, priority, now)
+  local seq = redis.call('INCR', k('seq'))
+  redis.call('ZADD', k('changes', channel), score(priority, seq), key)
+  redis.call('SADD', k('units'), 'changes ' .. channel)
+end
+
+local function bury(entry, keep_s)
+  redis.call('LPUSH', k('dead'), entry)
+  redis.call('LTRIM', k('dead'), 0, 999)
+  redis.call('EXPIRE', k('dead'), keep_s)
+end
+
+local function uncount(channel)
+  if redis.call('HINCRBY', k('counts'), channel, -1) <= 0 then
+    redis.call('HDEL', k('counts'), channel)
+  end
+end
+
+-- Take an item of the posts out of its lane and out of all counts.
+local function leave(key)
+  local channel, lane = item(key, 'channel'), item(key, 'lane')
+  if redis.call('LREM', k('lane', channel, lane), 1, key) > 0 then
+    redis.call('HINCRBY', k('tally', channel), lane .. '|' .. item(key, 'priority'), -1)
+  end
+  redis.call('HDEL', k('hold', channel), lane)
+  place_lane(channel, lane)
+  redis.call('ZREM', k('waiting'), key)
+  uncount(channel)
+  local size = number(item(key, 'size'), 0)
+  if size > 0 then
+    redis.call('DECRBY', k('bytes'), size)
+    redis.call('DEL', k('file', key))
+  end
+end
