@@ -123,52 +123,6 @@ def test_what_matches_comes_first() -> None:
         assert order == sorted(order, key=["matches", "possible", "ruled_out"].index)
 
 
-def test_every_issue_of_a_cause_comes_up_with_some_fault() -> None:
-    """Some record that no evidence can bring up would be dead knowledge."""
-    seen = {name for fixture in BY_NAME.values() for name in matched(fixture)}
-    unseen = {issue.id for issue in issues()} - seen
-
-    # Those that ask for a version, a CNI or a symptom that no fixture of a cause has.
-    assert unseen <= NEED_MORE
-
-
-NEED_MORE = {
-    "aws-vpc-cni-2103", "calico-11099", "calico-12920", "calico-4186", "calico-4679", "calico-4915", "calico-5100",
-    "calico-8025", "calico-9706", "calico-10648", "cilium-13040", "cilium-20679", "cilium-31273", "cilium-33144",
-    "cilium-37919", "cilium-43080", "cilium-44464", "cilium-8990", "felix-2082", "flannel-1502", "flannel-2388",
-    "k3s-6047", "k3s-7244", "k8s-136786", "k8s-81775", "kops-2538", "multus-972", "plugins-858", "rke2-7438",
-    "seldon-core-4699", "siderolabs-pkgs-951", "typhoon-11", "canal-30", "calico-4727", "calico-3541",
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("issue", "name", "changes"),
-    [
-        ("aws-vpc-cni-2103", "pod-gateway-mac-static", {"cluster": {"cni": "aws-vpc"}}),
-        ("calico-5100", "foreign-firewall-drops", {"cluster": {"cni": "cilium"}, "node node-1": {"leftovers": ["cali-FORWARD"]}}),
-        ("calico-10648", "pod-route-missing", {"cluster": {"cni_version": "3.30.2"}}),
-        ("cilium-8990", "cni-agent-down", {"cluster": {"cni": "cilium"}, "node node-1": {"leftovers": ["flannel.1"]}}),
-        ("cilium-44464", "cni-agent-down", {"cluster": {"cni": "cilium", "cni_version": "1.19.4", "proxy": "ipvs"}}),
-        ("felix-2082", "cni-agent-down", {"cluster": {"cni_version": "3.8.0"}, "node node-1": {"all_rp_filter": 2}}),
-        ("flannel-1502", "cni-agent-down", {"node node-1": {"overlay_device": "missing"}}),
-        ("k3s-7244", "foreign-firewall-drops", {"node node-1": {"leftovers": ["KUBE-ROUTER-FORWARD"]}}),
-        ("k8s-136786", "service-rules-missing", {"cluster": {"proxy": "nftables"}}),
-        ("kops-2538", "pod-route-missing", {"cluster": {"cni_version": "2.1.1"}}),
-        ("rke2-7438", "service-rules-missing", {"node node-1": {"kernel": "5.15.0-127-generic"}}),
-        ("canal-30", "pod-route-missing-strict-rp-filter", {"pod shop/a": {"host_proxy_arp": False}}),
-        ("cilium-20679", "cni-cannot-reach-api", {"cluster": {"cni": "cilium", "proxy": "ebpf"}}),
-        ("calico-3541", "wrong-node-address", {"cluster": {"cni": "calico"}}),
-        ("typhoon-11", "overlay-blocked-by-underlay", {"pair node-1>node-2": {"tunnel": "ipip"}, "pair node-2>node-1": {"tunnel": "ipip"}}),
-    ],
-)  # fmt: skip
-def test_the_others_come_up_with_their_own_surroundings(
-    issue: str, name: str, changes: Mapping[str, Mapping[str, object]]
-) -> None:
-    fixture, facts = variant(name, changes)
-
-    assert matched(fixture, facts)[issue].match in {"matches", "possible"}
-
-
 UNEXPLAINED = "service-unreachable service shop/s: shop/a>shop/b"
 
 
