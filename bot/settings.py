@@ -103,6 +103,9 @@ class Settings(BaseSettings):
     max_diagnoses: int = Field(default=4, ge=1, le=100)
     """How many diagnoses run at the same time; others wait their turn."""
 
+    watch_every_s: float = Field(default=900.0, ge=30, le=86400)
+    """How often a watched namespace is diagnosed, in seconds."""
+
     slack_mode: Literal["socket", "http"] = "socket"
     """How Slack reaches the bot: by connections that the bot opens, or by requests to `/slack/events`."""
     slack_bot_token: SecretStr | None = None

@@ -5,6 +5,7 @@ import typer
 from bot.cli.diagnosing import diagnose, replay
 from bot.cli.lab import demo, lab
 from bot.cli.rules import causes, known_issues, playbooks, probes
+from bot.cli.serve import serve
 
 HELP: dict[str, object] = {"help_option_names": ["-h", "--help"]}
 UNPARSED: dict[str, object] = {
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.command()(diagnose)
 app.command()(replay)
+app.command()(serve)
 app.command("lab", context_settings=UNPARSED, add_help_option=False)(lab)
 app.command("demo", context_settings=UNPARSED, add_help_option=False)(demo)
 app.add_typer(playbooks, name="playbooks")

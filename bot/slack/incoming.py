@@ -6,10 +6,11 @@ five minutes. The header `x-slack-retry-num` is no sign of either: Socket Mode s
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from bot.slack.needs import EVENT_SCOPES
 from bot.store.inbox import Kind
 
 _INTERACTIONS: dict[str, Kind] = {
@@ -20,8 +21,6 @@ _INTERACTIONS: dict[str, Kind] = {
     "shortcut": "shortcut",
     "message_action": "shortcut",
 }
-_SILENT_SUBTYPES = {"message_deleted", "message_replied"}
-"""Messages in which nobody says anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +36,16 @@ class Received:
     """Slack asks for the options of a menu; it wants a list."""
 
 
-def received(body: Mapping[str, Any]) -> Received:
-    """What a body is, and its id. Never fails: what is unknown is acknowledged and not kept."""
+def received(body: Mapping[str, Any], events: Container[str] = EVENT_SCOPES) -> Received:
+    """What a body is, and its id. Never fails: what is unknown is acknowledged and not kept.
+
+    Nor are events beside `events`: what people say to each other is none of ours, even where an app is sent it.
+    """
     if "command" in body:
         return _kept("command", body, str(body.get("trigger_id", "")))
     what = str(body.get("type", ""))
     if what == "event_callback":
-        return _event(body)
+        return _event(body, events)
     if what in {"block_suggestion", "dialog_suggestion"}:
         return Received(name="suggestion", kind=None, dedup_id="", is_question=True)
     kind = _INTERACTIONS.get(what)
@@ -52,8 +54,8 @@ def received(body: Mapping[str, Any]) -> Received:
     return _kept(kind, body, _interaction_id(kind, body))
 
 
-def _event(body: Mapping[str, Any]) -> Received:
-    if _of(body, "event").get("subtype") in _SILENT_SUBTYPES:
+def _event(body: Mapping[str, Any], events: Container[str]) -> Received:
+    if str(_of(body, "event").get("type")) not in events:
         return Received(name="event", kind=None, dedup_id="")
     return _kept("event", body, str(body.get("event_id", "")))
 
