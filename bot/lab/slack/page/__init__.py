@@ -1,0 +1,1 @@
+"""The lab's Slack workspace as a page in the browser."""

@@ -1,0 +1,101 @@
+"""Which messages a person sees in a channel or a thread, and how each stands to the one before it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+from bot.lab.slack.message import Message, Whisper
+from bot.lab.slack.model import Channel
+from bot.lab.slack.page.directory import Directory
+from bot.lab.slack.page.people import author
+from bot.lab.slack.world import World
+
+_TOGETHER_S: Final = 300.0
+_SHOWN: Final = 200
+"""The newest messages of a channel; a lab that ran for days stays quick."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A message to draw. ``signature`` changes whenever what is drawn would."""
+
+    message: Message | Whisper
+    begins_day: bool
+    is_compact: bool
+    """Follows closely on a message of the same author: no face, no name."""
+    replies: int
+    signature: str
+
+    @property
+    def key(self) -> str:
+        """Unique in the workspace."""
+        return self.message.ts
+
+    @property
+    def latest_reply(self) -> str:
+        """The ts of the newest reply; empty without replies."""
+        return "" if isinstance(self.message, Whisper) else str(self.message.more.get("latest_reply") or "")
+
+
+def channel_entries(world: World, channel: Channel, viewer: str, directory: Directory) -> list[Entry]:
+    """The channel itself: roots, replies that were sent to the channel too, and what only the viewer sees."""
+    seen = [one for one in channel.messages.values() if not _is_reply(one) or one.is_broadcast]
+    return _entries(world, [*seen, *_whispers(world, channel, viewer, "")], directory, in_thread=False)
+
+
+def thread_entries(world: World, channel: Channel, root: str, viewer: str, directory: Directory) -> list[Entry]:
+    """A thread: its root first."""
+    return _entries(world, [*channel.thread(root), *_whispers(world, channel, viewer, root)], directory, in_thread=True)
+
+
+def _is_reply(message: Message) -> bool:
+    return bool(message.thread_ts) and message.thread_ts != message.ts
+
+
+def _whispers(world: World, channel: Channel, viewer: str, thread: str) -> list[Whisper]:
+    return [one for one in world.whispers if (one.channel, one.user, one.thread_ts) == (channel.id, viewer, thread)]
+
+
+def _entries(world: World, messages: list[Message | Whisper], directory: Directory, *, in_thread: bool) -> list[Entry]:
+    entries: list[Entry] = []
+    ordered = sorted(messages, key=lambda one: one.ts)[-_SHOWN:]
+    for before, message in zip([None, *ordered], ordered, strict=False):
+        day = _day(message, directory)
+        begins_day = before is None or _day(before, directory) != day
+        entry = Entry(
+            message=message,
+            begins_day=begins_day and not in_thread,
+            is_compact=not begins_day and before is not None and _together(world, before, message),
+            replies=0 if in_thread or isinstance(message, Whisper) else int(message.more.get("reply_count") or 0),
+            signature="",
+        )
+        entries.append(_signed(entry, directory.viewer, day))
+    return entries
+
+
+def _signed(entry: Entry, viewer: str, day: date) -> Entry:
+    message = entry.message
+    said = message.as_json() if isinstance(message, Message) else [message.text, message.blocks, message.attachments]
+    signature = json.dumps([viewer, str(day), entry.begins_day, entry.is_compact, entry.replies, said], default=str)
+    return Entry(
+        message=message,
+        begins_day=entry.begins_day,
+        is_compact=entry.is_compact,
+        replies=entry.replies,
+        signature=signature,
+    )
+
+
+def _day(message: Message | Whisper, directory: Directory) -> date:
+    return directory.at(float(message.ts)).date()
+
+
+def _together(world: World, before: Message | Whisper, message: Message | Whisper) -> bool:
+    if isinstance(before, Whisper) or isinstance(message, Whisper):
+        return False
+    if author(before, world) != author(message, world) or before.more.get("reply_count"):
+        return False
+    return float(message.ts) - float(before.ts) < _TOGETHER_S

@@ -1,0 +1,169 @@
+"""One message: face, name and time, content, files, reactions, its thread, and what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from markupsafe import Markup
+from nicegui import ui
+from nicegui.element import Element
+
+from bot.lab.slack.message import Message, Whisper
+from bot.lab.slack.page import dates
+from bot.lab.slack.page.attachments import attachment_html
+from bot.lab.slack.page.blocks import Context
+from bot.lab.slack.page.controls import Act, draw_blocks, menu_item
+from bot.lab.slack.page.elements import Handler, button, html, icon, tag
+from bot.lab.slack.page.emoji import emoji_html
+from bot.lab.slack.page.entries import Entry
+from bot.lab.slack.page.files import file_html
+from bot.lab.slack.page.mrkdwn import mrkdwn
+from bot.lab.slack.page.people import Author, author
+from bot.lab.slack.page.shape import items
+from bot.lab.slack.world import World
+
+_QUICK: Final = ("white_check_mark", "eyes", "+1", "pray", "tada")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deeds:
+    """What can be done with messages in this list. Deeds that make no sense here are None."""
+
+    act: Callable[[str], Act]
+    """By the message's ts."""
+    react: Callable[[str, str], Awaitable[object]]
+    shortcut: Callable[[str, str], Awaitable[object]]
+    open_thread: Callable[[str], Awaitable[None]] | None
+    shortcuts: dict[str, str]
+    """Names by callback id."""
+
+
+def draw_message(entry: Entry, world: World, context: Context, deeds: Deeds) -> None:
+    """Draw into the current element."""
+    message = entry.message
+    if entry.begins_day:
+        day = dates.day(context.directory.at(float(message.ts)), context.now)
+        html(Markup("<span>{}</span>").format(day), classes="day", role="separator")
+    who = author(message, world)
+    kind = "message whisper" if isinstance(message, Whisper) else "message"
+    with tag("article", f"{kind} compact" if entry.is_compact else kind, data_ts=message.ts) as article:
+        article.props["aria-label"] = f"{who.name}, {dates.clock(context.directory.at(float(message.ts)))}"
+        html(_margin(entry, who, context), classes="margin")
+        with tag("div", "content"):
+            html(_head(entry, who, context), classes="head")
+            _draw_body(message, context, deeds)
+            if isinstance(message, Message):
+                _draw_reactions(message, context, deeds)
+            if entry.replies and deeds.open_thread:
+                _draw_replies(entry, context, deeds.open_thread)
+        if isinstance(message, Message):
+            _draw_tools(message, deeds)
+
+
+def _margin(entry: Entry, who: Author, context: Context) -> Markup:
+    if not entry.is_compact:
+        return who.face
+    return Markup('<time class="beside-time">{}</time>').format(_clock(entry, context))
+
+
+def _clock(entry: Entry, context: Context) -> str:
+    return dates.clock(context.directory.at(float(entry.message.ts)))
+
+
+def _head(entry: Entry, who: Author, context: Context) -> Markup:
+    whisper = Markup()
+    if isinstance(entry.message, Whisper):
+        whisper = Markup('<div class="only-you">{} Only visible to you</div>').format(icon("eye"))
+    if entry.is_compact:
+        return whisper
+    at = context.directory.at(float(entry.message.ts))
+    badge = Markup('<span class="badge">{}</span>').format(who.badge) if who.badge else Markup()
+    line = Markup('<b class="name">{}</b>{}<time title="{}">{}</time>')
+    return whisper + line.format(who.name, badge, dates.full(at), dates.clock(at))
+
+
+def _draw_body(message: Message | Whisper, context: Context, deeds: Deeds) -> None:
+    edited = Markup()
+    if isinstance(message, Message) and message.edited:
+        edited = Markup(' <small class="edited">(edited)</small>')
+    if message.blocks and not (isinstance(message, Message) and message.client_msg_id):
+        draw_blocks(message.blocks, context, deeds.act(message.ts))
+        if edited:
+            html(edited, classes="edited-line")
+    elif message.text:  # of people too: what they typed, with the formatting that their client would give it
+        html(mrkdwn(message.text, context.directory, context.now) + edited, classes="text")
+    for attachment in message.attachments:
+        _draw_attachment(attachment, message, context, deeds)
+    if isinstance(message, Message) and message.files:
+        html(Markup().join(file_html(file) for file in message.files), classes="files")
+
+
+def _draw_attachment(attachment: dict[str, object], message: Message | Whisper, context: Context, deeds: Deeds) -> None:
+    html(attachment_html(attachment, context))
+    lively = [block for block in items(attachment, "blocks") if block.get("type") == "actions"]
+    if lively:
+        draw_blocks(lively, context, deeds.act(message.ts))
+
+
+def _draw_reactions(message: Message, context: Context, deeds: Deeds) -> None:
+    if not message.reactions:
+        return
+    with tag("div", "reactions"):
+        for name, users in message.reactions.items():
+            who = ", ".join(context.directory.user(user) for user in users)
+            mine = " mine" if context.directory.viewer in users else ""
+            label = Markup("{}<span>{}</span>").format(emoji_html(name), len(users))
+            pill = button(label, _deed(deeds.react, message.ts, name), f"reaction{mine}", title=f"{who}: :{name}:")
+            pill.props["aria-pressed"] = "true" if mine else "false"
+
+
+def _draw_replies(entry: Entry, context: Context, open_thread: Callable[[str], Awaitable[None]]) -> None:
+    count = f"{entry.replies} {'replies' if entry.replies > 1 else 'reply'}"
+    latest = context.directory.at(float(entry.latest_reply)) if entry.latest_reply else context.now
+    when = dates.formatted("{date_short_pretty} at {time}", latest, context.now)
+    label = Markup("<b>{}</b><small>Last reply {}</small>").format(count, when)
+    button(label, lambda: open_thread(entry.message.ts), "replies")
+
+
+def _draw_tools(message: Message, deeds: Deeds) -> None:
+    with tag("div", "tools", role="toolbar", aria_label="Message"):
+        _menu_button("smile", "React", lambda: _fill_reactions(message, deeds))
+        open_thread = deeds.open_thread
+        if open_thread is not None:
+            root = message.thread_ts or message.ts
+            button(
+                icon("reply"), lambda: open_thread(root), "tool", aria_label="Reply in thread", title="Reply in thread"
+            )
+        if deeds.shortcuts:
+            _menu_button("more", "More actions", lambda: _fill_shortcuts(message, deeds))
+
+
+def _menu_button(symbol: str, label: str, fill: Callable[[], None]) -> None:
+    """A button whose menu is made when it is first opened."""
+
+    def opened() -> None:
+        drawn.clear()
+        with drawn, ui.menu() as menu:
+            fill()
+        menu.open()
+
+    with tag("span", "tool-place"):
+        button(icon(symbol), opened, "tool", aria_label=label, title=label, aria_haspopup="menu")
+        drawn: Element = tag("span", "menu-place")
+
+
+def _fill_reactions(message: Message, deeds: Deeds) -> None:
+    with tag("div", "quick"):
+        for name in _QUICK:
+            menu_item(emoji_html(name), _deed(deeds.react, message.ts, name))
+
+
+def _fill_shortcuts(message: Message, deeds: Deeds) -> None:
+    for callback_id, name in deeds.shortcuts.items():
+        menu_item(name, _deed(deeds.shortcut, message.ts, callback_id))
+
+
+def _deed(deed: Callable[[str, str], Awaitable[object]], ts: str, what: str) -> Handler:
+    return lambda: deed(ts, what)
