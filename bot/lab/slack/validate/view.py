@@ -38,7 +38,7 @@ def validate_view(view: Any) -> list[Problem]:
         return [Problem(error="invalid_arguments", sentence="must provide an object", pointer="/view")]
     given: Json = cast("Json", view)
     kind = given.get("type")
-    if kind not in {"modal", "home"}:
+    if kind not in ("modal", "home"):  # a stranger's type may be unhashable
         return [Problem(error="invalid_arguments", sentence=f"unsupported type: {kind}", pointer="/view/type")]
     walk = Walk(surface="modal" if kind == "modal" else "home", error="invalid_arguments")
     (_MODAL if kind == "modal" else _HOME)(walk, given, "/view")
