@@ -65,19 +65,31 @@ def info(call: Call) -> Json:
 @method("conversations.list", *_READ, per_minute=TIER_2)
 def list_(call: Call) -> Json:
     """The channels that the app may know of."""
+    return _listed(call, [one for one in _wanted(call) if one.type == "channel" or call.app.bot_user in one.members])
+
+
+@method("users.conversations", *_READ, per_minute=TIER_3)
+def of_user(call: Call) -> Json:
+    """The channels that the app is in."""
+    return _listed(call, [one for one in _wanted(call) if call.app.bot_user in one.members])
+
+
+def _wanted(call: Call) -> list[Channel]:
     kinds = {"public_channel": "channel", "private_channel": "group", "im": "im", "mpim": "mpim"}
     wanted = call.args.text("types", "public_channel").split(",")
     types = {kinds[name.strip()] for name in wanted if name.strip() in kinds}
     if not types:
         raise SlackError("invalid_types")
-    found = [
-        as_json(call, channel)
+    without_archived = call.args.flag("exclude_archived")
+    return [
+        channel
         for channel in call.world.channels.values()
-        if channel.type in types
-        and (channel.type == "channel" or call.app.bot_user in channel.members)
-        and not (call.args.flag("exclude_archived") and channel.is_archived)
+        if channel.type in types and not (without_archived and channel.is_archived)
     ]
-    page, cursor = paging.page(call.args, found, most=1000)
+
+
+def _listed(call: Call, channels: list[Channel]) -> Json:
+    page, cursor = paging.page(call.args, [as_json(call, channel) for channel in channels], most=1000)
     return {"ok": True, "channels": page, "response_metadata": {"next_cursor": cursor}}
 
 
