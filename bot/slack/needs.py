@@ -3,6 +3,7 @@
 `deploy/slack/manifest.yaml` asks for exactly this, and a test reads the code for the methods that it calls.
 
 Source: https://docs.slack.dev/reference/methods (each page names its scopes)
+Source: https://docs.slack.dev/reference/events
 """
 
 METHOD_SCOPES: dict[str, frozenset[str]] = {
@@ -17,6 +18,7 @@ METHOD_SCOPES: dict[str, frozenset[str]] = {
     "conversations.replies": frozenset({"channels:history", "groups:history"}),
     "files.completeUploadExternal": frozenset({"files:write"}),
     "files.getUploadURLExternal": frozenset({"files:write"}),
+    "files.info": frozenset({"files:read"}),
     "reactions.add": frozenset({"reactions:write"}),
     "usergroups.users.list": frozenset({"usergroups:read"}),
     "users.conversations": frozenset({"channels:read", "groups:read"}),
@@ -27,11 +29,19 @@ METHOD_SCOPES: dict[str, frozenset[str]] = {
 }
 """Bot scopes of each method that the code calls."""
 
+_CHANNELS = frozenset({"channels:read", "groups:read"})
+
 EVENT_SCOPES: dict[str, frozenset[str]] = {
     "app_home_opened": frozenset(),
     "app_mention": frozenset({"app_mentions:read"}),
+    "app_uninstalled": frozenset(),
+    "channel_id_changed": _CHANNELS,
+    "channel_shared": _CHANNELS,
+    "channel_unshared": _CHANNELS,
+    "subteam_members_changed": frozenset({"usergroups:read"}),
+    "tokens_revoked": frozenset(),
 }
-"""Bot scopes of each event that the app subscribes to."""
+"""Bot scopes of each event that the app subscribes to. Others are acknowledged and not kept."""
 
 FEATURE_SCOPES = frozenset({"commands"})
 """Of slash commands and shortcuts."""
