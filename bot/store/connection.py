@@ -107,7 +107,9 @@ def client_for(address: Address) -> "Redis":
     A command whose connection breaks is sent once more on a new one: scripts and commands here may be repeated.
     """
     common: dict[str, Any] = {
-        "socket_timeout": 5.0,
+        # Deadlines are `door`'s. With one of its own the client sends under asyncio.wait_for, which on Python 3.11
+        # swallows a cancellation that arrives as the sending ends (https://github.com/python/cpython/issues/81839).
+        "socket_timeout": None,
         "socket_connect_timeout": 2.0,
         "retry": Retry(NoBackoff(), 1, supported_errors=(exceptions.ConnectionError,)),
         "protocol": 2,
