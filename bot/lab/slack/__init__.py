@@ -1,6 +1,7 @@
 """A Slack workspace on this machine: Web API, Socket Mode, HTTP, people, and bad days."""
 
 from bot.lab.slack.actors import Actor
+from bot.lab.slack.alertmanager import AlertGroup
 from bot.lab.slack.changes import Change
 from bot.lab.slack.errors import ActorError
 from bot.lab.slack.faults import Faults
@@ -13,6 +14,7 @@ from bot.lab.slack.workspace import SlackWorkspace
 __all__ = [
     "Actor",
     "ActorError",
+    "AlertGroup",
     "Change",
     "Channel",
     "Faults",

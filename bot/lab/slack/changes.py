@@ -54,8 +54,8 @@ class Changes:
         finally:
             self._queues.discard(queue)
 
-    async def until(self, predicate: Callable[[], Result], timeout_s: float) -> Result:
-        """The predicate's first true result; asked again after every change. Raises TimeoutError."""
+    async def until(self, predicate: Callable[[], Result], timeout_s: float | None) -> Result:
+        """The predicate's first true result; asked again after every change. Raises TimeoutError (None: never)."""
         woken = asyncio.Event()
         self._waiting.add(woken)
         try:

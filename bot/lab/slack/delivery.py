@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -14,6 +15,7 @@ from bot.lab.slack.model import App, Channel
 from bot.lab.slack.subscriptions import wants
 from bot.lab.slack.world import World
 
+_KEPT = 10_000
 Kind = Literal["events_api", "slash_commands", "interactive"]
 
 
@@ -56,6 +58,7 @@ class EventLog:
     """One event's way to one app."""
 
     event_id: str
+    number: int
     type: str
     app_id: str
     at: float
@@ -72,7 +75,7 @@ class Deliveries:
     faults: Faults
     background: Background
     transports: Mapping[str, Transport]
-    log: list[EventLog] = field(default_factory=list[EventLog])
+    log: deque[EventLog] = field(default_factory=lambda: deque[EventLog](maxlen=_KEPT))
     _count: int = 0
 
     def publish(self, event: Json, channel: Channel | None) -> None:
@@ -93,10 +96,12 @@ class Deliveries:
 
     def _event(self, app: App, event: Json, channel: Channel | None) -> None:
         body = self._wrap(app, event, channel)
-        log = EventLog(event_id=body["event_id"], type=event["type"], app_id=app.id, at=self.world.clock())
-        self.log.append(log)
         self._count += 1
-        self.background.spawn(self._deliver(app, body, log, self._count), f"event {log.event_id}")
+        log = EventLog(
+            event_id=body["event_id"], number=self._count, type=event["type"], app_id=app.id, at=self.world.clock()
+        )
+        self.log.append(log)
+        self.background.spawn(self._deliver(app, body, log), f"event {log.event_id}")
 
     def _wrap(self, app: App, event: Json, channel: Channel | None) -> Json:
         team_id = self.world.users[app.bot_user].team_id
@@ -122,8 +127,8 @@ class Deliveries:
             "event_context": f"4-{self.world.ids.secret(40)}",
         }
 
-    async def _deliver(self, app: App, body: Json, log: EventLog, number: int) -> None:
-        faults = self.faults
+    async def _deliver(self, app: App, body: Json, log: EventLog) -> None:
+        faults, number = self.faults, log.number
         if faults.reorder_every and number % faults.reorder_every == 0:
             await self._after_the_next(number)
         if faults.duplicate_every and number % faults.duplicate_every == 0:
@@ -133,9 +138,9 @@ class Deliveries:
             await self._attempt(app, body, log, 1, "timeout")
 
     async def _after_the_next(self, number: int) -> None:
-        """Wait until a later event is on its way, but not for ever."""
+        """Wait until a later event has arrived, but not for ever."""
         try:
-            await self.world.changes.until(lambda: self._count > number, 0.5)
+            await self.world.changes.until(lambda: any(log.attempts for log in self.log if log.number > number), 0.5)
         except TimeoutError:
             return
 

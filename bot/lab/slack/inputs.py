@@ -33,6 +33,8 @@ _INITIAL: dict[str, tuple[str, str]] = {
     "file_input": ("files", "initial_files"),
 }
 """The key of the value in the state, and the element's own key for its first value."""
+INTERACTIVE = frozenset({"button", "overflow", "icon_button", "feedback_buttons", "workflow_button", *_INITIAL})
+"""Types of elements that have an action_id."""
 Typed = str | int | Sequence[str] | None
 """What a person gives: text, the value of an option, an id, or several."""
 

@@ -50,10 +50,11 @@ class Uploads:
                 app_id=app.id, subtype="file_share", thread_ts=thread_ts,
             )  # fmt: skip
             message.more["upload"] = True
+            message.ts = self.world.ids.ts()
             for file in files:
+                file.shares.setdefault(channel.id, []).append(message.ts)
                 if channel.type != "channel":
                     file.private_channels.add(channel.id)
-            ts = self.world.post(channel, message).ts
+            self.world.post(channel, message)
             for file in files:
-                file.shares.setdefault(channel.id, []).append(ts)
-                self.world.changes.note("file", channel=channel.id, ts=ts, detail=file.id)
+                self.world.changes.note("file", channel=channel.id, ts=message.ts, detail=file.id)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TypeVar
 
 import aiohttp
 from aiohttp import web
 
-from bot.lab.slack import platform
+from bot.lab.names import Json
+from bot.lab.slack import persistence, platform
 from bot.lab.slack.actors import Actor
+from bot.lab.slack.admin import Admin
+from bot.lab.slack.alertmanager import Alertmanager
 from bot.lab.slack.changes import Change
 from bot.lab.slack.errors import ActorError
 from bot.lab.slack.message import File, Message
@@ -22,6 +27,7 @@ from bot.lab.slack.world import World
 
 Result = TypeVar("Result")
 _SHUTDOWN_S = 1.0
+_KEEP_EVERY_S = 1.0
 
 
 class SlackWorkspace:
@@ -35,13 +41,18 @@ class SlackWorkspace:
         self.calls = self.platform.calls
         self.deliveries = self.platform.deliveries
         self.sockets = self.platform.sockets
+        self.admin = Admin(world)
+        self.alertmanager = Alertmanager(self.platform)
 
     @classmethod
     @asynccontextmanager
     async def start(cls, options: SlackOptions | None = None) -> AsyncGenerator[SlackWorkspace]:
         """A workspace that serves until the block ends. A fault of the workspace itself is raised at the end."""
         options = options or SlackOptions()
-        workspace = cls(World(options))
+        world = World(options)
+        if options.state_dir:
+            persistence.load(world, options.state_dir)
+        workspace = cls(world)
         runner = web.AppRunner(Server(workspace.platform).application(), access_log=None, shutdown_timeout=_SHUTDOWN_S)
         await runner.setup()
         try:
@@ -51,9 +62,13 @@ class SlackWorkspace:
             workspace.world.base_url = f"http://{options.host}:{port}"
             async with aiohttp.ClientSession(trust_env=False) as session:
                 workspace.platform.push.session = session
+                if options.state_dir:
+                    workspace.platform.background.spawn(workspace.keep(options.state_dir), "keep state")
                 try:
                     yield workspace
                 finally:
+                    if options.state_dir:
+                        persistence.save(world, options.state_dir)
                     await workspace.platform.background.close()
                     await workspace.platform.sockets.close()
         finally:
@@ -110,6 +125,30 @@ class SlackWorkspace:
     async def verify_request_url(self) -> bool:
         """Slack's handshake with the app's address."""
         return await self.platform.push.verify_url(self.app)
+
+    def connection(self) -> Json:
+        """All that a bot, or a person with a terminal, needs to reach the workspace."""
+        return {
+            "base_url": self.base_url,
+            "api_url": self.api_url,
+            "bot_token": self.bot_token,
+            "app_token": self.app_token,
+            "signing_secret": self.signing_secret,
+            "bot_user_id": self.bot_user_id,
+            "team_id": self.world.bot_app_team,
+            "alertmanager_webhook_url": self.alertmanager.webhook_url,
+            "alertmanager_token": self.alertmanager.bot_token,
+            "channels": {channel.name: channel.id for channel in self.channels() if channel.name},
+            "users": {actor.name: actor.id for actor in self.users()},
+        }
+
+    async def keep(self, directory: Path) -> None:
+        """Save the state, at most once a second, for as long as it runs."""
+        while True:
+            seen = self.world.changes.count
+            persistence.save(self.world, directory)
+            await asyncio.sleep(_KEEP_EVERY_S)
+            await self.world.changes.until(lambda seen=seen: self.world.changes.count > seen, None)
 
     # --- people and places
 

@@ -10,6 +10,7 @@ from bot.lab.slack import seeds
 from bot.lab.slack.changes import Changes
 from bot.lab.slack.errors import ActorError, SlackError
 from bot.lab.slack.ids import Ids
+from bot.lab.slack.inputs import INTERACTIVE
 from bot.lab.slack.message import File, Message, Revision, Whisper
 from bot.lab.slack.model import App, Channel, Group, Team, User, View
 from bot.lab.slack.options import SlackOptions
@@ -80,7 +81,8 @@ class World:
 
     def post(self, channel: Channel, message: Message) -> Message:
         """Put a message into the channel; fills its ts and block ids."""
-        message.channel, message.ts, message.posted_at = channel.id, self.ids.ts(), self.clock()
+        message.channel, message.posted_at = channel.id, self.clock()
+        message.ts = message.ts or self.ids.ts()
         self.fill_block_ids(message.blocks)
         channel.messages[message.ts] = message
         if message.thread_ts:
@@ -141,10 +143,15 @@ class World:
         self.on_event({**event, "event_ts": self.ids.ts()}, channel)
 
     def fill_block_ids(self, blocks: list[Json]) -> None:
-        """As Slack does where an app gave none."""
+        """Fill block_ids, and the action_ids of what can be pressed, as Slack does where an app gave none."""
         for block in blocks:
             if not block.get("block_id"):
                 block["block_id"] = self.ids.block()
+            self.fill_block_ids(block.get("child_blocks") or [])
+            candidates: list[Json] = [*(block.get("elements") or []), block.get("accessory") or {}]
+            for element in [*candidates, block.get("element") or {}]:
+                if element.get("type") in INTERACTIVE and not element.get("action_id"):
+                    element["action_id"] = self.ids.block()
 
     # --- membership
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
+from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.lab.slack import SlackOptions, SlackWorkspace
@@ -34,14 +35,24 @@ def client(ws: SlackWorkspace) -> Any:  # the SDK's annotations are partly unkno
 
 
 @asynccontextmanager
-async def connected(ws: SlackWorkspace, app: Any, connections: int = 1) -> AsyncGenerator[Any]:
-    """The app, connected by Socket Mode."""
-    handlers = [AsyncSocketModeHandler(app, ws.app_token, ping_interval=1) for _ in range(connections)]
+async def connected(
+    ws: SlackWorkspace, app: Any, connections: int = 1, ping_interval: float = 1
+) -> AsyncGenerator[Any]:
+    """The app, connected by Socket Mode; its handlers."""
+    handlers = [AsyncSocketModeHandler(app, ws.app_token, ping_interval=ping_interval) for _ in range(connections)]
     try:
         for handler in handlers:
             await handler.connect_async()
         await ws.until(lambda: len(ws.sockets.connections) == connections)
-        yield app
+        yield handlers
     finally:
         for handler in handlers:
             await handler.close_async()
+
+
+async def refused(call: Any) -> Any:
+    """The answer of a call that Slack refuses."""
+    with pytest.raises(SlackApiError) as caught:
+        await call
+    error: Any = caught.value
+    return error.response
