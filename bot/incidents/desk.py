@@ -135,6 +135,10 @@ class Desk:
             await self._incidents.save(begun)
         return begun
 
+    async def has_begun(self, incident: Incident, *, dedup: str) -> bool:
+        """Whether this `dedup` has begun a run of the incident before."""
+        return await self._incidents.begun_run(incident.id, dedup) is not None
+
     async def diagnose(self, incident: Incident, *, on_progress: OnProgress = silent) -> Report:
         """The report of the incident's run, kept in the store before anybody hears of it.
 

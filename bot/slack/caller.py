@@ -18,6 +18,8 @@ class Caller:
     key: str
     """The inbox entry's id: what keys of answers are made from."""
     attempt: int
+    at: float = 0.0
+    """When it came, Unix time: the same each time it is handled."""
     user: str
     channel: str = ""
     """"" on the App Home and in dialogues."""
@@ -37,6 +39,7 @@ def of_command(entry: Entry) -> Caller:
     return Caller(
         key=entry.id,
         attempt=entry.attempt,
+        at=entry.received_at,
         user=_text(body, "user_id"),
         channel=_text(body, "channel_id"),
         response_url=_text(body, "response_url"),
@@ -50,6 +53,7 @@ def of_event(entry: Entry) -> Caller:
     return Caller(
         key=entry.id,
         attempt=entry.attempt,
+        at=entry.received_at,
         user=_text(event, "user"),
         channel=_text(event, "channel"),
         thread=_text(event, "thread_ts") or _text(event, "ts") or None,
@@ -64,12 +68,14 @@ def of_interaction(entry: Entry) -> Caller:
     container, message = inside(body, "container"), inside(body, "message")
     ts = _text(container, "message_ts") or _text(message, "ts") or _text(body, "message_ts")
     thread = _text(container, "thread_ts") or _text(message, "thread_ts")
+    is_ephemeral = container.get("is_ephemeral") is True  # what one person alone sees begins no thread
     return Caller(
         key=entry.id,
         attempt=entry.attempt,
+        at=entry.received_at,
         user=_text(inside(body, "user"), "id"),
         channel=_text(inside(body, "channel"), "id") or _text(container, "channel_id"),
-        thread=thread or ts or None,
+        thread=thread or (None if is_ephemeral else ts) or None,
         within=thread or None,
         message=ts,
         response_url=_text(body, "response_url"),

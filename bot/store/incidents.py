@@ -178,6 +178,12 @@ class Incidents:
             raise UnknownIncidentError(incident_id)
         return run
 
+    async def begun_run(self, incident_id: str, dedup: str) -> int | None:
+        """The number of the run that this `dedup` began; None when it began none."""
+        async with self._connection.door() as client:
+            run = await client.get(self._keys.digest("begun", f"{incident_id} {dedup}"))
+        return int(run) if run else None
+
     async def open_ones(self, cluster: str | None = None) -> tuple[Incident, ...]:
         """Incidents that are not closed, latest change first."""
         async with self._connection.door() as client:

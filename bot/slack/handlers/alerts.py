@@ -2,7 +2,7 @@
 
 Alertmanager's Slack messages hold label values without their names: "[FIRING:2] PodsNotReady shop (web critical)". So
 a word counts as a namespace where the message says so ("namespace: shop", a field of that title), else where a cluster
-has a namespace of exactly that name. One is diagnosed; of several, or of guesses, the person chooses.
+has a namespace of exactly that name. One is diagnosed; of several the person chooses; none is admitted.
 """
 
 import re
@@ -21,6 +21,8 @@ from bot.store import Entry
 MAX_TEXT = 20_000
 _NAMED = re.compile(r"\b(?:exported_)?namespace[\"'`*_]*\s*[:=]\s*[\"'`*_]*([a-z0-9][-a-z0-9]{0,62})", re.IGNORECASE)
 _CLUSTER = re.compile(r"\bcluster[\"'`*_]*\s*[:=]\s*[\"'`*_]*([A-Za-z0-9][A-Za-z0-9._:@/-]{0,252})", re.IGNORECASE)
+_ADDRESS = re.compile(r"https?://\S+")
+"""Words in addresses are Alertmanager's, Grafana's or a runbook's, not the alert's."""
 _WORD = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -37,7 +39,7 @@ class Alert:
 
 def read(message: Mapping[str, Any]) -> Alert:
     """The alert in a message: fallback, title, text and fields of its attachments, then its own text."""
-    texts = [plain(text)[:MAX_TEXT] for text in _texts(message)]
+    texts = [_ADDRESS.sub(" ", plain(text[:MAX_TEXT])) for text in _texts(message)]
     named = [name.lower() for text in texts for name in _NAMED.findall(text)]
     named += [value.strip(" `*_\"'").lower() for title, value in _fields(message) if title.lower() == "namespace"]
     clusters = [name for text in texts for name in _CLUSTER.findall(text)]
@@ -62,7 +64,7 @@ async def diagnose_message(services: Services, entry: Entry) -> None:
         return
     among = [cluster] if cluster else list(services.desk.clusters.names)
     choices = [pair async for pair in _existing(services, alert.named or alert.words, among)]
-    if alert.named and len(choices) == 1:
+    if len(choices) == 1:
         await diagnose(services, caller, Diagnose(namespace=choices[0][1], cluster=choices[0][0]))
         return
     content = saying.which_namespace(choices, was_named=bool(alert.named))

@@ -45,11 +45,11 @@ async def diagnose(services: Services, caller: Caller, command: Diagnose) -> Non
 async def take_up(services: Services, caller: Caller, incident: Incident, *, is_new: bool) -> None:
     """A new run of the incident in its own thread, and a word to whoever asks elsewhere where that is."""
     if not is_new:
-        is_busy = is_running(services, incident) and caller.attempt == 1  # later: it may be the run that we are to end
-        if is_busy or not await _is_in_thread(services, caller, incident):
+        is_running = await is_busy(services, incident, caller.key)
+        if is_running or not await _is_in_thread(services, caller, incident):
             link = await permalink(services, incident)
-            await whisper(services, caller, "attached", saying.attached(incident, link, is_running=is_busy))
-        if is_busy:
+            await whisper(services, caller, "attached", saying.attached(incident, link, is_running=is_running))
+        if is_running:
             return
     incident = await services.desk.begin(incident, dedup=caller.key)
     await run(services, incident, asked_by=caller.user, response_url=caller.response_url)
@@ -80,9 +80,11 @@ async def exists(services: Services, caller: Caller, cluster: str, namespace: st
     return False
 
 
-def is_running(services: Services, incident: Incident) -> bool:
-    """Whether somebody will hear of a verdict of it without asking again."""
-    return incident.status == "diagnosing" and services.now() - incident.updated_at < STALE_S
+async def is_busy(services: Services, incident: Incident, dedup: str) -> bool:
+    """Whether another run of it is under way. One that `dedup` began was cut short, and is to be ended now."""
+    if incident.status != "diagnosing" or services.now() - incident.updated_at >= STALE_S:
+        return False
+    return not await services.desk.has_begun(incident, dedup=dedup)
 
 
 async def permalink(services: Services, incident: Incident) -> str:

@@ -59,6 +59,9 @@ async def run(services: Services, incident: Incident, *, asked_by: str, response
         await _failed(services, incident, error, place)
         return None
     concluded = await services.desk.conclude(incident, report)
+    if (await services.channels.channel(incident.channel)).is_external:  # shared with others while we looked
+        await services.outbox.put(Edit(key=key, place=place, content=saying.withheld(), priority=Priority.NORMAL))
+        return report
     last_word = saying.settled(
         dataclasses.replace(concluded, status=report.verdict.status),
         asked_by=asked_by,
@@ -73,10 +76,6 @@ async def run(services: Services, incident: Incident, *, asked_by: str, response
 async def say_verdict(services: Services, incident: Incident, report: Report) -> None:
     """The verdict as a message of its own (edits notify nobody), its evidence and pictures, and that it is over."""
     key, place = f"{incident.id}:{incident.run}", thread_of(incident)
-    channel = await services.channels.channel(incident.channel)
-    if channel.is_external:  # shared while the diagnosis ran
-        await _post(services, f"{key}:verdict", place, saying.withheld())
-        return
     verdict = views.verdict(report, incident_id=incident.id, run=incident.run)
     await services.outbox.put(Post(key=f"{key}:verdict", place=place, content=verdict, priority=Priority.VERDICT))
     if report.verdict.status != "healthy":

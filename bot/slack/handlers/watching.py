@@ -16,7 +16,7 @@ from bot.incidents.watching import is_news
 from bot.slack import views
 from bot.slack.caller import Caller, inside, is_allowed, is_present, whisper
 from bot.slack.commands import StartWatch, StopWatch
-from bot.slack.handlers.diagnose import cluster_for, exists, is_running
+from bot.slack.handlers.diagnose import cluster_for, exists, is_busy
 from bot.slack.handlers.running import run
 from bot.slack.services import Services
 from bot.store import Entry, StoreUnavailableError
@@ -29,14 +29,15 @@ async def start_watch(services: Services, caller: Caller, command: StartWatch) -
     cluster = await _cleared(services, caller, command)
     if cluster is None or not await exists(services, caller, cluster, command.namespace):
         return
-    watch = Watch(
-        cluster=cluster, namespace=command.namespace, channel=caller.channel, by=caller.user, since=services.now()
-    )
-    is_new = await services.store.watches.add(watch)
-    if is_new or caller.attempt > 1:
-        await _say(services, caller, views.watch_changed(watch.namespace, cluster, by=caller.user, is_watched=True))
-    else:
-        await whisper(services, caller, "watch", _was_so(watch.namespace, cluster, caller, is_watched=True))
+    place = (cluster, command.namespace, caller.channel)
+    known = await _watch(services, place)
+    if known is not None and known.since != caller.at:  # a watch of this very moment is the one that we have begun
+        await whisper(services, caller, "watch", _was_so(place, caller, is_watched=True))
+        return
+    content = views.watch_changed(command.namespace, cluster, by=caller.user, is_watched=True)
+    await _say(services, caller, content)
+    watch = Watch(cluster=cluster, namespace=command.namespace, channel=caller.channel, by=caller.user, since=caller.at)
+    await services.store.watches.add(watch)
 
 
 async def stop_watch(services: Services, caller: Caller, command: StopWatch) -> None:
@@ -44,11 +45,20 @@ async def stop_watch(services: Services, caller: Caller, command: StopWatch) -> 
     cluster = await _cleared(services, caller, command)
     if cluster is None:
         return
-    was_there = await services.store.watches.remove(cluster, command.namespace, caller.channel)
-    if was_there or caller.attempt > 1:
-        await _say(services, caller, views.watch_changed(command.namespace, cluster, by=caller.user, is_watched=False))
-    else:
-        await whisper(services, caller, "watch", _was_so(command.namespace, cluster, caller, is_watched=False))
+    place = (cluster, command.namespace, caller.channel)
+    if await _watch(services, place) is None:
+        if await services.outbox.ts_of(f"{caller.key}:watch") is None:  # else we have stopped it ourselves
+            await whisper(services, caller, "watch", _was_so(place, caller, is_watched=False))
+        return
+    content = views.watch_changed(command.namespace, cluster, by=caller.user, is_watched=False)
+    await _say(services, caller, content)
+    await services.store.watches.remove(*place)
+
+
+async def _watch(services: Services, place: tuple[str, str, str]) -> Watch | None:
+    """The watch of this cluster, namespace and channel."""
+    found = await services.store.watches.all()
+    return next((each for each in found if (each.cluster, each.namespace, each.channel) == place), None)
 
 
 async def _cleared(services: Services, caller: Caller, command: StartWatch | StopWatch) -> str | None:
@@ -61,7 +71,8 @@ async def _cleared(services: Services, caller: Caller, command: StartWatch | Sto
     return cluster if await is_present(services, caller) else None
 
 
-def _was_so(namespace: str, cluster: str, caller: Caller, *, is_watched: bool) -> Content:
+def _was_so(place: tuple[str, str, str], caller: Caller, *, is_watched: bool) -> Content:
+    cluster, namespace, _ = place
     return views.watch_changed(namespace, cluster, by=caller.user, is_watched=is_watched, was_so=True)
 
 
@@ -78,7 +89,7 @@ async def watch_due(services: Services, entry: Entry) -> None:
     if not await _is_still_wanted(services, cluster, namespace, channel):
         return
     incident = await _open_incident(services, cluster, namespace, channel)
-    if incident is not None and is_running(services, incident) and entry.attempt == 1:
+    if incident is not None and await is_busy(services, incident, entry.id):
         return  # somebody is at it
     report = await _examined(services, cluster, namespace)
     if report is None or not is_news(incident, report):
@@ -92,8 +103,7 @@ async def watch_due(services: Services, entry: Entry) -> None:
 
 async def _is_still_wanted(services: Services, cluster: str, namespace: str, channel: str) -> bool:
     """Whether the watch is still there, and its channel still ours alone."""
-    place = (cluster, namespace, channel)
-    if place not in {(each.cluster, each.namespace, each.channel) for each in await services.store.watches.all()}:
+    if await _watch(services, (cluster, namespace, channel)) is None:
         return False
     where = await services.channels.channel(channel)
     if where.is_external is not False or where.is_member is False:

@@ -23,7 +23,7 @@ async def channel_changed(services: Services, entry: Entry) -> None:
     """A channel was shared with another organisation, or is no longer."""
     channel = str(inside(entry.body, "event").get("channel") or "")
     services.channels.forget(channel)
-    log.info("channels.changed", channel=channel, event=inside(entry.body, "event").get("type"))
+    log.info("channels.changed", channel=channel, what=inside(entry.body, "event").get("type"))
 
 
 async def channel_renumbered(services: Services, entry: Entry) -> None:
@@ -43,4 +43,4 @@ async def channel_renumbered(services: Services, entry: Entry) -> None:
 async def disconnected(services: Services, entry: Entry) -> None:
     """The app was removed or its tokens were revoked: nothing works until somebody installs it again."""
     del services
-    log.error("slack.disconnected", event=inside(entry.body, "event").get("type"), remedy="install the app again")
+    log.error("slack.disconnected", what=inside(entry.body, "event").get("type"), remedy="install the app again")

@@ -1,0 +1,301 @@
+"""The whole Slack side at work: the lab's workspace, real Redis, real judging; only the cluster is a recording."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from bot.domain.authorization import Action, Grant
+from bot.domain.errors import UnreachableError
+from bot.incidents.clusters import Clusters, RecordedCluster
+from bot.incidents.desk import Desk, Limits
+from bot.incidents.knowledge import Knowledge, load_knowledge
+from bot.incidents.recording import Recording, record
+from bot.incidents.request import OnProgress, Progress, Request
+from bot.lab.slack import SlackOptions, SlackWorkspace
+from bot.lab.slack.actors import Actor
+from bot.lab.slack.message import Message
+from bot.slack.bolt import build_app
+from bot.slack.channels import Channels
+from bot.slack.client import open_client
+from bot.slack.identity import WhoAmI
+from bot.slack.outbox import Outbox
+from bot.slack.outbox.timing import Timing
+from bot.slack.people import People
+from bot.slack.router import Router
+from bot.slack.services import Services
+from bot.slack.socket import SocketMode
+from bot.store import Entry, Store
+from tests.probes.build import World, two_nodes
+from tests.slack.waiting import until
+
+HERE = "C0INCIDENTS"
+
+QUICK = Timing(post_s=0.01, edit_s=0.01)
+"""The pace of posts is the outbox's own test."""
+
+GRANTS = (
+    Grant(actions=frozenset(Action), groups=frozenset({"S0SRE"})),
+    Grant(actions=frozenset({Action.READ}), users=frozenset({"U0CAROL", "U0DAVE", "U0EVE"})),
+)
+"""@sre may do everything; guests and strangers are named too, to see that it does not help them."""
+
+
+def healthy() -> Recording:
+    world, *_ = two_nodes()
+    return recorded(world)
+
+
+def broken() -> Recording:
+    """Proxy ARP off on the link of shop/a."""
+    world, pod, *_ = two_nodes()
+    link = world.report_of(pod).host_link
+    world.answers(pod, None, None, None)
+    world.sysctl("node-1", **{f"ipv4__conf__{link}__proxy_arp": "0"})
+    return recorded(world)
+
+
+def recorded(world: World) -> Recording:
+    return record(world.evidence(), started_at="2026-01-02T03:04:05Z", took_s=1.5, playbook="namespace")
+
+
+@dataclass(slots=True, kw_only=True)
+class Place(RecordedCluster):
+    """A recorded cluster that may be out of reach."""
+
+    unreachable: set[str]
+
+    async def namespaces(self) -> tuple[str, ...]:
+        if self.name in self.unreachable:
+            raise UnreachableError("https://eu.example:6443", "refused", "")
+        return await RecordedCluster.namespaces(self)
+
+    async def look(self, request: Request, knowledge: Knowledge, on_progress: OnProgress) -> Recording:
+        if self.name in self.unreachable:
+            raise UnreachableError("https://eu.example:6443", "refused", "")
+        return await RecordedCluster.look(self, request, knowledge, on_progress)
+
+
+class Gate:
+    """Holds recorded diagnoses until it is opened. They run in a thread of their own."""
+
+    def __init__(self) -> None:
+        self._open = threading.Event()
+        self._open.set()
+        self.waiting = 0
+
+    def shut(self) -> None:
+        self._open.clear()
+
+    def open(self) -> None:
+        self._open.set()
+
+    async def pass_(self, progress: Progress) -> None:
+        if progress.stage == "access" and not self._open.is_set():
+            self.waiting += 1
+            await asyncio.to_thread(self._open.wait, 20)
+
+
+@dataclass
+class Office:
+    """Everything that a test may want to look at."""
+
+    ws: SlackWorkspace
+    store: Store
+    services: Services
+    router: Router
+    recordings: dict[str, Recording]
+    gate: Gate
+    unreachable: set[str]
+    """Names of clusters."""
+    handled: list[Entry] = field(default_factory=list[Entry])
+
+    @property
+    def alice(self) -> Actor:
+        return self.ws.user("alice")
+
+    async def diagnosed(self, text: str = "diagnose shop", who: str = "alice") -> tuple[str, Message]:
+        """Ask; the thread's ts and the verdict's message."""
+        outcome = await self.ws.user(who).slash(HERE, "/cni", text)
+        assert outcome.acked, outcome.error
+        root = await self.ws.until(lambda: self.roots()[-1:])
+        return root[0].ts, await self.verdict(root[0].ts)
+
+    def roots(self) -> list[Message]:
+        """What the bot said at the level of the channel."""
+        return [each for each in self.ws.messages(HERE) if each.user == self.ws.bot_user_id]
+
+    async def verdict(self, ts: str, count: int = 1) -> Message:
+        """The thread's verdict number `count`."""
+
+        def found() -> list[Message]:
+            verdicts = [each for each in self.ws.thread(HERE, ts) if "cni_details" in each.action_ids]
+            return verdicts[count - 1 : count]
+
+        return (await self.ws.until(found))[0]
+
+    async def said(self, part: str, ts: str | None = None) -> Message:
+        """The bot's message with these words in it, in the channel or in a thread."""
+
+        def found() -> list[Message]:
+            place = self.ws.thread(HERE, ts) if ts else self.roots()
+            return [each for each in place if part in each.text]
+
+        return (await self.ws.until(found))[-1]
+
+    async def modal(self, who: str, part: str) -> tuple[str, str]:
+        """The id of the person's window with these words in it, and all its words."""
+
+        def found() -> tuple[str, str] | None:
+            for view in self.ws.user(who).modals():
+                words = json.dumps(view.payload, ensure_ascii=False)
+                if part in words:
+                    return view.id, words
+            return None
+
+        opened = await self.ws.until(found)
+        assert opened
+        return opened
+
+    async def whispered(self, who: str, part: str, channel: str | None = None) -> str:
+        """The whisper with these words in it."""
+
+        def found() -> str:
+            texts = [each.text for each in self.ws.user(who).whispers(channel)]
+            return next((text for text in texts if part in text), "")
+
+        return await self.ws.until(found)
+
+    async def heard(self, kind: str) -> None:
+        """Until an event of this type was handled."""
+        await until(lambda: any(entry.body.get("event", {}).get("type") == kind for entry in self.handled))
+
+    async def quiet(self) -> None:
+        """Until everything that came in is handled and everything said is sent."""
+        async with asyncio.timeout(10):
+            while (await self.store.inbox.counts()).waiting:  # noqa: ASYNC110 - Redis has no event for it
+                await asyncio.sleep(0.01)
+        assert await self.services.outbox.drained(10)
+
+
+Opened = Callable[..., Awaitable[Office]]
+
+
+@pytest.fixture(scope="session")
+def knowledge() -> Knowledge:
+    return load_knowledge()
+
+
+@pytest.fixture
+async def open_office(store: Store, knowledge: Knowledge) -> AsyncIterator[Opened]:
+    """Opens the bot with the options given; it closes with the test.
+
+    Each bot lives in a task of its own: a fixture's end may run in another task than its beginning.
+    """
+    closing = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    tasks: list[asyncio.Task[None]] = []
+
+    async def opened(**options: Any) -> Office:
+        ready: asyncio.Future[Office] = loop.create_future()
+
+        async def live() -> None:
+            async with opened_office(store, knowledge, **options) as office:
+                ready.set_result(office)
+                await closing.wait()
+
+        tasks.append(loop.create_task(live()))
+        await asyncio.wait((tasks[-1], ready), return_when="FIRST_COMPLETED")
+        if not ready.done():
+            tasks[-1].result()
+        return ready.result()
+
+    yield opened
+    closing.set()
+    for task in tasks:
+        await task
+
+
+@asynccontextmanager
+async def opened_office(
+    store: Store,
+    knowledge: Knowledge,
+    *,
+    grants: tuple[Grant, ...] = GRANTS,
+    clusters: tuple[str, ...] = ("lab",),
+    limits: Limits | None = None,
+    at_work: bool = True,
+) -> AsyncGenerator[Office]:
+    """The bot, connected to a workspace of its own."""
+    gate = Gate()
+    recordings = {"shop": broken(), "shop-staging": healthy(), "payments": healthy()}
+    lost: set[str] = set()
+    places = [Place(name=name, recordings=recordings, between=gate.pass_, unreachable=lost) for name in clusters]
+    desk = Desk(store, knowledge, Clusters(places), limits or Limits())
+    async with (
+        SlackWorkspace.start(SlackOptions()) as ws,
+        open_client(ws.bot_token, base_url=ws.api_url) as client,
+        aclosing_desk(desk),
+        asyncio.TaskGroup() as group,
+    ):
+        who_am_i = WhoAmI(client)
+        services = Services(
+            client=client,
+            who_am_i=who_am_i,
+            store=store,
+            desk=desk,
+            outbox=Outbox(store.outbox, client, timing=QUICK),
+            people=People(client, who_am_i, grants),
+            channels=Channels(client),
+            grants=grants,
+            connections=lambda: "2 of 2 connections",
+        )
+        office = Office(
+            ws=ws,
+            store=store,
+            services=services,
+            router=Router(services),
+            recordings=recordings,
+            gate=gate,
+            unreachable=lost,
+        )
+        app = build_app(client, signing_secret=ws.signing_secret, inbox=store.inbox, who_am_i=who_am_i)
+        sockets = SocketMode(app, ws.app_token, client=client)
+        tasks = [group.create_task(services.outbox.run()), group.create_task(sockets.run())]
+        if at_work:
+            tasks.append(group.create_task(work(office)))
+        try:
+            await until(lambda: sockets.live_connections == 2)
+            yield office
+        finally:
+            gate.open()
+            for task in tasks:
+                task.cancel()
+
+
+@asynccontextmanager
+async def aclosing_desk(desk: Desk) -> AsyncGenerator[None]:
+    try:
+        yield
+    finally:
+        await desk.close()
+
+
+async def work(office: Office) -> None:
+    async def handle(entry: Entry) -> None:
+        await office.router.handle(entry)
+        office.handled.append(entry)
+
+    await office.store.inbox.work(handle, concurrency=64, on_dead=office.router.on_dead)
+
+
+@pytest.fixture
+async def office(open_office: Opened) -> Office:
+    return await open_office()

@@ -1,0 +1,106 @@
+"""The shortcut "Diagnose this alert"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bot.lab.slack.alertmanager import AlertGroup
+from bot.slack.handlers.alerts import read
+from tests.slack.handlers.conftest import Office, Opened
+
+
+async def shortcut(office: Office, group: AlertGroup, who: str = "alice") -> str:
+    ts = await office.ws.alertmanager.notify(group)
+    await office.ws.user(who).shortcut("alerts", ts, "cni_diagnose_message")
+    return ts
+
+
+def firing(*, text: str = "", fields: dict[str, str] | None = None, **labels: str) -> AlertGroup:
+    common = {"alertname": "PodsCannotTalk", "severity": "critical", **labels}
+    return AlertGroup(
+        group_labels={"alertname": "PodsCannotTalk"}, common_labels=common, text=text, fields=fields or {}
+    )
+
+
+@pytest.mark.parametrize(
+    "group",
+    [
+        firing(namespace="shop"),
+        firing(text="*namespace:* `shop`"),
+        firing(fields={"Namespace": "shop", "Severity": "critical"}),
+        firing(namespace="shop", text="namespace: shop\nsee payments too"),
+    ],
+    ids=["value only", "text", "field", "named goes before words"],
+)
+async def test_the_alert_is_diagnosed_in_its_own_thread(group: AlertGroup, office: Office) -> None:
+    ts = await shortcut(office, group)
+
+    def verdicts() -> list[str]:
+        return [one.text for one in office.ws.thread("alerts", ts) if "cni_details" in one.action_ids]
+
+    assert "shop on lab" in (await office.ws.until(verdicts))[0]
+    assert [one for one in office.ws.messages("alerts") if one.user == office.ws.bot_user_id] == []
+
+
+async def test_of_several_namespaces_the_person_chooses(office: Office) -> None:
+    ts = await shortcut(office, firing(namespace="shop", target="payments"))
+    await office.whispered("alice", "Which one?", "alerts")
+    whisper = office.alice.whispers("alerts")[-1]
+
+    await office.alice.click("alerts", whisper.ts, "cni_diagnose_namespace:1", None)
+
+    await office.ws.until(lambda: [one for one in office.ws.everything("alerts") if "cni_details" in one.action_ids])
+    await office.quiet()
+    assert ts
+
+
+async def test_without_a_namespace_it_says_what_to_type(office: Office) -> None:
+    await shortcut(office, firing(node="node-1"))
+
+    await office.whispered("alice", "@cni diagnose NAMESPACE", "alerts")
+
+
+async def test_a_namespace_that_does_not_exist_is_not_diagnosed(office: Office) -> None:
+    await shortcut(office, firing(text="namespace: shopp"))
+
+    await office.whispered("alice", "There is no namespace `shopp`", "alerts")
+    await office.quiet()
+    assert await office.store.incidents.open_ones() == ()
+
+
+async def test_the_alert_says_which_cluster(open_office: Opened) -> None:
+    office = await open_office(clusters=("lab", "eu"))
+    ts = await shortcut(office, firing(text="cluster: eu\nnamespace: shop"))
+
+    def verdicts() -> list[str]:
+        return [one.text for one in office.ws.thread("alerts", ts) if "cni_details" in one.action_ids]
+
+    assert "shop on eu" in (await office.ws.until(verdicts))[0]
+
+
+async def test_in_several_clusters_the_person_chooses(open_office: Opened) -> None:
+    office = await open_office(clusters=("lab", "eu"))
+    await shortcut(office, firing(namespace="shop"))
+
+    await office.whispered("alice", "Which one?", "alerts")
+    labels = [block["elements"] for block in office.alice.whispers("alerts")[-1].blocks if block["type"] == "actions"]
+    assert [button["text"]["text"] for button in labels[0]] == ["shop on lab", "shop on eu"]
+
+
+@pytest.mark.parametrize(
+    ("message", "named"),
+    [
+        ({}, ()),
+        ({"attachments": None, "text": None}, ()),
+        ({"attachments": [None, 7, {"fields": "x", "text": 3}]}, ()),
+        ({"text": 'namespace="shop" exported_namespace="payments"'}, ("shop", "payments")),
+        ({"text": "Namespace = SHOP"}, ("shop",)),
+        ({"text": "namespace: -shop"}, ()),
+        ({"attachments": [{"fallback": "x | http://am:9093/?namespace=shop"}]}, ()),
+        ({"attachments": [{"fields": [{"title": "namespace", "value": "`shop`"}]}]}, ("shop",)),
+    ],
+)
+def test_reading(message: dict[str, Any], named: tuple[str, ...]) -> None:
+    assert read(message).named == named
