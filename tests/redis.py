@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -28,11 +29,12 @@ def find_server() -> str:
 class RedisServer:
     """A redis-server on a Unix socket, with its data in a directory of its own under /tmp (socket paths are short)."""
 
-    def __init__(self, *options: str, password: str | None = None) -> None:
+    def __init__(self, *options: str, password: str | None = None, is_sentinel: bool = False) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="cnibot-redis-"))
         self.socket = self.directory / "redis.sock"
         self.options = (*options, "--requirepass", password) if password else options
         self._hello = f"AUTH {password}\r\n".encode() if password else b"PING\r\n"
+        self._is_sentinel = is_sentinel
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -48,25 +50,29 @@ class RedisServer:
 
     def start(self) -> None:
         """Returns when the server answers."""
+        stored = ("--save", "", "--appendonly", "yes", "--appendfsync", "everysec")
+        kind = (str(self.directory / "sentinel.conf"), "--sentinel") if self._is_sentinel else stored
+        command = [find_server(), *kind, "--unixsocket", str(self.socket), "--dir", str(self.directory)]
+        port = () if "--port" in self.options else ("--port", "0")
         self._process = subprocess.Popen(
-            [find_server(), "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.directory), "--save", "",
-             "--appendonly", "yes", "--appendfsync", "everysec", "--loglevel", "notice", *self.options],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        assert self._process.stdout
-        said: list[bytes] = []
-        for line in self._process.stdout:
-            said.append(line)
-            if b"eady to accept connections" in line and (b"unix" in line or b"socket" in line or self.socket.exists()):
-                break
-        assert self._answers(), b"".join(said).decode()
+            [*command, *port, "--logfile", str(self.directory / "log"), *self.options], stdout=subprocess.DEVNULL
+        )
+        until = time.monotonic() + 20
+        while not self._answers():
+            log = (self.directory / "log").read_text(encoding="utf-8") if (self.directory / "log").exists() else ""
+            assert time.monotonic() < until, log
+            assert self._process.poll() is None, log
+            time.sleep(0.005)
 
     def _answers(self) -> bool:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(10)
-            connection.connect(str(self.socket))
-            connection.sendall(self._hello)
-            return connection.recv(16) in {b"+PONG\r\n", b"+OK\r\n"}
+            try:
+                connection.connect(str(self.socket))
+                connection.sendall(self._hello)
+                return connection.recv(16) in {b"+PONG\r\n", b"+OK\r\n"}
+            except OSError:
+                return False
 
     def stop(self, by: int = signal.SIGTERM) -> None:
         """Returns when it has ended."""
@@ -74,8 +80,6 @@ class RedisServer:
             self._process.send_signal(signal.SIGCONT)  # a stopped one would not hear SIGTERM
             self._process.send_signal(by)
             self._process.wait(timeout=20)
-            assert self._process.stdout
-            self._process.stdout.close()
             self._process = None
 
     def pause(self) -> None:

@@ -1,7 +1,7 @@
 """The connection to Redis: its client, its keys, and its errors as ours."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -35,13 +35,20 @@ class Connection:
         *,
         where: str,
         keys: Keys | None = None,
+        sentinels: "Sequence[Redis]" = (),
         revive: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.redis = client
         self.where = where
         self.keys = keys or Keys()
+        self._sentinels = sentinels
         self._revive = revive
         """Starts our own server again if it has ended."""
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for client in (self.redis, *self._sentinels):
+            await client.aclose()
 
     def script(self, source: str) -> AsyncScript:
         """A Lua script, sent once and then called by its digest. Scripts are atomic."""
@@ -101,8 +108,10 @@ def is_refusal(error: BaseException | None) -> bool:
     return False
 
 
-def client_for(address: Address) -> "Redis":
-    """A client; nothing is connected yet.
+def connect(
+    address: Address, *, keys: Keys | None = None, revive: Callable[[], Awaitable[None]] | None = None
+) -> Connection:
+    """A connection, to be closed; nothing has been asked yet.
 
     A command whose connection breaks is sent once more on a new one: scripts and commands here may be repeated.
     """
@@ -116,12 +125,15 @@ def client_for(address: Address) -> "Redis":
         "client_name": "cnibot",
     }
     arguments = common | address.client_arguments()
+    sentinels: list[Redis] = []
     match address.kind:
         case "unix":
-            return Redis(unix_socket_path=address.path, **arguments)
+            client = Redis(unix_socket_path=address.path, **arguments)
         case "tcp":
             host, port = address.hosts[0]
-            return Redis(host=host, port=port, **arguments)
+            client = Redis(host=host, port=port, **arguments)
         case "sentinel":
-            sentinels = Sentinel(address.hosts, sentinel_kwargs=common | address.sentinel_arguments())
-            return sentinels.master_for(address.master, **arguments)  # pyright: ignore[reportUnknownMemberType] untyped
+            guards = Sentinel(address.hosts, sentinel_kwargs=common | address.sentinel_arguments())
+            client = guards.master_for(address.master, **arguments)  # pyright: ignore[reportUnknownMemberType] untyped
+            sentinels = guards.sentinels
+    return Connection(client, where=address.where, keys=keys, sentinels=sentinels, revive=revive)

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from bot.domain.errors import ConfigurationError
 from bot.store.address import SETTING, Address, parse
-from bot.store.connection import Connection, client_for, is_refusal
+from bot.store.connection import Connection, connect, is_refusal
 from bot.store.errors import StoreUnavailableError
 from bot.store.inbox import Inbox
 from bot.store.incidents import Incidents
@@ -60,16 +60,15 @@ async def open_store(
     `NoServerError`, `StoreUnavailableError`.
     """
     if url:
-        address = parse(url)
-        connection = Connection(client_for(address), where=address.where, keys=Keys(prefix))
+        connection = connect(parse(url), keys=Keys(prefix))
         async with _opened(connection, lease_s=lease_s, is_ours=False) as store:
             yield store
         return
     server = server or StoreServer(state_dir / "store")
     try:
         await server.start()
-        client = client_for(Address(kind="unix", where=server.where, path=server.socket))
-        connection = Connection(client, where=server.where, keys=Keys(prefix), revive=server.revive)
+        address = Address(kind="unix", where=server.where, path=server.socket)
+        connection = connect(address, keys=Keys(prefix), revive=server.revive)
         async with _opened(connection, lease_s=lease_s, is_ours=True) as store:
             yield store
     finally:
@@ -93,7 +92,7 @@ async def _opened(connection: Connection, *, lease_s: float, is_ours: bool) -> A
             warnings=() if is_ours else warnings,
         )
     finally:
-        await connection.redis.aclose()
+        await connection.close()
 
 
 async def _examine(connection: Connection) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot.domain.errors import ConfigurationError
 from bot.store.address import Address, parse
-from bot.store.connection import client_for
+from bot.store.connection import connect
 
 
 @pytest.mark.parametrize(
@@ -115,4 +115,4 @@ def test_any_password_arrives_and_is_not_shown(password: str) -> None:
     address = parse(f"rediss://bot:{encoded}@redis:6380/1")
 
     assert (address.username, address.password) == ("bot", secret)
-    assert secret not in f"{address!r} {address.where} {client_for(address)!r}"
+    assert secret not in f"{address!r} {address.where} {connect(address).redis!r}"

@@ -1,0 +1,155 @@
+"""A store that others run: over TLS, and behind sentinels."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import ipaddress
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from bot.store import Inbox, StoreUnavailableError, open_store
+from tests.redis import RedisServer
+from tests.store.working import Book, at_work
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def certificate(directory: Path) -> tuple[Path, Path]:
+    """Certificate and key of 127.0.0.1, signed by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "redis")])
+    now = dt.datetime.now(dt.UTC)
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    paths = directory / "redis.crt", directory / "redis.key"
+    paths[0].write_bytes(built.public_bytes(serialization.Encoding.PEM))
+    paths[1].write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return paths
+
+
+async def test_over_tls(tmp_path: Path) -> None:
+    """The certificate is checked, and so is its name."""
+    port = free_port()
+    crt, key = certificate(tmp_path)
+    server = RedisServer(
+        "--tls-port", str(port), "--tls-cert-file", str(crt), "--tls-key-file", str(key), "--tls-auth-clients", "no",
+        "--tls-ca-cert-file", str(crt), "--bind", "127.0.0.1",
+    )  # fmt: skip
+    server.start()
+    try:
+        async with open_store(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={crt}", tmp_path) as store:
+            assert await store.inbox.accept("Ev1", "event", {})
+        with pytest.raises(StoreUnavailableError, match="CERTIFICATE_VERIFY_FAILED"):
+            async with open_store(f"rediss://127.0.0.1:{port}", tmp_path):
+                pass
+        with pytest.raises(StoreUnavailableError, match="CERTIFICATE_VERIFY_FAILED"):
+            async with open_store(f"rediss://localhost:{port}/0?ssl_ca_certs={crt}", tmp_path):
+                pass
+        async with open_store(f"rediss://127.0.0.1:{port}/0?ssl_cert_reqs=none", tmp_path) as store:
+            assert (await store.inbox.counts()).waiting == 1
+    finally:
+        server.close()
+
+
+class Guarded:
+    """Two servers, and a sentinel that knows which is the master."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.ports = [free_port(), free_port()]
+        self.sentinel_port = free_port()
+        first, second = map(str, self.ports)
+        common = ("--bind", "127.0.0.1", "--masterauth", "secret")
+        replica = ("--replicaof", f"127.0.0.1 {first}", "--repl-diskless-sync-delay", "0")
+        for options in (("--port", first), ("--port", second, *replica)):
+            self.start(stack, RedisServer(*common, *options, password="secret"))
+        sentinel = RedisServer("--port", str(self.sentinel_port), "--bind", "127.0.0.1", is_sentinel=True)
+        (sentinel.directory / "sentinel.conf").write_text(
+            f"sentinel monitor main 127.0.0.1 {first} 1\nsentinel auth-pass main secret\n"
+            "sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 5000\n",
+            encoding="ascii",
+        )
+        self.start(stack, sentinel)
+
+    @staticmethod
+    def start(stack: ExitStack, server: RedisServer) -> None:
+        stack.callback(server.close)
+        server.start()
+
+    @property
+    def url(self) -> str:
+        return f"redis+sentinel://:secret@127.0.0.1:{self.sentinel_port}/main"
+
+
+@pytest.fixture
+def guarded() -> Iterator[Guarded]:
+    with ExitStack() as stack:
+        yield Guarded(stack)
+
+
+async def ask(port: int, command: str) -> bytes:
+    """Redis's answer, as it stands on the wire."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(command.encode() + b"\r\n")
+        return await reader.read(65536)
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+async def accepted(inbox: Inbox, name: str) -> None:
+    """As Slack does it: again until it is acknowledged."""
+    while True:
+        try:
+            await inbox.accept(name, "event", {})
+        except StoreUnavailableError:
+            await asyncio.sleep(0.1)
+        else:
+            return
+
+
+async def until_answered(port: int, command: str, expected: str) -> None:
+    """Until the answer holds what is expected; sentinels tell nobody by themselves."""
+    while expected.encode() not in await ask(port, command):  # noqa: ASYNC110 - another program's state
+        await asyncio.sleep(0.1)
+
+
+async def test_behind_sentinels_a_failover_is_followed(guarded: Guarded, tmp_path: Path) -> None:
+    sentinel = guarded.sentinel_port
+    book = Book()
+    async with asyncio.timeout(60):
+        await until_answered(sentinel, "SENTINEL MASTER main", "num-slaves\r\n$1\r\n1")
+        async with open_store(guarded.url, tmp_path) as store, at_work(store.inbox.work(book)):
+            assert store.where == f"redis+sentinel://127.0.0.1:{sentinel}/main/0"
+            await store.inbox.accept("before", "event", {})
+            await book.until(lambda handled: len(handled) == 1)
+            await until_answered(sentinel, "SENTINEL FAILOVER main", "+OK")
+            await until_answered(sentinel, "SENTINEL GET-MASTER-ADDR-BY-NAME main", str(guarded.ports[1]))
+            await accepted(store.inbox, "after")
+            await book.until(lambda handled: len({entry.id for entry in handled}) == 2)
