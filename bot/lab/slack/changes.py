@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
 Result = TypeVar("Result")
+_LOOK_AGAIN_S = 0.05
 _QUEUED_CHANGES = 10_000
 """A subscriber further behind than this loses the oldest changes; the page reads the state again anyway."""
 
@@ -15,7 +17,7 @@ _QUEUED_CHANGES = 10_000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """One change of state: message, message_changed, message_deleted, whisper, reaction, view, home, file, member,
-    user, call, socket, delivery, outcome, faults.
+    user, channel, call, socket, delivery, outcome, faults.
     """
 
     kind: str
@@ -54,14 +56,19 @@ class Changes:
         finally:
             self._queues.discard(queue)
 
-    async def until(self, predicate: Callable[[], Result], timeout_s: float | None) -> Result:
-        """The predicate's first true result; asked again after every change. Raises TimeoutError (None: never)."""
+    async def until(self, predicate: Callable[[], Result | None], timeout_s: float | None) -> Result:
+        """The predicate's first true result. Raises TimeoutError (None: never).
+
+        Asked again after every change, and every 50 ms for what the predicate may see beside the workspace.
+        """
         woken = asyncio.Event()
         self._waiting.add(woken)
         try:
             async with asyncio.timeout(timeout_s):
                 while not (result := predicate()):
-                    await woken.wait()
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(_LOOK_AGAIN_S):
+                            await woken.wait()
                     woken.clear()
                 return result
         finally:
