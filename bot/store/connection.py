@@ -117,7 +117,7 @@ def connect(
     """
     common: dict[str, Any] = {
         # Deadlines are `door`'s. With one of its own the client sends under asyncio.wait_for, which on Python 3.11
-        # swallows a cancellation that arrives as the sending ends (https://github.com/python/cpython/issues/81839).
+        # swallows a cancellation that arrives as the sending ends (https://github.com/python/cpython/issues/86296).
         "socket_timeout": None,
         "socket_connect_timeout": 2.0,
         "retry": Retry(NoBackoff(), 1, supported_errors=(exceptions.ConnectionError,)),

@@ -1,6 +1,7 @@
 """Which program the embedded store is run with."""
 
 import asyncio
+import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -39,10 +40,12 @@ def wheel_program() -> Path | None:
     return program if program.exists() else None
 
 
-def candidates(path: str | None = None) -> list[str]:
-    """Programs to try, best first: those on the PATH (or on `path`), then the wheel's."""
-    found = [shutil.which(name, path=path) for name in ("redis-server", "valkey-server")]
-    return [program for program in (*found, str(wheel_program() or "")) if program]
+def candidates() -> list[str]:
+    """Programs to try, best first: all on the PATH (one may be too old for the data), then the wheel's."""
+    names = ("redis-server", "valkey-server")
+    found = [shutil.which(name, path=directory) for directory in os.get_exec_path() for name in names]
+    wheel = wheel_program()
+    return [program for program in (*found, str(wheel) if wheel else None) if program]
 
 
 async def choose(programs: list[str], data: Path) -> Program:

@@ -16,8 +16,10 @@ from redis.asyncio import Redis
 from bot.domain.errors import ConfigurationError
 from bot.store import NoServerError, Store, StoreInUseError, StoreUnavailableError, open_store
 from bot.store.locking import FileLock
+from bot.store.programs import candidates, wheel_program
 from bot.store.server import StoreServer
 from tests.redis import RedisServer, find_server
+from tests.store.working import Book, at_work, empty
 
 
 async def test_what_was_accepted_is_there_after_a_restart(tmp_path: Path) -> None:
@@ -156,6 +158,33 @@ async def test_no_program_at_all(tmp_path: Path) -> None:
     assert "CNIBOT_REDIS_URL" in str(told.value)
     async with open_store(None, tmp_path) as store:  # and the directory is free again
         await store.ping()
+
+
+async def test_the_wheels_server_will_do(tmp_path: Path) -> None:
+    """Where no redis-server is installed. It is a 6.2: the oldest that must work."""
+    wheel = wheel_program()
+    assert wheel
+    server = StoreServer(tmp_path / "store", programs=[str(wheel)])
+    async with open_store(None, tmp_path, server=server) as store:
+        book = Book()
+        incident, _ = await store.incidents.open(
+            cluster="c", namespace="n", pod=None, channel="C1", thread=None, opened_by="U1", now=1.0, dedup="Ev1"
+        )
+        assert await store.incidents.begin_run(incident.id, "Ev1") == 1
+        assert await store.inbox.accept("Ev1", "event", {})
+        async with at_work(store.inbox.work(book)):
+            await book.until(lambda handled: len(handled) == 1)
+            await empty(store.inbox)
+
+
+async def test_programs_are_looked_for_on_all_of_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first may be too old for what a newer one wrote."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        program(tmp_path / name, "exit 1")
+    monkeypatch.setenv("PATH", f"{tmp_path}/one:{tmp_path}/two")
+
+    assert candidates()[:2] == [f"{tmp_path}/one/redis-server", f"{tmp_path}/two/redis-server"]
 
 
 def program(directory: Path, script: str) -> str:
