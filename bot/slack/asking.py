@@ -43,8 +43,10 @@ class Remembered(Generic[Answer]):
         asked_at = self._clock()
         async with self._asking.setdefault(key, asyncio.Lock()):
             at, known = self._known.get(key, (None, None))
-            if at is not None and known is not None and at >= (asked_at if fresh else asked_at - self._keep_s):
-                return known
+            if at is not None and known is not None:
+                is_good = at > asked_at if fresh else asked_at - at <= self._keep_s
+                if is_good:
+                    return known
             async with asyncio.timeout(ASK_S):
                 answer = await self._ask(key)
             self._keep(key, asked_at, answer)

@@ -203,7 +203,7 @@ def is_namespace(name: str) -> bool:
 
 _TOKEN = re.compile(r"<([^<>|]*)(?:\|([^<>]*))?>")
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad\u202a\u202b\u202c\u202d\u202e"))
-_AROUND = "\"'`*_~()[]{},;:!\u00ab\u00bb" + "".join(map(chr, range(0x2018, 0x2020)))
+_AROUND = "\"'`*_~()[]{}.,;:!#@\u00ab\u00bb" + "".join(map(chr, range(0x2018, 0x2020)))
 """What stands around a name in prose or markup, and in no name's first or last place; typographic quotes too."""
 
 
@@ -234,7 +234,7 @@ def _words(text: str) -> list[str]:
     """The words: markup gone from their edges, `name=value` and `--name value` as two words."""
     words: list[str] = []
     for raw in plain(text).split():
-        word = raw.strip(_AROUND).lstrip("#@").rstrip(".")
+        word = raw.strip(_AROUND)
         name, sign, value = word.partition("=")
         is_pair = bool(sign) and _FLAG.sub("", name).lower() in {"namespace", "pod", "cluster", *_SHORT}
         words += [name, value.strip(_AROUND)] if is_pair else [word]

@@ -26,7 +26,7 @@ _NO_GROUP = frozenset({"no_such_subteam", "subteam_not_found"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Account:
+class Account:
     """What users.info says."""
 
     team_id: str = ""
@@ -99,10 +99,10 @@ class People:
         inside = frozenset(group for group, users in pairs if not isinstance(users, str) and user_id in users)
         return inside, next((users for _, users in pairs if isinstance(users, str)), "")
 
-    async def _ask_account(self, user_id: str) -> _Account:
+    async def _ask_account(self, user_id: str) -> Account:
         identity = await self._who_am_i()
         answer = await self._client.users_info(user=user_id)
-        return _account(_of(answer.data, "user"), user_id, identity)
+        return account_of(_of(answer.data, "user"), user_id, identity)
 
     async def _ask_members(self, group: str) -> frozenset[str]:
         """A group that was deleted has no members."""
@@ -117,12 +117,13 @@ class People:
         return frozenset(map(str, cast("list[object]", users))) if isinstance(users, list) else frozenset()
 
 
-def _account(user: Mapping[str, Any], user_id: str, identity: Identity) -> _Account:
+def account_of(user: Mapping[str, Any], user_id: str, identity: Identity) -> Account:
+    """The account that users.info describes; one that tells nothing when it is about somebody else."""
     if user.get("id") != user_id:
-        return _Account()
+        return Account()
     team_id = user.get("team_id")
     enterprise_id = _of(user, "enterprise_user").get("enterprise_id")
-    return _Account(
+    return Account(
         team_id=str(team_id or ""),
         enterprise_id=str(enterprise_id or ""),
         is_deactivated=_flag(user, "deleted"),

@@ -153,16 +153,12 @@ class Office:
     async def modal(self, who: str, part: str) -> tuple[str, str]:
         """The id of the person's window with these words in it, and all its words."""
 
-        def found() -> tuple[str, str] | None:
-            for view in self.ws.user(who).modals():
-                words = json.dumps(view.payload, ensure_ascii=False)
-                if part in words:
-                    return view.id, words
-            return None
+        def found() -> list[tuple[str, str]]:
+            views = self.ws.user(who).modals()
+            opened = [(view.id, json.dumps(view.payload, ensure_ascii=False)) for view in views]
+            return [(view_id, words) for view_id, words in opened if part in words]
 
-        opened = await self.ws.until(found)
-        assert opened
-        return opened
+        return (await self.ws.until(found))[0]
 
     async def whispered(self, who: str, part: str, channel: str | None = None) -> str:
         """The whisper with these words in it."""
