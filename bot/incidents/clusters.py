@@ -143,6 +143,6 @@ async def cluster_in_force(kubeconfig: Path | None = None, context: str | None =
 
 def nearest(name: str, known: Sequence[str], most: int = 3) -> tuple[str, ...]:
     """Known names that resemble this one, best first: a typing error, or a part of the name."""
-    close = difflib.get_close_matches(name, known, n=most, cutoff=0.5)
+    close = difflib.get_close_matches(name, known, n=most, cutoff=0.6)
     parts = sorted(each for each in known if len(name) > 2 and (name in each or each in name))
     return tuple(dict.fromkeys((*close, *parts)))[:most]

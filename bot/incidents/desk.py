@@ -23,8 +23,6 @@ from bot.store import Store
 NAMES_S = 30.0
 """How long the names of namespaces are taken for current."""
 REACH_S = 3.0
-CLEANUP_S = 15.0
-"""What a diagnosis may take beyond its time: removing node agents, judging."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +35,8 @@ class Limits:
     max_nodes: int = 100
     bot_namespace: str = "cnibot"
     agent_image: str = ""
+    cleanup_s: float = 15.0
+    """What it may take beyond its time: removing node agents, judging."""
     check_s: float = 0.5
     """How long somebody waits to hear that a namespace does not exist."""
 
@@ -247,14 +247,15 @@ class Desk:
             max_nodes=limits.max_nodes,
         )
         asked = self.clusters.named(cluster)
-        within = asyncio.timeout(limits.timeout_s + CLEANUP_S)
+        most_s = limits.timeout_s + limits.cleanup_s
+        within = asyncio.timeout(most_s)
         try:
             async with within:
                 return await self._workshop.do(self._work(asked, request, told_here(on_progress)))
         except TimeoutError as error:
             if not within.expired():
                 raise
-            raise DeadlineError("The diagnosis did not end", limits.timeout_s + CLEANUP_S) from error
+            raise DeadlineError("The diagnosis did not end", most_s) from error
 
     async def _work(self, cluster: Cluster, request: Request, tell: OnProgress) -> Report:
         """Look and judge, in the workshop. The report names the cluster as people do, not as a kubeconfig does."""

@@ -1,0 +1,291 @@
+"""The desk, with real Redis and recorded clusters."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from bot.domain.errors import DeadlineError, ForbiddenError, UnknownNamespaceError, UnreachableError
+from bot.domain.incident import Incident
+from bot.incidents.clusters import Clusters, RecordedCluster, UnknownClusterError, nearest
+from bot.incidents.desk import Asked, Desk, Limits
+from bot.incidents.knowledge import Knowledge, load_knowledge
+from bot.incidents.recording import Recording, record
+from bot.incidents.request import OnProgress, Progress, Request
+from bot.store import Store
+from tests.probes.build import two_nodes
+
+
+@pytest.fixture(scope="module")
+def knowledge() -> Knowledge:
+    return load_knowledge()
+
+
+@dataclass(slots=True, kw_only=True)
+class Watched(RecordedCluster):
+    """A recorded cluster that can be made to wait or to fail."""
+
+    looks: int = 0
+    threads: set[str] = field(default_factory=set[str])
+    failure: Exception | None = None
+    hold: threading.Event | None = None
+    cleaned: threading.Event = field(default_factory=threading.Event)
+
+    async def look(self, request: Request, knowledge: Knowledge, on_progress: OnProgress) -> Recording:
+        self.looks += 1
+        self.threads.add(threading.current_thread().name)
+        if self.failure:
+            raise self.failure
+        try:
+            await self._held()
+        finally:
+            self.cleaned.set()
+        return await RecordedCluster.look(self, request, knowledge, on_progress)
+
+    async def namespaces(self) -> tuple[str, ...]:
+        if self.failure:
+            raise self.failure
+        await self._held()
+        return await RecordedCluster.namespaces(self)
+
+    async def _held(self) -> None:
+        while self.hold and not self.hold.is_set():  # noqa: ASYNC110 it is set in another thread
+            await asyncio.sleep(0.001)
+
+
+def recording() -> Recording:
+    world, *_ = two_nodes()
+    return record(world.evidence(), started_at="2026-01-02T03:04:05Z", took_s=1.5, playbook="namespace")
+
+
+@dataclass
+class Room:
+    desk: Desk
+    lab: Watched
+    eu: Watched
+
+    async def begun(self, dedup: str = "e1", namespace: str = "shop") -> Incident:
+        asked = Asked(cluster="lab", namespace=namespace, channel="C1", by="U1")
+        incident, _ = await self.desk.open(asked, dedup=dedup)
+        return await self.desk.begin(incident, dedup=dedup)
+
+
+@pytest.fixture
+async def room(store: Store, knowledge: Knowledge) -> AsyncIterator[Room]:
+    recordings = {"shop": recording(), "payments": recording()}
+    lab, eu = Watched(name="lab", recordings=recordings), Watched(name="eu", recordings={"games": recording()})
+    desk = Desk(store, knowledge, Clusters([lab, eu]), Limits(max_diagnoses=2, check_s=0.05))
+    yield Room(desk, lab, eu)
+    await desk.close()
+
+
+async def test_a_report_is_kept_and_names_the_cluster_as_people_do(room: Room) -> None:
+    incident = await room.begun()
+    report = await room.desk.diagnose(incident)
+
+    assert report.scope.cluster == "lab"
+    assert await room.desk.report(incident.id, 1) == report
+
+
+async def test_a_run_that_was_diagnosed_is_not_diagnosed_again(room: Room) -> None:
+    first = await room.desk.diagnose(await room.begun())
+    again = await room.desk.diagnose(await room.begun())
+
+    assert again == first
+    assert room.lab.looks == 1
+
+
+async def test_another_request_is_another_run(room: Room) -> None:
+    await room.desk.diagnose(await room.begun())
+    incident = await room.begun("e2")
+
+    assert incident.run == 2
+    await room.desk.diagnose(incident)
+    assert room.lab.looks == 2
+
+
+async def test_diagnoses_are_made_outside_the_loop_that_answers(room: Room) -> None:
+    await room.desk.diagnose(await room.begun())
+
+    assert room.lab.threads == {"workshop"}
+    assert threading.current_thread().name not in room.lab.threads
+
+
+async def test_progress_is_told_in_the_loop_that_asks_and_in_order(room: Room) -> None:
+    told: list[Progress] = []
+    threads: set[int] = set()
+
+    def tell(progress: Progress) -> None:
+        told.append(progress)
+        threads.add(threading.get_ident())
+
+    await room.desk.diagnose(await room.begun(), on_progress=tell)
+
+    assert threads == {threading.get_ident()}
+    assert [each.stage for each in told] == ["api", "api", "access", "node", "node", "judge"]
+
+
+async def test_who_has_to_wait_is_told_where_they_stand(room: Room) -> None:
+    room.lab.hold = threading.Event()
+    told: list[Progress] = []
+    async with asyncio.TaskGroup() as group:
+        for number in range(2):
+            group.create_task(room.desk.diagnose(await room.begun(f"e{number}", f"shop{number}" if number else "shop")))
+        await asyncio.sleep(0)
+        third = group.create_task(room.desk.diagnose(await room.begun("e3", "payments"), on_progress=told.append))
+        while not told:  # noqa: ASYNC110 progress has no event
+            await asyncio.sleep(0.001)
+        assert (room.desk.running, room.desk.waiting) == (2, 1)
+        assert told[0].sentence == "number 1 in the queue: 2 other diagnoses are running"
+        room.lab.recordings = {**room.lab.recordings, "shop1": room.lab.recordings["shop"]}
+        room.lab.hold.set()
+    assert third.result().verdict.status == "healthy"
+
+
+async def test_a_failure_is_the_askers_as_it_is(room: Room) -> None:
+    room.lab.failure = UnreachableError("https://x", "refused", "")
+
+    with pytest.raises(UnreachableError):
+        await room.desk.diagnose(await room.begun())
+    assert room.desk.running == 0
+
+
+async def test_an_unknown_namespace_is_an_error_with_names(room: Room) -> None:
+    with pytest.raises(UnknownNamespaceError) as error:
+        await room.desk.diagnose(await room.begun(namespace="shp"))
+    assert error.value.nearest[0] == "shop"
+
+
+async def test_cancelling_cancels_the_diagnosis_and_frees_the_turn(room: Room) -> None:
+    room.lab.hold = threading.Event()
+    incident = await room.begun()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(room.desk.diagnose(incident))
+        while room.lab.looks == 0:  # noqa: ASYNC110 it happens in another thread
+            await asyncio.sleep(0.001)
+        task.cancel()
+    assert await asyncio.to_thread(room.lab.cleaned.wait, 5)
+    assert room.desk.running == 0
+    assert await room.desk.report(incident.id, 1) is None
+
+
+async def test_closing_lets_diagnoses_clean_up(store: Store, knowledge: Knowledge) -> None:
+    lab = Watched(name="lab", recordings={"shop": recording()}, hold=threading.Event())
+    desk = Desk(store, knowledge, Clusters([lab]), Limits())
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(desk.examine("lab", "shop"))
+        while lab.looks == 0:  # noqa: ASYNC110 it happens in another thread
+            await asyncio.sleep(0.001)
+        await desk.close()
+        assert lab.cleaned.is_set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def test_a_diagnosis_that_does_not_end_is_ended(store: Store, knowledge: Knowledge) -> None:
+    lab = Watched(name="lab", recordings={"shop": recording()}, hold=threading.Event())
+    desk = Desk(store, knowledge, Clusters([lab]), Limits(timeout_s=0.01, cleanup_s=0.01))
+    with pytest.raises(DeadlineError, match="did not end within"):
+        await desk.examine("lab", "shop")
+    await desk.close()
+
+
+async def test_a_healthy_incident_is_closed_and_asking_again_opens_another(room: Room) -> None:
+    incident = await room.begun()
+    concluded = await room.desk.conclude(incident, await room.desk.diagnose(incident))
+
+    assert (concluded.status, concluded.summary) == ("closed", "3 pods on 2 nodes reach what they need.")
+    assert (await room.begun("e2")).id != incident.id
+
+
+async def test_an_older_run_does_not_overwrite_a_newer_one(room: Room, store: Store) -> None:
+    first = await room.begun()
+    second = await room.begun("e2")
+    await room.desk.fail(first, "too slow")
+
+    kept = await store.incidents.get(first.id)
+    assert kept
+    assert (kept.run, kept.status) == (second.run, "diagnosing")
+
+
+async def test_what_began_a_run_is_remembered(room: Room) -> None:
+    incident = await room.begun()
+
+    assert await room.desk.has_begun(incident, dedup="e1")
+    assert not await room.desk.has_begun(incident, dedup="e2")
+
+
+@pytest.mark.parametrize(
+    ("cluster", "namespace", "is_known", "near"),
+    [
+        ("lab", "shop", True, ()),
+        ("LAB", "shop", True, ()),
+        (None, "shop", True, ()),
+        ("lab", "shpo", False, ("shop",)),
+        ("lab", "zzz", False, ()),
+        ("eu", "shop", False, ()),
+    ],
+)
+async def test_checking_a_namespace(
+    cluster: str | None, namespace: str, *, is_known: bool, near: tuple[str, ...], room: Room
+) -> None:
+    check = await room.desk.check(cluster, namespace)
+
+    assert (check.is_known, check.nearest) == (is_known, near)
+
+
+async def test_a_namespace_that_is_elsewhere_is_found_there(room: Room) -> None:
+    await room.desk.check("eu", "games")
+
+    assert (await room.desk.check("lab", "games")).elsewhere == ("eu",)
+
+
+async def test_a_new_namespace_is_never_denied_from_memory(room: Room) -> None:
+    assert not (await room.desk.check("lab", "fresh")).is_known
+    room.lab.recordings = {**room.lab.recordings, "fresh": room.lab.recordings["shop"]}
+
+    assert (await room.desk.check("lab", "fresh")).is_known
+
+
+@pytest.mark.parametrize(
+    "failure", [None, UnreachableError("https://x", "refused", ""), ForbiddenError("list", "namespaces")]
+)
+async def test_what_is_not_known_in_time_is_not_known(failure: Exception | None, room: Room) -> None:
+    room.lab.failure = failure
+    room.lab.hold = threading.Event() if failure is None else None
+
+    assert (await room.desk.check("lab", "shop")).is_known is None
+
+
+async def test_an_unknown_cluster_is_said_with_the_names_there_are(room: Room) -> None:
+    with pytest.raises(UnknownClusterError, match=r"There is no cluster 'moon'. There are: lab, eu."):
+        await room.desk.check("moon", "shop")
+
+
+async def test_clusters_that_answer(room: Room) -> None:
+    room.eu.failure = UnreachableError("https://eu", "refused", "")
+    room.lab.failure = ForbiddenError("list", "namespaces")
+
+    lab, eu = await room.desk.states()
+
+    assert lab.is_reachable  # it answered, though not what was asked
+    assert not eu.is_reachable
+    assert "refuses connections" in eu.sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("shpo", ("shop",)),
+        ("shop-prd", ("shop-prod", "shop")),
+        ("mesh", ("seldon-mesh",)),
+        ("zzz", ()),
+        ("x", ()),
+    ],
+)
+def test_nearest_names(name: str, found: tuple[str, ...]) -> None:
+    assert nearest(name, ["payments", "seldon-mesh", "shop", "shop-prod"]) == found
