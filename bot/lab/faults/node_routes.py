@@ -110,10 +110,13 @@ async def overlap(lab: Surgery) -> None:
 @fault("node-next-hop-dead", "R10", scope="node")
 async def next_hop_dead(lab: Surgery) -> None:
     """The other node does not answer ARP."""
-    chain = (
-        'chain input { type filter hook input priority 0; policy accept; iifname "eth0" arp operation request drop; }'
-    )
-    await lab.nft_table("arp", "guard", chain, host=lab.peer.host)
+    # A request of the other node's would tell its MAC as well as an answer, so these are not heard either.
+    for host, what in (
+        (lab.peer.host, 'iifname "eth0" arp operation request drop;'),
+        (lab.node.host, f"arp operation request arp saddr ip {lab.peer.ip} drop;"),
+    ):
+        chain = f"chain input {{ type filter hook input priority 0; policy accept; {what} }}"
+        await lab.nft_table("arp", "guard", chain, host=host)
     await lab.ip([f"neigh flush to {lab.peer.ip} dev eth0"], [])
 
 
