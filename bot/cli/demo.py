@@ -1,101 +1,41 @@
-"""`cnibot demo`: the founding story, played on real kernel networking."""
+"""`cnibot demo`: a cluster, a Slack workspace and the bot on this machine; or the founding story, printed."""
 
 import asyncio
-import signal
+import contextlib
+import socket
 import tempfile
 import time
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
+from bot.aio.stopping import Stop
+from bot.cli.bot_process import BotProcess
 from bot.cli.common import NO_DIAGNOSIS, PROBLEM, begin, errors_explained, fail, knowledge_of
-from bot.incidents.diagnose import Diagnosis, diagnose_cluster
-from bot.incidents.knowledge import Knowledge
-from bot.incidents.request import Request
+from bot.cli.story import NAMESPACE, Stage, play
 from bot.lab import launch
 from bot.lab.control import LabClient
 from bot.lab.errors import LabError
-from bot.render.terminal import ReportView
 
-NAMESPACE, SCHEDULER, FAULT, VICTIM = "seldon-mesh", "10.43.51.131", "calico-proxy-arp-off", "node-2"
-GATEWAY = "169.254.1.1"
-
-
-class Stage:
-    """The lab, the rules, and the terminal on which the story is told."""
-
-    def __init__(self, client: LabClient, knowledge: Knowledge, console: Console) -> None:
-        self.client = client
-        self.knowledge = knowledge
-        self.console = console
-
-    def say(self, sentence: str) -> None:
-        """One line of the story."""
-        self.console.print(Text(f"\n# {sentence}", style="bold cyan"))
-
-    async def show(self, target: str, *argv: str) -> str:
-        """Run a command in the lab as a person would, and show what it prints."""
-        where = "" if target.startswith("node") else f"in {target} "
-        self.console.print(Text(f"{target if not where else where.strip()} $ {' '.join(argv)}", style="dim"))
-        result = await self.client.exec(target, argv)
-        text = (result.out + result.err).strip() or "(nothing)"
-        self.console.print(Padding(Text(text), (0, 0, 0, 2)))
-        return text
-
-    async def diagnose(self) -> Diagnosis:
-        """What cnibot says."""
-        self.console.print(Text(f"$ cnibot diagnose {NAMESPACE}", style="dim"))
-        done = await diagnose_cluster(self.client.kubeconfig, None, Request(namespace=NAMESPACE), self.knowledge)
-        self.console.print(ReportView(done.report))
-        return done
-
-
-async def play(stage: Stage) -> bool:
-    """The story from healthy to healed; whether cnibot was right at each turn."""
-    stage.say("A healthy cluster: Calico over VXLAN, Seldon models that dial their scheduler on port 9004")
-    healthy = await stage.diagnose()
-    pod = next(
-        f"{NAMESPACE}/{pod.metadata.name}"
-        for pod in healthy.recording.snapshot.pods
-        if pod.spec.node_name == VICTIM and not pod.spec.host_network
-    )
-
-    stage.say(f"2 a.m.: something switches proxy ARP off on {VICTIM}")
-    await stage.client.break_(FAULT, node=VICTIM)
-
-    stage.say("What the team of the founding story saw, before it blamed Calico issue #8689 and replaced the CNI")
-    await stage.show(pod, "timeout", "4", "bash", "-c", f"exec 3<>/dev/tcp/{SCHEDULER}/9004 && echo connected")
-    await stage.show(pod, "ip", "neigh", "show", GATEWAY)
-
-    stage.say("The diagnosis")
-    broken = await stage.diagnose()
-
-    stage.say("The safest fix, exactly as offered")
-    fixes = broken.report.remediations[:1]
-    for command in fixes[0].commands if fixes else ():
-        await stage.show(VICTIM, *command.split())
-    healed = await stage.diagnose()
-    return (
-        healthy.report.verdict.status == "healthy"
-        and broken.report.verdict.cause == FAULT
-        and broken.report.verdict.confidence == "confirmed"
-        and healed.report.verdict.status == "healthy"
-    )
+PORT = 8088
+"""The page's port, when it is free."""
+_READY_S = 60.0
 
 
 def demo(
     scripted: Annotated[  # noqa: FBT002 a flag
-        bool, typer.Option("--scripted", help="End after the story instead of keeping the lab.")
+        bool, typer.Option("--scripted", help="Play the founding story on the terminal, and end.")
     ] = False,
+    port: Annotated[int, typer.Option(help="The page's port; 0 takes any free one.", min=0, max=65535)] = PORT,
 ) -> None:
-    """Play the founding story in a lab on this machine: healthy, broken, diagnosed, healed."""
+    """A broken cluster, a Slack workspace and the bot on this machine, to be tried in the browser."""
     console = Console(width=None if Console().is_terminal else 100)
     with errors_explained(), tempfile.TemporaryDirectory(prefix="cnibot-demo-") as directory:
-        knowledge = knowledge_of(begin(), None)
         began = time.monotonic()
         try:
             lab = launch.start(Path(directory) / "lab", launch.LabOptions(), attached=True)
@@ -104,25 +44,60 @@ def demo(
         try:
             console.print(f"A lab with 3 nodes is up after {time.monotonic() - began:.1f} s.", style="dim")
             client = LabClient(Path(directory) / "lab")
-            is_right = asyncio.run(play(Stage(client, knowledge, console)))
-            if not scripted:
-                _hold(console, Path(directory) / "lab")
+            if scripted:
+                stage = Stage(client, knowledge_of(begin(), None), console)
+                raise typer.Exit(0 if asyncio.run(play(stage)) else PROBLEM)
+            asyncio.run(_hold(client, Path(directory), console, port))
+        except BotProcess.DiedError as error:
+            fail(str(error), NO_DIAGNOSIS)
+        except TimeoutError:
+            fail(f"the bot was not ready within {_READY_S:g} s", NO_DIAGNOSIS)
         finally:
             lab.stop()
-    raise typer.Exit(0 if is_right else PROBLEM)
+    console.print("Everything is gone again.", style="dim")
 
 
-def _hold(console: Console, state: Path) -> None:
-    console.print(Text("\n# The lab is yours until Ctrl-C. In another terminal:", style="bold cyan"))
-    for line in (
-        f"export KUBECONFIG={state}/kubeconfig",
-        "cnibot lab faults",
-        f"cnibot lab break host-veth-down --state {state}",
-        f"cnibot diagnose {NAMESPACE}",
-        f"cnibot lab heal --state {state}",
-    ):
-        console.print(Text(f"  {line}"))
-    try:
-        signal.pause()
-    except KeyboardInterrupt:
-        console.print("The lab is gone.", style="dim")
+async def _hold(client: LabClient, directory: Path, console: Console, port: int) -> None:
+    """Run workspace, page and bot until a signal comes."""
+    stop = Stop()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(stop.on_signals())
+        address, bot = await stack.enter_async_context(_workspace(client, directory, port))
+        console.print(Text(await bot.ready(stop.asked, _READY_S), style="dim"))
+        if not stop.asked.is_set():
+            _tell(console, address, client)
+        await bot.watch(stop.asked)
+
+
+@contextlib.asynccontextmanager
+async def _workspace(client: LabClient, directory: Path, port: int) -> AsyncGenerator[tuple[str, BotProcess]]:
+    """The page's address, and the bot, which has just been started."""
+    # NiceGUI takes a second to import: not for those who only want the story.
+    from bot.cli.workspace import options, stage_of  # noqa: PLC0415
+    from bot.lab.slack import SlackWorkspace  # noqa: PLC0415
+    from bot.lab.slack.page.server import page  # noqa: PLC0415
+
+    async with SlackWorkspace.start(options()) as workspace:
+        bot = BotProcess(client.kubeconfig, directory, workspace.api_url, (workspace.bot_token, workspace.app_token))
+        async with bot, page(stage_of(workspace, client, bot), _free(port)) as address:
+            yield address, bot
+
+
+def _free(port: int) -> int:
+    """The port itself, or 0 (any) when somebody else has it."""
+    with socket.socket() as attempt:
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            attempt.bind(("127.0.0.1", port))
+        except OSError:
+            return 0
+    return port
+
+
+def _tell(console: Console, address: str, client: LabClient) -> None:
+    console.print(Text.assemble("\n  Open  ", (address, "bold cyan"), "\n"))
+    console.print(
+        Text(f"  Type /cni diagnose {NAMESPACE}, or break something under “Lab” first. Ctrl-C ends everything.\n")
+    )
+    console.print(Text(f"  In another terminal:  export KUBECONFIG={client.kubeconfig}", style="dim"))
+    console.print(Text(f"                        cnibot lab faults --state {client.state.path}\n", style="dim"))

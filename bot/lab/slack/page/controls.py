@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -145,19 +146,32 @@ async def agreed(confirm: Json, context: Context) -> bool:
 
 
 def _overflow(element: Json, block_id: str, context: Context, act: Act) -> None:
-    with (
-        tag("span", "overflow"),
-        button(icon("more"), lambda: None, "btn icon-only", aria_label="More actions"),
-        ui.menu(),
-    ):
+    with menu_button(icon("more"), "btn icon-only", aria_label="More actions"):
         for option in options_of(element):
             press = press_of(element, block_id, string(option, "value"))
             menu_item(text_html(option.get("text"), context), lambda press=press: _asked(element, context, act, press))
 
 
+def menu() -> ui.menu:
+    """A menu of the element around it, opened by a click on that; to be filled with `menu_item`."""
+    made = ui.menu()
+    made.props["role"] = "menu"
+    return made
+
+
+@contextmanager
+def menu_button(label: Markup, classes: str, **attributes: str) -> Generator[None]:
+    """A button with a menu, which is filled in the block."""
+    with tag("span", "menu-around"):  # raw HTML, as in a button's label, has no place for a menu
+        button(label, lambda: None, classes, aria_haspopup="menu", **attributes)
+        with menu():
+            yield
+
+
 def menu_item(label: Markup | str, handler: Handler) -> Element:
     """A line of the menu that is being filled."""
     with ui.menu_item(on_click=handler).classes("menu-line") as line:
+        line.props["role"] = "menuitem"
         html(label, "span")
     return line
 

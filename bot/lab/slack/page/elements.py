@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from markupsafe import Markup, escape
 from nicegui import ui
 from nicegui.element import Element
+from nicegui.elements.html import Html
 
 Handler = Callable[[], Awaitable[object] | None]
 
@@ -19,7 +20,7 @@ def tag(name: str, classes: str = "", **attributes: str) -> Element:
     return element
 
 
-def html(content: str | Markup, name: str = "div", classes: str = "", **attributes: str) -> Element:
+def html(content: str | Markup, name: str = "div", classes: str = "", **attributes: str) -> Html:
     """A tag around HTML of ours; a plain `str` is escaped. The browser cleans it once more (DOMPurify)."""
     element = ui.html(escape(content), tag=name).classes(classes)
     for key, value in attributes.items():
@@ -27,7 +28,7 @@ def html(content: str | Markup, name: str = "div", classes: str = "", **attribut
     return element
 
 
-def button(label: str | Markup, handler: Handler, classes: str = "btn", **attributes: str) -> Element:
+def button(label: str | Markup, handler: Handler, classes: str = "btn", **attributes: str) -> Html:
     """A native button: keyboards and screen readers know what it is."""
     element = html(label, "button", classes, type="button", **attributes)
     element.on("click", lambda _: handler(), args=[])

@@ -8,24 +8,25 @@ from markupsafe import Markup
 from nicegui import ui
 from nicegui.element import Element
 
-from bot.lab.control import LabClient
 from bot.lab.errors import LabError
 from bot.lab.names import Json
 from bot.lab.slack.faults import ANY, Faults
 from bot.lab.slack.page.doors import Doors
 from bot.lab.slack.page.elements import Handler, button, html, icon, tag
 from bot.lab.slack.page.shape import items, rows, string
+from bot.lab.slack.page.stage import Stage
 
 _ANYWHERE = "any node"
 _STORM = 20
 
 
 class LabPanel:
-    """``cluster`` is None where the workspace stands alone."""
+    """Shows what of these the stage has: a cluster, a bot, Alertmanager and Slack."""
 
-    def __init__(self, cluster: LabClient | None, faults: Faults, doors: Doors, close: Handler) -> None:
-        self.cluster = cluster
-        self.faults = faults
+    def __init__(self, stage: Stage, doors: Doors, close: Handler) -> None:
+        self.cluster = stage.cluster
+        self.faults = stage.workspace.faults
+        self.kill_bot = stage.kill_bot
         self.doors = doors
         self._known: list[Json] = []
         self._fault = self._node = ""
@@ -33,10 +34,12 @@ class LabPanel:
             html("Lab", "h2")
             button(icon("close"), close, "tool", aria_label="Close the lab")
         with tag("div", "panel-body", tabindex="0"):
-            if cluster is not None:
+            if self.cluster is not None:
                 self._draw_cluster()
             self._draw_alerts()
             self._draw_trouble()
+            if self.kill_bot is not None:
+                self._draw_bot(self.kill_bot)
 
     # --- the cluster
 
@@ -99,7 +102,8 @@ class LabPanel:
 
         async def deed() -> str:
             done = await cluster.break_(self._fault, node=self._node)
-            return f"Broken on {string(done, 'pod') or string(done, 'node') or 'the cluster'}."
+            touched = next((string(one, "scope") for one in self._known if one.get("id") == self._fault), "")
+            return f"Broken: {string(done, touched) or string(done, 'node') or 'the cluster'}."
 
         await self._done(deed)
 
@@ -154,6 +158,15 @@ class LabPanel:
                 button("Drop sockets", lambda: _told("Every socket was reset.", faults.drop_sockets), "btn")
                 button("Lose replies", lambda: _told("The next 3 replies are lost.", _lose, faults), "btn")
                 button("A good day", lambda: _told("Slack is well again.", faults.clear), "btn")
+
+    def _draw_bot(self, kill: Callable[[], None]) -> None:
+        with tag("section", "card", aria_label="The bot"):
+            html("The bot", "h3")
+            html("Killed in the middle of anything, it finishes what it had taken on.", "p", "hint")
+            with tag("div", "buttons"):
+                button(
+                    "kill -9", lambda: _told("Killed. It is started again, as Kubernetes would.", kill), "btn danger"
+                )
 
 
 def _state_html(status: Json, nodes: list[str]) -> Markup:

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from markupsafe import Markup
-from nicegui import ui
 from nicegui.element import Element
 
 from bot.lab.slack.message import Message, Whisper
 from bot.lab.slack.page import dates
 from bot.lab.slack.page.attachments import attachment_html
 from bot.lab.slack.page.blocks import Context
-from bot.lab.slack.page.controls import Act, draw_blocks, menu_item
+from bot.lab.slack.page.controls import Act, draw_blocks, menu, menu_item
 from bot.lab.slack.page.elements import Handler, button, html, icon, tag
 from bot.lab.slack.page.emoji import emoji_html
 from bot.lab.slack.page.entries import Entry
@@ -145,9 +144,9 @@ def _menu_button(symbol: str, label: str, fill: Callable[[], None]) -> None:
 
     def opened() -> None:
         drawn.clear()
-        with drawn, ui.menu() as menu:
+        with drawn, menu() as opening:
             fill()
-        menu.open()
+        opening.open()
 
     with tag("span", "tool-place"):
         button(icon(symbol), opened, "tool", aria_label=label, title=label, aria_haspopup="menu")

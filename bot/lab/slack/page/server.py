@@ -16,7 +16,8 @@ from nicegui import ui
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from bot.lab.slack.page.files import served
-from bot.lab.slack.page.session import Session, Stage, looking_at
+from bot.lab.slack.page.session import Session, looking_at
+from bot.lab.slack.page.stage import Stage
 
 _HERE: Final = ("127.0.0.1", "localhost", "[::1]")
 """A name of somebody else's that resolves to this machine is refused."""
@@ -49,6 +50,7 @@ async def page(stage: Stage, port: int = 0) -> AsyncGenerator[str]:
     ui.run_with(  # pyright: ignore[reportUnknownMemberType] NiceGUI leaves out some of its types
         app, dark=None, tailwind=False, show_welcome_message=False, favicon="🧪", language="en-US"
     )
+    failure: Exception | None = None
     with socket.create_server(("127.0.0.1", port)) as listening:
         server = _Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_SHUTDOWN_S))
         async with asyncio.TaskGroup() as tasks:
@@ -56,8 +58,12 @@ async def page(stage: Stage, port: int = 0) -> AsyncGenerator[str]:
             await server.ready.wait()
             try:
                 yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+            except Exception as error:  # noqa: BLE001 raised again below, as itself and not as a group
+                failure = error
             finally:
                 server.should_exit = True
+    if failure is not None:
+        raise failure
 
 
 class _Server(uvicorn.Server):

@@ -6,9 +6,9 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from markupsafe import Markup
 from nicegui import ui
 
-from bot.lab.control import LabClient
 from bot.lab.slack.model import Channel, User, View
 from bot.lab.slack.page import files
 from bot.lab.slack.page.blocks import Context
@@ -21,23 +21,12 @@ from bot.lab.slack.page.lab_panel import LabPanel
 from bot.lab.slack.page.message_view import Deeds, draw_message
 from bot.lab.slack.page.modal import ModalView
 from bot.lab.slack.page.people import directory, role
-from bot.lab.slack.page.reading import Reading, channels_of, people
-from bot.lab.slack.page.sidebar import HOME, Shelf, Sidebar, shelf_channels
+from bot.lab.slack.page.reading import channels_of, people
+from bot.lab.slack.page.sidebar import HOME, Line, Shelf, Sidebar
+from bot.lab.slack.page.stage import Stage
 from bot.lab.slack.page.timeline import Timeline
-from bot.lab.slack.page.typing import Hint, encoded, split_command
-from bot.lab.slack.workspace import SlackWorkspace
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """What all windows share."""
-
-    workspace: SlackWorkspace
-    cluster: LabClient | None = None
-    hints: tuple[Hint, ...] = ()
-    shortcuts: tuple[tuple[str, str], ...] = ()
-    """Callback id and name of each message shortcut."""
-    reading: Reading
+from bot.lab.slack.page.typing import encoded, split_command
+from bot.lab.slack.world import World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +76,7 @@ class Session:
                 self._thread = Timeline("Replies")
                 self._reply = Composer(self.world, (), lambda text: self._send(text, self.looking.thread))
             with tag("aside", "panel", aria_label="Lab") as self._lab_box:
-                self._lab = LabPanel(self.stage.cluster, self.stage.workspace.faults, self.doors, self._toggle_lab)
+                self._lab = LabPanel(self.stage, self.doors, self._toggle_lab)
             tag("div", "veil").on("click", lambda _: self._look(is_side_open=False), args=[])
         self._modal = ModalView(self.doors)
 
@@ -140,9 +129,16 @@ class Session:
             Shelf(
                 team=f"{self.world.teams[user.team_id].name} workspace",
                 user=user,
-                user_name=user.name,
                 people=tuple((one.id, one.name, role(one) or one.title) for one in people(self.world)),
-                channels=shelf_channels(mine, [self.stage.reading.mark(one, context.directory) for one in mine]),
+                lines=tuple(
+                    Line(
+                        id=one.id,
+                        name=one.name,
+                        is_shared=one.is_ext_shared,
+                        mark=self.stage.reading.mark(one, context.directory),
+                    )
+                    for one in mine
+                ),
                 app_name=self.world.bot_app().name,
                 place=self.looking.place,
             )
@@ -185,8 +181,8 @@ class Session:
 
     def arrived(self) -> None:
         """Write the headings of a new place."""
-        self._title.clear()
-        self._thread_head.clear()
+        for heading in (self._title, self._thread_head, self._timeline.beginning):
+            heading.clear()
         channel = self.world.channels.get(self.looking.place)
         with self._title:
             if channel is None:
@@ -198,6 +194,9 @@ class Session:
         if channel is None:
             ui.timer(0, lambda: self.doors.open_home(self.looking.user), once=True)
             return
+        with self._timeline.beginning:
+            html(f"This is the very beginning of #{channel.name}", "h2")
+            html(_advice(self.world, channel), "p")
         self._composer.placed(f"Message #{channel.name}")
         self._composer.focus()
         if self.looking.thread:
@@ -259,6 +258,16 @@ class Session:
             else:
                 with tag("div", "home-page"):
                     draw_blocks(view.blocks, context, self._act_in_view(view))
+
+
+def _advice(world: World, channel: Channel) -> Markup:
+    """What a newcomer can do in a channel."""
+    app = world.bot_app()
+    if app.bot_user not in channel.members:
+        return Markup("@{} is not in this channel: what it has to say here, only you will see.").format(app.name)
+    return Markup("Type <code>{}</code> to see what @{} can do, or break something under “Lab” first.").format(
+        min(app.commands, default="@"), app.name
+    )
 
 
 def looking_at(stage: Stage, user: str, channel: str) -> Looking:

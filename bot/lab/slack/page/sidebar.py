@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from markupsafe import Markup
-from nicegui import ui
+from nicegui.elements.html import Html
 
-from bot.lab.slack.model import Channel, User
-from bot.lab.slack.page.controls import menu_item
+from bot.lab.slack.model import User
+from bot.lab.slack.page.controls import menu_button, menu_item
 from bot.lab.slack.page.elements import button, html, icon, tag
 from bot.lab.slack.page.people import person, role
 from bot.lab.slack.page.reading import Mark
@@ -18,18 +18,31 @@ HOME = "home"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A channel as the sidebar shows it."""
+
+    id: str
+    name: str
+    is_shared: bool
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shelf:
-    """What the sidebar shows; it is drawn again when this differs."""
+    """What the sidebar shows."""
 
     team: str
     user: User
-    user_name: str
     people: tuple[tuple[str, str, str], ...]
     """Id, name and what is said of each person."""
-    channels: tuple[tuple[str, str, bool, Mark], ...]
-    """Id, name, is shared, marks."""
+    lines: tuple[Line, ...]
     app_name: str
     place: str
+
+    @property
+    def frame(self) -> tuple[object, ...]:
+        """What makes it another sidebar; the rest changes in place, so that no click meets a button just replaced."""
+        return self.team, self.user.id, self.people, self.app_name, tuple(line.id for line in self.lines)
 
 
 class Sidebar:
@@ -39,61 +52,56 @@ class Sidebar:
         self._go = go
         self._sit = sit
         self._darken = darken
-        self._drawn: Shelf | None = None
+        self._frame: tuple[object, ...] = ()
+        self._places: dict[str, Html] = {}
         self._box = tag("nav", "side", aria_label="Channels")
 
     def show(self, shelf: Shelf) -> None:
         """Draw what changed."""
-        if shelf == self._drawn:
-            return
-        self._drawn = shelf
-        self._box.clear()
-        with self._box:
-            with tag("div", "team"):
-                html(Markup('<span class="team-mark" aria-hidden="true">L</span><b>{}</b>').format(shelf.team))
-                button(icon("moon"), self._darken, "tool", aria_label="Light or dark", title="Light or dark")
-            html("Channels", "h2")
-            for channel_id, name, is_shared, mark in shelf.channels:
-                self._channel(channel_id, name, mark, is_shared=is_shared, is_here=channel_id == shelf.place)
-            html("Apps", "h2")
-            here = " here" if shelf.place == HOME else ""
-            label = Markup('<span class="face tiny-face" style="--face:#0f766e">C</span><span>{}</span>')
-            button(label.format(shelf.app_name), lambda: self._go(HOME), f"place{here}")
-            tag("div", "space")
-            self._seat(shelf)
+        if shelf.frame != self._frame:
+            self._frame = shelf.frame
+            self._box.clear()
+            with self._box:
+                self._draw(shelf)
+        for line in shelf.lines:
+            self._update(self._places[line.id], _label(line), shelf.place == line.id, is_unread=line.mark.is_unread)
+        face = Markup('<span class="face tiny-face" style="--face:#0f766e">C</span><span>{}</span>')
+        self._update(self._places[HOME], face.format(shelf.app_name), shelf.place == HOME, is_unread=False)
 
-    def _channel(self, channel_id: str, name: str, mark: Mark, *, is_shared: bool, is_here: bool) -> None:
-        sign = icon("globe" if is_shared else "hash")
-        count = Markup('<span class="count">{}</span>').format(mark.mentions) if mark.mentions else Markup()
-        unread = Markup('<span class="sr">unread</span>') if mark.is_unread else Markup()
-        classes = ["place", "here" if is_here else "", "unread" if mark.is_unread else ""]
-        label = Markup("{}<span>{}</span>{}{}").format(sign, name, unread, count)
-        drawn = button(label, lambda: self._go(channel_id), " ".join(classes), data_channel=name)
-        if is_here:
-            drawn.props["aria-current"] = "page"
+    def _draw(self, shelf: Shelf) -> None:
+        with tag("div", "team"):
+            html(Markup('<span class="team-mark" aria-hidden="true">L</span><b>{}</b>').format(shelf.team))
+            button(icon("moon"), self._darken, "tool", aria_label="Light or dark", title="Light or dark")
+        html("Channels", "h2")
+        self._places = {line.id: self._place(line.id, data_channel=line.name) for line in shelf.lines}
+        html("Apps", "h2")
+        self._places[HOME] = self._place(HOME)
+        tag("div", "space")
+        self._seat(shelf)
+
+    def _place(self, place: str, **attributes: str) -> Html:
+        return button("", lambda: self._go(place), "place", **attributes)
+
+    @staticmethod
+    def _update(drawn: Html, label: Markup, is_here: bool, *, is_unread: bool) -> None:  # noqa: FBT001
+        if drawn.content != label:
+            drawn.content = label
+        for name, is_so in (("here", is_here), ("unread", is_unread)):
+            drawn.classes(add=name if is_so else "", remove="" if is_so else name)
+        drawn.props.set_optional("aria-current", "page" if is_here else None)
 
     def _seat(self, shelf: Shelf) -> None:
-        face = person(shelf.user).face
         about = role(shelf.user) or shelf.user.title
         label = Markup('{}<span class="who"><b>{}</b><small>{}</small></span>{}').format(
-            face, shelf.user_name, about, icon("chevron")
+            person(shelf.user).face, shelf.user.name, about, icon("chevron")
         )
-        with (
-            tag("div", "seat"),
-            button(label, _nothing, "sitter", aria_label="Change who you are", aria_haspopup="menu"),
-            ui.menu(),
-        ):
+        with menu_button(label, "sitter", aria_label="Change who you are"):
             for user_id, name, said in shelf.people:
                 line = Markup('<span class="who"><b>{}</b><small>{}</small></span>').format(name, said)
                 menu_item(line, lambda user_id=user_id: self._sit(user_id))
 
 
-def shelf_channels(channels: list[Channel], marks: list[Mark]) -> tuple[tuple[str, str, bool, Mark], ...]:
-    """The channels as the sidebar takes them."""
-    return tuple(
-        (channel.id, channel.name, channel.is_ext_shared, mark) for channel, mark in zip(channels, marks, strict=True)
-    )
-
-
-def _nothing() -> None:
-    """The menu opens by itself."""
+def _label(line: Line) -> Markup:
+    unread = Markup('<span class="sr">unread</span>') if line.mark.is_unread else Markup()
+    count = Markup('<span class="count">{}</span>').format(line.mark.mentions) if line.mark.mentions else Markup()
+    return Markup("{}<span>{}</span>{}{}").format(icon("globe" if line.is_shared else "hash"), line.name, unread, count)

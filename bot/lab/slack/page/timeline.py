@@ -16,8 +16,10 @@ class Timeline:
     """Messages in order, oldest first; the page's script keeps it scrolled to the end while the reader is there."""
 
     def __init__(self, label: str) -> None:
-        with tag("div", "scroll", tabindex="0"):
-            self._column = tag("div", "timeline", role="log", aria_live="polite", aria_label=label)
+        with tag("div", "scroll", tabindex="0"), tag("div", "timeline"):
+            self.beginning = tag("div", "beginning")
+            """What stands before the first message."""
+            self._column = tag("div", "messages", role="log", aria_live="polite", aria_label=label)
         self._rows: dict[str, tuple[Element, str]] = {}
 
     def show(self, entries: list[Entry], draw: Draw) -> None:

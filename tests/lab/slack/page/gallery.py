@@ -11,9 +11,8 @@ from typing import Any
 from bot.lab.slack import SlackWorkspace
 from bot.lab.slack.message import File, Message, Whisper
 from bot.lab.slack.model import View
-from bot.lab.slack.page.reading import Reading
 from bot.lab.slack.page.server import page
-from bot.lab.slack.page.session import Stage
+from bot.lab.slack.page.stage import Stage
 from bot.lab.slack.page.typing import Hint
 
 Json = dict[str, Any]
@@ -219,8 +218,8 @@ async def plant(workspace: SlackWorkspace) -> None:
     world.homes["A0CNIBOT", "U0ALICE"] = View(
         id="V0HOME", hash="1", app_id="A0CNIBOT", user="U0ALICE", payload={"type": "home", "blocks": verdict()[:3]}
     )
-    world.views["V0MODAL"] = view = View(id="V0MODAL", hash="1", app_id="A0CNIBOT", user="U0BOB", payload=modal())
-    world.stacks["U0BOB"] = [view]
+    world.views["V0MODAL"] = view = View(id="V0MODAL", hash="1", app_id="A0CNIBOT", user="U0CAROL", payload=modal())
+    world.stacks["U0CAROL"] = [view]
 
 
 async def main() -> None:
@@ -230,7 +229,6 @@ async def main() -> None:
             workspace=workspace,
             hints=(HINT,),
             shortcuts=(("cni_diagnose_message", "Diagnose this alert"),),
-            reading=Reading(),
         )
         async with page(stage) as address:
             print(address, flush=True)

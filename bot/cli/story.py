@@ -1,0 +1,76 @@
+"""The founding story, told on a terminal: what the team of the story saw, and what cnibot says instead."""
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from bot.incidents.diagnose import Diagnosis, diagnose_cluster
+from bot.incidents.knowledge import Knowledge
+from bot.incidents.request import Request
+from bot.lab.control import LabClient
+from bot.render.terminal import ReportView
+
+NAMESPACE, SCHEDULER, FAULT, VICTIM = "seldon-mesh", "10.43.51.131", "calico-proxy-arp-off", "node-2"
+GATEWAY = "169.254.1.1"
+
+
+class Stage:
+    """The lab, the rules, and the terminal on which the story is told."""
+
+    def __init__(self, client: LabClient, knowledge: Knowledge, console: Console) -> None:
+        self.client = client
+        self.knowledge = knowledge
+        self.console = console
+
+    def say(self, sentence: str) -> None:
+        """One line of the story."""
+        self.console.print(Text(f"\n# {sentence}", style="bold cyan"))
+
+    async def show(self, target: str, *argv: str) -> str:
+        """Run a command in the lab as a person would, and show what it prints."""
+        where = "" if target.startswith("node") else f"in {target} "
+        self.console.print(Text(f"{target if not where else where.strip()} $ {' '.join(argv)}", style="dim"))
+        result = await self.client.exec(target, argv)
+        text = (result.out + result.err).strip() or "(nothing)"
+        self.console.print(Padding(Text(text), (0, 0, 0, 2)))
+        return text
+
+    async def diagnose(self) -> Diagnosis:
+        """What cnibot says."""
+        self.console.print(Text(f"$ cnibot diagnose {NAMESPACE}", style="dim"))
+        done = await diagnose_cluster(self.client.kubeconfig, None, Request(namespace=NAMESPACE), self.knowledge)
+        self.console.print(ReportView(done.report))
+        return done
+
+
+async def play(stage: Stage) -> bool:
+    """The story from healthy to healed; whether cnibot was right at each turn."""
+    stage.say("A healthy cluster: Calico over VXLAN, Seldon models that dial their scheduler on port 9004")
+    healthy = await stage.diagnose()
+    pod = next(
+        f"{NAMESPACE}/{pod.metadata.name}"
+        for pod in healthy.recording.snapshot.pods
+        if pod.spec.node_name == VICTIM and not pod.spec.host_network
+    )
+
+    stage.say(f"2 a.m.: something switches proxy ARP off on {VICTIM}")
+    await stage.client.break_(FAULT, node=VICTIM)
+
+    stage.say("What the team of the founding story saw, before it blamed Calico issue #8689 and replaced the CNI")
+    await stage.show(pod, "timeout", "4", "bash", "-c", f"exec 3<>/dev/tcp/{SCHEDULER}/9004 && echo connected")
+    await stage.show(pod, "ip", "neigh", "show", GATEWAY)
+
+    stage.say("The diagnosis")
+    broken = await stage.diagnose()
+
+    stage.say("The safest fix, exactly as offered")
+    fixes = broken.report.remediations[:1]
+    for command in fixes[0].commands if fixes else ():
+        await stage.show(VICTIM, *command.split())
+    healed = await stage.diagnose()
+    return (
+        healthy.report.verdict.status == "healthy"
+        and broken.report.verdict.cause == FAULT
+        and broken.report.verdict.confidence == "confirmed"
+        and healed.report.verdict.status == "healthy"
+    )
