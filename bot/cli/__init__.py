@@ -3,6 +3,7 @@
 import typer
 
 from bot.cli.diagnosing import diagnose, replay
+from bot.cli.doctor import doctor
 from bot.cli.lab import demo, lab
 from bot.cli.rules import causes, known_issues, playbooks, probes
 from bot.cli.serve import serve
@@ -27,6 +28,7 @@ app = typer.Typer(
 app.command()(diagnose)
 app.command()(replay)
 app.command()(serve)
+app.command()(doctor)
 app.command("lab", context_settings=UNPARSED, add_help_option=False)(lab)
 app.command("demo", context_settings=UNPARSED, add_help_option=False)(demo)
 app.add_typer(playbooks, name="playbooks")

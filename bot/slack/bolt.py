@@ -12,7 +12,7 @@ Source: https://docs.slack.dev/apis/events-api/#retries
 """
 
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from copy import copy
 from time import perf_counter
 from typing import Any, Protocol
@@ -29,6 +29,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.slack.identity import Identity, WhoAmI
 from bot.slack.incoming import Received, is_own_edit, received
 from bot.slack.metrics import ACK_SECONDS, RECEIVED
+from bot.slack.needs import EVENT_SCOPES
 from bot.store.inbox import Kind
 
 log = structlog.get_logger()
@@ -46,9 +47,17 @@ class Accepting(Protocol):
 
 
 def build_app(
-    client: AsyncWebClient, *, signing_secret: str, inbox: Accepting, who_am_i: Asking | None = None
+    client: AsyncWebClient,
+    *,
+    signing_secret: str,
+    inbox: Accepting,
+    who_am_i: Asking | None = None,
+    events: Container[str] = EVENT_SCOPES,
 ) -> AsyncApp:
-    """The app for both transports. `client` is the one that everything shares; an empty secret refuses all of HTTP."""
+    """The app for both transports. `client` is the one that everything shares; an empty secret refuses all of HTTP.
+
+    Events beside `events` are acknowledged and not kept.
+    """
     for name in ("SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET"):
         os.environ.pop(name, None)  # with both of them Bolt turns to OAuth and drops the token, without a word
     nobody = copy(client)  # same session and settings; the token comes with the authorization, or Bolt warns about two
@@ -56,7 +65,7 @@ def build_app(
     app = AsyncApp(
         name="cnibot", client=nobody, signing_secret=signing_secret, authorize=_Installed(who_am_i or WhoAmI(client))
     )
-    app.middleware(_Keeping(inbox))  # pyright: ignore[reportUnknownMemberType] Bolt's `*args` are not annotated
+    app.middleware(_Keeping(inbox, events))  # pyright: ignore[reportUnknownMemberType] Bolt's `*args` are not annotated
     app.error(_failed)
     return app
 
@@ -88,8 +97,9 @@ def _authorized(identity: Identity) -> AuthorizeResult:
 class _Keeping(AsyncMiddleware):
     """Keeps what arrives, then acknowledges it."""
 
-    def __init__(self, inbox: Accepting) -> None:
+    def __init__(self, inbox: Accepting, events: Container[str]) -> None:
         self._inbox = inbox
+        self._events = events
 
     async def async_process(
         self,
@@ -101,7 +111,7 @@ class _Keeping(AsyncMiddleware):
         """The acknowledgement. Errors: the inbox's own; then there is none."""
         del resp, next
         began = perf_counter()
-        found = received(req.body)
+        found = received(req.body, self._events)
         outcome = await self._keep(found, req)
         answer = await (req.context.ack(options=[]) if found.is_question else req.context.ack())
         RECEIVED.labels(found.name, outcome).inc()

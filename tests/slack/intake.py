@@ -10,6 +10,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.slack.bolt import build_app
 from bot.slack.identity import Identity
+from bot.slack.needs import EVENT_SCOPES
 from bot.store.errors import StoreUnavailableError
 from bot.store.inbox import Kind
 from tests.slack.bodies import SECRET
@@ -46,4 +47,6 @@ async def identified() -> Identity:
 
 def app_into(kept: Kept) -> AsyncApp:
     """The app, as if Slack had said who we are."""
-    return build_app(AsyncWebClient(token="xoxb-1"), signing_secret=SECRET, inbox=kept, who_am_i=identified)
+    client = AsyncWebClient(token="xoxb-1")
+    events = {*EVENT_SCOPES, "message"}
+    return build_app(client, signing_secret=SECRET, inbox=kept, who_am_i=identified, events=events)

@@ -14,7 +14,7 @@ from bot.slack.bolt import build_app
 from bot.slack.identity import Identity, NotIdentifiedError
 from bot.slack.incoming import is_own_edit, received
 from tests.slack.bodies import SECRET, command, event, form, press
-from tests.slack.intake import Kept, app_into
+from tests.slack.intake import Kept, app_into, identified
 
 KINDS: list[tuple[dict[str, Any], str, str]] = [
     (event(), "event", "event:Ev1"),
@@ -109,9 +109,9 @@ async def test_an_event_before_slack_said_who_we_are_is_not_lost() -> None:
         event(type="message", user="UBOT", bot_id="BBOT"),
         event(type="message", subtype="bot_message", bot_id="BBOT", user=None),
         event(type="message", subtype="message_changed", user=None, message={"bot_id": "BBOT", "text": "x"}),
-        event(type="message", subtype="message_deleted", user=None, previous_message={"user": "UALICE"}),
+        event(type="message", subtype="message_deleted", user=None, previous_message={"bot_id": "BBOT"}),
     ],
-    ids=["own", "own by name", "own, edited", "deleted"],
+    ids=["own", "own by name", "own, edited", "own, deleted"],
 )
 async def test_our_own_echo_is_answered_and_not_kept(echo: dict[str, Any]) -> None:
     kept = Kept()
@@ -129,6 +129,18 @@ async def test_an_edit_by_somebody_else_is_kept() -> None:
     await send(kept, event(type="message", subtype="message_changed", user=None, message={"bot_id": "BALERTS"}))
 
     assert list(kept.entries) == ["event:Ev1"]
+
+
+async def test_what_people_say_to_each_other_is_not_kept() -> None:
+    """An app can be subscribed to more than the code knows what to do with."""
+    kept = Kept()
+    app = build_app(AsyncWebClient(token="xoxb-1"), signing_secret=SECRET, inbox=kept, who_am_i=identified)
+
+    said = event(type="message", text="lunch?")
+    answer = await app.async_dispatch(AsyncBoltRequest(mode="socket_mode", body=said))
+
+    assert answer.status == 200
+    assert kept.entries == {}
 
 
 async def test_oauth_variables_of_the_environment_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
