@@ -23,7 +23,7 @@ from bot.probes.evidence import Evidence
 
 SNAPSHOT_SHARE = 0.4
 """The share of the whole time that reading the API may take."""
-LOOK_AGAIN_AFTER_S = 2.5
+LOOK_AGAIN_AFTER_S = 2.0
 """From the end of the first look: what is late by less has no name, and an on-call engineer waits no longer."""
 
 DialsOf = Callable[[Snapshot], Sequence[ApplicationDial]]
