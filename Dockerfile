@@ -21,10 +21,11 @@ FROM python:3.13-slim-bookworm
 LABEL org.opencontainers.image.title="cnibot" \
       org.opencontainers.image.description="Says why Kubernetes pods cannot talk, with evidence, and helps to fix it safely" \
       org.opencontainers.image.licenses="Apache-2.0"
-# What the node agent asks the node's kernel with; versions follow the base image's Debian release.
+# What the node agent asks the node's kernel with, and the bot's own store; versions follow the base image's Debian
+# release.
 # hadolint ignore=DL3008
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends iproute2 iptables nftables \
+ && apt-get install --yes --no-install-recommends iproute2 iptables nftables redis-server \
  && rm -rf /var/lib/apt/lists/* \
  && python -m pip uninstall --yes --quiet pip \
  && groupadd --gid 65532 cnibot \
