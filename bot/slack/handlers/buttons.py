@@ -4,6 +4,7 @@ A button's value comes back through the client and proves nothing: it names a ru
 store. A button counts only in the channel of its incident.
 """
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -45,7 +46,8 @@ async def details(services: Services, entry: Entry) -> None:
     if not decision.allowed:
         await fill(services, window, saying.refused_dialogue(decision))
         return
-    await fill(services, window, views.details_modal(report, incident_id=incident.id, run=run))
+    shown = await asyncio.to_thread(views.details_modal, report, incident_id=incident.id, run=run)
+    await fill(services, window, shown)
 
 
 async def rerun(services: Services, entry: Entry) -> None:
@@ -95,7 +97,7 @@ async def _share(services: Services, caller: Caller, incident: Incident, run: in
     content = views.shared(report, by=caller.user, permalink=await permalink(services, incident))
     place = Place(channel=incident.channel)
     await services.outbox.put(Post(key=key, place=place, content=content, priority=Priority.VERDICT))
-    filename, body = views.evidence_file(report)
+    filename, body = await asyncio.to_thread(views.evidence_file, report)
     await services.outbox.put(
         Attach(
             key=f"{key}:file",

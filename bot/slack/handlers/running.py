@@ -4,6 +4,7 @@ All keys come from the incident and the run, and each step may be done twice: wh
 says nothing a second time, and the report that was kept is not made anew.
 """
 
+import asyncio
 import dataclasses
 from collections.abc import Sequence
 
@@ -100,7 +101,7 @@ async def _attach(services: Services, key: str, place: Place, report: Report) ->
                 content=picture.png,
             )
         )
-    filename, content = views.evidence_file(report)
+    filename, content = await asyncio.to_thread(views.evidence_file, report)
     await services.outbox.put(
         Attach(
             key=f"{key}:evidence",
