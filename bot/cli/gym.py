@@ -33,9 +33,9 @@ def gym(  # noqa: PLR0913, PLR0917 the options of the contract
     cni: Annotated[list[str] | None, typer.Option(help="Only this CNI. Repeatable.")] = None,
     rung: Annotated[list[Rung] | None, typer.Option(help="Only this access rung. Repeatable.")] = None,
     sample: Annotated[int, typer.Option(help="A shuffled sample of so many faults instead of all.", min=0)] = 0,
-    decoys: Annotated[int, typer.Option(help="So many labs with decoys only.", min=0)] = 0,
+    decoys: Annotated[int, typer.Option(help="So many diagnoses of labs with decoys only.", min=0)] = 0,
     with_pairs: Annotated[int, typer.Option("--pairs", help="So many labs with two faults.", min=0)] = 0,
-    healthy_labs: Annotated[int, typer.Option("--healthy", help="So many healthy labs.", min=0)] = 0,
+    healthy_labs: Annotated[int, typer.Option("--healthy", help="So many diagnoses of healthy labs.", min=0)] = 0,
     seed: Annotated[int, typer.Option(help="Decides samples, pairs and decoys.")] = 1,
     output: Annotated[Output, typer.Option("--output", "-o", help="The form of the results.")] = Output.TEXT,
     write: Annotated[
@@ -57,19 +57,20 @@ def gym(  # noqa: PLR0913, PLR0917 the options of the contract
         if sample:
             cases = list(shuffled(faults, singles_wanted=sample, decoys_wanted=decoys, seed=seed))
         else:
-            cases = [*singles(faults), *decoys_only(faults, times=decoys, seed=seed)]
+            cases = [*singles(faults), *decoys_only(faults, runs=decoys, seed=seed)]
         cases += [*pairs(faults, most=with_pairs, seed=seed), *healthy(healthy_labs)]
         cases = [case for case in cases if not cni or case.cni in cni]
+        rungs = tuple(rung or RUNGS)
         results = Results(command=_command(), machine=this_machine())
         if write and resume and write.exists():
             results = replace(load(write), command=results.command)
-            cases = [cases[place] for place in left([case.id for case in cases], results)]
+            cases = left(cases, rungs, results)
 
         def keep(scores: Sequence[Score]) -> None:
             if write:
                 save(write, replace(results, scores=(*results.scores, *scores)))
 
-        scores = [*results.scores, *asyncio.run(_run(cases, knowledge, tuple(rung or RUNGS), keep))]
+        scores = [*results.scores, *asyncio.run(_run(cases, knowledge, rungs, keep))]
     figures = summary(scores)
     results = replace(results, scores=tuple(scores))
     typer.echo(as_json(results, summary=figures) if output is Output.JSON else page(results), nl=False)

@@ -3,10 +3,13 @@
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Literal
 
+from bot.domain.facts import Rung
+
 Kind = Literal["single", "pair", "decoy", "healthy"]
+RUNS_PER_QUIET_LAB = 4
 CNIS = ("calico-vxlan", "flannel-vxlan", "cilium-tunnel")
 
 
@@ -37,11 +40,18 @@ class Case:
     faults: tuple[GymFault, ...] = ()
     nodes: tuple[str, ...] = ()
     """Where each fault strikes ("" lets the lab choose)."""
+    runs: int = 1
+    """How often to diagnose: a state that must stay quiet is asked again."""
 
     @property
     def id(self) -> str:
         """Stable: "calico-vxlan: calico-proxy-arp-off + pmtu-black-hole"."""
         return f"{self.cni}: {' + '.join(fault.id for fault in self.faults) or 'healthy'}"
+
+    def diagnoses(self, rungs: Sequence[Rung]) -> list[Rung]:
+        """What to diagnose on: a fault on each rung, pairs and labs that must stay quiet on the highest alone."""
+        is_told_apart = self.runs == 1 and self.kind in {"single", "decoy"}
+        return list(rungs) if is_told_apart else [max(rungs, key=list(Rung).index)] * self.runs
 
 
 def singles(faults: Iterable[GymFault]) -> Iterator[Case]:
@@ -63,20 +73,26 @@ def pairs(faults: Sequence[GymFault], *, most: int, seed: int) -> tuple[Case, ..
     return tuple(random.Random(seed).sample(possible, min(most, len(possible))))
 
 
-def healthy(times: int) -> Iterator[Case]:
+def healthy(runs: int) -> Iterator[Case]:
     """Nothing broken, on each CNI in turn."""
-    for number in range(times):
-        yield Case(kind="healthy", cni=CNIS[number % len(CNIS)])
+    for number, wanted in enumerate(_shared(runs)):
+        yield Case(kind="healthy", cni=CNIS[number % len(CNIS)], runs=wanted)
 
 
-def decoys_only(faults: Sequence[GymFault], *, times: int, seed: int) -> Iterator[Case]:
+def decoys_only(faults: Sequence[GymFault], *, runs: int, seed: int) -> Iterator[Case]:
     """One to three decoys at once and nothing broken."""
     chance = random.Random(seed)
-    for number in range(times):
+    for number, wanted in enumerate(_shared(runs)):
         cni = CNIS[number % len(CNIS)]
         possible = [fault for fault in faults if fault.is_decoy and cni in fault.cnis]
         chosen = tuple(chance.sample(possible, min(len(possible), chance.randint(1, 3))))
-        yield Case(kind="decoy", cni=cni, faults=chosen, nodes=("",) * len(chosen))
+        yield Case(kind="decoy", cni=cni, faults=chosen, nodes=("",) * len(chosen), runs=wanted)
+
+
+def _shared(runs: int) -> Iterator[int]:
+    """Runs, by lab."""
+    for first in range(0, runs, RUNS_PER_QUIET_LAB):
+        yield min(RUNS_PER_QUIET_LAB, runs - first)
 
 
 def shuffled(faults: Sequence[GymFault], *, singles_wanted: int, decoys_wanted: int, seed: int) -> tuple[Case, ...]:
@@ -87,7 +103,8 @@ def shuffled(faults: Sequence[GymFault], *, singles_wanted: int, decoys_wanted: 
         _with_decoy(case, faults, chance) if number % 2 else case
         for number, case in enumerate(chance.sample(broken, min(singles_wanted, len(broken))))
     ]
-    cases = [*chosen, *decoys_only(faults, times=decoys_wanted, seed=seed)]
+    quiet = chain.from_iterable(decoys_only(faults, runs=1, seed=seed + number) for number in range(decoys_wanted))
+    cases = [*chosen, *quiet]
     chance.shuffle(cases)
     return tuple(cases)
 

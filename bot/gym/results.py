@@ -2,13 +2,16 @@
 
 import os
 import platform
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from bot.domain.errors import ConfigurationError
+from bot.domain.facts import Rung
+from bot.gym.cases import Case
 from bot.gym.score import Score
 
 
@@ -61,16 +64,14 @@ def load(path: Path) -> Results:
         raise ConfigurationError(f"The gym's figures {path}", str(error)) from error
 
 
-def left(cases: Sequence[str], results: Results) -> list[int]:
-    """Which of the cases, by their ids, have no scores yet: their places. A case that comes twice counts twice."""
-    done: dict[str, int] = {}
-    rungs = {score.rung for score in results.scores}
-    for score in results.scores:
-        done[score.case] = done.get(score.case, 0) + 1
-    places: list[int] = []
-    for place, case in enumerate(cases):
-        if done.get(case, 0) >= len(rungs) > 0:
-            done[case] -= len(rungs)
+def left(cases: Iterable[Case], rungs: Sequence[Rung], results: Results) -> list[Case]:
+    """The cases that are not scored yet on these rungs. A case that comes twice counts twice."""
+    scored = Counter(score.case for score in results.scores)
+    found: list[Case] = []
+    for case in cases:
+        needed = len(case.diagnoses(rungs))
+        if scored[case.id] >= needed:
+            scored[case.id] -= needed
         else:
-            places.append(place)
-    return places
+            found.append(case)
+    return found

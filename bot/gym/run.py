@@ -40,7 +40,7 @@ def answers(knowledge: Knowledge) -> Answers:
 async def run_cases(
     cases: Iterable[Case], knowledge: Knowledge, *, rungs: Sequence[Rung], on_case: Callable[[Case], None]
 ) -> AsyncIterator[tuple[Score, ...]]:
-    """The scores of each case, one for each rung; one lab after the other."""
+    """The scores of each case; one lab after the other."""
     held = answers(knowledge)
     for case in cases:
         on_case(case)
@@ -51,7 +51,7 @@ async def run_cases(
 async def run_case(
     case: Case, directory: Path, knowledge: Knowledge, held: Answers, rungs: Sequence[Rung]
 ) -> tuple[Score, ...]:
-    """The scores of one case, one for each rung. The lab is gone afterwards, however it ends."""
+    """The scores of one case, one for each of its diagnoses. The lab is gone afterwards, however it ends."""
     lab = await asyncio.to_thread(launch.start, directory, launch.LabOptions(cni=case.cni), attached=True)
     try:
         client = LabClient(directory)
@@ -59,7 +59,7 @@ async def run_case(
             await client.break_(fault.id, node=node)
         await asyncio.sleep(SETTLE_S)
         found: list[Score] = []
-        for rung in rungs:
+        for rung in case.diagnoses(rungs):
             request = Request(namespace=NAMESPACE, access=rung)
             done = await diagnose_cluster(client.kubeconfig, None, request, knowledge)
             found.append(score(case, str(rung), done.report, held))

@@ -8,9 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.errors import ConfigurationError
+from bot.domain.facts import Rung
+from bot.gym.cases import Case, GymFault
 from bot.gym.results import Machine, Results, left, load, save
 from bot.gym.score import Score
 
+PROXY_ARP = GymFault(id="a", letter="G1", cnis=("calico-vxlan",), scope="node", cause="calico-proxy-arp-off")
 MACHINE = Machine(cpus=2, kernel="6.1", python="3.11")
 
 
@@ -52,9 +55,22 @@ def test_something_else_is_refused_by_name(tmp_path: Path) -> None:
         load(path)
 
 
-@given(cases=st.lists(st.sampled_from("abc"), max_size=8), cut=st.integers(0, 8), rungs=st.integers(1, 3))
-def test_what_is_left_and_what_was_done_are_all_cases(cases: list[str], cut: int, rungs: int) -> None:
-    done = [score(case, f"rung-{rung}") for case in cases[:cut] for rung in range(rungs)]
-    places = left(cases, Results(command="", machine=MACHINE, scores=tuple(done)))
+CASES = (
+    Case(kind="single", cni="calico-vxlan", faults=(PROXY_ARP,), nodes=("",)),
+    Case(kind="pair", cni="calico-vxlan", faults=(PROXY_ARP, PROXY_ARP), nodes=("", "")),
+    Case(kind="healthy", cni="calico-vxlan", runs=4),
+)
 
-    assert Counter(cases[place] for place in places) == Counter(cases) - Counter(cases[:cut])
+
+@given(
+    cases=st.lists(st.sampled_from(CASES), max_size=8),
+    cut=st.integers(0, 8),
+    rungs=st.lists(st.sampled_from(list(Rung)), min_size=1, unique=True),
+)
+def test_what_is_left_and_what_was_done_are_all_cases(cases: list[Case], cut: int, rungs: list[Rung]) -> None:
+    done = [score(case.id, rung) for case in cases[:cut] for rung in case.diagnoses(rungs)]
+    undone = left(cases, rungs, Results(command="", machine=MACHINE, scores=tuple(done)))
+
+    assert Counter(case.id for case in undone) == Counter(case.id for case in cases) - Counter(
+        case.id for case in cases[:cut]
+    )
