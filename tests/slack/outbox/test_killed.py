@@ -25,8 +25,10 @@ async def test_killed_between_sending_and_noting(rig: Rig, redis_server: RedisSe
         sys.executable, "-m", "tests.slack.outbox.victim", redis_server.url, rig.ws.api_url, rig.ws.bot_token,
         str(tmp_path), cwd=Path(__file__).parents[3], stdout=DEVNULL,
     )  # fmt: skip
+    publish = rig.ws.world.on_event
     rig.ws.world.on_event = lambda _event, _channel: victim.kill()  # while the post is executed, before the answer
     await victim.wait()
+    rig.ws.world.on_event = publish
     assert rig.said() == ["a"]
     assert await outbox.ts_of("a") is None, "nobody has noted it"
 
