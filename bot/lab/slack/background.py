@@ -28,6 +28,7 @@ class Background:
         task = asyncio.get_running_loop().create_task(self._run(work, name), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # one that was cancelled before it began was never awaited
 
     async def _run(self, work: Coroutine[Any, Any, object], name: str) -> None:
         try:

@@ -60,6 +60,8 @@ class Sockets:
     connections: list[Connection] = field(default_factory=list[Connection])
     opened: int = 0
     """How many connections there have been."""
+    refused: int = 0
+    """How many handshakes came with a bad ticket."""
     _tickets: dict[str, tuple[str, float]] = field(default_factory=dict[str, tuple[str, float]])
     _turn: int = 0
 
@@ -82,6 +84,8 @@ class Sockets:
         """The handshake, and then the connection until it ends."""
         app = self._redeem(request.query.get("ticket", ""))
         if app is None:
+            self.refused += 1
+            self.world.changes.note("socket", detail="refused")
             return web.Response(status=408, text="ticket expired or unknown")
         ws = web.WebSocketResponse(autoping=False, timeout=_CLOSE_S, max_msg_size=1 << 20)
         await ws.prepare(request)

@@ -1,12 +1,12 @@
 """chat.*: posting, editing and deleting messages."""
 
-from typing import Any
+from typing import cast
 
 from bot.lab.names import Json
 from bot.lab.slack.errors import SlackError
 from bot.lab.slack.message import Message, Whisper
 from bot.lab.slack.model import App, Channel
-from bot.lab.slack.validate import refuse, validate_message
+from bot.lab.slack.validate import refuse, validate_message, validate_view
 from bot.lab.slack.web_api.registry import TIER_3, TIER_4, Call, method
 from bot.lab.slack.world import World
 
@@ -198,10 +198,15 @@ def permalink_of(world: World, message: Message) -> str:
 
 @method("blocks.validate", credential="none", takes_json=True)
 def validate(call: Call) -> Json:
-    """Slack's public validator of 2026."""
-    blocks: Any = call.args.json("blocks", "invalid_blocks_format")
-    message: Any = call.args.json("message", "invalid_arguments") or {"blocks": blocks}
-    problems = [problem for problem in validate_message(message) if not problem.is_warning]
+    """Slack's public validator of 2026: takes one of `blocks`, `message` and `view`; a missing text is fine."""
+    blocks, message, view = (call.args.json(name, "invalid_arguments") for name in ("blocks", "message", "view"))
+    if sum(one is not None for one in (blocks, message, view)) != 1:
+        raise SlackError("invalid_arguments", "[ERROR] must define exactly one of blocks, message, view")
+    if message is not None and not isinstance(message, dict):
+        raise SlackError("invalid_arguments", "[ERROR] must provide an object [json-pointer:/message]")
+    given: Json = {"blocks": blocks} if message is None else cast("Json", message)
+    found = validate_message(given) if view is None else validate_view(view)
+    problems = [problem for problem in found if not problem.is_warning]
     if not problems:
         return {"ok": True}
     errors = [{"code": one.error, "message": one.sentence, "pointer": one.pointer} for one in problems]

@@ -15,9 +15,9 @@ _LARGEST = 1 << 30
 def upload_url(call: Call) -> Json:
     """Step one: an address for the bytes."""
     name = call.args.required("filename")
-    length = int(call.args.number("length", 0, _LARGEST)) if call.args.text("length") else 0
-    if length <= 0:
-        raise SlackError("invalid_arguments", "[ERROR] missing required field: length")
+    length = call.args.number("length", 1, _LARGEST)
+    if call.args.required("length") == "0":
+        raise SlackError("invalid_arguments", "[ERROR] must be greater than 0 [json-pointer:/length]")
     world, file_id = call.world, call.world.ids.fresh("F0", 9)
     file = File(
         id=file_id,
