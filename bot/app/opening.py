@@ -1,14 +1,17 @@
 """Every part of the bot, opened in this order and closed in the other: address, store, Slack client, desk, router."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from socket import socket as Socket  # noqa: N812 a class
 
+from bot.domain.report import Report
 from bot.incidents.clusters import Clusters, KubeCluster, cluster_in_force
 from bot.incidents.desk import Desk, Limits
 from bot.incidents.knowledge import load_knowledge
+from bot.render.pictures.artist import Artist
 from bot.settings import Settings, has_kubeconfig
 from bot.slack.bolt import build_app
 from bot.slack.channels import Channels
@@ -19,7 +22,7 @@ from bot.slack.outbox import Outbox
 from bot.slack.people import People
 from bot.slack.requests import Requests
 from bot.slack.router import Router
-from bot.slack.services import Services
+from bot.slack.services import Draw, Picture, Services
 from bot.slack.socket import SocketMode
 from bot.store import open_store
 from bot.web.health import Health
@@ -73,6 +76,7 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, clusters: Clusters
         people=People(client, who_am_i, grants),
         channels=Channels(client),
         grants=grants,
+        draw=_draw(settings),
         connections=lambda: _connections(settings, socket),
     )
     return Bot(
@@ -85,6 +89,17 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, clusters: Clusters
         socket=socket,
         requests=None if socket else Requests(app, secret),
     )
+
+
+def _draw(settings: Settings) -> Draw:
+    """Pictures of a report, by a child process that may take its time and its memory."""
+    artist = Artist(settings.state_dir / "pictures")
+
+    async def draw(report: Report) -> Sequence[Picture]:
+        drawn = await artist.draw(report)
+        return [Picture(name=it.filename, title=it.title, alt_text=it.alt_text, png=it.png) for it in drawn]
+
+    return draw
 
 
 async def clusters_of(settings: Settings) -> Clusters:

@@ -23,6 +23,10 @@ log = structlog.get_logger()
 _RETRY_S = 10.0
 """Between two looks whether Slack is ready for us."""
 _LOOK_S = 0.05
+_HANDLERS = 256
+"""Requests that are handled at the same time. One that waits for its diagnosis must not keep a click waiting; how many
+diagnoses run is the desk's to say.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +95,9 @@ class _Life:
         """Begin to work, once Slack is ready for us; tell when everything is well."""
         bot, services = self.bot, self.bot.services
         identity = await self._verified()
-        handing_out = services.store.inbox.work(bot.router.handle, on_dead=bot.router.on_dead, stopping=self.no_more)
+        handing_out = services.store.inbox.work(
+            bot.router.handle, concurrency=_HANDLERS, on_dead=bot.router.on_dead, stopping=self.no_more
+        )
         self.working.append(self._begin("inbox", handing_out))
         self.working.append(self._begin("outbox", services.outbox.run()))
         self.working.append(self._begin("measuring", bot.measuring.run()))
