@@ -1,0 +1,28 @@
+"""The child that draws: JSON on standard input, JSON with PNGs on standard output.
+
+It imports matplotlib, 60 MB and most of a second, and ends; so the bot itself stays small.
+"""
+
+import resource
+import sys
+
+import msgspec
+
+from bot.render.pictures.artist import Drawn, Order
+
+
+def main() -> None:
+    """Draw what was ordered."""
+    resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
+    order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
+    from bot.render.pictures.matrix_drawing import draw_matrix  # noqa: PLC0415 - only the child may import matplotlib
+    from bot.render.pictures.path_drawing import draw_way  # noqa: PLC0415
+
+    drawn = Drawn(
+        matrix=draw_matrix(order.matrix) if order.matrix else None, way=draw_way(order.way) if order.way else None
+    )
+    sys.stdout.buffer.write(msgspec.json.encode(drawn))
+
+
+if __name__ == "__main__":
+    main()
