@@ -1,6 +1,7 @@
 """Every part of the bot, opened in this order and closed in the other: address, store, Slack client, desk, router."""
 
 import asyncio
+import gc
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -59,6 +60,8 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, clusters: Clusters
     token, secret = settings.secret("slack_bot_token"), settings.secret("slack_signing_secret")
     client = await stack.enter_async_context(open_client(token, base_url=settings.slack_api_url))
     knowledge = await asyncio.to_thread(load_knowledge, settings.playbooks_dirs)
+    gc.collect()
+    gc.freeze()  # what lives as long as the bot is not looked through again: half a second in which nobody is answered
     desk = Desk(store, knowledge, clusters or await clusters_of(settings), limits_of(settings))
     stack.push_async_callback(desk.close)
     who_am_i, grants = WhoAmI(client), tuple(each.grant() for each in settings.grants)
