@@ -49,9 +49,7 @@ class Actor:
 
     async def say(self, channel: str, text: str, thread: str | None = None) -> str:
         """Post a message, into a thread if given; its ts."""
-        place = self._place(channel)
-        if place.is_archived:
-            raise ActorError(f"#{place.name} is archived")
+        place = self._composer(channel)
         root = place.messages.get(thread) if thread else None
         if thread and root is None:
             raise ActorError(f"there is no message {thread} in #{place.name}")
@@ -94,12 +92,12 @@ class Actor:
 
     async def slash(self, channel: str, command: str, text: str = "") -> Outcome:
         """Type a slash command. Slack offers it to members of the installing workspace only, and never in threads."""
-        place = self._place(channel)
+        place = self._composer(channel)
         app = next((app for app in self._world.apps.values() if command in app.commands), None)
         if app is None or self.user.team_id != self._world.users[app.bot_user].team_id:
             return Outcome(acked=False, took_s=0.0, error=f"{command} is not a valid command.")
         payloads = self._payloads(app)
-        payload = payloads.slash(place, command, text)
+        payload = payloads.slash(place, command, richtext.command_text(text, self._world.names()))
         ack = await self._platform.deliveries.interaction(app, "slash_commands", payload)
         if not ack.ok:
             return self._failed(place, ack, f"{command} failed with the error {_ERRORS.get(ack.error, ack.error)!r}")
@@ -230,6 +228,15 @@ class Actor:
         is_own = self.user.team_id == self._world.bot_app_team and not self.user.is_restricted
         if self.id not in place.members and (place.is_private or place.is_im or not is_own):
             raise ActorError(f"{self.name} does not see #{place.name}")
+        return place
+
+    def _composer(self, channel: str) -> Channel:
+        """A channel in which the person can type: as a member, while it is not archived."""
+        place = self._place(channel)
+        if place.is_archived:
+            raise ActorError(f"#{place.name} is archived")
+        if self.id not in place.members:
+            raise ActorError(f"{self.name} has not joined #{place.name}")
         return place
 
     def _message(self, place: Channel, ts: str) -> Message:

@@ -1,6 +1,7 @@
 """A person's typing as the rich text that Slack's client makes of it."""
 
 import re
+from collections.abc import Mapping
 
 from bot.lab.names import Json
 
@@ -22,6 +23,18 @@ def escape(text: str) -> str:
         parts += [_plain(text[end : match.start()]), match[0]]
         end = match.end()
     return "".join([*parts, _plain(text[end:])])
+
+
+def command_text(text: str, names: Mapping[str, str]) -> str:
+    """What an app gets of a command with `should_escape`: mentions with the name of who or what they mean."""
+
+    def named(match: re.Match[str]) -> str:
+        target = match["user"] or match["channel"]
+        if target is None or target not in names:
+            return match[0]
+        return f"<{'@' if match['user'] else '#'}{target}|{names[target]}>"
+
+    return _TOKEN.sub(named, escape(text))
 
 
 def blocks(text: str) -> list[Json]:

@@ -42,6 +42,7 @@ class World:
         self.stacks: dict[str, list[View]] = {}
         self.homes: dict[tuple[str, str], View] = {}
         self.webhooks: dict[str, str] = {}
+        self.thread_status: dict[tuple[str, str], str] = {}
         seeds.plant(self)
 
     # --- looking things up
@@ -60,6 +61,11 @@ class World:
             if ref.removeprefix("@") in {user.id, user.name}:
                 return user
         raise ActorError(f"there is nobody called {ref}")
+
+    def names(self) -> dict[str, str]:
+        """The names of users and channels by id."""
+        users = {user.id: user.name for user in self.users.values()}
+        return users | {channel.id: channel.name for channel in self.channels.values()}
 
     def bot_app(self) -> App:
         """The app under test."""
@@ -87,6 +93,8 @@ class World:
         channel.messages[message.ts] = message
         if message.thread_ts:
             self._count_reply(channel, message)
+            if message.app_id:
+                self.thread_status.pop((channel.id, message.thread_ts), None)
         self.changes.note("message", channel=channel.id, ts=message.ts, user=message.user)
         self.on_event(self._message_event(channel, message), channel)
         self._mentions(channel, message)

@@ -89,14 +89,14 @@ async def test_commands_clicks_submissions_and_events() -> None:
             outcome = await alice.slash("#incidents", "/cni", "a=b & ü")
             assert (outcome.acked, outcome.reply) == (True, {"text": "working on it"})
             (posted,) = await ws.until(lambda: ws.messages("#incidents"))
-            assert posted.text == "a=b & ü"
+            assert posted.text == "a=b &amp; ü", "Slack escapes what people type after a command"
             assert alice.whispers("#incidents")[0].text == "working on it"
             assert (await ws.user("bob").click("#incidents", posted.ts, "go")).acked
             assert (await alice.shortcut("#incidents", posted.ts, "cni_diagnose_message")).acked
             await alice.say("#incidents", f"{ws.mention} hello")
             await ws.until(lambda: len(seen) == 4)
             assert set(seen) == {
-                "U0BOB pressed 1", "shortcut on a=b & ü", f"{ws.mention} hello", "message",
+                "U0BOB pressed 1", "shortcut on a=b &amp; ü", f"{ws.mention} hello", "message",
             }  # fmt: skip
 
 

@@ -138,6 +138,9 @@ async def test_who_sees_what(ws: SlackWorkspace) -> None:
     for name, channel in (("carol", "#general"), ("eve", "#incidents"), ("carol", "#alerts")):
         with pytest.raises(ActorError, match=f"{name} does not see"):
             await ws.user(name).say(channel, "hello")
+    ws.remove("#general", "bob")
+    with pytest.raises(ActorError, match="bob has not joined"):
+        await ws.user("bob").slash("#general", "/cni", "status")
     with pytest.raises(ActorError, match="dave is deactivated"):
         await ws.user("dave").say("#incidents", "hello")
     hidden = ws.admin.create_channel("hidden", members=["alice"], is_private=True)
@@ -148,6 +151,29 @@ async def test_who_sees_what(ws: SlackWorkspace) -> None:
             ws.user(name)
     with pytest.raises(ActorError, match="no channel"):
         ws.channel("#nowhere")
+
+
+async def test_a_command_says_whom_it_means(ws: SlackWorkspace, client: Any) -> None:
+    app: Any = AsyncApp(client=client)
+    seen: list[str] = []
+
+    @app.command("/cni")
+    async def command(ack: Any, body: Json) -> None:
+        await ack()
+        seen.append(body["text"])
+
+    async with connected(ws, app):
+        await ws.user("alice").slash("#incidents", "/cni", "ask <@U0BOB> in <#C0ALERTS> & <!here> <@U0NOBODY>")
+        assert seen == ["ask <@U0BOB|bob> in <#C0ALERTS|alerts> &amp; &lt;!here&gt; <@U0NOBODY>"]
+
+
+async def test_an_app_may_say_what_it_is_doing(ws: SlackWorkspace, client: Any) -> None:
+    ts = await ws.user("alice").say("#incidents", "help")
+    await client.assistant_threads_setStatus(channel_id="C0INCIDENTS", thread_ts=ts, status="is diagnosing…")
+    assert ws.world.thread_status["C0INCIDENTS", ts] == "is diagnosing…"
+    await client.chat_postMessage(channel="C0INCIDENTS", thread_ts=ts, text="done")
+    assert ws.world.thread_status == {}, "an answer ends it"
+    assert (await client.bots_info(bot="B0ALERTMANAGER"))["bot"]["app_id"] == "A0ALERTMANAGER"
 
 
 async def test_a_mention_is_two_events(ws: SlackWorkspace, client: Any) -> None:

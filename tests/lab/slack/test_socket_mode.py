@@ -69,3 +69,26 @@ async def test_slash_command_click_modal_and_thread(ws: SlackWorkspace, client: 
         await ws.until(lambda: len(ws.thread("#incidents", ts)) == 2)
         await ws.until(lambda: f"{ws.mention} diagnose" in seen)
         assert "the route is gone" in seen
+
+
+async def test_a_thousand_events_with_every_tenth_again(ws: SlackWorkspace, client: Any) -> None:
+    app: Any = AsyncApp(client=client)
+    deliveries: list[str] = []
+
+    @app.middleware
+    async def count(body: dict[str, Any], next_: Any) -> None:
+        deliveries.append(body["event_id"])
+        await next_()
+
+    @app.event("message")
+    async def message() -> None: ...
+
+    ws.faults.redeliver(every=10)
+    async with connected(ws, app, 2):
+        for number in range(1000):
+            await ws.user("alice").say("#incidents", str(number))
+            if number % 50 == 49:  # as many as an app keeps up with
+                await ws.until(lambda: all(log.is_acked for log in ws.deliveries.log), 30)
+        await ws.until(lambda: len(deliveries) == 1100, 30)
+        assert len(set(deliveries)) == 1000
+        await ws.until(lambda: all(log.is_acked for log in ws.deliveries.log))

@@ -1,6 +1,7 @@
-"""auth.test, api.test and apps.connections.open."""
+"""auth.test, api.test, bots.info, assistant.threads.setStatus and apps.connections.open."""
 
 from bot.lab.names import Json
+from bot.lab.slack.errors import SlackError
 from bot.lab.slack.web_api.registry import TIER_3, Call, method
 
 
@@ -25,6 +26,31 @@ def auth_test(call: Call) -> Json:
         "bot_id": app.bot_id,
         "is_enterprise_install": False,
     }
+
+
+@method("bots.info", "users:read", per_minute=TIER_3)
+def bots_info(call: Call) -> Json:
+    """A bot by its bot id, as it stands in messages."""
+    wanted = call.args.text("bot") or call.app.bot_id
+    for app in call.world.apps.values():
+        if app.bot_id == wanted:
+            about = {"id": app.bot_id, "deleted": False, "name": app.name, "updated": 0, "app_id": app.id}
+            return {"ok": True, "bot": {**about, "user_id": app.bot_user, "icons": {}}}
+    raise SlackError("bot_not_found")
+
+
+@method("assistant.threads.setStatus", "chat:write", takes_json=True)
+def set_status(call: Call) -> Json:
+    """The line under a thread that says what the app is doing; an empty status ends it."""
+    channel = call.world.channels.get(call.args.required("channel_id"))
+    if channel is None or call.app.bot_user not in channel.members:
+        raise SlackError("channel_not_found")
+    message = call.world.message(channel, call.args.required("thread_ts"))
+    if "status" not in call.args:
+        raise SlackError("invalid_arguments", "[ERROR] missing required field: status")
+    call.world.thread_status[channel.id, message.ts] = call.args.text("status")
+    call.world.changes.note("status", channel=channel.id, ts=message.ts)
+    return {"ok": True}
 
 
 @method("apps.connections.open", "connections:write", per_minute=TIER_3, credential="app")
