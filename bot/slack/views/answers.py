@@ -1,6 +1,7 @@
 """Answers to commands: help, status, lists, refusals, and names that do not exist."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from bot.domain.authorization import ANYONE, Action, Decision
 from bot.domain.checks import Check
@@ -92,11 +93,10 @@ def status_parts(model: StatusModel) -> list[Part]:
         f"{model.open_incidents} open incident{'' if model.open_incidents == 1 else 's'}",
     ]
     checks = sorted(model.checks, key=lambda check: ("failed", "warning", "ok").index(check.state))
-    watches = (bullet(_watch(watch)) for watch in model.watches)
     return [
         Part(items=(lines([head, joined(*(escape(each, 120) for each in numbers if each), by=" · ")]),)),
-        part(said("*Checks*"), (bullet(_check(check)) for check in checks), most=20, rank=1, least=6),
-        part(said("*Watched*"), watches, most=10, rank=2),
+        part(said("*Checks*"), checks, lambda check: bullet(_check(check)), most=20, rank=1, least=6),
+        part(said("*Watched*"), model.watches, lambda watch: bullet(_watch(watch)), most=10, rank=2),
     ]
 
 
@@ -119,20 +119,17 @@ def incident_list(incidents: Sequence[Incident], permalinks: Mapping[str, str]) 
     """Open incidents, each with its thread."""
     if not incidents:
         return message("", [Part(items=(said("There are no open incidents."),))])
-    rows = [bullet(incident_row(one, permalinks.get(one.id, ""))) for one in incidents]
-    return message("", [part(said("*Open incidents*"), rows, most=30)])
+    listed = part(said("*Open incidents*"), incidents, lambda one: incident_row(one, permalinks), most=30)
+    return message("", [replace(listed, more="in the App Home")])
 
 
-def incident_row(incident: Incident, permalink: str) -> Mrkdwn:
+def incident_row(incident: Incident, permalinks: Mapping[str, str]) -> Mrkdwn:
     """One incident on one line."""
-    summary = joined(said(": "), escape(incident.summary, 160)) if incident.summary else NOTHING
+    permalink = permalinks.get(incident.id, "")
+    told = joined(said(": "), escape(incident.summary, 160)) if incident.summary else NOTHING
+    state = joined(words.status(incident), said(" "), words.scope(incident), told)
     thread = link(permalink, "thread") if permalink else channel(incident.channel)
-    return joined(
-        joined(words.status(incident), said(" "), words.scope(incident), summary),
-        thread,
-        moment(incident.updated_at),
-        by=" · ",
-    )
+    return bullet(joined(state, thread, moment(incident.updated_at), by=" · "))
 
 
 def refused(decision: Decision) -> Content:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from bot.domain.report import CauseReport, Report
-from bot.render.marks import CHANGED_BEFORE, change_words, pair_words, usual_changes
+from bot.domain.report import CauseReport, KnownIssueReport, RemediationReport, Report, Unobserved
+from bot.render.marks import CHANGED_BEFORE, change_words, pair_words, transient_words, usual_changes
 from bot.slack.views import blocks, ids, words
 from bot.slack.views.blocks import Block
 from bot.slack.views.parts import chapter
@@ -29,25 +29,22 @@ def problem_modal(sentence: str) -> Block:
 
 def details_modal(report: Report, *, incident_id: str, run: int) -> Block:
     """All causes, ruled out ones too, all findings, and how much was seen; what does not fit is counted."""
+    out = [cause for cause in report.causes if cause.confidence == "ruled_out"]
+    changes = [*map(change_words, report.changes), *usual_changes(report)]
+    findings = sorted(report.findings, key=lambda one: _ORDER[one.severity])
     rows: list[Block] = [
-        *chapter(heading(report), list(_top(report)), room=8_000, most_blocks=4),
-        *chapter("Why", list(_causes(report)), room=60_000, most_blocks=26),
-        *chapter("What to do", list(_fixes(report)), room=40_000, most_blocks=16),
-        *chapter("Ruled out", list(_ruled_out(report)), room=25_000, most_blocks=12),
+        *chapter(heading(report), (report,), _top, room=8_000, most_blocks=4),
+        *chapter("Why", _standing_first(report), _cause, room=60_000, most_blocks=26),
+        *chapter("What to do", [*enumerate(_to_do(report), start=1)], _do, room=40_000, most_blocks=16),
         *chapter(
-            "Known issues", [words.known_issue_in_full(one) for one in report.known_issues], room=15_000, most_blocks=7
+            "Healed by itself", report.transients, lambda one: _row(transient_words(one)), room=6_000, most_blocks=3
         ),
-        *chapter(
-            "Between nodes", [bullet(escape(pair_words(one))) for one in report.connectivity], room=8_000, most_blocks=4
-        ),
-        *chapter(CHANGED_BEFORE, list(_changes(report)), room=8_000, most_blocks=4),
-        *chapter("Findings", list(_findings(report)), room=35_000, most_blocks=16),
-        *chapter(
-            "Not observed",
-            [bullet(words.unobserved(one)) for one in report.coverage.unobserved],
-            room=12_000,
-            most_blocks=6,
-        ),
+        *chapter("Ruled out", out, lambda one: (bullet(words.ruled_out(one, 600)),), room=25_000, most_blocks=12),
+        *chapter("Known issues", report.known_issues, _known_issue, room=15_000, most_blocks=7),
+        *chapter("Between nodes", report.connectivity, lambda one: _row(pair_words(one)), room=8_000, most_blocks=4),
+        *chapter(CHANGED_BEFORE, changes, _row, room=8_000, most_blocks=4),
+        *chapter("Findings", findings, lambda one: (words.finding(one),), room=35_000, most_blocks=14),
+        *chapter("Not observed", report.coverage.unobserved, _unobserved, room=12_000, most_blocks=6),
     ]
     return blocks.modal(_TITLE, rows, callback_id=ids.DETAILS_VIEW, metadata=ids.run_value(incident_id, run))
 
@@ -64,12 +61,10 @@ def _top(report: Report) -> Iterator[Mrkdwn]:
         yield joined(said("*Pods:* "), escape(", ".join(report.blast_radius.pod_names[:50]), 1_500))
 
 
-def _causes(report: Report) -> Iterator[Mrkdwn]:
+def _standing_first(report: Report) -> list[CauseReport]:
     """Those that stand, the ones of the verdict first."""
     first = standing(report)
-    others = [c for c in report.causes if c.confidence != "ruled_out" and all(c is not one for one in first)]
-    for cause in (*first, *others):
-        yield from _cause(cause)
+    return [*first, *(c for c in report.causes if c.confidence != "ruled_out" and all(c is not one for one in first))]
 
 
 def _cause(cause: CauseReport) -> Iterator[Mrkdwn]:
@@ -88,25 +83,25 @@ def _cause(cause: CauseReport) -> Iterator[Mrkdwn]:
         yield joined(said("• where: "), escape(", ".join(cause.subjects[:50]), 1_200))
 
 
-def _fixes(report: Report) -> Iterator[Mrkdwn]:
-    for count, one in enumerate(report.remediations, start=1):
-        yield words.fix(one, count, most=None)
-    for count, sentence in enumerate(report.next_steps, start=1):
-        yield words.step(sentence, count)
+def _to_do(report: Report) -> list[RemediationReport | str]:
+    return [*report.remediations, *report.next_steps]
 
 
-def _ruled_out(report: Report) -> Iterator[Mrkdwn]:
-    return (bullet(words.ruled_out(cause, 600)) for cause in report.causes if cause.confidence == "ruled_out")
+def _do(numbered: tuple[int, RemediationReport | str]) -> Iterator[Mrkdwn]:
+    number, one = numbered
+    yield words.step(one, number) if isinstance(one, str) else words.fix(one, number, most=None)
 
 
-def _changes(report: Report) -> Iterator[Mrkdwn]:
-    rows = [*map(change_words, report.changes), *usual_changes(report)]
-    return (bullet(escape(row)) for row in rows)
+def _known_issue(one: KnownIssueReport) -> Iterator[Mrkdwn]:
+    yield words.known_issue_in_full(one)
 
 
-def _findings(report: Report) -> Iterator[Mrkdwn]:
-    """The worst first."""
-    return (words.finding(one) for one in sorted(report.findings, key=lambda one: _ORDER[one.severity]))
+def _unobserved(one: Unobserved) -> Iterator[Mrkdwn]:
+    yield bullet(words.unobserved(one))
+
+
+def _row(sentence: str) -> Iterator[Mrkdwn]:
+    yield bullet(escape(sentence))
 
 
 def not_it_modal(incident_id: str, run: int, cause: str | None) -> Block:

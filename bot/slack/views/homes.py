@@ -30,14 +30,14 @@ def _chapter(title: str, *parts: Part) -> Iterator[Block]:
 
 
 def _open(model: HomeModel) -> Iterator[Block]:
-    rows = [bullet(incident_row(one, model.permalinks.get(one.id, ""))) for one in model.incidents]
-    nothing = said("None. `/cni diagnose NAMESPACE` in a channel opens one.")
-    return _chapter("Open incidents", part(NOTHING, rows or [nothing], most=30))
+    rows = part(NOTHING, model.incidents, lambda one: incident_row(one, model.permalinks), most=30)
+    nothing = Part(items=(said("None. `/cni diagnose NAMESPACE` in a channel opens one."),))
+    return _chapter("Open incidents", rows if rows.items else nothing)
 
 
 def _approvals(model: HomeModel) -> Iterator[Block]:
-    rows = [bullet(_approval(one)) for one in model.approvals]
-    return _chapter("Waiting for your approval", part(NOTHING, rows or [said("Nothing waits for you.")], most=20))
+    rows = part(NOTHING, model.approvals, lambda one: bullet(_approval(one)), most=20)
+    return _chapter("Waiting for your approval", rows if rows.items else Part(items=(said("Nothing waits for you."),)))
 
 
 def _approval(one: Approval) -> Mrkdwn:

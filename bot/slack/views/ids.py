@@ -5,6 +5,8 @@ A button's value and a view's private_metadata travel through the client: they n
 
 import re
 
+_RUN = re.compile(r"(inc-[0-9a-f]{8}):([0-9]{1,9})")
+
 DETAILS = "cni_details"
 RERUN = "cni_rerun"
 SHARE = "cni_share"
@@ -20,12 +22,11 @@ NOT_IT_INPUT = "cni_not_it_input"
 DIAGNOSE_MESSAGE = "cni_diagnose_message"
 """The message shortcut "Diagnose this alert"."""
 
-_RUN = re.compile(r"(inc-[0-9a-f]{8}):([0-9]{1,9})")
-
 
 def run_value(incident_id: str, run: int) -> str:
-    """The value of a button under a verdict, and the private_metadata of its views."""
-    return f"{incident_id}:{run}"
+    """The value of a button under a verdict, and the private_metadata of its views; "" for what is no incident's id."""
+    value = f"{incident_id}:{run}"
+    return value if _RUN.fullmatch(value) else ""
 
 
 def parse_run(value: str) -> tuple[str, int] | None:

@@ -10,7 +10,7 @@ from bot.slack.views.text import NOTHING, Mrkdwn, code, escape, joined, referenc
 from bot.slack.views.words import bullet
 
 if TYPE_CHECKING:
-    from bot.known_issues.schema import KnownIssue
+    from bot.known_issues.schema import KnownIssue, WorkaroundFile
     from bot.playbooks.schema import Playbook
 
 _WITH_TITLE = 2_900
@@ -23,9 +23,12 @@ _TRUST = {
 
 def playbook_list(playbooks: Sequence["Playbook"]) -> Content:
     """The playbooks, and what each looks at."""
-    rows = [bullet(joined(code(one.name), said(" "), escape(one.title, 140))) for one in playbooks]
     note = said("`/cni diagnose` follows `namespace`, and recognises applications by themselves.")
-    return message("", [part(said("*Playbooks*"), rows, most=40), Part(items=(note,), is_small=True)])
+    return message("", [part(said("*Playbooks*"), playbooks, _playbook, most=40), Part(items=(note,), is_small=True)])
+
+
+def _playbook(one: "Playbook") -> Mrkdwn:
+    return bullet(joined(code(one.name), said(" "), escape(one.title, 140)))
 
 
 def known_issue_list(issues: Sequence["KnownIssue"]) -> Content:
@@ -54,20 +57,20 @@ def known_issue_list(issues: Sequence["KnownIssue"]) -> Content:
 
 def known_issue(issue: "KnownIssue") -> Content:
     """One known issue: what it is, how it is told, what helped."""
-    steps = (
-        bullet(joined(escape(one.does), said(" _Risk: "), escape(RISK_WORDS[one.risk]), said("._")))
-        for one in issue.workaround
-    )
     return message(
         f"{issue.id}: {issue.title}",
         [
             Part(items=(escape(issue.mechanism, 900),)),
             Part(items=tuple(_facts(issue)), rank=3),
-            part(said("*To be checked by hand*"), (bullet(escape(one)) for one in issue.check), most=5, rank=2),
-            part(said("*What helped* (safest first)"), steps, most=8, rank=1, least=3),
+            part(said("*To be checked by hand*"), issue.check, lambda one: bullet(escape(one)), most=5, rank=2),
+            part(said("*What helped* (safest first)"), issue.workaround, _helped, most=8, rank=1, least=3),
             Part(title=said("*Mind*"), items=(escape(issue.notes, 500),) if issue.notes else (), rank=4),
         ],
     )
+
+
+def _helped(one: "WorkaroundFile") -> Mrkdwn:
+    return bullet(joined(escape(one.does), said(" _Risk: "), escape(RISK_WORDS[one.risk]), said("._")))
 
 
 def _facts(issue: "KnownIssue") -> Iterator[Mrkdwn]:

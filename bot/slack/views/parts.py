@@ -4,9 +4,9 @@ Blocks and text come from the same parts, so that they cannot differ.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import LiteralString
+from typing import LiteralString, TypeVar
 
 from bot.domain.outgoing import Content
 from bot.slack.views import blocks
@@ -16,6 +16,7 @@ from bot.slack.views.text import NOTHING, Mrkdwn, escape, joined, plain, said, u
 MAX_TEXT = 4_000
 """Slack advises it for posts and refuses more in edits; screen readers have only the text."""
 _ROOM = MAX_TEXT - 100
+T = TypeVar("T")
 _MAX_PIECE = blocks.MAX_SECTION - 100
 
 
@@ -75,10 +76,19 @@ class Part:
             yield blocks.context(piece) if self.is_small else blocks.section(piece)
 
 
-def part(title: Mrkdwn, items: Iterable[Mrkdwn], *, most: int, rank: int = 0, least: int = 1) -> Part:
-    """The first `most` of the items; the others are counted."""
-    found = [item for item in items if item]
-    return Part(title=title, items=tuple(found[:most]), hidden=max(0, len(found) - most), rank=rank, least=least)
+def part(
+    title: Mrkdwn, sources: Sequence[T], say: Callable[[T], Mrkdwn], *, most: int, rank: int = 0, least: int = 1
+) -> Part:
+    """The first `most` of the sources, said; those that come to nothing are skipped, the others are counted."""
+    items: list[Mrkdwn] = []
+    taken = 0
+    for source in sources:
+        if len(items) == most:
+            break
+        taken += 1
+        if item := say(source):
+            items.append(item)
+    return Part(title=title, items=tuple(items), hidden=len(sources) - taken, rank=rank, least=least)
 
 
 def message(heading: str, parts: Sequence[Part], *foot: Block) -> Content:
@@ -111,26 +121,32 @@ def fitted(parts: Sequence[Part], room: int) -> list[Part]:
     return found
 
 
-def chapter(title: str, items: Sequence[Mrkdwn], *, room: int, most_blocks: int) -> list[Block]:
-    """A heading and sections for a view, in at most so many blocks and bytes of JSON; the rest is counted."""
-    if not items:
-        return []
-    found = [blocks.header(title)]
-    rows: list[str] = []
-    used = cost = shown = 0
-    for item in items:
-        price = len(json.dumps(item))
-        if cost + price > room:
-            break
-        if rows and used + units(item) + 1 > _MAX_PIECE:
-            if len(found) >= most_blocks - 1:
+def chapter(
+    title: str, sources: Sequence[T], say: Callable[[T], Iterable[Mrkdwn]], *, room: int, most_blocks: int
+) -> list[Block]:
+    """A heading and sections for a view, in at most so many blocks and bytes of JSON; the rest is counted.
+
+    Each source is said in one or several rows; one that has not room for all of its rows is counted too.
+    """
+    pages: list[list[str]] = [[]]
+    used = cost = whole = 0
+    for source in sources:
+        for row in say(source):
+            size = units(row) + 1
+            cost += len(json.dumps(row))
+            if used + size > _MAX_PIECE:
+                pages.append([])
+                used = 0
+            if cost > room or len(pages) >= most_blocks:
                 break
-            found.append(blocks.section(Mrkdwn("\n".join(rows))))
-            rows, used = [], 0
-        rows.append(item)
-        used += units(item) + 1
-        cost += price
-        shown += 1
-    if shown < len(items):
-        rows.append(joined(said("… and "), escape(str(len(items) - shown)), said(" more: *Share report* has them all")))
-    return [*found, blocks.section(Mrkdwn("\n".join(rows)))]
+            pages[-1].append(row)
+            used += size
+        else:
+            whole += 1
+            continue
+        break
+    if whole < len(sources):
+        more = joined(said("… and "), escape(str(len(sources) - whole)), said(" more: *Share report* has them all"))
+        pages = [*pages[: most_blocks - 2], [more]]
+    sections = [blocks.section(Mrkdwn("\n".join(page))) for page in pages if page]
+    return [blocks.header(title), *sections] if sections else []

@@ -37,7 +37,10 @@ def units(text: str) -> int:
 
 def clean(text: str, limit: int = MAX_LINE) -> str:
     """One printable line of at most `limit` characters, secrets struck out: what every other form starts from."""
-    return bounded(redact(text[: limit * 8 + 4_000]), limit)
+    read = text[: limit * 4 + 2_000]
+    if len(read) < len(text):
+        read = read.rsplit(maxsplit=1)[0] if read.split() else ""  # no half word: it may be half a secret
+    return bounded(redact(read), limit)
 
 
 def plain(text: str, limit: int) -> str:

@@ -100,7 +100,6 @@ def _remedies(error: BotError) -> Iterator[Mrkdwn]:
 
 def shared(report: Report, *, by: str, permalink: str = "") -> Content:
     """For the whole channel: the verdict in brief, and where the rest is."""
-    named = [bullet(words.cause_title(cause)) for cause in standing(report)]
     thread = joined(said(" · "), link(permalink, "the thread with the evidence")) if permalink else NOTHING
     summary = clean(report.verdict.summary, 400)
     told = NOTHING if summary.rstrip(".") in heading(report) else escape(summary, 500)
@@ -109,7 +108,7 @@ def shared(report: Report, *, by: str, permalink: str = "") -> Content:
         [
             Part(items=(words.facts(report),), is_small=True),
             Part(items=(told,) if told else ()),
-            part(said("*Why*"), named, most=2),
+            part(said("*Why*"), standing(report), lambda cause: bullet(words.cause_title(cause)), most=2),
             Part(items=tuple(words.who_is_hit(report)), title=said("*Who is hit*"), rank=1),
             Part(items=(joined(said("Shared by "), person(by), thread),)),
         ],

@@ -1,10 +1,19 @@
 """The verdict: what is broken and where, why, who is hit, what to do, and what it is not. One screen."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from bot.domain.outgoing import Content
-from bot.domain.report import CauseReport, Report
-from bot.render.marks import CHANGED_BEFORE, STATUS_WORDS, change_words, failing_pairs, pair_words, usual_changes
+from bot.domain.report import CauseReport, Report, Unobserved
+from bot.render.marks import (
+    CHANGED_BEFORE,
+    STATUS_WORDS,
+    change_words,
+    failing_pairs,
+    pair_words,
+    transient_words,
+    usual_changes,
+)
 from bot.slack.views import blocks, ids, words
 from bot.slack.views.blocks import Block
 from bot.slack.views.parts import Part, message, part
@@ -35,6 +44,7 @@ def _parts(report: Report) -> Iterator[Part]:
     for number, cause in enumerate(named):
         yield _why(report, cause, is_first=number == 0)
     yield from _found(report, named)
+    yield part(said("*Healed by itself*"), report.transients, lambda one: _row(transient_words(one)), most=3, rank=5)
     yield _not_these(report, named)
     yield _who(report)
     yield from _what_next(report)
@@ -60,51 +70,59 @@ def standing(report: Report) -> list[CauseReport]:
 
 
 def _why(report: Report, cause: CauseReport, *, is_first: bool) -> Part:
-    evidence = [words.condensed(sentence, report.scope.namespace) for sentence in cause.evidence_for]
     title = joined(said("*Why:* "), words.cause_title(cause))
-    return part(title, (bullet(escape(sentence)) for sentence in evidence), most=5 if is_first else 3, rank=2, least=3)
+    return part(
+        title,
+        cause.evidence_for,
+        lambda sentence: _evidence(sentence, report),
+        most=5 if is_first else 3,
+        rank=2,
+        least=3,
+    )
+
+
+def _evidence(sentence: str, report: Report) -> Mrkdwn:
+    return bullet(escape(words.condensed(sentence, report.scope.namespace)))
+
+
+def _row(sentence: str) -> Mrkdwn:
+    return bullet(escape(sentence))
 
 
 def _found(report: Report, named: list[CauseReport]) -> Iterator[Part]:
     """Without a cause: what does not work, and what it may be."""
+    warned = [one.sentence for one in report.findings if one.severity == "warn"]
     if report.verdict.status == "healthy":
-        yield _warnings(report)
+        yield part(said("*Worth knowing*"), warned, _row, most=3, rank=6)
     elif not named:
-        bad = [one for one in report.findings if one.severity in {"fail", "warn"}]
-        failing = sorted(bad, key=lambda one: one.severity != "fail")
-        said_already = clean(report.verdict.summary, _SUMMARY)
-        rows = [one.sentence for one in failing if clean(one.sentence).rstrip(".…") not in said_already]
-        yield part(said("*What was found*"), (bullet(escape(row)) for row in rows), most=4, rank=3, least=2)
+        summary = clean(report.verdict.summary, _SUMMARY)
+        failed = [one.sentence for one in report.findings if one.severity == "fail"]
+        rows = [one for one in (*failed, *warned)[:8] if clean(one).rstrip(".…") not in summary]
+        yield part(said("*What was found*"), rows, _row, most=4, rank=3, least=2)
         maybe = [cause for cause in report.causes if cause.confidence in {"likely", "possible"}]
-        yield part(
-            said("*Possible, not proven*"), (bullet(_candidate(cause)) for cause in maybe), most=4, rank=3, least=2
-        )
-
-
-def _warnings(report: Report) -> Part:
-    rows = [one.sentence for one in report.findings if one.severity == "warn"]
-    return part(said("*Worth knowing*"), (bullet(escape(row)) for row in rows), most=3, rank=6)
+        yield part(said("*Possible, not proven*"), maybe, _candidate, most=4, rank=3, least=2)
 
 
 def _candidate(cause: CauseReport) -> Mrkdwn:
-    return joined(
-        code(cause.id, 80), said(": "), escape(cause.title, 160), said(" ("), escape(cause.confidence), said(")")
-    )
+    named = joined(code(cause.id, 80), said(": "), escape(cause.title, 160))
+    return bullet(joined(named, said(" ("), escape(cause.confidence), said(")")))
 
 
 def _not_these(report: Report, named: list[CauseReport]) -> Part:
     """Look-alikes with the fact that excludes each; then the other causes that were excluded, by number."""
-    rows = list(dict.fromkeys(words.look_alike(sentence) for cause in named for sentence in cause.look_alikes))
-    told = {sentence.partition(": ")[0] for cause in named for sentence in cause.look_alikes}
+    rows = [one for one in _unique(named, lambda cause: cause.look_alikes) if one.startswith("not ")]
+    told = {sentence.partition(": ")[0] for sentence in rows}
     others = [c for c in report.causes if c.confidence == "ruled_out" and f"not {c.id}" not in told]
-    if not any(rows):
-        return part(said("*Ruled out*"), (bullet(words.ruled_out(cause, 200)) for cause in others), most=3, rank=5)
-    found = part(
-        said("*Ruled out* (what looks alike, and the fact against it)"), map(bullet, rows), most=4, rank=4, least=2
-    )
-    return Part(
-        title=found.title, items=found.items, rank=4, least=2, hidden=found.hidden + len(others), more="in Details"
-    )
+    if not rows:
+        return part(said("*Ruled out*"), others, lambda cause: bullet(words.ruled_out(cause, 200)), most=3, rank=5)
+    title = said("*Ruled out* (what looks alike, and the fact against it)")
+    found = part(title, rows, lambda row: bullet(words.look_alike(row)), most=4, rank=4, least=2)
+    return replace(found, hidden=found.hidden + len(others))
+
+
+def _unique(causes: Sequence[CauseReport], sentences: Callable[[CauseReport], Sequence[str]]) -> list[str]:
+    """What the causes say, each sentence once."""
+    return list(dict.fromkeys(sentence for cause in causes for sentence in sentences(cause)))
 
 
 def _who(report: Report) -> Part:
@@ -115,43 +133,50 @@ def _who(report: Report) -> Part:
     between = (
         joined(said("Between nodes: "), escape("; ".join(map(pair_words, pairs[:4])) + more)) if pairs else NOTHING
     )
-    if radius:
-        radius = joined(said("*Who is hit:* "), radius)
-    return part(NOTHING, [radius, between], most=2, rank=7)
+    told = joined(said("*Who is hit:* "), radius) if radius else NOTHING
+    return Part(items=tuple(one for one in (told, between) if one), rank=7)
 
 
 def _what_next(report: Report) -> Iterator[Part]:
     """Fixes, safest first; and steps, cheapest first."""
-    fixes = [words.fix(one, number) for number, one in enumerate(report.remediations, start=1)]
+    fixes = [*enumerate(report.remediations, start=1)]
     title = said("*What to do* (safest first; cnibot changes nothing by itself)")
-    yield part(title, fixes, most=3, rank=1)
+    yield part(title, fixes, lambda one: words.fix(one[1], one[0]), most=3, rank=1)
     is_open = report.verdict.status == "inconclusive"
     title = said("*What would settle it* (cheapest first)") if is_open else said("*And then*")
-    rows = [words.step(step, number) for number, step in enumerate(report.next_steps, start=1)]
-    if is_open and not rows and report.coverage.access != "agent":
-        rows = [said("1. Let cnibot look at the nodes: `cnibot doctor` names the permissions, then *Re-run*")]
-    yield part(title, rows, most=4, rank=2 if is_open else 5, least=3 if is_open else 1)
+    if is_open and not report.next_steps and report.coverage.access != "agent":
+        look = said("1. Let cnibot look at the nodes: `cnibot doctor` names the permissions, then *Re-run*")
+        yield Part(title=title, items=(look,), rank=2)
+    steps = [*enumerate(report.next_steps, start=1)]
+    rank, least = (2, 3) if is_open else (5, 1)
+    yield part(title, steps, lambda one: words.step(one[1], one[0]), most=4, rank=rank, least=least)
 
 
 def _known_issues(report: Report) -> Part:
     """The verdict on each, those ruled out too: they are what people will name first."""
-    rows = [bullet(words.known_issue(issue)) for issue in report.known_issues]
-    return part(said("*Known issues*"), rows, most=4, rank=4, least=2)
+    return part(
+        said("*Known issues*"), report.known_issues, lambda one: bullet(words.known_issue(one)), most=4, rank=4, least=2
+    )
 
 
 def _changed(report: Report) -> Part:
-    rows = [bullet(escape(change_words(change))) for change in report.changes]
-    if rows:
-        rows += [bullet(escape(sentence)) for sentence in usual_changes(report)]
-    return part(said(f"*{CHANGED_BEFORE}*"), rows, most=3, rank=5)
+    rows = [change_words(change) for change in report.changes]
+    return part(said(f"*{CHANGED_BEFORE}*"), [*rows, *usual_changes(report)] if rows else (), _row, most=3, rank=5)
 
 
 def _not_seen(report: Report, named: list[CauseReport]) -> Part:
+    """What the namespace asked about lacks comes first; then what bears on the causes of the verdict."""
     scope = f"{report.scope.namespace}/"
     missed = sorted(report.coverage.unobserved, key=lambda each: scope not in each.what + each.why)
-    rows = [words.unobserved(each) for each in missed]
-    rows += [escape(sentence) for cause in named for sentence in (*cause.unobserved, *words.not_refuted(cause))]
-    return part(said("*Not observed*"), (bullet(row) for row in dict.fromkeys(rows)), most=3, rank=6)
+    rows: list[Unobserved | str] = [
+        *missed,
+        *_unique(named, lambda cause: (*cause.unobserved, *words.not_refuted(cause))),
+    ]
+    return part(said("*Not observed*"), rows, _missed, most=3, rank=6)
+
+
+def _missed(one: Unobserved | str) -> Mrkdwn:
+    return bullet(escape(one) if isinstance(one, str) else words.unobserved(one))
 
 
 def _buttons(value: str) -> Block:

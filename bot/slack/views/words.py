@@ -19,6 +19,7 @@ from bot.slack.views.text import (
     NOTHING,
     Mrkdwn,
     bold,
+    clean,
     code,
     escape,
     fence,
@@ -54,6 +55,7 @@ _LOOK = re.compile(r"(.{1,300}) \(([^()]{1,300}); decides ([^()]{1,300})\)")
 _OBJECT = re.compile(r"(pod|node) (?:([a-z0-9-]{1,63})/)?([a-z0-9][a-z0-9.-]{0,252})")
 _MAX_HOPS = 8
 _MAX_NAME = 64
+_MAX_READ = 1_200
 _COMMANDS = 3
 
 
@@ -64,6 +66,7 @@ def bullet(line: Mrkdwn) -> Mrkdwn:
 
 def condensed(sentence: str, namespace: str = "") -> str:
     """A sentence about many subjects, which are named first, with one of them (of the namespace asked about)."""
+    sentence = clean(sentence, _MAX_READ)
     match = _SUBJECTS.match(sentence)
     if match is None:
         return sentence
@@ -97,7 +100,7 @@ def path(hops: tuple[PathHop, ...]) -> Mrkdwn:
 
 def look_alike(sentence: str) -> Mrkdwn:
     """From "not CAUSE: why" the cause and the fact that shows it; nothing for a look-alike that is not refuted."""
-    name, colon, why = sentence.partition(": ")
+    name, colon, why = clean(sentence, _MAX_READ).partition(": ")
     if not colon or not name.startswith("not "):
         return NOTHING
     return joined(code(name.removeprefix("not "), 80), said(": "), escape(why))
@@ -145,6 +148,7 @@ def _reason(issue: KnownIssueReport) -> str:
 def step(sentence: str, number: int) -> Mrkdwn:
     """A next step; where it is a look that decides between causes, the command first, to be copied."""
     count = escape(f"{number}.")
+    sentence = clean(sentence, _MAX_READ)  # before anything is taken apart: half a secret is not known as one
     match = _LOOK.fullmatch(sentence)
     if match is None:
         return joined(count, said(" "), escape(sentence[:1].upper() + sentence[1:]))
