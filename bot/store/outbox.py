@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 import msgspec
+import structlog
 
 from bot.domain.outgoing import Attach, Edit, Outgoing, Post, React, Whisper
 from bot.store.connection import Connection
@@ -30,6 +31,7 @@ from bot.store.outbox_entries import (
     ToSend,
     Unit,
     Wait,
+    bounded_content,
     encoded,
     kind_of,
     priority_of,
@@ -37,6 +39,8 @@ from bot.store.outbox_entries import (
     to_change,
     to_send,
 )  # fmt: skip
+
+log = structlog.get_logger()
 
 KEEP_S = 30 * DAY_S
 """How long a sent message can still be edited and answered by its key."""
@@ -72,7 +76,8 @@ class OutboxQueue:
         """
         if not isinstance(item, Edit):
             return await self._put_new(item, now)
-        body, digest = msgspec.json.encode(item.content), said(item.content)
+        content = bounded_content(item.content)
+        body, digest = msgspec.json.encode(content), said(content)
         answer = await self._run("put_edit", item.key, int(item.priority), body, digest, now, withheld_after_s)
         if answer == b"unknown":
             post = Post(key=item.key, place=item.place, content=item.content, priority=item.priority)
@@ -118,7 +123,13 @@ class OutboxQueue:
     async def next_post(self, channel: str, token: str, *, now: float, in_flight_s: float) -> ToSend | Wait | Nothing:
         """What to post now. It counts as under way for `in_flight_s`, during which nobody looks for it."""
         answer = cast("list[bytes]", await self._run("claim_post", channel, token, now, in_flight_s))
-        return to_send(answer) if answer[0] == b"send" else _not_now(answer)
+        if answer[0] != b"send":
+            return _not_now(answer)
+        try:
+            return to_send(answer)
+        except msgspec.MsgspecError as error:  # of another version of the bot
+            await self.give_up(_unreadable(answer[1], channel, now, error), next_post_at=now)
+            return Wait(until=now)
 
     async def file(self, key: str) -> bytes:
         """The bytes of a file that waits."""
@@ -165,7 +176,15 @@ class OutboxQueue:
             "list[bytes]",
             await self._run("claim_change", channel, token, now, budget.burst, budget.per_minute, budget.reserve),
         )
-        return to_change(answer) if answer[0] in {b"edit", b"react"} else _not_now(answer)
+        if answer[0] not in {b"edit", b"react"}:
+            return _not_now(answer)
+        try:
+            return to_change(answer)
+        except msgspec.MsgspecError as error:
+            await self.changed(
+                answer[1].decode(), now=now, next_edit_at=now, dead=_unreadable(answer[1], channel, now, error)
+            )
+            return Wait(until=now)
 
     async def changed(self, key: str, *, now: float, next_edit_at: float, dead: Dead | None = None) -> int:
         """The edit or reaction is made, or given up. How many updates were withheld before it."""
@@ -211,6 +230,11 @@ class OutboxQueue:
         async with self._connection.door() as client:
             answer = await client.execute_command(name, f"{self._prefix}:{key}", *arguments)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] untyped arguments
             return cast("object", answer)
+
+
+def _unreadable(key: bytes, channel: str, now: float, error: Exception) -> Dead:
+    log.error("outbox.unreadable", key=key.decode(), channel=channel, why=str(error))
+    return Dead(key=key.decode(), kind="unreadable", channel=channel, reason=str(error), text="", at=now)
 
 
 def _source(name: str) -> str:

@@ -10,6 +10,11 @@ import msgspec
 from bot.domain.errors import BotError
 from bot.domain.outgoing import Attach, Content, Post, Priority, React, Whisper
 
+MAX_TEXT = 40_000
+"""Slack cuts a message's text there."""
+MAX_BLOCKS_BYTES = 256 * 1024
+"""More than 50 blocks of 3000 characters are."""
+
 Unit = tuple[Literal["posts", "changes"], str]
 """What one process serves at a time: the posts of a channel, or its edits and reactions."""
 
@@ -171,7 +176,20 @@ def priority_of(item: Kept) -> Priority:
 
 def encoded(item: Kept) -> bytes:
     """As JSON, without the bytes of a file."""
-    return msgspec.json.encode(replace(item, content=b"") if isinstance(item, Attach) else item)
+    match item:
+        case Post() | Whisper():
+            return msgspec.json.encode(replace(item, content=bounded_content(item.content)))
+        case Attach():
+            return msgspec.json.encode(replace(item, content=b""))
+        case React():
+            return msgspec.json.encode(item)
+
+
+def bounded_content(content: Content) -> Content:
+    """`content`; of what Slack would never take, as much as it may take."""
+    text = content.text[:MAX_TEXT]
+    is_small = len(msgspec.json.encode(content.blocks)) <= MAX_BLOCKS_BYTES
+    return replace(content, text=text, blocks=content.blocks if is_small else ())
 
 
 def decoded(kind: str, body: bytes) -> Kept:

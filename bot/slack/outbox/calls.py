@@ -9,7 +9,7 @@ import aiohttp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.domain.outgoing import Content
-from bot.slack.outbox.failures import RefusedError, judge_status
+from bot.slack.outbox.failures import RefusedError, Trouble, judge_status
 
 METADATA = "cnibot_message"
 """The event type of the metadata that carries a message's key. Anybody in the workspace can read it."""
@@ -62,8 +62,7 @@ class Calls:
         ):
             await taken.read()
             if taken.status != 200:
-                failure = judge_status(taken.status, taken.headers, "the upload was refused")
-                raise RefusedError(failure.trouble, failure.reason)
+                raise RefusedError(judge_status(taken.status, taken.headers, otherwise=Trouble.PASSING))
         return str(answer["file_id"])
 
     async def show_file(self, file_id: str, title: str, channel: str, thread: str, comment: str) -> None:
@@ -100,8 +99,8 @@ class Calls:
         ):
             word = (await taken.text())[:100]
             if taken.status != 200:
-                failure = judge_status(taken.status, taken.headers, f"response_url: {word or taken.status}")
-                raise RefusedError(failure.trouble, failure.reason)
+                why = f"response_url: {word or taken.status}"
+                raise RefusedError(judge_status(taken.status, taken.headers, otherwise=Trouble.REFUSED, reason=why))
 
     async def _messages(self, channel: str, thread: str, since: float) -> AsyncIterator[Answer]:
         asked: dict[str, Any] = {

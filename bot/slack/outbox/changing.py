@@ -2,7 +2,7 @@
 
 import structlog
 
-from bot.slack.outbox.context import Backoff, Context
+from bot.slack.outbox.context import Backoff, Context, strike_s
 from bot.slack.outbox.failures import Failure, Trouble, judge
 from bot.slack.outbox.words import withheld
 from bot.store.errors import StoreUnavailableError
@@ -89,7 +89,8 @@ class Changing:
         )  # fmt: skip
         await context.queue.keep_change(
             todo.key, "update" if isinstance(todo, ToEdit) else "react", now=now,
-            next_edit_at=now + rest_s + timing.edit_s, pause_until=now + rest_s if rest_s else 0.0,
+            next_edit_at=now + rest_s + max(timing.edit_s, strike_s(strikes)),
+            pause_until=now + rest_s if rest_s else 0.0,
             withheld_after_s=timing.withheld_after_s, strikes=strikes - todo.strikes,
         )  # fmt: skip
 

@@ -67,6 +67,11 @@ class Context:
     bells: Bells = field(default_factory=Bells)
 
 
+def strike_s(strikes: int) -> float:
+    """How long to leave an item alone that failed so often for a reason of its own."""
+    return float(min(2**strikes, 60)) if strikes else 0.0
+
+
 class Backoff:
     """How long a channel rests after failures that may concern all its messages; less up to half of it by chance."""
 

@@ -164,7 +164,8 @@ class Delivery:
             failure = judge(error)
             if not failure.is_uncertain:
                 raise
-            raise RefusedError(Trouble.UNREACHED, failure.reason) from error  # nobody has seen anything yet
+            nothing_seen = Failure(trouble=Trouble.UNREACHED, reason=failure.reason)
+            raise RefusedError(nothing_seen) from error
         await self._begin(todo, file_id=file_id)
         return file_id
 

@@ -23,7 +23,7 @@ class Trouble(Enum):
 
     RATE_LIMITED = auto()
     UNREACHED = auto()
-    """The request never got there."""
+    """Slack never got the request, or said that it did nothing with it for now."""
     LOST = auto()
     """The request may have been executed: its reply was lost, or Slack broke down over it."""
     CRASHED = auto()
@@ -63,13 +63,14 @@ class Failure:
 class RefusedError(Exception):
     """Something beside the Web API (an upload, a response URL) was refused."""
 
-    def __init__(self, trouble: Trouble, reason: str) -> None:
-        super().__init__(reason)
-        self.failure = Failure(trouble=trouble, reason=reason)
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.reason)
+        self.failure = failure
 
 
 _WORDS: dict[Trouble, tuple[str, ...]] = {
     Trouble.RATE_LIMITED: ("ratelimited", "rate_limited", "message_limit_exceeded"),
+    Trouble.UNREACHED: ("service_unavailable", "request_timeout", "team_added_to_org"),
     Trouble.LOST: ("internal_error", "fatal_error"),
     Trouble.NOT_AUTHORIZED: (
         "invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "missing_scope",
@@ -110,13 +111,13 @@ def judge(error: Exception) -> Failure:
             return Failure(trouble=Trouble.CRASHED, reason=_name(error))
 
 
-def judge_status(status: int, headers: Mapping[str, str], reason: str) -> Failure:
-    """What an HTTP status means where there is no word of Slack's."""
+def judge_status(status: int, headers: Mapping[str, str], *, otherwise: Trouble, reason: str = "") -> Failure:
+    """What an HTTP status means by itself; `otherwise` when it means nothing for all requests alike."""
     if status == 429:
         return Failure(trouble=Trouble.RATE_LIMITED, reason="ratelimited", retry_after_s=_retry_after_s(headers))
     if status >= 500 or status == 408:
         return Failure(trouble=Trouble.LOST, reason=f"HTTP {status}")
-    return Failure(trouble=Trouble.PASSING, reason=reason or f"HTTP {status}")
+    return Failure(trouble=otherwise, reason=reason or f"HTTP {status}")
 
 
 def _judge_answer(error: SlackApiError) -> Failure:
@@ -125,8 +126,8 @@ def _judge_answer(error: SlackApiError) -> Failure:
     headers = cast("Mapping[str, str]", getattr(answer, "headers", None) or {})
     data: object = getattr(answer, "data", None)
     word = str(cast("Mapping[str, object]", data).get("error") or "") if isinstance(data, dict) else ""
-    if status == 429 or status >= 500:
-        return judge_status(status, headers, word)
+    if status == 429 or status >= 500 or (status != 200 and not word):  # 403, 407: a proxy says no, not Slack
+        return judge_status(status, headers, otherwise=Trouble.UNREACHED)
     if word.startswith("restricted_action"):
         return Failure(trouble=Trouble.REFUSED, reason=word)
     if trouble := _TROUBLES.get(word):
@@ -134,7 +135,7 @@ def _judge_answer(error: SlackApiError) -> Failure:
         return Failure(trouble=trouble, reason=word, retry_after_s=wait_s, detail=_detail(cast("Any", data)))
     if not word and status == 200:  # a proxy's page, or half an answer
         return Failure(trouble=Trouble.LOST, reason="an answer that is none of Slack's")
-    return judge_status(status, headers, word)
+    return Failure(trouble=Trouble.PASSING, reason=word)
 
 
 def _detail(data: Mapping[str, Any]) -> str:

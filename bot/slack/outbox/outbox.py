@@ -123,6 +123,8 @@ class Outbox:
                 renewing.cancel()
         except* StoreUnavailableError:
             log.warning("outbox.store_away", unit=" ".join(unit))
+        except* Exception:
+            log.exception("outbox.crashed", unit=" ".join(unit))  # the next look at the units begins again
         finally:
             try:
                 with suppress(StoreUnavailableError):  # the lease then ends by itself

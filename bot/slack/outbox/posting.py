@@ -3,7 +3,7 @@
 import structlog
 
 from bot.domain.outgoing import Attach, Place, Post
-from bot.slack.outbox.context import Backoff, Context
+from bot.slack.outbox.context import Backoff, Context, strike_s
 from bot.slack.outbox.failures import Failure, Trouble, judge
 from bot.slack.outbox.words import instead_of_file, invite_me, withheld
 from bot.store.errors import StoreUnavailableError
@@ -96,8 +96,7 @@ class Posting:
         is_about_looking = todo.is_uncertain and failure.trouble is Trouble.RATE_LIMITED
         # After the channel's rest other threads come first: it may be this message that Slack breaks down over.
         hold_s = rest_s + (0.0 if failure.trouble is Trouble.RATE_LIMITED else timing.post_s)
-        if failure.is_uncertain:
-            hold_s = max(hold_s, timing.settle_s)
+        hold_s = max(hold_s, strike_s(strikes), timing.settle_s if failure.is_uncertain else 0.0)
         log.warning(
             "outbox.kept", key=todo.key, channel=self._channel, trouble=failure.trouble.name, reason=failure.reason,
             detail=failure.detail, again_in_s=round(max(hold_s, rest_s), 1), is_uncertain=is_uncertain,

@@ -25,8 +25,8 @@ class Timing:
     longest_backoff_s: float = 30.0
     give_up_s: float = 24 * 3600
     """An item that has failed for so long is given up: nobody waits for it any more."""
-    strikes: int = 5
-    """So often an item may fail for a reason of its own."""
+    strikes: int = 6
+    """So often an item may fail for a reason of its own: about a minute, as the waits double."""
     lease_s: float = 12.0
     """A process that has not said for so long that it serves a channel has ended."""
     scan_s: float = 1.0

@@ -42,9 +42,9 @@ def answered(status: int, data: Any, headers: dict[str, str] | None = None) -> F
          "restricted_action_thread_only_channel"),
         (200, {"ok": False, "error": "invalid_auth"}, Trouble.NOT_AUTHORIZED, "invalid_auth"),
         (200, {"ok": False, "error": "already_reacted"}, Trouble.DONE, "already_reacted"),
-        (200, {"ok": False, "error": "service_unavailable"}, Trouble.PASSING, "service_unavailable"),
+        (200, {"ok": False, "error": "service_unavailable"}, Trouble.UNREACHED, "service_unavailable"),
         (200, {"ok": False, "error": "new_in_2027"}, Trouble.PASSING, "new_in_2027"),
-        (403, {}, Trouble.PASSING, "HTTP 403"),
+        (403, {}, Trouble.UNREACHED, "HTTP 403"),
     ],
 )  # fmt: skip
 def test_answers(status: int, data: Any, trouble: Trouble, reason: str) -> None:
@@ -87,7 +87,7 @@ def test_slack_says_which_block_it_did_not_like() -> None:
         (aiohttp.ClientOSError(104, "reset"), Trouble.LOST),
         (aiohttp.ClientPayloadError("half"), Trouble.LOST),
         (TimeoutError(), Trouble.LOST),
-        (RefusedError(Trouble.UNREACHED, "x"), Trouble.UNREACHED),
+        (RefusedError(Failure(trouble=Trouble.UNREACHED, reason="x")), Trouble.UNREACHED),
         (KeyError("ts"), Trouble.CRASHED),
         (AttributeError("get"), Trouble.CRASHED),
     ],

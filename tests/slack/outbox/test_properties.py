@@ -102,9 +102,19 @@ def without_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @given(operations=OPERATIONS)
-@example([Trouble("lose", "chat.postMessage", 1), Say(0, Priority.NORMAL), Work(20)])
-@example([Say(0, Priority.NORMAL), Say(0, Priority.NORMAL), Crash(is_sent=True), Say(0, Priority.VERDICT), Work(20)])
-@example([Say(0, Priority.NORMAL), Work(3), Change(0, Priority.PROGRESS, is_repeat=False), Crash(is_sent=False)])
+@example(operations=[Trouble("lose", "chat.postMessage", 1), Say(0, Priority.NORMAL), Work(20)])
+@example(
+    operations=[
+        Say(0, Priority.NORMAL),
+        Say(0, Priority.NORMAL),
+        Crash(is_sent=True),
+        Say(0, Priority.VERDICT),
+        Work(20),
+    ]
+)
+@example(
+    operations=[Say(0, Priority.NORMAL), Work(3), Change(0, Priority.PROGRESS, is_repeat=False), Crash(is_sent=False)]
+)
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_each_post_appears_once_in_order_with_its_newest_edit(
     operations: list[object], redis_server: RedisServer, without_proxy: None
