@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -50,7 +50,7 @@ class NamespaceCheck:
     nearest: tuple[str, ...] = ()
     """Names that resemble it, best first; only when it surely is not there."""
     elsewhere: tuple[str, ...] = ()
-    """Clusters that are known to have a namespace of exactly this name."""
+    """Other clusters that have a namespace of exactly this name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,12 +198,20 @@ class Desk:
             return NamespaceCheck(is_known=None)
         if namespace in names:
             return NamespaceCheck(is_known=True)
-        others = (other for other in self.clusters.names if other != asked.name)
         return NamespaceCheck(
             is_known=False,
             nearest=nearest(namespace, names),
-            elsewhere=tuple(other for other in others if namespace in self._recent(other)),
+            elsewhere=await self._having(namespace, [other for other in self.clusters.names if other != asked.name]),
         )
+
+    async def _having(self, namespace: str, clusters: Sequence[str]) -> tuple[str, ...]:
+        """Those of the clusters that say in time that they have the namespace."""
+
+        async def names(cluster: str) -> tuple[str, ...] | None:
+            return await self.namespaces(cluster, within_s=self._limits.check_s)
+
+        known = await each(clusters, names)
+        return tuple(one for one, found in zip(clusters, known, strict=True) if namespace in (found or ()))
 
     async def namespaces(self, cluster: str | None, *, within_s: float = REACH_S) -> tuple[str, ...] | None:
         """The names of the cluster's namespaces; None where it did not tell. Errors: `UnknownClusterError`."""

@@ -164,6 +164,14 @@ def withheld() -> Content:
     )
 
 
+def on_other_clusters(namespace: str, cluster: str, others: Sequence[str]) -> Content:
+    """The namespace is not where it was looked for, but elsewhere."""
+    nowhere = joined(said("There is no namespace "), code(namespace, 100), said(" on "), code(cluster, 80))
+    known = joined(*(code(other, 80) for other in others[:MOST_CHOICES]), by=", ")
+    told = joined(nowhere, said(", but there is on "), known, said("."))
+    return message("", [Part(items=(told,))], _choices([(other, namespace) for other in others], cluster_shown=True))
+
+
 def which_namespace(choices: Sequence[tuple[str, str]], *, was_named: bool) -> Content:
     """Buttons for namespaces of an alert, as (cluster, namespace)."""
     if not choices:
@@ -177,13 +185,18 @@ def which_namespace(choices: Sequence[tuple[str, str]], *, was_named: bool) -> C
         else said("This message names no namespace as such, but these words in it are names of namespaces. Which one?")
     )
     several = len({cluster for cluster, _ in choices}) > 1
+    return message("", [Part(items=(asked,))], _choices(choices, cluster_shown=several))
+
+
+def _choices(choices: Sequence[tuple[str, str]], *, cluster_shown: bool) -> blocks.Block:
+    """Buttons for (cluster, namespace)."""
     buttons = [
         blocks.button(
-            f"{namespace} on {cluster}" if several else namespace,
+            f"{namespace} on {cluster}" if cluster_shown else namespace,
             f"{ids.DIAGNOSE_NAMESPACE}:{number}",
             ids.namespace_value(cluster, namespace),
             says=f"Diagnose {namespace} on {cluster}",
         )
         for number, (cluster, namespace) in enumerate(choices[:MOST_CHOICES])
     ]
-    return message("", [Part(items=(asked,))], blocks.actions(*buttons))
+    return blocks.actions(*buttons)

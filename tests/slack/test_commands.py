@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -138,3 +140,8 @@ def test_no_text_whatever_gets_past_the_grammar(text: str) -> None:
 @pytest.mark.parametrize("text", ["<@U1> diagnose shop", "diagnose <@U1|cni> shop", "<@U1><@U1>diagnose shop"])
 def test_a_mention_of_ourselves_is_no_word(text: str) -> None:
     assert parse(without_mention(text, "U1")) == Diagnose(namespace="shop")
+
+
+def test_each_command_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs/slack-commands.md").read_text(encoding="utf-8")
+    assert [usage for usage in USAGE if f"`/cni {usage}`" not in page] == []

@@ -5,6 +5,7 @@ from typing import Any
 import structlog
 
 from bot.domain.authorization import Action
+from bot.domain.errors import UnknownNamespaceError
 from bot.domain.incident import Incident
 from bot.incidents.clusters import UnknownClusterError
 from bot.incidents.desk import Asked
@@ -52,7 +53,10 @@ async def take_up(services: Services, caller: Caller, incident: Incident, *, is_
         if is_running:
             return
     incident = await services.desk.begin(incident, dedup=caller.key)
-    await run(services, incident, asked_by=caller.user, response_url=caller.response_url)
+    outcome = await run(services, incident, asked_by=caller.user, response_url=caller.response_url)
+    if isinstance(outcome, UnknownNamespaceError):  # not known in time to say so before anything was posted
+        near = views.unknown_namespace(outcome.name, outcome.nearest, incident.cluster)
+        await whisper(services, caller, "unknown-namespace", near)
 
 
 async def _is_in_thread(services: Services, caller: Caller, incident: Incident) -> bool:
@@ -75,7 +79,11 @@ async def exists(services: Services, caller: Caller, cluster: str, namespace: st
     check = await services.desk.check(cluster, namespace)
     if check.is_known is not False:
         return True
-    content = views.unknown_namespace(namespace, check.nearest, cluster)
+    content = (
+        saying.on_other_clusters(namespace, cluster, check.elsewhere)
+        if check.elsewhere
+        else views.unknown_namespace(namespace, check.nearest, cluster)
+    )
     await whisper(services, caller, "unknown-namespace", content)
     return False
 

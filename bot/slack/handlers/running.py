@@ -35,8 +35,8 @@ def thread_of(incident: Incident) -> Place:
     return Place(channel=incident.channel, thread_key=incident.root_key)
 
 
-async def run(services: Services, incident: Incident, *, asked_by: str, response_url: str = "") -> Report | None:
-    """Diagnose and say what it came to. None: no verdict could be had, which is said too.
+async def run(services: Services, incident: Incident, *, asked_by: str, response_url: str = "") -> Report | BotError:
+    """Diagnose and say what it came to. An error: why no verdict could be had, which was said too.
 
     Errors: `StoreUnavailableError`, and our own mistakes: the inbox hands the entry out again.
     """
@@ -48,7 +48,8 @@ async def run(services: Services, incident: Incident, *, asked_by: str, response
     await services.outbox.put(Post(key=key, place=place, content=first_word, response_url=response_url))
 
     async def tell(steps: Sequence[Progress], elapsed_s: float) -> None:
-        content = views.progress(incident, steps, elapsed_s=elapsed_s, cluster_shown=shown)
+        asked = dataclasses.replace(incident, opened_by=asked_by)
+        content = views.progress(asked, steps, elapsed_s=elapsed_s, cluster_shown=shown)
         await services.outbox.put(Edit(key=key, place=place, content=content))
 
     try:
@@ -58,7 +59,7 @@ async def run(services: Services, incident: Incident, *, asked_by: str, response
         raise
     except BotError as error:
         await _failed(services, incident, error, place)
-        return None
+        return error
     concluded = await services.desk.conclude(incident, report)
     if (await services.channels.channel(incident.channel)).is_external:  # shared with others while we looked
         await services.outbox.put(Edit(key=key, place=place, content=saying.withheld(), priority=Priority.NORMAL))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bot.domain.authorization import Action, Grant
-from bot.domain.errors import UnreachableError
+from bot.domain.errors import ForbiddenError, UnreachableError
 from bot.incidents.clusters import Clusters, RecordedCluster
 from bot.incidents.desk import Desk, Limits
 from bot.incidents.knowledge import Knowledge, load_knowledge
@@ -71,8 +71,11 @@ class Place(RecordedCluster):
     """A recorded cluster that may be out of reach."""
 
     unreachable: set[str]
+    silent: set[str]
 
     async def namespaces(self) -> tuple[str, ...]:
+        if self.name in self.silent:
+            raise ForbiddenError("list", "namespaces")
         if self.name in self.unreachable:
             raise UnreachableError("https://eu.example:6443", "refused", "")
         return await RecordedCluster.namespaces(self)
@@ -115,6 +118,8 @@ class Office:
     gate: Gate
     unreachable: set[str]
     """Names of clusters."""
+    silent: set[str]
+    """Names of clusters that do not say which namespaces they have."""
     handled: list[Entry] = field(default_factory=list[Entry])
 
     @property
@@ -227,13 +232,24 @@ async def opened_office(
     grants: tuple[Grant, ...] = GRANTS,
     clusters: tuple[str, ...] = ("lab",),
     limits: Limits | None = None,
+    only_on: Mapping[str, str] | None = None,
     at_work: bool = True,
 ) -> AsyncGenerator[Office]:
     """The bot, connected to a workspace of its own."""
     gate = Gate()
     recordings = {"shop": broken(), "shop-staging": healthy(), "payments": healthy()}
     lost: set[str] = set()
-    places = [Place(name=name, recordings=recordings, between=gate.pass_, unreachable=lost) for name in clusters]
+    silent: set[str] = set()
+    places = [
+        Place(
+            name=name,
+            recordings={**recordings, **_own(name, only_on)} if only_on else recordings,
+            between=gate.pass_,
+            unreachable=lost,
+            silent=silent,
+        )
+        for name in clusters
+    ]
     desk = Desk(store, knowledge, Clusters(places), limits or Limits())
     async with (
         SlackWorkspace.start(SlackOptions()) as ws,
@@ -261,6 +277,7 @@ async def opened_office(
             recordings=recordings,
             gate=gate,
             unreachable=lost,
+            silent=silent,
         )
         app = build_app(client, signing_secret=ws.signing_secret, inbox=store.inbox, who_am_i=who_am_i)
         sockets = SocketMode(app, ws.app_token, client=client)
@@ -274,6 +291,10 @@ async def opened_office(
             gate.open()
             for task in tasks:
                 task.cancel()
+
+
+def _own(cluster: str, only_on: Mapping[str, str]) -> dict[str, Recording]:
+    return {namespace: healthy() for namespace, name in only_on.items() if name == cluster}
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.slack.handlers.conftest import HERE, Office, healthy
+from tests.slack.handlers.conftest import HERE, Office, Opened, healthy
 
 
 async def test_a_command_leads_to_a_thread_with_a_verdict(office: Office) -> None:
@@ -110,3 +110,40 @@ async def test_a_channel_shared_with_others_gets_no_diagnosis(office: Office) ->
     await office.whispered("alice", "shared with another organisation", "shared")
     await office.quiet()
     assert await office.store.incidents.open_ones() == ()
+
+
+async def test_a_misspelt_namespace_that_shows_late_is_said_where_it_began(office: Office) -> None:
+    office.silent.add("lab")
+    await office.alice.slash(HERE, "/cni", "diagnose shpo")
+
+    await office.whispered("alice", "Did you mean `shop`")
+    root = await office.said("There is no namespace")
+    await office.quiet()
+    assert len(office.ws.thread(HERE, root.ts)) == 1
+    assert await office.store.incidents.open_ones() == ()
+
+
+async def test_without_a_verdict_the_thread_says_why_and_a_button_tries_again(office: Office) -> None:
+    office.unreachable.add("lab")
+    await office.alice.slash(HERE, "/cni", "diagnose shop")
+
+    root = await office.said("refuses connections")
+    (reply,) = await office.ws.until(lambda: office.ws.thread(HERE, root.ts)[1:])
+    assert "NO DIAGNOSIS" in reply.text
+    (incident,) = await office.store.incidents.open_ones()
+    assert incident.status == "failed"
+    office.unreachable.clear()
+    await office.alice.click(HERE, reply.ts, "cni_rerun")
+
+    assert "BROKEN" in (await office.verdict(root.ts)).text
+
+
+async def test_a_namespace_of_another_cluster_is_offered_there(open_office: Opened) -> None:
+    office = await open_office(clusters=("lab", "eu"), only_on={"games": "eu"})
+    await office.alice.slash(HERE, "/cni", "diagnose games")
+    await office.whispered("alice", "but there is on `eu`")
+
+    await office.alice.click(HERE, office.alice.whispers(HERE)[-1].ts, "cni_diagnose_namespace:0")
+
+    root = await office.said("games")
+    assert " on eu " in (await office.verdict(root.ts)).text
