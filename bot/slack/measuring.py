@@ -3,7 +3,7 @@
 import asyncio
 
 import structlog
-from prometheus_client import Gauge
+from prometheus_client import Gauge, Histogram
 
 from bot.slack.services import Services
 from bot.store import StoreUnavailableError
@@ -11,12 +11,18 @@ from bot.store import StoreUnavailableError
 log = structlog.get_logger()
 
 EVERY_S = 5.0
+_NAP_S = 0.25
 
 INBOX = Gauge("cnibot_inbox_entries", "What came from Slack and is not handled, or was given up.", ("state",))
 OUTBOX = Gauge("cnibot_outbox_items", "What is to be said in Slack and is not said, or was given up.", ("state",))
 OUTBOX_DONE = Gauge("cnibot_outbox_done", "What the outbox of this process has done since it started.", ("what",))
 OUTBOX_AGE = Gauge("cnibot_outbox_oldest_seconds", "How long the oldest waiting item of the outbox has waited.")
 DIAGNOSES = Gauge("cnibot_diagnoses", "Diagnoses.", ("state",))
+LAG = Histogram(
+    "cnibot_loop_lag_seconds",
+    "How much later than it wanted the loop that answers Slack got its turn; looked at four times a second.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0),
+)
 INCIDENTS = Gauge("cnibot_incidents_open", "Open incidents.")
 
 
@@ -31,6 +37,11 @@ class Measuring:
 
     async def run(self) -> None:
         """Look, wait, look again."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_lag())
+            group.create_task(self._look())
+
+    async def _look(self) -> None:
         while True:
             try:
                 await self._measure()
@@ -53,3 +64,11 @@ class Measuring:
         DIAGNOSES.labels("running").set(services.desk.running)
         DIAGNOSES.labels("waiting").set(services.desk.waiting)
         INCIDENTS.set(len(await services.store.incidents.open_ones()))
+
+
+async def _lag() -> None:
+    clock = asyncio.get_running_loop().time
+    while True:
+        wanted = clock() + _NAP_S
+        await asyncio.sleep(_NAP_S)
+        LAG.observe(max(0.0, clock() - wanted))
