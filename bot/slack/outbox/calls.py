@@ -9,7 +9,7 @@ import aiohttp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.domain.outgoing import Content
-from bot.slack.outbox.failures import RefusedError, Trouble, judge_status
+from bot.slack.outbox.failures import RefusedError, Trouble, judge_status, named_in
 
 METADATA = "cnibot_message"
 """The event type of the metadata that carries a message's key. Anybody in the workspace can read it."""
@@ -99,8 +99,8 @@ class Calls:
         ):
             word = (await taken.text())[:100]
             if taken.status != 200:
-                why = f"response_url: {word or taken.status}"
-                raise RefusedError(judge_status(taken.status, taken.headers, otherwise=Trouble.REFUSED, reason=why))
+                otherwise, why = named_in(word, otherwise=Trouble.REFUSED), f"response_url: {word or taken.status}"
+                raise RefusedError(judge_status(taken.status, taken.headers, otherwise=otherwise, reason=why))
 
     async def _messages(self, channel: str, thread: str, since: float) -> AsyncIterator[Answer]:
         asked: dict[str, Any] = {

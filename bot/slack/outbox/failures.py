@@ -4,6 +4,7 @@ Sources: the errors of each method at https://docs.slack.dev/reference/methods, 
 and `fatal_error` "it's possible some aspect of the operation succeeded"; and aiohttp's exceptions.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -118,6 +119,11 @@ def judge_status(status: int, headers: Mapping[str, str], *, otherwise: Trouble,
     if status >= 500 or status == 408:
         return Failure(trouble=Trouble.LOST, reason=f"HTTP {status}")
     return Failure(trouble=otherwise, reason=reason or f"HTTP {status}")
+
+
+def named_in(text: str, *, otherwise: Trouble) -> Trouble:
+    """What kind of failure a body tells of that is no answer of the Web API: `invalid_blocks` as such, or in JSON."""
+    return next((_TROUBLES[word] for word in re.findall(r"[a-z_]+", text) if word in _TROUBLES), otherwise)
 
 
 def _judge_answer(error: SlackApiError) -> Failure:

@@ -15,6 +15,12 @@ _STRIKES = {Trouble.PASSING, Trouble.CRASHED}
 _HOPELESS = {Trouble.REFUSED, Trouble.NOT_INVITED, Trouble.BLOCKS, Trouble.TOO_LONG, Trouble.NO_THREAD, Trouble.DONE}
 
 
+def _is_hopeless(todo: ToSend, failure: Failure) -> bool:
+    """No use in trying again. A missing scope is one for files; without that for messages nothing works at all."""
+    is_scope = isinstance(todo.item, Attach) and failure.reason in {"missing_scope", "no_permission"}
+    return failure.trouble in _HOPELESS or is_scope
+
+
 class Posting:
     """Serves the posts of one channel."""
 
@@ -86,7 +92,7 @@ class Posting:
         context, timing, now = self._context, self._context.timing, self._context.clock.now()
         strikes = todo.strikes + (failure.trouble in _STRIKES)
         is_old = todo.failing_since is not None and now - todo.failing_since > timing.give_up_s
-        if failure.trouble in _HOPELESS or is_old or strikes >= timing.strikes:
+        if _is_hopeless(todo, failure) or is_old or strikes >= timing.strikes:
             await self._give_up(todo, failure)
             return
         context.counters.retried += 1
