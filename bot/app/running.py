@@ -142,6 +142,7 @@ class _Life:
             "bot": lambda: "stopping" if stop.asked.is_set() else "",
             "store": lambda: bot.measuring.store_trouble,
             "slack": lambda: "" if bot.socket is None or bot.socket.is_ready else "no connection to Slack",
+            "token": lambda: bot.measuring.token_trouble,
         }
 
     def _ready_line(self, identity: Identity) -> str:

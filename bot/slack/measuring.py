@@ -1,16 +1,21 @@
-"""How full the queues are, looked at every few seconds; and whether the store answers."""
+"""How full the queues are, and whether the store and Slack still know us: looked at every few seconds and minutes."""
 
 import asyncio
 
+import aiohttp
 import structlog
 from prometheus_client import Gauge, Histogram
+from slack_sdk.errors import SlackApiError
 
+from bot.slack.identity import ask, reason_of
 from bot.slack.services import Services
 from bot.store import StoreUnavailableError
 
 log = structlog.get_logger()
 
 EVERY_S = 5.0
+ASK_EVERY_S = 300.0
+REVOKED = {"account_inactive", "invalid_auth", "not_authed", "token_expired", "token_revoked"}
 _NAP_S = 0.25
 
 INBOX = Gauge("cnibot_inbox_entries", "What came from Slack and is not handled, or was given up.", ("state",))
@@ -29,17 +34,21 @@ INCIDENTS = Gauge("cnibot_incidents_open", "Open incidents.")
 class Measuring:
     """Measures until cancelled."""
 
-    def __init__(self, services: Services, *, every_s: float = EVERY_S) -> None:
+    def __init__(self, services: Services, *, every_s: float = EVERY_S, ask_every_s: float = ASK_EVERY_S) -> None:
         self._services = services
         self._every_s = every_s
+        self._ask_every_s = ask_every_s
         self.store_trouble = "not asked yet"
         """Why the store does not answer; "" when it does."""
+        self.token_trouble = ""
+        """Why Slack no longer takes the bot token (it was revoked, the app was removed); "" when it does."""
 
     async def run(self) -> None:
         """Look, wait, look again."""
         async with asyncio.TaskGroup() as group:
             group.create_task(_lag())
             group.create_task(self._look())
+            group.create_task(self._ask())
 
     async def _look(self) -> None:
         while True:
@@ -49,6 +58,21 @@ class Measuring:
             except StoreUnavailableError as error:
                 self.store_trouble = str(error)
             await asyncio.sleep(self._every_s)
+
+    async def _ask(self) -> None:
+        """A token that works is asked for rarely; that Slack is away says nothing about it."""
+        while True:
+            await asyncio.sleep(self._ask_every_s)
+            try:
+                await ask(self._services.client)
+                self.token_trouble = ""
+            except SlackApiError as error:
+                reason = reason_of(error)
+                if reason in REVOKED:
+                    log.warning("slack.token_refused", reason=reason)
+                    self.token_trouble = f"Slack says {reason}: install the app again and set the new token"
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                log.warning("slack.not_asked", error=type(error).__name__)
 
     async def _measure(self) -> None:
         services = self._services

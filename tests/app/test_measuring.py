@@ -1,0 +1,61 @@
+"""A bot that runs notices when the store goes away, or Slack no longer takes its token."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from prometheus_client import REGISTRY
+
+from bot.app.opening import Bot, open_bot
+from bot.domain.outgoing import Content, Place, Post
+from bot.incidents.clusters import Clusters
+from bot.lab.slack.workspace import SlackWorkspace
+from bot.slack.measuring import Measuring
+from tests.app.test_serving import StubbornCluster, settings_for
+from tests.slack.waiting import until
+
+
+@asynccontextmanager
+async def measured(state_dir: Path) -> AsyncGenerator[tuple[SlackWorkspace, Bot, Measuring]]:
+    """A bot that does nothing but measure itself."""
+    async with SlackWorkspace.start() as slack, AsyncExitStack() as stack:
+        bot = await open_bot(settings_for(slack, state_dir), stack, Clusters([StubbornCluster()]))
+        measuring = Measuring(bot.services, every_s=0.01, ask_every_s=0.01)
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(measuring.run())
+            await until(lambda: not measuring.store_trouble)
+            yield slack, bot, measuring
+            running.cancel()
+
+
+async def test_a_token_that_was_revoked(tmp_path: Path) -> None:
+    async with measured(tmp_path) as (slack, _, measuring):
+        slack.faults.bad_auth = True
+        await until(lambda: measuring.token_trouble)
+        told = measuring.token_trouble
+        slack.faults.bad_auth = False
+        await until(lambda: not measuring.token_trouble)
+
+    assert told == "Slack says invalid_auth: install the app again and set the new token"
+
+
+async def test_slack_being_away_says_nothing_about_the_token(tmp_path: Path) -> None:
+    async with measured(tmp_path) as (slack, _, measuring):
+        asked = len(slack.calls)
+        await until(lambda: len(slack.calls) > asked + 1)
+        slack.faults.down()
+        await asyncio.sleep(0.1)
+        slack.faults.down(is_down=False)
+        asked = len(slack.calls)
+        await until(lambda: len(slack.calls) > asked)
+
+        assert measuring.token_trouble == ""
+
+
+async def test_what_waits_is_counted(tmp_path: Path) -> None:
+    async with measured(tmp_path) as (_, bot, _measuring):
+        await bot.services.outbox.put(Post(key="k", place=Place(channel="C1"), content=Content(text="x")))
+        await bot.services.store.inbox.accept("event:1", "event", {"event": {"type": "app_mention"}})
+        await until(lambda: REGISTRY.get_sample_value("cnibot_outbox_items", {"state": "waiting"}) == 1)
+        await until(lambda: REGISTRY.get_sample_value("cnibot_inbox_entries", {"state": "waiting"}) == 1)
