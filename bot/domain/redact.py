@@ -70,7 +70,7 @@ _SCHEME = r"\b[a-z][a-z0-9+.-]{0,30}://"
 
 _BY_NAME = (
     rf"(?P<name>authorization{_OPEN}{_IS}{_OPEN}(?:[a-z]+\s{{1,3}})?)(?P<value>[^\s\"'\\]+)",
-    r"(?P<name>\b(?:set-)?cookie:\s{0,3})(?P<value>\S+(?:;\s?\S+=\S+)*)",
+    r"(?P<name>\b(?:set-)?cookie:\s{0,3})(?P<value>[^\s;]+(?:;\s?[^\s;]+)*)",
     r"(?P<name>\bbearer\s{1,3})(?=[a-z_.-]{0,200}[0-9+/=~]|[a-z_.-]{20})(?P<value>[a-z0-9._~+/=-]{6,})",
     rf"(?P<name>(?:{_NAMES}){_OPEN}{_IS}){_VALUE}",
     rf"(?P<name>--(?:[a-z0-9]{{1,30}}-){{0,3}}(?:{_NAMES})\s{{1,3}}){_VALUE}",

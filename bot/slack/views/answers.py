@@ -143,8 +143,12 @@ def refused(decision: Decision) -> Content:
 def _who_may(ids_: Sequence[str]) -> Mrkdwn:
     if ANYONE in ids_:
         return said("every full member of this workspace")
-    more = escape(f" and {len(ids_) - _MOST_NAMED} more") if len(ids_) > _MOST_NAMED else NOTHING
-    return joined(joined(*(person(one) for one in ids_[:_MOST_NAMED]), by=", "), said(" "), more) if ids_ else NOTHING
+    more = (
+        joined(said(" and "), escape(str(len(ids_) - _MOST_NAMED)), said(" more"))
+        if len(ids_) > _MOST_NAMED
+        else NOTHING
+    )
+    return joined(joined(*(person(one) for one in ids_[:_MOST_NAMED]), by=", "), more) if ids_ else NOTHING
 
 
 def unknown_namespace(asked: str, nearest: Sequence[str], cluster: str) -> Content:

@@ -1,13 +1,14 @@
 """The modals under a verdict: everything in a window, and "Not it"."""
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from bot.domain.report import CauseReport, KnownIssueReport, RemediationReport, Report, Unobserved
 from bot.render.marks import CHANGED_BEFORE, change_words, pair_words, transient_words, usual_changes
 from bot.slack.views import blocks, ids, words
 from bot.slack.views.blocks import Block
 from bot.slack.views.parts import chapter
-from bot.slack.views.text import Mrkdwn, clean, code, escape, joined, said
+from bot.slack.views.text import Mrkdwn, clean, code, escape, joined, moment, said
 from bot.slack.views.verdicts import heading, standing
 from bot.slack.views.words import bullet
 
@@ -39,7 +40,9 @@ def details_modal(report: Report, *, incident_id: str, run: int) -> Block:
         *chapter(
             "Healed by itself", report.transients, lambda one: _row(transient_words(one)), room=6_000, most_blocks=3
         ),
-        *chapter("Ruled out", out, lambda one: (bullet(words.ruled_out(one, 600)),), room=25_000, most_blocks=12),
+        *chapter(
+            "Ruled out", out, lambda one: (bullet(words.ruled_out(one, reasons=12)),), room=25_000, most_blocks=12
+        ),
         *chapter("Known issues", report.known_issues, _known_issue, room=15_000, most_blocks=7),
         *chapter("Between nodes", report.connectivity, lambda one: _row(pair_words(one)), room=8_000, most_blocks=4),
         *chapter(CHANGED_BEFORE, changes, _row, room=8_000, most_blocks=4),
@@ -50,15 +53,24 @@ def details_modal(report: Report, *, incident_id: str, run: int) -> Block:
 
 
 def _top(report: Report) -> Iterator[Mrkdwn]:
-    yield escape(clean(report.verdict.summary, 600), 1_200)
+    if report.verdict.summary not in heading(report):
+        yield escape(clean(report.verdict.summary, 600), 1_200)
     yield words.facts(report)
-    yield joined(said("Began at "), escape(report.started_at, 40))
+    yield joined(said("Diagnosed at "), _moment(report.started_at))
     if report.path:
-        yield joined(said("*Where:* "), words.path(report.path))
+        yield joined(said("*Where:* "), words.path(report))
     if radius := joined(*words.who_is_hit(report), by="; "):
         yield joined(said("*Who is hit:* "), radius)
     if report.blast_radius.pod_names:
         yield joined(said("*Pods:* "), escape(", ".join(report.blast_radius.pod_names[:50]), 1_500))
+
+
+def _moment(written: str) -> Mrkdwn:
+    """An RFC 3339 time in the reader's own zone, or as it stands."""
+    try:
+        return moment(datetime.fromisoformat(written).timestamp())
+    except (ValueError, OverflowError, OSError):
+        return escape(written, 40)
 
 
 def _standing_first(report: Report) -> list[CauseReport]:
@@ -74,11 +86,13 @@ def _cause(cause: CauseReport) -> Iterator[Mrkdwn]:
     for word, sentences in (
         (said("• for: "), cause.evidence_for),
         (said("• against: "), cause.evidence_against),
-        (said("• looks alike: "), cause.look_alikes),
         (said("• not observed: "), cause.unobserved),
     ):
         for sentence in sentences:
             yield joined(word, escape(sentence, 600))
+    for sentence in cause.look_alikes:
+        refuted = words.look_alike(sentence)
+        yield joined(said("• not "), refuted) if refuted else bullet(escape(sentence))
     if cause.subjects:
         yield joined(said("• where: "), escape(", ".join(cause.subjects[:50]), 1_200))
 
@@ -89,7 +103,10 @@ def _to_do(report: Report) -> list[RemediationReport | str]:
 
 def _do(numbered: tuple[int, RemediationReport | str]) -> Iterator[Mrkdwn]:
     number, one = numbered
-    yield words.step(one, number) if isinstance(one, str) else words.fix(one, number, most=None)
+    if isinstance(one, str):
+        yield words.step(one, number)
+    else:
+        yield from words.fix_in_full(one, number)
 
 
 def _known_issue(one: KnownIssueReport) -> Iterator[Mrkdwn]:

@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bot.domain.outgoing import Content
-from bot.render.marks import RISK_WORDS
 from bot.slack.views.parts import Part, message, part
 from bot.slack.views.text import NOTHING, Mrkdwn, code, escape, joined, reference, said
-from bot.slack.views.words import bullet
+from bot.slack.views.words import bullet, risk
 
 if TYPE_CHECKING:
     from bot.known_issues.schema import KnownIssue, WorkaroundFile
@@ -70,7 +69,7 @@ def known_issue(issue: "KnownIssue") -> Content:
 
 
 def _helped(one: "WorkaroundFile") -> Mrkdwn:
-    return bullet(joined(escape(one.does), said(" _Risk: "), escape(RISK_WORDS[one.risk]), said("._")))
+    return bullet(joined(escape(one.does), said(" "), risk(one.risk)))
 
 
 def _facts(issue: "KnownIssue") -> Iterator[Mrkdwn]:

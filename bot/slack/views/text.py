@@ -26,7 +26,7 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _PLAIN = str.maketrans({"<": "‹", ">": "›", "&": "+"})  # noqa: RUF001 look-alikes on purpose
 _FORMATS = re.compile(r"(?:^|[^A-Za-z0-9])[*_~](?=\S)|^>|:[A-Za-z0-9_+'-]+:")
 """A word that would begin bold, italic or struck text, or a quotation, or be drawn as an emoji (MAC addresses are)."""
-_WORD = re.compile(r"^([(\[{\"']*)(.*?)([.,;:!?)\]}\"']*)$", re.DOTALL)
+_WORD = re.compile(r"^([(\[{\"']*)(.*?)([.,;!?)\]}\"']*)$", re.DOTALL)
 _REFERENCE = re.compile(r"([\w.-]+/[\w.-]+)#(\d+)")
 
 

@@ -14,8 +14,8 @@ from bot.slack.views.verdicts import heading, standing
 from bot.slack.views.words import bullet
 
 _MOST_ROWS = 12
-_STAGES = {"queue": "waiting", "api": "Kubernetes API", "access": "access", "node": "", "judge": "judging"}
-_SIGNS = {"started": said("…"), "done": said("✓"), "failed": said("✗ failed:")}
+_STAGES = {"queue": "waiting", "api": "Kubernetes API", "access": "Access", "node": "", "judge": "Judging"}
+_SIGNS = {"started": said("…"), "done": said("✓"), "failed": said("✗")}
 
 
 def opening(incident: Incident, *, asked_by: str, cluster_shown: bool) -> Content:
@@ -68,7 +68,8 @@ def _worth(rows: list[Progress]) -> list[Progress]:
 def _row(step: Progress) -> Mrkdwn:
     name = step.subject or _STAGES[step.stage]
     told = joined(said(": "), escape(step.sentence, 200)) if step.sentence else NOTHING
-    return joined(_SIGNS[step.state], said(" "), escape(name, 100), told)
+    failed_ = said(" *failed*") if step.state == "failed" else NOTHING
+    return joined(_SIGNS[step.state], said(" "), escape(name, 100), failed_, told)
 
 
 def failed(error: BotError, incident: Incident) -> Content:
@@ -101,6 +102,7 @@ def _remedies(error: BotError) -> Iterator[Mrkdwn]:
 def shared(report: Report, *, by: str, permalink: str = "") -> Content:
     """For the whole channel: the verdict in brief, and where the rest is."""
     thread = joined(said(" · "), link(permalink, "the thread with the evidence")) if permalink else NOTHING
+    hit = joined(*words.who_is_hit(report), by="; ")
     summary = clean(report.verdict.summary, 400)
     told = NOTHING if summary.rstrip(".") in heading(report) else escape(summary, 500)
     return message(
@@ -109,7 +111,7 @@ def shared(report: Report, *, by: str, permalink: str = "") -> Content:
             Part(items=(words.facts(report),), is_small=True),
             Part(items=(told,) if told else ()),
             part(said("*Why*"), standing(report), lambda cause: bullet(words.cause_title(cause)), most=2),
-            Part(items=tuple(words.who_is_hit(report)), title=said("*Who is hit*"), rank=1),
+            Part(items=(joined(said("*Who is hit:* "), hit),) if hit else (), rank=1),
             Part(items=(joined(said("Shared by "), person(by), thread),)),
         ],
     )

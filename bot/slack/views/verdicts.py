@@ -30,10 +30,17 @@ def verdict(report: Report, *, incident_id: str, run: int) -> Content:
 
 
 def heading(report: Report) -> str:
-    """Status and summary; of a long summary only where it is, for `_summary` tells it."""
-    word = f"{words.STATUS_SIGNS[report.verdict.status]} {STATUS_WORDS[report.verdict.status]}"
-    summary = clean(report.verdict.summary, _SUMMARY).rstrip(".")
-    return f"{word}: {summary}" if 0 < len(summary) <= _HEADING - len(word) else f"{word}: {report.scope.namespace}"
+    """Status and summary: what a notification shows. Of a long summary its beginning, for `_summary` tells it all."""
+    word = f"{words.STATUS_SIGNS[report.verdict.status]} {STATUS_WORDS[report.verdict.status]}: "
+    summary = clean(report.verdict.summary, _SUMMARY).rstrip(".") or report.scope.namespace
+    return word + (summary if len(summary) <= _HEADING - len(word) else _beginning(summary, _HEADING - len(word)))
+
+
+def _beginning(summary: str, limit: int) -> str:
+    """The first statement, else the first words."""
+    head = summary[: limit - 2]
+    ends = [at for sign in ("; ", ". ", " (", ": ", ", ") if (at := head.rfind(sign)) > limit // 3]
+    return f"{head[: ends[0]] if ends else head.rpartition(' ')[0] or head} …"
 
 
 def _parts(report: Report) -> Iterator[Part]:
@@ -59,7 +66,7 @@ def _summary(report: Report) -> Iterator[Mrkdwn]:
     if summary.rstrip(".") not in heading(report):
         yield escape(summary, _SUMMARY)
     if report.path:
-        yield joined(said("*Where:* "), words.path(report.path))
+        yield joined(said("*Where:* "), words.path(report))
 
 
 def standing(report: Report) -> list[CauseReport]:
@@ -90,17 +97,19 @@ def _row(sentence: str) -> Mrkdwn:
 
 
 def _found(report: Report, named: list[CauseReport]) -> Iterator[Part]:
-    """Without a cause: what does not work, and what it may be."""
+    """What does not work, as long as no cause is known; and what else may be the cause of something."""
     warned = [one.sentence for one in report.findings if one.severity == "warn"]
     if report.verdict.status == "healthy":
         yield part(said("*Worth knowing*"), warned, _row, most=3, rank=6)
-    elif not named:
+        return
+    if not named:
         summary = clean(report.verdict.summary, _SUMMARY)
         failed = [one.sentence for one in report.findings if one.severity == "fail"]
         rows = [one for one in (*failed, *warned)[:8] if clean(one).rstrip(".…") not in summary]
         yield part(said("*What was found*"), rows, _row, most=4, rank=3, least=2)
-        maybe = [cause for cause in report.causes if cause.confidence in {"likely", "possible"}]
-        yield part(said("*Possible, not proven*"), maybe, _candidate, most=4, rank=3, least=2)
+    maybe = [cause for cause in report.causes if cause.confidence in {"likely", "possible"} and cause not in named]
+    title = said("*Also possible, not proven*") if named else said("*Possible, not proven*")
+    yield part(title, maybe, _candidate, most=2 if named else 4, rank=4 if named else 3, least=2)
 
 
 def _candidate(cause: CauseReport) -> Mrkdwn:
@@ -114,7 +123,7 @@ def _not_these(report: Report, named: list[CauseReport]) -> Part:
     told = {sentence.partition(": ")[0] for sentence in rows}
     others = [c for c in report.causes if c.confidence == "ruled_out" and f"not {c.id}" not in told]
     if not rows:
-        return part(said("*Ruled out*"), others, lambda cause: bullet(words.ruled_out(cause, 200)), most=3, rank=5)
+        return part(said("*Ruled out*"), others, lambda cause: bullet(words.ruled_out(cause)), most=3, rank=5)
     title = said("*Ruled out* (what looks alike, and the fact against it)")
     found = part(title, rows, lambda row: bullet(words.look_alike(row)), most=4, rank=4, least=2)
     return replace(found, hidden=found.hidden + len(others))
@@ -153,10 +162,14 @@ def _what_next(report: Report) -> Iterator[Part]:
 
 
 def _known_issues(report: Report) -> Part:
-    """The verdict on each, those ruled out too: they are what people will name first."""
-    return part(
-        said("*Known issues*"), report.known_issues, lambda one: bullet(words.known_issue(one)), most=4, rank=4, least=2
-    )
+    """The verdict on each. Those ruled out are never behind all the possible ones: they are what people will name."""
+    of = {
+        match: [one for one in report.known_issues if one.match == match]
+        for match in ("matches", "possible", "ruled_out")
+    }
+    first = 0 if of["matches"] else 2
+    ordered = [*of["matches"], *of["possible"][:first], *of["ruled_out"], *of["possible"][first:]]
+    return part(said("*Known issues*"), ordered, lambda one: bullet(words.known_issue(one)), most=4, rank=4, least=2)
 
 
 def _changed(report: Report) -> Part:

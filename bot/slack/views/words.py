@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from bot.domain.incident import Incident
 from bot.domain.report import (
     CauseReport,
     FindingReport,
     KnownIssueReport,
-    PathHop,
     RemediationReport,
     Report,
+    Risk,
     Unobserved,
 )
 from bot.render.marks import RISK_WORDS, SEVERITY_SIGNS, STATUS_WORDS, access_words, cni_words, scope_words
@@ -50,13 +51,14 @@ _HOP_WORDS = {
     "unknown": said("_not known_"),
 }
 _SUBJECT = r"(?:pod|node|service|pair) [^\s,:]+"
-_SUBJECTS = re.compile(rf"({_SUBJECT}(?:, {_SUBJECT})+)(?: and (\d+) more)?: ")
+_SUBJECTS = re.compile(rf"({_SUBJECT}(?:, {_SUBJECT})*)(?: and (\d+) more)?: ")
 _LOOK = re.compile(r"(.{1,300}) \(([^()]{1,300}); decides ([^()]{1,300})\)")
 _OBJECT = re.compile(r"(pod|node) (?:([a-z0-9-]{1,63})/)?([a-z0-9][a-z0-9.-]{0,252})")
 _MAX_HOPS = 8
 _MAX_NAME = 64
 _MAX_READ = 1_200
 _COMMANDS = 3
+_IN_ONE_FENCE = 4
 
 
 def bullet(line: Mrkdwn) -> Mrkdwn:
@@ -65,15 +67,17 @@ def bullet(line: Mrkdwn) -> Mrkdwn:
 
 
 def condensed(sentence: str, namespace: str = "") -> str:
-    """A sentence about many subjects, which are named first, with one of them (of the namespace asked about)."""
-    sentence = clean(sentence, _MAX_READ)
-    match = _SUBJECTS.match(sentence)
+    """A sentence about many subjects, which are named first, with one of them (of the namespace asked about).
+
+    Without the "and" that binds it to the sentence before: here each stands alone.
+    """
+    match = _SUBJECTS.match(sentence := clean(sentence, _MAX_READ))
     if match is None:
         return sentence
     subjects = match[1].split(", ")
     named = next((one for one in subjects if one.partition(" ")[2].startswith(f"{namespace}/")), subjects[0])
     more = len(subjects) - 1 + int((match[2] or "0")[:9])
-    return f"{named} and {more} more: {sentence[match.end() :]}"
+    return f"{named}{f' and {more} more' if more else ''}: {sentence[match.end() :].removeprefix('and ')}"
 
 
 def facts(report: Report) -> Mrkdwn:
@@ -88,11 +92,19 @@ def facts(report: Report) -> Mrkdwn:
     return joined(named, *(escape(part, 200) for part in parts), by=" · ")
 
 
-def path(hops: tuple[PathHop, ...]) -> Mrkdwn:
-    """The packet's way in words, hop after hop; of a long one the neighbourhood of the hop that matters."""
+def path(report: Report) -> Mrkdwn:
+    """The packet's way in words, hop after hop; of a long one the neighbourhood of the hop that matters.
+
+    Where no node was looked at, no hop before it is called ok.
+    """
+    hops = report.path
+    ok = _HOP_WORDS["ok"] if report.coverage.nodes_observed else said("_not looked at_")
     at = next((index for index, hop in enumerate(hops) if hop.state in {"broken", "suspect"}), 0)
     start = max(0, min(at - _MAX_HOPS + 2, len(hops) - _MAX_HOPS))
-    shown = [joined(code(hop.name, _MAX_NAME), said(" "), _HOP_WORDS[hop.state]) for hop in hops[start:][:_MAX_HOPS]]
+    shown = [
+        joined(code(hop.name, _MAX_NAME), said(" "), ok if hop.state == "ok" else _HOP_WORDS[hop.state])
+        for hop in hops[start:][:_MAX_HOPS]
+    ]
     before = said("… → ") if start else NOTHING
     after = said(" → …") if len(hops) > start + _MAX_HOPS else NOTHING
     return joined(before, joined(*shown, by=" → "), after)
@@ -111,9 +123,21 @@ def not_refuted(cause: CauseReport) -> Iterator[str]:
     return (sentence for sentence in cause.look_alikes if not sentence.startswith("not "))
 
 
-def ruled_out(cause: CauseReport, limit: int = MAX_LINE) -> Mrkdwn:
-    """A cause that was considered and excluded, with the facts that do it."""
-    return joined(code(cause.id, 80), said(": "), escape("; ".join(cause.evidence_against[:12]) or cause.title, limit))
+def ruled_out(cause: CauseReport, *, reasons: int = 1) -> Mrkdwn:
+    """A cause that was considered and excluded, with the facts that do it: each fact once, and where it holds."""
+    where: dict[str, list[str]] = {}
+    for sentence in cause.evidence_against[:50]:
+        match = _SUBJECTS.match(sentence := clean(sentence, _MAX_READ))
+        fact, subject = (sentence[match.end() :], match[1]) if match else (sentence, "")
+        where.setdefault(fact, []).append(subject)
+    told = sorted(where.items(), key=lambda item: -len(item[1]))[:reasons]
+    why = "; ".join(f"{fact}{_at(subjects)}" for fact, subjects in told)
+    return joined(code(cause.id, 80), said(": "), escape(why or cause.title, MAX_LINE if reasons == 1 else 600))
+
+
+def _at(subjects: list[str]) -> str:
+    more = f" and {len(subjects) - 1} more" if len(subjects) > 1 else ""
+    return f" ({subjects[0]}{more})" if subjects[0] else ""
 
 
 _MATCHES = {"matches": said("*matches*"), "possible": said("*possible*"), "ruled_out": said("*ruled out*")}
@@ -155,7 +179,7 @@ def step(sentence: str, number: int) -> Mrkdwn:
     look, subject, decides = match.groups()
     filled = _filled(look, subject)
     at = NOTHING if filled != look else joined(said(" at "), escape(subject, 120))
-    return joined(count, said(" "), code(filled), at, said("; decides "), escape(decides))
+    return joined(count, said(" "), code(filled), at, said(" decides "), escape(decides))
 
 
 def _filled(look: str, subject: str) -> str:
@@ -202,23 +226,30 @@ def finding(one: FindingReport) -> Mrkdwn:
     )
 
 
-def fix(one: RemediationReport, number: int, *, most: int | None = _COMMANDS) -> Mrkdwn:
+def fix(one: RemediationReport, number: int) -> Mrkdwn:
     """An offered fix: what it does, its risk in words, the exact commands, and how to undo it."""
-    head = joined(
-        escape(f"{number}."),
-        said(" "),
-        escape(one.why, 400),
-        said(" _Risk: "),
-        escape(RISK_WORDS[one.risk]),
-        said("._"),
-    )
-    return lines([head, _commands(one.commands, most), *_undo(one, most)])
+    head = joined(escape(f"{number}."), said(" "), escape(one.why, 400), said(" "), risk(one.risk))
+    undo = [said("To undo:"), _commands(one.undo, 1)] if one.undo else []
+    return lines([head, _commands(one.commands, _COMMANDS), *undo])
 
 
-def _undo(one: RemediationReport, most: int | None) -> Iterator[Mrkdwn]:
+def fix_in_full(one: RemediationReport, number: int) -> Iterator[Mrkdwn]:
+    """The same with every command, in rows that fit a section each."""
+    yield fix(replace(one, commands=(), undo=()), number)
+    yield from _fences(one.commands)
     if one.undo:
-        yield joined(said("To undo:"))
-        yield _commands(one.undo, 1 if most else None)
+        yield said("To undo:")
+        yield from _fences(one.undo)
+
+
+def _fences(commands: tuple[str, ...]) -> Iterator[Mrkdwn]:
+    for at in range(0, len(commands), _IN_ONE_FENCE):
+        yield _commands(commands[at : at + _IN_ONE_FENCE], None)
+
+
+def risk(one: Risk) -> Mrkdwn:
+    """A risk class in words."""
+    return joined(said("_("), escape(RISK_WORDS[one]), said(")_"))
 
 
 def _commands(commands: tuple[str, ...], most: int | None) -> Mrkdwn:
