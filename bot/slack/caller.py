@@ -98,6 +98,9 @@ async def whisper(services: Services, caller: Caller, name: str, content: Conten
     )
 
 
+_RISKY = frozenset({Action.SHARE, Action.APPROVE})
+
+
 async def decide(
     services: Services,
     caller: Caller,
@@ -106,11 +109,12 @@ async def decide(
     cluster: str | None = None,
     namespace: str | None = None,
 ) -> Decision:
-    """Whether the caller may do this, by what Slack says about them and the channel."""
-    principal = await services.people.principal(caller.user)
+    """Whether the caller may do this, by what Slack says about them and the channel: now, where much hangs on it."""
+    is_risky = action in _RISKY
+    principal = await services.people.principal(caller.user, fresh=is_risky)
     is_external: bool | None = False
     if caller.channel:
-        channel = await services.channels.channel(caller.channel)
+        channel = await services.channels.channel(caller.channel, fresh=is_risky)
         # where we are not, nothing is posted: whoever may ask is told to invite us, and asks again
         is_external = False if channel.is_member is False and channel.is_external is None else channel.is_external
     scope = Scope(cluster=cluster, namespace=namespace, channel=caller.channel, is_channel_external=is_external)

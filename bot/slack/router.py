@@ -15,6 +15,7 @@ from bot.slack.handlers import buttons
 from bot.slack.handlers.alerts import diagnose_message
 from bot.slack.handlers.doubting import not_it_submitted
 from bot.slack.handlers.home import home_opened
+from bot.slack.handlers.running import give_up
 from bot.slack.handlers.typed import mention, slash_command
 from bot.slack.handlers.watching import watch_due
 from bot.slack.handlers.workspace import channel_changed, channel_renumbered, disconnected, group_changed
@@ -71,9 +72,13 @@ class Router:
     async def on_dead(self, entry: Entry, error: str) -> None:
         """Tell whoever asked that it was given up: by a fault of ours, not of theirs."""
         log.error("entry.given_up", entry=entry.id, kind=entry.kind, error=error)
+        services, content = self._services, saying.failed_inside(entry.id)
         caller = caller_of(entry)
         if caller is not None and handler_of(entry) is not None:
-            await whisper(self._services, caller, "given-up", saying.failed_inside(entry.id))
+            await whisper(services, caller, "given-up", content)
+        for incident in await services.store.incidents.open_ones():
+            if incident.status == "diagnosing" and await services.desk.has_begun(incident, dedup=entry.id):
+                await give_up(services, incident, content)
 
 
 def handler_of(entry: Entry) -> Handler | None:

@@ -69,14 +69,6 @@ def settled(incident: Incident, *, asked_by: str, cluster_shown: bool, took_s: f
     return message("", [Part(items=(joined(what, summary),)), Part(items=(small,), is_small=True)])
 
 
-def started(incident: Incident, permalink: str) -> Content:
-    """Where the answer to a command appears."""
-    where = link(permalink, "the thread") if permalink else said("this channel")
-    return sentence(
-        said("Diagnosing "), code(incident.namespace, 100), said(": the answer comes in "), where, said(".")
-    )
-
-
 def _person(user: str) -> Mrkdwn:
     return said("a watch") if user == SCHEDULE else person(user)
 
@@ -87,18 +79,6 @@ def closed(run: int) -> Content:
     return sentence(
         said("Nothing is wrong any more"), again, said(": this incident is closed. Asking again opens a new one."),
     )  # fmt: skip
-
-
-def overtaken(incident: Incident, permalink: str) -> Content:
-    """Another incident of the same scope is open by now."""
-    where = link(permalink, "another thread") if permalink else said("another thread")
-    return sentence(
-        said("This incident is closed, and "),
-        code(incident.namespace, 100),
-        said(" has a newer one: see "),
-        where,
-        said("."),
-    )
 
 
 def gone() -> Content:

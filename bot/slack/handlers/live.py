@@ -5,7 +5,12 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
+import structlog
+
+from bot.domain.errors import BotError
 from bot.incidents.request import OnProgress, Progress
+
+log = structlog.get_logger()
 
 PAUSE_S = 1.0
 
@@ -43,7 +48,10 @@ class Steps:
         while True:
             await self._news.wait()
             self._news.clear()
-            await tell(self.all, self.elapsed_s)
+            try:
+                await tell(self.all, self.elapsed_s)
+            except BotError as error:  # a full outbox, a store that is away: the verdict is what counts
+                log.warning("progress.not_told", why=str(error))
             await asyncio.sleep(PAUSE_S)
 
 

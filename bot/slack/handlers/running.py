@@ -127,5 +127,13 @@ async def _failed(services: Services, incident: Incident, error: BotError, place
     log.warning("incident.failed", incident=incident.id, run=incident.run, error=type(error).__name__, why=str(error))
 
 
+async def give_up(services: Services, incident: Incident, content: Content) -> None:
+    """A run that failed by a fault of our own: nobody waits for it any more, and its thread says so."""
+    await services.desk.fail(incident, "A fault of cnibot's own.")
+    place = thread_of(incident) if incident.thread or incident.run > 1 else Place(channel=incident.channel)
+    await services.outbox.put(Edit(key=run_key(incident), place=place, content=content, priority=Priority.NORMAL))
+    await _post(services, f"{incident.id}:{incident.run}:failed", thread_of(incident), content)
+
+
 async def _post(services: Services, key: str, place: Place, content: Content) -> None:
     await services.outbox.put(Post(key=key, place=place, content=content))

@@ -120,6 +120,7 @@ class Office:
     """Names of clusters."""
     silent: set[str]
     """Names of clusters that do not say which namespaces they have."""
+    taken: list[Entry] = field(default_factory=list[Entry])
     handled: list[Entry] = field(default_factory=list[Entry])
 
     @property
@@ -307,6 +308,7 @@ async def aclosing_desk(desk: Desk) -> AsyncGenerator[None]:
 
 async def work(office: Office) -> None:
     async def handle(entry: Entry) -> None:
+        office.taken.append(entry)
         await office.router.handle(entry)
         office.handled.append(entry)
 

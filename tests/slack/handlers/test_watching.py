@@ -47,9 +47,11 @@ async def test_a_watch_speaks_when_the_verdict_changes_and_only_then(
     (incident,) = await office.store.incidents.open_ones()
     assert incident.opened_by == "schedule"
 
+    await office.ws.until(lambda: len(office.ws.thread(HERE, root.ts)) == 3)  # root, verdict, evidence
+
     await pass_time(office, schedule, clock)
     assert len(office.roots()) == 2
-    assert len(office.ws.thread(HERE, root.ts)) == 3  # root, verdict, evidence
+    assert len(office.ws.thread(HERE, root.ts)) == 3
 
     office.recordings["payments"] = healthy()
     await pass_time(office, schedule, clock)

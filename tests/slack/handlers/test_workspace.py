@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
 from bot.domain.incident import Watch
-from bot.slack import router
-from bot.slack.services import Services
 from bot.store import Entry
 from tests.slack.handlers.conftest import HERE, Office
 
@@ -33,12 +29,26 @@ async def test_watches_move_with_a_channel_that_gets_another_id(office: Office) 
     assert [watch.channel for watch in await office.store.watches.all()] == [HERE]
 
 
-async def test_a_fault_of_our_own_is_owned_up_to(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fail(services: Services, entry: Entry) -> None:
-        raise RuntimeError("a bug")
+async def test_a_fault_of_our_own_is_owned_up_to(office: Office) -> None:
+    """Also in the thread, which would else be diagnosing for ever."""
+    office.gate.shut()
+    await office.alice.slash(HERE, "/cni", "diagnose shop")
+    (root,) = await office.ws.until(office.roots)
+    entry_id = office.taken[-1].id
+    body = {"command": "/cni", "user_id": "U0ALICE", "channel_id": HERE, "text": "diagnose shop"}
 
-    monkeypatch.setattr(router, "slash_command", fail)
-    body = {"command": "/cni", "user_id": "U0ALICE", "channel_id": HERE, "text": "status"}
-    await office.router.on_dead(Entry(id="7-7", kind="command", body=body, received_at=0, attempt=4), "a bug")
+    await office.router.on_dead(Entry(id=entry_id, kind="command", body=body, received_at=0, attempt=4), "a bug")
 
-    await office.whispered("alice", "`7-7`")
+    await office.whispered("alice", f"`{entry_id}`")
+    await office.said("a fault of cnibot", root.ts)
+    (incident,) = await office.store.incidents.open_ones()
+    assert incident.status == "failed"
+
+
+async def test_an_entry_that_nobody_waits_for_is_given_up_quietly(office: Office) -> None:
+    body = {"event": {"type": "message", "user": "U0ALICE", "channel": HERE}}
+
+    await office.router.on_dead(Entry(id="7-7", kind="event", body=body, received_at=0, attempt=4), "a bug")
+
+    await office.quiet()
+    assert office.alice.whispers() == []
