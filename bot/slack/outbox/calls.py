@@ -9,10 +9,13 @@ import aiohttp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.domain.outgoing import Content
-from bot.slack.outbox.failures import RefusedError, Trouble, judge_status, named_in
+from bot.slack.outbox.failures import Failure, RefusedError, Trouble, judge_status, named_in
 
 METADATA = "cnibot_message"
 """The event type of the metadata that carries a message's key. Anybody in the workspace can read it."""
+
+UPLOAD_S = 60.0
+"""One upload: megabytes take longer than a message."""
 
 _PAGE = 200
 _PAGES = 10
@@ -56,14 +59,18 @@ class Calls:
         if alt_text:
             asked["alt_txt"] = alt_text
         answer = await self._call("files.getUploadURLExternal", asked, how="form")
-        async with (
-            asyncio.timeout(self._request_s),
-            self._session.post(str(answer["upload_url"]), data=content, proxy=self._client.proxy) as taken,
-        ):
+        try:
+            await self._upload(str(answer["upload_url"]), content)
+        except TimeoutError as error:  # the file, not Slack: the step before went well
+            raise RefusedError(Failure(trouble=Trouble.PASSING, reason="the upload took too long")) from error
+        return str(answer["file_id"])
+
+    async def _upload(self, url: str, content: bytes) -> None:
+        timeout = aiohttp.ClientTimeout(total=UPLOAD_S)
+        async with self._session.post(url, data=content, proxy=self._client.proxy, timeout=timeout) as taken:
             await taken.read()
             if taken.status != 200:
                 raise RefusedError(judge_status(taken.status, taken.headers, otherwise=Trouble.PASSING))
-        return str(answer["file_id"])
 
     async def show_file(self, file_id: str, title: str, channel: str, thread: str, comment: str) -> None:
         """Post an uploaded file."""

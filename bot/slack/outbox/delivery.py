@@ -7,7 +7,7 @@ import structlog
 from slack_sdk.errors import SlackApiError
 
 from bot.domain.outgoing import Attach, Content, Post, Whisper
-from bot.slack.outbox.calls import Calls
+from bot.slack.outbox.calls import UPLOAD_S, Calls
 from bot.slack.outbox.failures import Failure, RefusedError, Trouble, judge
 from bot.store.outbox import OutboxQueue
 from bot.store.outbox_entries import Arrived, ToSend
@@ -158,6 +158,7 @@ class Delivery:
 
     async def _upload(self, todo: ToSend, item: Attach) -> str:
         content = await self._queue.file(todo.key)
+        await self._queue.note(todo.key, settle_at=self._settled_at() + UPLOAD_S)
         try:
             file_id = await self._calls.upload(item.filename, item.alt_text, content)
         except (SlackApiError, RefusedError, TimeoutError, OSError) as error:

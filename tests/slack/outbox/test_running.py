@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+
+import pytest
 
 from bot.domain.outgoing import Content, Place, Post, Priority
 from bot.slack.client import open_client
 from bot.slack.outbox import Outbox
 from bot.store import open_store
+from bot.store.outbox_entries import ToSend
 from tests.redis import RedisServer
 from tests.slack.outbox.rig import QUICK, Rig
 
@@ -95,6 +99,7 @@ async def test_who_stops_in_order_leaves_the_channel_to_the_other_at_once(rig: R
 
 
 async def test_slack_down_for_ten_minutes_loses_nothing(rig: Rig) -> None:
+    rig.timing = replace(rig.timing, scan_s=5)
     outbox = rig.outbox()
     async with running(outbox):
         await outbox.put(rig.post("before"))
@@ -121,6 +126,26 @@ async def test_slack_down_for_ten_minutes_loses_nothing(rig: Rig) -> None:
         thread = [message.text for message in rig.ws.thread("incidents", ts)]
         assert thread[:3] == [f"root{incident} step 9", f"evidence{incident}", f"verdict{incident}"]
     assert len(rig.said()) == len(set(rig.said()))
+
+
+@pytest.mark.parametrize(("is_alone", "within_s"), [(True, 4), (False, 16)])
+async def test_what_a_killed_bot_was_sending_is_looked_for(rig: Rig, is_alone: bool, within_s: float) -> None:  # noqa: FBT001
+    """Whoever is alone with the store need not wait for leases of the dead."""
+    rig.queue.is_alone = is_alone
+    killed = rig.outbox().context
+    await rig.outbox().put(rig.post("a"))
+    channel, now = rig.place().channel, rig.clock.now()
+    await rig.queue.lease(("posts", channel), killed.token, now=now, lease_s=rig.timing.lease_s)
+    todo = await rig.queue.next_post(channel, killed.token, now=now, in_flight_s=12)
+    assert isinstance(todo, ToSend)
+    await killed.delivery.send(todo)
+    outbox = rig.outbox()
+    async with running(outbox):
+        await rig.clock.pump(lambda: outbox.counters.sent)
+
+    assert rig.said() == ["a"]
+    assert outbox.counters.reconciled == 1
+    assert within_s - 4 <= rig.clock.now() - now <= within_s
 
 
 async def test_a_token_that_is_revoked_costs_no_message(rig: Rig) -> None:
