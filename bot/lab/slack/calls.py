@@ -32,7 +32,7 @@ class ApiCall:
     @property
     def channel(self) -> str:
         """The channel it was about; '' when it was about none."""
-        return str(self.args.get("channel", ""))
+        return str(self.args.get("channel") or self.args.get("channel_id") or "")
 
 
 @dataclass

@@ -85,6 +85,11 @@ class Faults:
         self.on_drop("refresh_requested")
         self.on_change()
 
+    def warn_sockets(self) -> None:
+        """A `disconnect` frame of kind `warning` to every socket; they stay open."""
+        self.on_drop("warning")
+        self.on_change()
+
     def disable_link(self) -> None:
         """`disconnect` with `link_disabled`: Socket Mode was switched off."""
         self.on_drop("link_disabled")

@@ -72,7 +72,7 @@ class Server:
         except _Refused as refused:
             answer, headers = refused.answer, refused.headers
         status = int(headers.pop("status", "200"))
-        is_lost = status == 200 and self._platform.faults.loses(name, args.text_or_empty("channel"))
+        is_lost = status == 200 and self._platform.faults.loses(name, args.channel)
         self._log(name, args, app, begun, status, answer, is_lost=is_lost)
         if is_lost:
             return _hang_up(request)
@@ -117,7 +117,7 @@ class Server:
         return found, method
 
     async def _answer(self, app: App, method: Method, args: Arguments) -> tuple[Json, dict[str, str]]:
-        faults, channel = self._platform.faults, args.text_or_empty("channel")
+        faults, channel = self._platform.faults, args.channel
         await asyncio.sleep(faults.delay_s(method.name, channel))
         status = faults.failing(method.name, channel)
         if status is not None:

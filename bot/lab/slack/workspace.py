@@ -209,7 +209,7 @@ class SlackWorkspace:
 
     # --- waiting
 
-    async def until(self, predicate: Callable[[], Result | None], timeout: float = 5.0) -> Result:  # noqa: ASYNC109
+    async def until(self, predicate: Callable[[], Result | None], timeout: float = 15.0) -> Result:  # noqa: ASYNC109
         """The predicate's first true result, asked again at every change; TimeoutError says what there was instead."""
         try:
             return await self.world.changes.until(predicate, timeout)

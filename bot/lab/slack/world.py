@@ -119,10 +119,15 @@ class World:
         )
 
     def delete(self, channel: Channel, message: Message) -> None:
-        """Remove a message; apps hear `message_deleted`."""
-        del channel.messages[message.ts]
-        self.changes.note("message_deleted", channel=channel.id, ts=message.ts)
+        """Remove a message; apps hear `message_deleted`. Of the root of a thread a tombstone stays."""
         event = self._hidden_event(channel, "message_deleted", previous_message=message.as_json())
+        if len(channel.thread(message.ts)) > 1:
+            message.text, message.subtype, message.user = "This message was deleted.", "tombstone", "USLACKBOT"
+            message.blocks, message.attachments, message.files, message.metadata = [], [], [], None
+            message.bot_id, message.app_id, message.bot_profile = "", "", None
+        else:
+            del channel.messages[message.ts]
+        self.changes.note("message_deleted", channel=channel.id, ts=message.ts)
         self.on_event({**event, "deleted_ts": message.ts}, channel)
 
     def whisper(self, whisper: Whisper) -> Whisper:

@@ -25,7 +25,8 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def ws() -> AsyncIterator[SlackWorkspace]:
-    async with SlackWorkspace.start(SlackOptions()) as workspace:
+    """With more patience than Slack has: a busy machine proves nothing."""
+    async with SlackWorkspace.start(SlackOptions(ack_timeout_s=15, trigger_ttl_s=30)) as workspace:
         yield workspace
 
 

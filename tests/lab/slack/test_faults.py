@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
 import aiohttp
 import pytest
+from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
 from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler
@@ -212,3 +214,58 @@ async def test_edits_of_ones_own_customised_message_come_back() -> None:
             await client.chat_update(channel="C0INCIDENTS", ts=custom, text="spoof, edited")
             await ws.until(lambda: len(ws.deliveries.log) == 4 and all(log.attempts for log in ws.deliveries.log))
             assert seen == ["spoof, edited"]
+
+
+async def test_strict_rates_refuse_the_fifth_post_at_once() -> None:
+    async with SlackWorkspace.start(SlackOptions(strict_rates=True)) as ws:
+        client: Any = AsyncWebClient(token=ws.bot_token, base_url=ws.api_url)
+        for _ in range(4):
+            await client.chat_postMessage(channel="C0INCIDENTS", text="x")
+        answer = await refused(client.chat_postMessage(channel="C0INCIDENTS", text="x"))
+        assert (answer.status_code, answer.headers["Retry-After"]) == (429, "1")
+        assert (await client.chat_postMessage(channel="C0ALERTS", text="x"))["ok"]
+        assert len(ws.messages("#incidents")) == 4
+
+
+async def test_bolt_closes_the_old_socket_before_it_opens_the_new(ws: SlackWorkspace, client: Any) -> None:
+    """The trap: even at a mere warning, so one connection alone has a gap."""
+    app: Any = AsyncApp(client=client)
+    async with connected(ws, app):
+        (old,) = ws.sockets.connections
+        open_at_once: list[int] = []
+
+        def followed() -> bool:
+            open_at_once.append(len(ws.sockets.connections))
+            return ws.sockets.opened == 2 and old not in ws.sockets.connections
+
+        ws.faults.warn_sockets()
+        await ws.until(followed)
+        assert max(open_at_once) == 1
+
+
+async def test_a_failing_refresh_keeps_the_old_socket(ws: SlackWorkspace, client: Any) -> None:
+    app: Any = AsyncApp(client=client)
+
+    @app.event("message")
+    async def message() -> None: ...
+
+    async with connected(ws, app):
+        ws.faults.server_error("apps.connections.open", times=1)
+        ws.faults.warn_sockets()
+        await ws.until(lambda: len(ws.calls.of("apps.connections.open")) == 2)
+        assert ws.sockets.opened == 1
+        await ws.user("alice").say("#incidents", "still here?")
+        await ws.until(lambda: ws.deliveries.log[0].is_acked)
+
+
+async def test_connecting_with_a_bad_token_never_ends(ws: SlackWorkspace, client: Any) -> None:
+    """The trap: so ask apps.connections.open yourself first, and bound the connect."""
+    app: Any = AsyncApp(client=client)
+    handler: Any = AsyncSocketModeHandler(app, "xapp-wrong", ping_interval=0.05)
+    async with asyncio.TaskGroup() as group:
+        connecting = group.create_task(handler.connect_async())
+        await ws.until(lambda: len(ws.calls.of("apps.connections.open")) > 2)
+        assert not connecting.done()
+        connecting.cancel()
+    assert {call.error for call in ws.calls.of("apps.connections.open")} == {"invalid_auth"}
+    await handler.close_async()

@@ -220,6 +220,21 @@ async def test_people_edit_and_delete_their_own(ws: SlackWorkspace) -> None:
     assert ws.messages("#incidents") == []
 
 
+async def test_a_deleted_root_leaves_a_tombstone(ws: SlackWorkspace, client: Any) -> None:
+    alice = ws.user("alice")
+    root = await alice.say("#incidents", "root")
+    reply = (await client.chat_postMessage(channel="C0INCIDENTS", text="reply", thread_ts=root))["ts"]
+    await alice.delete("#incidents", root)
+    await client.chat_postMessage(channel="C0INCIDENTS", text="another", thread_ts=reply)
+    tombstone, *replies = ws.thread("#incidents", root)
+    assert (tombstone.subtype, tombstone.user, tombstone.text) == (
+        "tombstone",
+        "USLACKBOT",
+        "This message was deleted.",
+    )
+    assert [one.text for one in replies] == ["reply", "another"]
+
+
 async def test_administration_is_told_to_apps(ws: SlackWorkspace, client: Any) -> None:
     app: Any = AsyncApp(client=client)
     seen: list[Json] = []

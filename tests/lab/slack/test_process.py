@@ -32,7 +32,7 @@ async def process(*arguments: str) -> AsyncGenerator[tuple[asyncio.subprocess.Pr
     )
     assert running.stdout is not None
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             yield running, json.loads(await running.stdout.readline())
     finally:
         if running.returncode is None:

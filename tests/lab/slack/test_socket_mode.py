@@ -88,7 +88,7 @@ async def test_a_thousand_events_with_every_tenth_again(ws: SlackWorkspace, clie
         for number in range(1000):
             await ws.user("alice").say("#incidents", str(number))
             if number % 50 == 49:  # as many as an app keeps up with
-                await ws.until(lambda: all(log.is_acked for log in ws.deliveries.log), 30)
-        await ws.until(lambda: len(deliveries) == 1100, 30)
+                await ws.until(lambda: all(log.is_acked for log in ws.deliveries.log), 60)
+        await ws.until(lambda: len(deliveries) == 1100, 60)
         assert len(set(deliveries)) == 1000
         await ws.until(lambda: all(log.is_acked for log in ws.deliveries.log))

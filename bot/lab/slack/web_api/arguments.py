@@ -38,6 +38,11 @@ class Arguments:
         value = self.values.get(name)
         return value if isinstance(value, str) else ""
 
+    @property
+    def channel(self) -> str:
+        """The channel that a call is about, under either name; '' when about none."""
+        return self.text_or_empty("channel") or self.text_or_empty("channel_id")
+
     def required(self, name: str) -> str:
         """Raises `invalid_arguments` as Slack words it."""
         value = self.text(name)
