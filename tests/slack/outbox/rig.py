@@ -63,7 +63,7 @@ class VirtualClock:
                 if live and len(live) == _outbox_tasks():
                     assert self._now < end, "it does not happen"
                     self.advance(max(min(live)[0] - self._now, 0.0))
-                await asyncio.sleep(0 if live else 0.001)
+                await asyncio.sleep(0.001)  # what is under way takes real time
 
 
 def _outbox_tasks() -> int:
