@@ -144,6 +144,8 @@ async def measure(kubeconfig: Path, state: Path, diagnoses: int, acks: int) -> N
         print(told("first reply to each of these", [reply.result() for reply in replies]))
         await slack.until(lambda: verdicts(slack, channels) == diagnoses, 600)
         print(f"all {diagnoses} verdicts after {time.perf_counter() - began:.1f} s; then {memory(pid)}")
+        await asyncio.sleep(IDLE_S)
+        print(f"idle again: {memory(pid)}")
 
 
 def main() -> None:
