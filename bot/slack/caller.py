@@ -1,5 +1,6 @@
 """Who asks, where, and how to answer them alone: the same for commands, mentions, buttons, dialogues and shortcuts."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -111,14 +112,20 @@ async def decide(
 ) -> Decision:
     """Whether the caller may do this, by what Slack says about them and the channel: now, where much hangs on it."""
     is_risky = action in _RISKY
-    principal = await services.people.principal(caller.user, fresh=is_risky)
-    is_external: bool | None = False
-    if caller.channel:
-        channel = await services.channels.channel(caller.channel, fresh=is_risky)
-        # where we are not, nothing is posted: whoever may ask is told to invite us, and asks again
-        is_external = False if channel.is_member is False and channel.is_external is None else channel.is_external
+    async with asyncio.TaskGroup() as group:  # the first word is due within a second
+        asked = group.create_task(services.people.principal(caller.user, fresh=is_risky))
+        is_external = await _is_external(services, caller.channel, fresh=is_risky)
     scope = Scope(cluster=cluster, namespace=namespace, channel=caller.channel, is_channel_external=is_external)
-    return authorize(principal, action, scope, services.grants)
+    return authorize(asked.result(), action, scope, services.grants)
+
+
+async def _is_external(services: Services, channel_id: str, *, fresh: bool) -> bool | None:
+    """Whether people of other organisations read the channel; None where Slack could not tell."""
+    if not channel_id:
+        return False
+    channel = await services.channels.channel(channel_id, fresh=fresh)
+    # where we are not, nothing is posted: whoever may ask is told to invite us, and asks again
+    return False if channel.is_member is False and channel.is_external is None else channel.is_external
 
 
 async def is_allowed(

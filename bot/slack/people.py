@@ -7,6 +7,7 @@ Source: https://docs.slack.dev/reference/objects/user-object/
 Source: https://docs.slack.dev/reference/methods/usergroups.users.list/
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -58,12 +59,12 @@ class People:
         """The person as of at most a minute ago; `fresh`: as of now. Never raises for what Slack does."""
         if not user_id:
             return Principal(user_id="", unknown="no user was named")
-        try:
-            account = await self._accounts.of(user_id, fresh=fresh)
-        except (*NOT_ANSWERED, NotIdentifiedError) as error:
-            log.warning("people.unknown", user=user_id, error=type(error).__name__, why=why(error))
-            return Principal(user_id=user_id, unknown=why(error))
-        groups, unknown = await self._groups_of(user_id, fresh=fresh)
+        async with asyncio.TaskGroup() as group:
+            asked = group.create_task(self._groups_of(user_id, fresh=fresh))
+            account = await self._account(user_id, fresh=fresh)
+        if isinstance(account, str):
+            return Principal(user_id=user_id, unknown=account)
+        groups, unknown = asked.result()
         return Principal(
             user_id=user_id,
             team_id=account.team_id,
@@ -83,6 +84,14 @@ class People:
     def forget_group(self, group_id: str) -> None:
         """Its members changed."""
         self._members.forget(group_id)
+
+    async def _account(self, user_id: str, *, fresh: bool) -> Account | str:
+        """The account, or why it is not known."""
+        try:
+            return await self._accounts.of(user_id, fresh=fresh)
+        except (*NOT_ANSWERED, NotIdentifiedError) as error:
+            log.warning("people.unknown", user=user_id, error=type(error).__name__, why=why(error))
+            return why(error)
 
     async def _groups_of(self, user_id: str, *, fresh: bool) -> tuple[frozenset[str], str]:
         """The groups that surely hold the person, and why others are not known ("": all are)."""
