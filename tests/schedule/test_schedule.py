@@ -1,0 +1,66 @@
+"""The clock."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from bot.domain.incident import Watch
+from bot.incidents.watching import WATCH_DUE
+from bot.schedule import Schedule, scheduled
+from bot.store import Entry, Store, open_store
+from tests.redis import RedisServer
+
+SHOP = Watch(cluster="lab", namespace="shop", channel="C1", by="U1", since=1.0)
+
+
+async def due(store: Store, count: int) -> list[Entry]:
+    """What comes out of the inbox."""
+    found: list[Entry] = []
+    enough = asyncio.Event()
+
+    async def take(entry: Entry) -> None:
+        found.append(entry)
+        if len(found) >= count:
+            enough.set()
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        working = group.create_task(store.inbox.work(take))
+        await enough.wait()
+        working.cancel()
+    return found
+
+
+async def test_a_watch_is_due_in_every_period(store: Store) -> None:
+    await store.watches.add(SHOP)
+    async with scheduled(store, every_s=0.05):
+        found = await due(store, 2)
+
+    events = [entry.body["event"] for entry in found[:2]]
+    assert [event["type"] for event in events] == [WATCH_DUE, WATCH_DUE]
+    assert events[0]["period"] < events[1]["period"]
+    assert (events[0]["cluster"], events[0]["namespace"], events[0]["channel"]) == ("lab", "shop", "C1")
+
+
+async def test_in_one_period_a_watch_is_due_once(store: Store) -> None:
+    await store.watches.add(SHOP)
+    await store.watches.add(Watch(cluster="lab", namespace="shop", channel="C2", by="U1", since=1.0))
+    for _ in range(3):
+        await Schedule(store, every_s=600, now=lambda: 1_000.0).tick()
+
+    assert (await store.inbox.counts()).waiting == 2
+
+
+async def test_a_store_that_is_away_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    server = RedisServer()
+    server.start()
+    try:
+        async with open_store(server.url, tmp_path) as store:
+            await store.watches.add(SHOP)
+            server.stop()
+
+            await Schedule(store, every_s=600).tick()  # nothing is raised: the next period is as good
+    finally:
+        server.stop()
