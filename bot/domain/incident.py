@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 IncidentStatus = Literal["diagnosing", "healthy", "degraded", "broken", "inconclusive", "failed", "closed"]
-"""Where it stands: a diagnosis runs, its verdict, no verdict could be had (failed), or nobody asks any more (closed)."""
+"""Where it stands: a diagnosis runs, its verdict, none could be had (failed), or nobody asks any more (closed)."""
 
 SCHEDULE = "schedule"
 """`Incident.opened_by` when nobody asked: a watch did."""

@@ -1,11 +1,13 @@
 """The packet's way as a row of stations, with the hop where it ends."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from bot.domain.cause import Differential
 from bot.domain.facts import Subject, SubjectKind
-from bot.domain.finding import Hop, Symptom
+from bot.domain.finding import Flow, Hop, Symptom
 from bot.domain.report import PathHop, Verdict
 from bot.probes.evidence import Evidence
 
@@ -16,17 +18,23 @@ def packet_path(
     """The stations of one affected flow, empty when nothing is wrong."""
     if decided.hop is None:
         return ()
-    source, target, service = _ends(evidence, differential, symptoms)
-    here = _node(evidence, source) or "node"
-    there = _node(evidence, target) or "remote node"
-    gateway = _gateway(evidence, source)
-    stations = _stations(decided.hop, _name(source, "pod"), gateway, (here, there), _name(target, "pod"), service)
-    broken = next(index for index, (hop, _) in enumerate(stations) if hop == decided.hop)
+    ends = _ends(evidence, differential, symptoms)
+    if ends.is_blamed_there and decided.hop in {"pod", "gateway"}:  # what is broken is the target's own way out
+        ends = replace(ends, source=ends.target, target=ends.source, is_blamed_there=False)
+    here = _node(evidence, ends.source) or "node"
+    there = _node(evidence, ends.target) or "remote node"
+    gateway = _gateway(evidence, ends.source)
+    stations = _stations(
+        decided.hop, _name(ends.source, "pod"), gateway, (here, there), _name(ends.target, "pod"), ends.service
+    )
+    places = [index for index, (hop, _) in enumerate(stations) if hop == decided.hop]
+    broken = places[-1] if ends.is_blamed_there else places[0]
     state = "broken" if decided.confidence in {"confirmed", "likely"} else "suspect"
+    before = "ok" if evidence.reports else "unknown"  # nobody looked at the hops from the API alone
     return tuple(
         PathHop(
             name=name,
-            state="ok" if index < broken else state if index == broken else "unknown",
+            state=before if index < broken else state if index == broken else "unknown",
             detail=_detail(decided, differential) if index == broken else "",
         )
         for index, (_, name) in enumerate(stations)
@@ -59,17 +67,26 @@ def _stations(
                 ("gateway", gateway),
                 ("node", here),
                 (between, label),
-                ("application", there),
+                ("node", there),
                 ("application", target),
             )
 
 
-def _ends(
-    evidence: Evidence, differential: Differential, symptoms: Sequence[Symptom]
-) -> tuple[Subject | None, Subject | None, str]:
-    """A source and a target that show it, and the Service in between where there is one.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ends:
+    """A source and a target that show what is wrong, and the Service in between where there is one."""
 
-    A pod at which the leading cause stands goes first, one that was asked about before others.
+    source: Subject | None = None
+    target: Subject | None = None
+    service: str = ""
+    is_blamed_there: bool = False
+    """The leading cause stands on the target's node, and not on the source's."""
+
+
+def _ends(evidence: Evidence, differential: Differential, symptoms: Sequence[Symptom]) -> _Ends:
+    """The flow to draw: one that starts where the leading cause stands, else one that ends there, else any.
+
+    Among pods at which it stands, one that was asked about goes first.
     """
     flows = tuple(chain.from_iterable(symptom.flows for symptom in symptoms))
     blamed = [subject for explanation in differential.selected[:1] for subject in explanation.subjects]
@@ -79,12 +96,28 @@ def _ends(
     service = services[0] if services else ""
     if pods:
         flow = next((each for each in flows if each.source == pods[0]), None)
-        return pods[0], flow.target or flow.target_node if flow else None, service
-    if flows:
-        return flows[0].source, flows[0].target or flows[0].target_node, service
+        return _Ends(source=pods[0], target=flow.target or flow.target_node if flow else None, service=service)
+    places = {subject.name for subject in blamed if subject.kind in {SubjectKind.NODE, SubjectKind.PAIR}}
+    ranked = [(_rank(evidence, flow, places), flow) for flow in flows]
+    if ranked:
+        rank, flow = min(ranked, key=lambda one: one[0])
+        target = flow.target or flow.target_node
+        return _Ends(source=flow.source, target=target, service=service, is_blamed_there=rank == _ENDS_THERE)
     shown = [symptom.subject for symptom in symptoms if symptom.subject.kind is SubjectKind.POD]
     nodes = [subject for subject in blamed if subject.kind is SubjectKind.NODE]
-    return next(iter((*shown, *nodes)), None), None, service
+    return _Ends(source=next(iter((*shown, *nodes)), None), service=service)
+
+
+_STARTS_THERE, _ENDS_THERE, _ELSEWHERE = range(3)
+
+
+def _rank(evidence: Evidence, flow: Flow, places: AbstractSet[str]) -> int:
+    """How a flow stands to the nodes, or ordered pairs of nodes, at which the cause stands."""
+    source = _node(evidence, flow.source)
+    target = _node(evidence, flow.target or flow.target_node)
+    if source in places or f"{source}>{target}" in places:
+        return _STARTS_THERE
+    return _ENDS_THERE if target in places else _ELSEWHERE
 
 
 def _name(subject: Subject | None, otherwise: str) -> str:
