@@ -37,7 +37,7 @@ EVERYTHING = Lock(file="requirements-dev.lock", runtime=True, extras=("lab",), g
 LOCKS = (
     EVERYTHING,
     Lock(file="requirements-lab.lock", runtime=True, extras=("lab",), groups=("build",)),
-    Lock(file="requirements.lock", runtime=True),
+    Lock(file="requirements.lock", runtime=True, extras=("plots",)),  # the image draws pictures
     Lock(file="requirements-build.lock", runtime=False, groups=("build",)),
 )
 
