@@ -12,10 +12,10 @@ ARGS ?=
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-demo: ## Play the founding story in the lab: healthy, broken, diagnosed
+demo: ## Try it in the browser: a cluster, a Slack workspace and the bot; without a terminal, print the founding story
 	@.ci/setup system
 	@.ci/setup lab
-	@cnibot demo --scripted $(ARGS)
+	@if [ -t 0 ] && [ -t 1 ]; then cnibot demo $(ARGS); else cnibot demo --scripted $(ARGS); fi
 
 gym: ## Break the lab in every way it knows, diagnose each, write docs/accuracy.md (an hour; ARGS=--resume: go on)
 	@.ci/setup system
@@ -31,6 +31,7 @@ sample: ## A shuffled sample of the gym, as CI plays it; ARGS='--seed 7' for ano
 test: ## Run the tests, coverage of bot at least 90 % (then: coverage report); ARGS='-k arp' for some
 	@.ci/setup system
 	@.ci/setup dev
+	@if [ -n "$$CNIBOT_CI" ]; then .ci/setup browser; fi
 	@pytest -n $(JOBS) --dist loadscope $(if $(ARGS),$(ARGS),--cov=bot --cov-report= --cov-fail-under=90)
 
 check: ## Lint, types, direction of imports, locks and generated docs

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -19,6 +20,8 @@ GRANTS = [
 ]
 """Alice and Bob (the group sre) may do everything, other members may read."""
 Result = TypeVar("Result")
+_FOREIGN = re.compile(r"(?i)(CNIBOT_|SLACK_)|.*_proxy$")
+"""Settings of another bot, and proxies: all that the demo's bot speaks to is on this machine."""
 _END_S = 25.0
 _PAUSE_S = 0.5
 
@@ -32,7 +35,7 @@ class BotProcess:
     def __init__(self, kubeconfig: Path, directory: Path, api_url: str, tokens: tuple[str, str]) -> None:
         self._log = directory / "bot.log"
         self._environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("CNIBOT_")},
+            **{name: value for name, value in os.environ.items() if not _FOREIGN.match(name)},
             "CNIBOT_STATE_DIR": str(directory / "bot"),
             "CNIBOT_CLUSTERS": json.dumps({"lab": {"kubeconfig": str(kubeconfig)}}),
             "CNIBOT_GRANTS": json.dumps(GRANTS),

@@ -17,7 +17,7 @@ def lab(context: typer.Context) -> None:
 
 
 def demo(context: typer.Context) -> None:
-    """The founding story in a lab on this machine: healthy, broken, diagnosed, healed. --scripted ends after it."""
+    """A cluster, a Slack workspace and the bot, to try in the browser; with --scripted, the founding story printed."""
     try:
         from bot.cli.demo import demo as story  # noqa: PLC0415
     except ModuleNotFoundError as error:

@@ -8,15 +8,16 @@ from bot.lab.slack.page.typing import Hint
 
 HINT = Hint(
     command="/cni",
-    usage="diagnose NAMESPACE | status | incidents | watch NAMESPACE | playbooks | known-issues | help",
-    description="Says why pods cannot talk, with evidence",
+    usage="diagnose NAMESPACE | status | incidents | help",
+    description="Say why the pods of a namespace cannot talk",
 )
+"""As in deploy/slack/manifest.yaml (a test compares)."""
 SHORTCUTS = (("cni_diagnose_message", "Diagnose this alert"),)
 
 
 def options() -> SlackOptions:
-    """Socket Mode, and the patience of the real Slack with those who post too fast."""
-    return SlackOptions(strict_rates=True)
+    """Socket Mode, the real Slack's patience with those who post too fast, and its redelivery in a shorter time."""
+    return SlackOptions(strict_rates=True, retry_delays_s=(0.0, 5.0, 30.0))
 
 
 def stage_of(workspace: SlackWorkspace, cluster: LabClient, bot: BotProcess) -> Stage:

@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 
 from bot.lab.names import Json
 from bot.lab.slack.page import dates
-from bot.lab.slack.page.blocks import Context, block_html
+from bot.lab.slack.page.blocks import Context
 from bot.lab.slack.page.mrkdwn import link, mrkdwn, plain
 from bot.lab.slack.page.shape import items, rows, string
 
@@ -20,28 +20,28 @@ _COLOURS: Final = {"good": "#2eb67d", "warning": "#daa038", "danger": "#d72638"}
 
 
 def attachment_html(attachment: Json, context: Context) -> Markup:
-    """Pretext, then a bar in the attachment's colour beside title, text, fields and footer."""
+    """Pretext, then a bar in the attachment's colour beside title, text, fields and footer; its blocks come after."""
     parts = [
         _block("author", mrkdwn(string(attachment, "author_name"), context.directory, context.now)),
         _block("title", _title(attachment)),
         _block("text", _formatted(attachment, "text", context)),
         _fields(attachment, context),
-        *(block_html(block, context) for block in items(attachment, "blocks")),
         _block("footer", _footer(attachment, context)),
     ]
     body = Markup().join(parts)
-    if not body:
+    if not body and not items(attachment, "blocks"):
         body = _block("text", escape(string(attachment, "fallback")))
-    return Markup('{}<div class="attachment" style="--bar:{}">{}</div>').format(
-        _block("pretext", _formatted(attachment, "pretext", context)), _colour(attachment), body
-    )
+    if body:
+        body = Markup('<div class="attachment" style="--bar:{}">{}</div>').format(colour_of(attachment), body)
+    return _block("pretext", _formatted(attachment, "pretext", context)) + body
 
 
 def _block(kind: str, html: Markup) -> Markup:
     return Markup('<div class="attachment-{}">{}</div>').format(kind, html) if html else html
 
 
-def _colour(attachment: Json) -> str:
+def colour_of(attachment: Json) -> str:
+    """The bar's colour, for a style."""
     colour = string(attachment, "color")
     if re.fullmatch(r"#?[0-9a-fA-F]{6}", colour):
         return f"#{colour.removeprefix('#')}"

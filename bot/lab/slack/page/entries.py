@@ -14,20 +14,24 @@ from bot.lab.slack.page.people import author
 from bot.lab.slack.world import World
 
 _TOGETHER_S: Final = 300.0
-_SHOWN: Final = 200
-"""The newest messages of a channel; a lab that ran for days stays quick."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A message to draw. ``signature`` changes whenever what is drawn would."""
+    """A message to draw, for one person."""
 
+    viewer: str
     message: Message | Whisper
     begins_day: bool
     is_compact: bool
     """Follows closely on a message of the same author: no face, no name."""
     replies: int
-    signature: str
+
+    @property
+    def signature(self) -> str:
+        """Changes whenever what is drawn would."""
+        said = _said(self.message)
+        return json.dumps([self.viewer, self.begins_day, self.is_compact, self.replies, said], default=str)
 
     @property
     def key(self) -> str:
@@ -40,15 +44,17 @@ class Entry:
         return "" if isinstance(self.message, Whisper) else str(self.message.more.get("latest_reply") or "")
 
 
-def channel_entries(world: World, channel: Channel, viewer: str, directory: Directory) -> list[Entry]:
+def channel_entries(world: World, channel: Channel, directory: Directory) -> list[Entry]:
     """The channel itself: roots, replies that were sent to the channel too, and what only the viewer sees."""
     seen = [one for one in channel.messages.values() if not _is_reply(one) or one.is_broadcast]
-    return _entries(world, [*seen, *_whispers(world, channel, viewer, "")], directory, in_thread=False)
+    return _entries(world, [*seen, *_whispers(world, channel, directory.viewer, "")], directory, in_thread=False)
 
 
-def thread_entries(world: World, channel: Channel, root: str, viewer: str, directory: Directory) -> list[Entry]:
+def thread_entries(world: World, channel: Channel, root: str, directory: Directory) -> list[Entry]:
     """A thread: its root first."""
-    return _entries(world, [*channel.thread(root), *_whispers(world, channel, viewer, root)], directory, in_thread=True)
+    return _entries(
+        world, [*channel.thread(root), *_whispers(world, channel, directory.viewer, root)], directory, in_thread=True
+    )
 
 
 def _is_reply(message: Message) -> bool:
@@ -61,32 +67,23 @@ def _whispers(world: World, channel: Channel, viewer: str, thread: str) -> list[
 
 def _entries(world: World, messages: list[Message | Whisper], directory: Directory, *, in_thread: bool) -> list[Entry]:
     entries: list[Entry] = []
-    ordered = sorted(messages, key=lambda one: one.ts)[-_SHOWN:]
+    ordered = sorted(messages, key=lambda one: one.ts)
     for before, message in zip([None, *ordered], ordered, strict=False):
         day = _day(message, directory)
         begins_day = before is None or _day(before, directory) != day
         entry = Entry(
+            viewer=directory.viewer,
             message=message,
             begins_day=begins_day and not in_thread,
             is_compact=not begins_day and before is not None and _together(world, before, message),
             replies=0 if in_thread or isinstance(message, Whisper) else int(message.more.get("reply_count") or 0),
-            signature="",
         )
-        entries.append(_signed(entry, directory.viewer, day))
+        entries.append(entry)
     return entries
 
 
-def _signed(entry: Entry, viewer: str, day: date) -> Entry:
-    message = entry.message
-    said = message.as_json() if isinstance(message, Message) else [message.text, message.blocks, message.attachments]
-    signature = json.dumps([viewer, str(day), entry.begins_day, entry.is_compact, entry.replies, said], default=str)
-    return Entry(
-        message=message,
-        begins_day=entry.begins_day,
-        is_compact=entry.is_compact,
-        replies=entry.replies,
-        signature=signature,
-    )
+def _said(message: Message | Whisper) -> object:
+    return message.as_json() if isinstance(message, Message) else [message.text, message.blocks, message.attachments]
 
 
 def _day(message: Message | Whisper, directory: Directory) -> date:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from markupsafe import Markup
-from nicegui.element import Element
+from nicegui.events import GenericEventArguments
 
+from bot.lab.names import Json
 from bot.lab.slack.message import Message, Whisper
 from bot.lab.slack.page import dates
-from bot.lab.slack.page.attachments import attachment_html
+from bot.lab.slack.page.attachments import attachment_html, colour_of
 from bot.lab.slack.page.blocks import Context
 from bot.lab.slack.page.controls import Act, draw_blocks, menu, menu_item
 from bot.lab.slack.page.elements import Handler, button, html, icon, tag
@@ -99,11 +100,12 @@ def _draw_body(message: Message | Whisper, context: Context, deeds: Deeds) -> No
         html(Markup().join(file_html(file) for file in message.files), classes="files")
 
 
-def _draw_attachment(attachment: dict[str, object], message: Message | Whisper, context: Context, deeds: Deeds) -> None:
+def _draw_attachment(attachment: Json, message: Message | Whisper, context: Context, deeds: Deeds) -> None:
     html(attachment_html(attachment, context))
-    lively = [block for block in items(attachment, "blocks") if block.get("type") == "actions"]
-    if lively:
-        draw_blocks(lively, context, deeds.act(message.ts))
+    blocks = items(attachment, "blocks")
+    if blocks:
+        with tag("div", "attachment").style(f"--bar:{colour_of(attachment)}"):
+            draw_blocks(blocks, context, deeds.act(message.ts))
 
 
 def _draw_reactions(message: Message, context: Context, deeds: Deeds) -> None:
@@ -126,31 +128,34 @@ def _draw_replies(entry: Entry, context: Context, open_thread: Callable[[str], A
     button(label, lambda: open_thread(entry.message.ts), "replies")
 
 
+_TOOL: Final = Markup('<button type="button" class="tool" data-tool="{0}" aria-label="{1}" title="{1}"{2}>{3}</button>')
+_MENU: Final = Markup(' aria-haspopup="menu"')
+_PRESSED: Final = """(event) => {
+  const tool = event.target.closest("[data-tool]");
+  if (tool) emit(tool.dataset.tool);
+}"""
+
+
 def _draw_tools(message: Message, deeds: Deeds) -> None:
-    with tag("div", "tools", role="toolbar", aria_label="Message"):
-        _menu_button("smile", "React", lambda: _fill_reactions(message, deeds))
-        open_thread = deeds.open_thread
-        if open_thread is not None:
-            root = message.thread_ts or message.ts
-            button(
-                icon("reply"), lambda: open_thread(root), "tool", aria_label="Reply in thread", title="Reply in thread"
-            )
-        if deeds.shortcuts:
-            _menu_button("more", "More actions", lambda: _fill_shortcuts(message, deeds))
+    """One element with all buttons, and menus only when they are opened: there are as many of these as messages."""
+    shown = [_TOOL.format("react", "React", _MENU, icon("smile"))]
+    if deeds.open_thread is not None:
+        shown.append(_TOOL.format("reply", "Reply in thread", "", icon("reply")))
+    if deeds.shortcuts:
+        shown.append(_TOOL.format("more", "More actions", _MENU, icon("more")))
 
-
-def _menu_button(symbol: str, label: str, fill: Callable[[], None]) -> None:
-    """A button whose menu is made when it is first opened."""
-
-    def opened() -> None:
-        drawn.clear()
-        with drawn, menu() as opening:
-            fill()
+    async def pressed(event: GenericEventArguments) -> None:
+        if event.args == "reply" and deeds.open_thread is not None:
+            await deeds.open_thread(message.thread_ts or message.ts)
+            return
+        place.clear()
+        with place, menu() as opening:
+            (_fill_reactions if event.args == "react" else _fill_shortcuts)(message, deeds)
         opening.open()
 
-    with tag("span", "tool-place"):
-        button(icon(symbol), opened, "tool", aria_label=label, title=label, aria_haspopup="menu")
-        drawn: Element = tag("span", "menu-place")
+    buttons = html(Markup().join(shown), classes="tools", role="toolbar", aria_label="Message")
+    buttons.on("click", pressed, js_handler=_PRESSED)
+    place = tag("div", "tools menu-place")
 
 
 def _fill_reactions(message: Message, deeds: Deeds) -> None:

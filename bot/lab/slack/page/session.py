@@ -95,10 +95,10 @@ class Session:
         self._show_frame(channel)
         self._show_sidebar(context)
         if channel is not None:
-            entries = channel_entries(self.world, channel, looking.user, context.directory)
+            entries = channel_entries(self.world, channel, context.directory)
             self._timeline.show(entries, lambda entry: self._message(entry, channel, context, is_thread=False))
         if channel is not None and looking.thread:
-            entries = thread_entries(self.world, channel, looking.thread, looking.user, context.directory)
+            entries = thread_entries(self.world, channel, looking.thread, context.directory)
             self._thread.show(entries, lambda entry: self._message(entry, channel, context, is_thread=True))
         if looking.place == HOME:
             self._show_home(context)

@@ -215,6 +215,8 @@ async def plant(workspace: SlackWorkspace) -> None:
     world.whisper(
         Whisper(channel="C0INCIDENTS", ts="", user="U0ALICE", text="There is no namespace `seldom`.", app_id="A0CNIBOT")
     )
+    for number in range(60):
+        world.post(world.channels["C0SHARED"], bot("C0SHARED", text=f"Note {number}"))
     world.homes["A0CNIBOT", "U0ALICE"] = View(
         id="V0HOME", hash="1", app_id="A0CNIBOT", user="U0ALICE", payload={"type": "home", "blocks": verdict()[:3]}
     )

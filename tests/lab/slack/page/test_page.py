@@ -261,6 +261,18 @@ def test_the_home_tab_is_what_the_app_published(window: Open) -> None:
     expect(page.get_by_role("heading", name="general", exact=True)).to_be_visible()
 
 
+def test_a_long_channel_shows_its_newest_messages_first(window: Open) -> None:
+    page = window("bob", "shared")
+    notes = page.get_by_role("article")
+    expect(notes).to_have_count(50)
+    expect(notes.last).to_be_in_viewport()
+
+    page.get_by_role("button", name="Show earlier messages").click()
+    expect(notes).to_have_count(60)
+    expect(notes.first).to_contain_text("Note 0")
+    expect(page.get_by_role("button", name="Show earlier messages")).to_be_hidden()
+
+
 def test_a_message_has_a_menu_with_the_apps_shortcuts(window: Open) -> None:
     page = window("bob")
     root = message(page, "Anyone?")
