@@ -2,7 +2,7 @@
 # PYTHON=/path/to/python3.12 chooses the interpreter; JOBS=4 the number of test processes.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo gym sample test check docs transcript lock upgrade format clean
+.PHONY: help demo gym sample test check docs transcript screenshots lock upgrade format clean
 MAKEFLAGS += --no-print-directory
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 export PYTHON
@@ -10,9 +10,9 @@ JOBS ?= auto
 ARGS ?=
 
 help: ## What can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
-demo: ## Try it in the browser: a cluster, a Slack workspace and the bot; without a terminal, print the founding story
+demo: ## Try it in the browser: cluster, Slack workspace and bot (without a terminal: print the founding story)
 	@.ci/setup system
 	@.ci/setup lab
 	@if [ -t 0 ] && [ -t 1 ]; then cnibot demo $(ARGS); else cnibot demo --scripted $(ARGS); fi
@@ -46,6 +46,12 @@ transcript: ## Play the demo and put what it printed into README.md
 	@.ci/setup system
 	@.ci/setup dev
 	@python .ci/transcript.py write
+
+screenshots: ## Take the pictures of the page in docs/pictures again (needs chromium)
+	@.ci/setup system
+	@.ci/setup dev
+	@.ci/setup browser
+	@python .ci/screenshots.py
 
 lock: ## Write the locks again after pyproject.toml changed
 	@.ci/setup dev

@@ -21,7 +21,7 @@ PICTURES = Path(__file__).resolve().parent.parent / "docs" / "pictures"
 WIDE, PHONE = ViewportSize(width=1280, height=800), ViewportSize(width=390, height=844)
 SCALE = 1.5
 """Device pixels: legible on dense screens, and still small files."""
-COLOURS = 200
+COLOURS = 256
 expect.set_options(timeout=90_000)
 
 
@@ -53,7 +53,7 @@ def keep(page: Page, name: str) -> None:
     taken = Image.open(BytesIO(page.screenshot(animations="disabled"))).convert("RGB")
     PICTURES.mkdir(parents=True, exist_ok=True)
     path = PICTURES / f"{name}.png"
-    taken.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    taken.quantize(COLOURS, kmeans=3, dither=Image.Dither.NONE).save(path, optimize=True)
     print(f"{path.name}: {path.stat().st_size // 1000} kB")
 
 
