@@ -34,7 +34,7 @@ class BotProcess:
 
     def __init__(self, kubeconfig: Path, directory: Path, api_url: str, tokens: tuple[str, str]) -> None:
         self._log = directory / "bot.log"
-        self._environment = {
+        self.environment = {
             **{name: value for name, value in os.environ.items() if not _FOREIGN.match(name)},
             "CNIBOT_STATE_DIR": str(directory / "bot"),
             "CNIBOT_CLUSTERS": json.dumps({"lab": {"kubeconfig": str(kubeconfig)}}),
@@ -95,7 +95,7 @@ class BotProcess:
                 *([guard, "--pdeathsig", "TERM", "--"] if guard else []),
                 sys.executable,
                 *("-m", "bot", "serve"),
-                env=self._environment,
+                env=self.environment,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,

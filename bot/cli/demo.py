@@ -79,11 +79,11 @@ async def _workspace(client: LabClient, directory: Path, port: int) -> AsyncGene
 
     async with SlackWorkspace.start(options()) as workspace:
         bot = BotProcess(client.kubeconfig, directory, workspace.api_url, (workspace.bot_token, workspace.app_token))
-        async with bot, page(stage_of(workspace, client, bot), _free(port)) as address:
+        async with bot, page(stage_of(workspace, client, bot), free(port)) as address:
             yield address, bot
 
 
-def _free(port: int) -> int:
+def free(port: int) -> int:
     """The port itself, or 0 (any) when somebody else has it."""
     with socket.socket() as attempt:
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

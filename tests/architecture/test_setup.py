@@ -45,4 +45,4 @@ def test_interpreter_of_another_version(tree: Path) -> None:
 def test_unknown_kind(tree: Path) -> None:
     code, said = setup(tree, "everything")
 
-    assert (code, said) == (1, "setup: usage: .ci/setup lab|dev|system\n")
+    assert (code, said) == (1, "setup: usage: .ci/setup lab|dev|system|browser\n")
