@@ -80,7 +80,7 @@ def status_parts(model: StatusModel) -> list[Part]:
     """The same for the Home."""
     bad = [check for check in model.checks if check.state != "ok"]
     failed = sum(not check.ok for check in bad)
-    head = said("🟢 *Everything works.*")
+    head = said("🟢 *cnibot is well.*")
     if bad:
         what = f"{failed} of {len(model.checks)} checks failed." if failed else "It works, with warnings."
         head = joined(said("🔴 *") if failed else said("🟠 *"), escape(what), said("*"))
