@@ -19,3 +19,13 @@
     }
   }).observe(document.documentElement, { childList: true, subtree: true });
 })();
+
+// Links to messages lead to the message, as they do in Slack, and not to a web page.
+document.addEventListener("click", (event) => {
+  const link = event.target.closest?.("a[href]");
+  const found = link && new URL(link.href).pathname.match(/^\/archives\/(\w+)\/p(\d{10})(\d{6})$/);
+  if (!found) return;
+  event.preventDefault();
+  const thread = new URL(link.href).searchParams.get("thread_ts");
+  emitEvent("permalink", { channel: found[1], ts: thread || `${found[2]}.${found[3]}` });
+});

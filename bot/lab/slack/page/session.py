@@ -8,6 +8,7 @@ from datetime import datetime
 
 from markupsafe import Markup
 from nicegui import ui
+from nicegui.events import GenericEventArguments
 
 from bot.lab.slack.model import Channel, User, View
 from bot.lab.slack.page import files
@@ -22,6 +23,7 @@ from bot.lab.slack.page.message_view import Deeds, draw_message
 from bot.lab.slack.page.modal import ModalView
 from bot.lab.slack.page.people import directory, role
 from bot.lab.slack.page.reading import channels_of, people
+from bot.lab.slack.page.shape import string
 from bot.lab.slack.page.sidebar import HOME, Line, Shelf, Sidebar
 from bot.lab.slack.page.stage import Stage
 from bot.lab.slack.page.timeline import Timeline
@@ -54,6 +56,7 @@ class Session:
         self._draw()
         self.refresh()
         ui.timer(0.1, self._check)
+        ui.on("permalink", self._follow)
 
     # --- the frame
 
@@ -208,6 +211,16 @@ class Session:
     async def _open_thread(self, ts: str) -> None:
         self._look(thread=ts, is_in_lab=False)
         self._reply.focus()
+
+    def _follow(self, event: GenericEventArguments) -> None:
+        """Go where a link to a message leads."""
+        place, ts = string(event.args, "channel"), string(event.args, "ts")
+        if place not in {one.id for one in channels_of(self.world, self.world.users[self.looking.user])}:
+            ui.notify("That message is in a channel that you do not see.", position="bottom-left", type="warning")
+        elif ts not in self.world.channels[place].messages:
+            ui.notify("That message is gone.", position="bottom-left", type="warning")
+        else:
+            self._look(place=place, thread=ts, is_in_lab=False, is_side_open=False)
 
     async def _toggle_lab(self) -> None:
         self._look(is_in_lab=not self.looking.is_in_lab)

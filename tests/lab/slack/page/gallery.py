@@ -215,6 +215,7 @@ async def plant(workspace: SlackWorkspace) -> None:
     world.whisper(
         Whisper(channel="C0INCIDENTS", ts="", user="U0ALICE", text="There is no namespace `seldom`.", app_id="A0CNIBOT")
     )
+    await alice.say("general", f"It is here: <{workspace.permalink('incidents', root.ts)}|the verdict>")
     for number in range(60):
         world.post(world.channels["C0SHARED"], bot("C0SHARED", text=f"Note {number}"))
     world.homes["A0CNIBOT", "U0ALICE"] = View(

@@ -261,6 +261,14 @@ def test_the_home_tab_is_what_the_app_published(window: Open) -> None:
     expect(page.get_by_role("heading", name="general", exact=True)).to_be_visible()
 
 
+def test_a_link_to_a_message_leads_to_its_thread(window: Open) -> None:
+    page = window("alice", "general")
+    page.get_by_role("link", name="the verdict").click()
+
+    expect(page.get_by_role("heading", name="incidents", exact=True)).to_be_visible()
+    expect(page.get_by_role("complementary", name="Thread").get_by_text("Looking at 3 nodes")).to_be_visible()
+
+
 def test_a_long_channel_shows_its_newest_messages_first(window: Open) -> None:
     page = window("bob", "shared")
     notes = page.get_by_role("article")
