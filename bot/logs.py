@@ -32,7 +32,7 @@ def configure(level: str = "warning") -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # as it is when the event is told
         cache_logger_on_first_use=False,
     )
     if not any(isinstance(handler, _Libraries) for handler in logging.root.handlers):

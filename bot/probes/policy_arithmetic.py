@@ -77,14 +77,22 @@ def policy_index(evidence: Evidence) -> PolicyIndex:
 
 
 def allowed(
-    evidence: Evidence, source_pod: Subject, target_pod: Subject, port: int | None, protocol: Protocol | str
+    evidence: Evidence,
+    source_pod: Subject,
+    target_pod: Subject,
+    port: int | None,
+    protocol: Protocol | str,
+    *,
+    by_service: bool = False,
 ) -> Allowed:
     """Whether NetworkPolicies let `source_pod` reach `target_pod`; either may also be a node (its root namespace).
 
     `port` is the target pod's own port (behind a ClusterIP the endpoint's, not the Service's); None or 0 asks for no
     port, as with `protocol` "ICMP", which only rules without `ports` allow. `protocol` in any case ("tcp", "TCP").
+    `by_service`: the way leads through a Service, so that a pod that reaches itself is held to policies as well: its
+    packets leave it and pass its node.
     """
-    if source_pod == target_pod:
+    if source_pod == target_pod and not by_service:
         return ALLOWED  # "a pod cannot block access to itself"
     index = policy_index(evidence)
     same_node = _has_host(index, source_pod, target_pod) and _node(index, source_pod) == _node(index, target_pod) != ""

@@ -112,7 +112,7 @@ class _Arranging:
     def _through(self, source: Subject, service: Subject, port: int) -> Verdict:
         """The worst verdict of all ready endpoints: any of them may be the one that a connection meets."""
         verdicts = {
-            self._allowed(source, each.pod, each.ip, each.port, each.protocol)
+            self._allowed(source, each.pod, each.ip, each.port, each.protocol, by_service=True)
             for each in self._behind[service]
             if each.service_port == port and each.is_ready
         }
@@ -121,10 +121,12 @@ class _Arranging:
     def _to(self, source: Subject, test: Test, pod: Subject | None) -> Verdict:
         return self._allowed(source, pod, test.ip, test.port, test.protocol)
 
-    def _allowed(self, source: Subject, pod: Subject | None, ip: str, port: int, protocol: str) -> Verdict:
+    def _allowed(
+        self, source: Subject, pod: Subject | None, ip: str, port: int, protocol: str, *, by_service: bool = False
+    ) -> Verdict:
         """An address that is no pod's is judged as a node: only the source's own egress policies can deny it."""
         end = pod or facts.node(self._evidence.node_by_ip.get(ip, ip))
-        return allowed(self._evidence, source, end, port, protocol).verdict
+        return allowed(self._evidence, source, end, port, protocol, by_service=by_service).verdict
 
 
 def by_source(asked: Iterable[Asked]) -> Mapping[Subject, list[Asked]]:

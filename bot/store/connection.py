@@ -89,6 +89,8 @@ def _told(error: Exception) -> str:
     match error:
         case exceptions.OutOfMemoryError():
             return "it has no memory left for new entries"
+        case exceptions.ResponseError() if "-OOM " in str(error):  # as Redis 6.2 puts it from within a script
+            return "it has no memory left for new entries"
         case exceptions.ReadOnlyError():
             return "it is a replica and takes no writes"
         case exceptions.BusyLoadingError():
