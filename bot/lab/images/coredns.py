@@ -234,6 +234,7 @@ def _coredns(container: Container) -> None:
         in_background(_Api(zone, kind, host).follow)
     in_background(lambda: _serve_udp(zone))
     in_background(lambda: _serve_tcp(zone))
+    serve_http(9153, {"/metrics": lambda: (200, 'coredns_build_info{version="1.12.1"} 1\n')})
     serve_http(8080, {"/health": lambda: (200, "OK")})
     serve_http(8181, {"/ready": lambda: (200, "OK") if zone.is_synced else (503, "kubernetes")})
     print(".:53\nCoreDNS-1.12.1\nlinux/amd64, go1.24.1")
