@@ -7,9 +7,16 @@ import pytest
 
 from bot.agent.report import Conntrack
 from bot.cluster.cni import CniInventory
-from bot.cluster.objects import NetworkPolicy, NetworkPolicySpec, ObjectMeta
+from bot.cluster.objects import (
+    LabelSelector,
+    NetworkPolicy,
+    NetworkPolicyIngressRule,
+    NetworkPolicyPeer,
+    NetworkPolicySpec,
+    ObjectMeta,
+)
 from bot.domain import facts
-from bot.domain.facts import FactTable, Subject
+from bot.domain.facts import FactTable, Subject, SubjectKind
 from bot.domain.finding import Finding, Severity, SymptomKind
 from bot.probes import cluster_ip, network_policies, service_endpoints
 from tests.probes.build import World, facts_of, sentences, two_nodes
@@ -255,6 +262,28 @@ def test_a_denied_flow_is_no_broken_network():
         "NetworkPolicies deny this flow from shop/a, shop/b, shop/c, which may be intended."
     )
     assert findings[0].symptom
+
+
+def test_a_pod_that_policies_keep_from_itself_through_its_service_is_no_broken_network():
+    """Its packets leave it and pass its node, where policies bear: "a pod cannot block itself" holds inside alone."""
+    shop = Shop(ends=1)
+    spec = NetworkPolicySpec(
+        pod_selector=LabelSelector(match_labels={"app": "db"}),
+        policy_types=("Ingress", "Egress"),
+        ingress=(
+            NetworkPolicyIngressRule(from_=(NetworkPolicyPeer(pod_selector=LabelSelector(match_labels={"app": "a"})),)),
+        ),
+    )
+    shop.world.pod("shop/asker", "node-2", labels={"app": "a"})
+    ask(shop.world, Subject(SubjectKind.POD, "shop/asker"), shop.db)
+    ask(shop.world, shop.ends[0], shop.db, "timeout")
+
+    known, findings = judged(
+        shop.world, network_policies=(NetworkPolicy(metadata=ObjectMeta(name="db", namespace="shop"), spec=spec),)
+    )
+
+    assert known.of(shop.db)["reach_permitted"] == "ok"
+    assert sentences(findings, Severity.FAIL, Severity.WARN) == []
 
 
 def test_failures_from_nodes_count_only_where_policies_do_not_bear():
