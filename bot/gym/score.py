@@ -29,7 +29,8 @@ class Score:
     """Every expected cause is named as confirmed or likely."""
     is_hop_right: bool
     is_overclaimed: bool
-    """Something is called confirmed that this rung cannot see, or an unexpected cause is called confirmed."""
+    """Something is called confirmed that this rung cannot see, or that nobody broke; a consequence beside its cause
+    is none."""
     look_alikes: int
     look_alikes_refuted: int
     wrong_known_issues: tuple[str, ...]
@@ -70,7 +71,9 @@ def score(case: Case, rung: str, report: Report, answers: Answers) -> Score:
         is_top1=verdict in every if accepted else is_quiet,
         is_complete=all(group & set(named) for group in accepted) if accepted else is_quiet,
         is_hop_right=(report.verdict.hop in hops) if accepted else report.verdict.hop is None,
-        is_overclaimed=any(_overclaims(cause, rung, every, causes) for cause in report.causes),
+        is_overclaimed=any(
+            _overclaims(cause, rung, every, causes, is_root_named=bool(every & named.keys())) for cause in report.causes
+        ),
         look_alikes=len(listed),
         look_alikes_refuted=_refuted(lead),
         wrong_known_issues=tuple(
@@ -87,10 +90,15 @@ def _failures(report: Report) -> bool:
     return any(finding.severity == "fail" for finding in report.findings)
 
 
-def _overclaims(cause: CauseReport, rung: str, expected: set[str], causes: Mapping[str, Cause]) -> bool:
+def _overclaims(
+    cause: CauseReport, rung: str, expected: set[str], causes: Mapping[str, Cause], *, is_root_named: bool
+) -> bool:
+    """Confirmed where this rung cannot see it, or though nobody broke it; what follows from a named cause is true."""
     if cause.confidence != "confirmed" or not cause.explains:
         return False
-    return cause.id not in expected or rung not in {str(each) for each in causes[cause.id].rungs}
+    if rung not in {str(each) for each in causes[cause.id].rungs}:
+        return True
+    return cause.id not in expected and not (is_root_named and causes[cause.id].is_consequence)
 
 
 def _refuted(lead: CauseReport | None) -> int:

@@ -92,6 +92,14 @@ def test_any_cause_or_failure_in_a_decoy_lab_is_a_false_alarm(answers: Answers) 
     assert not scored((DECOY,), report(None, status="inconclusive", hop="dns"), answers).is_top1
 
 
+def test_a_consequence_is_no_overclaim_beside_its_cause_and_one_without(answers: Answers) -> None:
+    follows = "service-no-ready-endpoints"
+
+    assert not scored((PROXY_ARP,), report("calico-proxy-arp-off", more=(follows,)), answers).is_overclaimed
+    assert scored((PROXY_ARP,), report(follows), answers).is_overclaimed
+    assert scored((PROXY_ARP,), report("calico-proxy-arp-off", more=("pod-eth0-down",)), answers).is_overclaimed
+
+
 def test_a_known_issue_about_another_cause_is_counted_as_wrong(answers: Answers) -> None:
     issue = KnownIssueReport(id="calico-3270", match="matches")
     got = scored((PROXY_ARP,), replace(report("calico-proxy-arp-off"), known_issues=(issue,)), answers)
