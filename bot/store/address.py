@@ -1,5 +1,6 @@
 """Where the store is: its URL, taken apart. User names and passwords never leave it by way of an error or a log."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -53,7 +54,7 @@ class Address:
 def parse(url: str) -> Address:
     """The address in `url`. Errors: `ConfigurationError`, which repeats nothing of it: any part may be a secret."""
     try:
-        split = urlsplit(url.strip())
+        split = _split(url.strip())
         options = _options(split)
         scheme = split.scheme.lower()
         if scheme == "unix":
@@ -68,6 +69,15 @@ def parse(url: str) -> Address:
     except ValueError:  # its words would repeat parts of the URL
         why = f"it must look like {FORMS}; special characters of a password are written as %XX"
     raise ConfigurationError(SETTING, why)
+
+
+def _split(url: str) -> SplitResult:
+    """As `urlsplit`, which newer versions of Python let take no list of hosts with an IPv6 address in it."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return urlsplit(url)
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    return urlsplit(f"{scheme}://{rest[len(authority) :]}")._replace(netloc=authority)
 
 
 class _UrlError(Exception):

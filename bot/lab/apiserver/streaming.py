@@ -113,9 +113,10 @@ async def _carry(socket: web.WebSocketResponse, process: ExecProcess, *, stdin: 
                 streams.create_task(_pump(socket, STDERR, process.stderr, wanted=_flag(query, "stderr")))
             code = await process.wait()
             listener.cancel()
+        return code  # noqa: TRY300 an `else` may not follow with what it needs bound
     except* (_GoneError, ConnectionResetError):
-        raise _GoneError from None
-    return code
+        pass
+    raise _GoneError  # outside of `except*`, where Python before 3.11.4 wraps it in a group
 
 
 async def _pump(socket: web.WebSocketResponse, channel: int, stream: AsyncIterator[bytes], *, wanted: bool) -> None:
