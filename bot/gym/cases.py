@@ -114,4 +114,6 @@ def _with_decoy(case: Case, faults: Sequence[GymFault], chance: random.Random) -
     if not possible:
         return case
     decoy = chance.choice(possible)
+    if decoy.letter[:1] == case.faults[0].letter[:1]:
+        return case  # policies add up: one that allows everything undoes one that denies
     return Case(kind="single", cni=case.cni, faults=(*case.faults, decoy), nodes=(*case.nodes, ""))

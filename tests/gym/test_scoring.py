@@ -138,6 +138,15 @@ def test_a_seed_decides_everything(seed: int, wanted: int) -> None:
     assert all(len(case.faults) == len(case.nodes) for case in one)
 
 
+@given(seed=st.integers(0, 1000))
+def test_a_decoy_never_stands_beside_a_fault_of_its_own_family(seed: int) -> None:
+    denies = GymFault(id="denies", letter="N3", cnis=CNIS, scope="cluster", cause="network-policy-denies")
+    allows = GymFault(id="allows", letter="N1", cnis=CNIS, scope="cluster", cause="")
+
+    for case in shuffled((denies, allows), singles_wanted=3, decoys_wanted=0, seed=seed):
+        assert case.faults == (denies,)
+
+
 def test_pairs_have_different_causes_and_different_nodes() -> None:
     for case in pairs((PROXY_ARP, NO_DEFAULT, DECOY), most=9, seed=1):
         assert len({fault.cause for fault in case.faults}) == 2
