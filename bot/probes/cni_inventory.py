@@ -212,7 +212,7 @@ def _types_in(text: str) -> Iterator[str]:
 
 
 def _observe_bridge(evidence: Evidence, node: Subject, report: NodeReport, into: FactBuilder) -> None:
-    """cni0, where the CNI lays pods on a bridge (or where it is left over)."""
+    """cni0, where the CNI lays pods on a bridge; one that is left over says nothing of the pods' network."""
     keys = ("cni0", "cni0_address_matches")
     if not report.root.links:
         miss_all(into, node, keys, "the node's devices were not read")
@@ -223,6 +223,10 @@ def _observe_bridge(evidence: Evidence, node: Subject, report: NodeReport, into:
         is_wanted = evidence.cni.name == "flannel" and has_pods
         into.set(node, "cni0", "missing" if is_wanted else "none")
         into.miss(node, "cni0_address_matches", "there is no bridge cni0")
+        return
+    if evidence.cni.name != "flannel" and not any(link.master == bridge.name for link in report.root.links):
+        into.set(node, "cni0", "none")
+        into.miss(node, "cni0_address_matches", "no pod is a port of cni0, it is a leftover")
         return
     into.set(node, "cni0", "up" if bridge.is_up else "down")
     ranges = node_ranges(evidence.nodes[node.name])

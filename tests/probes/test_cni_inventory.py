@@ -154,10 +154,15 @@ def test_what_flannel_left_on_a_calico_node():
 def test_a_bridge_that_nobody_uses_need_not_be_in_order():
     world, *_ = two_nodes()
     lay(world, "node-1", "cni0", up=False)
+    world.root(
+        "node-1", addresses=(*world.roots["node-1"].addresses, Address(dev="cni0", ip="10.1.9.1", prefix_len=24))
+    )
 
-    _, findings = judged(world)
+    known, findings = judged(world)
 
     assert sentences(findings, Severity.WARN) == []
+    assert known.of(NODE_1)["cni0"] == "none"
+    assert known.why_unobserved(NODE_1, "cni0_address_matches") == "no pod is a port of cni0, it is a leftover"
 
 
 def test_many_links_of_pods_are_named_once_and_own_ones_not_at_all():
