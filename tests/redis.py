@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -27,15 +28,31 @@ def find_server() -> str:
 
 
 class RedisServer:
-    """A redis-server on a Unix socket, with its data in a directory of its own under /tmp (socket paths are short)."""
+    """A redis-server on a Unix socket, with its data in a directory of its own under /tmp (socket paths are short).
+
+    It runs within `with`, which also removes the data.
+    """
 
     def __init__(self, *options: str, password: str | None = None, is_sentinel: bool = False) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="cnibot-redis-"))
+        # One that removes itself, with a warning, and so a failed test, where somebody forgets to close the server.
+        self._home = tempfile.TemporaryDirectory(prefix="cnibot-redis-", ignore_cleanup_errors=True)
+        self.directory = Path(self._home.name)
         self.socket = self.directory / "redis.sock"
         self.options = (*options, "--requirepass", password) if password else options
         self._hello = f"AUTH {password}\r\n".encode() if password else b"PING\r\n"
         self._is_sentinel = is_sentinel
         self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
 
     @property
     def url(self) -> str:
@@ -92,21 +109,16 @@ class RedisServer:
         assert self._process
         self._process.send_signal(signal.SIGCONT)
 
-    def close(self) -> None:
-        """Stop it and remove its data."""
+    def _close(self) -> None:
         self.stop(signal.SIGKILL)
-        shutil.rmtree(self.directory, ignore_errors=True)
+        self._home.cleanup()
 
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
     """One for the whole session; who stops it starts a `RedisServer` of his own instead."""
-    server = RedisServer()
-    server.start()
-    try:
+    with RedisServer() as server:
         yield server
-    finally:
-        server.close()
 
 
 @pytest.fixture

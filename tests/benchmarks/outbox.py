@@ -94,28 +94,23 @@ async def _many_channels(outbox: Outbox, ws: SlackWorkspace, each: int) -> None:
 async def main(items: int) -> None:
     """Print it all."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
-    server = RedisServer()
-    server.start()
     options = SlackOptions(extra_channels=tuple(f"bench-{number}" for number in range(CHANNELS)))
-    try:
-        with tempfile.TemporaryDirectory() as directory:
-            async with (
-                open_store(server.url, Path(directory)) as store,
-                SlackWorkspace.start(options) as ws,
-                open_client(ws.bot_token, base_url=ws.api_url) as client,
-            ):
-                await _queue(store, items, lambda _: None, "threads of one message")
-                await _queue(store, items, lambda _: "1.0", "one long thread")
-                await _queue(store, items, lambda number: f"{number % 50}.0", "fifty threads")
-                outbox = Outbox(store.outbox, client)
-                async with asyncio.TaskGroup() as group:
-                    running = group.create_task(outbox.run())
-                    await _first_messages(outbox, ws)
-                    await _many_channels(outbox, ws, 8)
-                    running.cancel()
-                print(outbox.counters)
-    finally:
-        server.close()
+    with RedisServer() as server, tempfile.TemporaryDirectory() as directory:
+        async with (
+            open_store(server.url, Path(directory)) as store,
+            SlackWorkspace.start(options) as ws,
+            open_client(ws.bot_token, base_url=ws.api_url) as client,
+        ):
+            await _queue(store, items, lambda _: None, "threads of one message")
+            await _queue(store, items, lambda _: "1.0", "one long thread")
+            await _queue(store, items, lambda number: f"{number % 50}.0", "fifty threads")
+            outbox = Outbox(store.outbox, client)
+            async with asyncio.TaskGroup() as group:
+                running = group.create_task(outbox.run())
+                await _first_messages(outbox, ws)
+                await _many_channels(outbox, ws, 8)
+                running.cancel()
+            print(outbox.counters)
     print(f"peak memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB")
 
 

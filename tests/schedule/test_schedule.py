@@ -54,13 +54,9 @@ async def test_in_one_period_a_watch_is_due_once(store: Store) -> None:
 
 
 async def test_a_store_that_is_away_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    server = RedisServer()
-    server.start()
-    try:
+    with RedisServer() as server:
         async with open_store(server.url, tmp_path) as store:
             await store.watches.add(SHOP)
             server.stop()
 
             await Schedule(store, every_s=600).tick()  # nothing is raised: the next period is as good
-    finally:
-        server.stop()

@@ -251,9 +251,7 @@ async def test_nobody_there(tmp_path: Path) -> None:
 
 
 async def test_a_wrong_password_is_a_mistake_in_the_settings_and_stays_secret(tmp_path: Path) -> None:
-    server = RedisServer(password="right")
-    server.start()
-    try:
+    with RedisServer(password="right") as server:
         with pytest.raises(ConfigurationError, match="does not accept the user name or the password") as told:
             async with open_store(f"unix://:swordfish@{server.socket}", tmp_path):
                 pass
@@ -261,5 +259,3 @@ async def test_a_wrong_password_is_a_mistake_in_the_settings_and_stays_secret(tm
         async with open_store(f"unix://:right@{server.socket}", tmp_path) as store:
             await store.ping()
             assert "right" not in f"{store!r} {store.connection.redis!r} {store.where}"
-    finally:
-        server.close()

@@ -62,16 +62,15 @@ def certificate(directory: Path) -> tuple[Path, Path]:
 
 async def test_over_tls(tmp_path: Path) -> None:
     """The certificate is checked, and so is its name."""
+    if not has_tls():
+        pytest.skip("this redis-server was built without TLS")
     port = free_port()
     crt, key = certificate(tmp_path)
     server = RedisServer(
         "--tls-port", str(port), "--tls-cert-file", str(crt), "--tls-key-file", str(key), "--tls-auth-clients", "no",
         "--tls-ca-cert-file", str(crt), "--bind", "127.0.0.1",
     )  # fmt: skip
-    if not has_tls():
-        pytest.skip("this redis-server was built without TLS")
-    server.start()
-    try:
+    with server:
         async with open_store(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={crt}", tmp_path) as store:
             assert await store.inbox.accept("Ev1", "event", {})
         with pytest.raises(StoreUnavailableError, match="CERTIFICATE_VERIFY_FAILED"):
@@ -82,8 +81,6 @@ async def test_over_tls(tmp_path: Path) -> None:
                 pass
         async with open_store(f"rediss://127.0.0.1:{port}/0?ssl_cert_reqs=none", tmp_path) as store:
             assert (await store.inbox.counts()).waiting == 1
-    finally:
-        server.close()
 
 
 class Guarded:
@@ -96,19 +93,14 @@ class Guarded:
         common = ("--bind", "127.0.0.1", "--masterauth", "secret")
         replica = ("--replicaof", "127.0.0.1", first, "--repl-diskless-sync-delay", "0")
         for options in (("--port", first), ("--port", second, *replica)):
-            self.start(stack, RedisServer(*common, *options, password="secret"))
+            stack.enter_context(RedisServer(*common, *options, password="secret"))
         sentinel = RedisServer("--port", str(self.sentinel_port), "--bind", "127.0.0.1", is_sentinel=True)
         (sentinel.directory / "sentinel.conf").write_text(
             f"sentinel monitor main 127.0.0.1 {first} 1\nsentinel auth-pass main secret\n"
             "sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 5000\n",
             encoding="ascii",
         )
-        self.start(stack, sentinel)
-
-    @staticmethod
-    def start(stack: ExitStack, server: RedisServer) -> None:
-        stack.callback(server.close)
-        server.start()
+        stack.enter_context(sentinel)
 
     @property
     def url(self) -> str:

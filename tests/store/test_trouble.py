@@ -19,12 +19,8 @@ from tests.store.working import Book, at_work, empty
 @pytest.fixture
 def server() -> Iterator[RedisServer]:
     """A server that the test may mistreat. It writes to the disk before it answers, as our own does."""
-    mine = RedisServer("--appendfsync", "always")
-    mine.start()
-    try:
+    with RedisServer("--appendfsync", "always") as mine:
         yield mine
-    finally:
-        mine.close()
 
 
 @pytest.fixture

@@ -163,9 +163,7 @@ async def test_a_token_that_is_revoked_costs_no_message(rig: Rig) -> None:
 
 
 async def test_a_store_that_is_away_for_a_while_stops_nothing_for_good(rig: Rig, tmp_path: Path) -> None:
-    server = RedisServer()
-    server.start()
-    try:
+    with RedisServer() as server:
         async with (
             open_store(server.url, tmp_path) as store,
             open_client(rig.ws.bot_token, base_url=rig.ws.api_url) as client,
@@ -180,8 +178,6 @@ async def test_a_store_that_is_away_for_a_while_stops_nothing_for_good(rig: Rig,
                 await rig.clock.pump(lambda: rig.clock.now() - begun > 60)
                 server.start()
                 await rig.clock.pump(lambda: len(rig.said()) == 2)
-    finally:
-        server.close()
 
     assert rig.said() == ["a", "b"]
 
