@@ -140,6 +140,17 @@ async def test_slacks_refresh_leaves_no_moment_without_a_connection() -> None:
     assert b.unacknowledged() == 0
 
 
+async def test_when_socket_mode_is_switched_off_it_goes_on_trying() -> None:
+    async with bot() as b:
+        await b.connected()
+        opened = b.slack.sockets.opened
+        b.slack.faults.disable_link()
+        await until(lambda: b.slack.sockets.opened >= opened + 2)
+        await b.connected()
+        await b.mentions(1)
+        await until(lambda: b.heard)
+
+
 async def test_an_old_connection_is_replaced_though_it_seems_well() -> None:
     async with bot(timing=replace(QUICK, renew_s=0.1)) as b:
         await until(lambda: b.slack.sockets.opened >= 8)
