@@ -1,4 +1,4 @@
-"""What came of tests: one word for a test, one for many, and the flow that a test tried.
+"""What came of tests: one word for a test, one for many, and whom a test asked.
 
 The words ("reach" values) tell apart what an operator must tell apart: refused at once by a host that was reached,
 no route at once, no route after seconds because a next hop did not answer ARP, nothing at all.
@@ -15,7 +15,6 @@ from types import MappingProxyType
 from bot.agent.report import Test
 from bot.domain import facts
 from bot.domain.facts import Subject, SubjectKind
-from bot.domain.finding import Flow
 from bot.probes.evidence import Evidence
 
 REACH_VALUES: tuple[str, ...] = (
@@ -170,19 +169,3 @@ def _split(name: str) -> tuple[str, str] | None:
     """Namespace and name of "namespace/name:port"; None for anything else."""
     namespace, _, rest = name.partition(":")[0].partition("/")
     return (namespace, rest) if namespace and rest else None
-
-
-def flow_of(evidence: Evidence, source: Subject, source_node: str, test: Test) -> Flow:
-    """The flow that one of `Evidence.tests` tried."""
-    target = target_of(evidence, test)
-    target_node = ""
-    if target is not None and target.kind is SubjectKind.NODE:
-        target_node = target.name
-    elif target is not None and target.kind is SubjectKind.POD:
-        target_node = evidence.node_of(target) or test.node
-    return Flow(
-        source=source,
-        target=target,
-        source_node=facts.node(source_node) if source_node else None,
-        target_node=facts.node(target_node) if target_node else None,
-    )

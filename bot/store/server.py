@@ -17,7 +17,7 @@ import structlog
 from bot.domain.errors import ConfigurationError
 from bot.store.errors import StoreInUseError, StoreUnavailableError
 from bot.store.locking import FileLock
-from bot.store.programs import Program, candidates, choose
+from bot.store.programs import candidates, choose
 
 log = structlog.get_logger()
 
@@ -156,7 +156,7 @@ class StoreServer:
         return " / ".join(line.strip() for line in lines[-3:]) or "no word"
 
 
-def _command(program: Program) -> list[str]:
+def _command(program: str) -> list[str]:
     arguments = {
         "port": "0", "unixsocket": "redis.sock", "unixsocketperm": "600", "dir": ".", "pidfile": "redis.pid",
         "logfile": "server.log", "databases": "1", "save": "", "maxmemory-policy": "noeviction",
@@ -164,7 +164,7 @@ def _command(program: Program) -> list[str]:
         "appendonly": "yes", "appendfsync": "always", "aof-load-truncated": "yes",
     }  # fmt: skip
     options = [word for name, value in arguments.items() for word in (f"--{name}", value)]
-    return [sys.executable, "-I", "-S", "-c", _WITH_PARENT, str(os.getpid()), program.path, *options]
+    return [sys.executable, "-I", "-S", "-c", _WITH_PARENT, str(os.getpid()), program, *options]
 
 
 async def ask(socket: str, command: str) -> str | None:

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from bot.agent.report import Test
 from bot.domain import facts
-from bot.domain.finding import Flow
-from bot.probes.outcomes import REACH_VALUES, aggregate, flow_of, in_words, reach_of, reach_of_all, target_of
+from bot.probes.outcomes import REACH_VALUES, aggregate, in_words, reach_of, reach_of_all, target_of
 from tests.probes.build import two_nodes
 
 
@@ -112,15 +111,3 @@ def test_a_target_is_found_by_its_name_and_else_by_its_address() -> None:
     assert target_of(evidence, tried(purpose="outside", ip="198.51.100.10")) is None
     assert target_of(evidence, tried(purpose="endpoint", ip="10.9.9.9", name="10.9.9.9")) is None
     assert target_of(evidence, tried(purpose="cluster-ip", name="nonsense")) is None
-
-
-def test_a_flow_knows_the_nodes_of_both_ends() -> None:
-    world, a, _, c = two_nodes()
-    test = world.test(a, "remote-pod", to=c)
-    outside = world.test(a, "outside")
-    evidence = world.evidence()
-
-    assert flow_of(evidence, a, "node-1", test) == Flow(
-        source=a, target=c, source_node=facts.node("node-1"), target_node=facts.node("node-2")
-    )
-    assert flow_of(evidence, a, "node-1", outside) == Flow(source=a, source_node=facts.node("node-1"))

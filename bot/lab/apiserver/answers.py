@@ -20,7 +20,6 @@ class Form:
     as_kind: str = ""
     as_group: str = ""
     as_version: str = ""
-    media_type: str = "application/json"
 
     @property
     def is_table(self) -> bool:
@@ -43,8 +42,7 @@ def accepted(header: str, forms: tuple[str, ...]) -> Form:
         kind = values.get("as", "")
         if kind and kind not in forms:
             continue
-        chosen = "application/yaml" if media == "application/yaml" else "application/json"
-        return Form(as_kind=kind, as_group=values.get("g", ""), as_version=values.get("v", ""), media_type=chosen)
+        return Form(as_kind=kind, as_group=values.get("g", ""), as_version=values.get("v", ""))
     message = "only the following media types are accepted: application/json, application/yaml"
     raise ApiError(406, "NotAcceptable", message)
 

@@ -42,7 +42,6 @@ class Message:
     reactions: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     edited: Json | None = None
     revisions: list[Revision] = field(default_factory=list[Revision])
-    posted_at: float = 0.0
     more: Json = field(default_factory=dict[str, object])
     """Further fields that some subtypes have."""
 
@@ -99,7 +98,6 @@ class Whisper:
     thread_ts: str = ""
     app_id: str = ""
     bot_id: str = ""
-    posted_at: float = 0.0
     source: str = "app"
     """app: an app sent it; slack: Slack itself says that something failed."""
 

@@ -87,8 +87,7 @@ class World:
 
     def post(self, channel: Channel, message: Message) -> Message:
         """Put a message into the channel; fills its ts and block ids."""
-        message.channel, message.posted_at = channel.id, self.clock()
-        message.ts = message.ts or self.ids.ts()
+        message.channel, message.ts = channel.id, message.ts or self.ids.ts()
         self.fill_block_ids(message.blocks)
         channel.messages[message.ts] = message
         if message.thread_ts:
@@ -132,7 +131,7 @@ class World:
 
     def whisper(self, whisper: Whisper) -> Whisper:
         """Show a message to one person."""
-        whisper.ts, whisper.posted_at = self.ids.ts(), self.clock()
+        whisper.ts = self.ids.ts()
         self.fill_block_ids(whisper.blocks)
         self.whispers.append(whisper)
         self.changes.note("whisper", channel=whisper.channel, ts=whisper.ts, user=whisper.user)

@@ -47,11 +47,6 @@ def context(text: Mrkdwn) -> Block:
     return {"type": "context", "elements": [_mrkdwn(text, MAX_CONTEXT)]}
 
 
-def divider() -> Block:
-    """A line."""
-    return {"type": "divider"}
-
-
 def button(
     label: str, action_id: str, value: str, *, says: str = "", style: Literal["primary", "danger"] | None = None
 ) -> Block:
