@@ -3,7 +3,6 @@ empty store on it)."""
 
 from __future__ import annotations
 
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,15 +15,14 @@ from typing import Self
 import pytest
 
 from bot.store import Store, open_store
+from bot.store.programs import candidates
 
 
 def find_server() -> str:
-    """The program; its absence fails the test, for the development setup installs one."""
-    found = shutil.which("redis-server") or shutil.which(
-        "redis-server", path=str(Path(__file__).parents[1] / ".venv/bin")
-    )
+    """The program that the bot would take; its absence fails the test, for the development setup installs one."""
+    found = candidates()
     assert found, "no redis-server: run .ci/setup"
-    return found
+    return found[0]
 
 
 class RedisServer:
