@@ -7,13 +7,6 @@ if not is_mine('changes ' .. channel, token) then
   return {'lost'}
 end
 
-local soonest = nil
-local function not_before(at)
-  if not soonest or at < soonest then
-    soonest = at
-  end
-end
-
 local buckets = {}
 local function bucket(method)
   if not buckets[method] then
@@ -70,17 +63,4 @@ local function take(key)
   return {'edit', key, item(key, 'ts'), item(key, 'editing'), item(key, 'edit_strikes')}
 end
 
-local offset = 0
-while true do
-  local keys = redis.call('ZRANGE', k('changes', channel), offset, offset + 49)
-  if #keys == 0 then
-    return soonest and {'wait', string.format('%.17g', soonest)} or {'idle'}
-  end
-  for _, key in ipairs(keys) do
-    local found = take(key)
-    if found then
-      return found
-    end
-  end
-  offset = offset + 50
-end
+return first_taken(k('changes', channel), take) or soonest and {'wait', string.format('%.17g', soonest)} or {'idle'}

@@ -13,13 +13,6 @@ if paced > now and paced < now + 4000 then -- more than Slack may ask for: a clo
   return {'wait', string.format('%.17g', paced)}
 end
 
-local soonest = nil
-local function not_before(at)
-  if not soonest or at < soonest then
-    soonest = at
-  end
-end
-
 -- Where the item goes. A post of ours that is in a thread itself stands for that thread.
 local function thread_of(key)
   local asked, root = item(key, 'asked_thread'), item(key, 'thread_key')
@@ -66,17 +59,4 @@ local function take(lane)
     item(key, 'file_id'), item(key, 'put_at')}
 end
 
-local offset = 0
-while true do
-  local lanes = redis.call('ZRANGE', k('lanes', channel), offset, offset + 49)
-  if #lanes == 0 then
-    return {'wait', string.format('%.17g', soonest or now)}
-  end
-  for _, lane in ipairs(lanes) do
-    local found = take(lane)
-    if found then
-      return found
-    end
-  end
-  offset = offset + 50
-end
+return first_taken(k('lanes', channel), take) or {'wait', string.format('%.17g', soonest or now)}

@@ -38,6 +38,32 @@ local function is_mine(unit, token)
   return string.match(holder, '^(%S+)') == token
 end
 
+-- The earliest time before which something that was looked at cannot be done; nil where nothing has to wait.
+local soonest = nil
+local function not_before(at)
+  if not soonest or at < soonest then
+    soonest = at
+  end
+end
+
+-- What `take` makes of the first member of a sorted set of which it makes anything; nil where it makes nothing of any.
+local function first_taken(set, take)
+  local offset = 0
+  while true do
+    local members = redis.call('ZRANGE', set, offset, offset + 49)
+    if #members == 0 then
+      return nil
+    end
+    for _, member in ipairs(members) do
+      local found = take(member)
+      if found then
+        return found
+      end
+    end
+    offset = offset + 50
+  end
+end
+
 -- Give the lane its place among the lanes: the best priority of anything in it (what is behind cannot overtake, so it
 -- pulls), then the age of its head.
 local function place_lane(channel, lane)
