@@ -1,6 +1,7 @@
 """How full the queues are, and whether the store and Slack still know us: looked at every few seconds and minutes."""
 
 import asyncio
+from dataclasses import asdict
 
 import aiohttp
 import structlog
@@ -93,9 +94,8 @@ class Measuring:
         OUTBOX.labels("dead").set(outbox.dead)
         OUTBOX_AGE.set(max(0.0, services.now() - outbox.oldest_at) if outbox.oldest_at else 0.0)
         self._tidy(services.desk.running)
-        counters = services.outbox.counters
-        for what in ("sent", "edited", "reacted", "withheld", "retried", "rate_limited", "reconciled", "degraded"):
-            OUTBOX_DONE.labels(what).set(getattr(counters, what))
+        for what, count in asdict(services.outbox.counters).items():
+            OUTBOX_DONE.labels(what).set(count)
         DIAGNOSES.labels("running").set(services.desk.running)
         DIAGNOSES.labels("waiting").set(services.desk.waiting)
         INCIDENTS.set(len(await services.store.incidents.open_ones()))

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, fields
 from pathlib import Path
 
 from prometheus_client import REGISTRY
@@ -59,3 +60,17 @@ async def test_what_waits_is_counted(tmp_path: Path) -> None:
         await bot.services.store.inbox.accept("event:1", "event", {"event": {"type": "app_mention"}})
         await until(lambda: REGISTRY.get_sample_value("cnibot_outbox_items", {"state": "waiting"}) == 1)
         await until(lambda: REGISTRY.get_sample_value("cnibot_inbox_entries", {"state": "waiting"}) == 1)
+
+
+async def test_all_that_the_outbox_counts_is_shown(tmp_path: Path) -> None:
+    async with measured(tmp_path) as (_, bot, _measuring):
+        counters = bot.services.outbox.counters
+        for number, each in enumerate(fields(counters), 1):
+            setattr(counters, each.name, number)
+        wanted = asdict(bot.services.outbox.counters)
+
+        def shown() -> dict[str, float | None]:
+            return {what: REGISTRY.get_sample_value("cnibot_outbox_done", {"what": what}) for what in wanted}
+
+        await until(lambda: shown() == wanted)
+        assert wanted["dead"]
