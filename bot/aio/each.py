@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar, cast
+from typing import TypeVar
+
+from bot.aio.failures import first_failure
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -23,12 +25,5 @@ async def each(items: Iterable[Item], work: Callable[[Item], Awaitable[Result]],
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one(item)) for item in items]
     except BaseExceptionGroup as failures:
-        raise _first(failures) from failures
+        raise first_failure(failures) from failures
     return [task.result() for task in tasks]
-
-
-def _first(failure: BaseException) -> BaseException:
-    """The first failure that is not itself a group."""
-    while isinstance(failure, BaseExceptionGroup):
-        failure = cast("BaseExceptionGroup[BaseException]", failure).exceptions[0]
-    return failure

@@ -11,6 +11,7 @@ from bot.domain.checks import Check
 from bot.domain.errors import BotError
 from bot.incidents.clusters import KubeCluster
 from bot.incidents.knowledge import load_knowledge
+from bot.incidents.workshop import open_workshop
 from bot.probes.catalogue import PROBES
 from bot.rules.problems import RulesError
 from bot.settings import Settings
@@ -103,5 +104,6 @@ async def _clusters(settings: Settings) -> list[Check]:
             cluster.name, cluster.kubeconfig, cluster.context, needs=needs, bot_namespace=settings.bot_namespace
         )
 
-    clusters = [cluster for cluster in await clusters_of(settings) if isinstance(cluster, KubeCluster)]
+    async with open_workshop() as workshop:
+        clusters = [it for it in await clusters_of(settings, workshop) if isinstance(it, KubeCluster)]
     return [check for checks in await each(clusters, one, limit=4) for check in checks]

@@ -1,10 +1,10 @@
 """What ends the bot."""
 
 from collections.abc import Awaitable, Sequence
-from typing import cast
 
 import structlog
 
+from bot.aio.failures import first_failure
 from bot.aio.stopping import Stop
 from bot.domain.checks import Check
 from bot.domain.errors import BotError
@@ -33,19 +33,10 @@ async def part(name: str, work: Awaitable[None], stop: Stop) -> None:
     try:
         await work
     except Exception as error:
-        failure = first(error)
+        failure = first_failure(error, rather=BotError)
         if isinstance(failure, BotError):
             raise failure from error
         log.exception("bot.part_failed", part=name)
         raise PartFailedError(name, f"{type(failure).__name__}: {failure}") from error
     if not stop.asked.is_set():
         raise PartFailedError(name, "it returned, and nobody asked it to")
-
-
-def first(failure: BaseException) -> BaseException:
-    """The first failure that is not itself a group; one in words goes before others."""
-    if not isinstance(failure, BaseExceptionGroup):
-        return failure
-    group = cast("BaseExceptionGroup[BaseException]", failure)
-    inner = [first(each) for each in group.exceptions]
-    return next((each for each in inner if isinstance(each, BotError)), inner[0])

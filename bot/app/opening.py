@@ -12,6 +12,7 @@ from bot.domain.report import Report
 from bot.incidents.clusters import Clusters, KubeCluster, cluster_in_force
 from bot.incidents.desk import Desk, Limits
 from bot.incidents.knowledge import load_knowledge
+from bot.incidents.workshop import Workshop, open_workshop
 from bot.render.pictures.artist import Artist
 from bot.settings import Settings, has_kubeconfig
 from bot.slack.bolt import build_app
@@ -62,8 +63,8 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, clusters: Clusters
     knowledge = await asyncio.to_thread(load_knowledge, settings.playbooks_dirs)
     gc.collect()
     gc.freeze()  # what lives as long as the bot is not looked through again: half a second in which nobody is answered
-    desk = Desk(store, knowledge, clusters or await clusters_of(settings), limits_of(settings))
-    stack.push_async_callback(desk.close)
+    workshop = await stack.enter_async_context(open_workshop(settings.playbooks_dirs, log_level=settings.log_level))
+    desk = Desk(store, knowledge, clusters or await clusters_of(settings, workshop), limits_of(settings))
     who_am_i, grants = WhoAmI(client), tuple(each.grant() for each in settings.grants)
     app = build_app(client, signing_secret=secret, inbox=store.inbox, who_am_i=who_am_i)
     socket = None
@@ -105,12 +106,16 @@ def _draw(settings: Settings) -> Draw:
     return draw
 
 
-async def clusters_of(settings: Settings) -> Clusters:
+async def clusters_of(settings: Settings, workshop: Workshop) -> Clusters:
     """Those of the settings; where there are none, the one that kubectl or the Pod would use, or the running lab."""
-    if settings.clusters:
-        named = settings.clusters.items()
-        return Clusters([KubeCluster(name=name, kubeconfig=it.kubeconfig, context=it.context) for name, it in named])
-    return Clusters([await cluster_in_force(_lab_kubeconfig(settings))])
+    if not settings.clusters:
+        return Clusters([await cluster_in_force(workshop, _lab_kubeconfig(settings))])
+    return Clusters(
+        [
+            KubeCluster(name=name, kubeconfig=it.kubeconfig, context=it.context, workshop=workshop)
+            for name, it in settings.clusters.items()
+        ]
+    )
 
 
 def _lab_kubeconfig(settings: Settings) -> Path | None:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from bot.aio.failures import first_failure
 from bot.aio.stopping import Stop
-from bot.app.failures import NotReadyError, first, part
+from bot.app.failures import NotReadyError, part
 from bot.app.opening import Bot, open_bot
+from bot.domain.errors import BotError
 from bot.incidents.clusters import Clusters
 from bot.schedule import scheduled
 from bot.settings import Settings
@@ -59,7 +61,7 @@ async def serve(
                 async with asyncio.TaskGroup() as group:
                     await _Life(bot, group, stop).live(on_ready)
     except BaseExceptionGroup as failures:
-        raise first(failures) from failures
+        raise first_failure(failures, rather=BotError) from failures
 
 
 @dataclass(slots=True)

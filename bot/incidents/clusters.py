@@ -1,19 +1,17 @@
 """The clusters that can be asked about, each by the name that people type."""
 
-import asyncio
 import difflib
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from bot.cluster.kube import Api
 from bot.cluster.objects import Namespace
-from bot.domain.errors import BotError, UnknownNamespaceError, bounded
-from bot.incidents.diagnose import look
-from bot.incidents.knowledge import Knowledge
-from bot.incidents.recording import Recording
-from bot.incidents.request import OnProgress, Progress, Request
+from bot.domain.errors import BotError, bounded
+from bot.domain.report import Report
+from bot.incidents.request import OnProgress, Request
+from bot.incidents.workshop import Workshop
 
 DEFAULT_NAME = "default"
 CONNECT_S = 5.0
@@ -37,8 +35,8 @@ class Cluster(Protocol):
         """As people type it."""
         ...
 
-    async def look(self, request: Request, knowledge: Knowledge, on_progress: OnProgress) -> Recording:
-        """The evidence. Errors: those of `bot.incidents.diagnose.look`."""
+    async def diagnose(self, request: Request, on_progress: OnProgress) -> Report:
+        """The report. Errors: `UnknownNamespaceError`, any other `BotError`; `WorkshopError`."""
         ...
 
     async def namespaces(self) -> tuple[str, ...]:
@@ -53,55 +51,17 @@ class KubeCluster:
     name: str
     kubeconfig: Path | None = None
     context: str | None = None
+    workshop: Workshop
 
-    async def look(self, request: Request, knowledge: Knowledge, on_progress: OnProgress) -> Recording:
-        """The evidence from the live cluster."""
-        async with Api.connect(self.kubeconfig, self.context) as api:
-            return await look(api, request, knowledge, on_progress=on_progress)
+    async def diagnose(self, request: Request, on_progress: OnProgress) -> Report:
+        """The report on the live cluster, made in the workshop."""
+        return await self.workshop.diagnose(self.kubeconfig, self.context, request, on_progress)
 
     async def namespaces(self) -> tuple[str, ...]:
         """Asked anew each time."""
         async with Api.connect(self.kubeconfig, self.context, request_s=CONNECT_S) as api:
             listed = await api.list_all("/api/v1/namespaces", Namespace)
         return tuple(each.metadata.name for each in listed.items)
-
-
-@dataclass(slots=True, kw_only=True)
-class RecordedCluster:
-    """A cluster that shows what was recorded: for demonstrations without one, and for tests."""
-
-    name: str
-    recordings: Mapping[str, Recording]
-    """By namespace."""
-    between: Callable[[Progress], Awaitable[None]] | None = None
-    """Awaited after each word of progress."""
-
-    async def look(self, request: Request, knowledge: Knowledge, on_progress: OnProgress) -> Recording:
-        """The recording of the namespace, with the progress that a live look would show."""
-        del knowledge
-        recording = self.recordings.get(request.namespace)
-        if recording is None:
-            raise UnknownNamespaceError(request.namespace, nearest(request.namespace, sorted(self.recordings)))
-        for progress in _replayed(recording):
-            on_progress(progress)
-            await (self.between(progress) if self.between else asyncio.sleep(0))
-        return recording
-
-    async def namespaces(self) -> tuple[str, ...]:
-        """Those recorded."""
-        return tuple(sorted(self.recordings))
-
-
-def _replayed(recording: Recording) -> tuple[Progress, ...]:
-    snapshot = recording.snapshot
-    counted = f"{len(snapshot.pods)} pods, {len(snapshot.nodes)} nodes, {len(snapshot.services)} Services"
-    nodes = [Progress(stage="node", state="done", subject=node, sentence="recorded") for node in recording.reports]
-    return (
-        Progress(stage="api", state="started", sentence=f"reading namespace {snapshot.namespace}"),
-        Progress(stage="api", state="done", sentence=counted),
-        Progress(stage="access", state="done", sentence=f"recorded by rung {recording.access}"),
-        *nodes,
-    )
 
 
 class Clusters:
@@ -131,14 +91,14 @@ class Clusters:
         raise UnknownClusterError(name, self.names)
 
 
-async def cluster_in_force(kubeconfig: Path | None = None, context: str | None = None) -> KubeCluster:
+async def cluster_in_force(workshop: Workshop, kubeconfig: Path | None = None) -> KubeCluster:
     """The one cluster where none is configured: the kubeconfig's own, under the name of its context."""
     try:
-        async with Api.connect(kubeconfig, context) as api:
+        async with Api.connect(kubeconfig) as api:
             name = api.context
     except BotError:
         name = ""
-    return KubeCluster(name=name or DEFAULT_NAME, kubeconfig=kubeconfig, context=context)
+    return KubeCluster(name=name or DEFAULT_NAME, kubeconfig=kubeconfig, workshop=workshop)
 
 
 def nearest(name: str, known: Sequence[str], most: int = 3) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 
 from bot.agent.report import Task
+from bot.aio.failures import first_failure
 from bot.cluster.access import RungDecision, choose_rung
 from bot.cluster.kube import Api
 from bot.cluster.snapshot import Snapshot, take_snapshot
@@ -67,17 +68,15 @@ async def collect(
 async def _read(api: Api, request: Request) -> tuple[Snapshot, RungDecision]:
     """The snapshot and the rung, read side by side."""
     share_s = request.timeout_s * SNAPSHOT_SHARE
-    failures: list[BaseException] = []  # raised outside of `except*`, where Python before 3.11.4 wraps it in a group
     try:
         async with asyncio.TaskGroup() as group:
             reading = group.create_task(take_snapshot(api, request.namespace, deadline_s=share_s, pod=request.pod))
             choosing = group.create_task(
                 choose_rung(api, request.access, namespace=request.namespace, bot_namespace=request.bot_namespace)
             )
-        return reading.result(), choosing.result()
-    except* BotError as errors:
-        failures.extend(errors.exceptions)
-    raise failures[0]
+    except BaseExceptionGroup as failures:
+        raise first_failure(failures, rather=BotError) from failures
+    return reading.result(), choosing.result()
 
 
 def _check_pod(snapshot: Snapshot, name: str | None) -> None:

@@ -13,11 +13,9 @@ from bot.domain.errors import BotError, DeadlineError, ForbiddenError
 from bot.domain.incident import Incident
 from bot.domain.report import Report
 from bot.incidents.clusters import Cluster, Clusters, nearest
-from bot.incidents.judge import judge_recording
 from bot.incidents.knowledge import Knowledge
 from bot.incidents.request import OnProgress, Progress, Request, silent
 from bot.incidents.turns import Turns
-from bot.incidents.workshop import Workshop, told_here
 from bot.store import Store
 
 NAMES_S = 30.0
@@ -77,7 +75,7 @@ class Asked:
 
 
 class Desk:
-    """Diagnoses of all clusters. Close it."""
+    """Diagnoses of all clusters."""
 
     def __init__(
         self,
@@ -94,7 +92,6 @@ class Desk:
         self._limits = limits
         self._now = now
         self._turns = Turns(limits.max_diagnoses)
-        self._workshop = Workshop()
         self._names: dict[str, tuple[float, tuple[str, ...]]] = {}
 
     @property
@@ -106,10 +103,6 @@ class Desk:
     def waiting(self) -> int:
         """How many wait for their turn."""
         return self._turns.waiting
-
-    async def close(self) -> None:
-        """Cancel what runs, and let it remove what it put into clusters."""
-        await self._workshop.close()
 
     async def open(self, asked: Asked, *, dedup: str) -> tuple[Incident, bool]:
         """The open incident of this scope and channel, or a new one; and whether it is new.
@@ -259,18 +252,13 @@ class Desk:
         within = asyncio.timeout(most_s)
         try:
             async with within:
-                return await self._workshop.do(self._work(asked, request, told_here(on_progress)))
+                report = await asked.diagnose(request, on_progress)
         except TimeoutError as error:
             if not within.expired():
                 raise
             raise DeadlineError("The diagnosis did not end", most_s) from error
-
-    async def _work(self, cluster: Cluster, request: Request, tell: OnProgress) -> Report:
-        """Look and judge, in the workshop. The report names the cluster as people do, not as a kubeconfig does."""
-        recording = await cluster.look(request, self.knowledge, tell)
-        tell(Progress(stage="judge", state="started", sentence="weighing causes"))
-        report = await self._workshop.compute(lambda: judge_recording(recording, self.knowledge))
-        return dataclasses.replace(report, scope=dataclasses.replace(report.scope, cluster=cluster.name))
+        # named as people do, not as a kubeconfig does
+        return dataclasses.replace(report, scope=dataclasses.replace(report.scope, cluster=asked.name))
 
     def _queued(self, place: int) -> Progress:
         sentence = f"number {place} in the queue: {self._turns.running} other diagnoses are running"

@@ -14,13 +14,13 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from bot.aio.failures import first_failure
 from bot.aio.stopping import Stop
 from bot.app import NotReadyError, PartFailedError, Running, running, serve
-from bot.app.failures import first, part
-from bot.domain.errors import ConfigurationError, ServerError
+from bot.app.failures import part
+from bot.domain.errors import BotError, ConfigurationError, ServerError
+from bot.domain.report import Report
 from bot.incidents.clusters import Clusters
-from bot.incidents.knowledge import Knowledge
-from bot.incidents.recording import Recording
 from bot.incidents.request import OnProgress, Request
 from bot.lab.slack.options import SlackOptions
 from bot.lab.slack.workspace import SlackWorkspace
@@ -38,9 +38,9 @@ class StubbornCluster:
     may_answer: bool = False
     looked: int = 0
 
-    async def look(self, request: Request, knowledge: Knowledge, on_progress: OnProgress) -> Recording:
+    async def diagnose(self, request: Request, on_progress: OnProgress) -> Report:
         self.looked += 1
-        await until(lambda: self.may_answer, 30)  # perhaps in another thread's loop, so it is no asyncio.Event
+        await until(lambda: self.may_answer, 30)
         raise ServerError("The API server is on fire.", status=500)
 
     async def namespaces(self) -> tuple[str, ...]:
@@ -93,7 +93,7 @@ async def serving(settings: Settings, cluster: StubbornCluster | None = None) ->
                 yield served
             stop.asked.set()
     except BaseExceptionGroup as failures:
-        raise first(failures) from failures
+        raise first_failure(failures, rather=BotError) from failures
 
 
 async def test_it_becomes_ready_and_answers(tmp_path: Path) -> None:

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import pytest
 
 from bot.domain.errors import DeadlineError, ForbiddenError, UnknownNamespaceError, UnreachableError
 from bot.domain.incident import Incident
-from bot.incidents.clusters import Clusters, RecordedCluster, UnknownClusterError, nearest
+from bot.domain.report import Report
+from bot.incidents.clusters import Clusters, UnknownClusterError, nearest
 from bot.incidents.desk import Asked, Desk, Limits
-from bot.incidents.knowledge import Knowledge, load_knowledge
 from bot.incidents.recording import Recording, record
 from bot.incidents.request import OnProgress, Progress, Request
 from bot.store import Store
 from tests.probes.build import two_nodes
-
-
-@pytest.fixture(scope="module")
-def knowledge() -> Knowledge:
-    return load_knowledge()
+from tests.recorded_cluster import RecordedCluster, knowledge
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,21 +24,21 @@ class Watched(RecordedCluster):
     """A recorded cluster that can be made to wait or to fail."""
 
     looks: int = 0
-    threads: set[str] = field(default_factory=set[str])
     failure: Exception | None = None
-    hold: threading.Event | None = None
-    cleaned: threading.Event = field(default_factory=threading.Event)
+    hold: asyncio.Event | None = None
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    cleaned: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def look(self, request: Request, knowledge: Knowledge, on_progress: OnProgress) -> Recording:
+    async def diagnose(self, request: Request, on_progress: OnProgress) -> Report:
         self.looks += 1
-        self.threads.add(threading.current_thread().name)
+        self.begun.set()
         if self.failure:
             raise self.failure
         try:
             await self._held()
         finally:
             self.cleaned.set()
-        return await RecordedCluster.look(self, request, knowledge, on_progress)
+        return await RecordedCluster.diagnose(self, request, on_progress)
 
     async def namespaces(self) -> tuple[str, ...]:
         if self.failure:
@@ -53,8 +47,8 @@ class Watched(RecordedCluster):
         return await RecordedCluster.namespaces(self)
 
     async def _held(self) -> None:
-        while self.hold and not self.hold.is_set():  # noqa: ASYNC110 it is set in another thread
-            await asyncio.sleep(0.001)
+        if self.hold:
+            await self.hold.wait()
 
 
 def recording() -> Recording:
@@ -75,12 +69,10 @@ class Room:
 
 
 @pytest.fixture
-async def room(store: Store, knowledge: Knowledge) -> AsyncIterator[Room]:
+def room(store: Store) -> Room:
     recordings = {"shop": recording(), "payments": recording()}
     lab, eu = Watched(name="lab", recordings=recordings), Watched(name="eu", recordings={"games": recording()})
-    desk = Desk(store, knowledge, Clusters([lab, eu]), Limits(max_diagnoses=2, check_s=0.05))
-    yield Room(desk, lab, eu)
-    await desk.close()
+    return Room(Desk(store, knowledge(), Clusters([lab, eu]), Limits(max_diagnoses=2, check_s=0.05)), lab, eu)
 
 
 async def test_a_report_is_kept_and_names_the_cluster_as_people_do(room: Room) -> None:
@@ -108,29 +100,15 @@ async def test_another_request_is_another_run(room: Room) -> None:
     assert room.lab.looks == 2
 
 
-async def test_diagnoses_are_made_outside_the_loop_that_answers(room: Room) -> None:
-    await room.desk.diagnose(await room.begun())
-
-    assert room.lab.threads == {"workshop"}
-    assert threading.current_thread().name not in room.lab.threads
-
-
-async def test_progress_is_told_in_the_loop_that_asks_and_in_order(room: Room) -> None:
+async def test_progress_is_told_in_order(room: Room) -> None:
     told: list[Progress] = []
-    threads: set[int] = set()
+    await room.desk.diagnose(await room.begun(), on_progress=told.append)
 
-    def tell(progress: Progress) -> None:
-        told.append(progress)
-        threads.add(threading.get_ident())
-
-    await room.desk.diagnose(await room.begun(), on_progress=tell)
-
-    assert threads == {threading.get_ident()}
     assert [each.stage for each in told] == ["api", "api", "access", "node", "node", "judge"]
 
 
 async def test_who_has_to_wait_is_told_where_they_stand(room: Room) -> None:
-    room.lab.hold = threading.Event()
+    room.lab.hold = asyncio.Event()
     told: list[Progress] = []
     async with asyncio.TaskGroup() as group:
         for number in range(2):
@@ -161,37 +139,23 @@ async def test_an_unknown_namespace_is_an_error_with_names(room: Room) -> None:
 
 
 async def test_cancelling_cancels_the_diagnosis_and_frees_the_turn(room: Room) -> None:
-    room.lab.hold = threading.Event()
+    room.lab.hold = asyncio.Event()
     incident = await room.begun()
     async with asyncio.TaskGroup() as group:
         task = group.create_task(room.desk.diagnose(incident))
-        while room.lab.looks == 0:  # noqa: ASYNC110 it happens in another thread
-            await asyncio.sleep(0.001)
+        await room.lab.begun.wait()
         task.cancel()
-    assert await asyncio.to_thread(room.lab.cleaned.wait, 5)
+    assert room.lab.cleaned.is_set()
     assert room.desk.running == 0
     assert await room.desk.report(incident.id, 1) is None
 
 
-async def test_closing_lets_diagnoses_clean_up(store: Store, knowledge: Knowledge) -> None:
-    lab = Watched(name="lab", recordings={"shop": recording()}, hold=threading.Event())
-    desk = Desk(store, knowledge, Clusters([lab]), Limits())
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(desk.examine("lab", "shop"))
-        while lab.looks == 0:  # noqa: ASYNC110 it happens in another thread
-            await asyncio.sleep(0.001)
-        await desk.close()
-        assert lab.cleaned.is_set()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-
-async def test_a_diagnosis_that_does_not_end_is_ended(store: Store, knowledge: Knowledge) -> None:
-    lab = Watched(name="lab", recordings={"shop": recording()}, hold=threading.Event())
-    desk = Desk(store, knowledge, Clusters([lab]), Limits(timeout_s=0.01, cleanup_s=0.01))
+async def test_a_diagnosis_that_does_not_end_is_ended(store: Store) -> None:
+    lab = Watched(name="lab", recordings={"shop": recording()}, hold=asyncio.Event())
+    desk = Desk(store, knowledge(), Clusters([lab]), Limits(timeout_s=0.01, cleanup_s=0.01))
     with pytest.raises(DeadlineError, match="did not end within"):
         await desk.examine("lab", "shop")
-    await desk.close()
+    assert lab.cleaned.is_set()
 
 
 async def test_a_healthy_incident_is_closed_and_asking_again_opens_another(room: Room) -> None:
@@ -254,7 +218,7 @@ async def test_a_new_namespace_is_never_denied_from_memory(room: Room) -> None:
 )
 async def test_what_is_not_known_in_time_is_not_known(failure: Exception | None, room: Room) -> None:
     room.lab.failure = failure
-    room.lab.hold = threading.Event() if failure is None else None
+    room.lab.hold = asyncio.Event() if failure is None else None
 
     assert (await room.desk.check("lab", "shop")).is_known is None
 

@@ -3,6 +3,7 @@
 It imports matplotlib, 60 MB and most of a second, and ends; so the bot itself stays small.
 """
 
+import os
 import resource
 import sys
 
@@ -14,6 +15,7 @@ from bot.render.pictures.artist import Drawn, Order
 def main() -> None:
     """Draw what was ordered."""
     resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
+    os.nice(10)  # nobody waits for a picture
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
     from bot.render.pictures.matrix_drawing import draw_matrix  # noqa: PLC0415 - only the child may import matplotlib
     from bot.render.pictures.path_drawing import draw_way  # noqa: PLC0415

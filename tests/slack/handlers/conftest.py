@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,9 +13,9 @@ import pytest
 
 from bot.domain.authorization import Action, Grant
 from bot.domain.errors import ForbiddenError, UnreachableError
-from bot.incidents.clusters import Clusters, RecordedCluster
+from bot.domain.report import Report
+from bot.incidents.clusters import Clusters
 from bot.incidents.desk import Desk, Limits
-from bot.incidents.knowledge import Knowledge, load_knowledge
 from bot.incidents.recording import Recording, record
 from bot.incidents.request import OnProgress, Progress, Request
 from bot.lab.slack import SlackOptions, SlackWorkspace
@@ -34,6 +33,7 @@ from bot.slack.services import Services
 from bot.slack.socket import SocketMode
 from bot.store import Entry, Store
 from tests.probes.build import World, two_nodes
+from tests.recorded_cluster import RecordedCluster, knowledge
 from tests.slack.waiting import until
 
 HERE = "C0INCIDENTS"
@@ -80,17 +80,17 @@ class Place(RecordedCluster):
             raise UnreachableError("https://eu.example:6443", "refused", "")
         return await RecordedCluster.namespaces(self)
 
-    async def look(self, request: Request, knowledge: Knowledge, on_progress: OnProgress) -> Recording:
+    async def diagnose(self, request: Request, on_progress: OnProgress) -> Report:
         if self.name in self.unreachable:
             raise UnreachableError("https://eu.example:6443", "refused", "")
-        return await RecordedCluster.look(self, request, knowledge, on_progress)
+        return await RecordedCluster.diagnose(self, request, on_progress)
 
 
 class Gate:
-    """Holds recorded diagnoses until it is opened. They run in a thread of their own."""
+    """Holds recorded diagnoses until it is opened."""
 
     def __init__(self) -> None:
-        self._open = threading.Event()
+        self._open = asyncio.Event()
         self._open.set()
         self.waiting = 0
 
@@ -103,7 +103,7 @@ class Gate:
     async def pass_(self, progress: Progress) -> None:
         if progress.stage == "access" and not self._open.is_set():
             self.waiting += 1
-            await asyncio.to_thread(self._open.wait, 20)
+            await self._open.wait()
 
 
 @dataclass
@@ -190,13 +190,8 @@ class Office:
 Opened = Callable[..., Awaitable[Office]]
 
 
-@pytest.fixture(scope="session")
-def knowledge() -> Knowledge:
-    return load_knowledge()
-
-
 @pytest.fixture
-async def open_office(store: Store, knowledge: Knowledge) -> AsyncIterator[Opened]:
+async def open_office(store: Store) -> AsyncIterator[Opened]:
     """Opens the bot with the options given; it closes with the test.
 
     Each bot lives in a task of its own: a fixture's end may run in another task than its beginning.
@@ -209,7 +204,7 @@ async def open_office(store: Store, knowledge: Knowledge) -> AsyncIterator[Opene
         ready: asyncio.Future[Office] = loop.create_future()
 
         async def live() -> None:
-            async with opened_office(store, knowledge, **options) as office:
+            async with opened_office(store, **options) as office:
                 ready.set_result(office)
                 await closing.wait()
 
@@ -228,7 +223,6 @@ async def open_office(store: Store, knowledge: Knowledge) -> AsyncIterator[Opene
 @asynccontextmanager
 async def opened_office(
     store: Store,
-    knowledge: Knowledge,
     *,
     grants: tuple[Grant, ...] = GRANTS,
     clusters: tuple[str, ...] = ("lab",),
@@ -251,11 +245,10 @@ async def opened_office(
         )
         for name in clusters
     ]
-    desk = Desk(store, knowledge, Clusters(places), limits or Limits())
+    desk = Desk(store, knowledge(), Clusters(places), limits or Limits())
     async with (
         SlackWorkspace.start(SlackOptions()) as ws,
         open_client(ws.bot_token, base_url=ws.api_url) as client,
-        aclosing_desk(desk),
         asyncio.TaskGroup() as group,
     ):
         who_am_i = WhoAmI(client)
@@ -296,14 +289,6 @@ async def opened_office(
 
 def _own(cluster: str, only_on: Mapping[str, str]) -> dict[str, Recording]:
     return {namespace: healthy() for namespace, name in only_on.items() if name == cluster}
-
-
-@asynccontextmanager
-async def aclosing_desk(desk: Desk) -> AsyncGenerator[None]:
-    try:
-        yield
-    finally:
-        await desk.close()
 
 
 async def work(office: Office) -> None:

@@ -1,0 +1,116 @@
+"""The process of the workshop: orders on standard input, words on standard output. It ends when its input does."""
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+import structlog
+
+from bot import logs
+from bot.cluster.kube import Api
+from bot.domain.errors import BotError, UnknownNamespaceError
+from bot.domain.report import Report
+from bot.incidents.diagnose import look
+from bot.incidents.judge import judge_recording
+from bot.incidents.knowledge import Knowledge, load_knowledge
+from bot.incidents.request import Progress
+from bot.incidents.workshop.messages import Cancel, Failed, Order, Reported, Start, Told, Word
+from bot.incidents.workshop.workshop import MOST_BYTES
+
+log = structlog.get_logger()
+
+NICENESS = 10
+"""Whoever answers people goes first."""
+
+
+class _Workbench:
+    """Where the orders are done, all at the same time."""
+
+    def __init__(self, playbooks: Sequence[Path], out: BinaryIO) -> None:
+        self._playbooks = playbooks
+        self._knowledge: Knowledge | None = None
+        self._out = out
+        self._judges = ThreadPoolExecutor(1, "judge")  # deadlines of the others must pass while one is judged
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+
+    async def work(self) -> None:
+        """Do what is ordered until nothing more can come; then cancel the rest, and let it clean up."""
+        orders: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
+        reader = asyncio.StreamReader(limit=MOST_BYTES)
+        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        async with asyncio.TaskGroup() as group:
+            async for line in reader:
+                match orders.decode(line):
+                    case Start() as start:
+                        self._tasks[start.number] = group.create_task(self._do(start))
+                    case Cancel(number=number):
+                        self._cancel(number)
+            for number in tuple(self._tasks):
+                self._cancel(number)
+
+    def _cancel(self, number: int) -> None:
+        """Once: a second time would break off the cleaning up."""
+        if task := self._tasks.pop(number, None):
+            task.cancel()
+
+    async def _do(self, start: Start) -> None:
+        try:
+            said: Word = Reported(number=start.number, report=await self._report(start))
+        except UnknownNamespaceError as error:
+            said = Failed(number=start.number, kind="namespace", sentence=str(error), nearest=error.nearest)
+        except BotError as error:
+            said = Failed(number=start.number, kind="world", sentence=str(error))
+        except Exception as error:
+            log.exception("workshop.failed", namespace=start.request.namespace)
+            said = Failed(number=start.number, kind="fault", sentence=f"{type(error).__name__} in the workshop")
+        finally:
+            self._tasks.pop(start.number, None)
+        self._say(said)
+
+    async def _report(self, start: Start) -> Report:
+        def tell(progress: Progress) -> None:
+            self._say(Told(number=start.number, progress=progress))
+
+        knowledge = self._knows()
+        async with Api.connect(Path(start.kubeconfig) if start.kubeconfig else None, start.context) as api:
+            recording = await look(api, start.request, knowledge, on_progress=tell)
+        tell(Progress(stage="judge", state="started", sentence="weighing causes"))
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._judges, lambda: judge_recording(recording, knowledge))
+
+    def _knows(self) -> Knowledge:
+        """Read with the first diagnosis, which then says what is wrong with it. Errors: `RulesError`."""
+        if self._knowledge is None:
+            self._knowledge = load_knowledge(self._playbooks)
+            gc.collect()
+            gc.freeze()  # what lives as long as we do is not looked through again
+        return self._knowledge
+
+    def _say(self, word: Word) -> None:
+        """One line, without waiting: the bot reads at once whatever we say."""
+        with suppress(BrokenPipeError):  # it died, and the end of our input will tell us
+            self._out.write(msgspec.json.encode(word) + b"\n")
+            self._out.flush()
+
+
+def main() -> None:
+    """Work for the bot that began us. Arguments: the level of logging, then directories of playbooks."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(NICENESS)
+    level, *playbooks = sys.argv[1:]
+    logs.configure(level)
+    out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library may print is nothing that the bot should read
+    asyncio.run(_Workbench([Path(each) for each in playbooks], out).work())
+
+
+if __name__ == "__main__":
+    main()

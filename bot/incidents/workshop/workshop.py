@@ -1,0 +1,204 @@
+"""The bot's side of the workshop: begins the process when the first diagnosis is asked for, ends it when none was long.
+
+Slack wants its acknowledgements within three seconds and people their first word within one. Reading a large cluster
+and weighing causes are seconds of computing; in a thread of the bot's own process they kept the loop that answers from
+its turn for up to a second. A process of their own does not, and gives its memory back.
+"""
+
+import asyncio
+import itertools
+import os
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from bot.aio.failures import first_failure
+from bot.domain.errors import BotError, UnknownNamespaceError, bounded
+from bot.domain.report import Report
+from bot.incidents.request import OnProgress, Progress, Request
+from bot.incidents.workshop.messages import Cancel, Failed, Order, Reported, Start, Told, Word
+
+log = structlog.get_logger()
+
+IDLE_S = 600.0
+"""How long the process stays without work: beginning it takes more than a second, keeping it 60 MB."""
+CLOSE_S = 15.0
+"""How long work that is cancelled may clean up: node agents are removed."""
+MOST_BYTES = 64 * 2**20
+"""Of one message."""
+_OURS_ALONE = ("CNIBOT_SLACK_", "CNIBOT_REDIS_")
+"""Settings that hold secrets which a diagnosis has no use for."""
+
+
+class WorkshopError(Exception):
+    """The workshop did not do its work by a fault of its own: it died, or failed in a way nobody thought of."""
+
+
+class DiagnosisError(BotError):
+    """Why there is no verdict, in the words of the error in the workshop."""
+
+
+@dataclass(slots=True)
+class _Job:
+    request: Request
+    on_progress: OnProgress
+    ended: asyncio.Future[Report]
+
+    def tell(self, progress: Progress) -> None:
+        try:
+            self.on_progress(progress)
+        except Exception as error:  # noqa: BLE001 whose callback fails loses their own diagnosis, nobody else's
+            self.ended.set_exception(error)
+
+
+@dataclass(slots=True)
+class _Child:
+    """One process, and what it works on."""
+
+    process: Process
+    jobs: dict[int, _Job] = field(default_factory=dict[int, _Job])
+
+    def say(self, order: Order) -> None:
+        if self.process.stdin and not self.process.stdin.is_closing():
+            self.process.stdin.write(msgspec.json.encode(order) + b"\n")
+
+    def hear(self, word: Word) -> None:
+        job = self.jobs.get(word.number)
+        if job is None or job.ended.done():  # cancelled meanwhile
+            return
+        match word:
+            case Told():
+                job.tell(word.progress)
+            case Reported():
+                job.ended.set_result(word.report)
+            case Failed(kind="namespace"):
+                job.ended.set_exception(UnknownNamespaceError(job.request.namespace, word.nearest))
+            case Failed(kind="world"):
+                job.ended.set_exception(DiagnosisError(word.sentence))
+            case Failed():
+                job.ended.set_exception(WorkshopError(word.sentence))
+
+    def lose(self, why: str) -> None:
+        """Tell all who wait that nothing will come."""
+        for job in self.jobs.values():
+            if not job.ended.done():
+                job.ended.set_exception(WorkshopError(why))
+
+    def close(self) -> None:
+        """Let it cancel what runs, clean up and end; what takes too long is killed."""
+        if self.process.stdin and not self.process.stdin.is_closing():
+            self.process.stdin.close()
+            asyncio.get_running_loop().call_later(CLOSE_S, self.kill)
+
+    def kill(self) -> None:
+        if self.process.returncode is None:
+            self.process.kill()
+
+
+class Workshop:
+    """Makes diagnoses, several at a time. `open_workshop` opens one."""
+
+    def __init__(self, group: asyncio.TaskGroup, program: Sequence[str], *, idle_s: float) -> None:
+        self._group = group
+        self._program = program
+        self._idle_s = idle_s
+        self._numbers = itertools.count(1)
+        self._child: _Child | None = None
+        self._beginning = asyncio.Lock()
+        self._retiring: asyncio.TimerHandle | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process that is there now; None: nothing has been asked of it for a while."""
+        return self._child.process.pid if self._child else None
+
+    async def diagnose(
+        self, kubeconfig: Path | None, context: str | None, request: Request, on_progress: OnProgress
+    ) -> Report:
+        """The report on the cluster that the kubeconfig names. Cancelling this cancels it, and does not wait for it.
+
+        Errors: `UnknownNamespaceError`; `BotError`: why it is impossible; `WorkshopError`.
+        """
+        number = next(self._numbers)
+        job = _Job(request, on_progress, asyncio.get_running_loop().create_future())
+        async with self._beginning:
+            child = self._child or await self._begin()
+            child.jobs[number] = job
+        if self._retiring:
+            self._retiring.cancel()
+        try:
+            child.say(Start(number=number, kubeconfig=str(kubeconfig or ""), context=context, request=request))
+            return await job.ended
+        finally:
+            if not job.ended.done() or job.ended.cancelled():
+                child.say(Cancel(number=number))
+            del child.jobs[number]
+            if child is self._child and not child.jobs:
+                self._retiring = asyncio.get_running_loop().call_later(self._idle_s, self.close)
+
+    def close(self) -> None:
+        """Cancel what runs and end the process; the next diagnosis begins another."""
+        if self._retiring:
+            self._retiring.cancel()
+        if self._child:
+            self._child.close()
+            self._child = None
+
+    async def _begin(self) -> _Child:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(_OURS_ALONE)}
+        process = await asyncio.create_subprocess_exec(
+            *self._program,
+            stdin=PIPE, stdout=PIPE, limit=MOST_BYTES, env=environment,
+            start_new_session=True,  # Ctrl-C reaches us alone; the child ends with its standard input
+        )  # fmt: skip
+        child = self._child = _Child(process)
+        self._group.create_task(self._attend(child), name="workshop")
+        return child
+
+    async def _attend(self, child: _Child) -> None:
+        """Hand on what the process says until it has ended, and never leave it behind."""
+        assert child.process.stdout
+        words: msgspec.json.Decoder[Word] = msgspec.json.Decoder(Word)
+        why = ""
+        try:
+            async for line in child.process.stdout:
+                child.hear(words.decode(line))
+        except ValueError as error:  # msgspec's own too: not what was agreed, or a line beyond all bounds
+            why = f"it said what cannot be read ({bounded(str(error))})"
+            child.kill()
+        except BaseException:
+            child.kill()
+            raise
+        finally:
+            code = await child.process.wait()
+            if self._child is child:
+                self._child = None
+                why = why or (f"it was killed by signal {-code}" if code < 0 else f"it ended with code {code}")
+                log.error("workshop.lost", why=why, diagnoses=len(child.jobs))
+            child.lose(f"The process that makes diagnoses was lost: {why or 'it was told to end'}.")
+
+
+@asynccontextmanager
+async def open_workshop(
+    playbooks: Sequence[Path] = (),
+    *,
+    log_level: str = "warning",
+    idle_s: float = IDLE_S,
+    program: Sequence[str] = (sys.executable, "-m", "bot.incidents.workshop"),
+) -> AsyncGenerator[Workshop]:
+    """A workshop that knows these directories of playbooks beside our own; at its end everything is cleaned up."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            workshop = Workshop(group, (*program, log_level, *map(str, playbooks)), idle_s=idle_s)
+            try:
+                yield workshop
+            finally:
+                workshop.close()
+    except BaseExceptionGroup as failures:
+        raise first_failure(failures) from failures
