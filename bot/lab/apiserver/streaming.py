@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from aiohttp import WSMsgType, web
 
+from bot.aio.failures import first_failure
 from bot.lab.apiserver.errors import ApiError, bad_request
 from bot.lab.apiserver.kubelet_api import ExecError, ExecProcess, KubeletApi
 from bot.lab.apiserver.parts import items_of
@@ -102,7 +103,10 @@ async def _run(
 
 
 async def _carry(socket: web.WebSocketResponse, process: ExecProcess, *, stdin: bool, query: Mapping[str, str]) -> int:
-    """Move bytes until the command has ended and said everything; raises `_GoneError` when the client left."""
+    """Move bytes until the command has ended and said everything.
+
+    Raises `_GoneError` or `ConnectionResetError` when the client left.
+    """
     if not stdin:
         await process.close_stdin()
     try:
@@ -113,10 +117,9 @@ async def _carry(socket: web.WebSocketResponse, process: ExecProcess, *, stdin: 
                 streams.create_task(_pump(socket, STDERR, process.stderr, wanted=_flag(query, "stderr")))
             code = await process.wait()
             listener.cancel()
-        return code  # noqa: TRY300 an `else` may not follow with what it needs bound
-    except* (_GoneError, ConnectionResetError):
-        pass
-    raise _GoneError  # outside of `except*`, where Python before 3.11.4 wraps it in a group
+    except BaseExceptionGroup as failures:
+        raise first_failure(failures) from failures
+    return code
 
 
 async def _pump(socket: web.WebSocketResponse, channel: int, stream: AsyncIterator[bytes], *, wanted: bool) -> None:
