@@ -1,6 +1,7 @@
 """What works and what does not: everything that the bot needs, tried one by one, with what to do about it."""
 
 import asyncio
+import datetime as dt
 from collections.abc import Awaitable, Callable, Sequence
 
 from bot.aio.each import each
@@ -17,9 +18,14 @@ from bot.rules.problems import RulesError
 from bot.settings import Settings
 from bot.slack.client import open_client
 from bot.slack.startup import verify
-from bot.store import StoreInUseError, open_store
+from bot.store import Store, StoreInUseError, open_store
 
 TRY_S = 30.0
+_OWN_SERVER = "Without CNIBOT_REDIS_URL the bot runs a server of its own that keeps everything."
+_ASK_AGAIN = (
+    "Mend what Slack names (invite the bot, unarchive the channel) and ask again: what was given up is not sent any "
+    "more, and is forgotten after 30 days without another."
+)
 _SETTINGS = "Mend the setting: docs/reference/settings.md tells what each one means."
 
 
@@ -63,16 +69,27 @@ async def _store(settings: Settings) -> list[Check]:
     try:
         async with open_store(settings.secret("redis_url") or None, settings.state_dir) as store:
             await store.ping()
-            risks = " ".join(store.warnings)
-            state = "warning" if risks else "ok"
-            remedy = "Without CNIBOT_REDIS_URL the bot runs a server of its own that keeps everything." if risks else ""
-            return [Check(name=name, state=state, says=store.where, problem=risks, remedy=remedy)]
+            risks, given_up = " ".join(store.warnings), await _given_up(store)
+            problem = " ".join(filter(None, (risks, given_up)))
+            remedy = " ".join(filter(None, (risks and _OWN_SERVER, given_up and _ASK_AGAIN)))
+            state = "warning" if problem else "ok"
+            return [Check(name=name, state=state, says=store.where, problem=problem, remedy=remedy)]
     except StoreInUseError as error:
         running = f"in use by process {error.pid}" if error.pid else "in use"
         return [Check(name=name, says=f"{settings.state_dir}, {running}: the bot runs")]
     except BotError as error:
         remedy = "Check CNIBOT_REDIS_URL, or leave it empty for a server of the bot's own."
         return [Check(name=name, state="failed", problem=str(error), remedy=remedy, may_pass=True)]
+
+
+async def _given_up(store: Store) -> str:
+    """How many messages Slack never took, and why not the newest; "" when none was given up."""
+    dead, count = await store.outbox.dead(limit=1), (await store.outbox.state()).dead
+    if not dead:
+        return ""
+    newest, at = dead[0], dt.datetime.fromtimestamp(dead[0].at, dt.UTC)
+    were = "1 message to Slack was" if count == 1 else f"{count} messages to Slack were"
+    return f"{were} given up, the newest, to {newest.channel}, at {at:%Y-%m-%d %H:%M} UTC: {newest.reason}."
 
 
 async def _slack(settings: Settings) -> list[Check]:

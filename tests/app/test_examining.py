@@ -1,6 +1,7 @@
 """`cnibot doctor`: everything that can be wrong is found and said, with what to do about it."""
 
 import asyncio
+import datetime as dt
 import json
 import os
 import sys
@@ -11,10 +12,12 @@ import pytest
 
 from bot.app.examining import examine
 from bot.domain.checks import Check
+from bot.domain.outgoing import Content, Place, Post
 from bot.lab.slack.options import BOT_SCOPES, SlackOptions
 from bot.lab.slack.workspace import SlackWorkspace
 from bot.settings import Settings
 from bot.store import open_store
+from bot.store.outbox_entries import Dead
 from tests.cluster.small_cluster import small_cluster
 
 
@@ -109,6 +112,35 @@ async def test_beside_a_running_bot_it_disturbs_nothing(tmp_path: Path) -> None:
 
     assert check.state == "ok"
     assert f"in use by process {os.getpid()}: the bot runs" in check.says
+
+
+@pytest.mark.parametrize(
+    ("reasons", "problem"),
+    [
+        (
+            ["not_in_channel"],
+            "1 message to Slack was given up, the newest, to C1, at 2026-11-23 06:00 UTC: not_in_channel.",
+        ),
+        (
+            ["x", "is_archived"],
+            "2 messages to Slack were given up, the newest, to C2, at 2026-11-23 06:00 UTC: is_archived.",
+        ),
+    ],
+)
+async def test_messages_that_were_given_up_are_told(tmp_path: Path, reasons: list[str], problem: str) -> None:
+    at = dt.datetime(2026, 11, 23, 6, tzinfo=dt.UTC).timestamp()
+    async with open_store(None, tmp_path) as store:
+        for number, reason in enumerate(reasons, 1):
+            channel = f"C{number}"
+            await store.outbox.put(Post(key=channel, place=Place(channel=channel), content=Content(text="x")), now=at)
+            dead = Dead(key=channel, kind="post", channel=channel, reason=reason, text="x", at=at)
+            await store.outbox.give_up(dead, next_post_at=at)
+
+    check = (await found(settings(tmp_path)))["Store"]
+
+    assert (check.state, check.problem) == ("warning", problem)
+    assert "ask again" in check.remedy
+    assert "CNIBOT_REDIS_URL" not in check.remedy
 
 
 @pytest.mark.parametrize(
