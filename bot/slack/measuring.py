@@ -8,7 +8,6 @@ import structlog
 from prometheus_client import Gauge, Histogram
 from slack_sdk.errors import SlackApiError
 
-from bot.aio.memory import give_back
 from bot.slack.identity import ask, reason_of
 from bot.slack.services import Services
 from bot.store import StoreUnavailableError
@@ -40,7 +39,6 @@ class Measuring:
         self._services = services
         self._every_s = every_s
         self._ask_every_s = ask_every_s
-        self._was_running = False
         self.store_trouble = "not asked yet"
         """Why the store does not answer; "" when it does."""
         self.token_trouble = ""
@@ -62,18 +60,10 @@ class Measuring:
                 self.store_trouble = str(error)
             await asyncio.sleep(self._every_s)
 
-    def _tidy(self, running: int) -> None:
-        """After the last diagnosis, give back the memory that they took: a hundred megabytes and more."""
-        if self._was_running and not running:
-            give_back()
-        self._was_running = running > 0
-
     async def _ask(self) -> None:
         """A token that works is asked for rarely; that Slack is away says nothing about it."""
         while True:
             await asyncio.sleep(self._ask_every_s)
-            if not self._services.desk.running:
-                give_back()  # of diagnoses too short to be seen running
             try:
                 await ask(self._services.client)
                 self.token_trouble = ""
@@ -93,7 +83,6 @@ class Measuring:
         OUTBOX.labels("waiting").set(outbox.waiting)
         OUTBOX.labels("dead").set(outbox.dead)
         OUTBOX_AGE.set(max(0.0, services.now() - outbox.oldest_at) if outbox.oldest_at else 0.0)
-        self._tidy(services.desk.running)
         for what, count in asdict(services.outbox.counters).items():
             OUTBOX_DONE.labels(what).set(count)
         DIAGNOSES.labels("running").set(services.desk.running)

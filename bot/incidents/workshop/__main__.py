@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from bot import logs
+from bot.aio.memory import give_back
 from bot.cluster.kube import Api
 from bot.domain.errors import BotError, UnknownNamespaceError
 from bot.domain.report import Report
@@ -74,6 +75,8 @@ class _Workbench:
         finally:
             self._tasks.pop(start.number, None)
         self._say(said)
+        if not self._tasks:
+            give_back()
 
     async def _report(self, start: Start) -> Report:
         def tell(progress: Progress) -> None:
