@@ -32,6 +32,8 @@ class Shift(RuleBasedStateMachine):
         self.crashes = 0
         self.processes = [self.process(0), self.process(1)]
         self.held: list[dict[str, Taken]] = [{}, {}]
+        self.orphans: set[str] = set()
+        """Taken by a process that crashed: theirs until somebody takes it over."""
         self.accepted: set[str] = set()
         self.settled: set[bytes] = set()
         self.inbox = Inbox(self.store.connection, clock=lambda: 0.0)
@@ -68,6 +70,7 @@ class Shift(RuleBasedStateMachine):
             assert one.id not in mine
             assert one.deliveries > 1
             mine[one.id] = one
+            self.orphans.discard(one.id)
 
     @rule(who=PROCESSES)
     def keep(self, who: int) -> None:
@@ -75,10 +78,11 @@ class Shift(RuleBasedStateMachine):
         lost = self.loop.run(self.processes[who].keep(dict.fromkeys(self.held[who], 1)))
         for one in lost:
             taken = self.held[who].pop(one)
-            assert one in self.held[1 - who] or taken.fields[b"body"] in self.settled
+            assert one in self.held[1 - who] or one in self.orphans or taken.fields[b"body"] in self.settled
 
     @rule(who=PROCESSES)
     def crash(self, who: int) -> None:
+        self.orphans.update(self.held[who])
         self.held[who].clear()
         self.processes[who] = self.process(who)
 
