@@ -6,6 +6,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 export PYTHON
+unexport PYTHONDONTWRITEBYTECODE # some shells set it; hundreds of processes would then compile everything anew
 JOBS ?= $(shell echo $$(($$(nproc) + 1)))
 ARGS ?=
 
@@ -32,7 +33,7 @@ test: ## Run the tests; ARGS='-k arp' for some
 	@.ci/setup system
 	@.ci/setup dev
 	@if [ -n "$$CNIBOT_CI" ]; then .ci/setup browser; fi
-	@pytest -n $(JOBS) --dist loadscope $(ARGS)
+	@pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 coverage: ## Run the tests and ask that they reach 90 % of bot; twice as long as make test (then: coverage report)
 	@$(MAKE) test ARGS='--cov=bot --cov-report= --cov-fail-under=90 $(ARGS)'

@@ -19,6 +19,17 @@ settings.register_profile("cnibot", deadline=None)  # speed is for benchmarks: a
 settings.load_profile("cnibot")
 
 
+LONG = ("tests/stories/", "tests/architecture/", "tests/lab/", "tests/app/", "tests/incidents/")
+"""Where tests start clusters, bots and browsers."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long ones, in random order: what begins last should not be what takes longest."""
+    items.sort(
+        key=lambda item: next((rank for rank, part in enumerate(LONG) if item.nodeid.startswith(part)), len(LONG))
+    )
+
+
 @dataclass(frozen=True)
 class LabUnderTest:
     """A running lab: `kubeconfig` for clients of its API, `client` to look into it and to break it."""

@@ -142,7 +142,8 @@ def _cell(cell: Json, context: Context) -> Markup:
 
 
 def _alert(block: Json, context: Context) -> Markup:
-    level = block.get("level") if block.get("level") in {"info", "success", "warning", "error"} else "default"
+    asked = string(block, "level")
+    level = asked if asked in {"info", "success", "warning", "error"} else "default"
     return Markup('<div class="block-alert {}" role="note">{}</div>').format(
         level, text_html(block.get("text"), context)
     )
