@@ -7,7 +7,7 @@ MAKEFLAGS += --no-print-directory
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 export PYTHON
 unexport PYTHONDONTWRITEBYTECODE # some shells set it; hundreds of processes would then compile everything anew
-JOBS ?= $(shell echo $$(($$(nproc) + 1)))
+JOBS ?= $(shell echo $$(($$(nproc) + 2)))
 ARGS ?=
 
 help: ## What can be made

@@ -9,6 +9,7 @@ from typing import Any
 from bot.lab.apiserver.kubelet_api import ExecError
 
 CHUNK_BYTES = 65_536
+DEADLINE_S = 10.0
 
 
 class LocalProcess:
@@ -42,6 +43,11 @@ class LocalProcess:
         if self._process.returncode is None:
             os.killpg(self._process.pid, signal.SIGKILL)
 
+    async def end(self) -> None:
+        """Kill it, and wait until asyncio has noticed: its transport would else outlive the loop."""
+        self.kill()
+        await self._process.communicate()
+
 
 async def _chunks(stream: asyncio.StreamReader | None) -> AsyncIterator[bytes]:
     while stream is not None and (data := await stream.read(CHUNK_BYTES)):
@@ -67,6 +73,12 @@ class LocalKubelet:
             raise ExecError(f'exec: "{argv[0]}": executable file not found in $PATH') from None
         self.started.append(LocalProcess(process))
         return self.started[-1]
+
+    async def end(self) -> None:
+        """Leave no process behind."""
+        async with asyncio.timeout(DEADLINE_S):
+            for process in self.started:
+                await process.end()
 
     async def logs(
         self,
