@@ -135,7 +135,7 @@ class Desk:
     async def diagnose(self, incident: Incident, *, on_progress: OnProgress = silent) -> Report:
         """The report of the incident's run, kept in the store before anybody hears of it.
 
-        A run that was diagnosed already is not diagnosed again. Errors: those of `bot.incidents.diagnose.look`,
+        A run that was diagnosed already is not diagnosed again. Errors: those of `Cluster.diagnose`,
         `UnknownClusterError`, `DeadlineError`.
         """
         kept = await self.report(incident.id, incident.run)

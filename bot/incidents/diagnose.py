@@ -1,7 +1,9 @@
 """One diagnosis from beginning to end: collect evidence under a deadline, then judge it."""
 
+import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,10 +33,11 @@ async def diagnose_cluster(
     knowledge: Knowledge,
     *,
     on_progress: OnProgress = silent,
+    judges: Executor | None = None,
 ) -> Diagnosis:
     """Connect to the cluster that the kubeconfig names and diagnose. Errors: as `diagnose`, and of connecting."""
     async with Api.connect(kubeconfig, context) as api:
-        return await diagnose(api, request, knowledge, on_progress=on_progress)
+        return await diagnose(api, request, knowledge, on_progress=on_progress, judges=judges)
 
 
 async def diagnose(
@@ -43,25 +46,11 @@ async def diagnose(
     knowledge: Knowledge,
     *,
     on_progress: OnProgress = silent,
+    judges: Executor | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     clock: Callable[[], float] = time.monotonic,
 ) -> Diagnosis:
-    """Why pods of the request's namespace cannot talk. Errors: as `look`."""
-    recording = await look(api, request, knowledge, on_progress=on_progress, now=now, clock=clock)
-    on_progress(Progress(stage="judge", state="started", sentence="weighing causes"))
-    return Diagnosis(report=judge_recording(recording, knowledge), recording=recording)
-
-
-async def look(
-    api: Api,
-    request: Request,
-    knowledge: Knowledge,
-    *,
-    on_progress: OnProgress = silent,
-    now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    clock: Callable[[], float] = time.monotonic,
-) -> Recording:
-    """The evidence, not judged yet.
+    """Why pods of the request's namespace cannot talk. `judges` are the threads to weigh causes in: any, where None.
 
     Errors: `UnknownNamespaceError`, `UnauthorizedError`, `UnreachableError`, `ConfigurationError`. Whatever else could
     not be seen is in the evidence.
@@ -71,9 +60,12 @@ async def look(
     evidence = await collect(
         api, request, knowledge.dials, on_progress, lambda seen: doubtful_pods(seen, knowledge, request.playbook)
     )
-    return record(
+    recording = record(
         evidence,
         started_at=started_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
         took_s=clock() - began,
         playbook=request.playbook,
     )
+    on_progress(Progress(stage="judge", state="started", sentence="weighing causes"))
+    report = await asyncio.get_running_loop().run_in_executor(judges, judge_recording, recording, knowledge)
+    return Diagnosis(report=report, recording=recording)

@@ -16,11 +16,9 @@ import structlog
 
 from bot import logs
 from bot.aio.memory import give_back
-from bot.cluster.kube import Api
 from bot.domain.errors import BotError, UnknownNamespaceError
 from bot.domain.report import Report
-from bot.incidents.diagnose import look
-from bot.incidents.judge import judge_recording
+from bot.incidents.diagnose import diagnose_cluster
 from bot.incidents.knowledge import Knowledge, load_knowledge
 from bot.incidents.request import Progress
 from bot.incidents.workshop.messages import Cancel, Failed, Order, Reported, Start, Told, Word
@@ -82,12 +80,15 @@ class _Workbench:
         def tell(progress: Progress) -> None:
             self._say(Told(number=start.number, progress=progress))
 
-        knowledge = self._knows()
-        async with Api.connect(Path(start.kubeconfig) if start.kubeconfig else None, start.context) as api:
-            recording = await look(api, start.request, knowledge, on_progress=tell)
-        tell(Progress(stage="judge", state="started", sentence="weighing causes"))
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._judges, lambda: judge_recording(recording, knowledge))
+        done = await diagnose_cluster(
+            Path(start.kubeconfig) if start.kubeconfig else None,
+            start.context,
+            start.request,
+            self._knows(),
+            on_progress=tell,
+            judges=self._judges,
+        )
+        return done.report
 
     def _knows(self) -> Knowledge:
         """Read with the first diagnosis, which then says what is wrong with it. Errors: `RulesError`."""
