@@ -10,12 +10,10 @@ from bot.cluster.examining import examine as examine_cluster
 from bot.cluster.scope import SNAPSHOT_NEEDS
 from bot.domain.checks import Check
 from bot.domain.errors import BotError
-from bot.incidents.clusters import KubeCluster
 from bot.incidents.knowledge import load_knowledge
-from bot.incidents.workshop import open_workshop
 from bot.probes.catalogue import PROBES
 from bot.rules.problems import RulesError
-from bot.settings import Settings
+from bot.settings import ClusterSettings, Settings
 from bot.slack.client import open_client
 from bot.slack.startup import verify
 from bot.store import Store, StoreInUseError, open_store
@@ -116,11 +114,11 @@ async def _grants(settings: Settings) -> list[Check]:
 async def _clusters(settings: Settings) -> list[Check]:
     needs = [*SNAPSHOT_NEEDS, *(need for probe in PROBES for need in probe.needs)]
 
-    async def one(cluster: KubeCluster) -> list[Check]:
+    async def one(named: tuple[str, ClusterSettings]) -> list[Check]:
+        name, cluster = named
         return await examine_cluster(
-            cluster.name, cluster.kubeconfig, cluster.context, needs=needs, bot_namespace=settings.bot_namespace
+            name, cluster.kubeconfig, cluster.context, needs=needs, bot_namespace=settings.bot_namespace
         )
 
-    async with open_workshop() as workshop:
-        clusters = [it for it in await clusters_of(settings, workshop) if isinstance(it, KubeCluster)]
-    return [check for checks in await each(clusters, one, limit=4) for check in checks]
+    clusters = await clusters_of(settings)
+    return [check for checks in await each(clusters.items(), one, limit=4) for check in checks]

@@ -2,19 +2,19 @@
 
 import asyncio
 import gc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from socket import socket as Socket  # noqa: N812 a class
 
 from bot.domain.report import Report
-from bot.incidents.clusters import Clusters, KubeCluster, cluster_in_force
+from bot.incidents.clusters import Clusters, KubeCluster, name_in_force
 from bot.incidents.desk import Desk, Limits
 from bot.incidents.knowledge import load_knowledge
 from bot.incidents.workshop import Workshop, open_workshop
 from bot.render.pictures.artist import Artist
-from bot.settings import Settings, has_kubeconfig
+from bot.settings import ClusterSettings, Settings, has_kubeconfig
 from bot.slack.bolt import build_app
 from bot.slack.channels import Channels
 from bot.slack.client import open_client
@@ -64,7 +64,7 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, clusters: Clusters
     gc.collect()
     gc.freeze()  # what lives as long as the bot is not looked through again: half a second in which nobody is answered
     workshop = await stack.enter_async_context(open_workshop(settings.playbooks_dirs, log_level=settings.log_level))
-    desk = Desk(store, knowledge, clusters or await clusters_of(settings, workshop), limits_of(settings))
+    desk = Desk(store, knowledge, clusters or await _live(settings, workshop), limits_of(settings))
     who_am_i, grants = WhoAmI(client), tuple(each.grant() for each in settings.grants)
     app = build_app(client, signing_secret=secret, inbox=store.inbox, who_am_i=who_am_i)
     socket = None
@@ -106,14 +106,19 @@ def _draw(settings: Settings) -> Draw:
     return draw
 
 
-async def clusters_of(settings: Settings, workshop: Workshop) -> Clusters:
+async def clusters_of(settings: Settings) -> Mapping[str, ClusterSettings]:
     """Those of the settings; where there are none, the one that kubectl or the Pod would use, or the running lab."""
-    if not settings.clusters:
-        return Clusters([await cluster_in_force(workshop, _lab_kubeconfig(settings))])
+    if settings.clusters:
+        return settings.clusters
+    kubeconfig = _lab_kubeconfig(settings)
+    return {await name_in_force(kubeconfig): ClusterSettings(kubeconfig=kubeconfig)}
+
+
+async def _live(settings: Settings, workshop: Workshop) -> Clusters:
     return Clusters(
         [
             KubeCluster(name=name, kubeconfig=it.kubeconfig, context=it.context, workshop=workshop)
-            for name, it in settings.clusters.items()
+            for name, it in (await clusters_of(settings)).items()
         ]
     )
 

@@ -91,14 +91,13 @@ class Clusters:
         raise UnknownClusterError(name, self.names)
 
 
-async def cluster_in_force(workshop: Workshop, kubeconfig: Path | None = None) -> KubeCluster:
-    """The one cluster where none is configured: the kubeconfig's own, under the name of its context."""
+async def name_in_force(kubeconfig: Path | None = None) -> str:
+    """What the one cluster is called where none is configured: as the context of the kubeconfig."""
     try:
         async with Api.connect(kubeconfig) as api:
-            name = api.context
+            return api.context or DEFAULT_NAME
     except BotError:
-        name = ""
-    return KubeCluster(name=name or DEFAULT_NAME, kubeconfig=kubeconfig, workshop=workshop)
+        return DEFAULT_NAME
 
 
 def nearest(name: str, known: Sequence[str], most: int = 3) -> tuple[str, ...]:
