@@ -22,6 +22,10 @@ log = structlog.get_logger()
 DEADLINE_S = 2.0
 """How long the store may take to answer; Slack waits 3 s for an ack."""
 
+_MOST_AT_ONCE = 64
+"""The next ones wait. The client by itself refuses whoever comes when its 100 connections are in use, and what Slack
+sends in a burst would not be acknowledged."""
+
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 2.0
 
@@ -44,6 +48,7 @@ class Connection:
         self._sentinels = sentinels
         self._revive = revive
         """Starts our own server again if it has ended."""
+        self._places = asyncio.Semaphore(_MOST_AT_ONCE)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -59,7 +64,7 @@ class Connection:
         """The client; what goes wrong inside with Redis, or takes longer, is a `StoreUnavailableError`."""
         deadline = asyncio.timeout(deadline_s)
         try:
-            async with deadline:
+            async with deadline, self._places:
                 yield self.redis
         except TimeoutError as error:
             raise StoreUnavailableError(self.where, f"it did not answer within {deadline_s:.3g} s") from error

@@ -60,6 +60,14 @@ async def test_the_same_request_at_the_same_time_is_new_once(store: Store) -> No
     assert (await store.inbox.counts()).waiting == 1
 
 
+async def test_more_requests_at_once_than_connections_are_all_kept(store: Store) -> None:
+    async with asyncio.TaskGroup() as group:
+        answers = [group.create_task(store.inbox.accept(f"Ev{number}", "event", {})) for number in range(150)]
+
+    assert all(answer.result() for answer in answers)
+    assert (await store.inbox.counts()).waiting == 150
+
+
 async def test_two_processes_share_the_work(store: Store, redis_server: RedisServer, tmp_path: Path) -> None:
     one, two = Book(), Book()
     async with open_store(redis_server.url, tmp_path) as other:
