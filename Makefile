@@ -31,7 +31,7 @@ sample: ## A shuffled sample of the gym, as CI plays it; ARGS='--seed 7' for ano
 
 test: ## Run the tests; ARGS='-k arp' for some
 	@.ci/setup system
-	@.ci/setup dev
+	@.ci/setup test
 	@if [ -n "$$CNIBOT_CI" ]; then .ci/setup browser; fi
 	@pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder $(ARGS)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer  # pyright: ignore[reportMissingTypeStubs]
+from xdist.scheduler import LoadScopeScheduling  # pyright: ignore[reportMissingTypeStubs]
 
 from bot.lab import launch
 from bot.lab.control import LabClient
@@ -21,6 +24,8 @@ settings.load_profile("cnibot")
 
 LONG = ("tests/stories/", "tests/architecture/", "tests/lab/", "tests/app/", "tests/incidents/")
 """Where tests start clusters, bots and browsers."""
+RARE = re.compile(r"tests/(stories|lab|cluster/test_in_lab).*::.*(flannel|cilium)")
+"""Tests in the labs that few use: a lab costs seconds of CPU to make and to end, and some as long as it is there."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -28,6 +33,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(
         key=lambda item: next((rank for rank, part in enumerate(LONG) if item.nodeid.startswith(part)), len(LONG))
     )
+
+
+class ByModule(LoadScopeScheduling):
+    """Each module goes to the process that is free first; the tests of a rare lab go to one, which makes it once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        rare = RARE.match(nodeid)
+        return rare[2] if rare else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByModule:
+    """How `make test` spreads the tests over processes."""
+    return ByModule(config, log)
 
 
 @dataclass(frozen=True)
@@ -91,3 +110,9 @@ async def cilium_lab(cilium_session: LabUnderTest) -> AsyncIterator[LabUnderTest
     """A healthy cilium-tunnel lab, healed after the test."""
     yield cilium_session
     await cilium_session.client.heal()
+
+
+@pytest.fixture(params=["calico_lab", "flannel_lab", "cilium_lab"])
+def any_lab(request: pytest.FixtureRequest) -> LabUnderTest:
+    """Each data plane in turn."""
+    return request.getfixturevalue(request.param)

@@ -15,7 +15,7 @@ from bot.render.terminal import MOST
 from bot.rules.source import data_directory
 from tests.causes.world import Fixture, fixtures
 
-ALL = list(fixtures())
+ALL = fixtures()
 REPLACING = re.compile(
     r"(replac|chang|switch|exchang)\w* (of )?(the |your |to )?(another )?cni\b|reinstall the cni\b"
     r"|migrat\w* to (cilium|calico|flannel)|(helm|kubectl) (install|apply|delete|uninstall)\b.*(cilium|calico|flannel)",

@@ -12,7 +12,7 @@ from bot.probes.catalogue import FACTS
 from bot.rules.source import data_directory
 from tests.causes.world import FLAVOURS, Fixture, changed, fixtures, healthy, symptom, table
 
-ALL = list(fixtures())
+ALL = fixtures()
 
 
 @cache

@@ -5,7 +5,8 @@ and node-3. Every fact of every subject has the value that a healthy cluster sho
 its fault changes.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
@@ -217,9 +218,13 @@ class Fixture:
         return self.name
 
 
-def fixtures() -> Iterator[Fixture]:
+@cache
+def fixtures() -> tuple[Fixture, ...]:
     """Every fixture of every file, in order of name."""
-    for path in sorted(FIXTURES.glob("*.yaml")):
-        for name, data in yaml.safe_load(path.read_text(encoding="utf-8")).items():
-            if not name.startswith("_"):  # those hold what others share
-                yield Fixture(name, data)
+    files = [yaml.load(path.read_bytes(), yaml.CSafeLoader) for path in sorted(FIXTURES.glob("*.yaml"))]
+    return tuple(
+        Fixture(name, data)
+        for file in files
+        for name, data in file.items()
+        if not name.startswith("_")  # those hold what others share
+    )

@@ -15,12 +15,6 @@ pytestmark = pytest.mark.lab
 VIP = "10.43.51.131"
 
 
-@pytest.fixture(params=["calico_lab", "flannel_lab", "cilium_lab"])
-def any_lab(request: pytest.FixtureRequest) -> LabUnderTest:
-    """Each data plane in turn."""
-    return request.getfixturevalue(request.param)
-
-
 async def test_everybody_reaches_everything(any_lab: LabUnderTest) -> None:
     """From a pod on every node: the Service, DNS, the API server, the outside, a pod of every node."""
     pods = await looking.networks(any_lab.client)

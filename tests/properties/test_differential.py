@@ -18,7 +18,7 @@ from bot.rules.expression import lookup_for
 from bot.rules.source import data_directory
 from tests.causes.world import POD, Facts, Fixture, fixtures, healthy, relations, table
 
-ALL = list(fixtures())
+ALL = fixtures()
 
 
 @cache

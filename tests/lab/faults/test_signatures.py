@@ -95,7 +95,7 @@ async def test_signature_on_flannel(flannel_lab: LabUnderTest, fault: str) -> No
 
 
 @pytest.mark.parametrize("fault", BRIDGE)
-async def test_signature_on_a_bridge(flannel_lab: LabUnderTest, fault: str) -> None:
+async def test_signature_on_the_bridge_of_flannel(flannel_lab: LabUnderTest, fault: str) -> None:
     await _assert_signature(flannel_lab, fault, BRIDGE[fault])
 
 
@@ -116,11 +116,11 @@ async def test_signature_with_kube_proxy_pods(calico_lab: LabUnderTest, fault: s
     await _assert_signature(calico_lab, fault, WITH_PROXY_PODS[fault])
 
 
-async def test_host_firewall_rejects_at_once(flannel_lab: LabUnderTest) -> None:
+async def test_host_firewall_rejects_at_once(calico_lab: LabUnderTest) -> None:
     """EHOSTUNREACH without the three seconds that an unresolved next hop takes."""
-    done = await flannel_lab.client.break_("node-firewall-rejects")
+    done = await calico_lab.client.break_("node-firewall-rejects")
 
-    assert await looking.probe(flannel_lab.client, done["pod"], ("tcp", OUTSIDE, 80, 2.5)) == ["EHOSTUNREACH"]
+    assert await looking.probe(calico_lab.client, done["pod"], ("tcp", OUTSIDE, 80, 2.5)) == ["EHOSTUNREACH"]
 
 
 async def test_black_hole_depends_on_size(calico_lab: LabUnderTest) -> None:
@@ -154,7 +154,7 @@ async def test_local_policy_drops_on_nodes_without_endpoint(calico_lab: LabUnder
     assert await service(backend) == "ok"
 
 
-async def test_isolated_ports_reach_everybody_but_each_other(flannel_lab: LabUnderTest) -> None:
+async def test_isolated_ports_of_flannels_bridge_reach_everybody_but_each_other(flannel_lab: LabUnderTest) -> None:
     done = await flannel_lab.client.break_("bridge-port-isolated")
     victim = await looking.pod(flannel_lab.client, done["pod"])
     others = [one for one in await looking.networks(flannel_lab.client) if one.name != victim.name]
@@ -164,7 +164,7 @@ async def test_isolated_ports_reach_everybody_but_each_other(flannel_lab: LabUnd
     assert await looking.probe(flannel_lab.client, victim.target, *asked) == ["timeout", "ok"]
 
 
-async def test_hairpin_off_hides_a_pod_from_itself(flannel_lab: LabUnderTest) -> None:
+async def test_hairpin_off_on_flannels_bridge_hides_a_pod_from_itself(flannel_lab: LabUnderTest) -> None:
     scheduler = (await looking.pod(flannel_lab.client, "seldon-mesh/seldon-scheduler")).target
     (before,) = await looking.probe(flannel_lab.client, scheduler, ("tcp", VIP, 9004, PATIENCE_S))
     await flannel_lab.client.break_("service-hairpin-off", pod=scheduler)
