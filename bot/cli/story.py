@@ -12,6 +12,7 @@ from bot.render.terminal import ReportView
 
 NAMESPACE, SCHEDULER, FAULT, VICTIM = "seldon-mesh", "10.43.51.131", "calico-proxy-arp-off", "node-2"
 GATEWAY = "169.254.1.1"
+DIAL = ("timeout", "4", "bash", "-c", f"exec 3<>/dev/tcp/{SCHEDULER}/9004 && echo connected")
 
 
 class Stage:
@@ -57,7 +58,7 @@ async def play(stage: Stage) -> bool:
     await stage.client.break_(FAULT, node=VICTIM)
 
     stage.say("What the team of the founding story saw, before it blamed Calico issue #8689 and replaced the CNI")
-    await stage.show(pod, "timeout", "4", "bash", "-c", f"exec 3<>/dev/tcp/{SCHEDULER}/9004 && echo connected")
+    await stage.show(pod, *DIAL)
     await stage.show(pod, "ip", "neigh", "show", GATEWAY)
 
     stage.say("The diagnosis")
@@ -67,6 +68,7 @@ async def play(stage: Stage) -> bool:
     fixes = broken.report.remediations[:1]
     for command in fixes[0].commands if fixes else ():
         await stage.show(VICTIM, *command.split())
+    await stage.show(pod, *DIAL)  # it waits until the pod asks for its gateway again, at most a second later
     healed = await stage.diagnose()
     return (
         healthy.report.verdict.status == "healthy"

@@ -35,7 +35,8 @@ class Deeds:
     """By the message's ts."""
     react: Callable[[str, str], Awaitable[object]]
     shortcut: Callable[[str, str], Awaitable[object]]
-    open_thread: Callable[[str], Awaitable[None]] | None
+    opens_threads: bool
+    """The page's script says which one is asked for, and `Session` opens it."""
     shortcuts: dict[str, str]
     """Names by callback id."""
 
@@ -56,8 +57,8 @@ def draw_message(entry: Entry, world: World, context: Context, deeds: Deeds) -> 
             _draw_body(message, context, deeds)
             if isinstance(message, Message):
                 _draw_reactions(message, context, deeds)
-            if entry.replies and deeds.open_thread:
-                _draw_replies(entry, context, deeds.open_thread)
+            if entry.replies and deeds.opens_threads:
+                _draw_replies(entry, context)
         if isinstance(message, Message):
             _draw_tools(message, deeds)
 
@@ -120,15 +121,15 @@ def _draw_reactions(message: Message, context: Context, deeds: Deeds) -> None:
             pill.props["aria-pressed"] = "true" if mine else "false"
 
 
-def _draw_replies(entry: Entry, context: Context, open_thread: Callable[[str], Awaitable[None]]) -> None:
+def _draw_replies(entry: Entry, context: Context) -> None:
     count = f"{entry.replies} {'replies' if entry.replies > 1 else 'reply'}"
     latest = context.directory.at(float(entry.latest_reply)) if entry.latest_reply else context.now
     when = dates.formatted("{date_short_pretty} at {time}", latest, context.now)
     label = Markup("<b>{}</b><small>Last reply {}</small>").format(count, when)
-    button(label, lambda: open_thread(entry.message.ts), "replies")
+    html(label, "button", "replies", type="button", data_thread=entry.message.ts)
 
 
-_TOOL: Final = Markup('<button type="button" class="tool" data-tool="{0}" aria-label="{1}" title="{1}"{2}>{3}</button>')
+_TOOL: Final = Markup('<button type="button" class="tool" data-{0} aria-label="{1}" title="{1}"{2}>{3}</button>')
 _MENU: Final = Markup(' aria-haspopup="menu"')
 _PRESSED: Final = """(event) => {
   const tool = event.target.closest("[data-tool]");
@@ -138,16 +139,14 @@ _PRESSED: Final = """(event) => {
 
 def _draw_tools(message: Message, deeds: Deeds) -> None:
     """One element with all buttons, and menus only when they are opened: there are as many of these as messages."""
-    shown = [_TOOL.format("react", "React", _MENU, icon("smile"))]
-    if deeds.open_thread is not None:
-        shown.append(_TOOL.format("reply", "Reply in thread", "", icon("reply")))
+    shown = [_TOOL.format(Markup('tool="react"'), "React", _MENU, icon("smile"))]
+    if deeds.opens_threads:
+        thread = Markup('thread="{}"').format(message.thread_ts or message.ts)
+        shown.append(_TOOL.format(thread, "Reply in thread", "", icon("reply")))
     if deeds.shortcuts:
-        shown.append(_TOOL.format("more", "More actions", _MENU, icon("more")))
+        shown.append(_TOOL.format(Markup('tool="more"'), "More actions", _MENU, icon("more")))
 
     async def pressed(event: GenericEventArguments) -> None:
-        if event.args == "reply" and deeds.open_thread is not None:
-            await deeds.open_thread(message.thread_ts or message.ts)
-            return
         place.clear()
         with place, menu() as opening:
             (_fill_reactions if event.args == "react" else _fill_shortcuts)(message, deeds)

@@ -29,3 +29,10 @@ document.addEventListener("click", (event) => {
   const thread = new URL(link.href).searchParams.get("thread_ts");
   emitEvent("permalink", { channel: found[1], ts: thread || `${found[2]}.${found[3]}` });
 });
+
+// Threads are opened from here and not by handlers of their buttons: a message that is redrawn has new buttons, and the
+// server would no longer know the one that was clicked.
+document.addEventListener("click", (event) => {
+  const button = event.target.closest?.("[data-thread]");
+  if (button) emitEvent("thread", { ts: button.dataset.thread });
+});

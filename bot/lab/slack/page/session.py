@@ -57,6 +57,7 @@ class Session:
         self.refresh()
         ui.timer(0.1, self._check)
         ui.on("permalink", self._follow)
+        ui.on("thread", self._open_thread)
 
     # --- the frame
 
@@ -152,7 +153,7 @@ class Session:
             act=lambda ts: lambda press: self._told(self.doors.press(self.looking.user, channel.id, ts, press)),
             react=lambda ts, name: self._told(self.doors.react(self.looking.user, channel.id, ts, name)),
             shortcut=lambda ts, name: self._told(self.doors.shortcut(self.looking.user, channel.id, ts, name)),
-            open_thread=None if is_thread else self._open_thread,
+            opens_threads=not is_thread,
             shortcuts=dict(self.stage.shortcuts),
         )
         draw_message(entry, self.world, context, deeds)
@@ -208,9 +209,11 @@ class Session:
                 button(icon("close"), lambda: self._look(thread=""), "tool", aria_label="Close the thread")
             self._reply.placed("Reply…")
 
-    async def _open_thread(self, ts: str) -> None:
-        self._look(thread=ts, is_in_lab=False)
-        self._reply.focus()
+    def _open_thread(self, event: GenericEventArguments) -> None:
+        channel, ts = self.world.channels.get(self.looking.place), string(event.args, "ts")
+        if channel is not None and ts in channel.messages:
+            self._look(thread=ts, is_in_lab=False)
+            self._reply.focus()
 
     def _follow(self, event: GenericEventArguments) -> None:
         """Go where a link to a message leads."""
