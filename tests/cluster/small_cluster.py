@@ -163,7 +163,7 @@ async def small_cluster(directory: Path) -> AsyncGenerator[SmallCluster, None]:
     cluster = SmallCluster(directory)
     sock = socket.create_server(("127.0.0.1", 0))
     cluster.url = f"https://127.0.0.1:{sock.getsockname()[1]}"
-    async with asyncio.TaskGroup() as group:
+    async with cluster.kubelet, asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(
                 serve(

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 from bot.lab.apiserver.kubelet_api import ExecError
 
@@ -55,7 +55,7 @@ async def _chunks(stream: asyncio.StreamReader | None) -> AsyncIterator[bytes]:
 
 
 class LocalKubelet:
-    """Runs commands locally and serves the logs in `lines`."""
+    """Runs commands locally and serves the logs in `lines`; as a context it leaves no process behind."""
 
     def __init__(self) -> None:
         self.lines: dict[tuple[str, str], list[bytes]] = {}
@@ -74,8 +74,10 @@ class LocalKubelet:
         self.started.append(LocalProcess(process))
         return self.started[-1]
 
-    async def end(self) -> None:
-        """Leave no process behind."""
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         async with asyncio.timeout(DEADLINE_S):
             for process in self.started:
                 await process.end()

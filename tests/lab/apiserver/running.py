@@ -53,15 +53,6 @@ class Running:
 
 
 @asynccontextmanager
-async def ending(kubelet: LocalKubelet) -> AsyncGenerator[None]:
-    """Whatever happens, its processes end."""
-    try:
-        yield
-    finally:
-        await kubelet.end()
-
-
-@asynccontextmanager
 async def running(
     directory: Path, *, controllers: bool = False, rng: random.Random | None = None
 ) -> AsyncGenerator[Running]:
@@ -75,7 +66,7 @@ async def running(
     context = ssl.create_default_context(cadata=pki.ca_pem)
     headers = {"Authorization": f"Bearer {tokens.add()}", "User-Agent": "Python-urllib/3.11"}
     with closing(listener):
-        async with ending(kubelet), asyncio.TaskGroup() as group:
+        async with kubelet, asyncio.TaskGroup() as group:
             server = serve(storage, kubelet, listener, pki=pki, tokens=tokens, disturbances=disturbances)
             tasks = [group.create_task(server)]
             if controllers:
