@@ -81,7 +81,7 @@ async def test_several_diagnoses_at_once_each_with_its_own_progress(calico_lab: 
         }
     for namespace, task in tasks.items():
         assert task.result().scope.namespace == namespace
-        assert task.result().verdict.status == "healthy"
+        assert task.result().verdict.status == "healthy", task.result().verdict.summary
         assert told[namespace][0] == f"reading namespace {namespace}"
         assert told[namespace][-1] == "weighing causes"
 
