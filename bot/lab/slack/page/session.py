@@ -210,14 +210,14 @@ class Session:
             self._reply.placed("Reply…")
 
     def _open_thread(self, event: GenericEventArguments) -> None:
-        channel, ts = self.world.channels.get(self.looking.place), string(event.args, "ts")
-        if channel is not None and ts in channel.messages:
-            self._look(thread=ts, is_in_lab=False)
-            self._reply.focus()
+        self._enter(self.looking.place, string(event.args, "ts"))
+        self._reply.focus()
 
     def _follow(self, event: GenericEventArguments) -> None:
         """Go where a link to a message leads."""
-        place, ts = string(event.args, "channel"), string(event.args, "ts")
+        self._enter(string(event.args, "channel"), string(event.args, "ts"))
+
+    def _enter(self, place: str, ts: str) -> None:
         if place not in {one.id for one in channels_of(self.world, self.world.users[self.looking.user])}:
             ui.notify("That message is in a channel that you do not see.", position="bottom-left", type="warning")
         elif ts not in self.world.channels[place].messages:
