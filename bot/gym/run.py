@@ -5,15 +5,15 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 
+from bot.diagnosis.diagnose import diagnose_cluster
+from bot.diagnosis.knowledge import Knowledge
+from bot.diagnosis.request import Request
 from bot.domain.facts import Rung
 from bot.gym.cases import Case, GymFault
 from bot.gym.score import Answers, Score, score
-from bot.incidents.diagnose import diagnose_cluster
-from bot.incidents.knowledge import Knowledge
-from bot.incidents.request import Request
-from bot.lab import launch
-from bot.lab.control import LabClient
-from bot.lab.faults.registry import all_faults
+from bot.lab.cluster import launch
+from bot.lab.cluster.control import LabClient
+from bot.lab.cluster.faults.registry import all_faults
 
 NAMESPACE = "seldon-mesh"
 RUNGS = (Rung.API, Rung.EXEC, Rung.CNI_AGENT, Rung.AGENT)

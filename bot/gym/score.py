@@ -104,4 +104,4 @@ def _overclaims(
 def _refuted(lead: CauseReport | None) -> int:
     if lead is None:
         return 0
-    return sum(not sentence.endswith("is not refuted by what was observed") for sentence in lead.look_alikes)
+    return sum(one.is_refuted for one in lead.likenesses)

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from bot.diagnosis.knowledge import load_knowledge
 from bot.gym.cases import singles
+from bot.gym.generated.generate import named
+from bot.gym.generated.results import load as load_generated
 from bot.gym.page import summary
 from bot.gym.results import Results, load
 from bot.gym.run import RUNGS, lab_faults
-from bot.incidents.knowledge import load_knowledge
 
 FIGURES = Path(__file__).resolve().parents[2] / "docs" / "accuracy.json"
 AGAIN = "run make gym"
@@ -48,3 +50,13 @@ def test_the_targets_are_met_over_enough_cases(figures: Results) -> None:
     assert total.singles >= 60
     assert total.pairs >= 40
     assert total.quiet >= 200
+
+
+def test_every_published_id_still_draws_the_scenario_that_was_measured() -> None:
+    run = load_generated(FIGURES.with_name("accuracy-generated.json"))
+
+    assert sum(one.is_scored for one in run.results) >= 30
+    for one in run.results:
+        again = named(one.id)
+        drawn = (one.mechanism, one.place, one.selector, one.direction)
+        assert (again.mechanism, again.place, again.selector, again.direction) == drawn, AGAIN

@@ -6,12 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.report import CauseReport, Coverage, FindingReport, KnownIssueReport, Report, ReportScope, Verdict
+from bot.diagnosis.knowledge import load_knowledge
+from bot.domain.report import (
+    CauseReport,
+    Coverage,
+    FindingReport,
+    KnownIssueReport,
+    LookAlike,
+    Report,
+    ReportScope,
+    Verdict,
+)
 from bot.gym.cases import CNIS, Case, GymFault, decoys_only, healthy, pairs, shuffled, singles
 from bot.gym.page import page, summary
 from bot.gym.results import Results, this_machine
 from bot.gym.score import Answers, Score, score
-from bot.incidents.knowledge import load_knowledge
 
 PROXY_ARP = GymFault(
     id="calico-proxy-arp-off", letter="G1", cnis=("calico-vxlan",), scope="node", cause="calico-proxy-arp-off"
@@ -120,7 +129,7 @@ def test_the_page_names_every_miss(answers: Answers) -> None:
     assert summary(scores).misses == (
         "single faults named right: 1 of 2 (50.0 %) of at least 97 %",
         "hops right: 1 of 2 (50.0 %) of at least 100 %",
-        "called confirmed without the right to: 1, none is allowed",
+        "confirmed without sufficient evidence: 1, none is allowed",
     )
     assert not summary(scores[:1]).misses
 
@@ -162,3 +171,21 @@ def test_every_fault_runs_on_each_data_plane_that_can_have_it() -> None:
         *(("decoy", cni, "leftover-cni0") for cni in CNIS),
     ]
     assert all(fault.is_decoy for case in decoys_only((PROXY_ARP, DECOY), runs=9, seed=1) for fault in case.faults)
+
+
+def test_a_look_alike_counts_as_refuted_by_its_value_not_by_its_words(answers: Answers) -> None:
+    """The published figure falls when a refutation is missing."""
+    names = [one.cause for one in answers.causes["calico-proxy-arp-off"].look_alikes]
+    told = report("calico-proxy-arp-off")
+
+    def refuted(by: tuple[bool, ...]) -> tuple[int, int]:
+        likenesses = tuple(
+            LookAlike(cause=name, is_refuted=is_refuted) for name, is_refuted in zip(names, by, strict=True)
+        )
+        lead = replace(told.causes[0], likenesses=likenesses)
+        got = scored((PROXY_ARP,), replace(told, causes=(lead,)), answers)
+        return got.look_alikes_refuted, got.look_alikes
+
+    every = tuple(True for _ in names)
+    assert refuted(every) == (len(names), len(names))
+    assert refuted((False, *every[1:])) == (len(names) - 1, len(names))

@@ -1,5 +1,5 @@
 """``python -m bot.lab``: the lab's commands alone, without the rest of cnibot."""
 
-from bot.lab.commands import app
+from bot.lab.cluster.commands import app
 
 app()

@@ -14,10 +14,10 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
-from bot.lab import launch
-from bot.lab.control import LabClient
+from bot.lab.cluster import launch
+from bot.lab.cluster.control import LabClient
+from bot.lab.cluster.state import StateDirectory, default_directory
 from bot.lab.errors import LabError
-from bot.lab.state import StateDirectory, default_directory
 
 app = typer.Typer(
     help="A cluster in network namespaces on this machine: real kernel networking, no containers.",
@@ -117,7 +117,7 @@ def faults(
     cni: Annotated[str, typer.Option(help="Only those possible with this CNI")] = "",
 ) -> None:
     """List the faults that can be injected; needs no running lab."""
-    from bot.lab.faults.registry import all_faults  # noqa: PLC0415 - imports the whole lab
+    from bot.lab.cluster.faults.registry import all_faults  # noqa: PLC0415 - imports the whole lab
 
     found = [one.as_json() for one in all_faults().values() if not cni or cni in one.cnis]
     if output == "json":

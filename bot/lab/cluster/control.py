@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bot.lab.cluster.names import Json
+from bot.lab.cluster.state import StateDirectory
+from bot.lab.cluster.wire import BlockingChannel, Channel
 from bot.lab.errors import LabError, LabUsageError
-from bot.lab.names import Json
-from bot.lab.state import StateDirectory
-from bot.lab.wire import BlockingChannel, Channel
 
 _ANSWER_S: Final = 60.0
+_RESTORE_S: Final = 90.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,9 @@ class LabClient:
         return self.state.kubeconfig
 
     async def status(self) -> Json:
-        """cni, kubeconfig, nodes (name, ip, pods), networks (namespace, name, ip, node, veth of each pod), injected."""
+        """cni, kubeconfig, nodes (name, ip, pods), networks (namespace, name, ip, node, veth of each pod), services
+        (namespace, name, ip), injected.
+        """
         return await self._ask({"op": "status"})
 
     async def faults(self) -> list[Json]:
@@ -54,6 +57,14 @@ class LabClient:
     async def heal(self) -> list[str]:
         """Undo everything injected, newest first; the faults' ids."""
         return (await self._ask({"op": "heal"}))["healed"]
+
+    async def change(self, changes: Sequence[Json]) -> list[str]:
+        """Create or patch objects (verb, resource, namespace, name, body) until the next `heal`; what was done."""
+        return (await self._ask({"op": "change", "changes": list(changes)}))["changes"]
+
+    async def restore(self, nodes: Sequence[str]) -> None:
+        """Heal, have the agents of these nodes program them anew, wait until every pod is ready."""
+        await self._ask({"op": "restore", "nodes": list(nodes)}, timeout_s=_RESTORE_S)
 
     async def exec(self, target: str, argv: Sequence[str], *, stdin: str = "", timeout_s: float = 30.0) -> ExecResult:
         """Run a program of this machine in a node's or pod's (``NAMESPACE/POD``) namespaces."""

@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from bot.lab.cluster.names import CNIS, MAX_NODES
+from bot.lab.cluster.state import StateDirectory
 from bot.lab.errors import LabError, LabUsageError, NotPermittedError
-from bot.lab.names import CNIS, MAX_NODES
-from bot.lab.state import StateDirectory
 
 _START_S: Final = 60.0
 _START_PER_POD_S: Final = 0.5
@@ -92,7 +92,7 @@ def _spawn(state: StateDirectory, options: LabOptions, *, attached: bool) -> Run
     environment = {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"}
     with state.log.open("ab") as log, api, control:
         process = subprocess.Popen(
-            [sys.executable, "-m", "bot.lab.supervisor.daemon", config],
+            [sys.executable, "-m", "bot.lab.cluster.supervisor.daemon", config],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -12,9 +12,9 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bot.lab.cluster.linux import start_time_ticks
+from bot.lab.cluster.names import Json
 from bot.lab.errors import LabError
-from bot.lab.linux import start_time_ticks
-from bot.lab.names import Json
 
 
 def default_directory(environment: Mapping[str, str], home: Path) -> Path:

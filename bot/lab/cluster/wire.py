@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
-from bot.lab.names import Json
+from bot.lab.cluster.names import Json
 
 _CHUNK_BYTES: Final = 1 << 16
 _MAX_FDS: Final = 16

@@ -1,6 +1,5 @@
 """A Slack workspace on this machine: Web API, Socket Mode, HTTP, people, and bad days."""
 
-from bot.lab.slack.actors import Actor
 from bot.lab.slack.alertmanager import AlertGroup
 from bot.lab.slack.changes import Change
 from bot.lab.slack.errors import ActorError
@@ -9,6 +8,7 @@ from bot.lab.slack.message import File, Message, Whisper
 from bot.lab.slack.model import Channel, View
 from bot.lab.slack.options import SlackOptions
 from bot.lab.slack.outcome import Outcome
+from bot.lab.slack.users import Actor
 from bot.lab.slack.workspace import SlackWorkspace
 
 __all__ = [

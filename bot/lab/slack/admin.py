@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bot.lab.slack import seeds
+from bot.lab.slack import fixtures
 from bot.lab.slack.errors import ActorError
 from bot.lab.slack.model import Channel, Group
-from bot.lab.slack.world import World
+from bot.lab.slack.workspace_state import WorkspaceState
 
 
 class Admin:
     """`SlackWorkspace.admin`: people, groups and channels, by id or name."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: WorkspaceState) -> None:
         self._world = world
 
     def create_channel(
@@ -40,13 +40,13 @@ class Admin:
         """Share a channel with the other organisation (Slack Connect), or end that."""
         found = self._world.channel(channel)
         found.is_ext_shared, found.is_pending_ext_shared = is_ext_shared and not is_pending, is_pending
-        found.shared_team_ids = [seeds.TEAM, seeds.OTHER_TEAM] if found.is_ext_shared else [seeds.TEAM]
+        found.shared_team_ids = [fixtures.TEAM, fixtures.OTHER_TEAM] if found.is_ext_shared else [fixtures.TEAM]
         if not found.is_ext_shared:
-            strangers = [one for one in found.members if self._world.users[one].team_id != seeds.TEAM]
+            strangers = [one for one in found.members if self._world.users[one].team_id != fixtures.TEAM]
             for one in strangers:
                 self._world.leave(found, one)
         kind = "channel_shared" if is_ext_shared else "channel_unshared"
-        self._told(found, {"type": kind, "connected_team_id": seeds.OTHER_TEAM, "channel": found.id})
+        self._told(found, {"type": kind, "connected_team_id": fixtures.OTHER_TEAM, "channel": found.id})
 
     def deactivate(self, user: str, *, is_deleted: bool = True) -> None:
         """Deactivate somebody. Slack leaves them in channels and groups for a while, and so do we."""
@@ -70,7 +70,7 @@ class Admin:
         event = {
             "type": "subteam_members_changed",
             "subteam_id": found.id,
-            "team_id": seeds.TEAM,
+            "team_id": fixtures.TEAM,
             "added_users": [user for user in members if user not in before],
             "removed_users": [user for user in before if user not in members],
         }

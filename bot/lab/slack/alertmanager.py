@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import quote
 
-from bot.lab.names import Json
 from bot.lab.slack.errors import SlackError
 from bot.lab.slack.platform import Platform
+from bot.lab.types import Json
 
 _TITLE_MOST = 1024
 Status = Literal["firing", "resolved"]

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from bot.lab.names import Json
+from bot.lab.types import Json
 
 _KEPT = 50_000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, cast
 
-from bot.lab.names import Json
+from bot.lab.types import Json
 
 _DEEPEST = 60
 """Nothing that Slack accepts is nested so deep; walking through it would exhaust the stack."""

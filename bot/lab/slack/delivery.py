@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from bot.lab.names import Json
 from bot.lab.slack.background import Background
 from bot.lab.slack.faults import Faults
 from bot.lab.slack.model import App, Channel
 from bot.lab.slack.subscriptions import wants
-from bot.lab.slack.world import World
+from bot.lab.slack.workspace_state import WorkspaceState
+from bot.lab.types import Json
 
 _KEPT = 10_000
 Kind = Literal["events_api", "slash_commands", "interactive"]
@@ -71,7 +71,7 @@ class EventLog:
 class Deliveries:
     """Delivers, and keeps a log of events."""
 
-    world: World
+    world: WorkspaceState
     faults: Faults
     background: Background
     transports: Mapping[str, Transport]

@@ -1,6 +1,6 @@
 """What can go wrong in the workspace, for apps and for the people who use it."""
 
-from bot.lab.names import Json
+from bot.lab.types import Json
 
 
 class SlackError(Exception):

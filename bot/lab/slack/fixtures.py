@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from bot.lab.slack.ids import TEAM
 from bot.lab.slack.model import App, Channel, Group, Team, User
+from bot.lab.slack.workspace_state import WorkspaceState
 
-if TYPE_CHECKING:
-    from bot.lab.slack.world import World
-
-TEAM = "T0LAB"
 OTHER_TEAM = "T0PARTNER"
 BOT_USER = "U0CNIBOT"
 _EVERYBODY = ["U0ALICE", "U0BOB"]
@@ -70,7 +66,7 @@ def channels(extra: tuple[str, ...]) -> list[Channel]:
     ]  # fmt: skip
 
 
-def apps(world: World) -> list[App]:
+def apps(world: WorkspaceState) -> list[App]:
     """Our bot, and Alertmanager's own app, which posts but listens to nothing."""
     options, secret = world.options, world.ids.secret
     number = "1000000000000"
@@ -102,8 +98,8 @@ def apps(world: World) -> list[App]:
     ]
 
 
-def plant(world: World) -> None:
-    """Fill an empty world."""
+def furnished(world: WorkspaceState) -> WorkspaceState:
+    """The workspace, filled with those who are there from the start."""
     world.teams = {team.id: team for team in teams()}
     world.users = {user.id: user for user in users()}
     world.groups = {group.id: group for group in groups()}
@@ -116,3 +112,4 @@ def plant(world: World) -> None:
         )  # fmt: skip
     world.channels["C0ALERTS"].members.append("U0ALERTMANAGER")
     world.webhooks = {f"/services/{TEAM}/B0ALERTMANAGER/{world.ids.secret(24)}": "C0ALERTS"}
+    return world

@@ -7,6 +7,9 @@ from collections.abc import Callable
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 _MIXED = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
+TEAM = "T0LAB"
+"""The workspace's own team."""
+
 
 class Ids:
     """Fresh ids; `clock` gives seconds since the epoch."""

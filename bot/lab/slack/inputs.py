@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bot.lab.names import Json
 from bot.lab.slack.errors import ActorError
 from bot.lab.slack.message import elements
+from bot.lab.types import Json
 
 _INITIAL: dict[str, tuple[str, str]] = {
     "plain_text_input": ("value", "initial_value"),

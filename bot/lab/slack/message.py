@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from bot.lab.names import Json
+from bot.lab.types import Json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bot.lab.names import Json
 from bot.lab.slack.errors import SlackError
 from bot.lab.slack.inputs import initial_values
 from bot.lab.slack.model import App, View
-from bot.lab.slack.world import World
+from bot.lab.slack.workspace_state import WorkspaceState
+from bot.lab.types import Json
 
 MOST_STACKED = 3
 
@@ -17,7 +17,7 @@ MOST_STACKED = 3
 class Modals:
     """Stacks of views, one for each person; the last is on top."""
 
-    world: World
+    world: WorkspaceState
 
     def stack(self, user: str) -> list[View]:
         """The open modals of a person."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bot.lab.names import Json
 from bot.lab.slack.message import Message
+from bot.lab.types import Json
 
 Mode = Literal["socket", "http", "none"]
 
@@ -72,6 +72,8 @@ class Channel:
     is_org_shared: bool = False
     shared_team_ids: list[str] = field(default_factory=list[str])
     messages: dict[str, Message] = field(default_factory=dict[str, Message])
+    deleted: list[str] = field(default_factory=list[str])
+    """The ts of messages that were deleted and left no tombstone."""
 
     @property
     def type(self) -> str:

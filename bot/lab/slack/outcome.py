@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from bot.lab.names import Json
+from bot.lab.types import Json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bot.lab.names import Json
 from bot.lab.slack.handles import ResponseUrl
 from bot.lab.slack.message import Message, Whisper
 from bot.lab.slack.model import App, Channel, User, View
 from bot.lab.slack.platform import Platform
+from bot.lab.types import Json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ import msgspec
 
 from bot.lab.slack.message import File, Whisper
 from bot.lab.slack.model import App, Channel, Group, User, View
-from bot.lab.slack.world import World
+from bot.lab.slack.workspace_state import WorkspaceState
 
 _NAME = "slack.json"
 
@@ -29,7 +29,7 @@ class Snapshot:
     webhooks: dict[str, str]
 
 
-def save(world: World, directory: Path) -> None:
+def save(world: WorkspaceState, directory: Path) -> None:
     """Write the state; a reader sees the old file or the new one, never a part."""
     snapshot = Snapshot(
         users=world.users,
@@ -48,7 +48,7 @@ def save(world: World, directory: Path) -> None:
     fresh.replace(directory / _NAME)
 
 
-def load(world: World, directory: Path) -> bool:
+def load(world: WorkspaceState, directory: Path) -> bool:
     """Read the state into the world; False when there is none yet. Raises `msgspec.MsgspecError` for a broken file."""
     path = directory / _NAME
     if not path.exists():

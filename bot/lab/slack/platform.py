@@ -13,14 +13,14 @@ from bot.lab.slack.modals import Modals
 from bot.lab.slack.push import Push
 from bot.lab.slack.sockets import Sockets
 from bot.lab.slack.uploads import Uploads
-from bot.lab.slack.world import World
+from bot.lab.slack.workspace_state import WorkspaceState
 
 
 @dataclass(kw_only=True)
 class Platform:
     """State, and what moves it."""
 
-    world: World
+    world: WorkspaceState
     background: Background
     faults: Faults
     handles: Handles
@@ -32,7 +32,7 @@ class Platform:
     calls: Calls
 
 
-def build(world: World) -> Platform:
+def build(world: WorkspaceState) -> Platform:
     """The parts, wired together."""
     background = Background()
 

@@ -10,12 +10,12 @@ from urllib.parse import urlencode
 
 import aiohttp
 
-from bot.lab.names import Json
 from bot.lab.slack.decoding import decode_object
 from bot.lab.slack.delivery import Ack, Envelope
 from bot.lab.slack.faults import Faults
 from bot.lab.slack.model import App
-from bot.lab.slack.world import World
+from bot.lab.slack.workspace_state import WorkspaceState
+from bot.lab.types import Json
 
 _FORM = "application/x-www-form-urlencoded"
 
@@ -24,7 +24,7 @@ _FORM = "application/x-www-form-urlencoded"
 class Push:
     """Posts to apps; `session` is there while the workspace runs."""
 
-    world: World
+    world: WorkspaceState
     faults: Faults
     session: aiohttp.ClientSession | None = None
 

@@ -6,7 +6,7 @@ import math
 
 from bot.lab.slack.model import App
 from bot.lab.slack.web_api import Method
-from bot.lab.slack.world import World
+from bot.lab.slack.workspace_state import WorkspaceState
 
 _BURST = 4
 _POSTS = {"chat.postMessage", "files.completeUploadExternal"}
@@ -17,7 +17,7 @@ _TIER_BURST = 1.5
 class Rates:
     """Token buckets; only with `SlackOptions(strict_rates=True)`."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: WorkspaceState) -> None:
         self._world = world
         self._buckets: dict[tuple[str, str, str], tuple[float, float]] = {}
 

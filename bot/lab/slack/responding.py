@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from bot.lab.names import Json
 from bot.lab.slack.decoding import decode_object
 from bot.lab.slack.errors import SlackError
 from bot.lab.slack.handles import ResponseUrl
@@ -13,6 +12,7 @@ from bot.lab.slack.model import App, Channel
 from bot.lab.slack.platform import Platform
 from bot.lab.slack.validate import refuse, validate_message
 from bot.lab.slack.web_api.chat import numbered, whispered, written_by
+from bot.lab.types import Json
 
 
 async def respond(platform: Platform, request: web.Request) -> web.Response:

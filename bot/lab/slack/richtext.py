@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from bot.lab.names import Json
+from bot.lab.types import Json
 
 _TOKEN = re.compile(
     r"<@(?P<user>[UW][A-Z0-9]+)(?:\|[^>]*)?>|<#(?P<channel>C[A-Z0-9]+)(?:\|[^>]*)?>|<(?P<link>https?://[^|>]+)(?:\|(?P<label>[^>]*))?>"

@@ -8,7 +8,6 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from bot.lab.names import Json
 from bot.lab.slack import responding, webhooks
 from bot.lab.slack.calls import ApiCall
 from bot.lab.slack.errors import SlackError
@@ -17,6 +16,7 @@ from bot.lab.slack.platform import Platform
 from bot.lab.slack.rates import Rates
 from bot.lab.slack.web_api import METHODS, Call, Method
 from bot.lab.slack.web_api.arguments import Arguments, read
+from bot.lab.types import Json
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 _LARGEST_REQUEST = 64 << 20

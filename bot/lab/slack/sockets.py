@@ -11,13 +11,13 @@ from typing import Any, cast
 import structlog
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
-from bot.lab.names import Json
 from bot.lab.slack.background import Background
 from bot.lab.slack.decoding import decode_object
 from bot.lab.slack.delivery import Ack, Envelope
 from bot.lab.slack.faults import Faults
 from bot.lab.slack.model import App
-from bot.lab.slack.world import World
+from bot.lab.slack.workspace_state import WorkspaceState
+from bot.lab.types import Json
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 _CLOSE_S = 1.0
@@ -54,7 +54,7 @@ class Connection:
 class Sockets:
     """All sockets of all apps."""
 
-    world: World
+    world: WorkspaceState
     faults: Faults
     background: Background
     connections: list[Connection] = field(default_factory=list[Connection])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from bot.lab.names import Json
 from bot.lab.slack.delivery import Ack
 from bot.lab.slack.errors import SlackError
 from bot.lab.slack.model import View
 from bot.lab.slack.outcome import Outcome
 from bot.lab.slack.validate import refuse, validate_view
+from bot.lab.types import Json
 
 if TYPE_CHECKING:
     from bot.lab.slack.platform import Platform

@@ -1,7 +1,7 @@
 """Which app hears of which event."""
 
-from bot.lab.names import Json
 from bot.lab.slack.model import App, Channel
+from bot.lab.types import Json
 
 _SCOPE = {
     "app_mention": "app_mentions:read",

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from bot.lab.slack.background import Background
 from bot.lab.slack.message import File, Message
 from bot.lab.slack.model import App, Channel
-from bot.lab.slack.world import World
+from bot.lab.slack.workspace_state import WorkspaceState
 
 
 @dataclass
 class Uploads:
     """Upload addresses, each good for one file."""
 
-    world: World
+    world: WorkspaceState
     background: Background
     _waiting: dict[str, File] = field(default_factory=dict[str, File])
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from bot.lab.names import Json
 from bot.lab.slack import inputs, richtext
 from bot.lab.slack.delivery import Ack, Kind
 from bot.lab.slack.errors import ActorError, SlackError
@@ -17,6 +16,7 @@ from bot.lab.slack.outcome import Outcome
 from bot.lab.slack.payloads import Payloads, action_of
 from bot.lab.slack.responding import say
 from bot.lab.slack.submitting import respond_to_submission
+from bot.lab.types import Json
 
 if TYPE_CHECKING:
     from bot.lab.slack.platform import Platform
@@ -95,7 +95,7 @@ class Actor:
         place = self._composer(channel)
         app = next((app for app in self._world.apps.values() if command in app.commands), None)
         if app is None or self.user.team_id != self._world.users[app.bot_user].team_id:
-            return Outcome(acked=False, took_s=0.0, error=f"{command} is not a valid command.")
+            return self._failed(place, Ack(error="no_command"), f"{command} {_NO_COMMAND}")
         payloads = self._payloads(app)
         payload = payloads.slash(place, command, richtext.command_text(text, self._world.names()))
         ack = await self._platform.deliveries.interaction(app, "slash_commands", payload)
@@ -277,6 +277,11 @@ class Actor:
         return action_of(block, element, state, self._world.ids.ts())
 
 
+_NO_COMMAND = (
+    'is not a valid command. In Slack, all messages that start with the "/" character are interpreted as commands. '
+    'If you are trying to send a message and not run a command, try preceding the "/" with an empty space.'
+)
+"""Slack's own words."""
 _ERRORS = {
     "timeout": "operation_timeout",
     "http_timeout": "operation_timeout",

@@ -6,13 +6,13 @@ from typing import Any
 
 from aiohttp import web
 
-from bot.lab.names import Json
 from bot.lab.slack.decoding import decode_object
 from bot.lab.slack.errors import SlackError
 from bot.lab.slack.message import Message
 from bot.lab.slack.platform import Platform
 from bot.lab.slack.validate import refuse, validate_message
 from bot.lab.slack.web_api.chat import numbered
+from bot.lab.types import Json
 
 
 async def receive(platform: Platform, request: web.Request) -> web.Response:

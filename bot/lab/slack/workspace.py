@@ -11,9 +11,7 @@ from typing import TypeVar
 import aiohttp
 from aiohttp import web
 
-from bot.lab.names import Json
-from bot.lab.slack import persistence, platform
-from bot.lab.slack.actors import Actor
+from bot.lab.slack import fixtures, persistence, platform
 from bot.lab.slack.admin import Admin
 from bot.lab.slack.alertmanager import Alertmanager
 from bot.lab.slack.changes import Change
@@ -22,8 +20,10 @@ from bot.lab.slack.message import File, Message
 from bot.lab.slack.model import App, Channel
 from bot.lab.slack.options import SlackOptions
 from bot.lab.slack.server import Server
+from bot.lab.slack.users import Actor
 from bot.lab.slack.web_api.chat import permalink_of
-from bot.lab.slack.world import World
+from bot.lab.slack.workspace_state import WorkspaceState
+from bot.lab.types import Json
 
 Result = TypeVar("Result")
 _SHUTDOWN_S = 1.0
@@ -33,7 +33,7 @@ _KEEP_EVERY_S = 1.0
 class SlackWorkspace:
     """Made by `SlackWorkspace.start(options)`. Channels are named by id or by name, with or without `#`."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: WorkspaceState) -> None:
         self.world = world
         self.platform = platform.build(world)
         world.on_event = self.platform.deliveries.publish
@@ -49,7 +49,7 @@ class SlackWorkspace:
     async def start(cls, options: SlackOptions | None = None) -> AsyncGenerator[SlackWorkspace]:
         """A workspace that serves until the block ends. A fault of the workspace itself is raised at the end."""
         options = options or SlackOptions()
-        world = World(options)
+        world = fixtures.furnished(WorkspaceState(options))
         if options.state_dir:
             persistence.load(world, options.state_dir)
         workspace = cls(world)

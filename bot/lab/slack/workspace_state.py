@@ -5,23 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from bot.lab.names import Json
-from bot.lab.slack import seeds
 from bot.lab.slack.changes import Changes
 from bot.lab.slack.errors import ActorError, SlackError
-from bot.lab.slack.ids import Ids
+from bot.lab.slack.ids import TEAM, Ids
 from bot.lab.slack.inputs import INTERACTIVE
 from bot.lab.slack.message import File, Message, Revision, Whisper
 from bot.lab.slack.model import App, Channel, Group, Team, User, View
 from bot.lab.slack.options import SlackOptions
 from bot.lab.slack.richtext import mentioned
+from bot.lab.types import Json
 
 
 def _nobody_listens(_event: Json, _channel: Channel | None) -> None:
     """Until the workspace connects the apps."""
 
 
-class World:
+class WorkspaceState:
     """Users, channels, messages, views and files. No I/O: `on_event` is called with what apps may subscribe to."""
 
     def __init__(self, options: SlackOptions, clock: Callable[[], float] = time.time) -> None:
@@ -43,7 +42,6 @@ class World:
         self.homes: dict[tuple[str, str], View] = {}
         self.webhooks: dict[str, str] = {}
         self.thread_status: dict[tuple[str, str], str] = {}
-        seeds.plant(self)
 
     # --- looking things up
 
@@ -126,6 +124,7 @@ class World:
             message.bot_id, message.app_id, message.bot_profile = "", "", None
         else:
             del channel.messages[message.ts]
+            channel.deleted.append(message.ts)
         self.changes.note("message_deleted", channel=channel.id, ts=message.ts)
         self.on_event({**event, "deleted_ts": message.ts}, channel)
 
@@ -173,7 +172,7 @@ class World:
             return
         channel.members.append(user)
         self.changes.note("member", channel=channel.id, user=user)
-        event = {"type": "member_joined_channel", "user": user, "channel": channel.id, "team": seeds.TEAM}
+        event = {"type": "member_joined_channel", "user": user, "channel": channel.id, "team": TEAM}
         self.on_event({**event, "channel_type": "C", "event_ts": self.ids.ts()}, channel)
 
     def leave(self, channel: Channel, user: str) -> None:

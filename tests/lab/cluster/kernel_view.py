@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from bot.lab.control import LabClient
+from bot.lab.cluster.control import LabClient
 from tests.conftest import LabUnderTest
 
 _PROBE = r"""

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from bot.lab import launch
-from bot.lab.state import StateDirectory
+from bot.lab.cluster import launch
+from bot.lab.cluster.state import StateDirectory
 
 
 def lab(state: Path, command: str, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "bot.lab", command, "--state", str(state), *arguments],
+        [sys.executable, "-m", "bot.lab.cluster", command, "--state", str(state), *arguments],
         input=given,
         capture_output=True,
         text=True,
@@ -89,7 +89,7 @@ def test_foreground_lab_ends_with_ctrl_c(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
-        "bot.lab",
+        "bot.lab.cluster",
         "up",
         "--state",
         str(tmp_path / "lab"),
@@ -122,7 +122,7 @@ def test_status_without_a_lab_says_what_to_do(tmp_path: Path) -> None:
 
 def test_faults_are_listed_without_a_lab() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "bot.lab", "faults", "--output", "json", "--cni", "flannel-vxlan"],
+        [sys.executable, "-m", "bot.lab.cluster", "faults", "--output", "json", "--cni", "flannel-vxlan"],
         capture_output=True,
         text=True,
         check=True,

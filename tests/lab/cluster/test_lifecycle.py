@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from bot.lab import launch
-from bot.lab.control import LabClient
+from bot.lab.cluster import launch
+from bot.lab.cluster.control import LabClient
+from bot.lab.cluster.state import StateDirectory
 from bot.lab.errors import LabError, LabUsageError
-from bot.lab.state import StateDirectory
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 SMALL = launch.LabOptions(nodes=1, workloads=False)
 
 
@@ -197,7 +197,7 @@ def test_rootless(tmp_path: Path) -> None:
 
     def lab(*arguments: str) -> str:
         done = subprocess.run(
-            [python, "-m", "bot.lab", *arguments],
+            [python, "-m", "bot.lab.cluster", *arguments],
             user="nobody",
             group="nogroup",
             extra_groups=[],

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bot.lab import linux
-from bot.lab.state import StateDirectory, default_directory
-from bot.lab.wire import BlockingChannel, Channel, Parser, WireError
+from bot.lab.cluster import linux
+from bot.lab.cluster.state import StateDirectory, default_directory
+from bot.lab.cluster.wire import BlockingChannel, Channel, Parser, WireError
 
 
 async def test_message_with_descriptor() -> None:

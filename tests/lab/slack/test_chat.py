@@ -149,6 +149,14 @@ async def test_a_reply_to_a_reply_joins_the_thread(ws: SlackWorkspace, client: A
     assert {one["parent_user_id"] for one in others} == {"U0ALICE"}
 
 
+async def test_a_reply_to_what_was_deleted_lands_in_the_channel_without_a_word(ws: SlackWorkspace, client: Any) -> None:
+    root = await ws.user("alice").say("#incidents", "root")
+    await ws.user("alice").delete("#incidents", root)
+    answer = await client.chat_postMessage(channel="C0INCIDENTS", text="reply", thread_ts=root)
+    assert "thread_ts" not in answer["message"]
+    assert [one.text for one in ws.messages("#incidents")] == ["reply"]
+
+
 async def test_only_one_person_sees_a_whisper(ws: SlackWorkspace, client: Any) -> None:
     answer = await client.chat_postEphemeral(channel="C0INCIDENTS", user="U0ALICE", text="psst")
     (whisper,) = ws.user("alice").whispers("#incidents")

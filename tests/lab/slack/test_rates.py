@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from bot.lab.slack.fixtures import furnished
 from bot.lab.slack.options import SlackOptions
 from bot.lab.slack.rates import Rates
 from bot.lab.slack.web_api import METHODS
-from bot.lab.slack.world import World
+from bot.lab.slack.workspace_state import WorkspaceState
 
 
 class Clock:
@@ -22,8 +23,8 @@ def clock() -> Clock:
     return Clock()
 
 
-def rates(clock: Clock, *, strict: bool = True) -> tuple[Rates, World]:
-    world = World(SlackOptions(strict_rates=strict), clock)
+def rates(clock: Clock, *, strict: bool = True) -> tuple[Rates, WorkspaceState]:
+    world = furnished(WorkspaceState(SlackOptions(strict_rates=strict), clock))
     return Rates(world), world
 
 

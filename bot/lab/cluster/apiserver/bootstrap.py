@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-from bot.lab.apiserver.kinds import ALL_VERBS, builtin_resources
+from bot.lab.cluster.apiserver.kinds import ALL_VERBS, builtin_resources
 
 if TYPE_CHECKING:
-    from bot.lab.apiserver.storage import Storage
+    from bot.lab.cluster.apiserver.store.storage import Storage
 
 _RBAC = "rbac.authorization.k8s.io"
 NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")

@@ -1,7 +1,7 @@
 """Make `data/types.json` from Kubernetes' published OpenAPI definitions.
 
-Run as `python -m bot.lab.apiserver.compile_schema DEFINITIONS` where DEFINITIONS is the `_definitions.json` of the
-wanted release in the PyPI package kubernetes-validate (Apache-2.0; Kubernetes' own schema). Only field names, their
+Run as `python -m bot.lab.cluster.apiserver.compile_schema DEFINITIONS` where DEFINITIONS is the `_definitions.json` of
+the wanted release in the PyPI package kubernetes-validate (Apache-2.0; Kubernetes' own schema). Only field names, their
 shapes and their merge rules are kept, which is all that defaults, patches and server-side apply need.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from bot.lab.apiserver.kinds import builtin_resources
+from bot.lab.cluster.apiserver.kinds import builtin_resources
 
 _PREFIXES = (
     "io.k8s.apiextensions-apiserver.pkg.apis.",

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from bot.lab.apiserver.pki import Pki
-from bot.lab.apiserver.tokens import Tokens, account_name
+from bot.lab.cluster.apiserver.pki import Pki
+from bot.lab.cluster.apiserver.tokens import Tokens, account_name
 
 
 def for_service_account(

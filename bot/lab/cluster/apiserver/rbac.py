@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bot.lab.apiserver.parts import items_of
-from bot.lab.apiserver.tokens import User, account_name
+from bot.lab.cluster.apiserver.parts import items_of
+from bot.lab.cluster.apiserver.tokens import User, account_name
 
 if TYPE_CHECKING:
-    from bot.lab.apiserver.storage import Storage
+    from bot.lab.cluster.apiserver.store.storage import Storage
 
 _RBAC = "rbac.authorization.k8s.io"
 MASTERS = "system:masters"

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 if TYPE_CHECKING:
-    from bot.lab.apiserver.storage import Storage
+    from bot.lab.cluster.apiserver.store.storage import Storage
 
 ISSUER = "https://kubernetes.default.svc"
 AUTHENTICATED = "system:authenticated"

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bot.lab.apiserver.defaults import TEMPLATE_GENERATION
-from bot.lab.apiserver.parts import items_of, sub
-from bot.lab.apiserver.storage import Storage
-from bot.lab.apiserver.subresources import portion
-from bot.lab.controllers import podsets, revisions
-from bot.lab.controllers.loop import Key, Mapper, itself, key_of, owned_by
-from bot.lab.controllers.placement import selects_node, untolerated
-from bot.lab.controllers.recorder import Recorder
+from bot.lab.cluster.apiserver.http.subresources import portion
+from bot.lab.cluster.apiserver.parts import items_of, sub
+from bot.lab.cluster.apiserver.store.defaults import TEMPLATE_GENERATION
+from bot.lab.cluster.apiserver.store.storage import Storage
+from bot.lab.cluster.controllers import podsets, revisions
+from bot.lab.cluster.controllers.loop import Key, Mapper, itself, key_of, owned_by
+from bot.lab.cluster.controllers.placement import selects_node, untolerated
+from bot.lab.cluster.controllers.recorder import Recorder
 
 Obj = Mapping[str, Any]
 RESOURCE = "daemonsets.apps"

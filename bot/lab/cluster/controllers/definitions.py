@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bot.lab.apiserver.storage import Storage
-from bot.lab.apiserver.timestamps import seconds
-from bot.lab.controllers.loop import Mapper, itself
+from bot.lab.cluster.apiserver.store.storage import Storage
+from bot.lab.cluster.apiserver.timestamps import seconds
+from bot.lab.cluster.controllers.loop import Mapper, itself
 
 RESOURCE = "customresourcedefinitions.apiextensions.k8s.io"
 

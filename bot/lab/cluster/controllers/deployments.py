@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bot.lab.apiserver.parts import items_of, sub
-from bot.lab.apiserver.storage import Storage
-from bot.lab.apiserver.subresources import portion
-from bot.lab.apiserver.timestamps import seconds
-from bot.lab.controllers import podsets
-from bot.lab.controllers.loop import Mapper, itself
-from bot.lab.controllers.recorder import Recorder
+from bot.lab.cluster.apiserver.http.subresources import portion
+from bot.lab.cluster.apiserver.parts import items_of, sub
+from bot.lab.cluster.apiserver.store.storage import Storage
+from bot.lab.cluster.apiserver.timestamps import seconds
+from bot.lab.cluster.controllers import podsets
+from bot.lab.cluster.controllers.loop import Mapper, itself
+from bot.lab.cluster.controllers.recorder import Recorder
 
 Obj = Mapping[str, Any]
 RESOURCE = "deployments.apps"

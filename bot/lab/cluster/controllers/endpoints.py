@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bot.lab.apiserver.names import generate
-from bot.lab.apiserver.parts import items_of, sub
-from bot.lab.apiserver.storage import Storage
-from bot.lab.controllers import podsets
-from bot.lab.controllers.loop import Key, Mapper, key_of
+from bot.lab.cluster.apiserver.names import generate
+from bot.lab.cluster.apiserver.parts import items_of, sub
+from bot.lab.cluster.apiserver.store.storage import Storage
+from bot.lab.cluster.controllers import podsets
+from bot.lab.cluster.controllers.loop import Key, Mapper, key_of
 
 Obj = Mapping[str, Any]
 SLICES = "endpointslices.discovery.k8s.io"

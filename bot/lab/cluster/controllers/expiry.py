@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bot.lab.apiserver.parts import sub
-from bot.lab.apiserver.storage import Storage
-from bot.lab.apiserver.timestamps import parse
-from bot.lab.controllers.loop import Mapper, itself
+from bot.lab.cluster.apiserver.parts import sub
+from bot.lab.cluster.apiserver.store.storage import Storage
+from bot.lab.cluster.apiserver.timestamps import parse
+from bot.lab.cluster.controllers.loop import Mapper, itself
 
 EVENT_TTL_S = 3600.0
 

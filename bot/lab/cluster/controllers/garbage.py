@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from bot.lab.apiserver.deletion import FOREGROUND, ORPHAN, Options
-from bot.lab.apiserver.errors import ApiError
-from bot.lab.apiserver.kinds import SAME_STORAGE
-from bot.lab.apiserver.parts import items_of
-from bot.lab.apiserver.shelf import Cursor
-from bot.lab.apiserver.storage import Storage
+from bot.lab.cluster.apiserver.errors import ApiError
+from bot.lab.cluster.apiserver.kinds import SAME_STORAGE
+from bot.lab.cluster.apiserver.parts import items_of
+from bot.lab.cluster.apiserver.store.deletion import FOREGROUND, ORPHAN, Options
+from bot.lab.cluster.apiserver.store.history import Cursor
+from bot.lab.cluster.apiserver.store.storage import Storage
 
 Obj = Mapping[str, Any]
 _FINALIZERS = frozenset({FOREGROUND, ORPHAN})

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 import structlog
 
-from bot.lab.apiserver.errors import ApiError
-from bot.lab.apiserver.parts import items_of
-from bot.lab.apiserver.shelf import Cursor
-from bot.lab.apiserver.storage import Storage
+from bot.lab.cluster.apiserver.errors import ApiError
+from bot.lab.cluster.apiserver.parts import items_of
+from bot.lab.cluster.apiserver.store.history import Cursor
+from bot.lab.cluster.apiserver.store.storage import Storage
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 

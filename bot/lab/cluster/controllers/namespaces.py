@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bot.lab.apiserver import subresources
-from bot.lab.apiserver.errors import ApiError
-from bot.lab.apiserver.kinds import SAME_STORAGE
-from bot.lab.apiserver.storage import Storage
-from bot.lab.controllers.loop import Key, Mapper, itself
+from bot.lab.cluster.apiserver.errors import ApiError
+from bot.lab.cluster.apiserver.http import subresources
+from bot.lab.cluster.apiserver.kinds import SAME_STORAGE
+from bot.lab.cluster.apiserver.store.storage import Storage
+from bot.lab.cluster.controllers.loop import Key, Mapper, itself
 
 Obj = Mapping[str, Any]
 _ROOT_CA = "kube-root-ca.crt"

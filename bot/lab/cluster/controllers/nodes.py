@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bot.lab.apiserver import subresources
-from bot.lab.apiserver.admission import NOT_READY, UNREACHABLE
-from bot.lab.apiserver.parts import items_of, sub
-from bot.lab.apiserver.storage import Storage
-from bot.lab.apiserver.timestamps import parse, seconds
-from bot.lab.controllers.loop import Key, Mapper, itself
-from bot.lab.controllers.podsets import is_ready
-from bot.lab.controllers.recorder import Recorder
+from bot.lab.cluster.apiserver.http import subresources
+from bot.lab.cluster.apiserver.parts import items_of, sub
+from bot.lab.cluster.apiserver.store.admission import NOT_READY, UNREACHABLE
+from bot.lab.cluster.apiserver.store.storage import Storage
+from bot.lab.cluster.apiserver.timestamps import parse, seconds
+from bot.lab.cluster.controllers.loop import Key, Mapper, itself
+from bot.lab.cluster.controllers.podsets import is_ready
+from bot.lab.cluster.controllers.recorder import Recorder
 
 Obj = Mapping[str, Any]
 LEASES = "leases.coordination.k8s.io"

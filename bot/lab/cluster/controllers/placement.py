@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bot.lab.apiserver.parts import items_of, sub
-from bot.lab.apiserver.selectors import from_object, matches_labels
+from bot.lab.cluster.apiserver.parts import items_of, sub
+from bot.lab.cluster.apiserver.store.selectors import from_object, matches_labels
 
 Obj = Mapping[str, Any]
 UNSCHEDULABLE = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}

@@ -4,12 +4,12 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bot.lab.apiserver import names
-from bot.lab.apiserver.parts import items_of, sub
-from bot.lab.apiserver.selectors import from_object, matches_labels
-from bot.lab.apiserver.storage import Storage
-from bot.lab.apiserver.timestamps import parse
-from bot.lab.controllers.loop import Key, Mapper, controller_of, key_of, owned_by
+from bot.lab.cluster.apiserver import names
+from bot.lab.cluster.apiserver.parts import items_of, sub
+from bot.lab.cluster.apiserver.store.selectors import from_object, matches_labels
+from bot.lab.cluster.apiserver.store.storage import Storage
+from bot.lab.cluster.apiserver.timestamps import parse
+from bot.lab.cluster.controllers.loop import Key, Mapper, controller_of, key_of, owned_by
 
 Obj = Mapping[str, Any]
 _FNV_OFFSET, _FNV_PRIME, _MASK = 0x811C9DC5, 0x01000193, 0xFFFFFFFF

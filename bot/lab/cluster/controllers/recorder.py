@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bot.lab.apiserver.errors import ApiError
-from bot.lab.apiserver.storage import Storage
-from bot.lab.apiserver.timestamps import micros, seconds
+from bot.lab.cluster.apiserver.errors import ApiError
+from bot.lab.cluster.apiserver.store.storage import Storage
+from bot.lab.cluster.apiserver.timestamps import micros, seconds
 
 Obj = Mapping[str, Any]
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from bot.lab.apiserver.parts import sub
-from bot.lab.apiserver.storage import Storage
-from bot.lab.controllers import podsets
+from bot.lab.cluster.apiserver.parts import sub
+from bot.lab.cluster.apiserver.store.storage import Storage
+from bot.lab.cluster.controllers import podsets
 
 Obj = Mapping[str, Any]
 RESOURCE = "controllerrevisions.apps"

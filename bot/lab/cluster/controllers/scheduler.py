@@ -4,14 +4,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bot.lab.apiserver import subresources
-from bot.lab.apiserver.errors import ApiError
-from bot.lab.apiserver.parts import condition_of
-from bot.lab.apiserver.shelf import Cursor
-from bot.lab.apiserver.storage import Storage
-from bot.lab.controllers.loop import Key, Mapper, controller_of, key_of
-from bot.lab.controllers.placement import selects_node, untolerated
-from bot.lab.controllers.recorder import Recorder
+from bot.lab.cluster.apiserver.errors import ApiError
+from bot.lab.cluster.apiserver.http import subresources
+from bot.lab.cluster.apiserver.parts import condition_of
+from bot.lab.cluster.apiserver.store.history import Cursor
+from bot.lab.cluster.apiserver.store.storage import Storage
+from bot.lab.cluster.controllers.loop import Key, Mapper, controller_of, key_of
+from bot.lab.cluster.controllers.placement import selects_node, untolerated
+from bot.lab.cluster.controllers.recorder import Recorder
 
 Obj = Mapping[str, Any]
 _NAME = "default-scheduler"

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from bot.lab.names import Cni, Json
-from bot.lab.supervisor.host import Host, Sandbox
+from bot.lab.cluster.names import Cni, Json
+from bot.lab.cluster.supervisor.host import Host, Sandbox
 
 
 class CniError(Exception):

@@ -11,12 +11,12 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from bot.lab.dataplane import calico_objects
-from bot.lab.dataplane.base import CniError, Node, PodNetwork, bridge_batch, ip_batch, nft, sysctl
-from bot.lab.dataplane.ipam import Blocks, ExhaustedError
-from bot.lab.images.serving import go_error
-from bot.lab.names import API_SERVICE_IP, POD_CIDR, Cni, Json
-from bot.lab.supervisor.host import HostError, Sandbox
+from bot.lab.cluster.dataplane import calico_objects
+from bot.lab.cluster.dataplane.base import CniError, Node, PodNetwork, bridge_batch, ip_batch, nft, sysctl
+from bot.lab.cluster.dataplane.ipam import Blocks, ExhaustedError
+from bot.lab.cluster.images.serving import go_error
+from bot.lab.cluster.names import API_SERVICE_IP, POD_CIDR, Cni, Json
+from bot.lab.cluster.supervisor.host import HostError, Sandbox
 
 HOST_MAC = "ee:ee:ee:ee:ee:ee"
 GATEWAY = "169.254.1.1"
@@ -40,7 +40,7 @@ def vtep_mac(node: str) -> str:
 
 
 class Calico:
-    """See `bot.lab.dataplane.base.DataPlane`."""
+    """See `bot.lab.cluster.dataplane.base.DataPlane`."""
 
     cni: Cni = "calico-vxlan"
 

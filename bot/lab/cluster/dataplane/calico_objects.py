@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from bot.lab.names import Json
+from bot.lab.cluster.names import Json
 
 _GROUP = "crd.projectcalico.org"
 _VERSION = f"{_GROUP}/v1"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from bot.lab.apiserver.storage import Storage
+from bot.lab.cluster.apiserver.store.storage import Storage
 
 _RESOURCE = "ippools.crd.projectcalico.org"
 _TERM = re.compile(r"""\s*(?:(all)\(\)|(!?)has\(([^)]+)\)|([\w./-]+)\s*(==|!=)\s*['"]([^'"]*)['"])\s*""")

@@ -1,7 +1,8 @@
 """Cilium in tunnel mode, without eBPF: the same devices, addresses and paths, made with routes and nftables.
 
 What is as Cilium leaves it: ``lxc*`` veths, ``cilium_host``/``cilium_net``, ``cilium_vxlan`` on 8472, the pod's default
-route through the node's cilium_host address with an on-link host route, one /24 per node routed through cilium_host.
+route through the node's cilium_host address with an on-link host route, one /24 per node routed through cilium_host;
+devices of 1500 bytes, and the tunnel's smaller MTU on routes only; cilium_host and cilium_net without ARP.
 What differs, because the lab has no eBPF:
 
 - Cilium's programs answer the pod's ARP for the gateway and forward between ``lxc*`` by endpoint maps. Here proxy ARP
@@ -20,18 +21,20 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_network
 
-from bot.lab.dataplane import cilium_objects
-from bot.lab.dataplane.base import CniError, Node, PodNetwork, bridge_batch, ip_batch, nft, sysctl
-from bot.lab.dataplane.ipam import ExhaustedError, Range
-from bot.lab.names import POD_CIDR, Cni, Json
-from bot.lab.supervisor.host import HostError, Sandbox
+from bot.lab.cluster.dataplane import cilium_objects
+from bot.lab.cluster.dataplane.base import CniError, Node, PodNetwork, bridge_batch, ip_batch, nft, sysctl
+from bot.lab.cluster.dataplane.ipam import ExhaustedError, Range
+from bot.lab.cluster.names import POD_CIDR, Cni, Json
+from bot.lab.cluster.supervisor.host import HostError, Sandbox
 
 VXLAN = "cilium_vxlan"
 HOST = "cilium_host"
 NET = "cilium_net"
 PORT = 8472
 VNI = 2
-MTU = 1450
+MTU = 1500
+TUNNEL_MTU = 1450
+"""Cilium leaves devices as large as the uplink and puts what fits into the tunnel on routes."""
 
 
 def mac(node: str, device: str) -> str:
@@ -51,7 +54,7 @@ def router_ip(pod_cidr: str) -> str:
 
 
 class Cilium:
-    """See `bot.lab.dataplane.base.DataPlane`."""
+    """See `bot.lab.cluster.dataplane.base.DataPlane`."""
 
     cni: Cni = "cilium-tunnel"
 
@@ -114,10 +117,11 @@ class Cilium:
         fdb: list[str] = []
         for peer in peers:
             address, hardware = router_ip(peer.pod_cidr), mac(peer.name, VXLAN)
+            written = f"proto kernel src {own} mtu {TUNNEL_MTU}"
             routes += [
                 f"neigh replace {address} lladdr {hardware} dev {VXLAN} nud permanent",
-                f"route replace {peer.pod_cidr} via {address} dev {VXLAN} onlink proto kernel src {own} mtu {MTU}",
-                f"route replace {peer.pod_cidr} via {own} dev {HOST} proto kernel src {own} mtu {MTU} metric 100",
+                f"route replace {peer.pod_cidr} via {address} dev {VXLAN} onlink {written}",
+                f"route replace {peer.pod_cidr} via {own} dev {HOST} {written} metric 100",
             ]
             fdb.append(f"fdb replace {hardware} dev {VXLAN} dst {peer.ip} self permanent")
         return [ip_batch(routes), *([bridge_batch(fdb)] if fdb else [])]
@@ -175,8 +179,8 @@ def _device_steps(node: Node) -> list[Json]:
     }
     lines = [
         f"link add {HOST} address {mac(node.name, HOST)} mtu {MTU} type veth peer name {NET} mtu {MTU}",
-        f"link set {NET} up",
-        f"link set {HOST} up",
+        f"link set {NET} arp off up",
+        f"link set {HOST} arp off up",
         f"addr add {router_ip(node.pod_cidr)}/32 dev {HOST} scope link",
         (
             f"link add {VXLAN} address {mac(node.name, VXLAN)} mtu {MTU} type vxlan id {VNI} local {node.ip} dev eth0 "
@@ -195,7 +199,7 @@ def _veth_steps(node: Node, network: PodNetwork) -> list[Json]:
         f"addr add {network.ip}/32 dev eth0",
         "link set eth0 up",
         f"route add {router} dev eth0 scope link",
-        f"route add default via {router} dev eth0 mtu {MTU}",
+        f"route add default via {router} dev eth0 mtu {TUNNEL_MTU}",
     ]
     return [ip_batch(add), ip_batch(pod, netns=pid)]
 

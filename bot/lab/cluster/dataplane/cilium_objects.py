@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hashlib import sha256
 
-from bot.lab.dataplane.base import PodNetwork
-from bot.lab.dataplane.calico_objects import definition
-from bot.lab.names import Json
+from bot.lab.cluster.dataplane.base import PodNetwork
+from bot.lab.cluster.dataplane.calico_objects import definition
+from bot.lab.cluster.names import Json
 
 _GROUP = "cilium.io"
 _KINDS = {

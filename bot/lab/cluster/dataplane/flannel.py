@@ -11,9 +11,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_network
 
-from bot.lab.dataplane.base import CniError, Node, PodNetwork, bridge_batch, ip_batch, nft, sysctl
-from bot.lab.names import POD_CIDR, Cni, Json, node_pod_cidr
-from bot.lab.supervisor.host import HostError, Sandbox
+from bot.lab.cluster.dataplane.base import CniError, Node, PodNetwork, bridge_batch, ip_batch, nft, sysctl
+from bot.lab.cluster.names import POD_CIDR, Cni, Json, node_pod_cidr
+from bot.lab.cluster.supervisor.host import HostError, Sandbox
 
 BRIDGE = "cni0"
 VXLAN = "flannel.1"
@@ -47,7 +47,7 @@ def vtep(pod_cidr: str) -> str:
 
 
 class Flannel:
-    """See `bot.lab.dataplane.base.DataPlane`."""
+    """See `bot.lab.cluster.dataplane.base.DataPlane`."""
 
     cni: Cni = "flannel-vxlan"
 
@@ -66,7 +66,7 @@ class Flannel:
             "/run/k3s/containerd/containerd.sock": "",
             **{
                 f"/var/lib/rancher/k3s/data/cni/{plugin}": ""
-                for plugin in ("bridge", "flannel", "host-local", "portmap")
+                for plugin in ("bandwidth", "bridge", "flannel", "host-local", "portmap")
             },
         }
 

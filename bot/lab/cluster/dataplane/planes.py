@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from bot.lab.dataplane.base import DataPlane
-from bot.lab.dataplane.calico import Calico
-from bot.lab.dataplane.cilium import Cilium
-from bot.lab.dataplane.flannel import Flannel
+from bot.lab.cluster.dataplane.base import DataPlane
+from bot.lab.cluster.dataplane.calico import Calico
+from bot.lab.cluster.dataplane.cilium import Cilium
+from bot.lab.cluster.dataplane.flannel import Flannel
 
 
 def make_plane(cni: str) -> DataPlane:

@@ -8,11 +8,12 @@ from typing import Final
 
 import structlog
 
-from bot.lab.apiserver.storage import Storage
-from bot.lab.dataplane.base import DataPlane, Node, nft
-from bot.lab.dataplane.policy_match import Cluster, policy_pod
-from bot.lab.dataplane.policy_rules import NAMINGS, render
-from bot.lab.supervisor.host import HostError
+from bot.aio.groups import TaskGroup
+from bot.lab.cluster.apiserver.store.storage import Storage
+from bot.lab.cluster.dataplane.base import DataPlane, Node, nft
+from bot.lab.cluster.dataplane.policy_match import Cluster, policy_pod
+from bot.lab.cluster.dataplane.policy_rules import NAMINGS, render
+from bot.lab.cluster.supervisor.host import HostError
 
 log = structlog.get_logger()
 _SETTLE_S: Final = 0.03
@@ -31,7 +32,7 @@ class PolicyAgents:
 
     async def run(self) -> None:
         """Until cancelled."""
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             for resource in (_POLICIES, "pods", "namespaces"):
                 group.create_task(self._follow(resource))
             group.create_task(self._write())

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bot.lab.dataplane.policy_match import Cluster, Direction, PolicyPod, directions, rule_matches, selects
-from bot.lab.names import Cni
+from bot.lab.cluster.dataplane.policy_match import Cluster, Direction, PolicyPod, directions, rule_matches, selects
+from bot.lab.cluster.names import Cni
 
 _ALLOWED = "0x10000"
 _CLEAR = "0xfffeffff"
@@ -28,6 +28,8 @@ class Naming:
     from_pod: str
     policy: Mapping[Direction, str]
     by_device: bool
+    denies: str = "drop"
+    """What becomes of what no policy allows."""
 
 
 NAMINGS: Mapping[Cni, Naming] = {
@@ -49,6 +51,7 @@ NAMINGS: Mapping[Cni, Naming] = {
         from_pod="KUBE-POD-FW-OUT-",
         policy={"ingress": "KUBE-NWPLCY-IN-", "egress": "KUBE-NWPLCY-OUT-"},
         by_device=False,
+        denies="reject with icmp port-unreachable",
     ),
     # Cilium does this in eBPF; the lab has the verdicts, not the programs.
     "cilium-tunnel": Naming(
@@ -109,10 +112,15 @@ class _Writer:
         for policy in chosen:
             lines += [f"jump {self._policy(policy, direction)}", f"meta mark & {_ALLOWED} == {_ALLOWED} return"]
         about = f"{pod.namespace}/{pod.name} {direction}"[:100]
-        self._chains[name] = [*lines, f'counter drop comment "Drop if no policies passed packet: {about}"']
+        self._chains[name] = [*lines, f'counter {self._naming.denies} comment "{self._comment(about)}"']
         if self._naming.by_device:
             return f'{"oifname" if direction == "ingress" else "iifname"} "{veth}" jump {name}'
         return f"ip {'daddr' if direction == 'ingress' else 'saddr'} {pod.ip} jump {name}"
+
+    def _comment(self, about: str) -> str:
+        if self._naming.denies == "drop":
+            return f"Drop if no policies passed packet: {about}"
+        return f"rule to REJECT traffic destined for POD name: {about}"[:127]
 
     def _policy(self, policy: Mapping[str, Any], direction: Direction) -> str:
         full = f"{policy['metadata']['namespace']}/{policy['metadata']['name']}"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bot.lab.dataplane.base import Node, ip_batch, sysctl
-from bot.lab.names import OUTSIDE_HOST, OUTSIDE_ROUTER, UNDERLAY_ROUTER
-from bot.lab.supervisor.host import Host
+from bot.lab.cluster.dataplane.base import Node, ip_batch, sysctl
+from bot.lab.cluster.names import OUTSIDE_HOST, OUTSIDE_ROUTER, UNDERLAY_ROUTER
+from bot.lab.cluster.supervisor.host import Host
 
 BRIDGE = "fabric"
 

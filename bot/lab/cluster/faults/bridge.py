@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from bot.lab.faults.registry import FLANNEL, fault
-from bot.lab.faults.surgery import Surgery
+from bot.lab.cluster.faults.injection import Injection
+from bot.lab.cluster.faults.registry import FLANNEL, fault
 
 
 @fault("cni0-down", "B1", scope="node", cnis=FLANNEL)
-async def cni0_down(lab: Surgery) -> None:
+async def cni0_down(lab: Injection) -> None:
     """The bridge cni0 is down."""
     await lab.ip(["link set cni0 down"], ["link set cni0 up"])
     await lab.forget_neighbours(lab.local_pods)
 
 
 @fault("veth-not-on-bridge", "B2", scope="pod", cnis=FLANNEL)
-async def not_enslaved(lab: Surgery) -> None:
+async def not_enslaved(lab: Injection) -> None:
     """The pod's veth is not a port of cni0."""
     veth = lab.pod.veth
     await lab.ip([f"link set {veth} nomaster"], [f"link set {veth} master cni0"])
@@ -23,14 +23,14 @@ async def not_enslaved(lab: Surgery) -> None:
 
 
 @fault("bridge-port-disabled", "B3", scope="pod", cnis=FLANNEL)
-async def port_disabled(lab: Surgery) -> None:
+async def port_disabled(lab: Injection) -> None:
     """The pod's bridge port is disabled."""
     await lab.bridge([f"link set dev {lab.pod.veth} state 0"], [f"link set dev {lab.pod.veth} state 3"])
     await lab.forget_neighbours([lab.pod])
 
 
 @fault("bridge-port-isolated", "B4", scope="node", cnis=FLANNEL)
-async def isolated(lab: Surgery) -> None:
+async def isolated(lab: Injection) -> None:
     """The node's bridge ports are isolated from each other."""
     veths = [pod.veth for pod in lab.local_pods]
     await lab.bridge(
@@ -39,7 +39,7 @@ async def isolated(lab: Surgery) -> None:
 
 
 @fault("service-hairpin-off", "B5", scope="cluster", cnis=FLANNEL)
-async def hairpin_off(lab: Surgery) -> None:
+async def hairpin_off(lab: Injection) -> None:
     """Hairpin mode is off on the ports of every node: a pod cannot reach itself by its Service."""
     for node in lab.nodes:
         veths = [pod.veth for pod in lab.plane.pods[node.name].values()]
@@ -51,14 +51,14 @@ async def hairpin_off(lab: Surgery) -> None:
 
 
 @fault("bridge-netfilter-off", "B6", scope="cluster", cnis=FLANNEL)
-async def no_bridge_netfilter(lab: Surgery) -> None:
+async def no_bridge_netfilter(lab: Injection) -> None:
     """`bridge-nf-call-iptables` is 0 on every node."""
     for node in lab.nodes:
         await lab.sysctl({"net.bridge.bridge-nf-call-iptables": 0}, host=node.host)
 
 
 @fault("cni0-wrong-subnet", "P9", scope="node", cnis=FLANNEL)
-async def wrong_subnet(lab: Surgery) -> None:
+async def wrong_subnet(lab: Injection) -> None:
     """The bridge cni0 carries an address of another subnet."""
     right = lab.node.pod_cidr.rsplit(".", 1)[0] + ".1/24"
     await lab.ip(

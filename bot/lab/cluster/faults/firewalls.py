@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bot.lab.dataplane.policy_rules import NAMINGS, policy_chain
-from bot.lab.faults.registry import CALICO, fault
-from bot.lab.faults.surgery import Surgery, serves_seldon
-from bot.lab.names import Json
+from bot.lab.cluster.dataplane.policy_rules import NAMINGS, policy_chain
+from bot.lab.cluster.faults.injection import Injection, serves_seldon
+from bot.lab.cluster.faults.registry import CALICO, fault
+from bot.lab.cluster.names import Json
 
 _POLICIES = "networkpolicies.networking.k8s.io"
 _NAMESPACE = "seldon-mesh"
@@ -21,14 +21,14 @@ def _policy(name: str, spec: Json) -> Json:
 
 
 @fault("network-policy-denies", "N1", scope="cluster", also=("dns-egress-denied",))
-async def default_deny(lab: Surgery) -> None:
+async def default_deny(lab: Injection) -> None:
     """A default-deny NetworkPolicy without an allowing one."""
     spec: Json = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     lab.create(_POLICIES, _policy("default-deny", spec), _NAMESPACE)
 
 
 @fault("network-policy-blocks-dns", "N2", scope="cluster", cause="dns-egress-denied")
-async def no_dns(lab: Surgery) -> None:
+async def no_dns(lab: Injection) -> None:
     """An egress policy that forgets DNS."""
     rule: Json = {"to": [{"podSelector": {}}]}
     spec: Json = {"podSelector": {}, "policyTypes": ["Egress"], "egress": [rule]}
@@ -36,7 +36,7 @@ async def no_dns(lab: Surgery) -> None:
 
 
 @fault("network-policy-selector-mismatch", "N3", scope="cluster", cause="network-policy-denies")
-async def mismatch(lab: Surgery) -> None:
+async def mismatch(lab: Injection) -> None:
     """A policy's selector matches no pod."""
     peers = [{"podSelector": {"matchLabels": {"app.kubernetes.io/part-of": "seldon-model"}}}]
     rule: Json = {"from": peers, "ports": [{"protocol": "TCP", "port": 9004}]}
@@ -46,7 +46,7 @@ async def mismatch(lab: Surgery) -> None:
 
 
 @fault("policy-stale-on-node", "N4", scope="node", cause="policy-stale-on-node")
-async def stale_policy(lab: Surgery) -> None:
+async def stale_policy(lab: Injection) -> None:
     """The node's policy rules are older than the policies: what the API allows is dropped."""
     naming = NAMINGS[lab.plane.cni]
     victim = next(node for node in lab.nodes if any(map(serves_seldon, lab.plane.pods[node.name].values())))
@@ -65,7 +65,7 @@ async def stale_policy(lab: Surgery) -> None:
 
 
 @fault("hidden-policy-denies", "N5", scope="cluster", cnis=CALICO)
-async def hidden_policy(lab: Surgery) -> None:
+async def hidden_policy(lab: Injection) -> None:
     """A GlobalNetworkPolicy, which `kubectl get networkpolicy` does not show, denies the scheduler's port."""
     rule: Json = {"action": "Deny", "protocol": "TCP", "destination": {"ports": [9004]}}
     spec: Json = {
@@ -90,7 +90,7 @@ async def hidden_policy(lab: Surgery) -> None:
 
 
 @fault("node-firewall-rejects", "N6", scope="node", cause="host-firewall-rejects")
-async def node_rejects(lab: Surgery) -> None:
+async def node_rejects(lab: Injection) -> None:
     """The node's own firewall rejects what it forwards."""
     chain = (
         "chain filter_FORWARD { type filter hook forward priority 10; policy accept; "
@@ -100,7 +100,7 @@ async def node_rejects(lab: Surgery) -> None:
 
 
 @fault("forward-policy-drop", "N7", scope="node")
-async def forward_drop(lab: Surgery) -> None:
+async def forward_drop(lab: Injection) -> None:
     """Another program set the FORWARD chain's policy to DROP."""
     chain = (
         "chain FORWARD { type filter hook forward priority filter; policy drop; "
@@ -110,7 +110,7 @@ async def forward_drop(lab: Surgery) -> None:
 
 
 @fault("stale-policy-chains", "N10", scope="node", cause="foreign-firewall-drops")
-async def stale_chains(lab: Surgery) -> None:
+async def stale_chains(lab: Injection) -> None:
     """Chains of a former network policy controller still drop."""
     table, base, policy = _FORMER["flannel-vxlan" if lab.plane.cni == "flannel-vxlan" else "calico-vxlan"]
     addresses = ", ".join(pod.ip for pod in lab.local_pods)

@@ -7,16 +7,16 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from bot.lab.apiserver.errors import ApiError
-from bot.lab.apiserver.storage import Storage
-from bot.lab.dataplane.base import DataPlane, Node, PodNetwork, bridge_batch, ip_batch, nft, sysctl
+from bot.lab.cluster.apiserver.errors import ApiError
+from bot.lab.cluster.apiserver.store.storage import Storage
+from bot.lab.cluster.dataplane.base import DataPlane, Node, PodNetwork, bridge_batch, ip_batch, nft, sysctl
+from bot.lab.cluster.names import Cni, Json
+from bot.lab.cluster.supervisor.host import Host, StepResult
 from bot.lab.errors import LabError
-from bot.lab.names import Cni, Json
-from bot.lab.supervisor.host import Host, StepResult
 
 if TYPE_CHECKING:
-    from bot.lab.dataplane.policy_agent import PolicyAgents
-    from bot.lab.proxy.kube_proxy import KubeProxies
+    from bot.lab.cluster.dataplane.policy_agent import PolicyAgents
+    from bot.lab.cluster.proxy.kube_proxy import KubeProxies
 
 _FOLLOW_S: Final = 15.0
 Undo = Callable[[], Awaitable[None]]
@@ -39,7 +39,7 @@ TUNNELS: Final[Mapping[Cni, Tunnel]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patient:
+class FaultTarget:
     """The parts of a lab that a fault may touch."""
 
     nodes: Sequence[Node]
@@ -50,21 +50,21 @@ class Patient:
     underlay: Host
 
 
-class Surgery:
+class Injection:
     """One operation: what the fault may touch, where it shall strike, and the way back.
 
     ``node`` is the node struck, ``pod`` the pod struck (one of that node's), ``peer`` another node if there is one.
     """
 
-    def __init__(self, patient: Patient, node: Node, pod: PodNetwork) -> None:
+    def __init__(self, target: FaultTarget, node: Node, pod: PodNetwork) -> None:
         self.node = node
         self.pod = pod
-        self.nodes = patient.nodes
-        self.plane = patient.plane
-        self.storage = patient.storage
-        self.proxies = patient.proxies
-        self.policies = patient.policies
-        self.underlay = patient.underlay
+        self.nodes = target.nodes
+        self.plane = target.plane
+        self.storage = target.storage
+        self.proxies = target.proxies
+        self.policies = target.policies
+        self.underlay = target.underlay
         self.undo: list[Undo] = []
         self.changes: list[str] = []
 

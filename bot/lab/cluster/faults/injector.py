@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import structlog
 
-from bot.lab.apiserver.errors import ApiError
-from bot.lab.dataplane.base import Node, PodNetwork
+from bot.lab.cluster.apiserver.errors import ApiError
+from bot.lab.cluster.dataplane.base import Node, PodNetwork
+from bot.lab.cluster.faults.injection import FaultTarget, Injection, serves_seldon
+from bot.lab.cluster.faults.registry import all_faults, find
+from bot.lab.cluster.names import Json
+from bot.lab.cluster.supervisor.host import HostError
+from bot.lab.cluster.supervisor.ready import wait_until_ready
 from bot.lab.errors import LabError, LabUsageError
-from bot.lab.faults.registry import all_faults, find
-from bot.lab.faults.surgery import Patient, Surgery, serves_seldon
-from bot.lab.names import Json
-from bot.lab.supervisor.host import HostError
-from bot.lab.supervisor.ready import wait_until_ready
 
 log = structlog.get_logger()
 _SETTLE_S: Final = 5.0
@@ -26,14 +26,14 @@ _FAVOURITES: Final = ("seldon-mesh", "shop", "default")
 """Namespaces in which a victim is looked for first."""
 
 
-class OperatingTheatre:
+class FaultInjector:
     """Keeps what was injected into one lab."""
 
-    def __init__(self, patient: Patient) -> None:
-        self._patient = patient
-        self._nodes: Mapping[str, Node] = {node.name: node for node in patient.nodes}
-        self._plane = patient.plane
-        self._done: list[tuple[str, Surgery]] = []
+    def __init__(self, target: FaultTarget) -> None:
+        self._target = target
+        self._nodes: Mapping[str, Node] = {node.name: node for node in target.nodes}
+        self._plane = target.plane
+        self._done: list[tuple[str, Injection]] = []
 
     @property
     def injected(self) -> list[str]:
@@ -48,26 +48,48 @@ class OperatingTheatre:
         """Break it; raises LabUsageError for an unknown fault, node or pod."""
         fault = find(name, self._plane.cni)
         victim = self._victim(node, pod)
-        surgery = Surgery(self._patient, *victim)
+        injection = Injection(self._target, *victim)
         try:
-            await fault.inject(surgery)
+            await fault.inject(injection)
             await self._settle(quiet_looks=1)
         except (HostError, ApiError) as error:
-            await self._undo(surgery)
+            await self._undo(injection)
             raise LabError(f"{name}: {error}") from error
-        self._done.append((name, surgery))
+        self._done.append((name, injection))
         where = f"{victim[1].namespace}/{victim[1].name}"
-        return {"fault": name, "node": victim[0].name, "pod": where, "changes": surgery.changes}
+        return {"fault": name, "node": victim[0].name, "pod": where, "changes": injection.changes}
+
+    async def change(self, changes: Sequence[Json]) -> Json:
+        """Create or patch objects (verb, resource, namespace, name, body) as one injection that `heal` takes back."""
+        injection = Injection(self._target, *self._victim("", ""))
+        try:
+            for one in changes:
+                _apply(injection, one)
+            await self._settle(quiet_looks=_QUIET_LOOKS)
+        except (HostError, ApiError, KeyError) as error:
+            await self._undo(injection)
+            raise LabError(f"the change of objects: {error}") from error
+        self._done.append(("objects", injection))
+        return {"changes": injection.changes}
+
+    async def restore(self, nodes: Sequence[str]) -> list[str]:
+        """Heal, let the agents of these nodes program them anew, and wait until everything is ready."""
+        healed = await self.heal()
+        for name in nodes:
+            await self._plane.resync(self._nodes[name])
+        await wait_until_ready(self._target.storage)
+        await self._settle(quiet_looks=_QUIET_LOOKS)
+        return healed
 
     async def heal(self) -> list[str]:
         """Undo everything and wait until the workloads are ready again; the ids, newest first."""
         healed: list[str] = []
         while self._done:
-            name, surgery = self._done.pop()
-            await self._undo(surgery)
+            name, injection = self._done.pop()
+            await self._undo(injection)
             healed.append(name)
         if healed:
-            await wait_until_ready(self._patient.storage)
+            await wait_until_ready(self._target.storage)
             await self._settle(quiet_looks=_QUIET_LOOKS)
         return healed
 
@@ -84,10 +106,10 @@ class OperatingTheatre:
                     await asyncio.sleep(_LOOK_S)
 
     def _is_settled(self) -> bool:
-        return self._patient.proxies.is_settled() and self._patient.policies.is_settled()
+        return self._target.proxies.is_settled() and self._target.policies.is_settled()
 
-    async def _undo(self, surgery: Surgery) -> None:
-        for undo in reversed(surgery.undo):
+    async def _undo(self, injection: Injection) -> None:
+        for undo in reversed(injection.undo):
             try:
                 await undo()
             except (HostError, ApiError) as error:  # its object has gone meanwhile: nothing left to restore
@@ -112,3 +134,13 @@ class OperatingTheatre:
         rank = _FAVOURITES.index(pod.namespace) if pod.namespace in _FAVOURITES else len(_FAVOURITES)
         beside = any(serves_seldon(one) for one in self._plane.pods[node.name].values())
         return rank, serves_seldon(pod), beside, pod.name
+
+
+def _apply(injection: Injection, change: Json) -> None:
+    resource, namespace = str(change["resource"]), change.get("namespace") or None
+    if change["verb"] == "create":
+        injection.create(resource, change["body"], namespace)
+    elif change["verb"] == "patch":
+        injection.patch(resource, str(change["name"]), namespace, change["body"])
+    else:
+        raise LabUsageError(f"an object is created or patched, not {change['verb']}")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from bot.lab.dataplane.base import Node
-from bot.lab.faults.registry import ANY, CALICO, ROUTED, Cni, fault
-from bot.lab.faults.surgery import Surgery
+from bot.lab.cluster.dataplane.base import Node
+from bot.lab.cluster.faults.injection import Injection
+from bot.lab.cluster.faults.registry import ANY, CALICO, ROUTED, Cni, fault
 
 _BRIDGED_OR_EBPF: tuple[Cni, ...] = ("flannel-vxlan", "cilium-tunnel")
 
 
-async def _routes_towards(lab: Surgery, source: Node, target: Node) -> list[str]:
+async def _routes_towards(lab: Injection, source: Node, target: Node) -> list[str]:
     """The routes of ``source`` through its tunnel to the pods of ``target``."""
     addresses = {pod.ip for pod in lab.plane.pods[target.name].values()}
     found = await lab.look(["ip", "route", "show"], host=source.host)
@@ -27,7 +27,7 @@ def _holds(cidr: str, addresses: set[str]) -> bool:
 
 
 @fault("node-default-route-missing", "G2", scope="node", cnis=ANY)
-async def default_missing(lab: Surgery) -> None:
+async def default_missing(lab: Injection) -> None:
     """The node has no default route."""
     route = await lab.default_route()
     await lab.ip([f"route del {route}"], [f"route replace {route}"])
@@ -35,7 +35,7 @@ async def default_missing(lab: Surgery) -> None:
 
 
 @fault("pod-route-missing", "R1", scope="pod", cnis=ROUTED)
-async def route_missing(lab: Surgery) -> None:
+async def route_missing(lab: Injection) -> None:
     """The node has no route to the pod, rp_filter is off."""
     veth = lab.pod.veth
     route = (await lab.look(["ip", "route", "show", lab.pod.ip])).strip()
@@ -44,7 +44,7 @@ async def route_missing(lab: Surgery) -> None:
 
 
 @fault("pod-route-wrong-link", "R2", scope="pod", cnis=ROUTED)
-async def route_wrong(lab: Surgery) -> None:
+async def route_wrong(lab: Injection) -> None:
     """The node's route to the pod leads to another pod's veth."""
     other = next(pod for pod in lab.local_pods if pod.uid != lab.pod.uid)
     route = (await lab.look(["ip", "route", "show", lab.pod.ip])).strip()
@@ -53,7 +53,7 @@ async def route_wrong(lab: Surgery) -> None:
 
 
 @fault("route-to-remote-block-missing", "R3", scope="node")
-async def remote_route_missing(lab: Surgery) -> None:
+async def remote_route_missing(lab: Injection) -> None:
     """The node has no routes to the pods of another node."""
     routes = await _routes_towards(lab, lab.node, lab.peer)
     await lab.ip([f"route del {one}" for one in routes], [f"route replace {one}" for one in routes])
@@ -63,24 +63,24 @@ async def remote_route_missing(lab: Surgery) -> None:
     "return-route-missing",
     "R4",
     scope="node",
-    # Seen from the other end it is the node over there that lacks a route, and that is where it is mended.
+    # Seen from the other end it is the node over there that lacks a route, and that is where it is fixed.
     cause="route-to-remote-block-missing",
     also=("return-route-missing",),
 )
-async def return_route_missing(lab: Surgery) -> None:
+async def return_route_missing(lab: Injection) -> None:
     """Another node has no routes back to this node's pods."""
     routes = await _routes_towards(lab, lab.peer, lab.node)
     await lab.ip([f"route del {one}" for one in routes], [f"route replace {one}" for one in routes], host=lab.peer.host)
 
 
 @fault("node-forwarding-off", "R5", scope="node", cnis=_BRIDGED_OR_EBPF)
-async def node_forwarding_off(lab: Surgery) -> None:
+async def node_forwarding_off(lab: Injection) -> None:
     """Forwarding (ip_forward) is 0 on the node."""
     await lab.sysctl({"net.ipv4.ip_forward": 0})
 
 
 @fault("foreign-rule-diverts-pods", "R7", scope="node")
-async def foreign_rule(lab: Surgery) -> None:
+async def foreign_rule(lab: Injection) -> None:
     """A VPN's policy rule takes the traffic to other nodes' pods."""
     targets = [line.split()[0] for line in await _routes_towards(lab, lab.node, lab.peer)]
     rules = [f"to {target} lookup 52 pref {5210 + number}" for number, target in enumerate(targets)]
@@ -96,7 +96,7 @@ async def foreign_rule(lab: Surgery) -> None:
 
 
 @fault("pod-cidr-overlaps-lan", "R8", scope="node")
-async def overlap(lab: Surgery) -> None:
+async def overlap(lab: Injection) -> None:
     """A local bridge's network overlaps the pods of another node."""
     target = (await _routes_towards(lab, lab.node, lab.peer))[0].split()[0]
     network, _, length = target.partition("/")
@@ -108,7 +108,7 @@ async def overlap(lab: Surgery) -> None:
 
 
 @fault("node-next-hop-dead", "R10", scope="node")
-async def next_hop_dead(lab: Surgery) -> None:
+async def next_hop_dead(lab: Injection) -> None:
     """The other node does not answer ARP."""
     # A request of the other node's would tell its MAC as well as an answer, so these are not heard either.
     for host, what in (
@@ -121,7 +121,7 @@ async def next_hop_dead(lab: Surgery) -> None:
 
 
 @fault("rp-filter-drops-asymmetric", "R6", scope="node", cnis=CALICO)
-async def asymmetric(lab: Surgery) -> None:
+async def asymmetric(lab: Injection) -> None:
     """Strict rp_filter on the tunnel, whose return route goes elsewhere."""
     routes = await _routes_towards(lab, lab.node, lab.peer)
     device = lab.tunnel.device

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bot.lab.faults.registry import fault
-from bot.lab.faults.surgery import Surgery
+from bot.lab.cluster.faults.injection import Injection
+from bot.lab.cluster.faults.registry import fault
 
 
-async def _routes(lab: Surgery) -> list[str]:
+async def _routes(lab: Injection) -> list[str]:
     """Commands that lay the pod's routes again, link-scope ones first."""
     found = await lab.look(["ip", "route", "show"], netns=lab.pod.sandbox.pid)
     lines = [line.strip() for line in found.splitlines() if line.strip()]
@@ -14,14 +14,14 @@ async def _routes(lab: Surgery) -> list[str]:
 
 
 @fault("pod-eth0-down", "L1", scope="pod")
-async def eth0_down(lab: Surgery) -> None:
+async def eth0_down(lab: Injection) -> None:
     """The link eth0 is down in the pod."""
     routes = [line for line in await _routes(lab) if "proto kernel" not in line]
     await lab.ip(["link set eth0 down"], ["link set eth0 up", *routes], netns=lab.pod.sandbox.pid)
 
 
 @fault("host-veth-down", "L2", scope="pod")
-async def host_veth_down(lab: Surgery) -> None:
+async def host_veth_down(lab: Injection) -> None:
     """The node's end of the pod's veth is down."""
     veth = lab.pod.veth
     found = await lab.look(["ip", "route", "show", "dev", veth])
@@ -30,7 +30,7 @@ async def host_veth_down(lab: Surgery) -> None:
 
 
 @fault("pod-default-route-missing", "L3", scope="pod")
-async def no_default(lab: Surgery) -> None:
+async def no_default(lab: Injection) -> None:
     """The pod has no default route."""
     route = await lab.default_route(netns=lab.pod.sandbox.pid)
     netns = lab.pod.sandbox.pid
@@ -43,7 +43,7 @@ async def no_default(lab: Surgery) -> None:
 
 
 @fault("pod-default-route-other-device", "L4", scope="pod")
-async def default_elsewhere(lab: Surgery) -> None:
+async def default_elsewhere(lab: Injection) -> None:
     """The pod's default route leaves through another interface."""
     netns = lab.pod.sandbox.pid
     route = await lab.default_route(netns=netns)
@@ -62,7 +62,7 @@ async def default_elsewhere(lab: Surgery) -> None:
 
 
 @fault("pod-default-route-unusable", "L3", scope="pod")
-async def default_blackhole(lab: Surgery) -> None:
+async def default_blackhole(lab: Injection) -> None:
     """The pod's default route is a blackhole."""
     netns = lab.pod.sandbox.pid
     route = await lab.default_route(netns=netns)
@@ -74,7 +74,7 @@ async def default_blackhole(lab: Surgery) -> None:
 
 
 @fault("pod-gateway-mac-static", "L5", scope="pod")
-async def static_neighbour(lab: Surgery) -> None:
+async def static_neighbour(lab: Injection) -> None:
     """The pod holds a permanent, wrong MAC for its gateway."""
     gateway = await lab.gateway()
     await lab.ip(
@@ -85,7 +85,7 @@ async def static_neighbour(lab: Surgery) -> None:
 
 
 @fault("pod-firewall", "L7", scope="pod")
-async def pod_firewall(lab: Surgery) -> None:
+async def pod_firewall(lab: Injection) -> None:
     """A packet filter inside the pod drops what it sends to Services."""
     chain = "chain output { type filter hook output priority 0; policy accept; ip daddr 10.43.0.0/16 counter drop; }"
     await lab.nft_table("inet", "mesh", chain, netns=lab.pod.sandbox.pid)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final, Literal
 
-import bot.lab.faults as package
+import bot.lab.cluster.faults as package
+from bot.lab.cluster.faults.injection import Injection
+from bot.lab.cluster.names import CNIS, Cni, Json
 from bot.lab.errors import LabUsageError
-from bot.lab.faults.surgery import Surgery
-from bot.lab.names import CNIS, Cni, Json
 
 Scope = Literal["pod", "node", "cluster"]
 CALICO: Final[tuple[Cni, ...]] = ("calico-vxlan",)
@@ -38,7 +38,7 @@ class Fault:
     scope: Scope
     cause: str
     also: tuple[str, ...]
-    inject: Callable[[Surgery], Awaitable[None]]
+    inject: Callable[[Injection], Awaitable[None]]
 
     def as_json(self) -> Json:
         """For the control socket and the command line."""
@@ -68,10 +68,10 @@ def fault(
     cnis: tuple[Cni, ...] = ANY,
     cause: str | None = None,
     also: tuple[str, ...] = (),
-) -> Callable[[Callable[[Surgery], Awaitable[None]]], Callable[[Surgery], Awaitable[None]]]:
+) -> Callable[[Callable[[Injection], Awaitable[None]]], Callable[[Injection], Awaitable[None]]]:
     """Register the function that injects a fault; its docstring is the title. ``cause`` defaults to its id."""
 
-    def register(inject: Callable[[Surgery], Awaitable[None]]) -> Callable[[Surgery], Awaitable[None]]:
+    def register(inject: Callable[[Injection], Awaitable[None]]) -> Callable[[Injection], Awaitable[None]]:
         if id in _found:
             raise ValueError(f"two faults are called {id}")
         _found[id] = Fault(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from bot.lab.faults.registry import Cni, fault
-from bot.lab.faults.surgery import Surgery, has_label
-from bot.lab.names import Json
+from bot.lab.cluster.faults.injection import Injection, has_label
+from bot.lab.cluster.faults.registry import Cni, fault
+from bot.lab.cluster.names import Json
 
 _NAMESPACE: Final = "seldon-mesh"
 _SERVICE: Final = "seldon-scheduler"
@@ -20,7 +20,7 @@ done
 _WITH_PODS: Final[tuple[Cni, ...]] = ("calico-vxlan", "cilium-tunnel")
 
 
-def _endpoints(lab: Surgery, *, ready: bool = True) -> list[str]:
+def _endpoints(lab: Injection, *, ready: bool = True) -> list[str]:
     """The scheduler's endpoint addresses."""
     found: list[str] = []
     for one in lab.storage.peek(_SLICES, _NAMESPACE):
@@ -31,13 +31,13 @@ def _endpoints(lab: Surgery, *, ready: bool = True) -> list[str]:
     return found
 
 
-def _deployment_container(lab: Surgery) -> Json:
+def _deployment_container(lab: Injection) -> Json:
     return lab.storage.get("deployments.apps", _SERVICE, _NAMESPACE)["spec"]["template"]["spec"]["containers"][0]
 
 
-@fault("service-no-ready-endpoints", "S2", scope="cluster")
-async def no_ready_endpoints(lab: Surgery) -> None:
-    """The Service's only pod is not ready."""
+@fault("service-no-ready-endpoints", "S2", scope="cluster", also=("readiness-probe-wrong-port",))
+async def no_ready_endpoints(lab: Injection) -> None:
+    """The Service's only pod is not ready: its readiness probe asks a port on which it does not listen."""
     container = _deployment_container(lab)
     container["readinessProbe"] = {"tcpSocket": {"port": 9999}, "periodSeconds": 1, "failureThreshold": 1}
     patch: Json = {
@@ -51,21 +51,21 @@ async def no_ready_endpoints(lab: Surgery) -> None:
 
 
 @fault("service-without-pods", "S2", scope="cluster", cause="service-no-ready-endpoints")
-async def no_pods(lab: Surgery) -> None:
+async def no_pods(lab: Injection) -> None:
     """The Service's Deployment is scaled to zero."""
     lab.patch("deployments.apps", _SERVICE, _NAMESPACE, {"spec": {"replicas": 0}})
     await lab.until(lambda: not _endpoints(lab, ready=False), "the endpoints went away")
 
 
 @fault("service-selector-mismatch", "S2", scope="cluster", cause="service-selector-matches-nothing")
-async def selector_mismatch(lab: Surgery) -> None:
+async def selector_mismatch(lab: Injection) -> None:
     """The Service's selector matches no pod."""
     lab.patch("services", _SERVICE, _NAMESPACE, {"spec": {"selector": {"control-plane": "seldon-schedulr"}}})
     await lab.until(lambda: not _endpoints(lab, ready=False), "the endpoints went away")
 
 
 @fault("service-wrong-target-port", "S5", scope="cluster")
-async def wrong_target_port(lab: Surgery) -> None:
+async def wrong_target_port(lab: Injection) -> None:
     """The Service's targetPort is one on which nobody listens."""
     ports: list[Json] = lab.storage.get("services", _SERVICE, _NAMESPACE)["spec"]["ports"]
     changed = [{**port, "targetPort": 9104} if port["port"] == 9004 else port for port in ports]
@@ -73,20 +73,26 @@ async def wrong_target_port(lab: Surgery) -> None:
     await lab.until(lambda: 9104 in _slice_ports(lab), "the EndpointSlice followed")
 
 
-def _slice_ports(lab: Surgery) -> list[int]:
+def _slice_ports(lab: Injection) -> list[int]:
     return [port["port"] for one in lab.storage.peek(_SLICES, _NAMESPACE) for port in one.get("ports") or ()]
 
 
 @fault("service-rules-missing", "S1", scope="node")
-async def rules_missing(lab: Surgery) -> None:
+async def rules_missing(lab: Injection) -> None:
     """The node's kube-proxy hangs, and its rules for the Service are gone."""
     cluster_ip = lab.storage.get("services", _SERVICE, _NAMESPACE)["spec"]["clusterIP"]
     found = await lab.look(["nft", "-j", "list", "map", "ip", "kube-proxy", "service-ips"])
     keys = _keys(found, cluster_ip)
     script = f"delete element ip kube-proxy cluster-ips {{ {cluster_ip} }}\n"
     script += "".join(f"delete element ip kube-proxy service-ips {{ {key} }}\n" for key in keys)
-    lab.proxies.stop(lab.node.name)  # its next sync would bring the rules back
+    await _hang(lab, lab.node.name)  # its next sync would bring the rules back
     await lab.nft_run(script, lambda: lab.proxies.restart(lab.node.name))
+
+
+async def _hang(lab: Injection, node: str) -> None:
+    """Stop a node's kube-proxy, and wait for what it was writing: that would undo the fault."""
+    lab.proxies.stop(node)
+    await lab.until(lambda: not lab.proxies.is_running(node), "kube-proxy hangs")
 
 
 def _keys(listing: str, cluster_ip: str) -> list[str]:
@@ -105,7 +111,7 @@ def _keys(listing: str, cluster_ip: str) -> list[str]:
 
 
 @fault("kube-proxy-dead", "S1", scope="node", cnis=_WITH_PODS, cause="service-rules-missing")
-async def kube_proxy_dead(lab: Surgery) -> None:
+async def kube_proxy_dead(lab: Injection) -> None:
     """The node's kube-proxy crashes since the reboot."""
     pod = next(
         one
@@ -128,7 +134,7 @@ async def kube_proxy_dead(lab: Surgery) -> None:
 
 
 @fault("service-one-bad-endpoint", "S4", scope="cluster", cause="service-endpoint-dead")
-async def one_bad_endpoint(lab: Surgery) -> None:
+async def one_bad_endpoint(lab: Injection) -> None:
     """A second pod carries the Service's labels, counts as ready, and does not open its port."""
     template = lab.storage.get("deployments.apps", _SERVICE, _NAMESPACE)["spec"]["template"]
     container = _deployment_container(lab)
@@ -141,17 +147,17 @@ async def one_bad_endpoint(lab: Surgery) -> None:
 
 
 @fault("service-local-policy-without-endpoint", "S13", scope="cluster")
-async def local_policy(lab: Surgery) -> None:
+async def local_policy(lab: Injection) -> None:
     """Policy internalTrafficPolicy is Local, but no endpoint on this node."""
     lab.patch("services", _SERVICE, _NAMESPACE, {"spec": {"internalTrafficPolicy": "Local"}})
 
 
 @fault("service-stale-backend", "S3", scope="node")
-async def stale_backend(lab: Surgery) -> None:
+async def stale_backend(lab: Injection) -> None:
     """The node's kube-proxy hangs: its rules lead to a pod that is gone."""
     node = lab.node.name
-    lab.proxies.stop(node)
     lab.on_undo(f"{node}: kube-proxy hangs", lambda: lab.proxies.restart(node))
+    await _hang(lab, node)
     old = set(_endpoints(lab))
     pods = [
         one["metadata"]["name"] for one in lab.storage.peek("pods", _NAMESPACE) if one["status"].get("podIP") in old
@@ -162,7 +168,7 @@ async def stale_backend(lab: Surgery) -> None:
 
 
 @fault("app-not-listening", "S5", scope="cluster")
-async def not_listening(lab: Surgery) -> None:
+async def not_listening(lab: Injection) -> None:
     """The application does not open the port that the Service leads to."""
     container = _deployment_container(lab)
     container["env"] = [*container.get("env", []), {"name": "SCHEDULER_PORTS", "value": "9002 9005 9008"}]
@@ -173,7 +179,7 @@ async def not_listening(lab: Surgery) -> None:
 
 
 @fault("service-bound-to-loopback", "S6", scope="cluster", cause="app-listens-on-loopback")
-async def bound_to_loopback(lab: Surgery) -> None:
+async def bound_to_loopback(lab: Injection) -> None:
     """The application listens on 127.0.0.1 only."""
     container = _deployment_container(lab)
     container["env"] = [*container.get("env", []), {"name": "SCHEDULER_BIND", "value": "127.0.0.1"}]

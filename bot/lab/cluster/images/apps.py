@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from bot.lab.images.registry import SHELL, TOOLS, Container, Image
-from bot.lab.images.serving import (
+from bot.lab.cluster.images.registry import SHELL, TOOLS, Container, Image
+from bot.lab.cluster.images.serving import (
     Dependencies,
     Route,
     forever,
@@ -82,7 +82,7 @@ def _postgres(_: Container) -> None:
 
 
 def _agent(port: int, path: str) -> None:
-    """A data plane agent's health server; what it programs is done by the lab (`bot.lab.supervisor.agents`)."""
+    """A data plane agent's health server; what it programs is done by the lab (`bot.lab.cluster.supervisor.agents`)."""
     with contextlib.suppress(OSError):  # hostNetwork: another one of its kind may still be ending
         serve_http(port, {path: lambda: (200, "ok\n")})
     forever()

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import bot
-from bot.lab.images.registry import SHELL, TOOLS, Container, Image
-from bot.lab.images.serving import forever, serve_http
+from bot.lab.cluster.images.registry import SHELL, TOOLS, Container, Image
+from bot.lab.cluster.images.serving import forever, serve_http
 
 
 def _sleep(_: Container) -> None:
@@ -21,10 +21,11 @@ def _agnhost(container: Container) -> None:
     forever()
 
 
-def _agent_script() -> str:
+def _python_script(arguments: str) -> str:
+    """Runs the interpreter that cnibot is installed in, as in the image."""
     root = Path(bot.__file__).resolve().parent.parent
     paths = ":".join(shlex.quote(path) for path in [str(root), *(path for path in sys.path if "site-packages" in path)])
-    return f'#!/bin/sh\nPYTHONPATH={paths} exec {shlex.quote(sys.executable)} -m bot.agent "$@"\n'
+    return f'#!/bin/sh\nPYTHONPATH={paths} exec {shlex.quote(sys.executable)} {arguments} "$@"\n'
 
 
 IMAGES = (
@@ -41,8 +42,12 @@ IMAGES = (
             name=name,
             main=_sleep,
             has_entrypoint=False,
-            programs=("sh", "env", "sleep", "cat", "true", "ip", "nft", "iptables-save"),
-            scripts={"cnibot-agent": _agent_script()},
+            programs=("sh", "env", "sleep", "sed", "cat", "true", "ip", "nft", "iptables-save"),
+            scripts={
+                "cnibot": _python_script("-m bot"),
+                "cnibot-agent": _python_script("-m bot.agent"),
+                "python3": _python_script(""),
+            },
             entrypoints=("cnibot-agent",),
         )
         for name in ("cnibot:lab", "ghcr.io/cnibot/cnibot")

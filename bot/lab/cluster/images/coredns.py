@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import re
 import socket
 import ssl
 import threading
@@ -18,12 +19,13 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from bot.lab.images import dns_wire
-from bot.lab.images.registry import Container, Image
-from bot.lab.images.serving import forever, go_error, in_background, serve_http
-from bot.lab.names import CLUSTER_DOMAIN, OUTSIDE_HOST, Json
+from bot.lab.cluster.images import dns_wire
+from bot.lab.cluster.images.registry import Container, Image
+from bot.lab.cluster.images.serving import forever, go_error, in_background, serve_http
+from bot.lab.cluster.names import CLUSTER_DOMAIN, OUTSIDE_HOST, Json
 
 _ACCOUNT: Final = Path("/run/secrets/kubernetes.io/serviceaccount")
+_COREFILE: Final = Path("/etc/coredns/Corefile")
 _PATHS: Final = {"services": "/api/v1/services", "slices": "/apis/discovery.k8s.io/v1/endpointslices"}
 _TTL_S: Final = 5
 _FORWARD_TIMEOUT_S: Final = 2.0
@@ -31,10 +33,20 @@ _CONNECT_TIMEOUT_S: Final = 5.0
 _RETRY_S: Final = 1.0
 
 
-class Zone:
-    """cluster.local as the API describes it."""
+_SERVED: Final = re.compile(r"^\s*kubernetes\s+([a-z0-9.-]+)", re.MULTILINE)
 
-    def __init__(self) -> None:
+
+def zone_of(corefile: str) -> str:
+    """The first zone of the ``kubernetes`` plugin."""
+    found = _SERVED.search(corefile)
+    return found[1].rstrip(".") if found else CLUSTER_DOMAIN
+
+
+class Zone:
+    """The Services' zone as the API describes it, under the name that the Corefile gives it."""
+
+    def __init__(self, name: str = CLUSTER_DOMAIN) -> None:
+        self.name = name
         self.objects: dict[str, dict[str, Json]] = {}
         self._lock = threading.Lock()
         self._services: dict[tuple[str, str], Json] = {}
@@ -75,7 +87,7 @@ class Zone:
         self._services, self._slices = services, slices
 
     def addresses(self, labels: list[str]) -> list[str] | None:
-        """A records below ``svc.cluster.local``; None when the name does not exist."""
+        """A records below ``svc.ZONE``; None when the name does not exist."""
         host, (name, namespace) = labels[:-2], labels[-2:]
         service = self._services.get((namespace, name))
         if service is None:
@@ -109,11 +121,11 @@ def _is_ready(endpoint: Json) -> bool:
 def answer(zone: Zone, data: bytes) -> bytes:
     """The reply to one query; raises MalformedError."""
     query = dns_wire.parse(data)
-    if query.name != CLUSTER_DOMAIN and not query.name.endswith("." + CLUSTER_DOMAIN):
+    if query.name != zone.name and not query.name.endswith("." + zone.name):
         return _forward(query, data)
     if not zone.is_synced:
         return dns_wire.reply(query, rcode=dns_wire.SERVFAIL)
-    suffix = ".svc." + CLUSTER_DOMAIN
+    suffix = ".svc." + zone.name
     labels = query.name.removesuffix(suffix).split(".") if query.name.endswith(suffix) else []
     found = zone.addresses(labels) if len(labels) >= 2 else None
     if found is None:
@@ -195,14 +207,15 @@ def _serve_udp(zone: Zone) -> None:
     server.bind(("0.0.0.0", 53))
     while True:
         data, peer = server.recvfrom(4096)
-        if _is_local(data):
+        if _is_local(zone, data):
             _reply_udp(server, zone, data, peer)
         else:
             in_background(lambda data=data, peer=peer: _reply_udp(server, zone, data, peer))
 
 
-def _is_local(data: bytes) -> bool:
-    return b"\x07cluster\x05local\x00" in data.lower()
+def _is_local(zone: Zone, data: bytes) -> bool:
+    labels = b"".join(bytes([len(part)]) + part.encode() for part in zone.name.split("."))
+    return labels + b"\0" in data.lower()
 
 
 def _reply_udp(server: socket.socket, zone: Zone, data: bytes, peer: tuple[str, int]) -> None:
@@ -228,7 +241,10 @@ def _reply_tcp(zone: Zone, connection: socket.socket) -> None:
 
 
 def _coredns(container: Container) -> None:
-    zone = Zone()
+    corefile = ""
+    with contextlib.suppress(OSError):
+        corefile = _COREFILE.read_text()
+    zone = Zone(zone_of(corefile))
     host = container.env.get("KUBERNETES_SERVICE_HOST", "10.43.0.1")
     for kind in _PATHS:
         in_background(_Api(zone, kind, host).follow)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import socket
 import threading
 
-from bot.lab.images import dns_wire
-from bot.lab.images.registry import TOOLS, Container, Image
-from bot.lab.images.serving import forever, serve_http, serve_tcp
-from bot.lab.names import OUTSIDE_HOST
+from bot.lab.cluster.images import dns_wire
+from bot.lab.cluster.images.registry import TOOLS, Container, Image
+from bot.lab.cluster.images.serving import forever, serve_http, serve_tcp
+from bot.lab.cluster.names import OUTSIDE_HOST
 
 
 def answer(data: bytes) -> bytes:

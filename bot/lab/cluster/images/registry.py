@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-import bot.lab.images as package
+import bot.lab.cluster.images as package
 
 SHELL: Final = ("sh", "cat", "ls", "echo", "env", "head", "grep", "sleep", "sed", "id", "hostname", "true", "false")
 """What a Debian-slim image has; note that `ip` is not among it."""
@@ -20,7 +20,7 @@ TOOLS: Final = (*SHELL, "ip", "ss", "nft", "iptables", "iptables-save", "sysctl"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """What a container's function is told: command line and environment. Its stdout is the container's log."""
+    """What a container's function gets: command line and environment. Its stdout is the container's log."""
 
     argv: tuple[str, ...]
     env: Mapping[str, str]

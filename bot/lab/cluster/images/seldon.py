@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import time
 
-from bot.lab.images.registry import SHELL, Container, Image
-from bot.lab.images.serving import Dependencies, forever, in_background, now, serve_http, serve_tcp
+from bot.lab.cluster.images.registry import SHELL, Container, Image
+from bot.lab.cluster.images.serving import Dependencies, forever, in_background, now, serve_http, serve_tcp
 
 
 def _scheduler(container: Container) -> None:

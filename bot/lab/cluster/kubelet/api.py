@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from bot.lab.apiserver.errors import bad_request
-from bot.lab.apiserver.kubelet_api import ExecError, ExecProcess
-from bot.lab.kubelet import environment
-from bot.lab.kubelet.commands import start_command
-from bot.lab.kubelet.container import RunningContainer
-from bot.lab.kubelet.kubelet import Kubelet
-from bot.lab.kubelet.pod import PodWorker
-from bot.lab.names import Json
+from bot.lab.cluster.apiserver.errors import bad_request
+from bot.lab.cluster.apiserver.kubelet_api import ExecError, ExecProcess
+from bot.lab.cluster.kubelet import environment
+from bot.lab.cluster.kubelet.commands import start_command
+from bot.lab.cluster.kubelet.container import RunningContainer
+from bot.lab.cluster.kubelet.kubelet import Kubelet
+from bot.lab.cluster.kubelet.pod import PodWorker
+from bot.lab.cluster.names import Json
 
 
 class Kubelets:
-    """See `bot.lab.apiserver.kubelet_api.KubeletApi`."""
+    """See `bot.lab.cluster.apiserver.kubelet_api.KubeletApi`."""
 
     def __init__(self, by_node: Mapping[str, Kubelet]) -> None:
         self._by_node = by_node

@@ -7,13 +7,13 @@ import signal
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from bot.lab.apiserver.kubelet_api import ExecError
-from bot.lab.kubelet.streams import PipeReader, PipeWriter
-from bot.lab.supervisor.host import Host, HostError, Program, Sandbox
+from bot.lab.cluster.apiserver.kubelet_api import ExecError
+from bot.lab.cluster.kubelet.streams import PipeReader, PipeWriter
+from bot.lab.cluster.supervisor.host import Host, HostError, Program, Sandbox
 
 
 class Command:
-    """See `bot.lab.apiserver.kubelet_api.ExecProcess`."""
+    """See `bot.lab.cluster.apiserver.kubelet_api.ExecProcess`."""
 
     def __init__(
         self, host: Host, program: Program, stdin: PipeWriter, out: PipeReader, err: PipeReader | None

@@ -6,17 +6,17 @@ import asyncio
 import hashlib
 import os
 import signal
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
-from bot.lab.images.registry import find_image
-from bot.lab.kubelet import environment
-from bot.lab.kubelet.status import ContainerStatus, timestamp
-from bot.lab.kubelet.streams import ContainerLog, watch_pipe
-from bot.lab.names import Json
-from bot.lab.supervisor.host import HostError, Program
-
-if TYPE_CHECKING:
-    from bot.lab.kubelet.pod import PodWorker
+from bot.aio.groups import TaskGroup
+from bot.lab.cluster.images.registry import find_image
+from bot.lab.cluster.kubelet import environment
+from bot.lab.cluster.kubelet.context import KubeletContext
+from bot.lab.cluster.kubelet.probes import Prober
+from bot.lab.cluster.kubelet.status import ContainerStatus, timestamp
+from bot.lab.cluster.kubelet.streams import ContainerLog, watch_pipe
+from bot.lab.cluster.names import Json
+from bot.lab.cluster.supervisor.host import HostError, Program, Sandbox
 
 _PULL_RETRY_S: Final = 10.0
 _BACKOFF_S: Final = 10.0
@@ -26,10 +26,33 @@ _EAGER_S: Final = 0.25
 _EAGER_PROBES: Final = 120
 
 
+class ContainerHost(Protocol):
+    """What a container uses of the worker of its pod."""
+
+    context: KubeletContext
+    pod: Json
+    sandbox: Sandbox | None
+    ip: str
+    configuration: dict[tuple[str, str], Json]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Namespace and name of the pod."""
+        ...
+
+    def report(self) -> None:
+        """Put the pod's status into the API."""
+        ...
+
+    def prober(self) -> Prober:
+        """What runs the container's probes."""
+        ...
+
+
 class RunningContainer:
     """A container of a pod worker."""
 
-    def __init__(self, worker: PodWorker, spec: Json) -> None:
+    def __init__(self, worker: ContainerHost, spec: Json) -> None:
         self._worker = worker
         self._spec = spec
         self._context = worker.context
@@ -167,7 +190,7 @@ class RunningContainer:
         self._context.recorder.record(self._worker.pod, reason, message, warning=warning, field_path=path)
 
     async def _probe_until_exit(self, program: Program) -> int:
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             probes = group.create_task(self._probe())
             code = await program.wait()
             probes.cancel()
@@ -176,7 +199,7 @@ class RunningContainer:
     async def _probe(self) -> None:
         if "startupProbe" in self._spec:
             await self._startup(self._spec["startupProbe"])
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             if "readinessProbe" in self._spec:
                 group.create_task(self._readiness(self._spec["readinessProbe"]))
             if "livenessProbe" in self._spec:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from bot.lab.names import API_SERVICE_IP, CLUSTER_DOMAIN, DNS_SERVICE_IP, OUTSIDE_HOST, Json
+from bot.lab.cluster.names import API_SERVICE_IP, CLUSTER_DOMAIN, DNS_SERVICE_IP, OUTSIDE_HOST, Json
 
 NODE_RESOLV_CONF = f"nameserver {OUTSIDE_HOST}\n"
 TOKEN_DIRECTORY = "/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a path

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from bot.lab.apiserver.errors import ApiError
-from bot.lab.apiserver.storage import Storage
-from bot.lab.kubelet.status import timestamp
-from bot.lab.names import Json
+from bot.lab.cluster.apiserver.errors import ApiError
+from bot.lab.cluster.apiserver.store.storage import Storage
+from bot.lab.cluster.kubelet.status import timestamp
+from bot.lab.cluster.names import Json
 
 _REMEMBERED = 4096
 

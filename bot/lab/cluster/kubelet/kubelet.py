@@ -8,12 +8,14 @@ import os
 from datetime import UTC, datetime
 from typing import Final
 
-from bot.lab.apiserver.errors import ApiError
-from bot.lab.apiserver.storage import Storage
-from bot.lab.dataplane.base import DataPlane, Node
-from bot.lab.kubelet.pod import NETWORK_NOT_READY, KubeletContext, PodWorker
-from bot.lab.kubelet.status import timestamp
-from bot.lab.names import Json
+from bot.aio.groups import TaskGroup
+from bot.lab.cluster.apiserver.errors import ApiError
+from bot.lab.cluster.apiserver.store.storage import Storage
+from bot.lab.cluster.dataplane.base import DataPlane, Node
+from bot.lab.cluster.kubelet.context import KubeletContext
+from bot.lab.cluster.kubelet.pod import NETWORK_NOT_READY, PodWorker
+from bot.lab.cluster.kubelet.status import timestamp
+from bot.lab.cluster.names import Json
 
 _LEASE_S: Final = 10.0
 _STATUS_S: Final = 60.0
@@ -30,17 +32,17 @@ class Kubelet:
 
     async def run(self) -> None:
         """Until cancelled."""
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             group.create_task(self._renew_lease())
             group.create_task(self._renew_status())
             await self._follow(group)
 
-    async def _follow(self, group: asyncio.TaskGroup) -> None:
+    async def _follow(self, group: TaskGroup) -> None:
         events = self._context.storage.watch("pods", fields=f"spec.nodeName={self._context.node.name}")
         async for event in events:
             self._take(group, event.type, event.object)
 
-    def _take(self, group: asyncio.TaskGroup, kind: str, pod: Json) -> None:
+    def _take(self, group: TaskGroup, kind: str, pod: Json) -> None:
         uid = pod["metadata"]["uid"]
         worker = self.workers.get(uid)
         if kind == "DELETED":

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import posixpath
+import secrets
 import signal
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Final, Protocol
+from collections.abc import Awaitable
+from typing import Final
 
 import structlog
 
-from bot.lab.apiserver.errors import ApiError
-from bot.lab.apiserver.storage import Storage
-from bot.lab.dataplane.base import CniError, DataPlane, Node, PodNetwork
-from bot.lab.kubelet import environment
-from bot.lab.kubelet.container import RunningContainer
-from bot.lab.kubelet.events import Recorder
-from bot.lab.kubelet.probes import Prober
-from bot.lab.kubelet.status import ContainerStatus, conditions, phase, timestamp
-from bot.lab.names import Json
-from bot.lab.supervisor.host import HostError, Sandbox
+from bot.aio.groups import TaskGroup
+from bot.lab.cluster.apiserver.errors import ApiError
+from bot.lab.cluster.dataplane.base import CniError, PodNetwork
+from bot.lab.cluster.kubelet import environment
+from bot.lab.cluster.kubelet.container import RunningContainer
+from bot.lab.cluster.kubelet.context import KubeletContext
+from bot.lab.cluster.kubelet.probes import Prober
+from bot.lab.cluster.kubelet.status import ContainerStatus, conditions, phase, timestamp
+from bot.lab.cluster.names import Json
+from bot.lab.cluster.supervisor.host import HostError, Sandbox
 
 log = structlog.get_logger()
 _SANDBOX_RETRY_S: Final = 2.0
+_MAIN_PLUGINS: Final = {"calico-vxlan": "calico", "flannel-vxlan": "flannel", "cilium-tunnel": "cilium-cni"}
 NETWORK_NOT_READY: Final = (
     "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady "
     "message:Network plugin returns error: cni plugin not initialized"
@@ -32,33 +35,6 @@ NETWORK_NOT_READY: Final = (
 
 class NetworkNotReadyError(Exception):
     """The node has no CNI configuration: its pods wait."""
-
-
-class NodeAgents(Protocol):
-    """Told when a pod's container that is part of the data plane runs on a node, or no longer."""
-
-    async def started(self, node: Node, image: str, env: Mapping[str, str]) -> None:
-        """The container runs."""
-        ...
-
-    def stopped(self, node: Node, image: str) -> None:
-        """It has ended."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KubeletContext:
-    """What every pod worker of a node shares."""
-
-    node: Node
-    plane: DataPlane
-    storage: Storage
-    recorder: Recorder
-    agents: NodeAgents
-    token: Callable[[Json], Mapping[str, str]]
-    """Files of the service account's mount for a pod."""
-    turns: asyncio.Semaphore
-    """So many sandboxes are made at the same time on the node."""
 
 
 class PodWorker:
@@ -92,7 +68,7 @@ class PodWorker:
     async def run(self) -> None:
         """From sandbox to deletion."""
         if await self._prepare():
-            async with asyncio.TaskGroup() as group:
+            async with TaskGroup() as group:
                 life = group.create_task(self._live())
                 await self._stopping.wait()
                 life.cancel()
@@ -160,6 +136,20 @@ class PodWorker:
         missing = await self.context.node.host.missing(list(wanted))
         if missing:
             raise CniError(wanted[missing[0]])
+        await self._check_chain(posixpath.dirname(next(path for path in wanted if "/cni" in path)))
+
+    async def _check_chain(self, folder: str) -> None:
+        """Every plugin that the configuration chains has to be there, whoever has put it into the list."""
+        (read,) = await self.context.node.host.steps([{"read": [self.context.plane.configuration()]}])
+        try:
+            chain = [str(one["type"]) for one in json.loads(read.out)["plugins"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise CniError(f"error parsing configuration list: {error}") from error
+        absent = await self.context.node.host.missing([f"{folder}/{name}" for name in chain])
+        if absent:
+            name = posixpath.basename(absent[0])
+            words = f'failed to find plugin "{name}" in path [{folder}]'
+            raise CniError(f'plugin type="{name}" failed (add): {words}')
 
     def _load_configuration(self) -> None:
         resources = {"ConfigMap": "configmaps", "Secret": "secrets"}
@@ -169,7 +159,11 @@ class PodWorker:
                 self.configuration[kind, name] = dict(found)
 
     def _sandbox_failed(self, error: Exception) -> None:
-        why = f"rpc error: code = Unknown desc = failed to setup network for sandbox: {error}"
+        words = str(error)
+        if isinstance(error, CniError) and not words.startswith("plugin type="):
+            main = _MAIN_PLUGINS[self.context.plane.cni]
+            words = f'plugin type="{main}" failed (add): {words}'
+        why = f'rpc error: code = Unknown desc = failed to setup network for sandbox "{secrets.token_hex(32)}": {words}'
         sentence = f"Failed to create pod sandbox: {why}"
         self.context.recorder.record(self.pod, "FailedCreatePodSandBox", sentence, warning=True)
 
@@ -184,7 +178,7 @@ class PodWorker:
         self._initialized = True
         self.report()
         policy = self.pod["spec"].get("restartPolicy", "Always")
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             for container in self.containers:
                 group.create_task(container.keep_running(policy))
 

@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 
-from bot.lab.apiserver.kubelet_api import ExecError
-from bot.lab.images.serving import go_error
-from bot.lab.kubelet.commands import start_command
-from bot.lab.names import Json
-from bot.lab.supervisor.host import Host, Sandbox
+from bot.lab.cluster.apiserver.kubelet_api import ExecError
+from bot.lab.cluster.images.serving import go_error
+from bot.lab.cluster.kubelet.commands import start_command
+from bot.lab.cluster.names import Json
+from bot.lab.cluster.supervisor.host import Host, Sandbox
 
 
 class Prober:

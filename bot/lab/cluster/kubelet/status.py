@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
-from bot.lab.names import Json
+from bot.lab.cluster.names import Json
 
 State = Literal["waiting", "running", "terminated"]
 

@@ -12,9 +12,9 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from bot.lab import linux
-from bot.lab.images.registry import Container, Image, find_image
-from bot.lab.names import Json
+from bot.lab.cluster import linux
+from bot.lab.cluster.images.registry import Container, Image, find_image
+from bot.lab.cluster.names import Json
 
 IMAGES = Path("/run/images")
 

@@ -1,6 +1,6 @@
 """Process 1 of a lab host: a small single-threaded zygote that plays container runtime.
 
-It has imported every image's code, so a container is a fork, not a Python start. It speaks `bot.lab.wire` with
+It has imported every image's code, so a container is a fork, not a Python start. It speaks `bot.lab.cluster.wire` with
 the daemon: requests carry an ``id`` and are answered with it; ``{"exited": PID, "code": N}`` comes unasked.
 """
 
@@ -17,11 +17,11 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from bot.lab import linux
-from bot.lab.images.registry import all_images
-from bot.lab.names import Json
-from bot.lab.node import containers, rootfs, sandbox, steps
-from bot.lab.wire import BlockingChannel
+from bot.lab.cluster import linux
+from bot.lab.cluster.images.registry import all_images
+from bot.lab.cluster.names import Json
+from bot.lab.cluster.node import containers, rootfs, sandbox, steps
+from bot.lab.cluster.wire import BlockingChannel
 
 
 def run_host(control: socket.socket, name: str, mount_point: Path, files: Mapping[str, str]) -> NoReturn:

@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from bot.lab import linux
+from bot.lab.cluster import linux
 
 _BASE = ".base"
 _MERGED = ("etc", "var", "var/lib", "opt", "run")

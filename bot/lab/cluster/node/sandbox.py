@@ -14,8 +14,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from bot.lab import linux
-from bot.lab.names import Json
+from bot.lab.cluster import linux
+from bot.lab.cluster.names import Json
 
 PODS = Path("/var/lib/kubelet/pods")
 

@@ -16,9 +16,9 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from bot.lab import linux
-from bot.lab.names import Json
-from bot.lab.node import host_local
+from bot.lab.cluster import linux
+from bot.lab.cluster.names import Json
+from bot.lab.cluster.node import host_local
 
 _TIMEOUT_S = 20.0
 

@@ -8,10 +8,11 @@ from typing import Final
 
 import structlog
 
-from bot.lab.apiserver.storage import Storage
-from bot.lab.dataplane.base import Node, nft
-from bot.lab.proxy.ruleset import render, service_ports
-from bot.lab.supervisor.host import HostError
+from bot.aio.groups import TaskGroup
+from bot.lab.cluster.apiserver.store.storage import Storage
+from bot.lab.cluster.dataplane.base import Node, nft
+from bot.lab.cluster.proxy.ruleset import render, service_ports
+from bot.lab.cluster.supervisor.host import HostError
 
 log = structlog.get_logger()
 _SETTLE_S: Final = 0.03
@@ -27,6 +28,7 @@ class KubeProxies:
         self._storage = storage
         self._nodes = {node.name: node for node in nodes}
         self._running: set[str] = set()
+        self._writing: set[str] = set()
         self._written: dict[str, str] = {}
         self._changed = asyncio.Event()
 
@@ -44,16 +46,16 @@ class KubeProxies:
                 await asyncio.sleep(_SETTLE_S)
 
     def stop(self, node: str) -> None:
-        """The rules stay as they are, and go stale."""
+        """The rules go stale; what is being written is still written (`is_running`)."""
         self._running.discard(node)
 
     def is_running(self, node: str) -> bool:
-        """Does the node's proxy follow changes?"""
-        return node in self._running
+        """Does the node's proxy follow changes, or still write the last ones?"""
+        return node in self._running or node in self._writing
 
     async def run(self) -> None:
         """Until cancelled."""
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             for resource in _RESOURCES:
                 group.create_task(self._follow(resource))
             group.create_task(self._write())
@@ -67,7 +69,7 @@ class KubeProxies:
             await self._changed.wait()
             await asyncio.sleep(_SETTLE_S)
             self._changed.clear()
-            async with asyncio.TaskGroup() as group:
+            async with TaskGroup() as group:
                 for name in sorted(self._running):
                     group.create_task(self._sync(self._nodes[name]))
 
@@ -83,9 +85,12 @@ class KubeProxies:
         script = self._script(node.name)
         if self._written.get(node.name) == script:
             return
+        self._writing.add(node.name)
         try:
             await node.host.steps([nft(script)])
         except HostError as error:
             log.warning("kube_proxy.sync_failed", node=node.name, error=str(error))
             return
+        finally:
+            self._writing.discard(node.name)
         self._written[node.name] = script

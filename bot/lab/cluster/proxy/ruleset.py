@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bot.lab.names import POD_CIDR, SERVICE_CIDR
+from bot.lab.cluster.names import POD_CIDR, SERVICE_CIDR
 
 TABLE = "kube-proxy"
 

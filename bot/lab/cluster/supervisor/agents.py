@@ -7,11 +7,11 @@ from typing import Final
 
 import structlog
 
-from bot.lab.dataplane.base import DataPlane, Node
-from bot.lab.dataplane.policy_agent import PolicyAgents
-from bot.lab.images.registry import repository
-from bot.lab.proxy.kube_proxy import KubeProxies
-from bot.lab.supervisor.host import HostError
+from bot.lab.cluster.dataplane.base import DataPlane, Node
+from bot.lab.cluster.dataplane.policy_agent import PolicyAgents
+from bot.lab.cluster.images.registry import repository
+from bot.lab.cluster.proxy.kube_proxy import KubeProxies
+from bot.lab.cluster.supervisor.host import HostError
 
 log = structlog.get_logger()
 _KUBE_PROXY: Final = "registry.k8s.io/kube-proxy"

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bot.lab import linux
-from bot.lab.node.process import run_host
+from bot.lab.cluster import linux
+from bot.lab.cluster.node.process import run_host
 
 UNDERLAY = "underlay"
 OUTSIDE = "outside"

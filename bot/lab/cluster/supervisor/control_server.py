@@ -12,10 +12,11 @@ from typing import Final
 
 import structlog
 
+from bot.aio.groups import TaskGroup
+from bot.lab.cluster.names import Json
+from bot.lab.cluster.supervisor.host import Host, HostError, Program, Sandbox
+from bot.lab.cluster.wire import Channel, WireError
 from bot.lab.errors import LabError, LabUsageError
-from bot.lab.names import Json
-from bot.lab.supervisor.host import Host, HostError, Program, Sandbox
-from bot.lab.wire import Channel, WireError
 
 log = structlog.get_logger()
 _REQUEST_S: Final = 5.0
@@ -36,7 +37,7 @@ class ControlServer:
     async def run(self) -> None:
         """Until cancelled."""
         loop = asyncio.get_running_loop()
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             while True:
                 connection, _ = await loop.sock_accept(self._listener)
                 group.create_task(self._serve(connection))
@@ -77,7 +78,7 @@ class ControlServer:
             raise LabUsageError("unknown request")
         host, sandbox = self._resolve(request["target"])
         program = await host.start(request["argv"], fds, sandbox=sandbox, env=request.get("env") or {})
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             watcher = group.create_task(self._kill_when_gone(channel, host, program))
             code = await program.wait()
             watcher.cancel()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from bot.lab.apiserver.errors import ApiError
-from bot.lab.apiserver.storage import Storage
-from bot.lab.dataplane.base import DataPlane
-from bot.lab.names import Json
+from bot.lab.cluster.apiserver.errors import ApiError
+from bot.lab.cluster.apiserver.store.storage import Storage
+from bot.lab.cluster.dataplane.base import DataPlane
+from bot.lab.cluster.names import Json
 
 _EVERY_S: Final = 1.0
 

@@ -1,4 +1,4 @@
-"""The daemon's entry: ``python -m bot.lab.supervisor.daemon CONFIG``, started by `bot.lab.launch` only."""
+"""The daemon's entry, run by `bot.lab.cluster.launch` only: ``-m bot.lab.cluster.supervisor.daemon CONFIG``."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import os
 import sys
 from pathlib import Path
 
-from bot.lab.dataplane.planes import make_plane
-from bot.lab.images.registry import all_images
-from bot.lab.kubelet.environment import NODE_RESOLV_CONF
-from bot.lab.names import Json, node_names
-from bot.lab.supervisor.boot import OUTSIDE, UNDERLAY, BootedHost, boot_hosts, enter_namespaces
+from bot.lab.cluster.dataplane.planes import make_plane
+from bot.lab.cluster.images.registry import all_images
+from bot.lab.cluster.kubelet.environment import NODE_RESOLV_CONF
+from bot.lab.cluster.names import Json, node_names
+from bot.lab.cluster.supervisor.boot import OUTSIDE, UNDERLAY, BootedHost, boot_hosts, enter_namespaces
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
     except OSError as error:
         _tell(report_fd, f"refused {_refusal(error)}")
         raise SystemExit(3) from error
-    from bot.lab.supervisor.lab import run  # noqa: PLC0415 - see above
+    from bot.lab.cluster.supervisor.lab import run  # noqa: PLC0415 - see above
 
     run(config, booted)
 

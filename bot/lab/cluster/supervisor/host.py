@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from bot.lab.linux import inside_netns
-from bot.lab.names import Json
-from bot.lab.supervisor.boot import BootedHost
-from bot.lab.wire import Channel, WireError
+from bot.lab.cluster.linux import inside_netns
+from bot.lab.cluster.names import Json
+from bot.lab.cluster.supervisor.boot import BootedHost
+from bot.lab.cluster.wire import Channel, WireError
 
 _ANSWER_S: Final = 15.0
 _STEPS_S: Final = 30.0
@@ -133,7 +133,7 @@ class Host:
         return answer, out_fds
 
     async def steps(self, steps: Sequence[Json]) -> list[StepResult]:
-        """Do steps (`bot.lab.node.steps`) in order; raises HostError with the first failure's words."""
+        """Do steps (`bot.lab.cluster.node.steps`) in order; raises HostError with the first failure's words."""
         if not steps:
             return []
         read_end, write_end = os.pipe()

@@ -13,34 +13,35 @@ from typing import Any, Final
 
 import structlog
 
-from bot.lab.apiserver import server
-from bot.lab.apiserver.bootstrap import bootstrap
-from bot.lab.apiserver.errors import ApiError
-from bot.lab.apiserver.pki import Pki
-from bot.lab.apiserver.storage import Storage
-from bot.lab.apiserver.tokens import Tokens
-from bot.lab.controllers import run_controllers
-from bot.lab.dataplane import calico_pools, underlay
-from bot.lab.dataplane.base import DataPlane, Node
-from bot.lab.dataplane.calico import Calico
-from bot.lab.dataplane.planes import make_plane
-from bot.lab.dataplane.policy_agent import PolicyAgents
+from bot.aio.groups import TaskGroup
+from bot.lab.cluster.apiserver.bootstrap import bootstrap
+from bot.lab.cluster.apiserver.errors import ApiError
+from bot.lab.cluster.apiserver.http import server
+from bot.lab.cluster.apiserver.pki import Pki
+from bot.lab.cluster.apiserver.store.storage import Storage
+from bot.lab.cluster.apiserver.tokens import Tokens
+from bot.lab.cluster.controllers import run_controllers
+from bot.lab.cluster.dataplane import calico_pools, underlay
+from bot.lab.cluster.dataplane.base import DataPlane, Node
+from bot.lab.cluster.dataplane.calico import Calico
+from bot.lab.cluster.dataplane.planes import make_plane
+from bot.lab.cluster.dataplane.policy_agent import PolicyAgents
+from bot.lab.cluster.faults.injection import FaultTarget
+from bot.lab.cluster.faults.injector import FaultInjector
+from bot.lab.cluster.kubelet.api import Kubelets
+from bot.lab.cluster.kubelet.context import KubeletContext
+from bot.lab.cluster.kubelet.events import Recorder
+from bot.lab.cluster.kubelet.kubelet import Kubelet, register
+from bot.lab.cluster.names import API_PORT, Json, node_ip, node_names, node_pod_cidr
+from bot.lab.cluster.proxy.kube_proxy import KubeProxies
+from bot.lab.cluster.supervisor.agents import Agents
+from bot.lab.cluster.supervisor.boot import OUTSIDE, UNDERLAY, BootedHost
+from bot.lab.cluster.supervisor.control_server import ControlServer
+from bot.lab.cluster.supervisor.custom_objects import CustomObjects
+from bot.lab.cluster.supervisor.host import Host, Sandbox
+from bot.lab.cluster.supervisor.ready import wait_until_ready
+from bot.lab.cluster.workloads import catalogue
 from bot.lab.errors import LabUsageError
-from bot.lab.faults.operating import OperatingTheatre
-from bot.lab.faults.surgery import Patient
-from bot.lab.kubelet.api import Kubelets
-from bot.lab.kubelet.events import Recorder
-from bot.lab.kubelet.kubelet import Kubelet, register
-from bot.lab.kubelet.pod import KubeletContext
-from bot.lab.names import API_PORT, Json, node_ip, node_names, node_pod_cidr
-from bot.lab.proxy.kube_proxy import KubeProxies
-from bot.lab.supervisor.agents import Agents
-from bot.lab.supervisor.boot import OUTSIDE, UNDERLAY, BootedHost
-from bot.lab.supervisor.control_server import ControlServer
-from bot.lab.supervisor.custom_objects import CustomObjects
-from bot.lab.supervisor.host import Host, Sandbox
-from bot.lab.supervisor.ready import wait_until_ready
-from bot.lab.workloads import catalogue
 
 log = structlog.get_logger()
 _TOKEN_LIFETIME_S: Final = 3607
@@ -66,7 +67,7 @@ class Lab:
     async def run(self) -> None:
         """From booted hosts to a ready cluster, and on until asked to stop."""
         self._watch_signals()
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             life = group.create_task(self._live())
             await self._stop.wait()
             life.cancel()
@@ -75,7 +76,7 @@ class Lab:
                 host.close()
 
     async def _live(self) -> None:
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             await self._build(group)
             os.write(self._config["report_fd"], b"ready\n")
             os.close(self._config["report_fd"])
@@ -93,7 +94,7 @@ class Lab:
         asyncio.get_running_loop().remove_reader(fd)
         self._stop.set()
 
-    async def _build(self, group: asyncio.TaskGroup) -> None:
+    async def _build(self, group: TaskGroup) -> None:
         await self._build_network(group)
         self._build_api(group)
         self._build_nodes(group)
@@ -101,7 +102,7 @@ class Lab:
         group.create_task(run_controllers(self.storage, ca_pem=self.pki.ca_pem))
         await self._apply_workloads()
 
-    async def _build_network(self, group: asyncio.TaskGroup) -> None:
+    async def _build_network(self, group: TaskGroup) -> None:
         self.hosts = {one.name: Host(one) for one in self._booted}
         for host in self.hosts.values():
             group.create_task(host.serve())
@@ -127,7 +128,7 @@ class Lab:
         finally:
             os.close(null)
 
-    def _build_api(self, group: asyncio.TaskGroup) -> None:
+    def _build_api(self, group: TaskGroup) -> None:
         directory = Path(self._config["state"])
         self.storage = Storage()
         bootstrap(self.storage, api_address=self.nodes[0].ip, api_port=API_PORT)
@@ -149,7 +150,7 @@ class Lab:
         sock.bind(("0.0.0.0", API_PORT))
         return sock
 
-    def _build_nodes(self, group: asyncio.TaskGroup) -> None:
+    def _build_nodes(self, group: TaskGroup) -> None:
         self.proxies = KubeProxies(self.storage, self.nodes)
         policies = PolicyAgents(self.storage, self.plane, self.nodes)
         agents = Agents(self.plane, self.proxies, policies)
@@ -172,7 +173,7 @@ class Lab:
         group.create_task(self.proxies.run())
         group.create_task(policies.run())
         group.create_task(CustomObjects(self.storage, self.plane).run())
-        patient = Patient(
+        target = FaultTarget(
             nodes=self.nodes,
             plane=self.plane,
             storage=self.storage,
@@ -180,7 +181,7 @@ class Lab:
             policies=policies,
             underlay=self.hosts[UNDERLAY],
         )
-        self.theatre = OperatingTheatre(patient)
+        self.injector = FaultInjector(target)
 
     def _token(self, pod: Json) -> Mapping[str, str]:
         namespace = pod["metadata"]["namespace"]
@@ -191,12 +192,14 @@ class Lab:
             return {}
         return {"token": token, "ca.crt": self.pki.ca_pem, "namespace": namespace}
 
-    def _build_control(self, group: asyncio.TaskGroup) -> None:
+    def _build_control(self, group: TaskGroup) -> None:
         handlers = {
             "status": self._status,
             "faults": self._faults,
             "break": self._break,
             "heal": self._heal,
+            "change": self._change,
+            "restore": self._restore,
             "down": self._down,
         }
         listener = socket.socket(fileno=self._config["control_fd"])
@@ -223,17 +226,31 @@ class Lab:
                 for node, pods in self.plane.pods.items()
                 for pod in pods.values()
             ],
-            "injected": self.theatre.injected,
+            "services": [
+                {
+                    "namespace": one["metadata"]["namespace"],
+                    "name": one["metadata"]["name"],
+                    "ip": one["spec"].get("clusterIP", ""),
+                }
+                for one in self.storage.peek("services")
+            ],
+            "injected": self.injector.injected,
         }
 
     async def _faults(self, _: Json) -> Json:
-        return {"faults": self.theatre.faults()}
+        return {"faults": self.injector.faults()}
 
     async def _break(self, request: Json) -> Json:
-        return await self.theatre.inject(request["fault"], request.get("node", ""), request.get("pod", ""))
+        return await self.injector.inject(request["fault"], request.get("node", ""), request.get("pod", ""))
 
     async def _heal(self, _: Json) -> Json:
-        return {"healed": await self.theatre.heal()}
+        return {"healed": await self.injector.heal()}
+
+    async def _change(self, request: Json) -> Json:
+        return await self.injector.change(request["changes"])
+
+    async def _restore(self, request: Json) -> Json:
+        return {"healed": await self.injector.restore(request["nodes"])}
 
     async def _down(self, _: Json) -> Json:
         self._stop.set()

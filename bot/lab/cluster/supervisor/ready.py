@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from bot.lab.apiserver.storage import Storage
+from bot.lab.cluster.apiserver.store.storage import Storage
 from bot.lab.errors import LabError
 
 _LIMIT_S: Final = 50.0

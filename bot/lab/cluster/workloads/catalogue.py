@@ -8,9 +8,9 @@ from typing import Final
 
 import yaml
 
-from bot.lab.apiserver.errors import ApiError
-from bot.lab.apiserver.storage import Storage
-from bot.lab.names import Json
+from bot.lab.cluster.apiserver.errors import ApiError
+from bot.lab.cluster.apiserver.store.storage import Storage
+from bot.lab.cluster.names import Json
 
 _SYSTEM: Final = {
     "calico-vxlan": ("dns.yaml", "kube-proxy.yaml", "calico.yaml"),
@@ -64,7 +64,7 @@ def stages(cni: str, *, system_only: bool) -> Iterator[list[Json]]:
 
 def manifests(name: str) -> Iterator[Json]:
     """The objects of one file."""
-    text = resources.files("bot.lab.workloads").joinpath(name).read_text(encoding="utf-8")
+    text = resources.files("bot.lab.cluster.workloads").joinpath(name).read_text(encoding="utf-8")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     yield from (one for one in yaml.load_all(text, Loader=loader) if one)
 

@@ -10,11 +10,11 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
-from bot.lab.names import Json
 from bot.lab.slack.page import dates
 from bot.lab.slack.page.blocks import Context
 from bot.lab.slack.page.mrkdwn import link, mrkdwn, plain
 from bot.lab.slack.page.shape import items, rows, string
+from bot.lab.types import Json
 
 _COLOURS: Final = {"good": "#2eb67d", "warning": "#daa038", "danger": "#d72638"}
 

@@ -1,4 +1,4 @@
-"""Json Kit to HTML: what a block shows. What a person can press stands in `controls`.
+"""Block Kit to HTML: what a block shows. What a person can press stands in `controls`.
 
 A pure function of the block, the names and the time. A block that is not drawn says so: nothing vanishes.
 
@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
-from bot.lab.names import Json
 from bot.lab.slack.page.directory import Directory
 from bot.lab.slack.page.mrkdwn import link, mrkdwn, plain
 from bot.lab.slack.page.rich_text import rich_text
 from bot.lab.slack.page.shape import inner, items, rows, string
+from bot.lab.types import Json
 
 _MARKDOWN: Final = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable("image")
 

@@ -8,10 +8,10 @@ from typing import Any
 from nicegui import ui
 from nicegui.events import ValueChangeEventArguments
 
-from bot.lab.names import Json
 from bot.lab.slack.page.directory import Directory
 from bot.lab.slack.page.elements import tag
 from bot.lab.slack.page.shape import inner, items, rows, string
+from bot.lab.types import Json
 
 Chosen = Callable[[str | list[str]], Awaitable[None]]
 _PICKERS = {"datepicker": "date", "timepicker": "time"}

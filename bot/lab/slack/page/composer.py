@@ -11,7 +11,7 @@ from nicegui.events import GenericEventArguments
 
 from bot.lab.slack.page.elements import button, html, icon, tag
 from bot.lab.slack.page.typing import Hint, Offer, offers
-from bot.lab.slack.world import World
+from bot.lab.slack.workspace_state import WorkspaceState
 
 Send = Callable[[str], Awaitable[bool]]
 
@@ -28,7 +28,7 @@ _KEYS = """(event) => {
 class Composer:
     """``send(text)`` tells whether the text was taken; if not, it stays in the field."""
 
-    def __init__(self, world: World, hints: tuple[Hint, ...], send: Send) -> None:
+    def __init__(self, world: WorkspaceState, hints: tuple[Hint, ...], send: Send) -> None:
         self.world = world
         self.hints = hints
         self.send = send
@@ -74,7 +74,7 @@ class Composer:
                 pass
 
     async def _submit(self, text: str) -> None:
-        if text.strip() and await self.send(text.strip()):
+        if text.strip() and await self.send(text.rstrip()):
             self._input.value = ""
 
     def _typed(self, text: str) -> None:

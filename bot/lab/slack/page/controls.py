@@ -10,11 +10,11 @@ from markupsafe import Markup
 from nicegui import ui
 from nicegui.element import Element
 
-from bot.lab.names import Json
 from bot.lab.slack.page.blocks import Context, block_html, image_html, text_html
 from bot.lab.slack.page.choosing import draw_choice, is_choice, options_of
 from bot.lab.slack.page.elements import Handler, button, html, icon, tag
 from bot.lab.slack.page.shape import inner, items, string
+from bot.lab.types import Json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from bot.lab.slack.message import Message, Whisper
 from bot.lab.slack.model import Channel
 from bot.lab.slack.page.directory import Directory
 from bot.lab.slack.page.people import author
-from bot.lab.slack.world import World
+from bot.lab.slack.workspace_state import WorkspaceState
 
 _TOGETHER_S: Final = 300.0
 
@@ -44,13 +44,13 @@ class Entry:
         return "" if isinstance(self.message, Whisper) else str(self.message.more.get("latest_reply") or "")
 
 
-def channel_entries(world: World, channel: Channel, directory: Directory) -> list[Entry]:
+def channel_entries(world: WorkspaceState, channel: Channel, directory: Directory) -> list[Entry]:
     """The channel itself: roots, replies that were sent to the channel too, and what only the viewer sees."""
     seen = [one for one in channel.messages.values() if not _is_reply(one) or one.is_broadcast]
     return _entries(world, [*seen, *_whispers(world, channel, directory.viewer, "")], directory, in_thread=False)
 
 
-def thread_entries(world: World, channel: Channel, root: str, directory: Directory) -> list[Entry]:
+def thread_entries(world: WorkspaceState, channel: Channel, root: str, directory: Directory) -> list[Entry]:
     """A thread: its root first."""
     return _entries(
         world, [*channel.thread(root), *_whispers(world, channel, directory.viewer, root)], directory, in_thread=True
@@ -61,11 +61,13 @@ def _is_reply(message: Message) -> bool:
     return bool(message.thread_ts) and message.thread_ts != message.ts
 
 
-def _whispers(world: World, channel: Channel, viewer: str, thread: str) -> list[Whisper]:
+def _whispers(world: WorkspaceState, channel: Channel, viewer: str, thread: str) -> list[Whisper]:
     return [one for one in world.whispers if (one.channel, one.user, one.thread_ts) == (channel.id, viewer, thread)]
 
 
-def _entries(world: World, messages: list[Message | Whisper], directory: Directory, *, in_thread: bool) -> list[Entry]:
+def _entries(
+    world: WorkspaceState, messages: list[Message | Whisper], directory: Directory, *, in_thread: bool
+) -> list[Entry]:
     entries: list[Entry] = []
     ordered = sorted(messages, key=lambda one: one.ts)
     for before, message in zip([None, *ordered], ordered, strict=False):
@@ -90,7 +92,7 @@ def _day(message: Message | Whisper, directory: Directory) -> date:
     return directory.at(float(message.ts)).date()
 
 
-def _together(world: World, before: Message | Whisper, message: Message | Whisper) -> bool:
+def _together(world: WorkspaceState, before: Message | Whisper, message: Message | Whisper) -> bool:
     if isinstance(before, Whisper) or isinstance(message, Whisper):
         return False
     if author(before, world) != author(message, world) or before.more.get("reply_count"):

@@ -8,7 +8,7 @@ from fastapi import Response
 from markupsafe import Markup
 
 from bot.lab.slack.message import File
-from bot.lab.slack.world import World
+from bot.lab.slack.workspace_state import WorkspaceState
 
 _PICTURES: Final = frozenset({"image/png", "image/jpeg", "image/gif"})
 _SHOWN_LINES: Final = 24
@@ -20,7 +20,7 @@ def address(file: File) -> str:
     return f"/files/{file.id}"
 
 
-def picture_of(world: World, url: str) -> str | None:
+def picture_of(world: WorkspaceState, url: str) -> str | None:
     """The page's address for a picture that an app names by id or by one of the file's own URLs."""
     for file in world.files.values():
         if file.mimetype in _PICTURES and url in {file.id, file.url, f"{file.url}/download", file.permalink}:
@@ -48,7 +48,7 @@ def file_html(file: File) -> Markup:
     )
 
 
-def served(world: World, file_id: str) -> Response:
+def served(world: WorkspaceState, file_id: str) -> Response:
     """The file, so that no browser runs what is in it."""
     file = world.files.get(file_id)
     if file is None or file.content is None:

@@ -9,12 +9,12 @@ from nicegui import ui
 from nicegui.element import Element
 
 from bot.lab.errors import LabError
-from bot.lab.names import Json
 from bot.lab.slack.faults import ANY, Faults
-from bot.lab.slack.page.doors import Doors
 from bot.lab.slack.page.elements import Handler, button, html, icon, tag
+from bot.lab.slack.page.page_actions import Doors
+from bot.lab.slack.page.page_context import PageContext
 from bot.lab.slack.page.shape import items, rows, string
-from bot.lab.slack.page.stage import Stage
+from bot.lab.types import Json
 
 _ANYWHERE = "any node"
 _STORM = 20
@@ -23,10 +23,11 @@ _STORM = 20
 class LabPanel:
     """Shows what of these the stage has: a cluster, a bot, Alertmanager and Slack."""
 
-    def __init__(self, stage: Stage, doors: Doors, close: Handler) -> None:
+    def __init__(self, stage: PageContext, doors: Doors, close: Handler) -> None:
         self.cluster = stage.cluster
         self.faults = stage.workspace.faults
         self.kill_bot = stage.kill_bot
+        self.story = stage.story
         self.doors = doors
         self._known: list[Json] = []
         self._fault = self._node = ""
@@ -46,6 +47,9 @@ class LabPanel:
     def _draw_cluster(self) -> None:
         with tag("section", "card", aria_label="Cluster"):
             html("Cluster", "h3")
+            if self.story is not None:
+                with tag("div", "buttons"):
+                    button(self.story.title, self._tell_story, "btn primary")
             self._state = tag("div", "state")
             self._choices = tag("div", "choices")
             self._about = tag("div", "hint")
@@ -75,7 +79,7 @@ class LabPanel:
             html(_state_html(status, nodes))
 
     def _draw_choices(self, nodes: list[str]) -> None:
-        titles = {string(one, "id"): string(one, "title") or string(one, "id") for one in self._known}
+        titles = {string(one, "id"): _title(one) for one in sorted(self._known, key=_by_hop)}
         places = [_ANYWHERE, *nodes]
         with self._choices:
             fault = ui.select(titles, label="Fault", with_input=True, on_change=lambda event: self._chose(event.value))
@@ -93,6 +97,17 @@ class LabPanel:
 
     def _aimed(self, node: object) -> None:
         self._node = "" if node == _ANYWHERE else str(node)
+
+    async def _tell_story(self) -> None:
+        cluster, story = self.cluster, self.story
+        if cluster is None or story is None:
+            return
+
+        async def deed() -> str:
+            await cluster.break_(story.fault, node=story.node)
+            return f"Broken: {story.node}."
+
+        await self._done(deed)
 
     async def _break(self) -> None:
         cluster = self.cluster
@@ -167,6 +182,30 @@ class LabPanel:
                 button(
                     "kill -9", lambda: _told("Killed. It is started again, as Kubernetes would.", kill), "btn danger"
                 )
+
+
+_HOPS = {
+    "P": "Sandbox", "L": "Pod", "G": "Gateway", "R": "Routes", "B": "Bridge", "O": "Overlay", "M": "MTU",
+    "S": "Service", "D": "DNS", "N": "Policy", "K": "Kernel", "C": "Cilium",
+}  # fmt: skip
+"""Where a fault is, by the letter of its class, in the order in which a packet meets them."""
+
+
+def _by_hop(fault: Json) -> tuple[bool, int, str]:
+    """Faults in the packet's order; what only looks like one comes last."""
+    letter = string(fault, "letter")[:1]
+    at = list(_HOPS).index(letter) if letter in _HOPS else len(_HOPS)
+    return _is_decoy(fault), at, string(fault, "title")
+
+
+def _is_decoy(fault: Json) -> bool:
+    """It looks like a fault and is none: no cause names it."""
+    return not string(fault, "cause")
+
+
+def _title(fault: Json) -> str:
+    where = "Harmless" if _is_decoy(fault) else _HOPS.get(string(fault, "letter")[:1], "Other")
+    return f"{where}: {string(fault, 'title') or string(fault, 'id')}"
 
 
 def _state_html(status: Json, nodes: list[str]) -> Markup:

@@ -9,7 +9,6 @@ from typing import Final
 from markupsafe import Markup
 from nicegui.events import GenericEventArguments
 
-from bot.lab.names import Json
 from bot.lab.slack.message import Message, Whisper
 from bot.lab.slack.page import dates
 from bot.lab.slack.page.attachments import attachment_html, colour_of
@@ -22,7 +21,8 @@ from bot.lab.slack.page.files import file_html
 from bot.lab.slack.page.mrkdwn import mrkdwn
 from bot.lab.slack.page.people import Author, author
 from bot.lab.slack.page.shape import items
-from bot.lab.slack.world import World
+from bot.lab.slack.workspace_state import WorkspaceState
+from bot.lab.types import Json
 
 _QUICK: Final = ("white_check_mark", "eyes", "+1", "pray", "tada")
 
@@ -41,7 +41,7 @@ class Deeds:
     """Names by callback id."""
 
 
-def draw_message(entry: Entry, world: World, context: Context, deeds: Deeds) -> None:
+def draw_message(entry: Entry, world: WorkspaceState, context: Context, deeds: Deeds) -> None:
     """Draw into the current element."""
     message = entry.message
     if entry.begins_day:

@@ -6,14 +6,14 @@ from markupsafe import Markup
 from nicegui import ui
 from nicegui.element import Element
 
-from bot.lab.names import Json
 from bot.lab.slack.model import View
 from bot.lab.slack.page.blocks import Context, text_html
 from bot.lab.slack.page.choosing import draw_choice, is_choice
 from bot.lab.slack.page.controls import Act, draw_blocks, draw_control
-from bot.lab.slack.page.doors import Doors
 from bot.lab.slack.page.elements import button, html, icon, tag
+from bot.lab.slack.page.page_actions import Doors
 from bot.lab.slack.page.shape import inner, number, string
+from bot.lab.types import Json
 
 _INPUTS = {"number_input": "number", "email_text_input": "email", "url_text_input": "url"}
 Typed = dict[str, str | list[str]]
@@ -43,14 +43,14 @@ class ModalView:
         if view is None:
             self._dialog.close()
             return
+        self._dialog.props["aria-label"] = view.title
         with self._dialog:
             self._draw(view, context, act)
         self._dialog.open()
 
     def _draw(self, view: View, context: Context, act: Act) -> None:
         payload = view.payload
-        with tag("div", "modal", role="document", data_view=view.callback_id) as drawn:
-            drawn.on("keydown.esc", lambda _: self.doors.close(view.user, view.id), args=[])
+        with tag("div", "modal", role="document", data_view=view.callback_id):
             with tag("div", "modal-head"):
                 html(view.title, "h2")
                 button(icon("close"), lambda: self.doors.close(view.user, view.id), "tool", aria_label="Close")

@@ -36,3 +36,9 @@ document.addEventListener("click", (event) => {
   const button = event.target.closest?.("[data-thread]");
   if (button) emitEvent("thread", { ts: button.dataset.thread });
 });
+
+// Esc closes what lies over the channel, wherever the focus is; lists and questions of their own close by themselves.
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || event.defaultPrevented || event.isComposing) return;
+  if (!document.querySelector(".q-menu, .modal.small")) emitEvent("leave");
+});

@@ -9,11 +9,11 @@ from typing import Final, TypeVar
 
 import aiohttp
 
-from bot.lab.names import Json
 from bot.lab.slack.errors import ActorError, SlackError
 from bot.lab.slack.outcome import Outcome
 from bot.lab.slack.page.controls import Press
 from bot.lab.slack.workspace import SlackWorkspace
+from bot.lab.types import Json
 
 Result = TypeVar("Result")
 _WEBHOOK_S: Final = 5.0

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from bot.lab.slack.message import Message, Whisper
 from bot.lab.slack.model import User
 from bot.lab.slack.page.directory import Directory
-from bot.lab.slack.world import World
+from bot.lab.slack.workspace_state import WorkspaceState
 
 _TEAM = "T0LAB"
 
@@ -48,7 +48,7 @@ def role(user: User) -> str:
     return "Guest" if user.is_restricted or user.is_ultra_restricted else ""
 
 
-def author(message: Message | Whisper, world: World) -> Author:
+def author(message: Message | Whisper, world: WorkspaceState) -> Author:
     """Who a message shows as its sender."""
     if isinstance(message, Whisper):
         app = world.apps.get(message.app_id)
@@ -64,7 +64,7 @@ def author(message: Message | Whisper, world: World) -> Author:
     return Author(id=message.bot_id, name=name, colour=_BOTS.get(message.app_id, "64748b"), badge="APP")
 
 
-def directory(world: World, viewer: str) -> Directory:
+def directory(world: WorkspaceState, viewer: str) -> Directory:
     """The names of everybody and everything, as this person sees them."""
     return Directory(
         users={user.id: user.name for user in world.users.values()},

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from bot.lab.slack.model import Channel, User
 from bot.lab.slack.page.directory import Directory
-from bot.lab.slack.world import World
+from bot.lab.slack.workspace_state import WorkspaceState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Reading:
         return Mark(is_unread=bool(roots), mentions=mentions)
 
 
-def channels_of(world: World, user: User) -> list[Channel]:
+def channels_of(world: WorkspaceState, user: User) -> list[Channel]:
     """The channels in a person's sidebar."""
     return [
         channel
@@ -45,6 +45,6 @@ def channels_of(world: World, user: User) -> list[Channel]:
     ]
 
 
-def people(world: World) -> list[User]:
+def people(world: WorkspaceState) -> list[User]:
     """Those as whom one can sit down at the page."""
     return [user for user in world.users.values() if not (user.is_bot or user.deleted or user.id == "USLACKBOT")]

@@ -11,11 +11,11 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
-from bot.lab.names import Json
 from bot.lab.slack.page import mrkdwn
 from bot.lab.slack.page.directory import Directory
 from bot.lab.slack.page.emoji import emoji_html
 from bot.lab.slack.page.shape import inner, items, number, string
+from bot.lab.types import Json
 
 _STYLES: Final = {
     "code": Markup("<code>{}</code>"),

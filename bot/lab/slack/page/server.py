@@ -15,9 +15,10 @@ from fastapi import FastAPI, Request, Response
 from nicegui import ui
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from bot.aio.groups import TaskGroup
 from bot.lab.slack.page.files import served
+from bot.lab.slack.page.page_context import PageContext
 from bot.lab.slack.page.session import Session, looking_at
-from bot.lab.slack.page.stage import Stage
 
 _HERE: Final = ("127.0.0.1", "localhost", "[::1]")
 """A name of somebody else's that resolves to this machine is refused."""
@@ -31,7 +32,7 @@ _SHUTDOWN_S: Final = 1
 
 
 @asynccontextmanager
-async def page(stage: Stage, port: int = 0) -> AsyncGenerator[str]:
+async def page(stage: PageContext, port: int = 0) -> AsyncGenerator[str]:
     """The page's address; it is served until the block ends. Once in a process: NiceGUI has one app."""
     app = FastAPI(openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(_HERE))
@@ -53,7 +54,7 @@ async def page(stage: Stage, port: int = 0) -> AsyncGenerator[str]:
     failure: Exception | None = None
     with socket.create_server(("127.0.0.1", port)) as listening:
         server = _Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_SHUTDOWN_S))
-        async with asyncio.TaskGroup() as tasks:
+        async with TaskGroup() as tasks:
             tasks.create_task(server.serve([listening]))
             await server.ready.wait()
             try:

@@ -15,20 +15,20 @@ from bot.lab.slack.page import files
 from bot.lab.slack.page.blocks import Context
 from bot.lab.slack.page.composer import Composer
 from bot.lab.slack.page.controls import Act, Press, draw_blocks
-from bot.lab.slack.page.doors import Doors
 from bot.lab.slack.page.elements import button, html, icon, tag
 from bot.lab.slack.page.entries import Entry, channel_entries, thread_entries
 from bot.lab.slack.page.lab_panel import LabPanel
 from bot.lab.slack.page.message_view import Deeds, draw_message
 from bot.lab.slack.page.modal import ModalView
+from bot.lab.slack.page.page_actions import Doors
+from bot.lab.slack.page.page_context import PageContext
 from bot.lab.slack.page.people import directory, role
 from bot.lab.slack.page.reading import channels_of, people
 from bot.lab.slack.page.shape import string
 from bot.lab.slack.page.sidebar import HOME, Line, Shelf, Sidebar
-from bot.lab.slack.page.stage import Stage
 from bot.lab.slack.page.timeline import Timeline
 from bot.lab.slack.page.typing import encoded, split_command
-from bot.lab.slack.world import World
+from bot.lab.slack.workspace_state import WorkspaceState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ class Looking:
 class Session:
     """Draws the window once, then redraws what a change of the workspace touched."""
 
-    def __init__(self, stage: Stage, looking: Looking) -> None:
+    def __init__(self, stage: PageContext, looking: Looking) -> None:
         self.stage = stage
         self.world = stage.workspace.world
         self.looking = looking
@@ -58,10 +58,12 @@ class Session:
         ui.timer(0.1, self._check)
         ui.on("permalink", self._follow)
         ui.on("thread", self._open_thread)
+        ui.on("leave", self._leave)
 
     # --- the frame
 
     def _draw(self) -> None:
+        ui.query("main.q-page").props("role=none")  # the framework's: it holds the sidebar, too
         with tag("div", "app") as self._app:
             self._sidebar = Sidebar(self.go, self.sit, self._darken)
             with tag("main", "main"):
@@ -83,6 +85,20 @@ class Session:
                 self._lab = LabPanel(self.stage, self.doors, self._toggle_lab)
             tag("div", "veil").on("click", lambda _: self._look(is_side_open=False), args=[])
         self._modal = ModalView(self.doors)
+
+    async def _leave(self) -> None:
+        """Close what lies over the channel, the topmost first."""
+        looking = self.looking
+        views = self.world.stacks.get(looking.user)
+        if views:
+            await self.doors.close(looking.user, views[-1].id)
+            self._check()
+        elif looking.is_side_open:
+            self._look(is_side_open=False)
+        elif looking.is_in_lab:
+            self._look(is_in_lab=False)
+        elif looking.thread:
+            self._look(thread="")
 
     def _check(self) -> None:
         if self._seen != self.world.changes.count:
@@ -237,14 +253,14 @@ class Session:
 
     async def _send(self, text: str, thread: str) -> bool:
         user, place = self.looking.user, self.looking.place
-        command = split_command(text, self.stage.hints)
+        command = split_command(text)
         if command and thread:
             ui.notify(f"{command[0]} is not supported in threads. Sorry!", position="bottom-left", type="warning")
             return False
         if command:
             name, rest = command
             return await self._told(self.doors.slash(user, place, name, encoded(rest, self.world)))
-        return await self._told(self.doors.say(user, place, encoded(text, self.world), thread))
+        return await self._told(self.doors.say(user, place, encoded(text.strip(), self.world), thread))
 
     def _act_in_view(self, view: View | None) -> Act:
         async def act(press: Press) -> None:
@@ -276,7 +292,7 @@ class Session:
                     draw_blocks(view.blocks, context, self._act_in_view(view))
 
 
-def _advice(world: World, channel: Channel) -> Markup:
+def _advice(world: WorkspaceState, channel: Channel) -> Markup:
     """What a newcomer can do in a channel."""
     app = world.bot_app()
     if app.bot_user not in channel.members:
@@ -286,7 +302,7 @@ def _advice(world: World, channel: Channel) -> Markup:
     )
 
 
-def looking_at(stage: Stage, user: str, channel: str) -> Looking:
+def looking_at(stage: PageContext, user: str, channel: str) -> Looking:
     """Where a new window starts: as asked, else as the first person in their first channel."""
     world = stage.workspace.world
     seated: User = next((one for one in people(world) if one.name == user), people(world)[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, cast
 
-from bot.lab.names import Json
+from bot.lab.types import Json
 
 
 def inner(of: Json, key: str) -> Json:

@@ -103,5 +103,6 @@ class Sidebar:
 
 def _label(line: Line) -> Markup:
     unread = Markup('<span class="sr">unread</span>') if line.mark.is_unread else Markup()
-    count = Markup('<span class="count">{}</span>').format(line.mark.mentions) if line.mark.mentions else Markup()
+    mentions = Markup('<span class="count">{}<span class="sr"> mentions</span></span>')
+    count = mentions.format(line.mark.mentions) if line.mark.mentions else Markup()
     return Markup("{}<span>{}</span>{}{}").format(icon("globe" if line.is_shared else "hash"), line.name, unread, count)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from bot.lab.slack.world import World
+from bot.lab.slack.workspace_state import WorkspaceState
 
 _NAME: Final = re.compile(r"(?<![\w@#<&])([@#])([a-z0-9][a-z0-9._-]*)")
 _MOST_OFFERED: Final = 8
@@ -30,12 +30,12 @@ class Offer:
     insert: str
 
 
-def encoded(text: str, world: World) -> str:
+def encoded(text: str, world: WorkspaceState) -> str:
     """``@cni look at #alerts`` as ``<@U…> look at <#C…>``; names that nobody has stay text."""
     return _NAME.sub(lambda found: _token(found[1], found[2], world) or found[0], text)
 
 
-def _token(sign: str, name: str, world: World) -> str:
+def _token(sign: str, name: str, world: WorkspaceState) -> str:
     if sign == "#":
         channels = [channel.id for channel in world.channels.values() if channel.name == name]
         return f"<#{channels[0]}>" if channels else ""
@@ -43,13 +43,13 @@ def _token(sign: str, name: str, world: World) -> str:
     return f"<@{users[0]}>" if users else ""
 
 
-def split_command(text: str, hints: tuple[Hint, ...]) -> tuple[str, str] | None:
-    """The command and the rest, when the text begins with a command of an app."""
+def split_command(text: str) -> tuple[str, str] | None:
+    """The command and the rest, when the text begins with a slash: known or not, Slack takes it for a command."""
     command, _, rest = text.partition(" ")
-    return (command, rest.strip()) if command in {hint.command for hint in hints} else None
+    return (command, rest.strip()) if command.startswith("/") and len(command) > 1 else None
 
 
-def offers(text: str, world: World, hints: tuple[Hint, ...]) -> list[Offer]:
+def offers(text: str, world: WorkspaceState, hints: tuple[Hint, ...]) -> list[Offer]:
     """What fits what was typed so far: commands after ``/``, words of their usage, names after ``@``."""
     if text.startswith("/"):
         return _commands(text, hints)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from bot.lab.names import Json
 from bot.lab.slack.message import elements
 from bot.lab.slack.validate import new_blocks, rich_text, texts
 from bot.lab.slack.validate.elements import IN_ACTIONS, IN_CONTEXT, IN_INPUT, IN_SECTION
@@ -26,6 +25,7 @@ from bot.lab.slack.validate.walk import (
     string,
     url,
 )
+from bot.lab.types import Json
 
 _ID = {"type": string(), "block_id": string(255)}
 _EVERYWHERE: frozenset[Surface] = frozenset({"message", "modal", "home"})
@@ -108,7 +108,7 @@ def _unique(walk: Walk, given: Json, pointer: str) -> None:
             walk.fail(f"{pointer}/block_id", f"block_id already exists: {block_id}")
         walk.block_ids.add(block_id)
     if given.get("type") in {"container", "carousel"}:
-        return  # their blocks are looked at one by one
+        return  # their blocks are inspected one by one
     seen: set[str] = set()
     for _, element in elements([given]):
         action_id = str(element["action_id"])

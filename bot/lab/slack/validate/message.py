@@ -7,11 +7,11 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
-from bot.lab.names import Json
 from bot.lab.slack.validate.blocks import blocks
 from bot.lab.slack.validate.new_blocks import MARKDOWN_MOST
 from bot.lab.slack.validate.problem import Problem
 from bot.lab.slack.validate.walk import Check, Walk, anything, enum, fields, flag, items, string
+from bot.lab.types import Json
 
 BLOCKS_MOST = 50
 ATTACHMENTS_MOST = 100

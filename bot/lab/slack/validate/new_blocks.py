@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from bot.lab.names import Json
 from bot.lab.slack.validate import rich_text, texts
 from bot.lab.slack.validate.elements import IMAGE, IN_CARD, IN_CONTEXT_ACTIONS, OVERFLOW
 from bot.lab.slack.validate.walk import (
@@ -26,6 +25,7 @@ from bot.lab.slack.validate.walk import (
     string,
     url,
 )
+from bot.lab.types import Json
 
 MARKDOWN_MOST = 12_000
 """All markdown blocks of a message together."""

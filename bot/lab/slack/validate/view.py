@@ -9,11 +9,11 @@ import json
 from collections.abc import Mapping
 from typing import Any, cast
 
-from bot.lab.names import Json
 from bot.lab.slack.validate import texts
 from bot.lab.slack.validate.blocks import blocks
 from bot.lab.slack.validate.problem import Problem
 from bot.lab.slack.validate.walk import Walk, enum, fields, flag, string
+from bot.lab.types import Json
 
 BLOCKS_MOST = 100
 VIEW_MOST_BYTES = 250_000

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from bot.lab.names import Json
 from bot.lab.slack.validate.problem import Problem
+from bot.lab.types import Json
 
 Surface = Literal["message", "modal", "home"]
 

@@ -1,8 +1,8 @@
 """auth.test, api.test, bots.info, assistant.threads.setStatus and apps.connections.open."""
 
-from bot.lab.names import Json
 from bot.lab.slack.errors import SlackError
 from bot.lab.slack.web_api.registry import TIER_3, Call, method
+from bot.lab.types import Json
 
 
 @method("api.test", credential="none", takes_json=True)

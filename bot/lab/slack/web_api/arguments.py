@@ -8,9 +8,9 @@ from typing import Any, cast
 
 from aiohttp import web
 
-from bot.lab.names import Json
 from bot.lab.slack.decoding import decode
 from bot.lab.slack.errors import SlackError
+from bot.lab.types import Json
 
 
 class Arguments:

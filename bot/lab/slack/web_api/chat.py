@@ -2,13 +2,13 @@
 
 from typing import cast
 
-from bot.lab.names import Json
 from bot.lab.slack.errors import SlackError
 from bot.lab.slack.message import Message, Whisper
 from bot.lab.slack.model import App, Channel
 from bot.lab.slack.validate import refuse, validate_message, validate_view
 from bot.lab.slack.web_api.registry import TIER_3, TIER_4, Call, method
-from bot.lab.slack.world import World
+from bot.lab.slack.workspace_state import WorkspaceState
+from bot.lab.types import Json
 
 TEXT_CUT = 40_000
 """Longer texts of new messages are cut."""
@@ -31,7 +31,7 @@ def content(call: Call) -> Json:
     return {name: value or ([] if name in {"blocks", "attachments"} else value) for name, value in given.items()}
 
 
-def written_by(world: World, app: App, given: Json) -> Message:
+def written_by(world: WorkspaceState, app: App, given: Json) -> Message:
     """A message of the app that is not yet posted."""
     team_id = world.users[app.bot_user].team_id
     return Message(
@@ -58,9 +58,14 @@ def numbered(attachments: list[Json]) -> list[Json]:
 
 
 def thread_of(call: Call, channel: Channel) -> str:
-    """The thread's root ts, also where a reply was named; an unknown `thread_ts` is refused."""
+    """The thread's root ts, also where a reply was named; an unknown `thread_ts` is refused.
+
+    Of a root that was deleted nothing is said: what should be a reply lands in the channel.
+    """
     thread_ts = call.args.text("thread_ts")
     if not thread_ts:
+        return ""
+    if thread_ts in channel.deleted:
         return ""
     root = channel.messages.get(thread_ts)
     if root is None:
@@ -189,7 +194,7 @@ def permalink(call: Call) -> Json:
     return {"ok": True, "channel": channel.id, "permalink": permalink_of(call.world, message)}
 
 
-def permalink_of(world: World, message: Message) -> str:
+def permalink_of(world: WorkspaceState, message: Message) -> str:
     """As Slack writes it: the ts without its dot; replies name their thread."""
     path = f"{world.base_url}/archives/{message.channel}/p{message.ts.replace('.', '')}"
     is_reply = message.thread_ts and message.thread_ts != message.ts

@@ -1,11 +1,11 @@
 """conversations.*: what a channel is, who is in it, and what was said."""
 
-from bot.lab.names import Json
 from bot.lab.slack.errors import SlackError
 from bot.lab.slack.message import Message
 from bot.lab.slack.model import Channel
 from bot.lab.slack.web_api import paging
 from bot.lab.slack.web_api.registry import TIER_2, TIER_3, TIER_4, Call, method
+from bot.lab.types import Json
 
 _READ = ("channels:read", "groups:read", "im:read", "mpim:read")
 _HISTORY = ("channels:history", "groups:history", "im:history", "mpim:history")

@@ -2,11 +2,11 @@
 
 from typing import Any, cast
 
-from bot.lab.names import Json
 from bot.lab.slack.errors import SlackError
 from bot.lab.slack.message import File
 from bot.lab.slack.model import Channel
 from bot.lab.slack.web_api.registry import TIER_3, TIER_4, Call, method
+from bot.lab.types import Json
 
 _LARGEST = 1 << 30
 

@@ -1,10 +1,10 @@
 """users.*, usergroups.* and team.info."""
 
-from bot.lab.names import Json
 from bot.lab.slack.errors import SlackError
 from bot.lab.slack.model import Group, User
 from bot.lab.slack.web_api import paging
 from bot.lab.slack.web_api.registry import TIER_2, TIER_3, TIER_4, Call, method
+from bot.lab.types import Json
 
 
 def as_json(call: Call, user: User) -> Json:

@@ -2,9 +2,9 @@
 
 import re
 
-from bot.lab.names import Json
 from bot.lab.slack.errors import SlackError
 from bot.lab.slack.web_api.registry import TIER_3, Call, method
+from bot.lab.types import Json
 
 _NAME = re.compile(r"[a-z0-9_+'-]{1,100}(::skin-tone-[2-6])?")
 

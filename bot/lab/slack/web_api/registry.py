@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from bot.lab.names import Json
 from bot.lab.slack.errors import SlackError
 from bot.lab.slack.model import App, Channel
 from bot.lab.slack.web_api.arguments import Arguments
-from bot.lab.slack.world import World
+from bot.lab.slack.workspace_state import WorkspaceState
+from bot.lab.types import Json
 
 if TYPE_CHECKING:
     from bot.lab.slack.platform import Platform
@@ -25,7 +25,7 @@ class Call:
     args: Arguments
 
     @property
-    def world(self) -> World:
+    def world(self) -> WorkspaceState:
         """The state."""
         return self.platform.world
 

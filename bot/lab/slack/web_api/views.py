@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from bot.lab.names import Json
 from bot.lab.slack.errors import SlackError
 from bot.lab.slack.handles import Trigger
 from bot.lab.slack.model import View
 from bot.lab.slack.validate import refuse, validate_view
 from bot.lab.slack.web_api.registry import TIER_4, Call, method
+from bot.lab.types import Json
 
 
 def _payload(call: Call, kind: str) -> Json:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bot.lab.apiserver.storage import Storage
+from bot.lab.cluster.apiserver.store.storage import Storage
 
 Obj = dict[str, Any]
 

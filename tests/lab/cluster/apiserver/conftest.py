@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.lab.apiserver.pki import Pki
+from bot.lab.cluster.apiserver.pki import Pki
 
 
 @pytest.fixture(scope="session")

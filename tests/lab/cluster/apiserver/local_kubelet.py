@@ -1,12 +1,13 @@
 """A kubelet for tests: commands run as local processes, logs are what a test wrote."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Self
 
-from bot.lab.apiserver.kubelet_api import ExecError
+from bot.lab.cluster.apiserver.kubelet_api import ExecError
 
 CHUNK_BYTES = 65_536
 DEADLINE_S = 10.0
@@ -41,7 +42,8 @@ class LocalProcess:
 
     def kill(self) -> None:
         if self._process.returncode is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it ended, and the loop has not heard of it yet
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     async def end(self) -> None:
         """Kill it, and wait until asyncio has noticed: its transport would else outlive the loop."""

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import aiohttp
 
-from bot.lab.apiserver.bootstrap import bootstrap
-from bot.lab.apiserver.disturb import Disturbances
-from bot.lab.apiserver.pki import Pki
-from bot.lab.apiserver.server import serve
-from bot.lab.apiserver.storage import Storage
-from bot.lab.apiserver.tokens import Tokens
-from bot.lab.controllers import run_controllers
-from tests.lab.apiserver.local_kubelet import LocalKubelet
+from bot.lab.cluster.apiserver.bootstrap import bootstrap
+from bot.lab.cluster.apiserver.http.fault_injection import Disturbances
+from bot.lab.cluster.apiserver.http.server import serve
+from bot.lab.cluster.apiserver.pki import Pki
+from bot.lab.cluster.apiserver.store.storage import Storage
+from bot.lab.cluster.apiserver.tokens import Tokens
+from bot.lab.cluster.controllers import run_controllers
+from tests.lab.cluster.apiserver.local_kubelet import LocalKubelet
 
 DEADLINE_S = 30.0
 """No test waits longer than this for anything."""

@@ -11,8 +11,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.lab.apiserver import build, recordings
-from tests.lab.apiserver.running import DEADLINE_S, Running, running
+from tests.lab.cluster.apiserver import build, recordings
+from tests.lab.cluster.apiserver.running import DEADLINE_S, Running, running
 
 Frames = list[tuple[int, bytes]]
 _RECORDED = sorted(path.stem for path in recordings.FOLDER.glob("exec-*.json"))
@@ -63,6 +63,26 @@ async def test_refusals_come_before_the_handshake(name: str, pki_directory: Path
             await api.session.ws_connect(recording["request"]["path"], protocols=recording["request"]["subprotocols"])
 
     assert refused.value.status == recording["handshake_error"]["status"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "is_taken"),
+    [("*/*", True), ("application/json, */*", True), ("application/json", False), ("text/plain;q=0.5", False)],
+)
+async def test_a_kubelet_takes_only_clients_that_accept_anything(
+    accept: str, *, is_taken: bool, pki_directory: Path
+) -> None:
+    path = "/api/v1/namespaces/default/pods/a/exec?command=true&stdout=1"
+    async with cluster(pki_directory) as api:
+        connecting = api.session.ws_connect(path, protocols=["v5.channel.k8s.io"], headers={"Accept": accept})
+        if is_taken:
+            async with connecting as socket:
+                frames = await frames_of(socket)
+            assert frames[-1][0] == 3
+            return
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await connecting
+    assert refused.value.status == 406
 
 
 async def test_success_ends_with_an_empty_status(pki_directory: Path) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.apiserver import build
-from tests.lab.apiserver.running import DEADLINE_S, Running, running
-from tests.lab.controllers.instant_kubelet import instant_kubelet
+from tests.lab.cluster.apiserver import build
+from tests.lab.cluster.apiserver.running import DEADLINE_S, Running, running
+from tests.lab.cluster.controllers.instant_kubelet import instant_kubelet
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl here")
 

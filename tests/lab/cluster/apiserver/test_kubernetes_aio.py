@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.lab.apiserver import build
-from tests.lab.apiserver.running import DEADLINE_S, Running, running
+from tests.lab.cluster.apiserver import build
+from tests.lab.cluster.apiserver.running import DEADLINE_S, Running, running
 
 # Much of the library carries no annotations: here it is Any.
 client: Any = import_module("kubernetes.aio.client")

@@ -6,21 +6,22 @@ from typing import Any
 
 import pytest
 
-from bot.lab.apiserver import compile_schema, kubeconfigs, schema
-from bot.lab.apiserver.answers import Form
-from bot.lab.apiserver.bootstrap import bootstrap
-from bot.lab.apiserver.columns import COLUMNS
-from bot.lab.apiserver.durations import human
-from bot.lab.apiserver.errors import ApiError
-from bot.lab.apiserver.pki import Pki
-from bot.lab.apiserver.pod_defaults import pod_spec, pull_policy, qos_class
-from bot.lab.apiserver.pod_status import pod_ready, pod_state
-from bot.lab.apiserver.rbac import Attributes, authorize, rule_allows
-from bot.lab.apiserver.selectors import labels_text, matches_labels, parse_fields, parse_labels
-from bot.lab.apiserver.storage import Storage
-from bot.lab.apiserver.tables import table
-from bot.lab.apiserver.tokens import ADMIN, Tokens, User, account_user
-from tests.lab.apiserver import build
+from bot.lab.cluster.apiserver import compile_schema, kubeconfigs
+from bot.lab.cluster.apiserver.bootstrap import bootstrap
+from bot.lab.cluster.apiserver.errors import ApiError
+from bot.lab.cluster.apiserver.http.answers import Form
+from bot.lab.cluster.apiserver.kubectl.columns import COLUMNS
+from bot.lab.cluster.apiserver.kubectl.durations import human
+from bot.lab.cluster.apiserver.kubectl.pod_status import pod_ready, pod_state
+from bot.lab.cluster.apiserver.kubectl.tables import table
+from bot.lab.cluster.apiserver.pki import Pki
+from bot.lab.cluster.apiserver.rbac import Attributes, authorize, rule_allows
+from bot.lab.cluster.apiserver.store import schema
+from bot.lab.cluster.apiserver.store.pod_defaults import pod_spec, pull_policy, qos_class
+from bot.lab.cluster.apiserver.store.selectors import labels_text, matches_labels, parse_fields, parse_labels
+from bot.lab.cluster.apiserver.store.storage import Storage
+from bot.lab.cluster.apiserver.tokens import ADMIN, Tokens, User, account_user
+from tests.lab.cluster.apiserver import build
 
 Obj = dict[str, Any]
 

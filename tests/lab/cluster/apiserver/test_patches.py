@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from bot.lab.apiserver import schema
-from bot.lab.apiserver.errors import ApiError
-from bot.lab.apiserver.managed import Applier
-from bot.lab.apiserver.merge import json_patch
-from bot.lab.apiserver.storage import Storage
-from bot.lab.apiserver.strategic import strategic_merge
-from tests.lab.apiserver import build
+from bot.lab.cluster.apiserver.errors import ApiError
+from bot.lab.cluster.apiserver.store import schema
+from bot.lab.cluster.apiserver.store.managed import Applier
+from bot.lab.cluster.apiserver.store.merge import json_patch
+from bot.lab.cluster.apiserver.store.storage import Storage
+from bot.lab.cluster.apiserver.store.strategic import strategic_merge
+from tests.lab.cluster.apiserver import build
 
 POD = schema.of_kind("v1", "Pod")
 DEPLOYMENT = schema.of_kind("apps/v1", "Deployment")

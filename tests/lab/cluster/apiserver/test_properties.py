@@ -6,14 +6,14 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from bot.lab.apiserver import fieldpaths, schema
-from bot.lab.apiserver.merge import json_patch, merge_patch
-from bot.lab.apiserver.paging import page
-from bot.lab.apiserver.selectors import matches_labels, parse_labels
-from bot.lab.apiserver.shelf import Cursor
-from bot.lab.apiserver.storage import Storage
-from bot.lab.apiserver.strategic import strategic_merge
-from tests.lab.apiserver import build
+from bot.lab.cluster.apiserver.store import fieldpaths, schema
+from bot.lab.cluster.apiserver.store.history import Cursor
+from bot.lab.cluster.apiserver.store.merge import json_patch, merge_patch
+from bot.lab.cluster.apiserver.store.paging import page
+from bot.lab.cluster.apiserver.store.selectors import matches_labels, parse_labels
+from bot.lab.cluster.apiserver.store.storage import Storage
+from bot.lab.cluster.apiserver.store.strategic import strategic_merge
+from tests.lab.cluster.apiserver import build
 
 POD = schema.of_kind("v1", "Pod")
 law = settings(deadline=None, max_examples=40)

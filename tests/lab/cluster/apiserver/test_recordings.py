@@ -10,9 +10,9 @@ from typing import Any, cast
 import pytest
 from yarl import URL
 
-from bot.lab.controllers import revisions
-from tests.lab.apiserver import recordings
-from tests.lab.apiserver.running import DEADLINE_S, Running, running
+from bot.lab.cluster.controllers import revisions
+from tests.lab.cluster.apiserver import recordings
+from tests.lab.cluster.apiserver.running import DEADLINE_S, Running, running
 
 Body = Any
 

@@ -11,10 +11,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bot.lab.apiserver.bodies import MAX_BYTES
-from bot.lab.apiserver.disturb import Disturbance, Kind
-from tests.lab.apiserver import build
-from tests.lab.apiserver.running import DEADLINE_S, Running, running
+from bot.lab.cluster.apiserver.http.bodies import MAX_BYTES
+from bot.lab.cluster.apiserver.http.fault_injection import Disturbance, Kind
+from tests.lab.cluster.apiserver import build
+from tests.lab.cluster.apiserver.running import DEADLINE_S, Running, running
 
 CONFIG_MAPS = "/api/v1/namespaces/shop/configmaps"
 
@@ -212,7 +212,7 @@ async def test_expired_tokens_and_forged_ones_are_unauthorized(pki_directory: Pa
 
 @pytest.mark.parametrize(
     ("kind", "status"),
-    [("unauthorized", 401), ("forbidden", 403), ("too-many-requests", 429), ("internal-error", 500)],
+    [("unauthorized", 401), ("forbidden", 403), ("too-many-requests", 429), ("internal-error", 500), ("expired", 410)],
 )
 async def test_trouble_on_request(kind: Kind, status: int, pki_directory: Path) -> None:
     async with cluster(pki_directory) as api:
@@ -225,7 +225,7 @@ async def test_trouble_on_request(kind: Kind, status: int, pki_directory: Path) 
     assert (elsewhere, trouble.hits) == (200, 1)
 
 
-async def test_hanging_dropping_and_slow_answers(pki_directory: Path) -> None:
+async def test_hanging_dropping_cut_and_slow_answers(pki_directory: Path) -> None:
     async with cluster(pki_directory) as api:
         api.disturbances.add(Disturbance(kind="hang"))
         with pytest.raises(TimeoutError):
@@ -234,6 +234,10 @@ async def test_hanging_dropping_and_slow_answers(pki_directory: Path) -> None:
         api.disturbances.clear()
         api.disturbances.add(Disturbance(kind="drop"))
         with pytest.raises(aiohttp.ClientError):
+            await ask(api, "GET", "/version")
+        api.disturbances.clear()
+        api.disturbances.add(Disturbance(kind="cut"))
+        with pytest.raises(aiohttp.ClientPayloadError):
             await ask(api, "GET", "/version")
         api.disturbances.clear()
         api.disturbances.add(Disturbance(kind="slow", delay_s=0.01))

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from bot.lab.apiserver.deletion import Options
-from bot.lab.apiserver.storage import ApiError, Event, Storage
-from tests.lab.apiserver import build
-from tests.lab.apiserver.running import DEADLINE_S
+from bot.lab.cluster.apiserver.store.deletion import Options
+from bot.lab.cluster.apiserver.store.storage import ApiError, Event, Storage
+from tests.lab.cluster.apiserver import build
+from tests.lab.cluster.apiserver.running import DEADLINE_S
 
 
 @pytest.fixture

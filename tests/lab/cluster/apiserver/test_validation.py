@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from bot.lab.apiserver.storage import ApiError, Storage
-from tests.lab.apiserver import build
+from bot.lab.cluster.apiserver.store.storage import ApiError, Storage
+from tests.lab.cluster.apiserver import build
 
 Obj = dict[str, Any]
 

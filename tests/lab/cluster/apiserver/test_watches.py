@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from bot.lab.apiserver.watching import INITIAL_EVENTS_END
-from tests.lab.apiserver import build
-from tests.lab.apiserver.running import DEADLINE_S, Running, running
+from bot.lab.cluster.apiserver.http.watching import INITIAL_EVENTS_END
+from tests.lab.cluster.apiserver import build
+from tests.lab.cluster.apiserver.running import DEADLINE_S, Running, running
 
 PODS = "/api/v1/namespaces/shop/pods"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"

@@ -5,10 +5,10 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from bot.lab.apiserver.storage import Storage
-from bot.lab.controllers import run_controllers
-from tests.lab.apiserver import build
-from tests.lab.controllers import instant_kubelet
+from bot.lab.cluster.apiserver.store.storage import Storage
+from bot.lab.cluster.controllers import run_controllers
+from tests.lab.cluster.apiserver import build
+from tests.lab.cluster.controllers import instant_kubelet
 
 Obj = dict[str, Any]
 DEADLINE_S = 30.0

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from bot.lab.apiserver.storage import Storage
+from bot.lab.cluster.apiserver.store.storage import Storage
 
 Obj = dict[str, Any]
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from bot.lab.controllers import revisions
-from tests.lab.apiserver import build
-from tests.lab.controllers.cluster import Cluster, cluster
+from bot.lab.cluster.controllers import revisions
+from tests.lab.cluster.apiserver import build
+from tests.lab.cluster.controllers.cluster import Cluster, cluster
 
 RESOURCE = "daemonsets.apps"
 

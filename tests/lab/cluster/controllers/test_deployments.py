@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.lab.apiserver import build
-from tests.lab.controllers.cluster import Cluster, cluster
+from tests.lab.cluster.apiserver import build
+from tests.lab.cluster.controllers.cluster import Cluster, cluster
 
 RESOURCE = "deployments.apps"
 SETS = "replicasets.apps"

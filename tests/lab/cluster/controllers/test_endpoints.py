@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from bot.lab.controllers.endpoints import SERVICE_NAME, SLICES
-from tests.lab.apiserver import build
-from tests.lab.controllers import instant_kubelet
-from tests.lab.controllers.cluster import Cluster, cluster
+from bot.lab.cluster.controllers.endpoints import SERVICE_NAME, SLICES
+from tests.lab.cluster.apiserver import build
+from tests.lab.cluster.controllers import instant_kubelet
+from tests.lab.cluster.controllers.cluster import Cluster, cluster
 
 Obj = dict[str, Any]
 

@@ -3,13 +3,13 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bot.lab.apiserver.deletion import Options
-from bot.lab.apiserver.storage import Storage
-from bot.lab.apiserver.timestamps import micros
-from bot.lab.controllers.recorder import Recorder
-from tests.lab.apiserver import build
-from tests.lab.controllers import instant_kubelet
-from tests.lab.controllers.cluster import cluster
+from bot.lab.cluster.apiserver.store.deletion import Options
+from bot.lab.cluster.apiserver.store.storage import Storage
+from bot.lab.cluster.apiserver.timestamps import micros
+from bot.lab.cluster.controllers.recorder import Recorder
+from tests.lab.cluster.apiserver import build
+from tests.lab.cluster.controllers import instant_kubelet
+from tests.lab.cluster.controllers.cluster import cluster
 
 
 async def test_a_new_namespace_has_an_account_and_the_authority() -> None:

@@ -1,7 +1,7 @@
 """The scheduler: where pods go, and what it says when they cannot."""
 
-from tests.lab.apiserver import build
-from tests.lab.controllers.cluster import cluster
+from tests.lab.cluster.apiserver import build
+from tests.lab.cluster.controllers.cluster import cluster
 
 
 async def test_a_pod_is_bound_with_event_and_condition() -> None:

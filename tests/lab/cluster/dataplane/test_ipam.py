@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bot.lab.dataplane.calico import veth_name
-from bot.lab.dataplane.ipam import Blocks, ExhaustedError, Range
+from bot.lab.cluster.dataplane.calico import veth_name
+from bot.lab.cluster.dataplane.ipam import Blocks, ExhaustedError, Range
 
 
 def test_range_keeps_gateway_and_broadcast() -> None:

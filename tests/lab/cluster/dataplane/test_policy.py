@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bot.lab.dataplane.policy_match import Cluster, PolicyPod, directions, matches, rule_matches, selects
-from bot.lab.dataplane.policy_rules import NAMINGS, render
+from bot.lab.cluster.dataplane.policy_match import Cluster, PolicyPod, directions, matches, rule_matches, selects
+from bot.lab.cluster.dataplane.policy_rules import NAMINGS, render
 
 WEB = PolicyPod(namespace="shop", name="web", ip="10.42.0.1", labels={"app": "web"}, named_ports={"http": 8080})
 API = PolicyPod(namespace="shop", name="api", ip="10.42.0.2", labels={"app": "api"}, named_ports={"http": 8081})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.conftest import LabUnderTest
-from tests.lab import looking
+from tests.lab.cluster import kernel_view
 
 pytestmark = pytest.mark.lab
 GATEWAY = "169.254.1.1"
@@ -29,16 +29,16 @@ SILENT = (
 )
 
 
-async def _victim(lab: LabUnderTest, fault: str) -> looking.PodNet:
+async def _victim(lab: LabUnderTest, fault: str) -> kernel_view.PodNet:
     done = await lab.client.break_(fault)
-    return await looking.pod(lab.client, done["pod"])
+    return await kernel_view.pod(lab.client, done["pod"])
 
 
 async def test_answers_while_healthy(calico_lab: LabUnderTest) -> None:
-    victim = await looking.pod(calico_lab.client, "seldon-mesh/sklearn")
+    victim = await kernel_view.pod(calico_lab.client, "seldon-mesh/sklearn")
 
-    assert await looking.probe(calico_lab.client, victim.target, ("arp", "eth0", GATEWAY, 2.0)) == [MAC]
-    assert await looking.oracle(calico_lab.client, victim, GATEWAY) == "ok"
+    assert await kernel_view.probe(calico_lab.client, victim.target, ("arp", "eth0", GATEWAY, 2.0)) == [MAC]
+    assert await kernel_view.oracle(calico_lab.client, victim, GATEWAY) == "ok"
 
 
 @pytest.mark.parametrize(("fault", "oracle"), SILENT)
@@ -46,12 +46,12 @@ async def test_silent(calico_lab: LabUnderTest, fault: str, oracle: str) -> None
     """No ARP reply, and the oracle gives the errno that separates this cause from the others."""
     victim = await _victim(calico_lab, fault)
 
-    (arp,) = await looking.probe(calico_lab.client, victim.target, ("arp", "eth0", GATEWAY, 0.4))
+    (arp,) = await kernel_view.probe(calico_lab.client, victim.target, ("arp", "eth0", GATEWAY, 0.4))
 
     # A delay of up to five minutes lets one answer in a thousand through at once.
     assert arp == "none" or (fault == "calico-proxy-delay-long" and arp == MAC)
     if fault != "host-veth-down":  # a link that is down has no routes to ask about
-        assert await looking.oracle(calico_lab.client, victim, GATEWAY) == oracle
+        assert await kernel_view.oracle(calico_lab.client, victim, GATEWAY) == oracle
 
 
 async def test_applications_say_what_go_says(calico_lab: LabUnderTest) -> None:
@@ -60,13 +60,13 @@ async def test_applications_say_what_go_says(calico_lab: LabUnderTest) -> None:
 
     asked = [("tcp", "10.43.51.131", 9004, 3.6), ("tcp", "198.51.100.10", 80, 3.6)]
 
-    assert await looking.probe(calico_lab.client, victim.target, *asked) == ["EHOSTUNREACH", "EHOSTUNREACH"]
+    assert await kernel_view.probe(calico_lab.client, victim.target, *asked) == ["EHOSTUNREACH", "EHOSTUNREACH"]
 
 
 async def test_default_proxy_delay_is_late_not_silent(calico_lab: LabUnderTest) -> None:
     victim = await _victim(calico_lab, "calico-proxy-delay")
 
-    assert await looking.probe(calico_lab.client, victim.target, ("arp", "eth0", GATEWAY, 2.0)) == [MAC]
+    assert await kernel_view.probe(calico_lab.client, victim.target, ("arp", "eth0", GATEWAY, 2.0)) == [MAC]
 
 
 async def test_route_missing_without_rp_filter_answers_but_is_deaf(calico_lab: LabUnderTest) -> None:
@@ -75,16 +75,16 @@ async def test_route_missing_without_rp_filter_answers_but_is_deaf(calico_lab: L
 
     asked = (("arp", "eth0", GATEWAY, 1.0), ("tcp", "198.51.100.10", 80, 1.0))
 
-    assert await looking.probe(calico_lab.client, victim.target, *asked) == [MAC, "timeout"]
+    assert await kernel_view.probe(calico_lab.client, victim.target, *asked) == [MAC, "timeout"]
 
 
 async def test_changed_mac_is_dropped_as_somebody_elses(calico_lab: LabUnderTest) -> None:
     victim = await _victim(calico_lab, "gateway-mac-changed")
 
-    (outside,) = await looking.probe(calico_lab.client, victim.target, ("tcp", "198.51.100.10", 80, 0.7))
+    (outside,) = await kernel_view.probe(calico_lab.client, victim.target, ("tcp", "198.51.100.10", 80, 0.7))
 
     assert outside == "timeout"
-    assert "ee:ee:ee:ee:ee:ee" in await looking.run(calico_lab.client, victim.target, "ip neigh show 169.254.1.1")
-    assert '"otherhost":0,' not in await looking.run(
+    assert "ee:ee:ee:ee:ee:ee" in await kernel_view.run(calico_lab.client, victim.target, "ip neigh show 169.254.1.1")
+    assert '"otherhost":0,' not in await kernel_view.run(
         calico_lab.client, victim.node, f"ip -s -s -j link show {victim.veth} | tr -d ' '"
     )

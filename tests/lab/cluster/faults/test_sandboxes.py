@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from bot.lab.faults.registry import all_faults
-from bot.lab.names import CNIS
+from bot.lab.cluster.faults.registry import all_faults
+from bot.lab.cluster.names import CNIS
 from tests.conftest import LabUnderTest
-from tests.lab import looking
-from tests.lab.looking import kubectl, objects
+from tests.lab.cluster import kernel_view
+from tests.lab.cluster.kernel_view import kubectl, objects
 
 pytestmark = pytest.mark.lab
 
@@ -59,7 +59,7 @@ async def test_decoys_are_harmless(calico_lab: LabUnderTest, decoy: str) -> None
         ("dns", "10.43.0.10", "seldon-scheduler.seldon-mesh.svc.cluster.local", 2.0),
     ]
 
-    assert await looking.probe(calico_lab.client, done["pod"], *asked) == ["ee:ee:ee:ee:ee:ee", "ok", "ok", "ok"]
+    assert await kernel_view.probe(calico_lab.client, done["pod"], *asked) == ["ee:ee:ee:ee:ee:ee", "ok", "ok", "ok"]
 
 
 async def test_undone_rollout_really_heals(calico_lab: LabUnderTest) -> None:
@@ -67,13 +67,13 @@ async def test_undone_rollout_really_heals(calico_lab: LabUnderTest) -> None:
     await calico_lab.client.break_("calico-bad-rollout")
     ports = "ip -d link show vxlan.calico | grep -o 'dstport [0-9]*'"
     nodes = ("node-1", "node-2", "node-3")
-    broken = {await looking.run(calico_lab.client, node, ports) for node in nodes}
+    broken = {await kernel_view.run(calico_lab.client, node, ports) for node in nodes}
 
     for action in ("undo", "status"):
         kubectl(calico_lab, "rollout", action, "daemonset/calico-node", "-n", "kube-system")
 
     assert broken == {"dstport 4789\n", "dstport 4790\n"}
-    assert {await looking.run(calico_lab.client, node, ports) for node in nodes} == {"dstport 4789\n"}
+    assert {await kernel_view.run(calico_lab.client, node, ports) for node in nodes} == {"dstport 4789\n"}
 
 
 def test_every_fault_is_possible_somewhere_and_says_what_it_is() -> None:

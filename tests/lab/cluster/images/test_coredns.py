@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from bot.lab.images import dns_wire
-from bot.lab.images.coredns import Zone, answer
-from bot.lab.images.outside import answer as outside_answer
+from bot.lab.cluster.images import dns_wire
+from bot.lab.cluster.images.coredns import Zone, answer
+from bot.lab.cluster.images.outside import answer as outside_answer
 
 
 def question(name: str, kind: int = 1) -> bytes:

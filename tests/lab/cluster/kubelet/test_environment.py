@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bot.lab.kubelet import environment
+from bot.lab.cluster.kubelet import environment
 
 
 def pod(**spec: Any) -> dict[str, Any]:

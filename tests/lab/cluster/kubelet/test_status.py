@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bot.lab.kubelet.status import ContainerStatus, State, conditions, phase
+from bot.lab.cluster.kubelet.status import ContainerStatus, State, conditions, phase
 
 
 def container(state: State, *, code: int = 0, restarts: int = 0, ready: bool = False) -> ContainerStatus:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bot.lab.proxy.ruleset import Endpoint, ServicePort, render, service_ports
+from bot.lab.cluster.proxy.ruleset import Endpoint, ServicePort, render, service_ports
 
 
 def service(name: str = "web", **spec: Any) -> dict[str, Any]:

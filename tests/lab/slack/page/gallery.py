@@ -11,9 +11,11 @@ from typing import Any
 from bot.lab.slack import SlackWorkspace
 from bot.lab.slack.message import File, Message, Whisper
 from bot.lab.slack.model import View
+from bot.lab.slack.page.page_context import PageContext
 from bot.lab.slack.page.server import page
-from bot.lab.slack.page.stage import Stage
 from bot.lab.slack.page.typing import Hint
+from bot.slack import views
+from tests.slack.views.goldens import report
 
 Json = dict[str, Any]
 HOSTILE = "<script>window.pwned = 1</script><img src=x onerror='window.pwned = 2'>`${window.pwned = 3}`</script>"
@@ -97,7 +99,7 @@ def verdict() -> list[Json]:
         {"type": "markdown", "text": "**Next**: see [the page](https://example.org) and `ip neigh`."},
         {
             "type": "context",
-            "elements": [mrkdwn("3 of 3 nodes looked at · 3.6 s · <https://example.org/8689|calico#8689>")],
+            "elements": [mrkdwn("3 of 3 nodes inspected · 3.6 s · <https://example.org/8689|calico#8689>")],
         },
         {
             "type": "actions",
@@ -210,6 +212,10 @@ async def plant(workspace: SlackWorkspace) -> None:
         reply.files.append(file)
     world.edit(incidents, reply, "U0CNIBOT", {"text": "The evidence"})
     world.react(incidents, root, "eyes", "U0BOB", add=True)
+    alerts = world.channels["C0ALERTS"]
+    real = views.verdict(report("one-cause"), incident_id="inc-0123abcd", run=1)
+    first = world.post(alerts, bot("C0ALERTS", text="node-2: proxy ARP is off, 8 pods have no gateway"))
+    world.post(alerts, bot("C0ALERTS", text=real.text, blocks=[dict(one) for one in real.blocks], thread_ts=first.ts))
     world.post(incidents, bot("C0INCIDENTS", text="hostile", blocks=hostile_blocks()))
     world.post(incidents, bot("C0INCIDENTS", text=HOSTILE))
     world.whisper(
@@ -228,7 +234,7 @@ async def plant(workspace: SlackWorkspace) -> None:
 async def main() -> None:
     async with SlackWorkspace.start() as workspace:
         await plant(workspace)
-        stage = Stage(
+        stage = PageContext(
             workspace=workspace,
             hints=(HINT,),
             shortcuts=(("cni_diagnose_message", "Diagnose this alert"),),

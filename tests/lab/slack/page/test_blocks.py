@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from bot.lab.slack.page.attachments import attachment_html
 from bot.lab.slack.page.blocks import Context, block_html
 from bot.lab.slack.page.directory import Directory
-from bot.lab.slack.page.doors import alert
+from bot.lab.slack.page.page_actions import alert
 from tests.lab.slack.page.gallery import HOSTILE, hostile_blocks, verdict
 from tests.lab.slack.page.html import assert_harmless, seen
 
@@ -51,7 +51,7 @@ def test_every_kind_of_block_shows_its_words(block: dict[str, Any]) -> None:
         "rich_text": "sysctl -w net.ipv4.conf.cali1.proxy_arp=1",
         "table": "node-2",
         "markdown": "Next",
-        "context": "3 of 3 nodes looked at",
+        "context": "3 of 3 nodes inspected",
     }
     assert words[block["type"]] in assert_harmless(html_of(block)).text
 

@@ -3,7 +3,7 @@
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, ViewportSize, expect
@@ -20,9 +20,8 @@ def browser() -> Iterator[Browser]:
         yield started
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """Where the gallery is served."""
+def served() -> Generator[str]:
+    """Where a gallery is served."""
     command = [sys.executable, "-m", "tests.lab.slack.page.gallery"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as gallery:
         assert gallery.stdout is not None
@@ -30,6 +29,12 @@ def address() -> Iterator[str]:
         yield gallery.stdout.readline().strip()
         gallery.stdin.close()
         assert gallery.wait(timeout=30) == 0
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """Where the gallery of all tests is served."""
+    yield from served()
 
 
 @pytest.fixture
@@ -115,7 +120,7 @@ def test_what_one_person_says_another_sees_with_a_mark_until_read(window: Open) 
 
     mark = bob.get_by_role("button", name=re.compile(r"general"))
     expect(mark).to_contain_text("unread")
-    expect(mark.locator(".count")).to_have_text("1")
+    expect(mark.locator(".count")).to_have_text("1 mentions")
     mark.click()
     expect(message(bob, "Lunch").locator(".mention.me")).to_have_text("@bob")
     expect(mark).not_to_contain_text("unread")

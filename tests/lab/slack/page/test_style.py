@@ -15,6 +15,9 @@ READ_ON = (
 )
 
 
+BORDERS = (("line-strong", "ground"), ("line-strong", "raised"), ("line-strong", "sunken"), ("line-strong", "hover"))
+
+
 def colours(selector: str) -> dict[str, str]:
     block = re.search(rf"(?ms)^{re.escape(selector)} \{{(.*?)^\}}", STYLE)
     assert block is not None
@@ -37,3 +40,11 @@ def contrast(one: str, other: str) -> float:
 def test_text_stands_out_from_its_ground(theme: str, text: str, ground: str) -> None:
     known = colours(":root") | (colours("body.body--dark") if theme == "dark" else {})
     assert contrast(known[text], known[ground]) >= 4.5, f"{text} on {ground}"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(("line", "ground"), BORDERS)
+def test_the_border_of_what_is_pressed_or_typed_into_stands_out(theme: str, line: str, ground: str) -> None:
+    """WCAG 2.2, 1.4.11."""
+    known = colours(":root") | (colours("body.body--dark") if theme == "dark" else {})
+    assert contrast(known[line], known[ground]) >= 3, f"{line} on {ground}"

@@ -1,11 +1,12 @@
 import pytest
 
+from bot.lab.slack.fixtures import furnished
 from bot.lab.slack.options import SlackOptions
 from bot.lab.slack.page.typing import encoded, offers, split_command
-from bot.lab.slack.world import World
+from bot.lab.slack.workspace_state import WorkspaceState
 from tests.lab.slack.page.gallery import HINT
 
-WORLD = World(SlackOptions())
+WORLD = furnished(WorkspaceState(SlackOptions()))
 
 
 @pytest.mark.parametrize(
@@ -23,11 +24,12 @@ def test_names_become_ids(typed: str, sent: str) -> None:
     assert encoded(typed, WORLD) == sent
 
 
-def test_only_a_command_that_an_app_has_is_a_command() -> None:
-    assert split_command("/cni diagnose  seldon-mesh ", (HINT,)) == ("/cni", "diagnose  seldon-mesh")
-    assert split_command("/cni", (HINT,)) == ("/cni", "")
-    assert split_command("/cnix status", (HINT,)) is None
-    assert split_command("see /cni", (HINT,)) is None
+def test_what_begins_with_a_slash_is_a_command_whether_or_not_an_app_has_it() -> None:
+    assert split_command("/cni diagnose  seldon-mesh ") == ("/cni", "diagnose  seldon-mesh")
+    assert split_command("/cni") == ("/cni", "")
+    assert split_command("/cnix status") == ("/cnix", "status")
+    assert split_command("see /cni") is None
+    assert split_command(" /etc/hosts says otherwise") is None
 
 
 def test_a_command_is_offered_with_its_usage_and_then_word_by_word() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from bot.lab.apiserver.errors import ApiError
+from bot.lab.cluster.apiserver.errors import ApiError
 
 _HEADERS = {"Cache-Control": "no-cache, private"}
 _PARTIAL = {"PartialObjectMetadata", "PartialObjectMetadataList"}

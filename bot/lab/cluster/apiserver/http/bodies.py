@@ -8,9 +8,10 @@ import msgspec
 import yaml
 from aiohttp import StreamReader
 
-from bot.lab.apiserver import protobuf, schema
-from bot.lab.apiserver.errors import ApiError, bad_request
-from bot.lab.apiserver.kinds import Resource
+from bot.lab.cluster.apiserver.errors import ApiError, bad_request
+from bot.lab.cluster.apiserver.kinds import Resource
+from bot.lab.cluster.apiserver.kubectl import protobuf
+from bot.lab.cluster.apiserver.store import schema
 
 _YAML = frozenset({"application/yaml", "application/apply-patch+yaml", "application/x-yaml"})
 MAX_BYTES = 3 * 1024 * 1024

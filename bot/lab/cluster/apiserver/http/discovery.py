@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bot.lab.apiserver.kinds import Resource, Subresource
+from bot.lab.cluster.apiserver.kinds import Resource, Subresource
 
 VERSION: Mapping[str, str] = {
     "major": "1",

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from bot.lab.apiserver import discovery, openapi
-from bot.lab.apiserver.answers import accepted, answer, page_not_found, text
-from bot.lab.apiserver.health import health
-from bot.lab.apiserver.kinds import Resource
+from bot.lab.cluster.apiserver.http import discovery
+from bot.lab.cluster.apiserver.http.answers import accepted, answer, page_not_found, text
+from bot.lab.cluster.apiserver.http.health import health
+from bot.lab.cluster.apiserver.kinds import Resource
+from bot.lab.cluster.apiserver.kubectl import openapi
 
 
 def answer_for(request: web.BaseRequest, resources: Sequence[Resource], address: str) -> web.Response:

@@ -10,10 +10,11 @@ from typing import Literal
 
 from aiohttp import web
 
-from bot.lab.apiserver.answers import refusal, text
-from bot.lab.apiserver.errors import ApiError, unauthorized
+from bot.lab.cluster.apiserver.errors import ApiError, expired, unauthorized
+from bot.lab.cluster.apiserver.http.answers import refusal, text
 
-Kind = Literal["unauthorized", "forbidden", "too-many-requests", "internal-error", "hang", "slow", "drop"]
+Refusal = Literal["unauthorized", "forbidden", "too-many-requests", "internal-error", "expired"]
+Kind = Literal[Refusal, "hang", "slow", "drop", "cut"]
 
 
 @dataclass(kw_only=True)
@@ -67,19 +68,31 @@ async def _act(disturbance: Disturbance, request: web.BaseRequest) -> web.Stream
             if request.transport is not None:
                 request.transport.abort()
             return web.Response()
+        case "cut":
+            return await _cut(request)
         case kind:
             return _answer(kind, disturbance.retry_after_s)
     return None
 
 
-def _answer(
-    kind: Literal["unauthorized", "forbidden", "too-many-requests", "internal-error"], retry_after_s: int
-) -> web.Response:
+async def _cut(request: web.BaseRequest) -> web.StreamResponse:
+    """A body that breaks off."""
+    answer = web.StreamResponse(headers={"Content-Length": "100000", "Content-Type": "application/json"})
+    await answer.prepare(request)
+    await answer.write(b'{"kind": "List", "apiVersion": "v1", "items": [')
+    if request.transport is not None:
+        request.transport.close()
+    return answer
+
+
+def _answer(kind: Refusal, retry_after_s: int) -> web.Response:
     match kind:
         case "unauthorized":
             return refusal(unauthorized())
         case "forbidden":
             return refusal(ApiError(403, "Forbidden", "forbidden: disturbed by the test", {}))
+        case "expired":
+            return refusal(expired("too old resource version"))
         case "internal-error":
             return text("Internal Server Error: etcdserver: request timed out\n", status=500)
         case "too-many-requests":

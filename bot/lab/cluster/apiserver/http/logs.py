@@ -5,10 +5,10 @@ from typing import Any
 
 from aiohttp import web
 
-from bot.lab.apiserver.errors import bad_request
-from bot.lab.apiserver.kubelet_api import KubeletApi
-from bot.lab.apiserver.parts import items_of, sub
-from bot.lab.apiserver.streaming import container_name, is_websocket
+from bot.lab.cluster.apiserver.errors import bad_request
+from bot.lab.cluster.apiserver.http.streaming import container_name, is_websocket
+from bot.lab.cluster.apiserver.kubelet_api import KubeletApi
+from bot.lab.cluster.apiserver.parts import items_of, sub
 
 _HEADERS = {"Cache-Control": "no-cache, private", "Content-Type": "text/plain"}
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bot.lab.apiserver.rbac import Attributes
-from bot.lab.apiserver.selectors import parse_fields
+from bot.lab.cluster.apiserver.rbac import Attributes
+from bot.lab.cluster.apiserver.store.selectors import parse_fields
 
 _VERBS = {"POST": "create", "GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _NAMESPACE_SUBRESOURCES = frozenset({"status", "finalize"})

@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 from aiohttp import web
 
-from bot.lab.apiserver import bodies, deletion, managed, schema, subresources, tables, views
-from bot.lab.apiserver.answers import Form, answer, body, success
-from bot.lab.apiserver.errors import ApiError, about, bad_request, not_found, unsupported_media_type
-from bot.lab.apiserver.kinds import Resource
-from bot.lab.apiserver.merge import json_patch, merge_patch
-from bot.lab.apiserver.paging import page
-from bot.lab.apiserver.parts import items_of, sub
-from bot.lab.apiserver.paths import Target
-from bot.lab.apiserver.shelf import Record
-from bot.lab.apiserver.strategic import strategic_merge
+from bot.lab.cluster.apiserver.errors import ApiError, about, bad_request, not_found, unsupported_media_type
+from bot.lab.cluster.apiserver.http import bodies, subresources
+from bot.lab.cluster.apiserver.http.answers import Form, answer, body, success
+from bot.lab.cluster.apiserver.http.paths import Target
+from bot.lab.cluster.apiserver.kinds import Resource
+from bot.lab.cluster.apiserver.kubectl import tables
+from bot.lab.cluster.apiserver.parts import items_of, sub
+from bot.lab.cluster.apiserver.store import deletion, managed, schema, views
+from bot.lab.cluster.apiserver.store.history import Record
+from bot.lab.cluster.apiserver.store.merge import json_patch, merge_patch
+from bot.lab.cluster.apiserver.store.paging import page
+from bot.lab.cluster.apiserver.store.strategic import strategic_merge
 
 if TYPE_CHECKING:
-    from bot.lab.apiserver.storage import Storage
+    from bot.lab.cluster.apiserver.store.storage import Storage
 
 Obj = dict[str, Any]
 _JSON_PATCH = "application/json-patch+json"

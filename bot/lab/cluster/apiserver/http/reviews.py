@@ -4,15 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bot.lab.apiserver import managed, rbac
-from bot.lab.apiserver.errors import Cause, bad_request, invalid
-from bot.lab.apiserver.kinds import Resource
-from bot.lab.apiserver.parts import items_of, sub
-from bot.lab.apiserver.timestamps import seconds
-from bot.lab.apiserver.tokens import Tokens, User
+from bot.lab.cluster.apiserver import rbac
+from bot.lab.cluster.apiserver.errors import Cause, bad_request, invalid
+from bot.lab.cluster.apiserver.kinds import Resource
+from bot.lab.cluster.apiserver.parts import items_of, sub
+from bot.lab.cluster.apiserver.store import managed
+from bot.lab.cluster.apiserver.timestamps import seconds
+from bot.lab.cluster.apiserver.tokens import Tokens, User
 
 if TYPE_CHECKING:
-    from bot.lab.apiserver.storage import Storage
+    from bot.lab.cluster.apiserver.store.storage import Storage
 
 
 def is_review(resource: Resource) -> bool:

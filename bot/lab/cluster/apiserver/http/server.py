@@ -10,16 +10,17 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from bot.lab.apiserver import bodies, documents, logs, rbac, rest, reviews, streaming, subresources, watching
-from bot.lab.apiserver.answers import Form, accepted, answer, page_not_found, refusal
-from bot.lab.apiserver.disturb import Disturbances
-from bot.lab.apiserver.errors import ApiError, bad_request, forbidden, method_not_allowed, unauthorized
-from bot.lab.apiserver.kinds import Resource
-from bot.lab.apiserver.kubelet_api import KubeletApi
-from bot.lab.apiserver.paths import Target, parse
-from bot.lab.apiserver.pki import Pki
-from bot.lab.apiserver.storage import Storage
-from bot.lab.apiserver.tokens import ANONYMOUS, Tokens, User, impersonated
+from bot.lab.cluster.apiserver import rbac
+from bot.lab.cluster.apiserver.errors import ApiError, bad_request, forbidden, method_not_allowed, unauthorized
+from bot.lab.cluster.apiserver.http import bodies, documents, logs, rest, reviews, streaming, subresources, watching
+from bot.lab.cluster.apiserver.http.answers import Form, accepted, answer, page_not_found, refusal
+from bot.lab.cluster.apiserver.http.fault_injection import Disturbances
+from bot.lab.cluster.apiserver.http.paths import Target, parse
+from bot.lab.cluster.apiserver.kinds import Resource
+from bot.lab.cluster.apiserver.kubelet_api import KubeletApi
+from bot.lab.cluster.apiserver.pki import Pki
+from bot.lab.cluster.apiserver.store.storage import Storage
+from bot.lab.cluster.apiserver.tokens import ANONYMOUS, Tokens, User, impersonated
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 

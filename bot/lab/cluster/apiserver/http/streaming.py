@@ -6,7 +6,6 @@ Version 5 adds 255: "the channel whose number follows is closed", which is how a
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/ and kubernetes/enhancements KEP-4006
 """
 
-import asyncio
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
@@ -15,10 +14,11 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from bot.aio.failures import first_failure
-from bot.lab.apiserver.errors import ApiError, bad_request
-from bot.lab.apiserver.kubelet_api import ExecError, ExecProcess, KubeletApi
-from bot.lab.apiserver.parts import items_of
-from bot.lab.apiserver.pod_defaults import containers_of
+from bot.aio.groups import TaskGroup
+from bot.lab.cluster.apiserver.errors import ApiError, bad_request
+from bot.lab.cluster.apiserver.kubelet_api import ExecError, ExecProcess, KubeletApi
+from bot.lab.cluster.apiserver.parts import items_of
+from bot.lab.cluster.apiserver.store.pod_defaults import containers_of
 
 V5 = "v5.channel.k8s.io"
 V4 = "v4.channel.k8s.io"
@@ -63,6 +63,7 @@ async def serve(request: web.BaseRequest, kubelet: KubeletApi, pod: dict[str, An
         raise bad_request(f"pod {pod['metadata']['name']} does not have a host assigned")
     if not is_websocket(request):
         raise bad_request("Upgrade request required")
+    _check_accept(request.headers.get("Accept", ""))
     socket = web.WebSocketResponse(protocols=(V5, V4), timeout=_CLOSE_S, max_msg_size=32 * 1024 * 1024)
     if not {V5, V4} & {each.strip() for each in request.headers.get("Sec-WebSocket-Protocol", "").split(",")}:
         raise ApiError(400, "BadRequest", "the client offers no protocol that this server speaks")
@@ -80,6 +81,15 @@ async def serve(request: web.BaseRequest, kubelet: KubeletApi, pod: dict[str, An
     except (_GoneError, ConnectionResetError):
         pass  # _run has ended the command
     return socket
+
+
+def _check_accept(header: str) -> None:
+    """Refuse what a kubelet refuses: its exec route declares no media type, so only `*/*` fits.
+
+    Since 1.36 the API server passes WebSockets on as they are, headers included.
+    """
+    if header and not any(part.partition(";")[0].strip() == "*/*" for part in header.split(",")):
+        raise ApiError(406, "NotAcceptable", "406: Not Acceptable\n\nAvailable representations: ")
 
 
 async def _run(
@@ -110,9 +120,9 @@ async def _carry(socket: web.WebSocketResponse, process: ExecProcess, *, stdin: 
     if not stdin:
         await process.close_stdin()
     try:
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             listener = group.create_task(_listen(socket, process, stdin=stdin))
-            async with asyncio.TaskGroup() as streams:
+            async with TaskGroup() as streams:
                 streams.create_task(_pump(socket, STDOUT, process.stdout, wanted=_flag(query, "stdout")))
                 streams.create_task(_pump(socket, STDERR, process.stderr, wanted=_flag(query, "stderr")))
             code = await process.wait()

@@ -3,17 +3,17 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bot.lab.apiserver import deletion
-from bot.lab.apiserver.errors import ApiError, Cause, bad_request, conflict, invalid
-from bot.lab.apiserver.kinds import Resource
-from bot.lab.apiserver.lifecycle import UNTRACKED
-from bot.lab.apiserver.parts import items_of, sub
-from bot.lab.apiserver.selectors import from_object, labels_text, matches_labels
-from bot.lab.apiserver.timestamps import seconds
-from bot.lab.apiserver.tokens import ISSUER, Tokens
+from bot.lab.cluster.apiserver.errors import ApiError, Cause, bad_request, conflict, invalid
+from bot.lab.cluster.apiserver.kinds import Resource
+from bot.lab.cluster.apiserver.parts import items_of, sub
+from bot.lab.cluster.apiserver.store import deletion
+from bot.lab.cluster.apiserver.store.lifecycle import UNTRACKED
+from bot.lab.cluster.apiserver.store.selectors import from_object, labels_text, matches_labels
+from bot.lab.cluster.apiserver.timestamps import seconds
+from bot.lab.cluster.apiserver.tokens import ISSUER, Tokens
 
 if TYPE_CHECKING:
-    from bot.lab.apiserver.storage import Storage
+    from bot.lab.cluster.apiserver.store.storage import Storage
 
 Obj = dict[str, Any]
 

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from aiohttp import web
 
-from bot.lab.apiserver import tables, views
-from bot.lab.apiserver.answers import Form
-from bot.lab.apiserver.errors import ApiError, invalid_query
-from bot.lab.apiserver.kinds import Resource
-from bot.lab.apiserver.selectors import Predicate
-from bot.lab.apiserver.shelf import Change, Cursor, Record
+from bot.lab.cluster.apiserver.errors import ApiError, invalid_query
+from bot.lab.cluster.apiserver.http.answers import Form
+from bot.lab.cluster.apiserver.kinds import Resource
+from bot.lab.cluster.apiserver.kubectl import tables
+from bot.lab.cluster.apiserver.store import views
+from bot.lab.cluster.apiserver.store.history import Change, Cursor, Record
+from bot.lab.cluster.apiserver.store.selectors import Predicate
 
 if TYPE_CHECKING:
-    from bot.lab.apiserver.storage import Storage
+    from bot.lab.cluster.apiserver.store.storage import Storage
 
 _DEFAULT_TIMEOUT_S = 1800.0
 _BOOKMARK_EVERY_S = 60.0

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from bot.lab.apiserver.durations import UNKNOWN, age
-from bot.lab.apiserver.parts import items_of, sub
-from bot.lab.apiserver.pod_status import NONE, pod_ready, pod_restarts, pod_state
-from bot.lab.apiserver.selectors import labels_text
+from bot.lab.cluster.apiserver.kubectl.durations import UNKNOWN, age
+from bot.lab.cluster.apiserver.kubectl.pod_status import NONE, pod_ready, pod_restarts, pod_state
+from bot.lab.cluster.apiserver.parts import items_of, sub
+from bot.lab.cluster.apiserver.store.selectors import labels_text
 
 Obj = Mapping[str, Any]
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from bot.lab.apiserver.timestamps import parse
+from bot.lab.cluster.apiserver.timestamps import parse
 
 UNKNOWN = "<unknown>"
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bot.lab.apiserver import discovery, schema
-from bot.lab.apiserver.kinds import Resource
+from bot.lab.cluster.apiserver.http import discovery
+from bot.lab.cluster.apiserver.kinds import Resource
+from bot.lab.cluster.apiserver.store import schema
 
 _PATCHES = (
     "application/apply-patch+yaml",

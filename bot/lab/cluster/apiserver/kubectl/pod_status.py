@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from bot.lab.apiserver.durations import human
-from bot.lab.apiserver.parts import condition_of, items_of, sub
-from bot.lab.apiserver.timestamps import parse
+from bot.lab.cluster.apiserver.kubectl.durations import human
+from bot.lab.cluster.apiserver.parts import condition_of, items_of, sub
+from bot.lab.cluster.apiserver.timestamps import parse
 
 Obj = Mapping[str, Any]
 NONE = "<none>"

@@ -11,7 +11,7 @@ import base64
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from bot.lab.apiserver.errors import ApiError, bad_request
+from bot.lab.cluster.apiserver.errors import ApiError, bad_request
 
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 _MAGIC = b"k8s\x00"

@@ -6,13 +6,13 @@ from typing import Any
 
 import msgspec
 
-from bot.lab.apiserver import views
-from bot.lab.apiserver.answers import Form
-from bot.lab.apiserver.columns import COLUMNS, Column
-from bot.lab.apiserver.durations import age
-from bot.lab.apiserver.errors import ApiError
-from bot.lab.apiserver.kinds import Resource
-from bot.lab.apiserver.shelf import Record
+from bot.lab.cluster.apiserver.errors import ApiError
+from bot.lab.cluster.apiserver.http.answers import Form
+from bot.lab.cluster.apiserver.kinds import Resource
+from bot.lab.cluster.apiserver.kubectl.columns import COLUMNS, Column
+from bot.lab.cluster.apiserver.kubectl.durations import age
+from bot.lab.cluster.apiserver.store import views
+from bot.lab.cluster.apiserver.store.history import Record
 
 _NAME = Column("Name", lambda obj: obj["metadata"]["name"], format="name")
 _CREATED = Column("Created At", lambda obj: obj["metadata"]["creationTimestamp"], type="date")

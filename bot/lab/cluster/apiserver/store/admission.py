@@ -1,13 +1,11 @@
 """What admission adds to or refuses of new objects: tolerations and priority of pods, taints of nodes."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bot.lab.apiserver.errors import forbidden
-from bot.lab.apiserver.kinds import Resource
-from bot.lab.apiserver.parts import items_of
-
-if TYPE_CHECKING:
-    from bot.lab.apiserver.storage import Storage
+from bot.lab.cluster.apiserver.errors import forbidden
+from bot.lab.cluster.apiserver.kinds import Resource
+from bot.lab.cluster.apiserver.parts import items_of
+from bot.lab.cluster.apiserver.store.stored_objects import StoredObjects
 
 Obj = dict[str, Any]
 NOT_READY = "node.kubernetes.io/not-ready"
@@ -15,7 +13,7 @@ UNREACHABLE = "node.kubernetes.io/unreachable"
 _SYSTEM_PRIORITIES = {"system-node-critical": 2_000_001_000, "system-cluster-critical": 2_000_000_000}
 
 
-def on_create(storage: "Storage", resource: Resource, obj: Obj) -> None:
+def on_create(storage: StoredObjects, resource: Resource, obj: Obj) -> None:
     """Complete a new object, or refuse it with 403."""
     match resource.kind:
         case "Pod":
@@ -46,7 +44,7 @@ def _tolerate(spec: Obj) -> None:
     spec["tolerations"] = tolerations
 
 
-def _prioritize(storage: "Storage", pod: Obj) -> None:
+def _prioritize(storage: StoredObjects, pod: Obj) -> None:
     spec = pod["spec"]
     name = spec.get("priorityClassName", "")
     if not name:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bot.lab.apiserver.kinds import Resource, Subresource
-from bot.lab.apiserver.parts import items_of, sub
+from bot.lab.cluster.apiserver.kinds import Resource, Subresource
+from bot.lab.cluster.apiserver.parts import items_of, sub
 
 _VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bot.lab.apiserver import services
-from bot.lab.apiserver.kinds import Resource
-from bot.lab.apiserver.parts import items_of
-from bot.lab.apiserver.pod_defaults import pod_spec
+from bot.lab.cluster.apiserver.kinds import Resource
+from bot.lab.cluster.apiserver.parts import items_of
+from bot.lab.cluster.apiserver.store import services
+from bot.lab.cluster.apiserver.store.pod_defaults import pod_spec
 
 Obj = dict[str, Any]
 TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from bot.lab.apiserver.errors import ApiError, about, conflict
-from bot.lab.apiserver.kinds import Resource
-from bot.lab.apiserver.parts import sub
-from bot.lab.apiserver.timestamps import seconds
+from bot.lab.cluster.apiserver.errors import ApiError, about, conflict
+from bot.lab.cluster.apiserver.kinds import Resource
+from bot.lab.cluster.apiserver.parts import sub
+from bot.lab.cluster.apiserver.timestamps import seconds
 
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"

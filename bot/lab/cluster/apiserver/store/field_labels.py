@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bot.lab.apiserver.errors import bad_request
-from bot.lab.apiserver.kinds import Resource
-from bot.lab.apiserver.parts import items_of, sub
-from bot.lab.apiserver.selectors import (
+from bot.lab.cluster.apiserver.errors import bad_request
+from bot.lab.cluster.apiserver.kinds import Resource
+from bot.lab.cluster.apiserver.parts import items_of, sub
+from bot.lab.cluster.apiserver.store.selectors import (
     FieldTerm,
     LabelSelector,
     Predicate,

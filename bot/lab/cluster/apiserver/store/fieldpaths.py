@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 
-from bot.lab.apiserver import schema
-from bot.lab.apiserver.schema import Shape
+from bot.lab.cluster.apiserver.store import schema
+from bot.lab.cluster.apiserver.store.schema import Shape
 
 Path = tuple[str, ...]
 Paths = set[Path]

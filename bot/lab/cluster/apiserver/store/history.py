@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from bot.lab.apiserver.errors import expired
+from bot.lab.cluster.apiserver.errors import expired
 
 ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
 
@@ -90,7 +90,7 @@ class Shelf:
         return record
 
     def drop(self, key: str, obj: dict[str, Any], revision: int) -> Record:
-        """Remove an object; `obj` is how it looked at its end."""
+        """Remove an object; `obj` is how it inspected its end."""
         previous = self.items.pop(key)
         del self._keys[bisect_left(self._keys, key)]
         record = Record(obj)

@@ -1,16 +1,14 @@
 """The state that the server gives to new objects, and what an update keeps of the version before it."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bot.lab.apiserver import services
-from bot.lab.apiserver.defaults import TEMPLATE_GENERATION, fill
-from bot.lab.apiserver.kinds import Resource
-from bot.lab.apiserver.parts import items_of, sub
-from bot.lab.apiserver.pod_defaults import qos_class
-
-if TYPE_CHECKING:
-    from bot.lab.apiserver.storage import Storage
+from bot.lab.cluster.apiserver.kinds import Resource
+from bot.lab.cluster.apiserver.parts import items_of, sub
+from bot.lab.cluster.apiserver.store import services
+from bot.lab.cluster.apiserver.store.defaults import TEMPLATE_GENERATION, fill
+from bot.lab.cluster.apiserver.store.pod_defaults import qos_class
+from bot.lab.cluster.apiserver.store.stored_objects import StoredObjects
 
 Obj = dict[str, Any]
 
@@ -39,7 +37,7 @@ _ZEROS: Mapping[str, tuple[str, ...]] = {
 """Kinds whose status starts with these numbers at 0."""
 
 
-def begin(storage: "Storage", resource: Resource, obj: Obj) -> None:
+def begin(storage: StoredObjects, resource: Resource, obj: Obj) -> None:
     """The state in which a new object starts, beyond what a request can say."""
     if resource.custom:
         return
@@ -68,7 +66,7 @@ def begin(storage: "Storage", resource: Resource, obj: Obj) -> None:
             pass
 
 
-def on_update(storage: "Storage", resource: Resource, obj: Obj, old: Mapping[str, Any]) -> None:
+def on_update(storage: StoredObjects, resource: Resource, obj: Obj, old: Mapping[str, Any]) -> None:
     """What the version before an update decides about the new one."""
     match resource.kind:
         case "DaemonSet":

@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bot.lab.apiserver import admission, beginnings, defaults, managed, names, validation
-from bot.lab.apiserver.errors import ApiError, about, bad_request, conflict, forbidden, invalid, not_found
-from bot.lab.apiserver.kinds import Resource
-from bot.lab.apiserver.parts import sub
-from bot.lab.apiserver.timestamps import seconds
-
-if TYPE_CHECKING:
-    from bot.lab.apiserver.storage import Storage
+from bot.lab.cluster.apiserver import names
+from bot.lab.cluster.apiserver.errors import ApiError, about, bad_request, conflict, forbidden, invalid, not_found
+from bot.lab.cluster.apiserver.kinds import Resource
+from bot.lab.cluster.apiserver.parts import sub
+from bot.lab.cluster.apiserver.store import admission, defaults, initial_state, managed
+from bot.lab.cluster.apiserver.store.stored_objects import StoredObjects
+from bot.lab.cluster.apiserver.timestamps import seconds
+from bot.lab.cluster.apiserver.validate import validation
 
 _GENERATION = frozenset(
     {
@@ -63,7 +63,7 @@ def counts_generation(resource: Resource) -> bool:
 
 
 def prepare_create(
-    storage: "Storage", resource: Resource, obj: dict[str, Any], namespace: str | None, writer: Writer
+    storage: StoredObjects, resource: Resource, obj: dict[str, Any], namespace: str | None, writer: Writer
 ) -> dict[str, Any]:
     """The object as it will be stored (still without resourceVersion)."""
     _identify(resource, obj, namespace)
@@ -90,7 +90,7 @@ def prepare_create(
 
 
 def prepare_update(
-    storage: "Storage",
+    storage: StoredObjects,
     resource: Resource,
     obj: dict[str, Any],
     old: Mapping[str, Any],
@@ -111,7 +111,7 @@ def prepare_update(
         who = writer.manager, writer.subresource
         owned = managed.updated(resource, obj, old, owned or [], who, storage.now())
     if writer.subresource != "status":
-        beginnings.on_update(storage, resource, obj, old)
+        initial_state.on_update(storage, resource, obj, old)
     if owned:
         obj["metadata"]["managedFields"] = owned
     else:
@@ -146,7 +146,7 @@ def _identify(resource: Resource, obj: dict[str, Any], namespace: str | None, na
     metadata["namespace"] = namespace
 
 
-def _require_namespace(storage: "Storage", resource: Resource, metadata: Mapping[str, Any]) -> None:
+def _require_namespace(storage: StoredObjects, resource: Resource, metadata: Mapping[str, Any]) -> None:
     if not resource.namespaced:
         return
     name = metadata["namespace"]
@@ -161,11 +161,11 @@ def _require_namespace(storage: "Storage", resource: Resource, metadata: Mapping
         raise ApiError(403, "Forbidden", error.message, details)
 
 
-def _begin(storage: "Storage", resource: Resource, obj: dict[str, Any]) -> None:
+def _begin(storage: StoredObjects, resource: Resource, obj: dict[str, Any]) -> None:
     """The state that a new object starts with, whatever the request says."""
     if "status" in resource.subresources and resource.kind not in _STATUS_FREE:
         obj.pop("status", None)
-    beginnings.begin(storage, resource, obj)
+    initial_state.begin(storage, resource, obj)
 
 
 def _check_version(resource: Resource, metadata: Mapping[str, Any], before: Mapping[str, Any]) -> None:

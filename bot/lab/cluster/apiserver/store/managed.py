@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from bot.lab.apiserver import fieldpaths, schema, views
-from bot.lab.apiserver.errors import ApiError, bad_request
-from bot.lab.apiserver.fieldpaths import Paths
-from bot.lab.apiserver.kinds import Resource
-from bot.lab.apiserver.parts import items_of, sub
-from bot.lab.apiserver.timestamps import seconds
+from bot.lab.cluster.apiserver.errors import ApiError, bad_request
+from bot.lab.cluster.apiserver.kinds import Resource
+from bot.lab.cluster.apiserver.parts import items_of, sub
+from bot.lab.cluster.apiserver.store import fieldpaths, schema, views
+from bot.lab.cluster.apiserver.store.fieldpaths import Paths
+from bot.lab.cluster.apiserver.timestamps import seconds
 
 Obj = Mapping[str, Any]
 Entries = list[dict[str, Any]]

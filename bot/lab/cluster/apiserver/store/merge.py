@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, cast
 
-from bot.lab.apiserver.errors import ApiError, bad_request
+from bot.lab.cluster.apiserver.errors import ApiError, bad_request
 
 
 def merge_patch(target: Any, patch: Any) -> Any:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from bot.lab.apiserver.errors import ApiError, bad_request, expired, invalid_query
-from bot.lab.apiserver.shelf import Record
+from bot.lab.cluster.apiserver.errors import ApiError, bad_request, expired, invalid_query
+from bot.lab.cluster.apiserver.store.history import Record
 
 if TYPE_CHECKING:
-    from bot.lab.apiserver.storage import Storage
+    from bot.lab.cluster.apiserver.store.storage import Storage
 
 _TOO_OLD = "The resourceVersion for the provided list is too old."
 _PAGE_TOO_OLD = (

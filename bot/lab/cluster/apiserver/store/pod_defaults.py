@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bot.lab.apiserver.parts import items_of, sub
+from bot.lab.cluster.apiserver.parts import items_of, sub
 
 Obj = dict[str, Any]
 

@@ -26,7 +26,7 @@ class Struct(NamedTuple):
 
 @cache
 def _document() -> dict[str, Any]:
-    return msgspec.json.decode((Path(__file__).with_name("data") / "types.json").read_bytes())
+    return msgspec.json.decode((Path(__file__).parents[1] / "data" / "types.json").read_bytes())
 
 
 def of_kind(api_version: str, kind: str) -> Shape:

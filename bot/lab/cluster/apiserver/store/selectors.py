@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
-from bot.lab.apiserver.errors import bad_request
-from bot.lab.apiserver.parts import items_of, sub
+from bot.lab.cluster.apiserver.errors import bad_request
+from bot.lab.cluster.apiserver.parts import items_of, sub
 
 Labels = Mapping[str, str]
 

@@ -2,13 +2,11 @@
 
 import ipaddress
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bot.lab.apiserver.errors import Cause, invalid
-from bot.lab.apiserver.parts import items_of, sub
-
-if TYPE_CHECKING:
-    from bot.lab.apiserver.storage import Storage
+from bot.lab.cluster.apiserver.errors import Cause, invalid
+from bot.lab.cluster.apiserver.parts import items_of, sub
+from bot.lab.cluster.apiserver.store.stored_objects import StoredObjects
 
 Obj = dict[str, Any]
 CIDR = ipaddress.IPv4Network("10.43.0.0/16")
@@ -42,7 +40,7 @@ def defaults(obj: Obj) -> None:
             port["targetPort"] = port.get("port", 0)
 
 
-def allocate(storage: "Storage", obj: Obj, old: Mapping[str, Any] | None) -> None:
+def allocate(storage: StoredObjects, obj: Obj, old: Mapping[str, Any] | None) -> None:
     """Give addresses and node ports to a Service that has none; raises 422 for a taken or foreign one."""
     spec = obj["spec"]
     if spec["type"] == "ExternalName":
@@ -62,7 +60,7 @@ def _uid(obj: Obj, old: Mapping[str, Any] | None) -> str | None:
     return (old or obj)["metadata"].get("uid")
 
 
-def _free_address(storage: "Storage", others: list[Mapping[str, Any]]) -> str:
+def _free_address(storage: StoredObjects, others: list[Mapping[str, Any]]) -> str:
     taken = {each["spec"].get("clusterIP") for each in others}
     while True:
         offset = storage.rng.randrange(_STATIC_BAND, CIDR.num_addresses - 1)
@@ -87,7 +85,7 @@ def _check_address(obj: Obj, others: list[Mapping[str, Any]]) -> None:
         raise invalid("", "Service", obj["metadata"].get("name", ""), causes)
 
 
-def _node_ports(storage: "Storage", spec: Obj, others: list[Mapping[str, Any]]) -> None:
+def _node_ports(storage: StoredObjects, spec: Obj, others: list[Mapping[str, Any]]) -> None:
     taken = {port.get("nodePort") for each in others for port in items_of(each["spec"], "ports")}
     taken |= {port.get("nodePort") for port in items_of(spec, "ports")}
     for port in items_of(spec, "ports"):

@@ -14,15 +14,15 @@ from typing import Any, Literal
 
 import msgspec
 
-from bot.lab.apiserver import custom, deletion, field_labels, lifecycle
-from bot.lab.apiserver.errors import ApiError, already_exists, not_found
-from bot.lab.apiserver.kinds import BUILTIN, SAME_STORAGE, Resource
-from bot.lab.apiserver.lifecycle import Writer
-from bot.lab.apiserver.managed import Applier
-from bot.lab.apiserver.merge import merge_patch
-from bot.lab.apiserver.parts import sub
-from bot.lab.apiserver.selectors import Predicate, parse_labels
-from bot.lab.apiserver.shelf import Cursor, Record, Shelf, key_of
+from bot.lab.cluster.apiserver.errors import ApiError, already_exists, not_found
+from bot.lab.cluster.apiserver.kinds import BUILTIN, SAME_STORAGE, Resource
+from bot.lab.cluster.apiserver.parts import sub
+from bot.lab.cluster.apiserver.store import custom, deletion, field_labels, lifecycle
+from bot.lab.cluster.apiserver.store.history import Cursor, Record, Shelf, key_of
+from bot.lab.cluster.apiserver.store.lifecycle import Writer
+from bot.lab.cluster.apiserver.store.managed import Applier
+from bot.lab.cluster.apiserver.store.merge import merge_patch
+from bot.lab.cluster.apiserver.store.selectors import Predicate, parse_labels
 
 __all__ = ["ApiError", "Event", "Storage"]
 
@@ -321,7 +321,7 @@ class Storage:
 
 
 def _step(seen: dict[str, Record], key: str, record: Record, *, accepted: bool) -> Event | None:
-    """What a watcher that has `seen` these objects is told of one change."""
+    """What a watcher that has `seen` these objects learns of one change."""
     known = seen.pop(key, None)
     if accepted:
         seen[key] = record

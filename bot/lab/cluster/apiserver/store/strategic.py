@@ -6,9 +6,9 @@ Source: k8s.io/apimachinery/pkg/util/strategicpatch; the order of merged lists f
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from bot.lab.apiserver import schema
-from bot.lab.apiserver.errors import ApiError, bad_request
-from bot.lab.apiserver.parts import items_of
+from bot.lab.cluster.apiserver.errors import ApiError, bad_request
+from bot.lab.cluster.apiserver.parts import items_of
+from bot.lab.cluster.apiserver.store import schema
 
 Map = dict[str, Any]
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from bot.lab.apiserver.kinds import Resource
-from bot.lab.apiserver.shelf import Record
+from bot.lab.cluster.apiserver.kinds import Resource
+from bot.lab.cluster.apiserver.store.history import Record
 
 _EVENT_PAIRS = (
     ("involvedObject", "regarding"),

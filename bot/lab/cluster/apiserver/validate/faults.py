@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from bot.lab.apiserver.errors import Cause
+from bot.lab.cluster.apiserver.errors import Cause
 
 
 def _shown(value: Any) -> str:

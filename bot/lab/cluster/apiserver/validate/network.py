@@ -4,9 +4,10 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bot.lab.apiserver import faults, names
-from bot.lab.apiserver.errors import Cause
-from bot.lab.apiserver.parts import items_of
+from bot.lab.cluster.apiserver import names
+from bot.lab.cluster.apiserver.errors import Cause
+from bot.lab.cluster.apiserver.parts import items_of
+from bot.lab.cluster.apiserver.validate import faults
 
 Obj = Mapping[str, Any]
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")

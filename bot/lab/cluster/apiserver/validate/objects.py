@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from bot.lab.apiserver import faults
-from bot.lab.apiserver.errors import Cause, bad_request
-from bot.lab.apiserver.parts import items_of, sub
+from bot.lab.cluster.apiserver.errors import Cause, bad_request
+from bot.lab.cluster.apiserver.parts import items_of, sub
+from bot.lab.cluster.apiserver.validate import faults
 
 Obj = Mapping[str, Any]
 _KEY = re.compile(r"[-._a-zA-Z0-9]+")

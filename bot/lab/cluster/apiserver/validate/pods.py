@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bot.lab.apiserver import faults, names
-from bot.lab.apiserver.errors import Cause
-from bot.lab.apiserver.parts import items_of, sub
-from bot.lab.apiserver.selectors import from_object, matches_labels
+from bot.lab.cluster.apiserver import names
+from bot.lab.cluster.apiserver.errors import Cause
+from bot.lab.cluster.apiserver.parts import items_of, sub
+from bot.lab.cluster.apiserver.store.selectors import from_object, matches_labels
+from bot.lab.cluster.apiserver.validate import faults
 
 Obj = Mapping[str, Any]
 _RESTART = ("Always", "OnFailure", "Never")

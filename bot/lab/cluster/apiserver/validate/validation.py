@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from bot.lab.apiserver import names, validate_network, validate_objects, validate_pods
-from bot.lab.apiserver.errors import Cause
-from bot.lab.apiserver.faults import invalid, required
-from bot.lab.apiserver.kinds import Resource
-from bot.lab.apiserver.parts import items_of, sub
+from bot.lab.cluster.apiserver import names
+from bot.lab.cluster.apiserver.errors import Cause
+from bot.lab.cluster.apiserver.kinds import Resource
+from bot.lab.cluster.apiserver.parts import items_of, sub
+from bot.lab.cluster.apiserver.validate import network, objects, pods
+from bot.lab.cluster.apiserver.validate.faults import invalid, required
 
 Obj = Mapping[str, Any]
 Check = Callable[[Obj, Obj | None], list[Cause]]
@@ -15,25 +16,25 @@ Check = Callable[[Obj, Obj | None], list[Cause]]
 _LABEL_NAMES = frozenset({"Service", "Namespace"})
 _PATH_NAMES = frozenset({"Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"})
 _CHECKS: Mapping[str, Check] = {
-    "Pod": validate_pods.pod,
-    "Deployment": validate_pods.workload,
-    "ReplicaSet": validate_pods.workload,
-    "StatefulSet": validate_pods.workload,
-    "DaemonSet": validate_pods.daemon_set,
-    "Job": validate_pods.job,
-    "Service": validate_network.service,
-    "EndpointSlice": validate_network.endpoint_slice,
-    "NetworkPolicy": validate_network.network_policy,
-    "ConfigMap": validate_objects.config_map,
-    "Secret": validate_objects.secret,
-    "Role": validate_objects.role,
-    "ClusterRole": validate_objects.role,
-    "RoleBinding": validate_objects.role_binding,
-    "ClusterRoleBinding": validate_objects.role_binding,
-    "CustomResourceDefinition": validate_objects.custom_resource_definition,
-    "Lease": validate_objects.lease,
-    "Event": validate_objects.event,
-    "PriorityClass": validate_objects.priority_class,
+    "Pod": pods.pod,
+    "Deployment": pods.workload,
+    "ReplicaSet": pods.workload,
+    "StatefulSet": pods.workload,
+    "DaemonSet": pods.daemon_set,
+    "Job": pods.job,
+    "Service": network.service,
+    "EndpointSlice": network.endpoint_slice,
+    "NetworkPolicy": network.network_policy,
+    "ConfigMap": objects.config_map,
+    "Secret": objects.secret,
+    "Role": objects.role,
+    "ClusterRole": objects.role,
+    "RoleBinding": objects.role_binding,
+    "ClusterRoleBinding": objects.role_binding,
+    "CustomResourceDefinition": objects.custom_resource_definition,
+    "Lease": objects.lease,
+    "Event": objects.event,
+    "PriorityClass": objects.priority_class,
 }
 
 

@@ -1,0 +1,1 @@
+"""What breaks, one file a family; found automatically."""
