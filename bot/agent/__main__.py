@@ -12,6 +12,8 @@ from bot.agent.collect import Survey, host_root_of
 from bot.agent.encode import encode
 from bot.agent.report import Missing, NodeReport, Task
 from bot.agent.task import TASK_BYTES, TaskError, decode_task
+from bot.agent.trace.follow import Following
+from bot.agent.trace.gate import alone, by_standard_streams
 
 MALFORMED = 2
 
@@ -24,7 +26,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (TaskError, OSError) as error:
         print(f"cnibot-agent: {error}", file=sys.stderr)
         return MALFORMED
-    report = asyncio.run(survey(task, unknown, host_root_of(options.host_root or os.environ.get("HOST_ROOT"))))
+    host_root = host_root_of(options.host_root or os.environ.get("HOST_ROOT"))
+    if task.follow:
+        gate = alone if options.task else by_standard_streams
+        report = asyncio.run(Following(task, unknown, host_root, gate).run())
+    else:
+        report = asyncio.run(survey(task, unknown, host_root))
     sys.stdout.write(encode(report, is_pretty=options.pretty) + "\n")
     sys.stdout.flush()
     return 0

@@ -29,6 +29,8 @@ WAIT_S = 1.0
 GAP_S = (0.12, 0.18)
 """Between two requests when the first is not answered; random, so that a random delay shows as spread."""
 GAP_ANSWERED_S = (0.02, 0.05)
+MAX_FRAMES = 100
+"""Taken at once: a broadcast storm must not hold us."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +119,10 @@ async def arp_request(
 
 
 async def _hear(sock: socket.socket, ip: str, tally: Tally, limit_s: float, *, is_lasting: bool = False) -> None:
-    """Collect answers until all requests have one, or time is up (always until then when `is_lasting`)."""
+    """Collect answers until all requests have one, or time is up (always until then when `is_lasting`).
+
+    Time may be up because nobody ran us: what has arrived by then counts, and the kernel says when it came.
+    """
     deadline = asyncio.timeout(max(0.0, limit_s))
     try:
         async with deadline:
@@ -127,16 +132,19 @@ async def _hear(sock: socket.socket, ip: str, tally: Tally, limit_s: float, *, i
     except TimeoutError:
         if not deadline.expired():
             raise
+        _collect(sock, ip, tally)
 
 
 def _collect(sock: socket.socket, ip: str, tally: Tally) -> None:
-    try:
-        frame, ancillary, _, _ = sock.recvmsg(256, 64)
-    except OSError:
-        return  # ENETDOWN is told once when the device goes down; the requests then stay unanswered.
-    mac = answering_mac(frame, ip)
-    if mac:
-        tally.answered_at.setdefault(mac, []).append(_arrival(ancillary))
+    """Take what has arrived."""
+    for _ in range(MAX_FRAMES):
+        try:
+            frame, ancillary, _, _ = sock.recvmsg(256, 64)
+        except OSError:
+            return  # Nothing more; ENETDOWN is reported once when the device goes down, and requests stay unanswered.
+        mac = answering_mac(frame, ip)
+        if mac:
+            tally.answered_at.setdefault(mac, []).append(_arrival(ancillary))
 
 
 def encode_request(question: ArpQuestion) -> bytes:

@@ -6,6 +6,7 @@ not answer ARP; from a node's address, that node's next hop.
 """
 
 import asyncio
+import contextlib
 import errno
 import os
 import secrets
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bot.agent.dns import DnsError, decode_answer, encode_question
-from bot.agent.waiting import IP_RECVERR, Attempt, Patience, Stopwatch, failed, queued_error, ready_in_time
+from bot.agent.waiting import IP_RECVERR, Attempt, Patience, Stopwatch, failed, queued_error, ready, ready_in_time
 
 ICMP_ECHO_REPLY, ICMP_ECHO = 0, 8
 SOL_RAW, ICMP_FILTER = 255, 1
@@ -25,6 +26,7 @@ IP_MTU_DISCOVER = 10
 IP_PMTUDISC_INTERFACE = 4
 ICMP_HEADER = struct.Struct("!BBHHH")
 DNS_PORT = 53
+FIRST_WORD_S = 0.04
 UDP_PAYLOAD = b"\n"
 RECEIVE_BYTES = 65_535
 STRANGERS_LIMIT = 20
@@ -58,13 +60,24 @@ async def tcp_connect(make: make_socket, ip: str, port: int, patience: Patience)
         if attempt.outcome != "ok":
             return attempt
         try:
-            is_closed = sock.recv(1, socket.MSG_PEEK) == b""
+            is_closed = await _first_word(sock) == b""
         except BlockingIOError:
             return attempt
         except OSError as error:
             return failed(error, watch)
         detail = "the other side closed at once" if is_closed else ""
         return Attempt(outcome="ok", latency_ms=attempt.latency_ms, detail=detail)
+
+
+async def _first_word(sock: socket.socket) -> bytes:
+    """What the other side says (b"": it closed) within a moment. BlockingIOError when nothing, OSError for a reset.
+
+    Who accepts and resets does so after the handshake: without that moment it would count as served now and then.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(FIRST_WORD_S):
+            await ready(sock)
+    return sock.recv(1, socket.MSG_PEEK)
 
 
 async def udp_send(make: make_socket, ip: str, port: int, patience: Patience) -> Attempt:
@@ -79,13 +92,18 @@ async def udp_send(make: make_socket, ip: str, port: int, patience: Patience) ->
 
 
 async def dns_question(
-    make: make_socket, server: str, name: str, protocol: Literal["udp", "tcp"], patience: Patience
+    make: make_socket,
+    server: str,
+    name: str,
+    protocol: Literal["udp", "tcp"],
+    patience: Patience,
+    record: Literal["A", "AAAA"] = "A",
 ) -> Attempt:
     """Does the server answer? An answer is "ok" whatever its rcode, which stands beside it."""
     watch = Stopwatch()
     ident = secrets.randbelow(65_536)
     try:
-        question = encode_question(ident, name)
+        question = encode_question(ident, name, record)
         sock = make(_family(server), socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM, 0)
     except DnsError as error:
         return Attempt(outcome="error", latency_ms=watch.ms, detail=str(error))
@@ -115,7 +133,7 @@ async def exchange(
 ) -> Attempt:
     """Send one datagram on a socket and wait for its reply or an ICMP error about it.
 
-    `is_reply` looks at a datagram. `is_ours` looks at the packet that an ICMP error is about: raw sockets hear the
+    `is_reply` looks at a datagram. `is_ours` looks at the packet that an ICMP error is about: raw sockets get the
     errors about each other's packets to the same address.
     """
     watch = Stopwatch()
@@ -144,7 +162,7 @@ async def exchange(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Echo:
-    """One ICMP echo request, told from others by its numbers."""
+    """One ICMP echo request, distinguished from others by its numbers."""
 
     ident: int
     sequence: int
@@ -173,7 +191,7 @@ class Echo:
 def open_icmp_socket(make: make_socket) -> socket.socket:
     """A raw socket that receives echo replies only and learns no path MTU. OSError when it is refused.
 
-    Every raw socket to an address hears the "fragmentation needed" about any other's packet, and in the usual mode
+    Every raw socket to an address gets the "fragmentation needed" about any other's packet, and in the usual mode
     would enter it into the pod's routes.
     """
     sock = make(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)

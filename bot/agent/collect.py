@@ -16,19 +16,20 @@ from itertools import chain
 from typing import TypeVar
 
 from bot.agent.arp import close_all
-from bot.agent.counters import conntrack, read_conntrack_stats
-from bot.agent.drop_reasons import DropTrace
+from bot.agent.cilium import CiliumWatch
+from bot.agent.counters import conntrack, growth, read_conntrack_stats
 from bot.agent.files import read_text
 from bot.agent.firewall_watch import FirewallWatch
 from bot.agent.firewalls import find_tables
 from bot.agent.hostfiles import read_cni_binaries, read_cni_files, read_sysctl_files
 from bot.agent.ipvs import parse_ipvs
-from bot.agent.matrix import Job, plan, run_all, with_doubts
+from bot.agent.matrix import Job, plan, repeat, run_all, to_repeat, with_doubts
 from bot.agent.namespace import Reading, read_again, read_namespace
 from bot.agent.netlink import NetlinkSocket
 from bot.agent.netns import Home
 from bot.agent.pods import (
     PodWork,
+    as_resolver,
     as_source,
     ask_gateway,
     ask_oracles,
@@ -36,13 +37,26 @@ from bot.agent.pods import (
     look_again,
     match_pods,
     pod_report,
+    queues,
     visit,
 )
-from bot.agent.report import CniFile, DropReason, Missing, NetnsState, NodeReport, ServiceRules, Target, Task, Test
-from bot.agent.resolv import read_resolvers
+from bot.agent.report import (
+    CniFile,
+    EgressNat,
+    Missing,
+    NetnsState,
+    NodeReport,
+    ServiceRules,
+    Target,
+    Task,
+    Test,
+)
+from bot.agent.resolv import read_node_resolver, read_resolvers
 from bot.agent.rtnetlink import read_neighbour_table
 from bot.agent.rules import service_rules
-from bot.agent.sources import Source
+from bot.agent.source_nat import Leaving, egress_nat
+from bot.agent.sources import Source, is_ipv4
+from bot.aio.groups import TaskGroup
 
 RESERVE_RATIO = 0.1
 RESERVE_S = 0.6
@@ -50,8 +64,9 @@ RESERVE_S = 0.6
 THREADS = 64
 """They close packet sockets and wait for tools; none computes."""
 OPEN_FILES = 8192
-TRACE_S = 2.0
 RULES_FIRST_S = 0.5
+OTHER_PODS_FILTERS = 16
+"""Of the pods that are no sources, so many packet filters are read: each costs a process or two."""
 
 T = TypeVar("T")
 
@@ -64,6 +79,8 @@ class HostFiles:
     cni_binaries: tuple[str, ...] | None = None
     sysctl_files: tuple[str, ...] | None = None
     resolvers: tuple[str, ...] | None = None
+    own_resolver: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+    """Nameservers and search domains of the node's own processes."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,6 +89,15 @@ class ConntrackReadings:
 
     before: dict[str, int] = field(default_factory=dict[str, int])
     after: dict[str, int] = field(default_factory=dict[str, int])
+
+
+@dataclass(slots=True, kw_only=True)
+class QueueReadings:
+    """The counters of pods' accept queues, by uid: before our tests, and around those that ran one at a time."""
+
+    began: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
+    before: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
+    after: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
 
 
 class Survey:
@@ -93,10 +119,11 @@ class Survey:
         self._jobs: list[Job] = []
         self._tests: dict[int, Test] = {}
         self._conntrack = ConntrackReadings()
+        self._queues = QueueReadings()
         self._neighbours: tuple[int | None, int | None] = (None, None)
         self._files = HostFiles()
         self._watches: dict[str, FirewallWatch] = {}
-        self._drop_reasons: tuple[DropReason, ...] | None = None
+        self._cilium = CiliumWatch(root=host_root)
         self._timeout: asyncio.Timeout | None = None
         self._stop_reason = "the deadline came first"
 
@@ -113,7 +140,7 @@ class Survey:
         self._timeout = asyncio.timeout(left_s - min(RESERVE_S, self._task.deadline_s * RESERVE_RATIO))
         try:
             try:
-                async with self._timeout, asyncio.TaskGroup() as background:
+                async with self._timeout, TaskGroup() as background:
                     await self._look(background)
                     await self._test()
             except TimeoutError:
@@ -127,7 +154,7 @@ class Survey:
         finally:
             await self._close()
 
-    async def _look(self, background: asyncio.TaskGroup) -> None:
+    async def _look(self, background: TaskGroup) -> None:
         self._root = read_namespace(self._netlink, "root", is_root=True)
         self._missing += self._root.missing
         with suppress(OSError):
@@ -136,6 +163,8 @@ class Survey:
         rules = background.create_task(self._watches["root"].look())
         await self._look_at_pods(self._root)
         self._read_files()
+        self._cilium.is_expected = any(link.name.startswith("cilium_") for link in self._root.state.links)
+        self._cilium.begin()
         # Counters from before the tests are worth a moment; a huge ruleset is read on beside the tests.
         await asyncio.wait({rules}, timeout=RULES_FIRST_S)
 
@@ -145,19 +174,21 @@ class Survey:
             visit(work, self._task, self._home, root)
             ask_oracles(work, root, self._netlink)
             await asyncio.sleep(0)
-        unread = 0
+        unread, readable = 0, OTHER_PODS_FILTERS
         for work in self._works:
             if not work.reading:
                 continue
-            if work.pod.is_source or work.present.is_empty:
+            if not (is_free := work.pod.is_source or work.present.is_empty):
+                readable -= 1
+            if is_free or readable >= 0:
                 label = f"pods.{work.pod.uid}"
                 self._watches[label] = self._watch(work.netns_fd, label, work)
             else:
                 unread += 1
         if unread:
-            why = f"{unread} pods that are no sources have packet filters of their own"
+            why = f"{unread} more pods that are no sources have packet filters of their own"
             self._missing.append(Missing(what="pods.firewall", why=why))
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             for label, watch in self._watches.items():
                 if label != "root" and not watch.present.is_empty:
                     group.create_task(watch.look())
@@ -170,45 +201,57 @@ class Survey:
         sources = [
             source for work in self._works if work.pod.is_source and (source := as_source(work, self._home)) is not None
         ]
-        self._jobs = plan(replace(self._task, targets=tuple(self._targets())), sources, self._node())
+        self._queues.began = self._read_queues()
+        resolvers = [one for work in self._works if (one := as_resolver(work, self._home, self._netlink)) is not None]
+        self._jobs = plan(replace(self._task, targets=tuple(self._targets())), sources, self._node(), resolvers)
         rng = random.Random()
-        async with asyncio.TaskGroup() as tracing:
-            trace = tracing.create_task(self._trace())
-            # An answer corrects the pod's own wrong entry for its gateway: what that breaks is tested first.
-            late = [work for work in self._works if holds_other_mac(work)]
-            async with asyncio.TaskGroup() as group:
-                for work in self._works:
-                    if work not in late:
-                        group.create_task(self._ask_gateway(work, rng))
-                group.create_task(run_all(self._jobs, self._tests.__setitem__))
-            async with asyncio.TaskGroup() as group:
-                for work in late:
+        # An answer corrects the pod's own wrong entry for its gateway: what that breaks is tested first.
+        late = [work for work in self._works if holds_other_mac(work)]
+        async with TaskGroup() as group:
+            for work in self._works:
+                if work not in late:
                     group.create_task(self._ask_gateway(work, rng))
-            trace.cancel()
-        async with asyncio.TaskGroup() as group:
+            group.create_task(run_all(self._jobs, self._tests.__setitem__))
+        async with TaskGroup() as group:
+            for work in late:
+                group.create_task(self._ask_gateway(work, rng))
+        await self._repeat()
+        async with TaskGroup() as group:
             for watch in self._watches.values():
                 group.create_task(watch.look_again())
+
+    def _read_queues(self) -> dict[str, dict[str, int]]:
+        """By the uid of each pod that is seen, the counters of its accept queues."""
+        found: dict[str, dict[str, int]] = {}
+        for work in self._works:
+            with suppress(OSError):
+                if (counters := queues(work, self._home)) is not None:
+                    found[work.pod.uid] = counters
+        return found
+
+    async def _repeat(self) -> None:
+        """Connections that timed out beside others are tried again one at a time."""
+        before = self._read_queues()
+        grown = {uid for uid, now in before.items() if growth(self._queues.began.get(uid, {}), now)}
+        overflowing = {work.ip for work in self._works if work.pod.uid in grown}
+        which = to_repeat(self._task, self._jobs, self._tests, overflowing)
+        if which:
+            self._tests.update(await repeat(self._task, self._jobs, which, self._tests))
+            self._queues.before, self._queues.after = before, self._read_queues()
+
+    def _with_queues(self, work: PodWork, state: NetnsState | None) -> NetnsState | None:
+        """The state with what its accept queues did before our tests, and while we tried one at a time."""
+        uid, read = work.pod.uid, self._queues
+        if state is None or uid not in read.began:
+            return state
+        alone = growth(read.before[uid], read.after[uid]) if uid in read.before and uid in read.after else None
+        return replace(state, counters_quiet=growth(state.counters, read.began[uid]), counters_alone=alone)
 
     async def _ask_gateway(self, work: PodWork, rng: random.Random) -> None:
         await ask_gateway(work, self._task, rng)
         if work.arp_socket:
             # Beside the other tests: closing a packet socket takes 10 ms.
             await asyncio.get_running_loop().run_in_executor(self._threads, work.arp_socket.close)
-
-    async def _trace(self) -> None:
-        """Drop reasons while the tests run, at most two seconds."""
-        if not self._task.with_drop_reasons:
-            return
-        try:
-            trace = DropTrace((self._host_root, "/"))
-            trace.start()
-            try:
-                await asyncio.sleep(TRACE_S)
-            finally:
-                trace.stop()
-                self._drop_reasons = trace.reasons
-        except OSError as error:
-            self._missing.append(Missing(what="drop_reasons", why=str(error)))
 
     def _targets(self) -> Iterator[Target]:
         """Those of the task, and the node's own resolvers if they are wanted."""
@@ -223,6 +266,7 @@ class Survey:
         self._files.cni_files = self._tried("host.cni", partial(read_cni_files, root))
         self._files.cni_binaries = self._tried("host.cni_binaries", partial(read_cni_binaries, root))
         self._files.resolvers = self._tried("host.resolv_conf", partial(read_resolvers, root))
+        self._files.own_resolver = self._tried("host.resolv_conf", partial(read_node_resolver, root))
         self._files.sysctl_files = self._tried("host.sysctl", partial(read_sysctl_files, root))
 
     def _look_again(self) -> None:
@@ -233,8 +277,9 @@ class Survey:
                 self._conntrack.after = read_conntrack_stats()
         for work in self._works:
             self._tried(f"pods.{work.pod.uid}.after", partial(look_again, work, self._home))
+            work.after = self._with_queues(work, work.after)
             if watch := self._watches.get(f"pods.{work.pod.uid}"):
-                work.firewall = watch.result(with_steps=False)
+                work.firewall = watch.result()
                 self._missing += watch.missing
 
     def _tried(self, what: str, read: Callable[[], T]) -> T | None:
@@ -249,14 +294,25 @@ class Survey:
         uplinks = {route.dev for route in self._root.state.routes if route.dst == "default"}
         mtu = next((link.mtu for link in self._root.state.links if link.name in uplinks), 1500)
         ips = frozenset(address.ip for address in self._root.state.addresses)
-        return Source(key="node", home=self._home, netns_fd=self._home.fd, netlink=self._netlink, mtu=mtu, ips=ips)
+        nameservers, search = self._files.own_resolver or ((), ())
+        return Source(
+            key="node",
+            home=self._home,
+            netns_fd=self._home.fd,
+            netlink=self._netlink,
+            mtu=mtu,
+            mtus={link.ifindex: link.mtu for link in self._root.state.links},
+            ips=ips,
+            nameservers=nameservers,
+            search=search,
+        )
 
     def _packet_filters(self, root: NetnsState) -> tuple[NetnsState, tuple[ServiceRules, ...] | None]:
         watch = self._watches.get("root")
         if watch is None:
             return root, None
         wants_services = bool(self._task.services)
-        root = replace(root, firewall=watch.result(with_steps=wants_services))
+        root = replace(root, firewall=watch.result())
         self._missing += watch.missing
         if root.firewall is None:
             return root, None
@@ -265,9 +321,22 @@ class Survey:
                 watch.rules.merge(parse_ipvs(read_text("/proc/thread-self/net/ip_vs")))
         return root, service_rules(self._task.services, watch.rules)
 
+    def _egress_nat(self, root: NetnsState) -> tuple[EgressNat, ...] | None:
+        """What the rules do with a packet from each source pod to the first address outside."""
+        outside = next((target.ip for target in self._targets() if target.purpose == "outside"), "")
+        watch = self._watches.get("root")
+        if root.firewall is None or watch is None or not outside:
+            return None
+        oif = next((route.dev for route in root.routes if route.dst == "default"), "")
+        sources = (work for work in self._works if work.pod.is_source and work.ip)
+        return egress_nat(
+            ((work.pod.uid, Leaving(work.ip, outside, oif)) for work in sources), watch.rules.chains, watch.rules.nat
+        )
+
     def _report(self) -> NodeReport:
         root, services = self._packet_filters(self._root_after or (self._root.state if self._root else NetnsState()))
         entries, limit = self._neighbours
+        cilium = self._cilium.result(self._addresses(), self._task.services)
         tests = (self._tests.get(at) or _cut(job.test, self._stop_reason) for at, job in enumerate(self._jobs))
         return NodeReport(
             node=self._task.node,
@@ -286,9 +355,15 @@ class Survey:
             cni_binaries=self._files.cni_binaries,
             sysctl_files=self._files.sysctl_files,
             service_rules=services,
-            drop_reasons=self._drop_reasons,
-            missing=(*self._missing, *chain.from_iterable(work.missing for work in self._works)),
+            egress_nat=self._egress_nat(root),
+            cilium=cilium,
+            missing=(*self._missing, *self._cilium.missing, *chain.from_iterable(work.missing for work in self._works)),
         )
+
+    def _addresses(self) -> list[str]:
+        """The IPv4 addresses that were tested, each once."""
+        targets = (*self._task.targets, *self._task.mtu_targets)
+        return [ip for ip in dict.fromkeys(target.ip for target in targets) if is_ipv4(ip)]
 
     async def _close(self) -> None:
         run = partial(asyncio.get_running_loop().run_in_executor, self._threads)

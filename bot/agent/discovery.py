@@ -8,6 +8,7 @@ pod's address is taken: several clusters on one machine may use the same address
 import contextlib
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,8 +57,30 @@ def find_namespaces(home: Home, wanted_uids: Iterable[str], proc: str = "/proc")
         if len(netns.pids) < PIDS_OF_A_NAMESPACE:
             netns.pids.append(pid)
     wanted = {_plain(uid): uid for uid in wanted_uids}
+    eldest: dict[str, tuple[int, FoundNetns]] = {}
     for netns in found.values():
-        netns.uid = _uid_of(netns, wanted, proc)
+        uid, pid = _uid_of(netns, wanted, proc)
+        # A process may give itself a namespace of its own (a build, a sandbox): the pod's is that of the first process.
+        if uid and (uid not in eldest or _started(pid, proc) < eldest[uid][0]):
+            eldest[uid] = _started(pid, proc), netns
+    for uid, (_, netns) in eldest.items():
+        netns.uid = uid
+    return found
+
+
+def find_in_home(home: Home, wanted_uids: Iterable[str], proc: str = "/proc") -> dict[str, int]:
+    """Uid -> a process of each wanted pod that shares the node's own namespace."""
+    wanted = {_plain(uid): uid for uid in wanted_uids}
+    found: dict[str, int] = {}
+    for pid in _pids(proc) if wanted else ():
+        try:
+            if Path(f"{proc}/{pid}/ns/net").stat().st_ino != home.inode:
+                continue
+        except OSError:
+            continue
+        here = FoundNetns(inode=home.inode, path="", pids=[pid])
+        if (uid := _uid_of(here, wanted, proc)[0]) and uid not in found:
+            found[uid] = pid
     return found
 
 
@@ -77,9 +100,19 @@ def _pids(proc: str) -> list[int]:
     return sorted(int(path.name) for path in Path(proc).iterdir() if path.name.isdecimal())
 
 
-def _uid_of(netns: FoundNetns, wanted: Mapping[str, str], proc: str) -> str:
+def _started(pid: int, proc: str) -> int:
+    """In ticks since boot; of a process that ended, or that tells nothing, the latest of all."""
+    try:
+        # Fields after the command's name, which may hold anything: proc(5), field 22.
+        return int(read_text(f"{proc}/{pid}/stat").rpartition(")")[2].split()[19])
+    except (OSError, IndexError, ValueError):
+        return sys.maxsize
+
+
+def _uid_of(netns: FoundNetns, wanted: Mapping[str, str], proc: str) -> tuple[str, int]:
+    """The wanted pod that a process of this namespace belongs to, and the process."""
     if not wanted:
-        return ""
+        return "", 0
     for name, pattern in (("cgroup", CGROUP_UID), ("mountinfo", MOUNT_UID)):
         for pid in netns.pids:
             try:
@@ -88,8 +121,8 @@ def _uid_of(netns: FoundNetns, wanted: Mapping[str, str], proc: str) -> str:
                 continue
             for match in pattern.finditer(text):
                 if uid := wanted.get(_plain(match[1])):
-                    return uid
-    return ""
+                    return uid, pid
+    return "", 0
 
 
 def _plain(uid: str) -> str:

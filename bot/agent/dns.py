@@ -11,6 +11,8 @@ HEADER = struct.Struct("!HHHHHH")
 QUESTION = struct.Struct("!HH")
 RECORD = struct.Struct("!HHIH")
 TYPE_A = 1
+TYPE_AAAA = 28
+TYPES = {"A": TYPE_A, "AAAA": TYPE_AAAA}
 CLASS_IN = 1
 RECURSION_DESIRED = 0x0100
 RESPONSE = 0x8000
@@ -31,12 +33,12 @@ class DnsAnswer:
 
     rcode: str
     addresses: tuple[str, ...]
-    """Of A records, at most 8."""
+    """Of A and AAAA records, at most 8."""
     is_truncated: bool
 
 
-def encode_question(ident: int, name: str) -> bytes:
-    """A recursive question for the name's A records. DnsError when the name does not fit DNS."""
+def encode_question(ident: int, name: str, record: str = "A") -> bytes:
+    """A recursive question for the name's A (or AAAA) records. DnsError when the name does not fit DNS."""
     labels: list[bytes] = []
     for label in name.rstrip(".").split("."):
         try:
@@ -49,7 +51,7 @@ def encode_question(ident: int, name: str) -> bytes:
     encoded = b"".join(labels) + b"\0"
     if len(encoded) > 255:
         raise DnsError("the name is longer than 255 bytes")
-    return HEADER.pack(ident, RECURSION_DESIRED, 1, 0, 0, 0) + encoded + QUESTION.pack(TYPE_A, CLASS_IN)
+    return HEADER.pack(ident, RECURSION_DESIRED, 1, 0, 0, 0) + encoded + QUESTION.pack(TYPES[record], CLASS_IN)
 
 
 def decode_answer(data: bytes, ident: int) -> DnsAnswer:
@@ -77,6 +79,8 @@ def _decode(data: bytes, ident: int) -> DnsAnswer:
         offset += RECORD.size
         if kind == TYPE_A and length == 4 and offset + 4 <= len(data):
             addresses.append(socket.inet_ntoa(data[offset : offset + 4]))
+        elif kind == TYPE_AAAA and length == 16 and offset + 16 <= len(data):
+            addresses.append(socket.inet_ntop(socket.AF_INET6, data[offset : offset + 16]))
         offset += length
     code: int = flags & 0xF
     return DnsAnswer(

@@ -36,15 +36,15 @@ class FirewallWatch:
         if self.before and self.before.took_s < QUICK_S:
             self.after = await self._read()
 
-    def result(self, *, with_steps: bool) -> Firewall | None:
+    def result(self) -> Firewall | None:
         """The report's view; None when nothing could be read. `rules` and `missing` are filled by it."""
         if self.present.is_empty:
             return Firewall()
         if self.before is None:
             self.missing.append(Missing(what=f"{self.label}.firewall", why="not read before the deadline"))
             return None
-        self.rules = parse_rules(self.before, self.label, with_steps=with_steps)
-        after = parse_rules(self.after, self.label, with_steps=False) if self.after else None
+        self.rules = parse_rules(self.before, self.label, self.present, with_steps=True)
+        after = parse_rules(self.after, self.label, self.present, with_steps=False) if self.after else None
         self.missing += self.before.missing
         if not self.before.nft and not self.before.saves:
             return None

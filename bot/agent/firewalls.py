@@ -3,27 +3,30 @@
 So a pod without any rule costs no process, and no tool loads a table that was not there.
 """
 
-import asyncio
 import errno
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bot.agent.counters import NET
 from bot.agent.files import read_text
 from bot.agent.iptables_save import Backend, parse_iptables_save
-from bot.agent.netlink import NETLINK_NETFILTER, NetlinkSocket, attributes, text
+from bot.agent.netlink import NETLINK_NETFILTER, NetlinkSocket, attributes, nested, text
 from bot.agent.netns import Home
 from bot.agent.nft_json import NftError, parse_nft
 from bot.agent.report import Missing
 from bot.agent.rules import RuleSet
 from bot.agent.tools import ToolError, find_tool, run_tool
+from bot.aio.groups import TaskGroup
 
 NFT_MSG_GETTABLE = 10 << 8 | 1
+NFT_MSG_GETCHAIN = 10 << 8 | 4
 NFTA_TABLE_NAME = 1
+NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME, NFTA_CHAIN_HOOK = 1, 3, 4
+NFTA_HOOK_DEV, NFTA_HOOK_DEVS = 3, 4
 NFGENMSG = struct.Struct("!BBH")
 NFT_FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
 NO_NFTABLES = frozenset({errno.EINVAL, errno.ENOENT, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT})
@@ -48,6 +51,10 @@ class Present:
 
     nft: tuple[tuple[str, str], ...] = ()
     """(family, table)."""
+    devices: Mapping[tuple[str, str, str], tuple[str, ...]] = field(
+        default_factory=dict[tuple[str, str, str], tuple[str, ...]]
+    )
+    """Of chains that hang on devices, by family, table and chain: which; older nft does not print it as JSON."""
     legacy: tuple[str, ...] = ()
     """Families with iptables-legacy (arptables-legacy) tables."""
     missing: tuple[Missing, ...] = ()
@@ -79,9 +86,11 @@ def find_tables(label: str) -> Present:
     """The tables of the namespace that the thread is in. No process is started."""
     missing: list[Missing] = []
     nft: tuple[tuple[str, str], ...] = ()
+    devices: Mapping[tuple[str, str, str], tuple[str, ...]] = {}
     try:
         with NetlinkSocket(NETLINK_NETFILTER) as netlink:
             nft = tuple(_nft_tables(netlink))
+            devices = dict(_nft_devices(netlink)) if nft else {}
     except OSError as error:
         if error.errno not in NO_NFTABLES:
             missing.append(Missing(what=f"{label}.firewall.nft", why=str(error)))
@@ -93,7 +102,7 @@ def find_tables(label: str) -> Present:
                     legacy.append(family)
             except PermissionError as error:
                 missing.append(Missing(what=f"{label}.firewall.{family}-legacy", why=str(error)))
-    return Present(nft=nft, legacy=tuple(legacy), missing=tuple(missing))
+    return Present(nft=nft, devices=devices, legacy=tuple(legacy), missing=tuple(missing))
 
 
 class RulesReader:
@@ -116,7 +125,7 @@ class RulesReader:
         self._raw = RawRules(missing=list(self._present.missing))
         began = time.monotonic()
         others = self._present.others
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             for backend, family, names in _saves(self._present):
                 group.create_task(self._save(backend, family, names))
             for family, table in others[:TABLES_LIMIT]:
@@ -152,7 +161,7 @@ class RulesReader:
         self._raw.missing.append(Missing(what=f"{self._label}.firewall.{what}", why=why))
 
 
-def parse_rules(raw: RawRules, label: str, *, with_steps: bool) -> RuleSet:
+def parse_rules(raw: RawRules, label: str, present: Present, *, with_steps: bool) -> RuleSet:
     """All backends' rules together; what could not be parsed is added to `raw.missing`."""
     found = RuleSet()
     for backend, family, output in raw.saves:
@@ -162,6 +171,10 @@ def parse_rules(raw: RawRules, label: str, *, with_steps: bool) -> RuleSet:
             found.merge(parse_nft(output, with_steps=with_steps))
         except NftError as error:
             raw.missing.append(Missing(what=f"{label}.firewall.nft", why=str(error)))
+    found.chains = [
+        replace(chain, devices=present.devices.get((chain.family, chain.table, chain.chain), chain.devices))
+        for chain in found.chains
+    ]
     return found
 
 
@@ -178,6 +191,18 @@ def _saves(present: Present) -> Iterator[tuple[Backend, str, Sequence[str]]]:
     for _, family, names in LEGACY:
         if family in present.legacy:
             yield "iptables-legacy", family, names
+
+
+def _nft_devices(netlink: NetlinkSocket) -> Iterator[tuple[tuple[str, str, str], tuple[str, ...]]]:
+    """(family, table, chain) of each chain that hangs on devices, with their names."""
+    for _, body in netlink.dump(NFT_MSG_GETCHAIN, NFGENMSG.pack(0, 0, 0)):
+        found = attributes(body, NFGENMSG.size)
+        hook = attributes(found.get(NFTA_CHAIN_HOOK, b""))
+        names = [hook.get(NFTA_HOOK_DEV, b""), *nested(hook.get(NFTA_HOOK_DEVS, b""))]
+        devices = tuple(dict.fromkeys(name for name in map(text, names) if name))
+        if devices:
+            family = NFT_FAMILIES.get(body[0], str(body[0]))
+            yield (family, text(found.get(NFTA_CHAIN_TABLE)), text(found.get(NFTA_CHAIN_NAME))), devices
 
 
 def _nft_tables(netlink: NetlinkSocket) -> Iterator[tuple[str, str]]:

@@ -4,13 +4,18 @@ Source: https://ipset.netfilter.org/iptables-save.man.html (there is no grammar;
 """
 
 import re
+from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
-from bot.agent.report import FirewallChain, FirewallRule
+from bot.agent.filter_ways import RawRule
+from bot.agent.iptables_matches import mark_set, matches_of
+from bot.agent.report import FirewallChain, FirewallRule, FirewallStep
 from bot.agent.rules import RULES_LIMIT, TEXT_LIMIT, RuleSet, Step
+from bot.agent.source_nat import iptables_nat_rule
 
 Backend = Literal["iptables-legacy", "iptables-nft"]
-CHAIN = re.compile(r":(\S+) (\S+)")
+CHAIN = re.compile(r":(\S+) (\S+)(?: \[(\d+):)?")
 RULE = re.compile(r"(?:\[(\d+):\d+\] )?-A (\S+) ?(.*)")
 QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 PRIORITIES = {"raw": -300, "mangle": -150, "nat": -100, "filter": 0, "security": 50}
@@ -21,14 +26,14 @@ def parse_iptables_save(text: str, backend: Backend, family: str, *, with_steps:
     found = RuleSet()
     table = ""
     counts: dict[tuple[str, str], int] = {}
-    policies: dict[tuple[str, str], str] = {}
+    policies: dict[tuple[str, str], tuple[str, int | None]] = {}
     for line in text.splitlines()[:RULES_LIMIT]:
         if line.startswith("*"):
             table = line[1:65]
         elif line.startswith(":") and (chain := CHAIN.match(line)):
             found.add_name(chain[1])
             if chain[2] != "-":
-                policies[table, chain[1]] = chain[2].lower()[:16]
+                policies[table, chain[1]] = chain[2].lower()[:16], int(chain[3][:18]) if chain[3] else None
         elif rule := RULE.match(line):
             counts[table, rule[2]] = counts.get((table, rule[2]), 0) + 1
             _take(found, rule, backend, family, table, with_steps=with_steps)
@@ -42,8 +47,9 @@ def parse_iptables_save(text: str, backend: Backend, family: str, *, with_steps:
             priority=PRIORITIES.get(name, 0),
             policy=policy,
             rules=counts.get((name, chain), 0),
+            packets=packets,
         )
-        for (name, chain), policy in policies.items()
+        for (name, chain), (policy, packets) in policies.items()
     ]
     return found
 
@@ -65,8 +71,78 @@ def _take(found: RuleSet, rule: re.Match[str], backend: Backend, family: str, ta
                 packets=int(packets[:18]) if packets else None,
             )
         )
+    if table == "nat":
+        found.nat[backend, family, table, chain].append(iptables_nat_rule(text, target))
     if with_steps:
-        found.steps[backend, family, table, chain].append(_step(options, target))
+        key = (backend, family, table, chain)
+        found.steps[key].append(_step(options, target))
+        way = partial(_way, backend, family, table, chain, text)
+        found.ways[key].append(
+            RawRule(
+                targets=(target,) if target and target not in _WORDS else (),
+                drops=target in _TAKING,
+                sets_mark=0xFFFFFFFF if target in {"MARK", "CONNMARK"} else 0,
+                read=way,
+            )
+        )
+
+
+_TAKING = {"DROP": "drop", "REJECT": "reject", "NFQUEUE": "queue", "QUEUE": "queue"}
+_WORDS = {
+    **_TAKING,
+    "ACCEPT": "accept",
+    "RETURN": "return",
+    "DNAT": "accept",
+    "SNAT": "accept",
+    "MASQUERADE": "accept",
+    "REDIRECT": "accept",
+    "NETMAP": "accept",
+    "CT": "",
+    "LOG": "",
+    "NFLOG": "",
+    "CONNMARK": "mark",
+    "TCPMSS": "",
+    "TEE": "",
+    "CLASSIFY": "",
+    "MARK": "mark",
+    "TRACE": "",
+    "CHECKSUM": "",
+    "TPROXY": "accept",
+    "SET": "",
+    "NOTRACK": "",
+    "SECMARK": "",
+    "CONNSECMARK": "",
+    "DSCP": "",
+    "TOS": "",
+    "TTL": "",
+    "HL": "",
+}
+"""What becomes of a packet at each target that is no chain; "" goes on to the next rule."""
+
+
+def _way(backend: Backend, family: str, table: str, chain: str, text: str) -> Sequence[FirewallStep]:
+    """The rule as the steps of ways to drops have it; none when it decides nothing."""
+    options = _options(text)
+    target = options.get("-j") or options.get("-g") or ""
+    verdict = _WORDS.get(target, f"{'goto' if '-g' in options else 'jump'} {target}" if target else "")
+    if target == "REJECT":
+        verdict = f"reject with {options.get('--reject-with', 'icmp-port-unreachable')[:64]}"
+    elif target == "MARK" and (known := mark_set(options, target)):
+        verdict = f"mark {known[0]:#x}/{known[1]:#x}"
+    if not verdict:
+        return ()
+    takes = target in _TAKING
+    return (
+        FirewallStep(
+            backend=backend,
+            family=family,
+            table=table,
+            chain=chain,
+            matches=matches_of(text),
+            verdict=verdict,
+            text=f"-A {chain} {text}"[:TEXT_LIMIT] if takes else "",
+        ),
+    )
 
 
 def _step(options: dict[str, str], target: str) -> Step:

@@ -17,7 +17,9 @@ IFINFOMSG = struct.Struct("=BxHiII")
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER = 1, 3, 4, 5, 10
 IFLA_LINKINFO, IFLA_STATS64, IFLA_AF_SPEC, IFLA_LINK_NETNSID = 18, 23, 26, 37
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
-IFLA_VXLAN_ID, IFLA_VXLAN_LOCAL, IFLA_VXLAN_PORT = 1, 4, 15
+IFLA_VXLAN_ID, IFLA_VXLAN_LOCAL, IFLA_VXLAN_PORT, IFLA_VXLAN_COLLECT_METADATA = 1, 4, 15, 25
+IFLA_XDP, IFLA_XDP_PROG_ID = 43, 4
+IFLA_BR_VLAN_FILTERING = 7
 IFLA_BRPORT_STATE, IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED = 1, 4, 33
 IFLA_INET_CONF = 1
 IFLA_INET6_CONF = 2
@@ -94,6 +96,7 @@ def _decode(body: bytes) -> LinkRecord:
     stats = _stats(found.get(IFLA_STATS64, b""))
     port = attributes(info.get(IFLA_INFO_SLAVE_DATA, b"")) if text(info.get(IFLA_INFO_SLAVE_KIND)) == "bridge" else {}
     vxlan = attributes(info.get(IFLA_INFO_DATA, b"")) if kind == "vxlan" else {}
+    bridge = attributes(info.get(IFLA_INFO_DATA, b"")) if kind == "bridge" else {}
     local = vxlan.get(IFLA_VXLAN_LOCAL)
     link = Link(
         ifindex=ifindex,
@@ -108,9 +111,12 @@ def _decode(body: bytes) -> LinkRecord:
         vxlan_id=u32(vxlan[IFLA_VXLAN_ID]) if IFLA_VXLAN_ID in vxlan else None,
         vxlan_port=int.from_bytes(vxlan[IFLA_VXLAN_PORT], "big") if IFLA_VXLAN_PORT in vxlan else None,
         vxlan_local=socket.inet_ntoa(local) if local and len(local) == 4 else "",
+        vxlan_external=any(vxlan.get(IFLA_VXLAN_COLLECT_METADATA, b"")) if vxlan else None,
         bridge_port_state=port[IFLA_BRPORT_STATE][0] if port.get(IFLA_BRPORT_STATE) else None,
         is_hairpin=bool(port[IFLA_BRPORT_MODE][0]) if port.get(IFLA_BRPORT_MODE) else None,
         is_isolated=bool(port[IFLA_BRPORT_ISOLATED][0]) if port.get(IFLA_BRPORT_ISOLATED) else None,
+        has_vlan_filtering=bool(bridge[IFLA_BR_VLAN_FILTERING][0]) if bridge.get(IFLA_BR_VLAN_FILTERING) else None,
+        xdp_program=u32(attributes(found.get(IFLA_XDP, b"")).get(IFLA_XDP_PROG_ID)) or None,
         rx_packets=stats[RX_PACKETS] if stats else 0,
         tx_packets=stats[TX_PACKETS] if stats else 0,
         rx_dropped=stats[RX_DROPPED] if stats else 0,

@@ -79,13 +79,13 @@ def parse_proc_table(text: str, protocol: Protocol, state: int) -> Iterator[List
             queued = int(cells[4].partition(":")[2], 16)
             yield Listener(
                 protocol=protocol,
-                ip=_proc_address(address),
+                ip=proc_address(address),
                 port=int(port, 16),
                 queued=queued if protocol == "tcp" else None,
             )
 
 
-def _proc_address(text: str) -> str:
-    """Words of four bytes, each in the processor's order."""
+def proc_address(text: str) -> str:
+    """An address of /proc/net. Words of four bytes, each in the processor's order."""
     raw = b"".join(struct.pack("=I", int(text[at : at + 8], 16)) for at in range(0, len(text), 8))
     return str(ipaddress.ip_address(raw))

@@ -3,15 +3,17 @@
 import asyncio
 import statistics
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from bot.agent.attempts import dns_question, icmp_echo, tcp_connect, udp_send
 from bot.agent.mtu import climb, ladder
+from bot.agent.pacing import Pace, listeners
 from bot.agent.report import DnsQuestion, MtuStep, Outcome, Purpose, Target, Task, Test
 from bot.agent.sources import Source, is_ipv4, patience_for
 from bot.agent.waiting import Attempt, Patience
+from bot.aio.groups import TaskGroup
 
 IN_FLIGHT = 400
 STARTED_TOGETHER = 8
@@ -19,8 +21,18 @@ STARTED_TOGETHER = 8
 DNS_PORT = 53
 OWN_NAMESERVERS = 3
 """As many as a resolver reads from resolv.conf."""
+SEARCH_DOMAINS = 6
+"""As many as every resolver reads."""
 BURST = 6
+LADDER_SOURCES = 2
+"""What one pod loses and another does not, the path does not lose."""
 BEFORE_SYN_AGAIN_S = 0.9
+AGAIN_GAP_S = 0.015
+"""Between two connections to one listener that are tried again, each by itself."""
+MOST_AGAIN = 60
+"""So many connections to one listener are tried again."""
+AGAIN_TIMES = 3
+"""A Service is asked so many times as often again: it may have met a good backend by chance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,22 +41,33 @@ class Job:
 
     test: Test
     run: Callable[[], Awaitable[Test]]
+    attempt: Callable[[], Coroutine[None, None, Attempt]] | None = None
+    """One try of it, for a test that may be repeated."""
 
 
-def plan(task: Task, sources: Sequence[Source], node: Source) -> list[Job]:
+def plan(task: Task, sources: Sequence[Source], node: Source, resolvers: Sequence[Source] = ()) -> list[Job]:
     """All tests of a task: from each source pod, and from the node what shall be tested from there too.
+
+    `resolvers` are pods with the node's network: what they reach the node does, only their names are their own.
 
     Each source starts at another target: routers limit their ICMP errors to about six at once for one receiver, so
     not the same targets shall go without an answer everywhere.
     """
     behind = _endpoints_behind(task)
+    pace = pace_of(task, len(sources) + 1)
     jobs: list[Job] = []
     for at, source in enumerate((*sources, node)):
         patience = partial(patience_for, task, source, node, behind=behind)
-        own = [*_target_jobs(task, source, patience), *_question_jobs(task, source, patience)]
+        own = [
+            *_target_jobs(task, source, patience, pace),
+            *_question_jobs(task, source, patience, pace),
+            *_own_jobs(task, source, patience),
+        ]
         start = at * len(own) // (len(sources) + 1) if own else 0
         jobs += own[start:] + own[:start]
-    for source in (*sources[:1], node):
+    for source in resolvers:
+        jobs += _own_jobs(task, source, partial(patience_for, task, source, node, behind=behind))
+    for source in (*sources[:LADDER_SOURCES], node):
         patience = partial(patience_for, task, source, node, behind=behind)
         jobs += _ladder_jobs(task, source, patience)
     return jobs
@@ -63,12 +86,73 @@ async def run_all(jobs: Sequence[Job], done: Callable[[int, Test], None]) -> Non
         finally:
             room.release()
 
-    async with asyncio.TaskGroup() as group:
+    async with TaskGroup() as group:
         for index, job in enumerate(jobs):
             await room.acquire()
             group.create_task(one(index, job))
             if index % STARTED_TOGETHER == STARTED_TOGETHER - 1:
                 await asyncio.sleep(0)
+
+
+def pace_of(task: Task, sources: int) -> Pace:
+    """When the connections of a task to each listener start."""
+    of = listeners(task.targets, task.questions)
+    expected: Counter[Hashable] = Counter()
+    for target in task.targets:
+        if target.protocol == "tcp":
+            expected[of[target.ip, target.port]] += target.tries * sources
+    for question in task.questions:
+        if question.protocol == "tcp":
+            expected[of[question.server, DNS_PORT]] += question.tries * sources
+    return Pace(of, expected, task)
+
+
+def to_repeat(task: Task, jobs: Sequence[Job], tests: Mapping[int, Test], overflowing: Collection[str]) -> list[int]:
+    """Connections to Services and endpoints that timed out where others were served, or where a queue overflowed.
+
+    `overflowing` are addresses of pods whose accept queue overflowed meanwhile.
+    """
+    of = listeners(task.targets)
+    served = {of.get((one.ip, one.port)) for one in tests.values() if one.protocol == "tcp" and one.ok}
+    served |= {queue for (ip, _), queue in of.items() if ip in overflowing}
+    left: Counter[Hashable] = Counter()
+    found: list[int] = []
+    for at, one in sorted(tests.items()):
+        queue = of.get((one.ip, one.port))
+        if jobs[at].attempt and _timed_out(one) and queue in served:
+            left[queue] += _times_again(one)
+            if left[queue] <= MOST_AGAIN:
+                found.append(at)
+    return found
+
+
+def _times_again(test: Test) -> int:
+    return 1 if test.tries == 1 else test.tries * AGAIN_TIMES
+
+
+def _timed_out(test: Test) -> bool:
+    return test.outcome == "timeout" or test.outcomes.get("timeout", 0) > 0
+
+
+async def repeat(
+    task: Task, jobs: Sequence[Job], which: Sequence[int], tests: Mapping[int, Test]
+) -> Mapping[int, Test]:
+    """These tests again, each by itself: the queue that they wait in is left alone between two of them.
+
+    A Service counts as served only if each of its endpoints serves the same source.
+    """
+    pace = Pace(listeners(task.targets), {}, task, gap_s=AGAIN_GAP_S)
+    async with TaskGroup() as group:
+        running = {at: group.create_task(_again(jobs[at], pace)) for at in which}
+    found = {at: one.result() for at, one in running.items()}
+    now = {**tests, **{at: one for at, one in found.items() if jobs[at].test.purpose == "endpoint"}}
+    dead = {(one.source, one.service) for one in now.values() if one.purpose == "endpoint" and one.outcome != "ok"}
+    return {
+        at: replace(tests[at], alone=one.outcome)
+        if one.outcome != "ok" or (one.purpose == "cluster-ip" and (one.source, one.service) in dead)
+        else replace(one, alone="ok", detail="timed out beside other connections, was served by itself")
+        for at, one in found.items()
+    }
 
 
 def summary(test: Test, attempts: Sequence[Attempt]) -> Test:
@@ -139,7 +223,7 @@ def _endpoints_behind(task: Task) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _target_jobs(task: Task, source: Source, patience: Callable[[str], Patience]) -> Iterator[Job]:
+def _target_jobs(task: Task, source: Source, patience: Callable[[str], Patience], pace: Pace) -> Iterator[Job]:
     for target in task.targets:
         if target.ip in source.ips or (source.key == "node" and not target.from_node_too):
             continue
@@ -157,7 +241,13 @@ def _target_jobs(task: Task, source: Source, patience: Callable[[str], Patience]
         wait = patience(target.ip)
         if target.tries > 1:
             wait = replace(wait, first_s=min(wait.first_s, BEFORE_SYN_AGAIN_S))
-        yield Job(test=test, run=partial(_tries, test, _attempt(source, target, wait)))
+        attempt = _attempt(source, target, wait)
+        if target.protocol != "tcp":
+            yield Job(test=test, run=partial(_tries, test, attempt))
+            continue
+        paced = partial(_in_turn, pace, target.ip, target.port, attempt)
+        can_repeat = target.purpose in {"endpoint", "cluster-ip"}
+        yield Job(test=test, run=partial(_tries, test, paced), attempt=attempt if can_repeat else None)
 
 
 def _attempt(source: Source, target: Target, patience: Patience) -> Callable[[], Coroutine[None, None, Attempt]]:
@@ -174,20 +264,43 @@ async def _no_icmp6() -> Attempt:
     return Attempt(outcome="skipped", latency_ms=0.0, detail="ICMP is tested over IPv4 only")
 
 
-def _question_jobs(task: Task, source: Source, patience: Callable[[str], Patience]) -> Iterator[Job]:
+def _question_jobs(task: Task, source: Source, patience: Callable[[str], Patience], pace: Pace) -> Iterator[Job]:
     for question in task.questions:
         if question.server not in source.ips:
-            yield _question_job(question, question.purpose, source, patience)
-    own_servers = source.nameservers[:OWN_NAMESERVERS]
-    if not task.questions or any(question.server in own_servers for question in task.questions):
-        return
-    for server in own_servers:
+            yield _question_job(question, question.purpose, source, patience, pace)
+
+
+def _own_jobs(task: Task, source: Source, patience: Callable[[str], Patience]) -> Iterator[Job]:
+    """What the source's own resolver would ask, asked of each of its nameservers by itself: any of them may be dead."""
+    for server in source.nameservers[:OWN_NAMESERVERS]:
         if is_ipv4(server):
-            own = replace(task.questions[0], server=server, protocol="udp", server_name="")
-            yield _question_job(own, "dns-own", source, patience)
+            for test in _own_questions(task, source, server):
+                ask = partial(
+                    dns_question,
+                    source.make_socket,
+                    server,
+                    test.name,
+                    "tcp" if test.protocol == "dns-tcp" else "udp",
+                    patience(server),
+                    test.record,
+                )
+                yield Job(test=test, run=partial(_tries, test, ask))
 
 
-def _question_job(question: DnsQuestion, purpose: Purpose, source: Source, patience: Callable[[str], Patience]) -> Job:
+def _own_questions(task: Task, source: Source, server: str) -> Iterator[Test]:
+    plain = Test(source=source.key, purpose="dns-own", protocol="dns-udp", ip=server, port=DNS_PORT)
+    yield from (replace(plain, name=name) for name in task.own_names)
+    for name in task.own_names[:1]:
+        yield replace(plain, name=name, record="AAAA")
+        yield replace(plain, name=name, protocol="dns-tcp")
+    if task.short_name:
+        for domain in source.search[:SEARCH_DOMAINS]:
+            yield replace(plain, name=f"{task.short_name}.{domain.strip('.')}", asked=task.short_name)
+
+
+def _question_job(
+    question: DnsQuestion, purpose: Purpose, source: Source, patience: Callable[[str], Patience], pace: Pace
+) -> Job:
     test = Test(
         source=source.key,
         purpose=purpose,
@@ -206,6 +319,8 @@ def _question_job(question: DnsQuestion, purpose: Purpose, source: Source, patie
         question.protocol,
         patience(question.server),
     )
+    if question.protocol == "tcp":
+        ask = partial(_in_turn, pace, question.server, DNS_PORT, ask)
     return Job(test=test, run=partial(_tries, test, ask))
 
 
@@ -224,11 +339,22 @@ def _ladder_jobs(task: Task, source: Source, patience: Callable[[str], Patience]
         yield Job(test=test, run=partial(_climb, test, source, patience(target.ip)))
 
 
+async def _in_turn(pace: Pace, ip: str, port: int, attempt: Callable[[], Coroutine[None, None, Attempt]]) -> Attempt:
+    await pace.turn(ip, port)
+    return await attempt()
+
+
+async def _again(job: Job, pace: Pace) -> Test:
+    assert job.attempt
+    paced = partial(_in_turn, pace, job.test.ip, job.test.port, job.attempt)
+    return await _tries(replace(job.test, tries=_times_again(job.test)), paced)
+
+
 async def _tries(test: Test, attempt: Callable[[], Coroutine[None, None, Attempt]]) -> Test:
-    async with asyncio.TaskGroup() as group:
+    async with TaskGroup() as group:
         tries = [group.create_task(attempt()) for _ in range(test.tries)]
     return summary(test, [one.result() for one in tries])
 
 
 async def _climb(test: Test, source: Source, patience: Patience) -> Test:
-    return ladder_summary(test, await climb(source.make_socket, test.ip, ladder(source.mtu), patience))
+    return ladder_summary(test, await climb(source.make_socket, test.ip, ladder(*source.mtus_to(test.ip)), patience))

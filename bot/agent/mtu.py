@@ -1,14 +1,13 @@
 """The path-MTU ladder: which sizes of packet, that nobody may fragment, reach a target?
 
-Healthy is "too big" from the own device above its MTU; "fragmentation needed" from a router works, for those who
-listen; silence above a size is a black hole.
+Healthy is "too big" from the own device above its MTU (or an end at the route's, where a tunnel's smaller MTU stands);
+"fragmentation needed" from a router works, for those who listen; silence above a size is a black hole.
 
 The packets are written with their own IP header: DF is set there, while the socket is in the mode in which the kernel
 neither consults nor learns path MTUs. So a ladder sees what is on the wire now, not what was learnt ten minutes ago,
 and leaves no exception behind in the pod's routes.
 """
 
-import asyncio
 import secrets
 import socket
 import struct
@@ -18,6 +17,7 @@ from typing import Literal
 from bot.agent.attempts import Echo, exchange, make_socket, open_icmp_socket
 from bot.agent.report import MtuStep
 from bot.agent.waiting import Attempt, Patience, Stopwatch, failed
+from bot.aio.groups import TaskGroup
 
 IP_HDRINCL = 3
 IP_HEADER = struct.Struct("!BBHHHBBH4s4s")
@@ -30,8 +30,14 @@ LARGEST_BYTES = 9216
 StepOutcome = Literal["ok", "timeout", "too-big-local", "frag-needed", "error"]
 
 
-def ladder(interface_mtu: int) -> tuple[int, ...]:
-    """The sizes to try: common ones, the device's MTU, and one beyond it to see the device refuse."""
+def ladder(interface_mtu: int, route_mtu: int | None = None) -> tuple[int, ...]:
+    """The sizes to try: common ones, the device's MTU, and one beyond it to see the device refuse.
+
+    Where the route allows less than the device, the ladder ends there: nothing that the sender sends is larger, and
+    these sockets would not be refused.
+    """
+    if route_mtu and HEADERS_BYTES < route_mtu < interface_mtu:
+        return tuple(sorted({size for size in LADDER_BYTES if size < route_mtu} | {route_mtu}))
     sizes = {size for size in LADDER_BYTES if size <= max(interface_mtu, 1500)}
     if HEADERS_BYTES < interface_mtu <= LARGEST_BYTES:
         sizes |= {interface_mtu, interface_mtu + 1}
@@ -40,7 +46,7 @@ def ladder(interface_mtu: int) -> tuple[int, ...]:
 
 async def climb(make: make_socket, ip: str, sizes: Iterable[int], patience: Patience) -> tuple[MtuStep, ...]:
     """All sizes at once, in order of size."""
-    async with asyncio.TaskGroup() as group:
+    async with TaskGroup() as group:
         # The group owns the tasks: it waits for all of them and cancels them together.
         steps = [group.create_task(_step(make, ip, size, patience)) for size in sizes]
     return tuple(step.result() for step in steps)

@@ -15,6 +15,7 @@ from typing import Self
 
 NETLINK_ROUTE = 0
 NETLINK_SOCK_DIAG = 4
+NETLINK_XFRM = 6
 NETLINK_NETFILTER = 12
 
 NLMSG_ERROR = 2
@@ -117,6 +118,19 @@ def attributes(data: bytes, offset: int = 0) -> dict[int, bytes]:
         if length < ATTRIBUTE.size or offset + length > end:
             break
         found[kind & NLA_TYPE_MASK] = data[offset + 4 : offset + length]
+        offset += (length + 3) & ~3
+    return found
+
+
+def nested(data: bytes) -> list[bytes]:
+    """The bytes of each attribute of a list, whose attributes may all be of one type."""
+    found: list[bytes] = []
+    offset = 0
+    while offset + 4 <= len(data):
+        length, _ = ATTRIBUTE.unpack_from(data, offset)
+        if length < ATTRIBUTE.size or offset + length > len(data):
+            break
+        found.append(data[offset + 4 : offset + length])
         offset += (length + 3) & ~3
     return found
 

@@ -6,11 +6,15 @@ Source: https://manpages.debian.org/bookworm/libnftables1/libnftables-json.5.en.
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
+from bot.agent.filter_ways import RawRule
+from bot.agent.nft_matches import keyed, mark_set, matches_of, sets_mark
 from bot.agent.nft_text import expression_text
-from bot.agent.report import FirewallChain, FirewallRule
+from bot.agent.report import FirewallChain, FirewallMatch, FirewallRule, FirewallStep
 from bot.agent.rules import RULES_LIMIT, TEXT_LIMIT, RuleSet, Step
+from bot.agent.source_nat import nft_nat_rule
 
 Object = Mapping[str, Any]
 ELEMENTS_LIMIT = 20_000
@@ -42,13 +46,14 @@ def parse_nft(text: str | bytes, *, with_steps: bool) -> RuleSet:
 class _Reader:
     def __init__(self, listed: list[object], *, with_steps: bool) -> None:
         self._with_steps = with_steps
-        self._objects: dict[str, list[Object]] = {"chain": [], "rule": [], "map": [], "counter": []}
+        self._objects: dict[str, list[Object]] = {"chain": [], "rule": [], "map": [], "set": [], "counter": []}
         for item in listed[:RULES_LIMIT]:
             for kind, value in _dict(item).items():
                 if kind in self._objects:
                     self._objects[kind].append(_dict(value))
         self._counters = {(*_table(one), _str(one, "name")): one.get("packets") for one in self._objects["counter"]}
         self._maps = {(*_table(one), _str(one, "name")): list(_pairs(one.get("elem"))) for one in self._objects["map"]}
+        self._sets = {(*_table(one), _str(one, "name")): _list(one.get("elem")) for one in self._objects["set"]}
 
     def read(self) -> RuleSet:
         found = RuleSet()
@@ -57,25 +62,62 @@ class _Reader:
             found.add_name(_str(chain, "name"), _str(chain, "table"))
             if "hook" in chain:
                 found.chains.append(_base_chain(chain, counts[*_table(chain), _str(chain, "name")]))
+        tables = {(one.family, one.table) for one in found.chains if one.hook == "postrouting"}
+        translating = {table: self._named_sets(table) for table in tables}
         for rule in self._objects["rule"]:
             expressions = [_dict(one) for one in _list(rule.get("expr"))]
             if verdict := _dropping(expressions):
                 found.drops.append(self._drop(rule, expressions, verdict))
+            key = ("nft", *_table(rule), _str(rule, "chain"))
+            if _table(rule) in translating:
+                found.nat[key].append(nft_nat_rule(expressions, translating[_table(rule)]))
             if self._with_steps:
-                key = ("nft", *_table(rule), _str(rule, "chain"))
                 found.steps[key] += self._steps(_table(rule), expressions)
+                found.ways[key].append(self._raw(rule, expressions))
+        return found
+
+    def _named_sets(self, table: tuple[str, str]) -> dict[str, list[Any]]:
+        return {name: elements for (*at, name), elements in self._sets.items() if tuple(at) == table}
+
+    def _raw(self, rule: Object, expressions: Sequence[Object]) -> RawRule:
+        table = _table(rule)
+        verdicts = [*expressions]
+        for expression in expressions:
+            if "vmap" in expression:
+                verdicts += [_dict(one) for _, one in self._elements(table, _dict(expression["vmap"]).get("data"))]
+        return RawRule(
+            targets=tuple({target for verdict in verdicts for target in _jumps(verdict)}),
+            drops=any(_terminal(verdict) in _TAKING or "reject" in verdict for verdict in verdicts),
+            sets_mark=0xFFFFFFFF if any(map(sets_mark, expressions)) else 0,
+            read=partial(self._way, rule, expressions),
+        )
+
+    def _way(self, rule: Object, expressions: Sequence[Object]) -> Sequence[FirewallStep]:
+        """The rule as steps: one, or one for each element of its verdict map."""
+        table = _table(rule)
+        found: list[FirewallStep] = []
+        matches: list[FirewallMatch] = []
+        text = (" ".join(map(expression_text, expressions)) + _comment(rule))[:TEXT_LIMIT]
+        for expression in expressions:
+            matches += matches_of(expression, lambda name: self._sets.get((*table, name)))
+            if "vmap" in expression:
+                vmap = _dict(expression["vmap"])
+                for key, verdict in self._elements(table, vmap.get("data")):
+                    conditions = (*matches, *keyed(vmap.get("key"), [key]))
+                    found += _step(rule, conditions, _dict(verdict), text)
+            else:
+                found += _step(rule, tuple(matches), expression, text)
         return found
 
     def _drop(self, rule: Object, expressions: Sequence[Object], verdict: str) -> FirewallRule:
         family, table = _table(rule)
-        comment = f' comment "{_str(rule, "comment")}"' if rule.get("comment") else ""
         return FirewallRule(
             backend="nft",
             family=family,
             table=table,
             chain=_str(rule, "chain"),
             verdict=verdict,
-            text=(" ".join(map(expression_text, expressions)) + comment)[:TEXT_LIMIT],
+            text=(" ".join(map(expression_text, expressions)) + _comment(rule))[:TEXT_LIMIT],
             packets=self._packets((family, table), expressions),
         )
 
@@ -133,6 +175,58 @@ class _Reader:
                 yield f"{ip}:{next((leaf for leaf in leaves if isinstance(leaf, int)), fixed)}"
 
 
+_TAKING = frozenset({"drop", "queue", "steal"})
+_TERMINAL = {"drop": "drop", "accept": "accept", "return": "return", "queue": "queue", "fwd": "steal", "notrack": ""}
+_NAT = ("dnat", "snat", "masquerade", "redirect")
+
+
+def _terminal(verdict: Object) -> str:
+    """What becomes of a packet, in the report's word; "" for a statement that decides nothing."""
+    for kind, word in _TERMINAL.items():
+        if kind in verdict:
+            return word
+    if "reject" in verdict:
+        return _rejecting(verdict)
+    for kind in ("jump", "goto"):
+        if kind in verdict:
+            return f"{kind} {_dict(verdict[kind]).get('target')}"
+    target = _dict(verdict.get("xt"))
+    if target.get("type") == "target":
+        name = str(target.get("name"))
+        return {"DROP": "drop", "REJECT": "reject", "ACCEPT": "accept", "RETURN": "return"}.get(name, "")
+    return "accept" if verdict.keys() & {*_NAT} else ""
+
+
+def _step(rule: Object, matches: Sequence[FirewallMatch], statement: Object, text: str) -> Iterator[FirewallStep]:
+    """What the statement does with packets that met the conditions before it."""
+    family, table = _table(rule)
+    verdict = _terminal(statement)
+    if not verdict and sets_mark(statement):
+        known = mark_set(statement)
+        verdict = f"mark {known[0]:#x}/{known[1]:#x}" if known else "mark"
+    if verdict:
+        takes = verdict in _TAKING or verdict.startswith("reject")
+        yield FirewallStep(
+            backend="nft",
+            family=family,
+            table=table,
+            chain=_str(rule, "chain"),
+            matches=tuple(matches),
+            verdict=verdict,
+            text=text if takes else "",
+        )
+
+
+def _comment(rule: Object) -> str:
+    return f' comment "{_str(rule, "comment")}"' if rule.get("comment") else ""
+
+
+def _rejecting(verdict: Object) -> str:
+    reject = _dict(verdict["reject"])
+    how = f"{reject.get('type', '')} {reject.get('expr', '')}".strip()
+    return f"reject with {how}"[:80] if how else "reject"
+
+
 def _base_chain(chain: Object, rules: int) -> FirewallChain:
     family, table = _table(chain)
     priority = chain.get("prio")
@@ -145,6 +239,7 @@ def _base_chain(chain: Object, rules: int) -> FirewallChain:
         priority=priority if isinstance(priority, int) else 0,
         policy=_str(chain, "policy"),
         rules=rules,
+        devices=tuple(str(one)[:64] for one in _list(chain.get("dev")) or [chain.get("dev")] if one),
     )
 
 
@@ -154,9 +249,7 @@ def _dropping(expressions: Iterable[Object]) -> str:
         if "drop" in expression:
             return "drop"
         if "reject" in expression:
-            reject = _dict(expression["reject"])
-            how = f"{reject.get('type', '')} {reject.get('expr', '')}".strip()
-            return f"reject with {how}"[:80] if how else "reject"
+            return _rejecting(expression)
         target = _dict(expression.get("xt"))
         if target.get("type") == "target" and target.get("name") in {"DROP", "REJECT"}:
             return str(target["name"]).lower()

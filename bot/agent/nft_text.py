@@ -27,9 +27,9 @@ def expression_text(value: object, depth: int = 0) -> str:
 
 
 def _expression(kind: str, inner: object, depth: int) -> str:
-    if isinstance(inner, list) and kind in {"set", "concat"}:
-        parts = cast("list[object]", inner)
-        return f"{{ {_joined(parts, ', ', depth)} }}" if kind == "set" else _joined(parts, " . ", depth)
+    if isinstance(inner, list) and kind in LISTS:
+        around, between = LISTS[kind]
+        return around.format(_joined(cast("list[object]", inner), between, depth))
     if isinstance(inner, dict) and kind in KNOWN:
         fields = cast("dict[str, Any]", inner)
         return KNOWN[kind](lambda name: expression_text(fields[name], depth + 1) if name in fields else "")
@@ -45,6 +45,15 @@ def _joined(parts: list[object], between: str, depth: int) -> str:
     return between.join(expression_text(part, depth + 1) for part in parts[:16])[:LIMIT]
 
 
+LISTS: dict[str, tuple[str, str]] = {
+    "set": ("{{ {} }}", ", "),
+    "concat": ("{}", " . "),
+    "range": ("{}", "-"),
+    "&": ("{}", " & "),
+    "|": ("({})", " | "),
+}
+"""What stands around the parts of a list, and between them."""
+
 KNOWN: dict[str, Callable[[Render], str]] = {
     "match": _match,
     "payload": lambda part: f"{part('protocol')} {part('field')}".strip(),
@@ -53,6 +62,8 @@ KNOWN: dict[str, Callable[[Render], str]] = {
     "prefix": lambda part: f"{part('addr')}/{part('len')}",
     "counter": lambda _: "counter",
     "reject": lambda part: f"reject with {part('type')} {part('expr')}".rstrip(),
+    "numgen": lambda part: f"numgen {part('mode')} mod {part('mod')}",
+    "fib": lambda part: f"fib {part('flags')} {part('result')}",
     "limit": lambda part: f"limit rate {part('rate')}/{part('per')}",
     "jump": lambda part: f"jump {part('target')}",
     "goto": lambda part: f"goto {part('target')}",

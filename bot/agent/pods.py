@@ -8,22 +8,34 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from bot.agent.arp import ArpQuestion, Tally, arp_request, open_arp_socket
-from bot.agent.discovery import FoundNetns, find_namespaces, find_pinned
+from bot.agent.discovery import FoundNetns, find_in_home, find_namespaces, find_pinned
 from bot.agent.files import read_foreign_text
 from bot.agent.firewalls import Present, find_tables
+from bot.agent.hosts import read_hosts
 from bot.agent.links import LinkRecord
-from bot.agent.namespace import Reading, read_again, read_namespace
+from bot.agent.namespace import Reading, queue_counters, read_again, read_namespace
 from bot.agent.netlink import NetlinkSocket
 from bot.agent.netns import Home
-from bot.agent.report import ArpResult, Firewall, Missing, NetnsState, PodReport, Route, RouteAnswer, Task, TaskPod
-from bot.agent.resolv import parse_resolv_conf
+from bot.agent.report import (
+    ArpResult,
+    Firewall,
+    HostsLine,
+    Missing,
+    NetnsState,
+    PodReport,
+    Route,
+    RouteAnswer,
+    Task,
+    TaskPod,
+)
+from bot.agent.resolv import parse_resolv_conf, resolver_options
 from bot.agent.rtnetlink import ask_nsid, ask_route, read_addresses
 from bot.agent.sources import Source
 
 
 @dataclass(slots=True, kw_only=True)
 class PodWork:
-    """A pod while it is looked at. Everything open is closed by `close`."""
+    """A pod while it is inspected. Everything open is closed by `close`."""
 
     pod: TaskPod
     netns: FoundNetns | None = None
@@ -47,7 +59,9 @@ class PodWork:
     arp: ArpResult | None = None
     oracle: RouteAnswer | None = None
     route_to_pod: RouteAnswer | None = None
-    resolv: tuple[tuple[str, ...], tuple[str, ...], int] | None = None
+    resolv: tuple[tuple[str, ...], tuple[str, ...], int, tuple[str, ...]] | None = None
+    """Its nameservers, search domains, ndots, and all options."""
+    hosts: tuple[HostsLine, ...] | None = None
     missing: list[Missing] = field(default_factory=list[Missing])
 
     @property
@@ -74,12 +88,16 @@ def match_pods(task: Task, home: Home, root: Reading, netlink: NetlinkSocket, ho
     root_ips = {address.ip for address in root.state.addresses}
     by_uid = {netns.uid: netns for netns in found.values() if netns.uid}
     for work in works:
-        if work.pod.ip and work.pod.ip in root_ips:
+        if work.pod.is_host_network or (work.pod.ip and work.pod.ip in root_ips):
             work.is_host_network = True
         elif netns := by_uid.get(work.pod.uid):
             _adopt(work, netns)
             if work.netns_fd >= 0:
                 work.nsid = ask_nsid(netlink, work.netns_fd)
+    pids = find_in_home(home, [work.pod.uid for work in works if work.is_host_network and work.pod.is_source])
+    for work in works:
+        if pid := pids.get(work.pod.uid):
+            work.resolv = _resolv_conf([pid])
     orphans = [work for work in works if not work.netns and not work.is_host_network]
     if orphans:
         rest = [netns for netns in found.values() if not netns.uid]
@@ -144,7 +162,8 @@ def visit(work: PodWork, task: Task, home: Home, root: Reading) -> None:
         work.reading = None
         return
     work.missing += work.reading.missing
-    work.resolv = _resolv_conf(work.netns) if work.netns else None
+    work.resolv = _resolv_conf(work.netns.pids) if work.netns else None
+    work.hosts = read_hosts(work.netns.pids) if work.netns else None
 
 
 def ask_oracles(work: PodWork, root: Reading, netlink: NetlinkSocket) -> None:
@@ -181,6 +200,14 @@ def look_again(work: PodWork, home: Home) -> None:
             work.after = read_again(work.netlink, work.reading, is_root=False)
 
 
+def queues(work: PodWork, home: Home) -> dict[str, int] | None:
+    """The counters of the pod's accept queues as they stand now; None when they are not seen."""
+    if not work.netlink or not work.reading:
+        return None
+    with home.visiting(work.netns_fd):
+        return queue_counters()
+
+
 def as_source(work: PodWork, home: Home) -> Source | None:
     """The pod as a place to test from; None when it cannot be."""
     if not work.netlink or not work.reading:
@@ -192,22 +219,35 @@ def as_source(work: PodWork, home: Home) -> Source | None:
         netlink=work.netlink,
         ip=work.ip,
         mtu=work.device.link.mtu if work.device else 1500,
+        mtus={link.ifindex: link.mtu for link in work.reading.state.links},
         ips=frozenset(address.ip for address in work.reading.state.addresses),
         nameservers=work.resolv[0] if work.resolv else (),
+        search=work.resolv[1] if work.resolv else (),
         gateway=work.arp_question.ip if work.arp_question else "",
         gateway_tally=work.arp_tally,
+    )
+
+
+def as_resolver(work: PodWork, home: Home, netlink: NetlinkSocket) -> Source | None:
+    """A pod with the node's network as a place to ask names from; None where its resolv.conf was not read."""
+    if not work.is_host_network or work.resolv is None:
+        return None
+    nameservers, search, _, _ = work.resolv
+    return Source(
+        key=work.pod.uid, home=home, netns_fd=home.fd, netlink=netlink, nameservers=nameservers, search=search
     )
 
 
 def pod_report(work: PodWork) -> PodReport:
     """What is known of the pod by now."""
     plain = partial(PodReport, uid=work.pod.uid, namespace=work.pod.namespace, name=work.pod.name, ip=work.ip)
+    nameservers, search, ndots, options = work.resolv or (None, (), 1, ())
+    resolver = partial(plain, nameservers=nameservers, search=search, ndots=ndots, resolver_options=options)
     if work.is_host_network:
-        return plain(is_found=True, is_host_network=True)
+        return resolver(is_found=True, is_host_network=True)
     if not work.reading:
-        return plain(why_not=work.why_not or "not looked at before the deadline")
-    nameservers, search, ndots = work.resolv or (None, (), 1)
-    return plain(
+        return plain(why_not=work.why_not or "not inspected before the deadline")
+    return resolver(
         is_found=True,
         netns=work.netns.inode if work.netns else 0,
         state=replace(work.after or work.reading.state, firewall=work.firewall),
@@ -216,9 +256,7 @@ def pod_report(work: PodWork) -> PodReport:
         gateway_arp=work.arp,
         gateway_oracle=work.oracle,
         route_to_pod=work.route_to_pod,
-        nameservers=nameservers,
-        search=search,
-        ndots=ndots,
+        hosts=work.hosts,
     )
 
 
@@ -239,12 +277,13 @@ def gateway_to_ask(routes: Sequence[Route], device: str, expected: str) -> str:
     return via if via and dev == device and ":" not in via else expected
 
 
-def _resolv_conf(netns: FoundNetns) -> tuple[tuple[str, ...], tuple[str, ...], int] | None:
-    for pid in netns.pids:
+def _resolv_conf(pids: Sequence[int]) -> tuple[tuple[str, ...], tuple[str, ...], int, tuple[str, ...]] | None:
+    for pid in pids:
         try:
-            return parse_resolv_conf(read_foreign_text(f"/proc/{pid}/root/etc/resolv.conf"))
+            text = read_foreign_text(f"/proc/{pid}/root/etc/resolv.conf")
         except OSError:
             continue
+        return (*parse_resolv_conf(text), resolver_options(text))
     return None
 
 

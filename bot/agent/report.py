@@ -8,22 +8,25 @@ reason stands in `NodeReport.missing`; an empty tuple means *looked, and there w
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-TASK_SCHEMA = "cnibot.agent-task/v1"
+from bot.agent.firewall_report import Firewall
+from bot.agent.firewall_report import FirewallChain as FirewallChain  # noqa: PLC0414 (handed on)
+from bot.agent.firewall_report import FirewallMatch as FirewallMatch  # noqa: PLC0414
+from bot.agent.firewall_report import FirewallRule as FirewallRule  # noqa: PLC0414
+from bot.agent.firewall_report import FirewallStep as FirewallStep  # noqa: PLC0414
+from bot.agent.report_ebpf import Cilium
+from bot.agent.report_services import EgressNat as EgressNat  # noqa: PLC0414
+from bot.agent.report_services import ServiceRules as ServiceRules  # noqa: PLC0414
+from bot.agent.task_schema import TASK_SCHEMA as TASK_SCHEMA  # noqa: PLC0414
+from bot.agent.task_schema import DnsQuestion as DnsQuestion  # noqa: PLC0414
+from bot.agent.task_schema import Purpose as Purpose  # noqa: PLC0414
+from bot.agent.task_schema import ServicePort as ServicePort  # noqa: PLC0414
+from bot.agent.task_schema import Target as Target  # noqa: PLC0414
+from bot.agent.task_schema import Task as Task  # noqa: PLC0414
+from bot.agent.task_schema import TaskPod as TaskPod  # noqa: PLC0414
+from bot.agent.traced import NodeTrace
+
 REPORT_SCHEMA = "cnibot.node-report/v1"
 
-Purpose = Literal[
-    "own-node",  # pod -> its node's address; node -> nothing
-    "node",  # -> another node's InternalIP
-    "local-pod",  # -> a pod on the same node
-    "remote-pod",  # -> a pod on another node
-    "endpoint",  # -> podIP:port of one endpoint behind a Service
-    "cluster-ip",  # -> clusterIP:port of a Service
-    "dns-service",  # a name asked of the DNS Service's clusterIP
-    "dns-pod",  # a name asked of one DNS pod
-    "dns-own",  # a name asked of the pod's own nameservers, where no question names any of them
-    "outside",  # -> an address outside the cluster
-    "dial",  # -> what an application playbook names
-]
 Outcome = Literal[
     "ok",
     "timeout",  # nothing came back before the test's own limit
@@ -40,89 +43,6 @@ Outcome = Literal[
     "error",  # another errno: `detail` names it
     "skipped",  # not run: `detail` says why (deadline, no such namespace)
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskPod:
-    """A pod of this node. `is_source`: run the whole test matrix from it, not only the gateway's ARP."""
-
-    uid: str
-    namespace: str
-    name: str
-    ip: str = ""
-    is_source: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """One thing to reach. `ports` of a pod are TCP ports that it is known to serve; 0 ports: ICMP only."""
-
-    purpose: Purpose
-    ip: str
-    name: str
-    """What people call it: a node's name, "namespace/pod", or "namespace/service:port"."""
-    node: str = ""
-    port: int = 0
-    protocol: Literal["icmp", "tcp", "udp"] = "icmp"
-    service: str = ""
-    """For an endpoint: the "namespace/service:port" that it stands behind."""
-    from_node_too: bool = True
-    """Also test from the node's root namespace."""
-    tries: int = 1
-    """Several at once show a mixture of good and bad backends. Each then waits 0.9 s at most, because a SYN sent again
-    after a second may meet another backend."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DnsQuestion:
-    """One question for a name's IPv4 addresses."""
-
-    server: str
-    name: str
-    """The query name, absolute, without the trailing dot."""
-    purpose: Literal["dns-service", "dns-pod"]
-    protocol: Literal["udp", "tcp"] = "udp"
-    server_name: str = ""
-    """The Service or pod behind `server`."""
-    tries: int = 1
-    """Several at once meet several pods behind a Service."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServicePort:
-    """A Service port whose rules are looked for in the node's packet filters (nft, iptables, ipvs)."""
-
-    name: str
-    ip: str
-    port: int
-    protocol: Literal["tcp", "udp"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """What one node agent shall look at and test."""
-
-    schema: str = TASK_SCHEMA
-    node: str
-    deadline_s: float = 8.0
-    """The whole report is printed by then, partial if need be."""
-    patience_s: float = 1.3
-    """How long a connection may stay unanswered. Extended to `patience_arp_s` where a next hop is unresolved."""
-    patience_arp_s: float = 3.4
-    pods: tuple[TaskPod, ...] = ()
-    targets: tuple[Target, ...] = ()
-    """Tested from every source pod (and the root namespace); a target equal to the source itself is skipped."""
-    questions: tuple[DnsQuestion, ...] = ()
-    services: tuple[ServicePort, ...] = ()
-    mtu_targets: tuple[Target, ...] = ()
-    """Remote pods or nodes for the path-MTU ladder (from one source pod per node, and from the node)."""
-    gateway: str = ""
-    """The gateway's address expected in pods if the bot knows it (169.254.1.1); otherwise from each pod's routes."""
-    arp_tries: int = 3
-    with_resolvers: bool = False
-    """Also try the resolvers of the node's own resolv.conf (TCP 53): addresses outside that the node relies on."""
-    with_drop_reasons: bool = False
-    """Use tracefs (skb/kfree_skb) while the tests are in flight. Off unless asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,10 +67,16 @@ class Link:
     vxlan_id: int | None = None
     vxlan_port: int | None = None
     vxlan_local: str = ""
+    vxlan_external: bool | None = None
+    """Whoever sends names the peer and the VNI of each packet (collect metadata); None: not read, or no such device."""
     bridge_port_state: int | None = None
     """0 disabled, 1 listening, 2 learning, 3 forwarding, 4 blocking; None when not a bridge port."""
     is_hairpin: bool | None = None
     is_isolated: bool | None = None
+    has_vlan_filtering: bool | None = None
+    """Of a bridge: it filters by VLAN; None for other devices."""
+    xdp_program: int | None = None
+    """Number of the XDP program on it."""
     rx_packets: int = 0
     tx_packets: int = 0
     rx_dropped: int = 0
@@ -192,6 +118,7 @@ class Route:
     src: str = ""
     onlink: bool = False
     mtu: int | None = None
+    advmss: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +135,17 @@ class Rule:
     action: str = "lookup"
     is_inverted: bool = False
     """The rule takes what does *not* match (`ip rule add not …`)."""
+    protocol: int = 0
+    """Of the IP header; 0: any."""
+    sport: tuple[int, ...] = ()
+    dport: tuple[int, ...] = ()
+    """First and last port; empty: any."""
+    is_of_users: bool = False
+    """It takes what processes of certain users send."""
+    others: str = ""
+    """What it asks for beside addresses, devices and marks, in words: "uidrange 0-99", "ipproto 6", "dport 80"."""
+    suppress_prefix: int | None = None
+    """Routes of the table that are no longer than this do not count (`suppress_prefixlength`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,6 +167,71 @@ class FdbEntry:
     mac: str
     dst: str = ""
     state: str = ""
+    port: int = 0
+    """UDP port of the remote end where the entry names another than the device's."""
+    vni: int | None = None
+    """Network identifier where the entry names another than the device's."""
+    vlan: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Qdisc:
+    """A queueing discipline of a device, with its counters before the tests."""
+
+    dev: str
+    kind: str
+    handle: str = "0:"
+    text: str = ""
+    """As `tc qdisc` prints it, without the device."""
+    packets: int = 0
+    dropped: int = 0
+    overlimits: int = 0
+    backlog: int = 0
+    """Packets that wait in it, after the tests."""
+    packets_delta: int = 0
+    """Growth while the tests ran; likewise for the other deltas."""
+    dropped_delta: int = 0
+    overlimits_delta: int = 0
+
+    @property
+    def is_written(self) -> bool:
+        """Somebody put it there: what the kernel does by itself has the handle 0."""
+        return self.handle not in {"0:", ""}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """A filter of traffic control on a device."""
+
+    dev: str
+    direction: str
+    """ingress, egress or queue: ingress is what comes in by the device, queue what belongs to a queueing discipline."""
+    kind: str
+    """As tc calls it (u32, flower, bpf, …), or what a program hangs on by itself: xdp, tcx, netkit."""
+    name: str = ""
+    """Of a BPF program."""
+    effect: str = ""
+    """drop, redirect, police, change; program: a BPF program decides; "" when it lets packets go on."""
+    target: str = ""
+    """The device that packets are redirected to."""
+    text: str = ""
+    packets: int | None = None
+    """What its action took; None: the kernel does not say."""
+    packets_delta: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IpsecPolicy:
+    """An IPsec policy (`ip xfrm policy`) that blocks, or that asks for a tunnel."""
+
+    direction: str
+    """in, out or fwd."""
+    action: str
+    """allow or block."""
+    src: str
+    dst: str
+    has_state: bool | None = None
+    """Whether a state (a key) exists for the tunnel that it asks for; None where it asks for none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,47 +245,16 @@ class Listener:
     queued: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FirewallChain:
-    """A base chain: what happens to a packet that no rule takes."""
-
-    backend: Literal["nft", "iptables-legacy", "iptables-nft"]
-    family: str
-    """ip, ip6, inet, arp, bridge, netdev."""
-    table: str
-    chain: str
-    hook: str = ""
-    priority: int = 0
-    policy: str = ""
-    rules: int = 0
+ConnectionState = Literal["established", "syn-sent"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FirewallRule:
-    """A rule that drops or rejects, with the number of packets it took (None: no counter)."""
+class Connection:
+    """An address that a process of the namespace has dialled over TCP, as it dialled it."""
 
-    backend: Literal["nft", "iptables-legacy", "iptables-nft"]
-    family: str
-    table: str
-    chain: str
-    verdict: str
-    """drop, reject, "reject with icmp port-unreachable", …"""
-    text: str
-    """The rule as its tool prints it, at most 300 characters."""
-    packets: int | None = None
-    packets_delta: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Firewall:
-    """The packet filters of one namespace, all backends together."""
-
-    chains: tuple[FirewallChain, ...] = ()
-    drops: tuple[FirewallRule, ...] = ()
-    """At most 200; `drops_total` counts all."""
-    drops_total: int = 0
-    foreign_chains: tuple[str, ...] = ()
-    """Names of chains of a known writer: cali-…, FLANNEL-…, KUBE-…, KUBE-ROUTER…, CILIUM_…, ufw…, DOCKER…"""
+    ip: str
+    port: int
+    state: ConnectionState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,7 +264,7 @@ class NetnsState:
     links: tuple[Link, ...] = ()
     addresses: tuple[Address, ...] = ()
     routes: tuple[Route, ...] = ()
-    """All tables but local (255)."""
+    """All tables; of the local one (255) only what the kernel did not write by itself."""
     rules: tuple[Rule, ...] = ()
     neighbours: tuple[Neighbour, ...] = ()
     fdb: tuple[FdbEntry, ...] = ()
@@ -305,7 +277,20 @@ class NetnsState:
     """/proc/net/snmp and netstat as "Ip.InAddrErrors", "TcpExt.IPReversePathFilter", "Udp.NoPorts", …"""
     counters_delta: dict[str, int] = field(default_factory=dict[str, int])
     """Growth while the tests ran; only what grew."""
+    counters_quiet: dict[str, int] | None = None
+    """Growth before the first of our tests, of the counters of accept queues; None: not read."""
+    counters_alone: dict[str, int] | None = None
+    """Growth while connections were tried again one at a time; None: none was, or it was not read."""
     listeners: tuple[Listener, ...] | None = None
+    qdiscs: tuple[Qdisc, ...] | None = None
+    """None: not read, like the next two."""
+    filters: tuple[Filter, ...] | None = None
+    """With programs that hang on devices by themselves (XDP, tcx, netkit)."""
+    has_all_programs: bool = False
+    """Whether those programs were requested, and all reported; of XDP netlink tells the numbers anyway."""
+    ipsec: tuple[IpsecPolicy, ...] | None = None
+    connections: tuple[Connection, ...] | None = None
+    """Of pods: those that were there before and after the tests, one for each address and state, at most 200."""
     firewall: Firewall | None = None
     """None: no tool could read it (the reason in `missing`)."""
 
@@ -341,6 +326,15 @@ class RouteAnswer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HostsLine:
+    """A line of /etc/hosts."""
+
+    ip: str
+    names: tuple[str, ...]
+    """In small letters."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PodReport:
     """One pod, seen from inside its namespace and from the node."""
 
@@ -368,6 +362,10 @@ class PodReport:
     nameservers: tuple[str, ...] | None = None
     search: tuple[str, ...] = ()
     ndots: int = 1
+    resolver_options: tuple[str, ...] = ()
+    """Options of resolv.conf as they stand: "timeout:2", "single-request-reopen"."""
+    hosts: tuple[HostsLine, ...] | None = None
+    """Of /etc/hosts, without loopback and multicast; None: not read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -420,10 +418,16 @@ class Test:
     may_be_withheld: bool = False
     """A timeout that may be a refusal: routers send one receiver about six ICMP errors at once, then one a second, and
     this source had received that many."""
+    alone: Outcome | Literal[""] = ""
+    """What came of it when it was tried again by itself, after it had timed out beside the others; "" when it was not.
+    Where this succeeded, `outcome` says so, too."""
     rcode: str = ""
     """DNS: NOERROR, NXDOMAIN, SERVFAIL, …"""
     answers: tuple[str, ...] = ()
     """DNS: addresses of the answer, at most 8."""
+    asked: str = ""
+    """Of a name that the search list made: the short one that a program would have asked for."""
+    record: Literal["A", "AAAA"] = "A"
     mtu_steps: tuple[MtuStep, ...] = ()
 
 
@@ -452,35 +456,27 @@ class CniFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceRules:
-    """How often a Service port's address stands in the node's packet filters, and the backends behind it."""
-
-    name: str
-    ip: str
-    port: int
-    protocol: Literal["tcp", "udp"]
-    mentions: int = 0
-    has_reject: bool = False
-    backends: tuple[str, ...] = ()
-    """"ip:port" DNAT targets reachable from its rules, at most 64."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DropReason:
-    """A reason for which the kernel dropped packets while the tests ran."""
-
-    reason: str
-    function: str
-    count: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:
     """Something that was not observed, and why: never silently absent."""
 
     what: str
-    """Dotted: "firewall.nft", "pods.UID", "tests.deadline", "host.cni", …"""
+    """Where it belongs, dotted: "root.firewall.nft", "pods.UID", "tests.deadline", "host.cni", …"""
     why: str
+
+    @property
+    def pod(self) -> str:
+        """The UID of the pod that it belongs to, "" for none."""
+        kind, _, rest = self.what.partition(".")
+        return rest.partition(".")[0] if kind == "pods" else ""
+
+    @property
+    def of_pod(self) -> str:
+        """What of the pod it is, dotted; "" for all of it, and for what is of no pod."""
+        return ".".join(self.what.split(".")[2:]) if self.pod else ""
+
+    def is_in(self, place: str) -> bool:
+        """Whether it is this place or lies in it: "root.firewall.nft" does in "root.firewall"."""
+        return self.what == place or self.what.startswith(f"{place}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -509,5 +505,13 @@ class NodeReport:
     sysctl_files: tuple[str, ...] | None = None
     """Lines of /etc/sysctl.d and friends that set a forwarding, rp_filter or proxy_arp value: "path: key = value"."""
     service_rules: tuple[ServiceRules, ...] | None = None
-    drop_reasons: tuple[DropReason, ...] | None = None
+    egress_nat: tuple[EgressNat, ...] | None = None
+    cilium: Cilium | None = None
+    """None: no maps of Cilium's are pinned on this node (or an older agent looked)."""
+    trace: NodeTrace | None = None
+    """Of a task with series to follow; nothing else is in such a report."""
     missing: tuple[Missing, ...] = ()
+
+    def why_missing(self, *places: str) -> str:
+        """Why something of these places was not observed; "" where nothing says so."""
+        return next((each.why for each in self.missing if any(map(each.is_in, places))), "")

@@ -10,6 +10,7 @@ RESOLV_LIMIT = 8
 NODE_FILES = ("etc/resolv.conf", "run/systemd/resolve/resolv.conf")
 """The second where the first names nobody but systemd's stub on the node itself."""
 RESOLVERS = 2
+OPTIONS_LIMIT = 10
 
 
 def parse_resolv_conf(text: str) -> tuple[tuple[str, ...], tuple[str, ...], int]:
@@ -30,11 +31,28 @@ def parse_resolv_conf(text: str) -> tuple[tuple[str, ...], tuple[str, ...], int]
     return tuple(nameservers[:RESOLV_LIMIT]), search, ndots
 
 
+def resolver_options(text: str) -> tuple[str, ...]:
+    """The options of a resolv.conf as they stand, bounded."""
+    found = [word[:40] for line in text.splitlines() for word in line.split()[1:] if line.split()[0] == "options"]
+    return tuple(found[:OPTIONS_LIMIT])
+
+
 def _ndots(options: Sequence[str]) -> Iterator[int]:
     for option in options:
         name, _, number = option.partition(":")
         if name == "ndots" and number.isascii() and number.isdecimal() and len(number) < 4:
             yield int(number)
+
+
+def read_node_resolver(root: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(nameservers, search domains) that the node's own processes use; empty where no file could be read."""
+    for name in NODE_FILES:
+        try:
+            nameservers, search, _ = parse_resolv_conf(read_foreign_text(str(Path(root) / name)))
+        except OSError:
+            continue
+        return nameservers, search
+    return (), ()
 
 
 def read_resolvers(root: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import errno
 import ipaddress
 import socket
 import struct
+import sys
 from collections.abc import Iterator, Mapping
 
 from bot.agent.netlink import NetlinkSocket, attribute, attributes, text, u32
@@ -27,17 +28,22 @@ NDTMSG = struct.Struct("=Bxxx")
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS = 1, 2, 8
 RTA_DST, RTA_SRC, RTA_IIF, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC = 1, 2, 3, 4, 5, 6, 7
 RTA_METRICS, RTA_MULTIPATH, RTA_TABLE, RTA_VIA = 8, 9, 15, 18
-RTAX_MTU = 2
+RTAX_MTU, RTAX_ADVMSS = 2, 8
 RTNH_F_ONLINK = 4
 RTM_F_CLONED = 0x200
+RTM_F_FIB_MATCH = 0x2000
 FRA_DST, FRA_SRC, FRA_IIFNAME, FRA_PRIORITY, FRA_FWMARK, FRA_TABLE, FRA_FWMASK, FRA_OIFNAME = 1, 2, 3, 6, 10, 15, 16, 17
+FRA_SUPPRESS_PREFIXLEN, FRA_UID_RANGE, FRA_IP_PROTO, FRA_SPORT_RANGE, FRA_DPORT_RANGE = 14, 20, 22, 23, 24
 FIB_RULE_INVERT = 2
-NDA_DST, NDA_LLADDR = 1, 2
+NDA_DST, NDA_LLADDR, NDA_VLAN, NDA_PORT, NDA_VNI = 1, 2, 5, 6, 7
 NDTA_NAME, NDTA_THRESH3, NDTA_CONFIG = 1, 4, 5
 NDTC_ENTRIES_AT = 4
 NETNSA_NSID, NETNSA_FD = 1, 3
 NSID_UNASSIGNED = 0xFFFFFFFF
 LOCAL_TABLE = 255
+BY_KERNEL = 2
+ANY_UID = (0, 0xFFFFFFFF)
+NO_SUPPRESSION = 0xFFFFFFFF
 
 ROUTE_TYPES = {
     1: "unicast",
@@ -101,7 +107,8 @@ def read_addresses(netlink: NetlinkSocket, names: type_names) -> Iterator[Addres
 
 
 def read_routes(netlink: NetlinkSocket, names: type_names) -> Iterator[Route]:
-    """Routes of both families, all tables but local; of IPv6 without link-local and multicast.
+    """Routes of both families, of the local table only what the kernel did not write by itself; of IPv6 without
+    link-local and multicast.
 
     A route over several next hops gives one value for each.
     """
@@ -111,12 +118,14 @@ def read_routes(netlink: NetlinkSocket, names: type_names) -> Iterator[Route]:
         family, dst_len, _, _, table, protocol, scope, route_type, flags = RTMSG.unpack_from(body)
         found = attributes(body, RTMSG.size)
         table = u32(found.get(RTA_TABLE), table)
-        if table == LOCAL_TABLE or flags & RTM_F_CLONED or family not in {socket.AF_INET, socket.AF_INET6}:
+        if table == LOCAL_TABLE and protocol == BY_KERNEL:
+            continue
+        if flags & RTM_F_CLONED or family not in {socket.AF_INET, socket.AF_INET6}:
             continue
         dst = _destination(family, dst_len, found.get(RTA_DST))
         if dst.startswith(("fe80:", "ff00:")):
             continue
-        mtu = attributes(found.get(RTA_METRICS, b"")).get(RTAX_MTU)
+        metrics = attributes(found.get(RTA_METRICS, b""))
         for via, ifindex, hop_flags in _hops(found, flags):
             yield Route(
                 dst=dst,
@@ -129,7 +138,8 @@ def read_routes(netlink: NetlinkSocket, names: type_names) -> Iterator[Route]:
                 table=table,
                 src=ip_text(found.get(RTA_PREFSRC)),
                 onlink=bool(hop_flags & RTNH_F_ONLINK),
-                mtu=u32(mtu) if mtu else None,
+                mtu=u32(metrics.get(RTAX_MTU)) or None,
+                advmss=u32(metrics.get(RTAX_ADVMSS)) or None,
             )
 
 
@@ -153,7 +163,43 @@ def read_rules(netlink: NetlinkSocket) -> Iterator[Rule]:
             table=u32(found.get(FRA_TABLE), table),
             action=RULE_ACTIONS.get(action, str(action)),
             is_inverted=bool(flags & FIB_RULE_INVERT),
+            protocol=found.get(FRA_IP_PROTO, b"\0")[0],
+            sport=_ports(found.get(FRA_SPORT_RANGE)),
+            dport=_ports(found.get(FRA_DPORT_RANGE)),
+            is_of_users=_users(found) is not None,
+            others=_other_selectors(found),
+            suppress_prefix=_suppressed(found),
         )
+
+
+def _other_selectors(found: Mapping[int, bytes]) -> str:
+    """What a rule asks for beside addresses, devices and marks."""
+    words: list[str] = []
+    if (users := _users(found)) is not None:
+        words.append(f"uidrange {users[0]}-{users[1]}")
+    if protocol := found.get(FRA_IP_PROTO, b"\0")[0]:
+        words.append(f"ipproto {protocol}")
+    for at, word in ((FRA_SPORT_RANGE, "sport"), (FRA_DPORT_RANGE, "dport")):
+        if ports := _ports(found.get(at)):
+            first, last = ports
+            words.append(f"{word} {first}" if first == last else f"{word} {first}-{last}")
+    return " ".join(words)
+
+
+def _users(found: Mapping[int, bytes]) -> tuple[int, int] | None:
+    """The first and last user, None for all."""
+    value = found.get(FRA_UID_RANGE, b"")
+    users = struct.unpack_from("=II", value) if len(value) >= 8 else ANY_UID
+    return None if users == ANY_UID else users
+
+
+def _ports(value: bytes | None) -> tuple[int, ...]:
+    return struct.unpack_from("=HH", value) if value and len(value) >= 4 else ()
+
+
+def _suppressed(found: Mapping[int, bytes]) -> int | None:
+    length = u32(found.get(FRA_SUPPRESS_PREFIXLEN), NO_SUPPRESSION)
+    return None if length == NO_SUPPRESSION else length
 
 
 def read_neighbours(netlink: NetlinkSocket, names: type_names) -> Iterator[Neighbour]:
@@ -185,6 +231,9 @@ def read_fdb(netlink: NetlinkSocket, names: type_names) -> Iterator[FdbEntry]:
             mac=found.get(NDA_LLADDR, b"").hex(":"),
             dst=ip_text(found.get(NDA_DST)),
             state="PERMANENT" if state & NUD_PERMANENT else NEIGHBOUR_STATES.get(state, "NONE"),
+            port=int.from_bytes(found.get(NDA_PORT, b""), "big"),
+            vni=u32(found[NDA_VNI]) if NDA_VNI in found else None,
+            vlan=int.from_bytes(found.get(NDA_VLAN, b""), sys.byteorder),
         )
 
 
@@ -213,6 +262,22 @@ def ask_route(
         dev=names.get(ifindex, str(ifindex)) if ifindex else "",
         src=ip_text(found.get(RTA_PREFSRC)),
     )
+
+
+def ask_mtu(netlink: NetlinkSocket, dst: str) -> tuple[int, int | None]:
+    """The device (ifindex, 0: no way) to an address, and the MTU that stands on the route there.
+
+    The route as it is written, not a path MTU that was learnt on it.
+    """
+    body = RTMSG.pack(socket.AF_INET, 32, 0, 0, 0, 0, 0, 0, RTM_F_FIB_MATCH)
+    try:
+        _, answer = netlink.ask(RTM_GETROUTE, body + attribute(RTA_DST, socket.inet_aton(dst)))
+    except OSError:
+        return 0, None
+    found = attributes(answer, RTMSG.size)
+    mtu = attributes(found.get(RTA_METRICS, b"")).get(RTAX_MTU)
+    ifindex = next((ifindex for _, ifindex, _ in _hops(found, 0)), 0)
+    return ifindex, u32(mtu) or None
 
 
 def ask_nsid(netlink: NetlinkSocket, netns_fd: int) -> int | None:
@@ -270,7 +335,7 @@ def _gateway(found: Mapping[int, bytes]) -> str:
 def read_neighbour_table(netlink: NetlinkSocket) -> tuple[int | None, int | None]:
     """Entries of the ARP table that all namespaces share, and its limit (gc_thresh3). None: the kernel does not say.
 
-    By netlink every namespace is told; sysctl and /proc/net/stat show both to the first one only.
+    By netlink every namespace can read them; sysctl and /proc/net/stat show both to the first one only.
     """
     for kind, body in netlink.dump(RTM_GETNEIGHTBL, NDTMSG.pack(socket.AF_INET)):
         found = attributes(body, NDTMSG.size)

@@ -4,7 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from bot.agent.filter_ways import RawRule, chain_key, ways_to_drops
 from bot.agent.report import Firewall, FirewallChain, FirewallRule, ServicePort, ServiceRules
+from bot.agent.source_nat import NatRule
 
 DROPS_LIMIT = 200
 TEXT_LIMIT = 300
@@ -59,9 +61,6 @@ MANY_OF_A_KIND = (
 )
 """One chain for each Service, endpoint or pod: named once, with a star."""
 
-chain_key = tuple[str, str, str, str]
-"""Backend, family, table, chain."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
@@ -94,7 +93,10 @@ class RuleSet:
     drops: list[FirewallRule] = field(default_factory=list[FirewallRule])
     names: set[str] = field(default_factory=set[str])
     """Chains of known writers."""
+    nat: dict[chain_key, list[NatRule]] = field(default_factory=lambda: defaultdict[chain_key, list[NatRule]](list))
+    """Rules of tables that translate addresses on the way out."""
     steps: dict[chain_key, list[Step]] = field(default_factory=lambda: defaultdict[chain_key, list[Step]](list))
+    ways: dict[chain_key, list[RawRule]] = field(default_factory=lambda: defaultdict[chain_key, list[RawRule]](list))
 
     def add_name(self, chain: str, table: str = "") -> None:
         """Note a chain (a table) when its name tells who wrote it."""
@@ -111,19 +113,25 @@ class RuleSet:
         self.drops += other.drops
         self.names |= other.names
         self.steps.update(other.steps)
+        self.ways.update(other.ways)
+        self.nat.update(other.nat)
 
 
 def firewall(before: RuleSet, after: RuleSet | None) -> Firewall:
     """The report's view: with growth between two readings, the rules that took packets first."""
-    drops = list(before.drops)
+    drops, chains = list(before.drops), before.chains
     if after is not None:
         drops = [_with_growth(rule, later) for rule, later in _paired(before.drops, after.drops)]
+        chains = _chains_with_growth(before.chains, after.chains)
+    steps, marks = ways_to_drops(before.ways, before.chains)
     drops.sort(key=lambda rule: (-(rule.packets_delta or 0), -(rule.packets or 0)))
     return Firewall(
-        chains=tuple(before.chains[:NAMES_LIMIT]),
+        chains=tuple(chains[:NAMES_LIMIT]),
         drops=tuple(drops[:DROPS_LIMIT]),
         drops_total=len(drops),
         foreign_chains=tuple(sorted(before.names)[:NAMES_LIMIT]),
+        steps=steps,
+        marks_elsewhere=marks,
     )
 
 
@@ -193,6 +201,18 @@ def _paired(
     for rule in before:
         same = later[_identity(rule)]
         yield rule, same.pop(0) if same else None
+
+
+def _chains_with_growth(before: Iterable[FirewallChain], after: Iterable[FirewallChain]) -> list[FirewallChain]:
+    """The base chains with what their policies took between two readings."""
+    later = {(one.backend, one.family, one.table, one.chain): one.packets for one in after}
+    found: list[FirewallChain] = []
+    for chain in before:
+        packets = later.get((chain.backend, chain.family, chain.table, chain.chain))
+        is_counted = chain.packets is not None and packets is not None
+        growth = max(0, (packets or 0) - (chain.packets or 0)) if is_counted else None
+        found.append(replace(chain, packets=packets, packets_delta=growth) if is_counted else chain)
+    return found
 
 
 def _identity(rule: FirewallRule) -> tuple[str, ...]:

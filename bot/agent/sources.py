@@ -11,7 +11,7 @@ from bot.agent.arp import Tally
 from bot.agent.netlink import NetlinkSocket
 from bot.agent.netns import Home
 from bot.agent.report import Task
-from bot.agent.rtnetlink import ask_route, read_neighbours
+from bot.agent.rtnetlink import ask_mtu, ask_route, read_neighbours
 from bot.agent.waiting import Patience
 
 UNRESOLVED = frozenset({"INCOMPLETE", "FAILED"})
@@ -29,9 +29,13 @@ class Source:
     netlink: NetlinkSocket
     ip: str = ""
     mtu: int = 1500
+    """Of the device that most packets leave by."""
+    mtus: Mapping[int, int] = field(default_factory=dict[int, int])
+    """Of each device, by ifindex."""
     ips: frozenset[str] = frozenset()
     nameservers: tuple[str, ...] = ()
-    """Of its resolv.conf."""
+    """Of its resolv.conf; likewise the search list."""
+    search: tuple[str, ...] = ()
     gateway: str = ""
     """The neighbour whose ARP is tested beside the other tests, and how that test stands."""
     gateway_tally: Tally = field(default_factory=Tally)
@@ -53,6 +57,11 @@ class Source:
                 found = frozenset(entry.ip for entry in entries if entry.state in UNRESOLVED)
             self._seen_at, self._unresolved = now, found
         return self._unresolved
+
+    def mtus_to(self, ip: str) -> tuple[int, int | None]:
+        """The MTU of the device that packets for an address leave by, and that of the route, if one stands there."""
+        ifindex, route_mtu = ask_mtu(self.netlink, ip)
+        return self.mtus.get(ifindex, self.mtu), route_mtu
 
     def next_hop(self, ip: str) -> str:
         """The neighbour that packets for an address go to from here; "" when there is no way."""

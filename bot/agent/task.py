@@ -15,11 +15,14 @@ from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_h
 from bot.agent.report import TASK_SCHEMA, Missing, Task
 
 TASK_BYTES = 8 << 20
-LIMITS = {"pods": 1000, "targets": 2000, "questions": 500, "services": 5000, "mtu_targets": 64}
+LIMITS = {"pods": 1000, "targets": 2000, "questions": 500, "services": 5000, "mtu_targets": 64, "follow": 4}
 LONGEST_DEADLINE_S = 60.0
 MOST_SECONDS = 1 << 32
 TEXT_LIMIT = 512
 TRIES_LIMIT = 50
+SERIES_LIMIT = 32
+PORTS_LIMIT = 128
+PACKET_BYTES = 9000
 
 T = TypeVar("T")
 
@@ -46,6 +49,7 @@ def _check(task: Task) -> None:
     if task.schema != TASK_SCHEMA:
         raise TaskError(f"task.schema: this agent understands {TASK_SCHEMA}, not {task.schema!r}")
     _check_amounts(task)
+    _check_series(task)
     for place, text in _addresses(task):
         try:
             ipaddress.ip_address(text)
@@ -73,17 +77,33 @@ def _check_amounts(task: Task) -> None:
             raise TaskError(f"task.{name}[{wrong}].tries: between 1 and {TRIES_LIMIT}")
 
 
+def _check_series(task: Task) -> None:
+    for at, flow in enumerate(task.follow):
+        place = f"task.follow[{at}]"
+        if not 1 <= flow.count <= SERIES_LIMIT:
+            raise TaskError(f"{place}.count: between 1 and {SERIES_LIMIT}")
+        if not 0 <= flow.length <= PACKET_BYTES:
+            raise TaskError(f"{place}.length: at most {PACKET_BYTES}")
+        if flow.first_port < 1024 or max(flow.first_port + flow.count - 1, 0) > 65535:
+            raise TaskError(f"{place}.first_port: between 1024 and {65536 - flow.count}")
+    ports = [flow.first_port for flow in task.follow]
+    if ports and max(ports) - min(ports) > PORTS_LIMIT - SERIES_LIMIT:
+        raise TaskError(f"task.follow: source ports of all series within {PORTS_LIMIT}")
+
+
 def _addresses(task: Task) -> list[tuple[str, str]]:
     found = [(f"task.targets[{at}].ip", target.ip) for at, target in enumerate(task.targets)]
     found += [(f"task.mtu_targets[{at}].ip", target.ip) for at, target in enumerate(task.mtu_targets)]
     found += [(f"task.questions[{at}].server", question.server) for at, question in enumerate(task.questions)]
     found += [(f"task.pods[{at}].ip", pod.ip) for at, pod in enumerate(task.pods) if pod.ip]
+    found += [(f"task.follow[{at}].ip", flow.ip) for at, flow in enumerate(task.follow)]
     found += [("task.gateway", task.gateway)] if task.gateway else []
     return found
 
 
 def _ports(task: Task) -> list[tuple[str, int]]:
     found = [(f"task.targets[{at}].port", target.port) for at, target in enumerate(task.targets)]
+    found += [(f"task.follow[{at}].port", flow.port) for at, flow in enumerate(task.follow)]
     return found + [(f"task.services[{at}].port", service.port) for at, service in enumerate(task.services)]
 
 

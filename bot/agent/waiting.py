@@ -13,28 +13,68 @@ from typing import get_args
 from bot.agent.report import Outcome
 
 IP_RECVERR = 11
-SO_EE_ORIGIN_ICMP = 2
+IPV6_RECVERR = 25
 EXTENDED_ERROR = struct.Struct("=IBBBxII")
 """struct sock_extended_err: errno, origin, type, code, info, data; a sockaddr of the offender follows."""
 ERROR_QUEUE_BYTES = 512
-DEST_UNREACHABLE = 3
-UNREACHABLE_CODES = (
-    "net-unreachable",
-    "host-unreachable",
-    "protocol-unreachable",
-    "port-unreachable",
-    "frag-needed",
-    "source-route-failed",
-    "net-unknown",
-    "host-unknown",
-    "host-isolated",
-    "net-prohibited",
-    "host-prohibited",
-    "net-unreachable-for-tos",
-    "host-unreachable-for-tos",
-    "admin-prohibited",
-    "host-precedence-violation",
-    "precedence-cutoff",
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Icmp:
+    """How one family's ICMP stands in an extended error."""
+
+    family: socket.AddressFamily
+    origin: int
+    """SO_EE_ORIGIN_*."""
+    unreachable: int
+    """The type of "destination unreachable"."""
+    codes: tuple[str, ...]
+    """Its codes."""
+    address_at: int
+    """Where the offender's address begins in its sockaddr."""
+    address_bytes: int
+
+
+_ICMP = _Icmp(
+    family=socket.AF_INET,
+    origin=2,
+    unreachable=3,
+    codes=(
+        "net-unreachable",
+        "host-unreachable",
+        "protocol-unreachable",
+        "port-unreachable",
+        "frag-needed",
+        "source-route-failed",
+        "net-unknown",
+        "host-unknown",
+        "host-isolated",
+        "net-prohibited",
+        "host-prohibited",
+        "net-unreachable-for-tos",
+        "host-unreachable-for-tos",
+        "admin-prohibited",
+        "host-precedence-violation",
+        "precedence-cutoff",
+    ),
+    address_at=4,
+    address_bytes=4,
+)
+_ICMP6 = _Icmp(
+    family=socket.AF_INET6,
+    origin=3,
+    unreachable=1,
+    codes=(
+        "net-unreachable",
+        "admin-prohibited",
+        "scope-mismatch",
+        "host-unreachable",
+        "port-unreachable",
+        "source-policy-failed",
+        "net-prohibited",
+    ),
+    address_at=8,
+    address_bytes=16,
 )
 OUTCOMES = frozenset(get_args(Outcome))
 
@@ -153,22 +193,26 @@ def queued_error(sock: socket.socket) -> QueuedError | None:
     except OSError:
         return None
     for level, kind, data in ancillary:
-        if level == socket.IPPROTO_IP and kind == IP_RECVERR and len(data) >= EXTENDED_ERROR.size:
-            return _extended_error(data, about)
+        if len(data) < EXTENDED_ERROR.size:
+            continue
+        if level == socket.IPPROTO_IP and kind == IP_RECVERR:
+            return _extended_error(data, about, _ICMP)
+        if level == socket.IPPROTO_IPV6 and kind == IPV6_RECVERR:
+            return _extended_error(data, about, _ICMP6)
     return None
 
 
-def _extended_error(data: bytes, about: bytes) -> QueuedError:
+def _extended_error(data: bytes, about: bytes, icmp: _Icmp) -> QueuedError:
     numbers: tuple[int, int, int, int, int, int] = EXTENDED_ERROR.unpack_from(data)
     code, origin, kind, icmp_code, info, _ = numbers
-    if origin != SO_EE_ORIGIN_ICMP:
+    if origin != icmp.origin:
         return QueuedError(code=code, info=info, about=about)
-    is_known = kind == DEST_UNREACHABLE and icmp_code < len(UNREACHABLE_CODES)
-    offender = data[EXTENDED_ERROR.size + 4 : EXTENDED_ERROR.size + 8]
+    is_known = kind == icmp.unreachable and icmp_code < len(icmp.codes)
+    offender = data[EXTENDED_ERROR.size + icmp.address_at :][: icmp.address_bytes]
     return QueuedError(
         code=code,
-        icmp=UNREACHABLE_CODES[icmp_code] if is_known else f"{kind}/{icmp_code}",
-        icmp_from=socket.inet_ntoa(offender) if len(offender) == 4 else "",
+        icmp=icmp.codes[icmp_code] if is_known else f"{kind}/{icmp_code}",
+        icmp_from=socket.inet_ntop(icmp.family, offender) if len(offender) == icmp.address_bytes else "",
         info=info,
         about=about,
     )

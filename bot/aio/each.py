@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 from bot.aio.failures import first_failure
+from bot.aio.groups import TaskGroup
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -22,7 +23,7 @@ async def each(items: Iterable[Item], work: Callable[[Item], Awaitable[Result]],
             return await work(item)
 
     try:
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             tasks = [group.create_task(one(item)) for item in items]
     except BaseExceptionGroup as failures:
         raise first_failure(failures) from failures

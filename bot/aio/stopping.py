@@ -2,8 +2,39 @@
 
 import asyncio
 import signal
-from collections.abc import Generator
+from collections.abc import Coroutine, Generator
 from contextlib import contextmanager
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class TerminatedError(Exception):
+    """SIGTERM came, and what was running has cleaned up after itself."""
+
+
+async def until_terminated(work: Coroutine[Any, Any, T]) -> T:
+    """What the work returns. SIGTERM cancels it as Ctrl-C does; it cleans up, and then `TerminatedError` is raised."""
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(work)
+    has_come = False
+
+    def end() -> None:
+        nonlocal has_come
+        if not has_come:  # a second signal must not cut the cleaning up short
+            has_come = True
+            task.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, end)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        current = asyncio.current_task()
+        if not has_come or (current and current.cancelling()):
+            raise
+        raise TerminatedError from None
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
 
 
 class Stop:

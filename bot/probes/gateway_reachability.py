@@ -15,19 +15,29 @@ Source: net/ipv4/arp.c, arp_process() and arp_fwd_proxy(): the route lookup that
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from bot.agent.report import NetnsState, RouteAnswer
+from bot.agent.report import FirewallChain, NetnsState, RouteAnswer
 from bot.domain import facts
 from bot.domain.facts import FactBuilder, FactSpec, FactTable, Rung, Subject, SubjectKind, Value
 from bot.domain.finding import Finding, Severity, SymptomKind
-from bot.probes.cut_off import cannot_send
-from bot.probes.evidence import Evidence
-from bot.probes.flows import Tried, tried_flows
-from bot.probes.needs import LOOK_AT_PODS
-from bot.probes.outcomes import REACH_VALUES, aggregate, in_words
-from bot.probes.pod_link import host_end
-from bot.probes.probe import Probe
-from bot.probes.sight import Root, Sight, conf, either, miss_all, pods_in_sight, put, roots, strictest, sysctl
-from bot.probes.telling import Who, sharing, unseen
+from bot.probes.engine.evidence import Evidence
+from bot.probes.engine.fact_spec import fact
+from bot.probes.engine.needs import LOOK_AT_PODS
+from bot.probes.engine.probe import Probe
+from bot.probes.pod_link.observe import host_end
+from bot.probes.shared.flows import Tried, tried_flows
+from bot.probes.shared.own_link import cannot_send
+from bot.probes.shared.pod_views import (
+    NodeView,
+    PodView,
+    conf,
+    either,
+    node_views,
+    observable_pods,
+    strictest,
+    sysctl,
+)
+from bot.probes.shared.reach import REACH_VALUES, aggregate, in_words
+from bot.probes.shared.sentences import Who, sharing, unseen
 
 NAME = "gateway-reachability"
 LINK_LOCAL_GATEWAY = "169.254.1.1"
@@ -37,55 +47,55 @@ _LOOK_SYSCTL = "sysctl -a | grep -E 'conf.(all|<host link>).(proxy_arp|forwardin
 
 
 def _int(name: str, doc: str, look: str = _LOOK_SYSCTL, rungs: tuple[Rung, ...] = _OUTSIDE) -> FactSpec:
-    return FactSpec(name=name, type="int", doc=doc, look=look, rungs=rungs)
+    return fact(name, "int", doc, look=look, rungs=rungs)
 
 
 def _bool(name: str, doc: str, look: str = _LOOK_SYSCTL, rungs: tuple[Rung, ...] = _OUTSIDE) -> FactSpec:
-    return FactSpec(name=name, type="bool", doc=doc, look=look, rungs=rungs)
+    return fact(name, "bool", doc, look=look, rungs=rungs)
 
 
 _LOOK_ORACLE = "ip route get <gateway> from <pod ip> iif <host link>  # on <node>"
 _LOOK_NSTAT = "nstat -az Ip.InAddrErrors TcpExt.IPReversePathFilter  # on <node>, twice"
 FACTS = (
-    FactSpec(
-        name="pod.gateway_oracle",
-        type="str",
+    fact(
+        "pod.gateway_oracle",
+        "str",
+        "The node's own answer to whether it would forward a packet of this pod to the pod's gateway.",
         values=("ok", "net-unreachable", "host-unreachable", "invalid", "local", "other"),
-        doc="The node's own answer to whether it would forward a packet of this pod to the pod's gateway.",
         rungs=_OUTSIDE,
         look=_LOOK_ORACLE,
     ),
-    FactSpec(
-        name="pod.gateway_oracle_dev",
-        type="str",
-        doc="The device by which the node would forward it.",
+    fact(
+        "pod.gateway_oracle_dev",
+        "str",
+        "The device by which the node would forward it.",
         rungs=_OUTSIDE,
         look=_LOOK_ORACLE,
     ),
-    FactSpec(
-        name="pod.own_dev",
-        type="str",
-        doc="The node's end of the pod's link.",
+    fact(
+        "pod.own_dev",
+        "str",
+        "The node's end of the pod's link.",
         rungs=_OUTSIDE,
         look="ip route show <pod ip>  # on <node>",
     ),
     _bool("pod.host_proxy_arp", "The node answers ARP by proxy on the pod's link (`all` or the interface says so)."),
     _bool("pod.host_forwarding", "The node forwards what comes in by the pod's link (or its bridge)."),
     _int("pod.host_rp_filter", "Reverse path filter on the pod's link: 0 off, 1 strict, 2 loose; the larger of both."),
-    _int("pod.host_proxy_delay", "Up to so many hundredths of a second the node delays an ARP answer by proxy."),
+    _int("pod.host_proxy_delay", "The longest that the node delays an ARP answer by proxy, in hundredths of a second."),
     _int("pod.host_arp_ignore", "arp_ignore on the pod's link, the larger of `all` and the interface's."),
-    FactSpec(
-        name="pod.reach_own_node",
-        type="str",
+    fact(
+        "pod.reach_own_node",
+        "str",
+        "How the pod reaches its own node's address (ICMP).",
         values=REACH_VALUES,
-        doc="How the pod reaches its own node's address (ICMP).",
         look="nsenter -t <pid> -n ping -c 1 <node ip>  # on <node>",
     ),
-    FactSpec(
-        name="pod.node_reaches_pod",
-        type="str",
+    fact(
+        "pod.node_reaches_pod",
+        "str",
+        "How the node's root namespace reaches the pod (ICMP, and TCP where it listens).",
         values=REACH_VALUES,
-        doc="How the node's root namespace reaches the pod (ICMP, and TCP where it listens).",
         look="ping -c 1 <pod ip>  # on <node>",
     ),
     _bool(
@@ -98,10 +108,30 @@ FACTS = (
         "A packet filter rule of the ARP family drops on this node.",
         "nft list ruleset arp; arptables -L -v  # on <node>",
     ),
+    fact(
+        "pod.arp_filters",
+        "list",
+        "Packet filter rules of the ARP family in the pod's own namespace that drop, and chains whose policy does.",
+        look="nsenter -t <pid of pod> -n nft list ruleset  # on <node>",
+    ),
+    fact(
+        "node.arp_filters",
+        "list",
+        "These rules, and chains of that family whose policy drops.",
+        rungs=_OUTSIDE,
+        look="nft list ruleset arp; arptables -L -v  # on <node>",
+    ),
     _bool(
         "node.gateway_address_local",
         "169.254.1.1 is assigned to an interface of the node, which then answers for itself only.",
         "ip addr | grep 169.254.1.1  # on <node>",
+    ),
+    fact(
+        "node.gateway_address_dev",
+        "str",
+        "The interface that carries 169.254.1.1.",
+        rungs=_OUTSIDE,
+        look="ip addr | grep 169.254.1.1  # on <node>",
     ),
     _int(
         "node.inaddrerrors_delta",
@@ -120,8 +150,9 @@ FACTS = (
     _int("node.pod_links", "Pod links of the node that were found."),
 )
 _LINK_KEYS = ("own_dev", "host_proxy_arp", "host_forwarding", "host_rp_filter", "host_proxy_delay", "host_arp_ignore")
-_POD_KEYS = ("gateway_oracle", "gateway_oracle_dev", *_LINK_KEYS, "reach_own_node", "node_reaches_pod")
+_POD_KEYS = ("arp_filters", "gateway_oracle", "gateway_oracle_dev", *_LINK_KEYS, "reach_own_node", "node_reaches_pod")
 
+_LISTED = 10
 _ERRNO = {"ENETUNREACH": "net-unreachable", "EHOSTUNREACH": "host-unreachable", "EINVAL": "invalid"}
 _TYPE = {"unicast": "ok", "local": "local", "unreachable": "host-unreachable", "blackhole": "invalid"}
 
@@ -129,17 +160,19 @@ _TYPE = {"unicast": "ok", "local": "local", "unreachable": "host-unreachable", "
 def observe(evidence: Evidence, into: FactBuilder) -> None:
     """What each node would do for each of its pods, and what tests between them showed."""
     counts: dict[str, dict[str, int]] = defaultdict(lambda: {"pod_links": 0, "forwarding": 0, "proxy_arp": 0})
-    for sight in pods_in_sight(evidence):
+    for sight in observable_pods(evidence):
         if sight.seen is None:
-            miss_all(into, sight.subject, _POD_KEYS, sight.why)
+            into.miss_all(sight.subject, _POD_KEYS, sight.why)
             continue
         oracle = sight.seen.gateway_oracle
         unasked = "the node was not asked how it would forward for this pod"
-        put(into, sight.subject, "gateway_oracle", _oracle(oracle), unasked)
-        put(into, sight.subject, "gateway_oracle_dev", oracle.dev if oracle else None, unasked)
+        into.put(sight.subject, "gateway_oracle", _oracle(oracle), unasked)
+        into.put(sight.subject, "gateway_oracle_dev", oracle.dev if oracle else None, unasked)
+        filters = _arp_filters(sight.state) if sight.state else None
+        into.put(sight.subject, "arp_filters", filters, "the pod's packet filters were not read")
         _observe_link(sight, into, counts[sight.pod.spec.node_name])
     _observe_tests(evidence, into)
-    for root in roots(evidence).values():
+    for root in node_views(evidence).values():
         _observe_node(root, into, counts[root.name])
 
 
@@ -151,10 +184,10 @@ def _oracle(answer: RouteAnswer | None) -> str | None:
     return _TYPE.get(answer.type, "other")
 
 
-def _observe_link(sight: Sight, into: FactBuilder, counts: dict[str, int]) -> None:
+def _observe_link(sight: PodView, into: FactBuilder, counts: dict[str, int]) -> None:
     pod, root, link = sight.subject, sight.root, host_end(sight)
     if link is None or root is None:
-        miss_all(into, pod, _LINK_KEYS, "the node's end of the pod's link was not found")
+        into.miss_all(pod, _LINK_KEYS, "the node's end of the pod's link was not found")
         return
     into.set(pod, "own_dev", link.name)
     # A packet from a bridge port comes in, for IP, by the bridge.
@@ -162,12 +195,12 @@ def _observe_link(sight: Sight, into: FactBuilder, counts: dict[str, int]) -> No
     state = root.state
     forwards, answers = conf(state, dev, "forwarding"), either(state, dev, "proxy_arp")
     unread = f"the sysctls of {dev} were not read"
-    put(into, pod, "host_proxy_arp", answers, unread)
-    put(into, pod, "host_forwarding", None if forwards is None else forwards != 0, unread)
-    put(into, pod, "host_rp_filter", strictest(state, dev, "rp_filter"), unread)
-    put(into, pod, "host_arp_ignore", strictest(state, dev, "arp_ignore"), unread)
+    into.put(pod, "host_proxy_arp", answers, unread)
+    into.put(pod, "host_forwarding", None if forwards is None else forwards != 0, unread)
+    into.put(pod, "host_rp_filter", strictest(state, dev, "rp_filter"), unread)
+    into.put(pod, "host_arp_ignore", strictest(state, dev, "arp_ignore"), unread)
     delay = sysctl(state, f"ipv4.neigh.{dev.replace('.', '/')}.proxy_delay")
-    put(into, pod, "host_proxy_delay", delay, unread)
+    into.put(pod, "host_proxy_delay", delay, unread)
     counts["pod_links"] += 1
     counts["forwarding"] += forwards == 0
     counts["proxy_arp"] += answers is False
@@ -185,14 +218,14 @@ def _observe_tests(evidence: Evidence, into: FactBuilder) -> None:
                 outward[flow.source].append(flow.reach)
         elif _is_from_own_node(flow) and not flow.is_denied:
             inward[flow.target].append(flow.reach)
-    for sight in pods_in_sight(evidence):
+    for sight in observable_pods(evidence):
         if sight.seen is None:
             continue
         policies = "NetworkPolicies do not let it reach its own node"
         untested = policies if sight.subject in denied else "no test ran from this pod to its own node"
-        put(into, sight.subject, "reach_own_node", aggregate(outward[sight.subject]), untested)
+        into.put(sight.subject, "reach_own_node", aggregate(outward[sight.subject]), untested)
         untested = "no test ran from its own node to this pod"
-        put(into, sight.subject, "node_reaches_pod", aggregate(inward[sight.subject]), untested)
+        into.put(sight.subject, "node_reaches_pod", aggregate(inward[sight.subject]), untested)
 
 
 def _is_from_own_node(flow: Tried) -> bool:
@@ -203,33 +236,35 @@ def _is_from_own_node(flow: Tried) -> bool:
     )
 
 
-def _observe_node(root: Root, into: FactBuilder, counts: Mapping[str, int]) -> None:
+def _observe_node(root: NodeView, into: FactBuilder, counts: Mapping[str, int]) -> None:
     node, state = facts.node(root.name), root.state
     for key, name in (("ip_forward", "ipv4.ip_forward"), ("all_proxy_arp", "ipv4.conf.all.proxy_arp")):
         value = sysctl(state, name)
-        put(into, node, key, None if value is None else value != 0, f"net.{name} was not read")
-    put(
-        into,
+        into.put(node, key, None if value is None else value != 0, f"net.{name} was not read")
+    into.put(
         node,
         "all_rp_filter",
         sysctl(state, "ipv4.conf.all.rp_filter"),
         "net.ipv4.conf.all.rp_filter was not read",
     )
-    why = root.why_missing("firewall") or "the node's packet filters were not read"
-    put(into, node, "arp_filtered", _arp_filtered(state), why)
-    has_address = any(each.ip == LINK_LOCAL_GATEWAY for each in state.addresses)
-    put(into, node, "gateway_address_local", has_address if state.addresses else None, "its addresses were not read")
+    why = root.why_missing("firewall", "root.firewall") or "the node's packet filters were not read"
+    filters = _arp_filters(state)
+    into.put(node, "arp_filtered", None if filters is None else bool(filters), why)
+    into.put(node, "arp_filters", None if filters is None else filters[:_LISTED], why)
+    carrier = next((each.dev for each in state.addresses if each.ip == LINK_LOCAL_GATEWAY), "")
+    into.put(node, "gateway_address_local", bool(carrier) if state.addresses else None, "its addresses were not read")
+    into.put(node, "gateway_address_dev", carrier or None, "no interface that was read carries 169.254.1.1")
     for key, name in (("inaddrerrors_delta", "Ip.InAddrErrors"), ("rpfilter_delta", "TcpExt.IPReversePathFilter")):
-        put(into, node, key, growth(root, name), "counters were not read twice")
+        into.put(node, key, growth(root, name), "counters were not read twice")
     into.set(node, "pod_links", counts["pod_links"])
     if counts["pod_links"]:
         into.set(node, "forwarding_off_links", counts["forwarding"])
         into.set(node, "proxy_arp_off_links", counts["proxy_arp"])
     else:
-        miss_all(into, node, ("forwarding_off_links", "proxy_arp_off_links"), "no pod link of this node was found")
+        into.miss_all(node, ("forwarding_off_links", "proxy_arp_off_links"), "no pod link of this node was found")
 
 
-def growth(root: Root, counter: str) -> int | None:
+def growth(root: NodeView, counter: str) -> int | None:
     """By how much a counter of the root namespace grew while the tests ran; None when it was not read twice."""
     state = root.state
     if not root.is_ours or counter not in state.counters:
@@ -237,13 +272,18 @@ def growth(root: Root, counter: str) -> int | None:
     return state.counters_delta.get(counter, 0)
 
 
-def _arp_filtered(state: NetnsState) -> bool | None:
+def _arp_filters(state: NetnsState) -> tuple[str, ...] | None:
+    """What drops ARP, by its place and text; None when the packet filters were not read."""
     firewall = state.firewall
     if firewall is None:
         return None
-    return any(rule.family == "arp" for rule in firewall.drops) or any(
-        chain.family == "arp" and chain.policy == "drop" for chain in firewall.chains
-    )
+    rules = [f"arp/{one.table}/{one.chain}: {one.text}" for one in firewall.drops if one.family == "arp"]
+    policies = [f"arp/{one.table}/{one.chain}: policy drop" for one in firewall.chains if _drops_arp(one)]
+    return (*rules, *policies)
+
+
+def _drops_arp(chain: FirewallChain) -> bool:
+    return chain.family == "arp" and chain.policy == "drop"
 
 
 # Judgement
@@ -274,7 +314,7 @@ def judge(table: FactTable) -> Sequence[Finding]:
 def _state(known: Mapping[str, Value]) -> _State | None:
     """What fails between a pod and its node; None when nothing does, or when the reason stands elsewhere.
 
-    A pod without link, route or gateway is told by the probes that look at these.
+    A pod without link, route or gateway is reported by the probes that look at these.
     """
     if cannot_send(known) or known.get("gateway_arp") == "silent":
         return None

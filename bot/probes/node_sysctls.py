@@ -15,14 +15,18 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from bot.agent.report import NetnsState
 from bot.domain import facts
-from bot.domain.facts import FactBuilder, FactSpec, FactTable, Rung, Subject, SubjectKind, Value
+from bot.domain.facts import FactBuilder, FactTable, Rung, Subject, SubjectKind, Value
 from bot.domain.finding import Finding, Severity
-from bot.probes.evidence import Evidence
-from bot.probes.needs import LOOK_AT_PODS
-from bot.probes.probe import Probe
-from bot.probes.routing import uplink
-from bot.probes.sight import Root, put, roots, strictest
-from bot.probes.telling import plural, unseen
+from bot.domain.listing import and_more
+from bot.probes.engine.evidence import Evidence
+from bot.probes.engine.fact_spec import fact
+from bot.probes.engine.needs import LOOK_AT_PODS
+from bot.probes.engine.probe import Probe
+from bot.probes.shared.pod_views import NodeView, conf, node_views, strictest, sysctl
+from bot.probes.shared.routing import uplink
+from bot.probes.shared.sentences import plural, unseen
+from bot.probes.shared.shared_devices import shared_devices
+from bot.probes.shared.values import listed, strings
 
 NAME = "node-sysctls"
 PEERS = 3
@@ -40,58 +44,87 @@ _COMPARED_KEYS = (
 _BRIDGE = "bridge.bridge-nf-call-iptables"
 
 FACTS = (
-    FactSpec(
-        name="node.uplink_rp_filter",
-        type="int",
-        doc="Reverse path filter on the node's uplink: 0 off, 1 strict, 2 loose; the larger of `all` and its own.",
+    fact(
+        "node.uplink_rp_filter",
+        "int",
+        "Reverse path filter on the node's uplink: 0 off, 1 strict, 2 loose; the larger of `all` and its own.",
         rungs=_OUTSIDE,
         look="sysctl net.ipv4.conf.all.rp_filter net.ipv4.conf.<uplink>.rp_filter  # on <node>",
     ),
-    FactSpec(
-        name="node.bridge_nf_call",
-        type="bool",
-        doc="Bridged IPv4 traffic passes iptables and nftables (false also when br_netfilter is not loaded).",
+    fact(
+        "node.devices_not_forwarding",
+        "list",
+        "Devices that carry pods (bridge, tunnel, uplink) whose own forwarding is off although the node's is on.",
+        rungs=_OUTSIDE,
+        look="sysctl -a | grep -E 'ipv4.conf.*.forwarding = 0'  # on <node>",
+    ),
+    fact(
+        "node.strict_devices",
+        "list",
+        "Devices that carry pods (bridge, tunnel, uplink) with a strict reverse path filter.",
+        rungs=_OUTSIDE,
+        look="sysctl -a | grep -E 'ipv4.conf.*.rp_filter = 1'  # on <node>",
+    ),
+    fact(
+        "node.bridge_nf_call",
+        "bool",
+        "Bridged IPv4 traffic passes iptables and nftables (false also when br_netfilter is not loaded).",
         rungs=_OUTSIDE,
         look="sysctl net.bridge.bridge-nf-call-iptables  # on <node>",
     ),
-    FactSpec(
-        name="node.sysctl_outliers",
-        type="list",
-        doc="Settings in which the node differs from all other nodes, which agree (three nodes at least).",
+    fact(
+        "node.sysctl_outliers",
+        "list",
+        "Settings in which the node differs from all other nodes, which agree (three nodes at least).",
         rungs=_OUTSIDE,
         look="sysctl -a | grep -E 'ip_forward|conf.(all|default)'  # on each node",
     ),
-    FactSpec(
-        name="node.sysctl_files",
-        type="list",
-        doc="Lines of the node's sysctl files that set forwarding, rp_filter or proxy_arp.",
+    fact(
+        "node.sysctl_files",
+        "list",
+        "Lines of the node's sysctl files that set forwarding, rp_filter or proxy_arp.",
         look="grep -rE 'forward|rp_filter|proxy_arp' /etc/sysctl.conf /etc/sysctl.d /usr/lib/sysctl.d  # on <node>",
     ),
 )
 
 
 def observe(evidence: Evidence, into: FactBuilder) -> None:
-    """The settings of each node that was looked at, and how each differs from its peers."""
-    by_node = roots(evidence)
+    """The settings of each node that was inspected, and how each differs from its peers."""
+    by_node = node_views(evidence)
     compared = {name: _compared(root, _uplink(evidence, root)) for name, root in by_node.items()}
     for name, root in by_node.items():
         node, dev = facts.node(name), _uplink(evidence, root)
         unread = f"the sysctls of {dev} were not read" if dev else "the node's uplink is not known"
-        put(into, node, "uplink_rp_filter", strictest(root.state, dev, "rp_filter") if dev else None, unread)
-        put(into, node, "bridge_nf_call", _bridge_nf_call(root), "the node's sysctls were not read")
+        into.put(node, "uplink_rp_filter", strictest(root.state, dev, "rp_filter") if dev else None, unread)
+        _observe_devices(evidence, root, into)
+        into.put(node, "bridge_nf_call", _bridge_nf_call(root), "the node's sysctls were not read")
         files = root.report.sysctl_files
-        why = root.why_missing("sysctl_files", "host.sysctl", "host") or "the node's sysctl files were not read"
-        put(into, node, "sysctl_files", None if files is None else files[:20], why)
+        why = root.why_missing("host.sysctl", "host") or "the node's sysctl files were not read"
+        into.put(node, "sysctl_files", None if files is None else files[:20], why)
         _observe_outliers(node, compared, into)
 
 
-def _uplink(evidence: Evidence, root: Root) -> str:
+def _observe_devices(evidence: Evidence, root: NodeView, into: FactBuilder) -> None:
+    """What each device that carries pods is set to: a packet that comes in is forwarded if that device says so."""
+    node, state = facts.node(root.name), root.state
+    devices = sorted(shared_devices(evidence, root))
+    known = [dev for dev in devices if conf(state, dev, "forwarding") is not None]
+    if not known:
+        into.miss_all(node, ("devices_not_forwarding", "strict_devices"), "the sysctls of its devices were not read")
+        return
+    is_on = sysctl(state, "ipv4.ip_forward") == 1
+    off = [dev for dev in known if is_on and conf(state, dev, "forwarding") == 0]
+    into.set(node, "devices_not_forwarding", tuple(off))
+    into.set(node, "strict_devices", tuple(dev for dev in known if strictest(state, dev, "rp_filter") == 1))
+
+
+def _uplink(evidence: Evidence, root: NodeView) -> str:
     ip = evidence.nodes[root.name].internal_ip if root.name in evidence.nodes else ""
     dev = next((each.dev for each in root.state.addresses if ip and each.ip == ip), "")
     return uplink(root.state.routes, root.links, dev)
 
 
-def _bridge_nf_call(root: Root) -> bool | None:
+def _bridge_nf_call(root: NodeView) -> bool | None:
     """False when the key does not exist: our agent asks for it, and without br_netfilter nobody has it."""
     value = root.state.sysctls.get(_BRIDGE)
     if value is not None:
@@ -99,7 +132,7 @@ def _bridge_nf_call(root: Root) -> bool | None:
     return False if root.is_ours and root.state.sysctls else None
 
 
-def _compared(root: Root, dev: str) -> dict[str, str]:
+def _compared(root: NodeView, dev: str) -> dict[str, str]:
     """The settings to be compared; those of the uplink under a name that is the same on every node."""
     state: NetnsState = root.state
     found = {key: state.sysctls[key] for key in _COMPARED_KEYS if key in state.sysctls}
@@ -140,12 +173,15 @@ def judge(table: FactTable) -> Sequence[Finding]:
             by = f" (set in {_forwarding_line(files)})" if _forwarding_line(files) else ""
             sentence = f"Node {node.name} does not forward packets: net.ipv4.ip_forward is 0{by}."
             found.append(_note(Severity.WARN, node, sentence, known))
+        elif devices := strings(known.get("devices_not_forwarding")):
+            sentence = (
+                f"Node {node.name} does not forward what comes in by {listed(devices)} (its own forwarding is 0)."
+            )
+            found.append(_note(Severity.WARN, node, sentence, known))
         elif known.get("ip_forward"):
             forwarding.append(node)
         if isinstance(outliers, tuple) and outliers:
-            listed = "; ".join(str(each) for each in outliers[:3])
-            more = f" and {len(outliers) - 3} more" if len(outliers) > 3 else ""
-            sentence = f"Node {node.name} differs from all other nodes: {listed}{more}."
+            sentence = f"Node {node.name} differs from all other nodes: {and_more(outliers, 3, by='; ')}."
             found.append(_note(Severity.INFO, node, sentence, known))
     if forwarding:
         found.append(_pass(forwarding))
@@ -160,14 +196,14 @@ def _forwarding_line(files: Value | None) -> str:
 
 
 def _note(severity: Severity, node: Subject, sentence: str, known: Mapping[str, Value]) -> Finding:
-    keys = ("ip_forward", "sysctl_outliers", "sysctl_files")
+    keys = ("ip_forward", "devices_not_forwarding", "sysctl_outliers", "sysctl_files")
     evidence = {key: known[key] for key in keys if key in known}
     return Finding(probe=NAME, subject=node, severity=severity, sentence=sentence, evidence=evidence)
 
 
 def _pass(nodes: Sequence[Subject]) -> Finding:
     one = len(nodes) == 1
-    who = f"Node {nodes[0].name} forwards" if one else f"All {len(nodes)} nodes that were looked at forward"
+    who = f"Node {nodes[0].name} forwards" if one else f"All {len(nodes)} nodes that were inspected forward"
     return Finding(
         probe=NAME,
         subject=nodes[0] if one else facts.CLUSTER,

@@ -8,22 +8,24 @@ Source: https://kubernetes.io/docs/reference/node/node-status/#condition
 """
 
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Network
 
 from bot.cluster.objects import Node
 from bot.domain import facts
-from bot.domain.facts import FactBuilder, FactSpec, FactTable, Rung, Subject, SubjectKind, Value
+from bot.domain.facts import FactBuilder, FactTable, Rung, Subject, SubjectKind, Value
 from bot.domain.finding import Finding, Severity, Symptom, SymptomKind
-from bot.probes.evidence import Evidence
-from bot.probes.flows import tried_flows
-from bot.probes.needs import LOOK_AT_PODS
-from bot.probes.outcomes import REACH_VALUES, aggregate, in_words
-from bot.probes.probe import Probe
-from bot.probes.routing import address, network, uplink
-from bot.probes.sight import Root, miss_all, put, roots
-from bot.probes.telling import names, plural
+from bot.probes.engine.evidence import Evidence
+from bot.probes.engine.fact_spec import fact
+from bot.probes.engine.needs import LOOK_AT_PODS
+from bot.probes.engine.probe import Probe
+from bot.probes.shared.flows import tried_flows
+from bot.probes.shared.held_addresses import addresses_held
+from bot.probes.shared.pod_views import NodeView, node_views
+from bot.probes.shared.reach import REACH_VALUES, address_of, aggregate, in_words, target_of
+from bot.probes.shared.routing import address, network, uplink
+from bot.probes.shared.sentences import names, plural
 
 NAME = "node-to-node"
 
@@ -33,74 +35,89 @@ _LOOK_PING = "ping -c 1 <node ip>  # on the source node"
 _LOOK_NODE = "kubectl describe node <node>"
 
 FACTS = (
-    FactSpec(
-        name="pair.node_ping",
-        type="str",
+    fact(
+        "pair.node_ping",
+        "str",
+        "How the first node reaches the second (ICMP to its InternalIP).",
         values=REACH_VALUES,
-        doc="How the first node reaches the second (ICMP to its InternalIP).",
         look=_LOOK_PING,
     ),
-    FactSpec(
-        name="pair.same_subnet",
-        type="bool",
-        doc="Both nodes' addresses are in one subnet, so that no router lies between them.",
+    fact(
+        "pair.node_loss",
+        "str",
+        'How many of these were lost: "2 of 6 pings"; "" for none.',
+        look="ping -c 100 <node ip>  # on the source node",
+    ),
+    fact(
+        "pair.same_subnet",
+        "bool",
+        "Both nodes' addresses are in one subnet, so that no router lies between them.",
         rungs=_OUTSIDE,
         look="ip addr  # on the source node",
     ),
-    FactSpec(
-        name="node.uplink_neigh_failed",
-        type="bool",
-        doc="A next hop on the uplink (a gateway or another node) does not answer ARP.",
+    fact(
+        "pair.static_neighbours_wrong",
+        "list",
+        "Neighbour entries that somebody set by hand on one node of the pair, with a MAC that the other does not have.",
+        rungs=_OUTSIDE,
+        look="ip neigh show nud permanent dev <uplink>  # on both nodes",
+    ),
+    fact(
+        "node.uplink_neigh_failed",
+        "bool",
+        "A next hop on the uplink (a gateway or another node) does not answer ARP.",
         rungs=_OUTSIDE,
         look="ip neigh show dev <uplink>  # on <node>",
     ),
-    FactSpec(
-        name="node.uplink",
-        type="str",
+    fact(
+        "node.uplink_name",
+        "str",
+        "The device by which the node talks to others.",
+        rungs=_OUTSIDE,
+        look="ip -o addr show to NODE_ADDRESS  # on <node>",
+    ),
+    fact(
+        "node.uplink",
+        "str",
+        "That device: switched off, or without a carrier.",
         values=("up", "down", "no-carrier"),
-        doc="The device by which the node talks to others: switched off, or without a carrier.",
         rungs=_OUTSIDE,
         look="ip link show dev <uplink>  # on <node>",
     ),
-    FactSpec(
-        name="node.reach_nodes",
-        type="str",
+    fact(
+        "node.reach_nodes",
+        "str",
+        "How the node reaches the other nodes, all together.",
         values=REACH_VALUES,
-        doc="How the node reaches the other nodes, all together.",
         look=_LOOK_PING,
     ),
-    FactSpec(
-        name="node.reached_from_nodes",
-        type="str",
+    fact(
+        "node.reached_from_nodes",
+        "str",
+        "How the other nodes reach the node, all together.",
         values=REACH_VALUES,
-        doc="How the other nodes reach the node, all together.",
         look=_LOOK_PING,
     ),
-    FactSpec(
-        name="node.is_ready",
-        type="bool",
-        doc="The node's Ready condition is True.",
-        rungs=_API,
-        look="kubectl get node <node>",
-    ),
-    FactSpec(
-        name="node.not_ready_reason",
-        type="str",
-        doc="The reason of a Ready condition that is not True, empty when it is.",
+    fact("node.is_ready", "bool", "The node's Ready condition is True.", rungs=_API, look="kubectl get node <node>"),
+    fact(
+        "node.not_ready_reason",
+        "str",
+        "The reason of a Ready condition that is not True, empty when it is.",
         rungs=_API,
         look=_LOOK_NODE,
     ),
-    FactSpec(
-        name="node.unschedulable",
-        type="bool",
-        doc="The node is cordoned.",
+    fact(
+        "node.kubelet_reports",
+        "bool",
+        "The node's kubelet reports (false: its Ready condition is Unknown, because it no longer renews its Lease).",
         rungs=_API,
-        look="kubectl get node <node>",
+        look="kubectl get node <node>; kubectl -n kube-node-lease get lease <node>",
     ),
-    FactSpec(
-        name="node.cidr_overlap",
-        type="bool",
-        doc="The node's pod range overlaps that of another node or contains a node's address.",
+    fact("node.unschedulable", "bool", "The node is cordoned.", rungs=_API, look="kubectl get node <node>"),
+    fact(
+        "node.cidr_overlap",
+        "bool",
+        "The node's pod range overlaps that of another node or contains a node's address.",
         rungs=_API,
         look="kubectl get nodes -o custom-columns=NAME:.metadata.name,CIDR:.spec.podCIDR",
     ),
@@ -115,28 +132,31 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
         if name in evidence.nodes:
             _observe_api(evidence.nodes[name], overlapping, into)
         else:
-            keys = ("is_ready", "not_ready_reason", "unschedulable", "cidr_overlap")
-            miss_all(into, facts.node(name), keys, "the API did not list this node")
+            keys = ("is_ready", "kubelet_reports", "not_ready_reason", "unschedulable", "cidr_overlap")
+            into.miss_all(facts.node(name), keys, "the API did not list this node")
     _observe_tests(evidence, into)
-    for name, root in roots(evidence).items():
+    _observe_static_neighbours(evidence, into)
+    for name, root in node_views(evidence).items():
         dev = _uplink(evidence, root)
         failed, why = _next_hop_failed(evidence, root, dev)
-        put(into, facts.node(name), "uplink_neigh_failed", failed, why)
+        into.put(facts.node(name), "uplink_neigh_failed", failed, why)
         link = root.links.get(dev)
         state = None if link is None else "down" if not link.is_up else "up" if link.has_carrier else "no-carrier"
-        put(into, facts.node(name), "uplink", state, "the node's uplink is not known")
+        into.put(facts.node(name), "uplink", state, "the node's uplink is not known")
+        into.put(facts.node(name), "uplink_name", dev or None, "the node's uplink is not known")
 
 
 def _observe_api(node: Node, overlapping: frozenset[str], into: FactBuilder) -> None:
     subject = facts.node(node.metadata.name)
     ready = next((each for each in node.status.conditions if each.type == "Ready"), None)
     unsaid = "the node has no Ready condition"
-    put(into, subject, "is_ready", None if ready is None else ready.status == "True", unsaid)
+    into.put(subject, "is_ready", None if ready is None else ready.status == "True", unsaid)
+    into.put(subject, "kubelet_reports", None if ready is None else ready.status != "Unknown", unsaid)
     reason = None if ready is None else "" if ready.status == "True" else (ready.reason or ready.status)[:80]
-    put(into, subject, "not_ready_reason", reason, unsaid)
+    into.put(subject, "not_ready_reason", reason, unsaid)
     into.set(subject, "unschedulable", node.spec.unschedulable)
     overlap = node.metadata.name in overlapping if node.spec.pod_cidr else None
-    put(into, subject, "cidr_overlap", overlap, "the node has no podCIDR: its CNI hands out addresses by itself")
+    into.put(subject, "cidr_overlap", overlap, "the node has no podCIDR: its CNI hands out addresses by itself")
 
 
 def _overlapping(nodes: Iterable[Node]) -> frozenset[str]:
@@ -160,25 +180,41 @@ def _overlapping(nodes: Iterable[Node]) -> frozenset[str]:
 
 def _observe_tests(evidence: Evidence, into: FactBuilder) -> None:
     by_pair: dict[tuple[str, str], list[str]] = defaultdict(list)
+    held = {name: addresses_held(root) for name, root in node_views(evidence).items()}
     for flow in tried_flows(evidence):
+        if address_of(evidence, flow.target) in held.get(flow.source.name, ()):
+            continue  # It answered itself.
         if flow.purpose == "node" and flow.source.kind is SubjectKind.NODE and flow.target.kind is SubjectKind.NODE:
             by_pair[flow.source.name, flow.target.name].append(flow.reach)
+    losses = _losses(evidence)
     from_node: dict[str, list[str]] = defaultdict(list)
     to_node: dict[str, list[str]] = defaultdict(list)
     for (source, target), reaches in sorted(by_pair.items()):
         reach = aggregate(reaches)
         if reach is not None:
             into.set(facts.pair(source, target), "node_ping", reach)
+            into.set(facts.pair(source, target), "node_loss", losses.get((source, target), ""))
             from_node[source].append(reach)
             to_node[target].append(reach)
     for name, found in to_node.items():
-        put(into, facts.node(name), "reached_from_nodes", aggregate(found), "no other node tried to reach it")
+        into.put(facts.node(name), "reached_from_nodes", aggregate(found), "no other node tried to reach it")
     for name in evidence.reports:
         untested = "no test ran from this node to another"
-        put(into, facts.node(name), "reach_nodes", aggregate(from_node[name]), untested)
+        into.put(facts.node(name), "reach_nodes", aggregate(from_node[name]), untested)
         tested = {target for source, target in by_pair if source == name}
         for other in sorted((tested | set(evidence.nodes_in_scope)) & evidence.nodes.keys() - {name}):
             _observe_pair(evidence, name, other, into)
+
+
+def _losses(evidence: Evidence) -> Mapping[tuple[str, str], str]:
+    """By pair of nodes how many pings of all that were sent got no answer."""
+    sent, lost = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    for source, _, test in evidence.tests:
+        target = target_of(evidence, test)
+        if test.purpose == "node" and test.protocol == "icmp" and source.kind is SubjectKind.NODE and target:
+            sent[source.name, target.name] += test.tries
+            lost[source.name, target.name] += test.tries - test.ok
+    return {pair: f"{lost[pair]} of {plural(number, 'ping')}" for pair, number in sent.items() if lost[pair]}
 
 
 def _observe_pair(evidence: Evidence, name: str, other: str, into: FactBuilder) -> None:
@@ -189,17 +225,35 @@ def _observe_pair(evidence: Evidence, name: str, other: str, into: FactBuilder) 
     subnet = network(f"{own.ip}/{own.prefix_len}") if own else None
     there = address(evidence.nodes[other].internal_ip)
     same = there in subnet if subnet is not None and there is not None else None
-    put(into, pair, "same_subnet", same, f"the subnet of node {name} was not read")
+    into.put(pair, "same_subnet", same, f"the subnet of node {name} was not read")
 
 
-def _uplink(evidence: Evidence, root: Root) -> str:
+def _observe_static_neighbours(evidence: Evidence, into: FactBuilder) -> None:
+    """What each node holds of the other. Learnt entries are let be: routers and clouds answer for others."""
+    views = node_views(evidence)
+    for name, view in views.items():
+        for other, there in views.items():
+            if other != name:
+                wrong = (*_wrong_entries(evidence, view, there), *_wrong_entries(evidence, there, view))
+                into.set(facts.pair(name, other), "static_neighbours_wrong", wrong)
+
+
+def _wrong_entries(evidence: Evidence, view: NodeView, other: NodeView) -> tuple[str, ...]:
+    ip = evidence.nodes[other.name].internal_ip if other.name in evidence.nodes else ""
+    macs = {link.mac.lower() for link in other.links.values() if link.mac}
+    entries = (one for one in view.state.neighbours if ip and one.ip == ip and one.state.upper() == "PERMANENT")
+    wrong = (one for one in entries if macs and one.mac and one.mac.lower() not in macs)
+    return tuple(f"{one.ip} lladdr {one.mac} dev {one.dev} PERMANENT on {view.name}" for one in wrong)
+
+
+def _uplink(evidence: Evidence, root: NodeView) -> str:
     """The uplink's name, "" when it is not known."""
     state = root.state
     ip = evidence.nodes[root.name].internal_ip if root.name in evidence.nodes else ""
     return uplink(state.routes, root.links, next((each.dev for each in state.addresses if ip and each.ip == ip), ""))
 
 
-def _next_hop_failed(evidence: Evidence, root: Root, dev: str) -> tuple[bool | None, str]:
+def _next_hop_failed(evidence: Evidence, root: NodeView, dev: str) -> tuple[bool | None, str]:
     """Whether a gateway of the uplink, or another node on it, is FAILED or INCOMPLETE in the neighbour table."""
     state = root.state
     if not dev:
@@ -221,7 +275,7 @@ def judge(table: FactTable) -> Sequence[Finding]:
         found += _about_node(node, table.of(node))
     reached: dict[str, list[Subject]] = defaultdict(list)
     for pair in table.subjects(SubjectKind.PAIR):
-        source, _, target = pair.name.partition(">")
+        source, target = (end.name for end in pair.ends)
         reach = table.of(pair).get("node_ping")
         if reach == "ok":
             reached[source].append(facts.node(target))
@@ -257,12 +311,17 @@ def _unreached(pair: Subject, source: str, target: str, reach: str, known: Mappi
         probe=NAME,
         subject=pair,
         severity=Severity.WARN if pods_do or is_partly else Severity.FAIL,
-        sentence=f"Node {source} does not reliably reach node {target}: ICMP {in_words(reach)}."
+        sentence=f"Node {source} does not reliably reach node {target}: {_lost(known)}."
         if is_partly
         else f"Node {source} does not reach node {target}: ICMP {in_words(reach)}{but}.",
         evidence={"node_ping": reach},
         symptom=None if pods_do or is_partly else Symptom(kind=SymptomKind.NODE_UNREACHABLE, subject=pair, hop=hop),
     )
+
+
+def _lost(known: Mapping[str, Value]) -> str:
+    loss = known.get("node_loss")
+    return f"{loss} got no answer" if loss else f"ICMP {in_words('mixed')}"
 
 
 def _pass(source: str, targets: Sequence[Subject]) -> Finding:
@@ -278,7 +337,7 @@ def _untested(table: FactTable) -> Iterator[Finding]:
     """INCONCLUSIVE for pairs of which nobody tested either direction."""
     by_source: dict[str, list[Subject]] = defaultdict(list)
     for pair in table.subjects(SubjectKind.PAIR):
-        source, _, target = pair.name.partition(">")
+        source, target = (end.name for end in pair.ends)
         if "node_ping" not in table.of(pair) and table.why_unobserved(pair, "node_ping"):
             by_source[source].append(facts.node(target))
     for source, targets in sorted(by_source.items()):

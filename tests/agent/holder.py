@@ -1,8 +1,8 @@
 """Holds network namespaces open: one child for each, with small servers in it, until stdin ends.
 
 Run as a program: `holder.py SPEC`. SPEC is JSON: {"rootless": bool, "members": [{"tcp": [port], "full": [port],
-"udp": [port], "silent": [port], "dns": bool}]}. Prints one line: the children's process ids. All end with the process
-that holds the other end of stdin, however that ends.
+"udp": [port], "tcp6": [port], "udp6": [port], "silent": [port], "dns": bool}]}. Prints one line: the
+children's process ids. All end with the process that holds the other end of stdin, however that ends.
 """
 
 import contextlib
@@ -62,10 +62,16 @@ def hold(member: dict[str, Any], told: int) -> None:  # noqa: C901
     selector = selectors.DefaultSelector()
     kept: list[Any] = []
 
-    def serve(kind: socket.SocketKind, port: int, handle: Callable[[socket.socket], None], backlog: int = 128) -> None:
-        sock = socket.socket(socket.AF_INET, kind)
+    def serve(
+        kind: socket.SocketKind,
+        port: int,
+        handle: Callable[[socket.socket], None],
+        backlog: int = 128,
+        family: socket.AddressFamily = socket.AF_INET,
+    ) -> None:
+        sock = socket.socket(family, kind)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(("0.0.0.0", port))
+        sock.bind(("", port))
         if kind == socket.SOCK_STREAM:
             sock.listen(backlog)
         selector.register(sock, selectors.EVENT_READ, handle)
@@ -94,6 +100,10 @@ def hold(member: dict[str, Any], told: int) -> None:  # noqa: C901
         selector.unregister(kept[-1])
     for port in member.get("udp", []):
         serve(socket.SOCK_DGRAM, port, echo)
+    for port in member.get("tcp6", []):
+        serve(socket.SOCK_STREAM, port, accept, family=socket.AF_INET6)
+    for port in member.get("udp6", []):
+        serve(socket.SOCK_DGRAM, port, echo, family=socket.AF_INET6)
     for port in member.get("silent", []):
         serve(socket.SOCK_DGRAM, port, swallow)
     if member.get("dns"):

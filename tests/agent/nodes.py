@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import msgspec
+import pytest
 
 from bot.agent.collect import Survey
 from bot.agent.encode import encode
@@ -20,6 +21,7 @@ from bot.agent.netns import CLONE_NEWNET, Home, open_netns, setns
 from bot.agent.report import NodeReport, PodReport, Target, Task, TaskPod, Test
 
 HOLDER = Path(__file__).with_name("holder.py")
+ATTACHER = Path(__file__).with_name("attacher.py")
 GATEWAY = "169.254.1.1"
 ROUTER = "172.30.0.1"
 HOST_MAC = "ee:ee:ee:ee:ee:ee"
@@ -94,6 +96,23 @@ class Namespaces:
     def sysctl(self, number: int, **values: object) -> None:
         """Names with `__` for dots."""
         self.set_sysctls(number, {name.replace("__", "."): value for name, value in values.items()})
+
+    @contextlib.contextmanager
+    def program(self, number: int, device: str, place: str, verdict: str, name: str) -> Generator[None]:
+        """A BPF program hangs on a device (see `attacher.py`); skips the test where the kernel has no such place."""
+        command = [*self.enter(number), sys.executable, str(ATTACHER), device, place, verdict, name]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            assert process.stdin
+            assert process.stdout
+            assert process.stderr
+            if process.stdout.readline() != b"ready\n":
+                pytest.skip(f"no program at {place} here: {process.stderr.read().decode()[-100:]}")
+            try:
+                yield
+            finally:
+                process.stdin.close()
 
     def set_sysctls(self, number: int, values: dict[str, object]) -> None:
         self.run(number, "sysctl", "-qw", *(f"net.{name}={value}" for name, value in values.items()))

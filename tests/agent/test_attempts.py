@@ -117,7 +117,7 @@ async def test_udp_answers_to_other_questions_do_not_count(monkeypatch: pytest.M
 
 @pytest.mark.parametrize("linger", [b"", LINGER_NOT], ids=["closes", "resets"])
 async def test_a_server_that_ends_the_connection_at_once_still_accepted_it(linger: bytes):
-    """Whether its end has come when the connection is looked at is a race of two processors: both are right."""
+    """Whether its end has come when the connection is inspected is a race of two processors: both are right."""
 
     async def end(connection: socket.socket) -> None:
         if linger:

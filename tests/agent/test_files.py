@@ -1,19 +1,15 @@
 """Files of /proc, of pods and of the node: found where they are, bounded, and never a trap."""
 
 import os
-import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bot.agent.discovery import FoundNetns, find_namespaces, find_pinned
-from bot.agent.drop_reasons import DropTrace
 from bot.agent.files import read_foreign_text, read_text
 from bot.agent.hostfiles import read_cni_binaries, read_cni_files, read_sysctl_files
 from bot.agent.netns import Home
-from bot.agent.report import Target
-from tests.agent.nodes import calico_node, decode, is_root, pod_of, run_program, uid_of, why_no_namespaces
+from tests.agent.nodes import calico_node, pod_of, uid_of, why_no_namespaces
 
 UID = "0a1b2c3d-0000-4000-8000-00000000000a"
 
@@ -62,6 +58,20 @@ def test_a_pod_is_found_by_a_guests_neighbour_and_by_its_mounts(tmp_path: Path):
 
     assert [netns.uid for netns in found.values()] == [UID]
     assert [netns.uid for netns in unwanted.values()] == [""]
+
+
+@pytest.mark.parametrize("inner_pid", [40, 60])
+def test_a_namespace_that_a_process_of_the_pod_made_for_itself_is_not_the_pods(tmp_path: Path, inner_pid: int):
+    home = Home()
+    cgroup = f"0::/kubepods/besteffort/pod{UID}/0123"
+    for pid, netns, ticks in ((50, "pod", 700), (55, "pod", 900), (inner_pid, "inner", 8_000)):
+        process(tmp_path, pid, netns, cgroup)
+        stat = f"{pid} (sh) a (b) S 1 {pid} {pid} 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 {ticks} 4096 1"
+        (tmp_path / str(pid) / "stat").write_text(stat)
+    found = find_namespaces(home, [UID], str(tmp_path))
+    home.close()
+
+    assert [netns.pids for netns in found.values() if netns.uid == UID] == [[50, 55]]
 
 
 def test_the_nodes_own_namespace_is_no_pods(tmp_path: Path):
@@ -138,22 +148,6 @@ def test_cni_files_binaries_and_sysctl_files_are_read_below_the_root(tmp_path: P
     )
 
 
-def test_a_trace_instance_is_set_up_counted_and_removed(tmp_path: Path):
-    """A folder that behaves as tracefs does, but for the kernel behind it."""
-    tracing = tmp_path / "sys/kernel/tracing"
-    (tracing / "events/skb/kfree_skb").mkdir(parents=True)
-    (tracing / "instances").mkdir()
-    with pytest.raises(FileNotFoundError, match="tracefs is not to be seen"):
-        DropTrace(["/nonexistent"])
-
-    trace = DropTrace(["/nonexistent", str(tmp_path)])
-    with pytest.raises(FileNotFoundError):
-        trace.start()  # Its files are not there: nothing stays behind.
-    assert list((tracing / "instances").iterdir()) == []
-    trace.stop()
-    assert trace.reasons == ()
-
-
 @pytest.mark.lab
 @pytest.mark.skipif(bool(why_no_namespaces()), reason=why_no_namespaces())
 class TestOnANode:
@@ -164,35 +158,3 @@ class TestOnANode:
             lines = Path("/etc/resolv.conf").read_text().splitlines() if Path("/etc/resolv.conf").is_file() else []
             expected = tuple(line.split()[1] for line in lines if line.startswith("nameserver "))
             assert pod.nameservers == expected or Path("/etc/resolv.conf").is_symlink()
-
-    def test_drop_reasons_that_cannot_be_had_are_missing_with_the_reason(self):
-        with calico_node([{}]) as node:
-            report = node.look(node.task(arp_tries=0, with_drop_reasons=True))
-
-            assert report.drop_reasons is None or is_root()
-            if report.drop_reasons is None:
-                assert [one.what for one in report.missing] == ["drop_reasons"]
-
-    @pytest.mark.root
-    def test_drop_reasons_of_the_kernel(self, tmp_path: Path):
-        if not is_root():
-            pytest.skip("tracefs is root's")
-        tracing = tmp_path / "sys/kernel/tracing"
-        tracing.mkdir(parents=True)
-        if subprocess.run(["mount", "-t", "tracefs", "none", str(tracing)], check=False).returncode:
-            pytest.skip("tracefs cannot be mounted here")
-        try:
-            with calico_node([{}]) as node:
-                node.nft(
-                    "table ip g {\n chain f {\n type filter hook forward priority 0;\n  tcp dport 7001 drop\n }\n}\n"
-                )
-                target = Target(purpose="dial", ip="198.51.100.10", name="x", port=7001, protocol="tcp")
-                task = replace(node.task(target, arp_tries=0, patience_s=0.3), with_drop_reasons=True)
-                done = run_program(node, task, "--host-root", str(tmp_path))
-                report = decode(done.stdout)
-            assert list((tracing / "instances").iterdir()) == []
-            if report.drop_reasons is None:
-                pytest.skip(f"no tracing here: {report.missing}")
-            assert "NETFILTER_DROP" in {one.reason for one in report.drop_reasons}
-        finally:
-            subprocess.run(["umount", str(tracing)], check=True)

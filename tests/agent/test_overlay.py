@@ -106,6 +106,17 @@ def test_m2_a_black_hole_is_silence_above_a_size():
         assert sizes(report, pod.uid, "timeout") == [1480, 1500]
 
 
+def test_a_tunnels_mtu_on_the_route_ends_the_ladder():
+    with two_nodes(mtu=1500) as (first, second):
+        [pod] = first.pods
+        first.namespaces.run(pod.number, "ip", "route", "change", "default", "via", "10.42.0.1", "mtu", "1450")
+        report = first.look(task_of(first, second))
+
+        ladder = one_test(report, pod.uid, protocol="mtu")
+        assert (ladder.outcome, ladder.detail) == ("ok", "largest packet that came through: 1450 bytes")
+        assert [step.size_bytes for step in ladder.mtu_steps][-2:] == [1440, 1450]
+
+
 def test_a_ladder_to_nobody_came_through_with_no_size():
     with two_nodes() as (first, _):
         nobody = Target(purpose="remote-pod", ip="10.42.9.9", name="nobody")

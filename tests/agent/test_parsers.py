@@ -14,7 +14,6 @@ from bot.agent.arp import ArpQuestion, answering_mac, encode_request
 from bot.agent.attempts import Echo, checksum
 from bot.agent.counters import conntrack, growth, parse_counters, parse_stat_table
 from bot.agent.dns import DnsError, decode_answer, encode_question
-from bot.agent.drop_reasons import count_reasons
 from bot.agent.hostfiles import plugin_types, sysctl_settings, without_secrets
 from bot.agent.iptables_save import parse_iptables_save
 from bot.agent.ipvs import parse_ipvs
@@ -23,7 +22,7 @@ from bot.agent.mtu import ladder, packet_of
 from bot.agent.nft_json import NftError, parse_nft
 from bot.agent.nft_text import expression_text
 from bot.agent.pods import gateway_to_ask
-from bot.agent.report import Conntrack, DropReason, Route, ServicePort
+from bot.agent.report import Conntrack, Route, ServicePort
 from bot.agent.resolv import parse_resolv_conf, read_resolvers
 from bot.agent.rules import RuleSet, firewall, service_rules
 
@@ -357,16 +356,6 @@ def test_any_host_file_is_read(text: str):
     list(sysctl_settings(text))
 
 
-def test_drop_reasons_are_counted_by_reason_and_function():
-    line = "  sh-1 [000] ..s1. 1.5: kfree_skb: skbaddr=0x1 rx_sk=(nil) protocol=2048 location={} reason: {}\n"
-    text = line.format("nft_do_chain+0x1b/0x50", "NETFILTER_DROP") * 2 + line.format("0xffff", "OTHERHOST") + "x\n"
-
-    assert count_reasons(text) == (
-        DropReason(reason="NETFILTER_DROP", function="nft_do_chain", count=2),
-        DropReason(reason="OTHERHOST", function="0xffff", count=1),
-    )
-
-
 def test_arp_requests_carry_the_pods_own_addresses_and_only_replies_count():
     question = ArpQuestion(dev="eth0", mac=b"\x02" * 6, src="10.42.0.3", ip="169.254.1.1")
     request = encode_request(question)
@@ -401,6 +390,21 @@ def test_the_mtu_ladder_has_the_devices_mtu_and_one_more():
     assert ladder(65_536) == (576, 1280, 1400, 1410, 1430, 1440, 1450, 1480, 1500)
     for size in ladder(1450):
         assert len(packet_of("10.0.0.1", size, Echo(ident=1, sequence=1))) == size
+
+
+@pytest.mark.parametrize(
+    ("device", "route", "last"),
+    [
+        (1500, None, (1500, 1501)),
+        (1500, 1450, (1440, 1450)),
+        (9000, 8950, (1500, 8950)),
+        (1450, 1500, (1480, 1500)),
+        (1500, 20, (1500, 1501)),
+    ],
+    ids=["device", "smaller route", "jumbo", "route above the device", "nonsense"],
+)
+def test_the_mtu_ladder_ends_where_the_route_does(device: int, route: int | None, last: tuple[int, int]):
+    assert ladder(device, route)[-2:] == last
 
 
 def test_the_gateway_to_ask_is_the_default_routes_unless_that_leaves_elsewhere():

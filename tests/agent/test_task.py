@@ -25,6 +25,7 @@ from bot.agent.report import (
     Test,
 )
 from bot.agent.task import TaskError, decode_task
+from bot.agent.traced import TraceFlow
 
 FULL = Task(
     node="node-1",
@@ -38,7 +39,18 @@ FULL = Task(
     services=(ServicePort(name="shop/web:80", ip="10.43.0.1", port=80, protocol="tcp"),),
     mtu_targets=(Target(purpose="node", ip="172.30.0.12", name="node-2"),),
     gateway="169.254.1.1",
-    with_drop_reasons=True,
+    follow=(
+        TraceFlow(
+            number=1,
+            node="node-1",
+            source="u1",
+            ip="10.42.1.3",
+            protocol="tcp",
+            addresses=("10.42.1.3",),
+            count=17,
+            first_port=61440,
+        ),
+    ),
 )
 REPORT = NodeReport(
     node="node-1",

@@ -29,7 +29,7 @@ from bot.agent.report import (
     Rule,
     Test,
 )
-from bot.cluster.cni import CniInventory
+from bot.cluster.cni.detect import CniInventory
 from bot.cluster.objects import (
     Condition,
     Container,
@@ -46,14 +46,14 @@ from bot.cluster.objects import (
     PodStatus,
     Service,
 )
-from bot.cluster.snapshot import Snapshot
+from bot.cluster.snapshot.snapshot import Snapshot
 from bot.domain import facts
-from bot.domain.facts import FactBuilder, FactTable, Rung, Subject, Value
+from bot.domain.facts import FactBuilder, FactTable, Known, Rung, Subject
 from bot.domain.finding import Finding, Severity
-from bot.domain.report import Unobserved
+from bot.domain.report import ApiRead, Unobserved
 from bot.probes.catalogue import FACTS
-from bot.probes.evidence import Evidence
-from bot.probes.probe import Probe
+from bot.probes.engine.evidence import Evidence
+from bot.probes.engine.probe import Probe
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 EE = "ee:ee:ee:ee:ee:ee"
@@ -204,9 +204,9 @@ class World:
         self.node_fields[node] |= changes
 
     def unseen(self, node: str, why: str) -> None:
-        """Make a node one that was not looked at."""
+        """Make a node one that was not inspected."""
         del self.roots[node]
-        self.unobserved.append(Unobserved(what=f"node {node}", why=why))
+        self.unobserved.append(Unobserved(what=f"node {node}", why=why, kind="node", subject=f"node {node}"))
 
     # Tests
 
@@ -418,6 +418,12 @@ def pod_report(pod: Pod, host_link: str, gateway: str, index: int, *, bridge: st
     )
 
 
+def unread(plural: str, why: str, *, group: str = "", namespace: str = "", remedy: str = "") -> Unobserved:
+    """A list of the API that the snapshot lacks."""
+    read = ApiRead(plural=plural, group=group, namespace=namespace)
+    return Unobserved(what=plural, why=why, remedy=remedy, kind="api", reads=(read,))
+
+
 def missing(what: str, why: str) -> Missing:
     """An entry of `NodeReport.missing`."""
     return Missing(what=what, why=why)
@@ -434,11 +440,13 @@ def facts_of(evidence: Evidence, *probes: Probe) -> FactTable:
 def table(**values: Any) -> FactTable:
     """Facts written by hand: `table(pod={"shop/a": {"gateway_arp": "silent"}}, relations=…)`."""
     relations = values.pop("relations", facts.Relations())
-    found: dict[Subject, dict[str, Value]] = {}
+    flows = values.pop("flows", {})
+    found: dict[Subject, Known] = {}
     for kind, subjects in values.items():
         for name, keys in subjects.items():
-            found[Subject(facts.SubjectKind(kind), name)] = keys
-    return FactTable(values=found, relations=relations)
+            of_kind = facts.SubjectKind(kind)
+            found[Subject(of_kind, name)] = Known(of_kind, FACTS.keys(), keys)
+    return FactTable(values=found, relations=relations, flows=flows, declared=FACTS.keys())
 
 
 def sentences(findings: Sequence[Finding], *severities: Severity) -> list[str]:

@@ -3,10 +3,11 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from bot.agent.report import Address, CniFile, Firewall, Link
-from bot.cluster.cni import CniInventory
-from bot.cluster.objects import ConfigMap, ContainerStatus, CustomObject, ObjectMeta, OwnerReference, Pod
+from bot.cluster.cni.detect import CniInventory
+from bot.cluster.objects import Condition, ConfigMap, ContainerStatus, CustomObject, ObjectMeta, OwnerReference, Pod
 from bot.domain import facts
 from bot.domain.facts import CLUSTER, FactTable
 from bot.domain.finding import Finding, Severity
@@ -66,7 +67,7 @@ def test_a_cluster_with_its_agents():
     assert known.of(NODE_1).items() >= {"cni_agent": "ready", "has_pod_cidr": True, "cni0": "none"}.items()
     assert sentences(findings) == [
         (
-            "The pods' network is laid by calico 3.30.2, encapsulation vxlan, Services by iptables, "
+            "The pod network is provided by calico 3.30.2, encapsulation vxlan, Services by iptables, "
             "distribution kubeadm, "
             "installed by manifest, Kubernetes v1.36.2."
         ),
@@ -117,7 +118,7 @@ def test_an_unknown_cni_is_said_to_be_unknown():
 
     assert known.of(CLUSTER)["cni"] == "unknown"
     assert sentences(findings) == [
-        "Which CNI this cluster runs could not be told; everything is judged without knowledge of one."
+        "The CNI of this cluster could not be identified; everything is judged without knowledge of it."
     ]
 
 
@@ -147,7 +148,7 @@ def test_what_flannel_left_on_a_calico_node():
     assert known.of(NODE_1)["leftovers"] == ("flannel.1", "cni0", "FLANNEL-* chains", "KUBE-ROUTER* chains")
     assert sentences(findings, Severity.WARN) == []
     assert (
-        "node-1 carries what another CNI has made: flannel.1, cni0, FLANNEL-* chains, KUBE-ROUTER* chains."
+        "node-1 has leftovers of another CNI: flannel.1, cni0, FLANNEL-* chains, KUBE-ROUTER* chains."
     ) in sentences(findings, Severity.INFO)
 
 
@@ -265,3 +266,73 @@ def test_pods_from_before_and_after_a_change_of_pools():
     known, _ = judged(world, custom_objects={"ippools": (pool("10.42.0.0/16"),)})
 
     assert known.of(CLUSTER)["pods_two_cidrs"] is True
+
+
+_NOT_INITIALISED = "container runtime network not ready: NetworkReady=false message: cni plugin not initialized"
+_FILE = CniFile(path="/etc/cni/net.d/10-calico.conflist", text="{}", plugins=("calico",))
+
+
+@pytest.mark.parametrize(
+    ("files", "message", "expected"),
+    [
+        ((_FILE,), "", "present"),
+        ((_FILE,), _NOT_INITIALISED, "not-loaded"),
+        ((), _NOT_INITIALISED, "none"),
+        ((), "", "none"),
+        (None, _NOT_INITIALISED, "told-none"),
+        (None, "", None),
+    ],
+)
+def test_a_configuration_may_be_there_and_not_be_loaded(
+    files: tuple[CniFile, ...] | None, message: str, expected: str | None
+):
+    world, *_ = two_nodes()
+    world.node_report("node-1", cni_files=files)
+    node = world.nodes["node-1"]
+    conditions = (Condition(type="Ready", status="False" if message else "True", message=message),)
+    world.nodes["node-1"] = replace(node, status=replace(node.status, conditions=conditions))
+
+    known, _ = judged(world)
+
+    assert known.of(NODE_1).get("cni_conf") == expected
+
+
+def test_a_file_that_no_runtime_can_use_is_told():
+    world, *_ = two_nodes()
+    broken = CniFile(path="/etc/cni/net.d/00-broken.conflist", text='{"plugins": [')
+    world.node_report("node-1", cni_files=(broken, _FILE))
+
+    known, _ = judged(world)
+
+    assert known.of(NODE_1)["conf_broken"] == ("/etc/cni/net.d/00-broken.conflist",)
+
+
+def test_the_agents_log_and_restart_are_typed_with_its_pods_name() -> None:
+    world, *_ = two_nodes()
+    agent(world, "node-1")
+
+    known, _ = judged(world)
+
+    assert known.of(NODE_1)["cni_agent_log"] == (
+        "kubectl -n kube-system logs --all-containers --tail=100 calico-node-node-1"
+    )
+    assert known.of(NODE_1)["cni_agent_restart"] == "kubectl -n kube-system delete pod calico-node-node-1"
+    node_2 = facts.node("node-2")
+    assert known.of(node_2)["cni_agent_log"] == "kubectl -n kube-system describe daemonset calico-node"
+    assert known.why_unobserved(node_2, "cni_agent_restart") == "the agent does not run here"
+
+
+@pytest.mark.parametrize(
+    ("role", "unit"), [("node-role.kubernetes.io/control-plane", "k3s"), ("example.com/x", "k3s-agent")]
+)
+def test_in_k3s_the_agent_is_the_service_of_the_node(role: str, unit: str) -> None:
+    world, *_ = two_nodes()
+    node = world.nodes["node-1"]
+    world.nodes["node-1"] = replace(node, metadata=replace(node.metadata, labels={role: "true"}))
+    k3s = CniInventory(name="flannel", installed_by="k3s", distribution="k3s", kube_proxy_mode="iptables")
+
+    known, _ = judged(world, k3s)
+
+    assert known.of(NODE_1)["kubelet_unit"] == unit
+    assert known.of(NODE_1)["cni_agent_restart"] == f"systemctl restart {unit}"
+    assert known.of(NODE_1)["cni_agent_log"] == f"journalctl -u {unit} --since -15min"

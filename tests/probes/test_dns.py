@@ -10,15 +10,16 @@ from bot.cluster.objects import (
     ContainerStateWaiting,
     ContainerStatus,
     NetworkPolicy,
+    NetworkPolicyEgressRule,
+    NetworkPolicyPort,
     NetworkPolicySpec,
     ObjectMeta,
 )
 from bot.domain import facts
 from bot.domain.facts import CLUSTER, FactTable, Subject
 from bot.domain.finding import Finding, Severity, SymptomKind
-from bot.domain.report import Unobserved
 from bot.probes import dns, network_policies, pod_sandbox, service_endpoints
-from tests.probes.build import World, facts_of, sentences, two_nodes
+from tests.probes.build import World, facts_of, sentences, two_nodes, unread
 from tests.probes.services import API_NAME, add_dns, resolve
 
 
@@ -95,13 +96,29 @@ def test_everybody_fails(answer: dict[str, Any], expected: str, words: str):
     failure = findings[0]
     assert failure.severity is Severity.FAIL
     assert failure.sentence.startswith(
-        f"A name of the cluster, asked of the DNS Service by all 3 pods that tried, {words}"
+        f"A query for a cluster name, sent to the DNS Service by all 3 pods that tried, {words}"
     )
-    assert failure.sentence.endswith("Asked directly, the DNS pods answer.")
+    assert failure.sentence.endswith("Queried directly, the DNS pods answer.")
     assert failure.symptom
     assert (failure.symptom.kind, failure.symptom.subject) == (SymptomKind.DNS_FAILING, CLUSTER)
     assert {(flow.source, flow.target) for flow in failure.symptom.flows} == {(pod, server) for pod in pods}
     assert sentences(findings, Severity.PASS) == []
+
+
+def test_what_fails_over_tcp_alone_is_told_so_and_never_as_a_success():
+    world, (a, b, c), _ = cluster()
+    for pod in (a, b, c):
+        resolve(world, pod)
+    resolve(world, a, "timeout", tcp=True)
+    resolve(world, b, "timeout", tcp=True)
+    resolve(world, c, "ECONNREFUSED", tcp=True)
+
+    _, findings = judged(world)
+
+    (failure,) = sentences(findings, Severity.FAIL)
+    assert failure.startswith(
+        "A query for a cluster name, sent to the DNS Service over TCP by all 3 pods that tried, got no answer."
+    )
 
 
 def test_one_node_fails():
@@ -118,7 +135,7 @@ def test_one_node_fails():
     failures = [each for each in findings if each.severity is Severity.FAIL]
     assert [each.sentence for each in failures] == [
         (
-            "A name of the cluster, asked of the DNS Service by both pods looked at on node-1 "
+            "A query for a cluster name, sent to the DNS Service by both pods inspected on node-1 "
             "(shop/a, shop/b), got no answer, "
             "while other pods get answers."
         )
@@ -169,9 +186,41 @@ def test_outside_names_that_fail_may_be_meant():
 
     assert sentences(findings, Severity.FAIL) == []
     assert sentences(findings, Severity.WARN) == [
-        "An outside name, asked of the cluster's DNS, was answered with SERVFAIL, while names of the cluster resolve."
+        (
+            "A query for an outside name, sent to the cluster's DNS, was answered with SERVFAIL, "
+            "while names of the cluster resolve."
+        )
     ]
     assert len(sentences(findings, Severity.PASS)) == 1
+
+
+def test_a_policy_that_lets_pods_send_nothing_is_meant_so():
+    """A server that nothing is known to resolve names for: the policy does what it says."""
+    world, pods, _ = cluster()
+    for pod in pods:
+        resolve(world, pod, "timeout")
+    spec = NetworkPolicySpec(policy_types=("Ingress", "Egress"))
+    policy = NetworkPolicy(metadata=ObjectMeta(name="deny-all", namespace="shop"), spec=spec)
+
+    _, findings = judged(world, network_policies=(policy,))
+
+    assert sentences(findings, Severity.FAIL, Severity.WARN) == []
+    assert all(each.symptom is None for each in findings)
+
+
+def test_a_question_over_tcp_that_a_policy_denies_is_no_fault():
+    world, pods, _ = cluster()
+    for pod in pods:
+        resolve(world, pod)
+        resolve(world, pod, "timeout", tcp=True)
+    names = NetworkPolicyEgressRule(ports=(NetworkPolicyPort(port=53, protocol="UDP"),))
+    spec = NetworkPolicySpec(policy_types=("Egress",), egress=(names,))
+    policy = NetworkPolicy(metadata=ObjectMeta(name="names", namespace="shop"), spec=spec)
+
+    known, findings = judged(world, network_policies=(policy,))
+
+    assert "dns_service_tcp" not in known.of(pods[0])
+    assert sentences(findings, Severity.FAIL, Severity.WARN) == []
 
 
 def test_a_policy_without_dns_is_told_as_such():
@@ -179,8 +228,9 @@ def test_a_policy_without_dns_is_told_as_such():
     resolve(world, a, "timeout")
     resolve(world, b, "timeout")
     resolve(world, c, "timeout")
-    spec = NetworkPolicySpec(policy_types=("Egress",))
-    policy = NetworkPolicy(metadata=ObjectMeta(name="no-egress", namespace="shop"), spec=spec)
+    web = NetworkPolicyEgressRule(ports=(NetworkPolicyPort(port=443),))
+    spec = NetworkPolicySpec(policy_types=("Egress",), egress=(web,))
+    policy = NetworkPolicy(metadata=ObjectMeta(name="web-only", namespace="shop"), spec=spec)
 
     known, findings = judged(world, network_policies=(policy,))
 
@@ -188,7 +238,7 @@ def test_a_policy_without_dns_is_told_as_such():
     assert sentences(findings, Severity.FAIL) == []
     assert sentences(findings, Severity.WARN) == [
         (
-            "The cluster's DNS does not answer both pods looked at on node-1 (shop/a, shop/b): "
+            "The cluster's DNS does not answer both pods inspected on node-1 (shop/a, shop/b): "
             "NetworkPolicies deny them "
             "the DNS "
             "pods, which may be intended."
@@ -208,7 +258,7 @@ def test_nodes_speak_for_the_cluster_only_where_no_pod_asked():
     known, findings = judged(world)
 
     assert known.of(facts.node("node-1"))["dns_state"] == "timeout"
-    assert sentences(findings, Severity.FAIL) == ["The cluster's DNS Service, asked from nodes, got no answer."]
+    assert sentences(findings, Severity.FAIL) == ["A query to the cluster's DNS Service from nodes got no answer."]
 
 
 def test_a_node_without_a_way_to_services_does_not_spoil_its_pods_answers():
@@ -279,7 +329,7 @@ def test_where_nobody_asked_nothing_passes():
 
     assert "dns_service_state" not in known.of(CLUSTER)
     assert sentences(findings) == [
-        "Whether the cluster's DNS answers could not be seen: nobody asked the cluster's DNS."
+        "Whether the cluster's DNS answers could not be observed: nobody asked the cluster's DNS."
     ]
 
 
@@ -295,7 +345,7 @@ def test_a_cluster_without_dns():
 def test_services_that_could_not_be_read_are_no_missing_dns():
     world, *_ = two_nodes()
 
-    known, findings = judged(world, unobserved=(Unobserved(what="services", why="Not allowed."),))
+    known, findings = judged(world, unobserved=(unread("services", "Not allowed."),))
 
     assert "dns_service_exists" not in known.of(CLUSTER)
     assert sentences(findings, Severity.WARN, Severity.FAIL) == []
@@ -306,7 +356,7 @@ def test_without_kube_systems_pods_endpoints_are_counted():
     everything = world.evidence().snapshot
     mine = tuple(pod for pod in everything.pods if pod.metadata.namespace == "shop")
 
-    known, _ = judged(world, node_pods=mine, unobserved=(Unobserved(what="pods", why="Not allowed."),))
+    known, _ = judged(world, node_pods=mine, unobserved=(unread("pods", "Not allowed."),))
 
     assert (known.of(CLUSTER)["dns_pods"], known.of(CLUSTER)["dns_ready_pods"]) == (1, 1)
     assert "dns_crashing" not in known.of(CLUSTER)

@@ -11,7 +11,7 @@ from bot.domain.facts import Rung
 from bot.domain.finding import Severity, SymptomKind
 from bot.probes import pod_arp_table, pod_link
 from bot.probes.gateway_reachability import PROBE, judge
-from bot.probes.sight import either, strictest
+from bot.probes.shared.pod_views import either, strictest
 from tests.probes.build import facts_of, sentences, table, two_nodes
 
 NODE = facts.node("node-1")
@@ -133,7 +133,9 @@ def test_what_the_node_says_about_itself() -> None:
         "all_proxy_arp": False,
         "all_rp_filter": 0,
         "arp_filtered": True,
+        "arp_filters": ("arp/guard/in: drop",),
         "gateway_address_local": True,
+        "gateway_address_dev": "lo",
         "inaddrerrors_delta": 3,
         "rpfilter_delta": 0,
         "pod_links": 2,
@@ -146,11 +148,15 @@ def test_what_the_node_says_about_itself() -> None:
     ("family", "policy", "filtered"), [("arp", "drop", True), ("arp", "accept", False), ("ip", "drop", False)]
 )
 def test_an_arp_chain_filters_by_its_policy_too(family: str, policy: str, filtered: bool) -> None:  # noqa: FBT001
-    world, _, _, _ = two_nodes()
+    world, a, _, _ = two_nodes()
     chain = FirewallChain(backend="nft", family=family, table="t", chain="c", hook="input", policy=policy)
     world.root("node-1", firewall=Firewall(chains=(chain,)))
+    world.inside(a, firewall=Firewall(chains=(chain,)))
 
-    assert facts_of(world.evidence(), PROBE).of(NODE)["arp_filtered"] is filtered
+    known = facts_of(world.evidence(), PROBE)
+    named = ("arp/t/c: policy drop",) if filtered else ()
+    assert (known.of(NODE)["arp_filtered"], known.of(NODE)["arp_filters"]) == (filtered, named)
+    assert known.of(a)["arp_filters"] == named
 
 
 def test_counters_that_were_read_once_have_no_growth() -> None:

@@ -15,9 +15,9 @@ from bot.cluster.objects import (
 )
 from bot.domain.facts import CLUSTER, FactTable
 from bot.domain.finding import Finding, Severity
-from bot.domain.report import Unobserved
+from bot.domain.report import ApiRead, Unobserved
 from bot.probes import network_policies, pod_sandbox
-from tests.probes.build import World, facts_of, sentences, two_nodes
+from tests.probes.build import World, facts_of, sentences, two_nodes, unread
 from tests.probes.services import add_dns, add_service, ask
 
 
@@ -63,7 +63,7 @@ def test_an_empty_pod_selector_denies_it_does_not_allow():
     assert known.of(service)["denying_policies"] == ("shop/deny-all",)
     assert sentences(findings) == [
         (
-            "By the API's arithmetic, Service shop/db is denied to shop/a, shop/b, shop/c by the ingress "
+            "By its NetworkPolicies alone, Service shop/db is denied to shop/a, shop/b, shop/c by the ingress "
             "policies of its "
             "endpoints "
             "(shop/deny-all)."
@@ -116,7 +116,7 @@ def test_egress_without_dns():
 
     assert known.of(a)["egress_dns_denied"] is True
     warnings = sentences(findings, Severity.WARN)
-    assert "shop/c on node-2 reach no DNS pod (policies: shop/web-only): it can resolve no name" in warnings[-1]
+    assert "shop/c on node-2 reach no DNS pod (policies: shop/web-only): it cannot resolve names" in warnings[-1]
 
 
 def test_egress_with_dns():
@@ -151,14 +151,14 @@ def test_tested_flows_that_policies_deny_are_marked():
 
 def test_policies_that_could_not_be_read():
     world, a, *_ = two_nodes()
-    forbidden = Unobserved(what="networkpolicies.networking.k8s.io in namespace shop", why="Not allowed to list.")
+    forbidden = unread("networkpolicies", "Not allowed to list.", group="networking.k8s.io", namespace="shop")
 
     known, findings = judged(world, unobserved=(forbidden,))
 
     assert "policies_ingress" not in known.of(a)
     assert sentences(findings) == [
         (
-            "The NetworkPolicies of shop/a, shop/b, shop/c could not be seen: NetworkPolicies of namespace shop "
+            "The NetworkPolicies of shop/a, shop/b, shop/c could not be observed: NetworkPolicies of namespace shop "
             "were not "
             "read: Not allowed to list."
         )
@@ -176,7 +176,7 @@ def test_policies_of_other_kinds_are_named():
 
     assert known.of(CLUSTER)["hidden_policies"] == ("GlobalNetworkPolicy",)
     assert sentences(findings, Severity.INFO) == [
-        "Beside NetworkPolicies there are objects of kind GlobalNetworkPolicy, which this arithmetic does not know."
+        "Beside NetworkPolicies there are objects of kind GlobalNetworkPolicy, which cnibot does not evaluate."
     ]
 
 
@@ -188,7 +188,7 @@ def test_a_cni_that_does_not_enforce():
 
     assert known.of(CLUSTER)["enforces_policy"] is False
     assert sentences(findings, Severity.WARN) == [
-        "The CNI does not enforce NetworkPolicies: those that there are have no effect."
+        "NetworkPolicies are not enforced here: the existing ones have no effect."
     ]
 
 
@@ -199,3 +199,12 @@ def test_policies_that_select_nothing():
 
     assert known.of(CLUSTER)["policies_selecting_nothing"] == ("shop/typo",)
     assert sentences(findings, Severity.INFO) == ["NetworkPolicy shop/typo selects no pod."]
+
+
+def test_policies_of_other_kinds_are_unknown_where_the_api_did_not_say_what_it_serves():
+    missed = Unobserved(what="API groups", why="The API server failed.", kind="api", reads=(ApiRead(path="/apis"),))
+    world, *_ = two_nodes()
+
+    known, _ = judged(world, unobserved=(missed,))
+
+    assert "hidden_policies" not in known.of(CLUSTER)

@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 
-from bot.agent.report import Address, DropReason, Firewall, FirewallChain, FirewallRule
+from bot.agent.report import Address, Firewall, FirewallChain, FirewallRule
 from bot.domain import facts
 from bot.domain.facts import Rung
 from bot.domain.finding import Severity
-from bot.probes.node_kernel import PROBE, in_words, judge
-from bot.probes.rule_owners import owners_of
+from bot.probes.filters.rule_owners import owners_of
+from bot.probes.node_kernel import PROBE
+from bot.probes.node_kernel.findings import judge
+from bot.probes.node_kernel.observe import in_words
 from tests.probes.build import World, facts_of, sentences, two_nodes
 
 NODE = facts.node("node-1")
@@ -43,7 +45,7 @@ def test_a_quiet_node() -> None:
     world = World()
     world.node("node-1")
     world.root("node-1", firewall=Firewall())
-    world.node_report("node-1", neighbour_entries=30, neighbour_limit=1024, uptime_s=90000.0, drop_reasons=())
+    world.node_report("node-1", neighbour_entries=30, neighbour_limit=1024, uptime_s=90000.0)
 
     known = facts_of(world.evidence(), PROBE)
 
@@ -57,13 +59,16 @@ def test_a_quiet_node() -> None:
         "rejects_hit": (),
         "policy_drops_hit": False,
         "foreign_drops_hit": False,
+        "foreign_rules_match": (),
+        "foreign_rules_perhaps": (),
+        "tunnel_rules_match": (),
+        "forward_policy_takes": False,
         "raw_rpfilter_hit": False,
-        "drop_reasons": (),
         "uptime_s": 90000.0,
         "rebooted_recently": False,
     }
     assert sentences(judge(known)) == [
-        "Node node-1 has room in the neighbour table, and no rule of a stranger dropped a packet while the tests ran."
+        "Node node-1 has room in the neighbour table, and no foreign rule dropped a packet while the tests ran."
     ]
 
 
@@ -79,7 +84,7 @@ def test_a_quiet_node() -> None:
         (rule("forward", text="ip saddr 10.42.0.0/16 counter drop"), False, True, False),
         (rule("FORWARD", backend="iptables-legacy", family="ip"), False, True, False),
         (rule("forward", hits=0), False, False, False),
-        (rule("forward", verdict="reject with icmp port-unreachable"), False, False, False),
+        (rule("forward", verdict="reject with icmp port-unreachable"), False, True, False),
     ],
 )
 def test_whose_rule_took_a_packet(dropping: FirewallRule, policy: bool, foreign: bool, rpfilter: bool) -> None:  # noqa: FBT001
@@ -212,12 +217,10 @@ def test_what_is_worth_a_warning() -> None:
         neighbour_entries=1000,
         neighbour_limit=1024,
         uptime_s=600.0,
-        drop_reasons=(DropReason(reason="NETFILTER_DROP", function="nft_do_chain", count=4),),
     )
 
     known = facts_of(world.evidence(), PROBE)
 
-    assert known.of(NODE)["drop_reasons"] == ("NETFILTER_DROP @ nft_do_chain: 4",)
     assert [(each.severity, each.sentence) for each in judge(known)] == [
         (Severity.WARN, "The neighbour table of node node-1 is 98% full."),
         (
@@ -245,9 +248,8 @@ def test_without_tools_nothing_is_known_of_rules() -> None:
     known = facts_of(world.evidence(), PROBE)
 
     assert dict(known.of(NODE)) == {}
-    assert known.why_unobserved(NODE, "drop_reasons") == "the kernel's drop reasons were not asked for"
     assert sentences(judge(known)) == [
-        "The packet filters of node-1 could not be seen: the node's packet filters were not read."
+        "The packet filters of node-1 could not be observed: the node's packet filters were not read."
     ]
 
 

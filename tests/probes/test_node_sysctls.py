@@ -92,7 +92,7 @@ def test_what_was_not_read_is_not_off() -> None:
     assert dict(known.of(NODE)) == {}
     assert known.why_unobserved(NODE, "uplink_rp_filter") == "the node's uplink is not known"
     assert sentences(judge(known), Severity.INCONCLUSIVE) == [
-        "The kernel settings of node-1 could not be seen: the node's sysctls were not read."
+        "The kernel settings of node-1 could not be observed: the node's sysctls were not read."
     ]
 
 
@@ -114,7 +114,7 @@ def test_a_node_that_does_not_forward_is_told_with_the_file_that_does_it() -> No
         "Node node-1 differs from all other nodes: ipv4.ip_forward=0, peers 1.",
     ]
     assert sentences(findings, Severity.PASS) == [
-        "All 2 nodes that were looked at forward packets (net.ipv4.ip_forward is 1)."
+        "All 2 nodes that were inspected forward packets (net.ipv4.ip_forward is 1)."
     ]
 
 

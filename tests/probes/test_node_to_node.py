@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.agent.report import Neighbour
+from bot.agent.report import Link, Neighbour
 from bot.domain import facts
 from bot.domain.finding import Severity, SymptomKind
 from bot.probes.node_to_node import PROBE, judge
@@ -19,21 +19,61 @@ def test_nodes_that_reach_each_other() -> None:
 
     known = facts_of(world.evidence(), PROBE)
 
-    assert dict(known.of(PAIR)) == {"node_ping": "ok", "same_subnet": True}
+    assert dict(known.of(PAIR)) == {
+        "node_ping": "ok",
+        "node_loss": "",
+        "same_subnet": True,
+        "static_neighbours_wrong": (),
+    }
     assert dict(known.of(NODE)) == {
         "is_ready": True,
+        "kubelet_reports": True,
         "not_ready_reason": "",
         "unschedulable": False,
         "cidr_overlap": False,
         "reach_nodes": "ok",
         "reached_from_nodes": "ok",
         "uplink": "up",
+        "uplink_name": "eth0",
         "uplink_neigh_failed": False,
     }
     assert sentences(judge(known)) == [
         "Node node-1 reaches 1 other node (node-2) by ICMP.",
         "Node node-2 reaches 1 other node (node-1) by ICMP.",
     ]
+
+
+def test_a_loss_is_told_with_its_measure() -> None:
+    world, _, _, _ = two_nodes()
+    world.test(NODE, "node", to=OTHER, outcome="timeout", tries=3, ok=1)
+    world.test(NODE, "node", to=OTHER, tries=3, ok=3)
+
+    known = facts_of(world.evidence(), PROBE)
+
+    assert known.of(PAIR)["node_loss"] == "2 of 6 pings"
+    assert sentences(judge(known), Severity.WARN) == [
+        "Node node-1 does not reliably reach node node-2: 2 of 6 pings got no answer."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mac", "state", "wrong"),
+    [
+        ("5a:10:2d:6e:77:01", "PERMANENT", ("172.30.0.12 lladdr 5a:10:2d:6e:77:01 dev eth0 PERMANENT on node-1",)),
+        ("02:00:00:00:00:12", "PERMANENT", ()),
+        ("5a:10:2d:6e:77:01", "REACHABLE", ()),
+    ],
+    ids=["wrong", "right", "learnt, as from a router that answers for all"],
+)
+def test_an_entry_for_another_node_that_somebody_set(mac: str, state: str, wrong: tuple[str, ...]) -> None:
+    world, _, _, _ = two_nodes()
+    world.root("node-2", links=(Link(ifindex=2, name="eth0", mac="02:00:00:00:00:12", is_up=True),))
+    world.root("node-1", neighbours=(Neighbour(ip="172.30.0.12", dev="eth0", mac=mac, state=state),))
+
+    known = facts_of(world.evidence(), PROBE)
+
+    assert known.of(PAIR)["static_neighbours_wrong"] == wrong
+    assert known.of(facts.pair("node-2", "node-1"))["static_neighbours_wrong"] == wrong
 
 
 def test_an_unreached_node_is_a_symptom_of_the_direction() -> None:

@@ -61,7 +61,7 @@ def test_where_nobody_gets_out_nobody_is_accused() -> None:
     assert [(each.severity, each.sentence) for each in judge(facts_of(world.evidence(), PROBE))] == [
         (
             Severity.INFO,
-            "Nobody who was asked (node-1, node-2) reaches the outside, as in a cluster without Internet access.",
+            "None of those that tried (node-1, node-2) reaches the outside, as in a cluster without Internet access.",
         )
     ]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bot.agent.report import Address, FdbEntry, Link, Neighbour, Route
-from bot.cluster.cni import CniInventory
+from bot.cluster.cni.detect import CniInventory
 from bot.cluster.objects import CustomObject, Node, ObjectMeta
 from bot.domain import facts
 from bot.domain.facts import FactTable, Rung
@@ -159,7 +159,7 @@ def test_agreement_passes(cni: Kind):
     )
     assert sentences(findings) == [
         (
-            "Routes to the pods of other nodes are there (6 directions between nodes looked at) and every "
+            "Routes to the pods of other nodes are there (6 directions between nodes inspected) and every "
             "forwarding and "
             "neighbour entry of the tunnels is right."
         )
@@ -178,8 +178,8 @@ def test_the_device_is_down_or_gone(cni: Kind):
     assert known.of(facts.node("node-2"))["overlay_device"] == "missing"
     assert known.of(facts.node("node-2"))["overlay_name"] == mesh.device
     assert sentences(findings, Severity.WARN)[:2] == [
-        f"The tunnel device {mesh.device} of node-1 is down: its pods reach no pods of other nodes by it.",
-        f"node-2 has no tunnel device {mesh.device}: its pods reach no pods of other nodes by it.",
+        f"The tunnel device {mesh.device} of node-1 is down: its pods cannot reach pods of other nodes through it.",
+        f"node-2 has no tunnel device {mesh.device}: its pods cannot reach pods of other nodes through it.",
     ]
 
 
@@ -194,7 +194,7 @@ def test_a_changed_mac_is_the_changed_nodes_fault(cni: Kind):
     assert known.of(facts.node("node-2"))["overlay_mac_matches"] is False
     assert known.of(pair(1, 2)).items() >= {"fdb": "ok", "vtep_neigh": "ok", "dst_otherhost_delta": 7}.items()
     assert sentences(findings, Severity.WARN) == [
-        f"{mesh.device} of node-2 has another MAC address than its peers send to: it throws their packets away."
+        f"{mesh.device} of node-2 has another MAC address than its peers send to, so it drops their packets."
     ]
 
 
@@ -209,7 +209,7 @@ def test_a_wrong_neighbour_is_the_senders_fault(cni: Kind):
 
     assert known.of(pair(1, 2))["vtep_neigh"] == "wrong-mac"
     assert known.of(facts.node("node-2"))["overlay_mac_matches"] is True
-    assert sentences(findings, Severity.WARN) == ["node-1 has a wrong MAC address for the tunnel of node-2."]
+    assert sentences(findings, Severity.WARN) == ["node-1 has a wrong MAC address for the tunnel to node-2."]
 
 
 @pytest.mark.parametrize("cni", KINDS)
@@ -226,8 +226,8 @@ def test_missing_entries(cni: Kind):
     assert known.of(pair(3, 1))["route_to_block"] == "missing"
     assert known.of(pair(1, 3))["return_route"] == "missing"
     assert set(sentences(findings, Severity.WARN)) == {
-        "node-1 has no forwarding entry for the tunnel of node-2.",
-        "node-1 has no neighbour entry for the tunnel of node-3.",
+        "node-1 has no forwarding entry for the tunnel to node-2.",
+        "node-1 has no neighbour entry for the tunnel to node-3.",
         "node-3 has no route to the pods of node-1.",
     }
 
@@ -241,7 +241,31 @@ def test_an_fdb_entry_that_points_elsewhere():
     known, findings = mesh.judged()
 
     assert known.of(pair(1, 2))["fdb"] == "wrong-ip"
-    assert sentences(findings, Severity.WARN) == ["node-1 sends to a wrong address what is for the tunnel of node-2."]
+    assert sentences(findings, Severity.WARN) == ["node-1 has a wrong address for the tunnel to node-2."]
+
+
+@pytest.mark.parametrize(
+    ("own", "word", "sentence"),
+    [
+        ({"port": 9999}, "wrong-port", "node-1 uses a wrong UDP port for the tunnel to node-2."),
+        (
+            {"vni": 77},
+            "wrong-vni",
+            "node-1 uses a wrong VNI for the tunnel to node-2.",
+        ),
+        ({"port": 8472, "vni": 1}, "ok", ""),
+    ],
+)
+def test_an_fdb_entry_with_a_port_or_a_network_of_its_own(own: dict[str, Any], word: str, sentence: str):
+    mesh = Mesh("flannel")
+    mesh.drop("node-1", "fdb", mac=mesh.mac(2))
+    entry = FdbEntry(dev=mesh.device, mac=mesh.mac(2), dst="172.30.0.12", **own)
+    mesh.world.root("node-1", fdb=(*mesh.world.roots["node-1"].fdb, entry))
+
+    known, findings = mesh.judged()
+
+    assert known.of(pair(1, 2))["fdb"] == word
+    assert sentences(findings, Severity.WARN) == [sentence] * bool(sentence)
 
 
 @pytest.mark.parametrize(("kind", "word"), [("blackhole", "blackhole"), ("unreachable", "blackhole")])
@@ -263,9 +287,7 @@ def test_a_route_by_another_device():
 
     assert known.of(pair(1, 2))["route_to_block"] == "wrong-device"
     assert known.of(pair(1, 3))["route_to_block"] == "present"
-    assert sentences(findings, Severity.WARN) == [
-        "node-1 routes by another device than the tunnel's to the pods of node-2."
-    ]
+    assert sentences(findings, Severity.WARN) == ["node-1 routes by a wrong device to the pods of node-2."]
 
 
 def test_direct_routes_of_cross_subnet_are_present():
@@ -327,8 +349,9 @@ def test_ebpf_fills_no_tables_and_that_is_no_fault():
     known, findings = mesh.judged()
 
     assert known.of(pair(1, 2))["route_to_block"] == "present"
-    assert "fdb" not in known.of(pair(1, 2))
-    assert "eBPF" in known.why_unobserved(pair(1, 2), "fdb")
+    assert known.of(pair(1, 2)).items() >= {"fdb": "none", "vtep_neigh": "none"}.items()
+    assert known.of(facts.node("node-1"))["overlay_is_external"] is True
+    assert "carry the MAC addresses of pods" in known.why_unobserved(facts.node("node-1"), "overlay_mac_matches")
     assert sentences(findings, Severity.WARN) == []
 
 
@@ -367,7 +390,19 @@ def test_a_cni_that_nobody_knows_without_a_tunnel():
 
     known = facts_of(evidence, overlay.PROBE)
 
-    assert "overlay_device" not in known.of(facts.node("node-1"))
+    assert known.of(facts.node("node-1")).items() >= {"overlay_device": "none", "overlay_is_external": False}.items()
+
+
+def test_a_cni_that_nobody_knows_of_which_no_node_tells_its_devices():
+    world = World()
+    world.node("node-1")
+    world.root("node-1", links=())
+    evidence = world.evidence()
+    vars(evidence)["cni"] = CniInventory()
+
+    known = facts_of(evidence, overlay.PROBE)
+
+    assert not known.of(facts.node("node-1")).keys() & {"overlay_device", "overlay_is_external"}
 
 
 def test_calicos_blocks_are_those_of_its_affinities():
@@ -418,7 +453,7 @@ def test_a_node_that_was_not_looked_at():
     assert known.of(pair(1, 3))["route_to_block"] == "present"
     assert known.why_unobserved(pair(1, 3), "return_route") == "the agent did not start"
     assert sentences(findings, Severity.INCONCLUSIVE) == [
-        "The overlay's end of node-3 could not be seen: the agent did not start."
+        "The overlay's end of node-3 could not be observed: the agent did not start."
     ]
 
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from bot.agent.report import MtuStep
+from bot.agent.report import Link, MtuStep, Qdisc, Route
 from bot.domain import facts
 from bot.domain.facts import FactTable
 from bot.domain.finding import Finding, Severity, SymptomKind
 from bot.probes import path_mtu
-from bot.probes.path_mtu import Ladder, read_ladder
-from tests.probes.build import World, facts_of, sentences, two_nodes
+from bot.probes.path_mtu.observe import Ladder, read_ladder
+from tests.probes.build import Kind, World, facts_of, sentences, two_nodes
 
 SIZES = (1280, 1400, 1450, 1451, 1500, 1600)
 MARKS: dict[str, Any] = {".": "ok", "x": "timeout", "L": "too-big-local", "F": "frag-needed", "?": "error"}
@@ -28,7 +28,8 @@ def steps(marks: str) -> tuple[MtuStep, ...]:
         ("...LLL", Ladder("ok", 1450, None)),
         ("..xxLL", Ladder("black-hole", 1400, 1450)),
         ("..FFLL", Ladder("frag-needed", 1400, None)),
-        (".x..LL", Ladder("ok", 1451, None)),
+        (".x..LL", Ladder("ok", 1451, None, scattered=1)),
+        ("x.xxLL", Ladder("black-hole", 1400, 1450, scattered=1)),
         ("xxxxxx", None),
         ("??????", None),
         (".xxx??", Ladder("black-hole", 1280, 1400)),
@@ -36,6 +37,26 @@ def steps(marks: str) -> tuple[MtuStep, ...]:
 )
 def test_shapes(marks: str, expected: Ladder | None):
     assert read_ladder(steps(marks)) == expected
+
+
+@pytest.mark.parametrize(("mtu", "is_narrow"), [(1280, True), (1450, False), (1500, False)])
+def test_a_bridge_that_is_smaller_than_its_pods(*, mtu: int, is_narrow: bool):
+    world, *_ = two_nodes("flannel")
+    links = world.roots["node-1"].links
+    world.root("node-1", links=tuple(replace(one, mtu=mtu) if one.name == "cni0" else one for one in links))
+
+    known = facts_of(world.evidence(), path_mtu.PROBE).of(facts.node("node-1"))
+
+    assert (known["bridge_mtu_bytes"], known["bridge_is_narrow"]) == (mtu, is_narrow)
+
+
+def test_pods_on_no_bridge_have_none_that_is_small():
+    world, *_ = two_nodes("calico")
+
+    known = facts_of(world.evidence(), path_mtu.PROBE).of(facts.node("node-1"))
+
+    assert known["bridge_is_narrow"] is False
+    assert "bridge_mtu_bytes" not in known
 
 
 def test_the_order_of_steps_does_not_matter():
@@ -90,6 +111,19 @@ def test_a_black_hole_in_one_direction():
     assert (failure.symptom.kind, failure.symptom.subject) == (SymptomKind.LARGE_PACKETS_LOST, PAIR)
 
 
+@pytest.mark.parametrize(("others", "state"), [(("x.xLLL", "x..LLL"), None), (("x..LLL", "...LLL"), "ok")])
+def test_sizes_that_are_lost_at_random_are_no_black_hole(others: tuple[str, str], state: str | None):
+    world, a, b, c = two_nodes()
+    climb(world, a, c, "..xLLL")
+    for source, marks in zip((a, b), others, strict=True):
+        climb(world, source, c, marks)
+
+    known, findings = judged(world)
+
+    assert known.of(PAIR).get("mtu") == state
+    assert sentences(findings, Severity.FAIL) == []
+
+
 def test_a_router_that_says_so():
     world, a, _, c = two_nodes()
     climb(world, a, c, "..FLLL")
@@ -108,10 +142,39 @@ def test_a_router_that_says_so():
 
 def test_the_worst_of_several_ladders_counts():
     world, a, b, c = two_nodes()
-    climb(world, a, c, "...LLL")
+    climb(world, a, c, "..FLLL")
     climb(world, b, c, "..xLLL")
 
     assert judged(world)[0].of(PAIR)["mtu"] == "black-hole"
+
+
+def test_a_size_that_another_pod_gets_through_is_no_black_hole_of_the_path():
+    world, a, b, c = two_nodes()
+    climb(world, a, c, "...LLL")
+    climb(world, b, c, "..xLLL")
+
+    known, findings = judged(world)
+
+    assert known.of(PAIR).items() >= {"mtu": "ok", "mtu_uneven": True}.items()
+    assert sentences(findings, Severity.FAIL) == []
+    assert sentences(findings, Severity.WARN) == [
+        (
+            "From pods on node-1 to pods on node-2, large packets of one pod are lost and those of another arrive: "
+            "not the path loses them, but that pod, or chance."
+        )
+    ]
+
+
+@pytest.mark.parametrize("starved", [0, 1], ids=["the source", "the target"])
+def test_a_pod_whose_link_drops_by_a_queue_says_nothing_about_sizes(starved: int):
+    world, a, _, c = two_nodes()
+    climb(world, a, c, "..xLLL")
+    queue = Qdisc(dev="eth0", kind="tbf", handle="8001:", text="tbf", packets_delta=4, dropped_delta=9)
+    world.inside((a, c)[starved], qdiscs=(queue,))
+
+    known, _ = judged(world)
+
+    assert "mtu" not in known.of(PAIR)
 
 
 def test_where_nothing_gets_through_sizes_are_unknown():
@@ -123,6 +186,43 @@ def test_where_nothing_gets_through_sizes_are_unknown():
     assert "mtu" not in known.of(PAIR)
     assert known.why_unobserved(PAIR, "mtu") == "not even the smallest packet got through"
     assert findings == []
+
+
+@pytest.mark.parametrize(
+    ("cni", "device", "pod_route", "node_route", "uplink", "state", "largest"),
+    [
+        ("cilium", 1500, 1450, 1450, 1500, "ok", 1450),
+        ("cilium", 1500, None, 1450, 1500, "ok", 1450),
+        ("cilium", 1500, None, None, 1500, "ok", 1450),
+        ("cilium", 9000, None, None, 9000, "black-hole", 1450),
+        ("flannel", 1500, 1450, None, 1500, "ok", 1450),
+        ("flannel", 1500, None, None, 1500, "black-hole", 1450),
+        ("calico", 1450, None, None, 1500, "ok", 1450),
+        ("calico", 1500, 1500, None, 1500, "black-hole", 1450),
+    ],
+)
+def test_what_the_source_would_not_send_was_not_tested(
+    cni: Kind, device: int, pod_route: int | None, node_route: int | None, uplink: int, state: str, largest: int
+):
+    world, a, _, c = two_nodes(cni)
+    climb(world, a, c, "...xxx")
+    inside = world.report_of(a).state
+    assert inside
+    links = tuple(replace(link, mtu=device) if link.name == "eth0" else link for link in inside.links)
+    routes = tuple(replace(route, mtu=pod_route) if route.dst == "default" else route for route in inside.routes)
+    world.inside(a, links=links, routes=routes)
+    by_programs = (Route(dst="10.42.2.0/24", via="10.42.1.2", dev="cilium_host", mtu=node_route),)
+    root = world.roots["node-1"]
+    tunnel = Link(ifindex=60, name="cilium_vxlan", kind="vxlan", is_up=True, mtu=1500)
+    world.root(
+        "node-1",
+        links=(*(replace(each, mtu=uplink) if each.name == "eth0" else each for each in root.links), tunnel),
+        routes=(*root.routes, *(by_programs if node_route else ())),
+    )
+
+    known, _ = judged(world)
+
+    assert known.of(PAIR).items() >= {"mtu": state, "largest_ok_bytes": largest}.items()
 
 
 def test_nodes_of_different_mtu():
@@ -146,4 +246,4 @@ def test_packets_that_needed_fragmenting():
 
     assert known.of(facts.node("node-1"))["fragfails_delta"] == 3
     assert "fragfails_delta" not in known.of(facts.node("node-2"))
-    assert sentences(findings, Severity.INFO) == ["3 packets needed fragmenting on node-1 and forbade it."]
+    assert sentences(findings, Severity.INFO) == ["3 packets needed fragmentation on node-1 and forbade it."]

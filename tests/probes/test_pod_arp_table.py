@@ -11,7 +11,8 @@ from bot.domain import facts
 from bot.domain.facts import Rung
 from bot.domain.finding import Severity, SymptomKind
 from bot.probes import pod_arp_table, pod_link, pod_routes
-from bot.probes.pod_arp_table import PROBE, judge
+from bot.probes.pod_arp_table import PROBE
+from bot.probes.pod_arp_table.findings import judge
 from tests.probes.build import World, facts_of, sentences, table, two_nodes
 
 
@@ -48,7 +49,7 @@ def test_a_healthy_gateway_of_each_network(cni: Any, kind: str, gateway: str) ->
             "Gateway 169.254.1.1 answered only 2 of 3 ARP requests from shop/a on node-1.",
         ),
         (
-            (0.1, 540.2, 12.0),
+            (0.1, 540.2, 120.0),
             "late",
             (
                 "Gateway 169.254.1.1 answered ARP requests from shop/a on node-1 only after up to 540 ms "
@@ -72,6 +73,14 @@ def test_each_way_of_not_answering_has_its_sentence(
     assert symptom is not None
     assert symptom.kind is (SymptomKind.GATEWAY_SILENT if state == "silent" else SymptomKind.GATEWAY_LATE)
     assert (symptom.subject, symptom.hop) == (a, "gateway")
+
+
+@pytest.mark.parametrize(("answers", "state"), [((0.1, 0.1, 64.0), "answered"), ((64.0,), "late")])
+def test_one_late_answer_of_several_is_a_busy_node(answers: tuple[float | None, ...], state: str) -> None:
+    world, a, _, _ = two_nodes()
+    world.answers(a, *answers)
+
+    assert facts_of(world.evidence(), PROBE).of(a)["gateway_arp"] == state
 
 
 def test_a_node_whose_gateway_is_silent_for_all_is_one_finding() -> None:
@@ -137,7 +146,7 @@ def test_from_inside_the_pod_alone_a_failed_entry_is_the_evidence() -> None:
             "its last ARP requests were not answered."
         )
     ]
-    assert "The gateway's answer to ARP requests of shop/a, shop/b could not be seen" in " ".join(
+    assert "The gateway's answer to ARP requests of shop/a, shop/b could not be observed" in " ".join(
         sentences(findings, Severity.INCONCLUSIVE)
     )
     # STALE neither proves nor refutes: only the failed one counts as checked.
@@ -289,7 +298,7 @@ def test_without_any_report_nothing_passes() -> None:
         (
             Severity.INCONCLUSIVE,
             (
-                "The gateway's answer to ARP requests of shop/a, shop/b, shop/c could not be seen: "
+                "The gateway's answer to ARP requests of shop/a, shop/b, shop/c could not be observed: "
                 "exec into pods is forbidden."
             ),
         )

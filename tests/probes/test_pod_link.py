@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
-from bot.agent.report import Address, Firewall, FirewallChain, FirewallRule, Link
+from bot.agent.report import Address, FdbEntry, Firewall, FirewallChain, FirewallRule, Link, Neighbour
 from bot.domain import facts
 from bot.domain.facts import Rung
 from bot.domain.finding import Severity, SymptomKind
 from bot.probes import pod_link
 from tests.probes.build import World, facts_of, sentences, two_nodes
+
+OWN, WRONG = "02:00:00:00:00:01", "5a:10:2d:6e:77:01"
 
 
 def link_facts(world: World, pod: facts.Subject) -> dict[str, Any]:
@@ -31,6 +33,7 @@ def test_a_healthy_calico_pod_is_plugged_in() -> None:
         "host_has_arp": True,
         "host_master": "",
         "bridge_port": "none",
+        "static_entries_wrong": (),
         "host_otherhost_delta": 0,
         "host_rx_delta": 0,
         "host_tx_delta": 0,
@@ -153,6 +156,27 @@ def test_a_whole_node_without_links_is_one_finding_whose_flows_name_the_pods() -
     assert [flow.source for flow in symptom.flows] == [a, b]
 
 
+@pytest.mark.parametrize(
+    ("cni", "fields", "is_wrong"),
+    [
+        ("calico", {"neighbours": (Neighbour(ip="10.42.1.10", dev="cali1", mac=WRONG, state="PERMANENT"),)}, True),
+        ("calico", {"neighbours": (Neighbour(ip="10.42.1.10", dev="cali1", mac=WRONG, state="STALE"),)}, False),
+        ("calico", {"neighbours": (Neighbour(ip="10.42.1.10", dev="eth0", mac=WRONG, state="PERMANENT"),)}, False),
+        ("flannel", {"neighbours": (Neighbour(ip="10.42.1.10", dev="cni0", mac=WRONG, state="PERMANENT"),)}, True),
+        ("flannel", {"fdb": (FdbEntry(dev="veth2", mac=OWN, state="NOARP"),)}, True),
+        ("flannel", {"fdb": (FdbEntry(dev="veth2", mac=OWN, state="REACHABLE"),)}, False),
+        ("flannel", {"fdb": (FdbEntry(dev="veth1", mac=OWN, state="NOARP"),)}, False),
+    ],
+)
+def test_entries_on_the_node_that_somebody_set(cni: Any, fields: dict[str, Any], is_wrong: bool) -> None:  # noqa: FBT001
+    world, a, _, _ = two_nodes(cni)
+    world.root("node-1", **fields)
+
+    found = link_facts(world, a)["static_entries_wrong"]
+
+    assert bool(found) is is_wrong
+
+
 def test_what_was_not_looked_at_is_missing_with_its_reason_and_never_a_default() -> None:
     world, _, _, c = two_nodes()
     world.unseen("node-2", "the agent did not start in 5 s")
@@ -162,7 +186,7 @@ def test_what_was_not_looked_at_is_missing_with_its_reason_and_never_a_default()
     assert table.of(c) == {}
     assert table.why_unobserved(c, "eth0") == "the agent did not start in 5 s"
     assert sentences(pod_link.judge(table), Severity.INCONCLUSIVE) == [
-        "The network link of shop/c could not be seen: the agent did not start in 5 s."
+        "The network link of shop/c could not be observed: the agent did not start in 5 s."
     ]
 
 

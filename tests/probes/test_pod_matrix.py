@@ -5,10 +5,11 @@ import pytest
 from bot.agent.report import Listener
 from bot.cluster.objects import LabelSelector, NetworkPolicy, NetworkPolicySpec, ObjectMeta
 from bot.domain import facts
-from bot.domain.facts import Subject
+from bot.domain.facts import Flow, Subject
 from bot.domain.finding import Severity, SymptomKind
 from bot.probes import pod_arp_table
-from bot.probes.pod_matrix import PROBE, judge
+from bot.probes.pod_matrix import PROBE
+from bot.probes.pod_matrix.findings import judge
 from tests.probes.build import World, facts_of, sentences, table, two_nodes
 
 NODE, OTHER = facts.node("node-1"), facts.node("node-2")
@@ -32,7 +33,12 @@ def test_a_healthy_matrix() -> None:
 
     known = facts_of(world.evidence(), PROBE)
 
-    assert dict(known.of(a)) == {"reach_local_pods": "ok", "reach_remote_pods": "ok", "failing_local_pods": ()}
+    assert dict(known.of(a)) == {
+        "reach_local_pods": "ok",
+        "reach_remote_pods": "ok",
+        "failing_local_pods": (),
+        "own_failing_flows": (),
+    }
     assert dict(known.of(PAIR)) == {
         "pod_ping": "ok",
         "node_to_pod": "ok",
@@ -74,18 +80,47 @@ def test_one_dead_direction() -> None:
     assert {(flow.source_node, flow.target_node) for flow in symptom.flows} == {(NODE, OTHER)}
 
 
-def test_one_dead_pod_makes_a_pair_mixed_and_names_its_flow() -> None:
+def test_what_one_pod_alone_fails_at_is_its_own_and_not_its_nodes() -> None:
     world, a, b, c = two_nodes()
     full(world, [a], [c], fails=True)
     full(world, [b], [c])
 
     known = facts_of(world.evidence(), PROBE)
+    (failure,) = [each for each in judge(known) if each.severity is Severity.FAIL]
 
-    assert known.of(PAIR)["pod_ping"] == "mixed"
-    assert known.of(NODE)["remote_dead_to"] == "none"
-    assert sentences(judge(known), Severity.FAIL) == [
-        "From pods on node-1 to pods on node-2, 1 of 2 flows fails (shop/a to shop/c)."
-    ]
+    assert known.of(PAIR)["pod_ping"] == "ok"
+    assert known.of(PAIR)["failing_flows"] == ()
+    assert failure.sentence == (
+        "shop/a does not reach 1 pod of other nodes (shop/c), while other pods of node-1, node-2 reach each other."
+    )
+    assert failure.symptom is not None
+    assert (failure.symptom.subject, failure.symptom.hop) == (a, "node")
+    assert [(flow.source, flow.target, flow.source_node) for flow in failure.symptom.flows] == [(a, c, NODE)]
+
+
+def test_a_pod_that_nobody_of_one_node_reaches_is_told_as_that_pod() -> None:
+    world, a, b, c = two_nodes()
+    d = world.pod("shop/d", "node-2")
+    full(world, [a, b], [c], fails=True)
+    full(world, [a, b], [d])
+    full(world, [c, d], [a, b])
+
+    known = facts_of(world.evidence(), PROBE)
+    (failure,) = [each for each in judge(known) if each.severity is Severity.FAIL]
+
+    assert failure.subject == c
+    assert "shop/c is not reached by 2 pods of other nodes (shop/a, shop/b)" in failure.sentence
+    assert known.of(PAIR)["pod_ping"] == "ok"
+
+
+def test_without_another_pod_to_compare_with_the_nodes_are_what_fails() -> None:
+    world, a, _, c = two_nodes()
+    full(world, [a], [c], fails=True)
+
+    known = facts_of(world.evidence(), PROBE)
+
+    assert known.of(c).get("own_failing_flows") in (None, ())
+    assert [each.subject for each in judge(known) if each.severity is Severity.FAIL] == [PAIR]
 
 
 def test_a_source_without_gateway_puts_the_hop_there() -> None:
@@ -204,6 +239,7 @@ def test_the_hop_of_a_pair_is_the_first_that_is_not_proven_good(elsewhere: dict[
     known = table(
         pair={"node-1>node-2": {"pod_ping": "timeout", "failing_flows": ("shop/a>shop/c",), "flows_tested": 1}},
         pod={"shop/c": elsewhere},
+        flows={(PAIR, "failing_flows"): (Flow(source=facts.pod("shop", "a"), target=facts.pod("shop", "c")),)},
     )
 
     symptom = judge(known)[0].symptom

@@ -9,9 +9,10 @@ from bot.domain import facts
 from bot.domain.facts import Rung
 from bot.domain.finding import Severity, SymptomKind
 from bot.probes import pod_link
-from bot.probes.pod_routes import PROBE, judge
-from bot.probes.routing import RouteTable, default_state
-from tests.probes.build import World, facts_of, sentences, table, two_nodes
+from bot.probes.pod_routes import PROBE
+from bot.probes.pod_routes.findings import judge
+from bot.probes.shared.routing import RouteTable, default_state
+from tests.probes.build import Kind, World, facts_of, sentences, table, two_nodes
 
 NODE = facts.node("node-1")
 
@@ -74,24 +75,34 @@ def test_the_longest_prefix_wins_and_then_the_lower_metric() -> None:
 @pytest.mark.parametrize(
     ("routes", "state", "sentence"),
     [
-        ((), "missing", "shop/a on node-1 has no default route: its own kernel refuses to send (ENETUNREACH)."),
+        (
+            (),
+            "missing",
+            "shop/a on node-1 has no default route: its own kernel refuses to send, replies included (ENETUNREACH).",
+        ),
         (
             (Route(dst="0.0.0.0/32", via="169.254.1.1", dev="eth0"),),
             "mistyped",
             (
                 "shop/a on node-1 has a default route typed as 0.0.0.0/32, which matches nothing: "
-                "its own kernel refuses to send (ENETUNREACH)."
+                "its own kernel refuses to send, replies included (ENETUNREACH)."
             ),
         ),
         (
             (Route(dst="default", type="blackhole"),),
             "blackhole",
-            "shop/a on node-1 has a blackhole for a default route: its own kernel refuses to send (EINVAL).",
+            (
+                "shop/a on node-1 has a blackhole for a default route: "
+                "its own kernel refuses to send, replies included (EINVAL)."
+            ),
         ),
         (
             (Route(dst="default", type="prohibit"),),
             "prohibit",
-            "shop/a on node-1 has a prohibiting default route: its own kernel refuses to send (EACCES).",
+            (
+                "shop/a on node-1 has a prohibiting default route: "
+                "its own kernel refuses to send, replies included (EACCES)."
+            ),
         ),
     ],
 )
@@ -106,6 +117,26 @@ def test_a_pod_that_cannot_send(routes: tuple[Route, ...], state: str, sentence:
     assert sentences(failures) == [sentence]
     assert failures[0].symptom is not None
     assert (failures[0].symptom.kind, failures[0].symptom.hop) == (SymptomKind.POD_NO_ROUTE, "pod")
+
+
+@pytest.mark.parametrize(
+    ("routes", "expected"),
+    [
+        ((Route(dst="10.42.1.0/24", dev="eth0"),), True),
+        ((Route(dst="169.254.1.1", dev="eth0", scope="link"),), True),
+        ((Route(dst="10.9.0.0/16", dev="net1"),), False),
+        ((Route(dst="10.42.1.0/24", dev="eth0", table=100),), False),
+        ((Route(dst="10.42.1.0/24", dev="eth0", type="unreachable"), Route(dst="fe80::/64", dev="eth0")), False),
+    ],
+)
+def test_a_route_by_eth0_shows_that_it_is_switched_on(routes: tuple[Route, ...], expected: bool) -> None:  # noqa: FBT001
+    """The kernel flushes a device's routes when it goes down, so one that is there needs no look at the device."""
+    world, a, _, _ = two_nodes()
+    world.inside(a, routes=routes)
+
+    known = facts_of(world.evidence(), PROBE)
+
+    assert known.of(a)["eth0_routes"] is expected
 
 
 def test_the_routes_of_a_dead_link_are_told_with_the_link() -> None:
@@ -140,7 +171,7 @@ def test_many_pods_without_default_route_are_told_together() -> None:
     assert sentences(failures) == [
         (
             "All 4 pods on node-1 (shop/p0, shop/p1, shop/p2, shop/p3) have no default route: "
-            "the kernel of each refuses to send (ENETUNREACH)."
+            "the kernel of each refuses to send, replies included (ENETUNREACH)."
         )
     ]
 
@@ -164,6 +195,32 @@ def test_the_way_back_to_a_calico_pod(answer: dict[str, str], way: str) -> None:
     world.seen(a, route_to_pod=RouteAnswer(question="10.42.1.10", **({"type": "unicast"} | answer)))
 
     assert facts_of(world.evidence(), PROBE).of(a)["route_on_node"] == way
+
+
+@pytest.mark.parametrize("cni", ["calico", "flannel", "cilium"])
+@pytest.mark.parametrize(
+    ("kind", "errno"), [("unreachable", "EHOSTUNREACH"), ("blackhole", "EINVAL"), ("prohibit", "EACCES")]
+)
+def test_a_route_for_the_pods_address_alone_that_refuses(cni: Kind, kind: str, errno: str) -> None:
+    world, a, _, _ = two_nodes(cni)
+    world.root("node-1", routes=(Route(dst="10.42.1.10/32", type=kind), *world.roots["node-1"].routes))
+    world.seen(a, route_to_pod=RouteAnswer(question="10.42.1.10", errno=errno))
+
+    known = facts_of(world.evidence(), PROBE).of(a)
+
+    assert known["route_on_node"] == "refused"
+    assert known["refusing_route"] == f"{kind} 10.42.1.10/32"
+
+
+def test_a_block_that_is_refused_is_no_route_for_the_pod() -> None:
+    """Calico writes a blackhole for each of its blocks: what it takes has lost its own route."""
+    world, a, _, _ = two_nodes()
+    world.root("node-1", routes=(Route(dst="10.42.1.0/26", type="blackhole"),))
+    world.seen(a, route_to_pod=RouteAnswer(question="10.42.1.10", errno="EINVAL"))
+
+    known = facts_of(world.evidence(), PROBE).of(a)
+
+    assert (known["route_on_node"], known["refusing_route"]) == ("blackhole", "")
 
 
 def test_the_way_back_over_a_bridge_is_good_only_for_its_ports() -> None:
@@ -248,7 +305,13 @@ def test_a_node_without_default_route_is_told_but_accused_of_nothing() -> None:
         (Rule(priority=100, src="192.168.0.0/16", table=99), (Route(dst="default", dev="tun0", table=99),), False),
         (Rule(priority=9, fwmark="0x200/0xf00", table=2004), (Route(dst="default", dev="lo", table=2004),), False),
         (Rule(priority=5270, table=52), (Route(dst="100.64.0.7/32", dev="tailscale0", table=52),), False),
-        (Rule(priority=100, table=99), (Route(dst="default", dev="eth0", via="172.30.0.1", table=99),), False),
+        (
+            Rule(priority=100, iif="cali1", table=99),
+            (Route(dst="default", dev="eth0", via="172.30.0.1", table=99),),
+            False,
+        ),
+        # what comes back to the pod leaves by the uplink again
+        (Rule(priority=100, table=99), (Route(dst="default", dev="eth0", via="172.30.0.1", table=99),), True),
         (Rule(priority=100, dst="192.168.0.0/16", table=99), (Route(dst="default", dev="tun0", table=99),), False),
         (Rule(priority=100, oif="eth0", table=99), (Route(dst="default", dev="tun0", table=99),), False),
     ],

@@ -23,9 +23,8 @@ from bot.cluster.objects import (
 )
 from bot.domain import facts
 from bot.domain.finding import Severity, SymptomKind
-from bot.domain.report import Unobserved
 from bot.probes import pod_sandbox
-from tests.probes.build import NOW, World, facts_of, sentences, table, two_nodes
+from tests.probes.build import NOW, World, facts_of, sentences, table, two_nodes, unread
 
 NO_ADDRESSES = 'plugin type="flannel" failed (add): no IP addresses available in range set: 10.42.1.1-10.42.1.254'
 
@@ -149,11 +148,11 @@ def test_events_that_could_not_be_read_leave_the_reason_unknown():
     world, *_ = two_nodes()
     new = creating(world)
 
-    known, findings = judged(world, unobserved=(Unobserved(what="events", why="Not allowed to list events."),))
+    known, findings = judged(world, unobserved=(unread("events", "Not allowed to list events."),))
 
     assert "sandbox_error" not in known.of(new)
     assert sentences(findings, Severity.INCONCLUSIVE) == [
-        "Why the network could not be made of shop/new could not be seen: Not allowed to list events."
+        "Why the network could not be made of shop/new could not be observed: Not allowed to list events."
     ]
 
 
@@ -166,7 +165,7 @@ def test_a_pod_that_waits_for_something_else_is_not_the_networks():
     assert sentences(findings, Severity.FAIL) == []
     assert (
         "Pod shop/new on node-1 has had no address for more than two minutes, and no event says that a sandbox failed: "
-        "something before the network (often a volume) is waited for."
+        "something before the network (often a volume) is not done yet."
     ) in sentences(findings, Severity.WARN)
 
 
@@ -215,7 +214,8 @@ def test_two_pods_with_one_address():
     _, findings = judged(world)
 
     assert sentences(findings, Severity.WARN)[0] == (
-        "Pods shop/a, shop/twin have the same address 10.42.1.10: traffic to it reaches now one, now the other."
+        "Pods shop/a, shop/twin have the same address 10.42.1.10: traffic to it reaches "
+        "sometimes one, sometimes the other."
     )
 
 

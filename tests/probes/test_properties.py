@@ -17,8 +17,8 @@ from bot.domain import facts
 from bot.domain.facts import FactBuilder, FactSpec, FactTable, Relations, Rung, Subject, SubjectKind, Value
 from bot.domain.finding import Finding, Severity
 from bot.probes.catalogue import FACTS, PROBES
-from bot.probes.evidence import Evidence
-from bot.probes.probe import Probe
+from bot.probes.engine.evidence import Evidence
+from bot.probes.engine.probe import Probe
 from tests.probes.build import Kind, World
 
 PATIENT = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -68,7 +68,7 @@ def fact_tables(draw: st.DrawFn) -> FactTable:
             if draw(st.booleans()):
                 builder.set(subject, spec.key, draw(a_value(spec)))
             else:
-                builder.miss(subject, spec.key, draw(st.sampled_from(["not looked at", "partial report."])))
+                builder.miss(subject, spec.key, draw(st.sampled_from(["not inspected", "partial report."])))
     return builder.build(draw(st.sampled_from([RELATIONS, Relations()])))
 
 

@@ -3,29 +3,37 @@
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import pytest
 
 from bot.cluster.objects import (
+    Condition,
     Container,
     ContainerPort,
+    ContainerState,
+    ContainerStateTerminated,
+    ContainerStateWaiting,
+    ContainerStatus,
     Deployment,
     DeploymentSpec,
     Endpoint,
     EndpointHints,
     EndpointPort,
     EndpointSlice,
+    EnvVar,
     ForZone,
+    HttpGetAction,
     ObjectMeta,
     PodSpec,
     PodTemplate,
+    ProbeSpec,
 )
 from bot.domain import facts
 from bot.domain.facts import Subject
 from bot.domain.finding import Finding, Severity, SymptomKind
-from bot.domain.report import Unobserved
 from bot.probes import service_endpoints
-from tests.probes.build import World, facts_of, sentences, two_nodes
-from tests.probes.services import add_dns, add_service
+from tests.probes.build import NOW, World, facts_of, sentences, two_nodes, unread
+from tests.probes.services import add_dns, add_service, ask, listening
 
 
 def judged(world: World, **snapshot: Any) -> tuple[Any, list[Finding]]:
@@ -48,11 +56,16 @@ def test_ready_endpoints_pass():
     assert known.of(web) == {
         "in_scope": True,
         "is_dns": False,
+        "is_used": False,
         "has_selector": True,
+        "selector": "app=web",
         "is_headless": False,
         "local_policy": False,
         "selected_pods": 2,
         "unready_selected": 0,
+        "terminating_selected": 0,
+        "family_served": True,
+        "publishes_unready": (),
         "similar_pods": 0,
         "scaled_to_zero": False,
         "port_name_ok": True,
@@ -64,6 +77,34 @@ def test_ready_endpoints_pass():
     }
     assert sentences(findings) == ["Service shop/web has 2 ready endpoints."]
     assert findings[0].severity is Severity.PASS
+
+
+@pytest.mark.parametrize(
+    ("selector", "labels", "is_near"),
+    [
+        ({"app": "web"}, {"app": "webb"}, True),
+        ({"app": "web"}, {"app": "wbe"}, True),
+        ({"app": "front-end"}, {"app": "frontend"}, True),
+        ({"app": "web"}, {"k8s-app": "web"}, True),
+        ({"app": "web", "version": "v2"}, {"app": "web", "version": "v1"}, True),
+        ({"app": "web", "tier": "front"}, {"app": "web"}, True),
+        ({"app": "nothing"}, {"app": "web"}, False),
+        ({"app": "api"}, {"app": "app"}, False),
+        ({"app.kubernetes.io/name": "cache", "app.kubernetes.io/instance": "shop"},
+         {"app.kubernetes.io/name": "web", "app.kubernetes.io/instance": "shop"}, False),
+        ({"app.kubernetes.io/name": "shop", "app.kubernetes.io/component": "db"},
+         {"app.kubernetes.io/name": "shop", "app.kubernetes.io/component": "web"}, False),
+    ],
+)  # fmt: skip
+def test_which_pods_a_selector_nearly_takes(selector: dict[str, str], labels: dict[str, str], *, is_near: bool):
+    """A slip shows; that pods carry a label of the same key does not make a Service of nobody's a fault."""
+    world, *_ = two_nodes()
+    world.pod("shop/one-1", "node-1", labels=labels)
+    service = add_service(world, "shop/service", selector=selector)
+
+    known, _ = judged(world)
+
+    assert known.of(service)["similar_pods"] == is_near
 
 
 def test_a_selector_that_takes_nothing():
@@ -78,6 +119,29 @@ def test_a_selector_that_takes_nothing():
     ]
     assert findings[0].symptom
     assert (findings[0].symptom.kind, findings[0].symptom.subject) == (SymptomKind.SERVICE_UNREACHABLE, web)
+
+
+@pytest.mark.parametrize(
+    ("selector", "labels", "similar"),
+    [
+        ({"app": "web"}, {"app": "webb"}, 1),
+        ({"app": "seldon-schedule"}, {"app": "seldon-scheduler"}, 1),
+        ({"app": "retired"}, {"app": "web"}, 0),
+        ({"app": "web", "tier": "front"}, {"app": "web", "tier": "back"}, 1),
+        ({"app": "web", "tier": "front"}, {"app": "db", "tier": "back"}, 0),
+    ],
+)
+def test_a_pod_nearly_fits_by_its_values_not_by_having_the_label(
+    selector: dict[str, str], labels: dict[str, str], similar: int
+):
+    world, *_ = two_nodes()
+    world.pod("shop/web-1", "node-1", labels=labels, ports=(9004,))
+    service = add_service(world, "shop/web", selector=selector)
+
+    known, findings = judged(world)
+
+    assert known.of(service)["similar_pods"] == similar
+    assert bool(sentences(findings, Severity.FAIL)) is bool(similar)
 
 
 def test_pods_that_are_all_unready():
@@ -103,9 +167,18 @@ def test_one_of_two_unready_is_worth_a_note():
     assert sentences(findings, Severity.FAIL, Severity.WARN) == []
 
 
-def test_scaled_to_zero_is_a_warning_that_names_the_reason():
-    world, *_ = two_nodes()
+@pytest.mark.parametrize("is_used", [True, False])
+def test_scaled_to_zero_is_a_fault_where_somebody_dials_it_and_a_note_elsewhere(*, is_used: bool):
+    world, a, *_ = two_nodes()
     add_service(world, "shop/web")
+    if is_used:
+        known_pod = world.pods[a]
+        told = msgspec.structs.replace(
+            known_pod.spec.containers[0], env=(EnvVar(name="WEB_URL", value="http://web:9004"),)
+        )
+        world.pods[a] = msgspec.structs.replace(
+            known_pod, spec=msgspec.structs.replace(known_pod.spec, containers=(told,))
+        )
     template = PodTemplate(metadata=ObjectMeta(labels={"app": "web"}), spec=PodSpec())
     deployment = Deployment(
         metadata=ObjectMeta(namespace="shop", name="web"), spec=DeploymentSpec(replicas=0, template=template)
@@ -114,8 +187,21 @@ def test_scaled_to_zero_is_a_warning_that_names_the_reason():
     _, findings = judged(world, deployments=(deployment,))
 
     assert sentences(findings, Severity.FAIL) == []
-    assert sentences(findings, Severity.WARN) == ["Service shop/web has no endpoint: its workload is scaled to zero."]
-    assert findings[0].symptom is not None
+    nobody = "" if is_used else ", and no client is known to use it"
+    assert sentences(findings, Severity.WARN) == [
+        f"Service shop/web has no endpoint: its workload is scaled to zero{nobody}."
+    ]
+    assert (findings[0].symptom is not None) is is_used
+
+
+def test_a_service_that_was_left_behind_is_no_fault():
+    world, *_ = two_nodes()
+    add_service(world, "shop/gone", selector={"release": "removed"})
+
+    _, findings = judged(world)
+
+    assert sentences(findings, Severity.FAIL) == []
+    assert [each.symptom for each in findings] == [None]
 
 
 def test_no_selector_and_nobody_listed_an_endpoint():
@@ -124,9 +210,7 @@ def test_no_selector_and_nobody_listed_an_endpoint():
 
     _, findings = judged(world)
 
-    assert sentences(findings) == [
-        "Service shop/external has no selector, and nobody has listed a ready endpoint for it."
-    ]
+    assert sentences(findings) == ["Service shop/external has no selector, and no ready endpoint is listed for it."]
     assert findings[0].severity is Severity.WARN
 
 
@@ -176,12 +260,12 @@ def test_slices_that_could_not_be_read_are_unknown_not_empty():
     add_service(world, "shop/web")
 
     known, findings = judged(
-        world, unobserved=(Unobserved(what="endpointslices.discovery.k8s.io", why="Not allowed to list."),)
+        world, unobserved=(unread("endpointslices", "Not allowed to list.", group="discovery.k8s.io"),)
     )
 
     assert "ready_endpoints" not in known.of(facts.service("shop", "web"))
     assert sentences(findings, Severity.INCONCLUSIVE) == [
-        "The endpoints of shop/web could not be seen: Not allowed to list."
+        "The endpoints of shop/web could not be observed: Not allowed to list."
     ]
     assert sentences(findings, Severity.FAIL, Severity.PASS) == []
 
@@ -275,3 +359,209 @@ def test_a_port_name_of_any_container_will_do():
     known, _ = judged(world)
 
     assert known.of(web)["port_name_ok"] is True
+
+
+# Why nothing is ready
+
+
+def empty(world: World, **pod: Any) -> tuple[Subject, Subject]:
+    """Service shop/web in front of one pod that is not ready."""
+    late = world.pod("shop/web-0", "node-1", labels={"app": "web"}, is_ready=False, ports=(9004,), **pod)
+    return add_service(world, "shop/web", unready=(late,)), late
+
+
+def status(reason: str = "", *, restarts: int = 0, ended: int | None = None) -> tuple[ContainerStatus, ...]:
+    waiting = ContainerStateWaiting(reason=reason) if reason else None
+    last = ContainerState(terminated=ContainerStateTerminated(exit_code=ended)) if ended is not None else None
+    return (
+        ContainerStatus(
+            name="main",
+            restart_count=restarts,
+            state=ContainerState(waiting=waiting),
+            last_state=last or ContainerState(),
+        ),
+    )
+
+
+def test_the_last_pods_of_a_workload_that_was_just_scaled_to_zero_do_not_hide_that():
+    """They linger for their grace period."""
+    world, *_ = two_nodes()
+    web, late = empty(world)
+    leaving = world.pods[late]
+    gone_at = msgspec.structs.replace(leaving.metadata, deletion_timestamp=NOW)
+    world.pods[late] = msgspec.structs.replace(leaving, metadata=gone_at)
+    template = PodTemplate(metadata=ObjectMeta(labels={"app": "web"}), spec=PodSpec())
+    deployment = Deployment(
+        metadata=ObjectMeta(namespace="shop", name="web"), spec=DeploymentSpec(replicas=0, template=template)
+    )
+
+    known, _ = judged(world, deployments=(deployment,))
+
+    assert known.of(web)["scaled_to_zero"] is True
+
+
+@pytest.mark.parametrize(
+    ("statuses", "why"),
+    [
+        (status("CrashLoopBackOff", restarts=4), "crash"),
+        (status(restarts=2, ended=137), "crash"),
+        (status(restarts=2, ended=0), "application"),
+        (status("ImagePullBackOff"), "image"),
+        (status("CreateContainerConfigError"), "configuration"),
+        ((), "application"),
+    ],
+)
+def test_why_pods_are_not_ready(statuses: tuple[ContainerStatus, ...], why: str):
+    world, *_ = two_nodes()
+    web, _ = empty(world, container_statuses=statuses)
+
+    known, findings = judged(world)
+
+    assert known.of(web)["unready_why"] == why
+    assert [each.symptom.kind for each in findings if each.symptom] == [SymptomKind.SERVICE_UNREACHABLE]
+
+
+def test_pods_that_do_not_reach_what_they_need_are_unready_because_of_that():
+    """Also when they crash: many do without what they need."""
+    world, a, *_ = two_nodes()
+    db = add_service(world, "shop/db", (a,), ip="10.43.0.77")
+    web, late = empty(world, container_statuses=status("CrashLoopBackOff", restarts=4))
+    ask(world, late, db, "timeout")
+
+    known, findings = judged(world)
+
+    assert (known.of(web)["unready_why"], known.of(web)["unready_lacks"]) == (
+        "needs",
+        ("Service shop/db got no answer",),
+    )
+    told = next(each for each in findings if each.subject == web)
+    assert told.severity is Severity.WARN
+    assert told.symptom
+    assert told.symptom.kind is SymptomKind.PODS_NOT_READY
+    assert "that follows from something else (Service shop/db got no answer)" in told.sentence
+
+
+def test_one_port_out_of_reach_is_enough_to_be_unready_for():
+    """The others of the same Service answer: what a pod needs is a port, never the Service on average."""
+    world, a, *_ = two_nodes()
+    db = add_service(world, "shop/db", (a,), ip="10.43.0.77")
+    spec = world.services[-1].spec
+    more = msgspec.structs.replace(spec.ports[0], name="more", port=9005, target_port=9005)
+    both = msgspec.structs.replace(spec, ports=(*spec.ports, more))
+    world.services[-1] = msgspec.structs.replace(world.services[-1], spec=both)
+    web, late = empty(world)
+    ask(world, late, db)
+    world.test(
+        late,
+        "cluster-ip",
+        outcome="timeout",
+        ip="10.43.0.77",
+        port=9005,
+        name="shop/db:9005",
+        service="shop/db:9005",
+        protocol="tcp",
+    )
+
+    known, _ = judged(world)
+
+    assert (known.of(web)["unready_why"], known.of(web)["unready_lacks"]) == (
+        "needs",
+        ("Service shop/db at 9005/TCP got no answer",),
+    )
+
+
+def test_two_empty_services_do_not_explain_each_other():
+    world, *_ = two_nodes()
+    web, late = empty(world)
+    other = world.pod("shop/api-0", "node-1", labels={"app": "api"}, is_ready=False)
+    api = add_service(world, "shop/api", unready=(other,), ip="10.43.0.78")
+    ask(world, late, api, "ECONNREFUSED")
+    ask(world, other, web, "ECONNREFUSED")
+
+    known, _ = judged(world)
+
+    assert (known.of(web)["unready_why"], known.of(api)["unready_why"]) == ("application", "application")
+
+
+def test_pods_that_their_own_node_does_not_reach():
+    world, *_ = two_nodes()
+    web, late = empty(world)
+    world.test(facts.node("node-1"), "local-pod", to=late, outcome="timeout")
+
+    assert judged(world)[0].of(web)["unready_why"] == "network"
+
+    world.test(facts.node("node-1"), "local-pod", to=late)
+    assert judged(world)[0].of(web)["unready_why"] == "application"
+
+
+def test_pods_of_a_node_whose_kubelet_does_not_report():
+    world, *_ = two_nodes()
+    web, _ = empty(world)
+    node = world.nodes["node-1"]
+    unknown = Condition(type="Ready", status="Unknown", reason="NodeStatusUnknown")
+    world.nodes["node-1"] = msgspec.structs.replace(
+        node, status=msgspec.structs.replace(node.status, conditions=(unknown,))
+    )
+
+    known, findings = judged(world)
+
+    assert known.of(web)["unready_why"] == "kubelet"
+    assert "the kubelet of node-1 does not report" in " ".join(sentences(findings))
+
+
+def test_pods_that_are_being_deleted_are_said_so():
+    world, *_ = two_nodes()
+    pod = labelled(world, "shop/web-0", app="web")
+    known_pod = world.pods[pod]
+    world.pods[pod] = msgspec.structs.replace(
+        known_pod, metadata=msgspec.structs.replace(known_pod.metadata, deletion_timestamp=NOW)
+    )
+    add_service(world, "shop/web", unready=(pod,))
+
+    _, findings = judged(world)
+
+    assert sentences(findings, Severity.FAIL) == [
+        "Service shop/web has no ready endpoint: it selects 1 pod, which is being deleted."
+    ]
+
+
+def test_a_readiness_probe_at_a_port_where_nobody_listens():
+    world, *_ = two_nodes()
+    web, late = empty(world)
+    probe = ProbeSpec(http_get=HttpGetAction(port=8081))
+    known_pod = world.pods[late]
+    container = msgspec.structs.replace(known_pod.spec.containers[0], readiness_probe=probe)
+    world.pods[late] = msgspec.structs.replace(
+        known_pod, spec=msgspec.structs.replace(known_pod.spec, containers=(container,))
+    )
+    listening(world, late, ("0.0.0.0", 9004))
+
+    assert judged(world)[0].of(web)["unready_why"] == "probe-port"
+
+    listening(world, late, ("0.0.0.0", 9004), ("0.0.0.0", 8081))
+    assert judged(world)[0].of(web)["unready_why"] == "application"
+
+
+def test_a_service_of_an_ip_family_that_no_pod_has():
+    world, *_ = two_nodes()
+    labelled(world, "shop/web-0", app="web")
+    web = add_service(world, "shop/web", ip="fd00::1", ip_families=("IPv6",))
+
+    known, findings = judged(world)
+
+    assert known.of(web)["family_served"] is False
+    assert "none of them with an address of the Service's IP family" in " ".join(sentences(findings, Severity.FAIL))
+
+
+def test_a_target_port_by_a_name_that_belongs_to_the_other_protocol():
+    """kube-controller-manager wants name and protocol to fit."""
+    world, *_ = two_nodes()
+    pod = world.pod("shop/web-0", "node-1", labels={"app": "web"})
+    known_pod = world.pods[pod]
+    container = Container(name="main", ports=(ContainerPort(name="main", container_port=9004, protocol="TCP"),))
+    world.pods[pod] = msgspec.structs.replace(
+        known_pod, spec=msgspec.structs.replace(known_pod.spec, containers=(container,))
+    )
+    web = add_service(world, "shop/web", target="main", protocol="UDP")
+
+    assert judged(world)[0].of(web)["port_name_ok"] is False

@@ -1,11 +1,11 @@
 """The facts that cluster-ip declares."""
 
 from bot.domain.access import Need
-from bot.probes.declaring import API, NODE, fact
-from bot.probes.needs import LOOK_AT_PODS
-from bot.probes.outcomes import REACH_VALUES
-from bot.probes.service_patterns import FAILS_FROM
-from bot.probes.service_rules import LISTENS
+from bot.probes.engine.fact_spec import API, NODE, fact
+from bot.probes.engine.needs import LOOK_AT_PODS
+from bot.probes.services.patterns import FAILS_FROM
+from bot.probes.services.rules import LISTENS
+from bot.probes.shared.reach import REACH_VALUES
 
 KUBE_PROXY = ("running", "not-ready", "missing", "in-process", "replaced")
 _VIP = "kubectl exec <pod> -- nc -zvw2 <cluster ip> <port>"
@@ -47,7 +47,28 @@ FACTS = (
     fact("service.asked_by", "int", "Sources that asked by ClusterIP.", look=_VIP),
     fact("service.failing_for", "int", "Sources that asked by ClusterIP and did not always succeed.", look=_VIP),
     fact("service.failing_after_ms", "float", "Median time until a failure by ClusterIP was known.", look=_VIP),
+    fact(
+        "service.untestable",
+        "str",
+        "Whether a test of the ClusterIP can show anything; not for headless Services, nor over UDP alone (silence).",
+        values=("no", "headless", "udp"),
+        rungs=API,
+        look="kubectl get service <service>",
+    ),
     fact("service.failing_flows", "list", 'Failing flows as "source>endpoint", at most 64.', look=_VIP),
+    fact(
+        "service.data_lost_flows",
+        "list",
+        'Needed flows, as "source>endpoint", that open, and of whose full-size packets a rule takes all.',
+        look=_RULES,
+    ),
+    fact(
+        "service.chance_lost_flows",
+        "list",
+        'Needed flows, as "source>endpoint", of which a rule takes some packets, by chance.',
+        look=_RULES,
+    ),
+    fact("service.untried_losses", "list", "These rules, and what each takes.", look=_RULES),
     fact("service.failing_source_nodes", "list", "Nodes from which every source fails by ClusterIP.", look=_VIP),
     fact("service.fails_from", "str", "Where those are that fail by ClusterIP.", look=_VIP, values=FAILS_FROM),
     fact(
@@ -55,6 +76,55 @@ FACTS = (
         "list",
         "Endpoint pods that nobody reached directly who is permitted to.",
         look=_DIRECT,
+    ),
+    fact(
+        "service.dead_own",
+        "list",
+        "Those of the dead endpoints that belong to a workload which the Service means.",
+        look=_DIRECT,
+    ),
+    fact(
+        "service.dead_addresses",
+        "list",
+        "Endpoints that are no pods and that nobody reached directly who is permitted to.",
+        look=_DIRECT,
+    ),
+    fact("service.dead_addresses_reach", "str", "How these fail, all together.", look=_DIRECT, values=REACH_VALUES),
+    fact("service.dead_reach", "str", "How the dead endpoints of its own fail.", look=_DIRECT, values=REACH_VALUES),
+    fact("service.dead_told", "list", "Each dead endpoint in words: how it fails, and where it listens.", look=_DIRECT),
+    fact(
+        "service.dead_listens",
+        "str",
+        "What the dead endpoints of its own listen on, held against the port that they are asked at.",
+        look=_SOCKETS,
+        values=(*LISTENS, "mixed"),
+    ),
+    fact(
+        "service.dead_are_alive",
+        "bool",
+        "The pods of the dead endpoints reach something else, or are reached by something else.",
+        look="kubectl exec <pod> -- ping -c 1 <another pod's ip>",
+    ),
+    fact("service.failing_ports", "list", 'Its ports that somebody did not always reach: "5432/TCP".', look=_VIP),
+    fact(
+        "service.workloads",
+        "list",
+        'What made the pods behind it: "Deployment web".',
+        look="kubectl get pods -o custom-columns=NAME:.metadata.name,OWNER:.metadata.ownerReferences[0].name",
+        rungs=API,
+    ),
+    fact(
+        "service.strangers",
+        "list",
+        "Those of its workloads that neither serve nor declare a port of the Service, which another of them serves.",
+        look=_SOCKETS,
+    ),
+    fact("service.stranger_ports", "list", "What these listen on instead.", look=_SOCKETS),
+    fact(
+        "service.narrower_labels",
+        "list",
+        "Labels that its other pods carry and these do not: a selector with one of them leaves these out.",
+        look="kubectl get pods --show-labels",
     ),
     fact(
         "service.rules",
@@ -74,11 +144,11 @@ FACTS = (
         look=_SOCKETS,
         values=LISTENS,
     ),
-    fact("service.listening_ports", "list", "TCP ports that the pods behind it listen on.", look=_SOCKETS),
+    fact("service.listening_ports", "list", "Ports that the pods behind it listen on.", look=_SOCKETS),
     fact(
         "service.backlog_overflow",
         "bool",
-        "Connections were dropped in a pod behind it because its accept queue was full, while the tests ran.",
+        "A pod behind it drops connections because its accept queue is full, without a burst of our own tests.",
         look="nsenter -t <pid> -n nstat -az TcpExtListenOverflows  # on <node>",
     ),
     fact(
@@ -101,6 +171,13 @@ FACTS = (
         look=_DIRECT,
         values=REACH_VALUES,
     ),
+    fact(
+        "pod.endpoint_dead_ports",
+        "list",
+        "Those of these ports at which nobody reached it who is permitted to.",
+        look=_DIRECT,
+    ),
+    fact("pod.endpoint_dead_reach", "str", "How it fails there.", look=_DIRECT, values=REACH_VALUES),
     fact("pod.endpoint_asked_by", "int", "Sources that asked the pod directly as an endpoint.", look=_DIRECT),
     fact(
         "pod.listens",
@@ -124,6 +201,14 @@ FACTS = (
         look="kubectl -n kube-system get pods -o wide -l k8s-app=kube-proxy",
         values=KUBE_PROXY,
         rungs=API,
+    ),
+    fact(
+        "node.kube_proxy_restart",
+        "str",
+        "The command that restarts kube-proxy for the node.",
+        look="kubectl -n kube-system get pods -o wide -l k8s-app=kube-proxy",
+        rungs=API,
+        is_command=True,
     ),
     fact(
         "node.reach_services",

@@ -1,6 +1,8 @@
 """The facts that cni-inventory declares."""
 
-from bot.probes.declaring import API, NODE, fact
+from bot.domain.access import Need
+from bot.probes.engine.fact_spec import API, NODE, fact
+from bot.probes.engine.needs import LOOK_AT_PODS
 
 CNIS = (
     "calico",
@@ -42,7 +44,7 @@ _LINKS = "ip -br link; nft list tables; iptables-save | grep ^:  # on <node>"
 _BRIDGE = "ip addr show cni0  # on <node>"
 
 FACTS = (
-    fact("cluster.cni", "str", "The CNI that lays the pods' network.", look=_DAEMON_SETS, values=CNIS, rungs=API),
+    fact("cluster.cni", "str", "The CNI that provides the pods' network.", look=_DAEMON_SETS, values=CNIS, rungs=API),
     fact("cluster.cni_version", "str", "Its version, without v.", look=_DAEMON_SETS, rungs=API),
     fact("cluster.distribution", "str", "Whose Kubernetes it is.", look=_NODES, values=DISTRIBUTIONS, rungs=API),
     fact("cluster.installed_by", "str", "How the CNI got here.", look=_DAEMON_SETS, values=INSTALLED_BY, rungs=API),
@@ -88,10 +90,49 @@ FACTS = (
     ),
     fact("node.cni_agent_restarts", "int", "Restarts of the agent's containers.", look=_DAEMON_SETS, rungs=API),
     fact(
+        "node.cni_agent_log",
+        "str",
+        "The command that shows what the CNI's agent on the node says, or why it has no pod.",
+        look=_DAEMON_SETS,
+        rungs=API,
+        is_command=True,
+    ),
+    fact(
+        "node.cni_agent_restart",
+        "str",
+        "The command that restarts the CNI's agent on the node.",
+        look=_DAEMON_SETS,
+        rungs=API,
+        is_command=True,
+    ),
+    fact(
+        "node.kubelet_unit",
+        "str",
+        "The systemd unit in which kubelet runs.",
+        look="systemctl list-units  # on <node>",
+        rungs=API,
+    ),
+    fact("cluster.pod_ranges", "list", "The ranges that pods' addresses are from.", look=_POOLS, rungs=API),
+    fact(
         "node.has_pod_cidr", "bool", "Kubernetes has given the node a range of pod addresses.", look=_NODES, rungs=API
     ),
     fact("node.kernel", "str", "The kernel's version.", look=_NODES, rungs=API),
     fact("node.conf_files", "int", "Configuration files of CNIs.", look=_CONF),
+    fact(
+        "node.cni_conf",
+        "str",
+        "Whether the runtime has a CNI configuration: none in the folder; not-loaded: one is there, and the node says "
+        "that it has none; told-none: the node says so, and the folder was not seen.",
+        look=f"{_CONF}; kubectl describe node <node>",
+        values=("present", "none", "not-loaded", "told-none"),
+        rungs=API,
+    ),
+    fact(
+        "node.conf_broken",
+        "list",
+        "Configuration files of CNIs that are no valid JSON or name no plugin.",
+        look="jq . /etc/cni/net.d/*.conf*  # on <node>",
+    ),
     fact("node.conf_cnis", "list", "The CNI that each of them stands for, in order of name.", look=_CONF),
     fact("node.leftovers", "list", "Devices and chains of another CNI.", look=_LINKS, rungs=NODE),
     fact(
@@ -104,5 +145,19 @@ FACTS = (
     ),
     fact(
         "node.cni0_address_matches", "bool", "The bridge's address lies in the node's range.", look=_BRIDGE, rungs=NODE
+    ),
+)
+
+NEEDS = (
+    *LOOK_AT_PODS,
+    Need(
+        verb="list", resource="daemonsets", group="apps", why="to know which CNI runs, and where its agent is missing"
+    ),
+    Need(
+        verb="list",
+        resource="ippools",
+        group="crd.projectcalico.org",
+        is_optional=True,
+        why="to know Calico's encapsulation and ranges",
     ),
 )

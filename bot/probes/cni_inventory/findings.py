@@ -4,24 +4,24 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from bot.domain.facts import CLUSTER, FactTable, Subject, SubjectKind, Value
 from bot.domain.finding import Finding, Severity
-from bot.probes.listing import listed, strings
+from bot.probes.shared.values import listed, strings
 
 NAME = "cni-inventory"
 
 _Known = Mapping[str, Value]
 
 
-def findings(table: FactTable) -> Sequence[Finding]:
+def judge(table: FactTable) -> Sequence[Finding]:
     """INFO: what this cluster runs, and what others left. WARN for missing agents and a bridge that is not in order."""
     cluster = table.of(CLUSTER)
     found = [*_identity(cluster), *_ranges(cluster)]
     agents: list[str] = []
     for node in table.subjects(SubjectKind.NODE):
         known = table.of(node)
-        for severity, told in ((Severity.WARN, _node), (Severity.INFO, _remains)):
+        for severity, notes in ((Severity.WARN, _node), (Severity.INFO, _remains)):
             found += (
                 Finding(probe=NAME, subject=node, severity=severity, sentence=f"{what}.", evidence=_evidence(known))
-                for what in told(node, known)
+                for what in notes(node, known)
             )
         if known.get("cni_agent") == "ready":
             agents.append(node.name)
@@ -37,7 +37,7 @@ def _identity(cluster: _Known) -> Iterator[Finding]:
             probe=NAME,
             subject=CLUSTER,
             severity=Severity.INFO,
-            sentence="Which CNI this cluster runs could not be told; everything is judged without knowledge of one.",
+            sentence="The CNI of this cluster could not be identified; everything is judged without knowledge of it.",
         )
         return
     parts = [
@@ -48,7 +48,7 @@ def _identity(cluster: _Known) -> Iterator[Finding]:
         probe=NAME,
         subject=CLUSTER,
         severity=Severity.INFO,
-        sentence=f"The pods' network is laid by {', '.join(parts)}.",
+        sentence=f"The pod network is provided by {', '.join(parts)}.",
         evidence={key: cluster[key] for key in ("cni", "cni_version", *_LABELS) if key in cluster},
     )
 
@@ -99,7 +99,7 @@ def _remains(node: Subject, known: _Known) -> Iterator[str]:
     """What earlier installations left, harmless by itself."""
     left, cnis = strings(known.get("leftovers")), strings(known.get("conf_cnis"))
     if left:
-        yield f"{node.name} carries what another CNI has made: {listed(left)}"
+        yield f"{node.name} has leftovers of another CNI: {listed(left)}"
     if len(set(cnis)) > 1:
         yield f"{node.name} has configuration files of several CNIs ({listed(cnis)}); the first by name counts"
 

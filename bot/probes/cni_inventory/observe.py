@@ -12,25 +12,21 @@ Source: https://github.com/containerd/containerd/blob/main/docs/cri/config.md (t
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import IPv4Network
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from ipaddress import IPv4Network, collapse_addresses
 from types import MappingProxyType
 
-from bot.agent.report import NodeReport
-from bot.cluster.objects import Pod
+from bot.agent.report import CniFile, NodeReport
+from bot.cluster.objects import Node, Pod
 from bot.domain import facts
-from bot.domain.access import Need
-from bot.domain.facts import CLUSTER, FactBuilder, FactTable, Subject
-from bot.domain.finding import Finding
-from bot.probes.address_ranges import cluster_ranges, in_ranges, node_ranges, pools
-from bot.probes.cni_inventory_facts import CNIS, DISTRIBUTIONS, ENCAPSULATIONS, FACTS, INSTALLED_BY, PROXIES
-from bot.probes.cni_inventory_told import NAME, findings
-from bot.probes.evidence import Evidence
-from bot.probes.leftovers import leftovers
-from bot.probes.needs import LOOK_AT_PODS
-from bot.probes.policy_selectors import network
-from bot.probes.probe import Probe
-from bot.probes.sight import miss_all, put
+from bot.domain.facts import CLUSTER, FactBuilder, Subject
+from bot.probes.cni_inventory.cni_leftovers import leftovers
+from bot.probes.cni_inventory.facts import CNIS, DISTRIBUTIONS, ENCAPSULATIONS, INSTALLED_BY, PROXIES
+from bot.probes.engine.evidence import Evidence
+from bot.probes.policy.selectors import network
+from bot.probes.shared.address_ranges import cluster_ranges, in_ranges, node_ranges, pools
+from bot.probes.shared.encapsulation import encapsulation_of
+from bot.probes.shared.restarts import deletion, kubectl, unit_of
 
 _NAMES: Mapping[str, str] = MappingProxyType(
     {
@@ -41,25 +37,16 @@ _NAMES: Mapping[str, str] = MappingProxyType(
     }
 )
 _INSTALLED: Mapping[str, str] = MappingProxyType({"k3s": "built-in", "rke2": "built-in", "cloud": "built-in"})
-_NODE_KEYS = ("conf_files", "conf_cnis", "leftovers", "kernel", "cni0", "cni0_address_matches")
+_NODE_KEYS = ("conf_files", "conf_cnis", "conf_broken", "leftovers", "kernel", "cni0", "cni0_address_matches")
 _PLUGINS: Mapping[str, str] = MappingProxyType(
     {"calico": "calico", "cilium-cni": "cilium", "flannel": "flannel", "bridge": "bridge", "weave-net": "weave"}
 )
+_NOT_INITIALISED = re.compile(r"cni plugin not initialized|cni config uninitialized")
+_MOST_RANGES = 8
+"""More is no list to type rules from."""
+_CUT = 8000
+"""The agent reads 8 KiB of a file."""
 _CLUSTER_CIDR = re.compile(r"podSubnet:\s*\"?([0-9a-fA-F:./,]+)|clusterCIDR:\s*\"?([0-9a-fA-F:./,]+)")
-
-NEEDS = (
-    *LOOK_AT_PODS,
-    Need(
-        verb="list", resource="daemonsets", group="apps", why="to know which CNI runs, and where its agent is missing"
-    ),
-    Need(
-        verb="list",
-        resource="ippools",
-        group="crd.projectcalico.org",
-        is_optional=True,
-        why="to know Calico's encapsulation and ranges",
-    ),
-)
 
 
 def observe(evidence: Evidence, into: FactBuilder) -> None:
@@ -70,12 +57,14 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
         subject = facts.node(name)
         into.set(subject, "has_pod_cidr", bool(node_ranges(node)))
         _observe_agent(evidence, subject, agents, into)
+        into.set(subject, "kubelet_unit", unit_of(evidence, name))
         _observe_kernel(evidence, subject, into)
+        into.put(subject, "cni_conf", _conf_state(node, evidence.reports.get(name)), evidence.why_no_report(name))
         if name in evidence.reports:
             _observe_node(evidence, subject, evidence.reports[name], into)
         else:
             keys = (key for key in _NODE_KEYS if key != "kernel")
-            miss_all(into, subject, keys, evidence.why_no_report(name))
+            into.miss_all(subject, keys, evidence.why_no_report(name))
 
 
 # The cluster
@@ -84,17 +73,25 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
 def _observe_cluster(evidence: Evidence, into: FactBuilder) -> None:
     cni = evidence.cni
     into.set(CLUSTER, "cni", _known(_NAMES.get(cni.name, cni.name), CNIS))
-    put(into, CLUSTER, "cni_version", cni.version or None, "nothing tells the CNI's version")
+    into.put(CLUSTER, "cni_version", cni.version or None, "nothing tells the CNI's version")
     into.set(CLUSTER, "distribution", _known(cni.distribution, DISTRIBUTIONS))
     into.set(CLUSTER, "installed_by", _known(_INSTALLED.get(cni.installed_by, cni.installed_by), INSTALLED_BY))
-    into.set(CLUSTER, "encapsulation", _known(cni.encapsulation, ENCAPSULATIONS))
+    into.set(CLUSTER, "encapsulation", _known(encapsulation_of(evidence), ENCAPSULATIONS))
     into.set(CLUSTER, "proxy", _known(cni.kube_proxy_mode or "unknown", PROXIES))
     version = evidence.snapshot.server_version
-    put(into, CLUSTER, "kubernetes_version", version or None, "the API server's version was not read")
+    into.put(CLUSTER, "kubernetes_version", version or None, "the API server's version was not read")
     found = pools(evidence)
-    put(into, CLUSTER, "pools_enabled", None if found is None else len(found), "the API has no IPPools")
-    put(into, CLUSTER, "pool_outside_cluster_cidr", *_is_pool_outside(evidence, found))
-    put(into, CLUSTER, "pods_two_cidrs", *_has_two_ranges(evidence))
+    into.put(CLUSTER, "pools_enabled", None if found is None else len(found), "the API has no IPPools")
+    into.put(CLUSTER, "pool_outside_cluster_cidr", *_is_pool_outside(evidence, found))
+    into.put(CLUSTER, "pods_two_cidrs", *_has_two_ranges(evidence))
+    ranges = tuple(found or _joined(cluster_ranges(evidence)))
+    is_known = 0 < len(ranges) <= _MOST_RANGES
+    into.put(CLUSTER, "pod_ranges", ranges if is_known else None, f"the API tells {len(ranges)} ranges of pods")
+
+
+def _joined(cidrs: Iterable[str]) -> Iterator[str]:
+    """The ranges of IPv4 with neighbours joined."""
+    yield from map(str, collapse_addresses(net for cidr in cidrs if isinstance(net := network(cidr), IPv4Network)))
 
 
 def _known(word: str, words: Sequence[str]) -> str:
@@ -162,17 +159,32 @@ def _observe_agent(evidence: Evidence, node: Subject, agents: _Agents | None, in
     if agents is None:
         is_inside = evidence.cni.name != "unknown"
         why = "which CNI this is, and hence whether it runs agents, is not known"
-        put(into, node, "cni_agent", "none" if is_inside else None, why)
+        into.put(node, "cni_agent", "none" if is_inside else None, why)
         into.miss(node, "cni_agent_restarts", "this CNI runs no agent pods" if is_inside else why)
+        unit = unit_of(evidence, node.name) if evidence.cni.installed_by == "k3s" else ""
+        into.put(node, "cni_agent_log", f"journalctl -u {unit} --since -15min" if unit else None, why)
+        into.put(node, "cni_agent_restart", f"systemctl restart {unit}" if unit else None, why)
         return
     here = agents.get(node.name, ())
     if not here and not agents:
-        miss_all(into, node, ("cni_agent", "cni_agent_restarts"), "the pods of the CNI's DaemonSet were not read")
+        keys = ("cni_agent", "cni_agent_restarts", "cni_agent_log", "cni_agent_restart")
+        into.miss_all(node, keys, "the pods of the CNI's DaemonSet were not read")
         return
+    into.put(node, "cni_agent_log", *_log_of(evidence, here))
+    into.put(node, "cni_agent_restart", *(deletion(here[0]) if here else (None, "the agent does not run here")))
     state = "ready" if any(pod.is_ready for pod in here) else "not-ready" if here else "missing"
     into.set(node, "cni_agent", state)
     restarts = sum(status.restart_count for pod in here for status in pod.status.container_statuses)
-    put(into, node, "cni_agent_restarts", restarts if here else None, "the agent does not run here")
+    into.put(node, "cni_agent_restarts", restarts if here else None, "the agent does not run here")
+
+
+def _log_of(evidence: Evidence, here: Sequence[Pod]) -> tuple[str | None, str]:
+    """The command that shows an agent's log; where it has no pod, its DaemonSet with the events that say why."""
+    if not here:
+        namespace, _, name = evidence.cni.agent_daemon_set.partition("/")
+        return kubectl(namespace, "describe", "daemonset", name)
+    of = here[0].metadata
+    return kubectl(of.namespace, "logs", "--all-containers", "--tail=100", of.name)
 
 
 # Nodes
@@ -180,19 +192,44 @@ def _observe_agent(evidence: Evidence, node: Subject, agents: _Agents | None, in
 
 def _observe_kernel(evidence: Evidence, node: Subject, into: FactBuilder) -> None:
     report = evidence.reports.get(node.name)
-    told = evidence.nodes[node.name].status.node_info.kernel_version
-    put(into, node, "kernel", (report.kernel if report else "") or told or None, "nothing tells the kernel's version")
+    reported = evidence.nodes[node.name].status.node_info.kernel_version
+    into.put(
+        node, "kernel", (report.kernel if report else "") or reported or None, "nothing tells the kernel's version"
+    )
 
 
 def _observe_node(evidence: Evidence, node: Subject, report: NodeReport, into: FactBuilder) -> None:
     files = report.cni_files
-    why = next((each.why for each in report.missing if "cni" in each.what), "the CNI's configuration was not read")
-    put(into, node, "conf_files", None if files is None else len(files), why)
-    put(into, node, "conf_cnis", None if files is None else tuple(_conf_cnis(report)), why)
+    why = report.why_missing("host.cni", "host") or "the CNI's configuration was not read"
+    into.put(node, "conf_files", None if files is None else len(files), why)
+    into.put(node, "conf_cnis", None if files is None else tuple(_conf_cnis(report)), why)
+    broken = None if files is None else tuple(each.path for each in files if _is_broken(each))
+    into.put(node, "conf_broken", broken, why)
     is_read = bool(report.root.links)
     found = tuple(leftovers(evidence.cni.name, report.root)) if is_read else None
-    put(into, node, "leftovers", found, "the node's devices were not read")
+    into.put(node, "leftovers", found, "the node's devices were not read")
     _observe_bridge(evidence, node, report, into)
+
+
+def _conf_state(node: Node, report: NodeReport | None) -> str | None:
+    """Whether the runtime has a configuration, by its folder and by what the node says of itself."""
+    says_none = any(
+        each.type == "Ready" and each.status != "True" and _NOT_INITIALISED.search(each.message)
+        for each in node.status.conditions
+    )
+    files = report.cni_files if report else None
+    if files is None:
+        return "told-none" if says_none else None
+    if not files:
+        return "none"
+    return "not-loaded" if says_none else "present"
+
+
+def _is_broken(each: CniFile) -> bool:
+    """Whether a runtime cannot use the file; one that was cut at its length is not known to be broken."""
+    if len(each.text) >= _CUT or not each.path.endswith((".conf", ".conflist", ".json")):
+        return False
+    return not each.plugins
 
 
 def _conf_cnis(report: NodeReport) -> Iterator[str]:
@@ -215,7 +252,7 @@ def _observe_bridge(evidence: Evidence, node: Subject, report: NodeReport, into:
     """cni0, where the CNI lays pods on a bridge; one that is left over says nothing of the pods' network."""
     keys = ("cni0", "cni0_address_matches")
     if not report.root.links:
-        miss_all(into, node, keys, "the node's devices were not read")
+        into.miss_all(node, keys, "the node's devices were not read")
         return
     bridge = next((link for link in report.root.links if link.name == "cni0"), None)
     has_pods = any(pod.is_found for pod in report.pods)
@@ -233,19 +270,4 @@ def _observe_bridge(evidence: Evidence, node: Subject, report: NodeReport, into:
     addresses = [each.ip for each in report.root.addresses if each.dev == "cni0" and each.family == 4]
     known = bool(ranges and addresses)
     matches = all(in_ranges(ip, ranges) for ip in addresses) if known else None
-    put(into, node, "cni0_address_matches", matches, "the bridge's address or the node's range is not known")
-
-
-def judge(table: FactTable) -> Sequence[Finding]:
-    """See `bot.probes.cni_inventory_told`."""
-    return findings(table)
-
-
-PROBE = Probe(
-    name=NAME,
-    question="Which CNI is this, does its agent run on every node, and what is left of another one?",
-    facts=FACTS,
-    needs=NEEDS,
-    observe=observe,
-    judge=judge,
-)
+    into.put(node, "cni0_address_matches", matches, "the bridge's address or the node's range is not known")

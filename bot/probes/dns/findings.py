@@ -1,12 +1,14 @@
 """How dns tells what it saw."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from bot.domain.facts import CLUSTER, FactTable, Subject, SubjectKind, Value
-from bot.domain.finding import Finding, Flow, Severity, Symptom, SymptomKind
-from bot.probes.listing import strings
-from bot.probes.outcomes import in_words
-from bot.probes.telling import names, plural, sharing
+from bot.domain.facts import CLUSTER, FactTable, Flow, Subject, SubjectKind, Value
+from bot.domain.finding import Finding, Severity, Symptom, SymptomKind
+from bot.domain.listing import and_more
+from bot.probes.shared.reach import in_words
+from bot.probes.shared.sentences import names, plural, sharing
+from bot.probes.shared.values import strings
 
 NAME = "dns"
 
@@ -19,15 +21,17 @@ _ANSWERS = {
 }
 
 
-def findings(table: FactTable) -> Sequence[Finding]:
+def judge(table: FactTable) -> Sequence[Finding]:
     """FAIL once, at the widest subject of which every source fails: the cluster, else nodes, else pods."""
     cluster = table.of(CLUSTER)
     every = {pod: known for pod in table.subjects(SubjectKind.POD) if _words(known := table.of(pod))}
     denied = [pod for pod, known in every.items() if known.get("egress_dns_denied") is True and _failure(known)]
+    asked_about = [pod for pod in denied if table.of(pod).get("in_scope") is not False]
     asked = {pod: known for pod, known in every.items() if pod not in denied}
     bad = {pod: word for pod, known in asked.items() if (word := _failure(known))}
     found = [*_failing(table, cluster, asked, bad), *_outside(table, cluster, asked, bad), *_api(cluster)]
-    found += _denied(table, denied)
+    found += _denied(table, [pod for pod in asked_about if table.of(pod).get("needs_names") is not False])
+    found += _meant(table, [pod for pod in asked_about if table.of(pod).get("needs_names") is False])
     found += _own_nameservers(table)
     if not found or all(each.severity is not Severity.FAIL for each in found):
         found += _pass(cluster, asked, bad)
@@ -58,18 +62,28 @@ def _failing(
     state = cluster.get("dns_service_state")
     if not asked:
         if isinstance(state, str) and state != "ok" and not any(_words(table.of(p)) for p in _pods(table)):
-            yield _fail(CLUSTER, f"The cluster's DNS Service, asked from nodes, {say(state)}", cluster, ())
+            yield _fail(CLUSTER, f"A query to the cluster's DNS Service from nodes {say(state)}", cluster, ())
         return
     if bad and len(bad) == len(asked):
-        word = next(iter(bad.values())) if len(set(bad.values())) == 1 else str(state or next(iter(bad.values())))
+        word = _common(bad.values(), state)
         who = "the one pod" if len(asked) == 1 else f"all {len(asked)} pods"
-        what = f"A name of the cluster, asked of the DNS Service by {who} that tried, {say(word)}"
+        over = " over TCP" if all(asked[pod].get("dns_service") == "ok" for pod in bad) else ""
+        what = f"A query for a cluster name, sent to the DNS Service{over} by {who} that tried, {say(word)}"
         yield _fail(CLUSTER, what, cluster, _flows(table, bad))
         return
     states = {pod: bad.get(pod) for pod in asked}
     for who, word in sharing(table, states):
-        what = f"A name of the cluster, asked of the DNS Service by {who}, {say(word)}, while other pods get answers"
+        what = (
+            f"A query for a cluster name, sent to the DNS Service by {who}, {say(word)}, while other pods get answers"
+        )
         yield _fail(who.subject, what, cluster, _flows(table, who.pods))
+
+
+def _common(words: Collection[str], state: Value | None) -> str:
+    """One word for all: theirs where they agree, else the cluster's, which is of questions over UDP alone."""
+    if len(set(words)) > 1 and isinstance(state, str) and state != "ok":
+        return state
+    return max(words, key=Counter(words).__getitem__)
 
 
 def _denied(table: FactTable, denied: Sequence[Subject]) -> Iterator[Finding]:
@@ -83,6 +97,18 @@ def _denied(table: FactTable, denied: Sequence[Subject]) -> Iterator[Finding]:
             sentence=f"The cluster's DNS does not answer {who}: NetworkPolicies deny {it} the DNS pods, "
             "which may be intended.",
             symptom=who.symptom(SymptomKind.DNS_FAILING, "policy"),
+        )
+
+
+def _meant(table: FactTable, denied: Sequence[Subject]) -> Iterator[Finding]:
+    states = {pod: ("denied" if pod in denied else None) for pod in _pods(table) if _words(table.of(pod))}
+    for who, _ in sharing(table, states):
+        yield Finding(
+            probe=NAME,
+            subject=who.subject,
+            severity=Severity.INFO,
+            sentence=f"NetworkPolicies allow {who} to send nothing at all, DNS included, and nothing shows a need of "
+            "names.",
         )
 
 
@@ -135,9 +161,9 @@ def _contrast(cluster: _Known) -> str:
     direct, ready, total = (cluster.get(key) for key in ("dns_pods_state", "dns_ready_pods", "dns_pods"))
     parts: list[str] = []
     if direct == "ok":
-        parts.append("Asked directly, the DNS pods answer")
+        parts.append("Queried directly, the DNS pods answer")
     elif isinstance(direct, str):
-        parts.append(f"The same question, asked of DNS pods directly, {say(direct)}")
+        parts.append(f"The same query, sent to DNS pods directly, {say(direct)}")
     if isinstance(ready, int) and isinstance(total, int) and ready < total:
         parts.append(f"{ready} of {plural(total, 'DNS pod')} {'is' if ready == 1 else 'are'} ready")
     return ". ".join(parts) + "." if parts else ""
@@ -157,7 +183,8 @@ def _outside(
         probe=NAME,
         subject=CLUSTER,
         severity=Severity.WARN,
-        sentence=f"An outside name, asked of the cluster's DNS, {say(state)}, while names of the cluster resolve.",
+        sentence=f"A query for an outside name, sent to the cluster's DNS, {say(state)}, while names of the cluster "
+        "resolve.",
         evidence={"dns_outside_state": state},
         symptom=Symptom(
             kind=SymptomKind.DNS_FAILING,
@@ -199,7 +226,7 @@ def _own_nameservers(table: FactTable) -> Iterator[Finding]:
         what = "a nameserver that is not the cluster's DNS Service, though dnsPolicy says so"
         own = what if is_wrong else "a nameserver of the node's own in front of the cluster's DNS"
         said = {"": ".", "ok": ", and gets the cluster's names there."}.get(
-            answer, f": a name of the cluster {say(answer)}."
+            answer, f": a name of the cluster {say(answer)}.{_forbidden(table.of(who.pods[0]))}"
         )
         yield Finding(
             probe=NAME,
@@ -211,7 +238,15 @@ def _own_nameservers(table: FactTable) -> Iterator[Finding]:
         )
 
 
+def _forbidden(known: _Known) -> str:
+    servers, rules = strings(known.get("denied_nameservers")), strings(known.get("denied_nameserver_rules"))
+    by = f" ({and_more(rules, 2, by='; ')})" if rules else ""
+    return f" Egress policies do not allow {', '.join(servers)}{by}." if servers else ""
+
+
 def _is_odd(known: _Known) -> bool:
+    if known.get("full_name") == "ok" and known.get("dns_own") not in {None, "ok"}:
+        return False  # Another of its nameservers answers: the probe of resolvers tells what that costs.
     return known.get("nameserver_matches") is False or known.get("dns_own") not in {None, "ok"}
 
 
@@ -227,5 +262,5 @@ def _pass(cluster: _Known, asked: Mapping[Subject, _Known], bad: Mapping[Subject
 def _unseen(table: FactTable, cluster: _Known, asked: Mapping[Subject, _Known]) -> Iterator[Finding]:
     why = table.why_unobserved(CLUSTER, "dns_service_state")
     if why and "dns_service_state" not in cluster and not asked:
-        sentence = f"Whether the cluster's DNS answers could not be seen: {why.rstrip('.')}."
+        sentence = f"Whether the cluster's DNS answers could not be observed: {why.rstrip('.')}."
         yield Finding(probe=NAME, subject=CLUSTER, severity=Severity.INCONCLUSIVE, sentence=sentence)

@@ -10,109 +10,23 @@ Source: https://github.com/k3s-io/k3s/issues/24 (CoreDNS that cannot list the AP
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from ipaddress import ip_network
 
 from bot.agent.report import Test
 from bot.cluster.objects import Pod
 from bot.domain import facts
-from bot.domain.access import Need
-from bot.domain.facts import CLUSTER, FactBuilder, FactTable, Subject, SubjectKind
-from bot.domain.finding import Finding
-from bot.probes.declaring import API, POD, fact
-from bot.probes.dns_told import NAME, findings
-from bot.probes.evidence import Evidence
-from bot.probes.needs import LOOK_AT_PODS
-from bot.probes.outcomes import REACH_VALUES, reach_of
-from bot.probes.policy_selectors import address
-from bot.probes.probe import Probe
-from bot.probes.service_view import endpoint_key, is_taken
-from bot.probes.sight import put
-from bot.probes.unread import why_unread
+from bot.domain.facts import CLUSTER, FactBuilder, Subject, SubjectKind
+from bot.probes.dns.facts import DIRECT, DNS_VALUES, OUTSIDE, OWN, SERVICE_TCP, SERVICE_UDP, WAYS, Way
+from bot.probes.dns.node_local import is_node_local, observe_node_local
+from bot.probes.engine.evidence import Evidence
+from bot.probes.policy.enforcement import allowed
+from bot.probes.policy.evaluation import policy_index
+from bot.probes.policy.selectors import address
+from bot.probes.services.backends import backends, endpoint_key
+from bot.probes.shared.dns_pods import dns_pods
+from bot.probes.shared.reach import reach_of
+from bot.probes.shared.unread_resources import why_unread
 
-DNS_VALUES = (*REACH_VALUES, "servfail", "nxdomain", "wrong-answer")
-NODE_LOCAL = ip_network("169.254.0.0/16")
-"""Where NodeLocal DNSCache listens (169.254.20.10, with Kubespray 169.254.25.10), a legitimate nameserver.
-https://kubernetes.io/docs/tasks/administer-cluster/nodelocaldns/"""
 _RCODES = {"SERVFAIL": "servfail", "NXDOMAIN": "nxdomain"}
-_ASK = "kubectl exec <pod> -- nslookup kubernetes.default"
-_ASK_POD = "dig +time=2 @<dns pod ip> kubernetes.default.svc.cluster.local  # on <node>"
-_PODS = "kubectl -n kube-system get pods -l k8s-app=kube-dns -o wide"
-_SERVICE = "kubectl -n kube-system get service kube-dns"
-
-
-@dataclass(frozen=True, slots=True)
-class _Way:
-    """One way to ask: the key under which a pod's answers stand, and the cluster's."""
-
-    of_pod: str
-    of_cluster: str
-    doc: str
-
-
-_SERVICE_UDP = _Way("dns_service", "dns_service_state", "a name of the cluster by the DNS Service over UDP")
-_SERVICE_TCP = _Way("dns_service_tcp", "", "a name of the cluster by the DNS Service over TCP")
-_DIRECT = _Way("dns_pods", "dns_pods_state", "a name of the cluster from DNS pods directly")
-_OUTSIDE = _Way("dns_outside", "dns_outside_state", "an outside name by the DNS Service")
-_OWN = _Way("dns_own", "", "a name of the cluster from a nameserver of the pod's own that is not the DNS Service")
-_WAYS = (_SERVICE_UDP, _SERVICE_TCP, _DIRECT, _OUTSIDE, _OWN)
-
-FACTS = (
-    *(
-        fact(
-            f"pod.{way.of_pod}", "str", f"What came of asking from the pod for {way.doc}.", look=_ASK, values=DNS_VALUES
-        )
-        for way in _WAYS
-    ),
-    *(
-        fact(
-            f"cluster.{way.of_cluster}",
-            "str",
-            f"From everywhere: {way.doc}.",
-            look=_ASK if way is not _DIRECT else _ASK_POD,
-            values=DNS_VALUES,
-        )
-        for way in _WAYS
-        if way.of_cluster
-    ),
-    fact(
-        "pod.dns_pods_silent",
-        "list",
-        "DNS pods that the pod asked directly without an answer, while another did answer it (empty when none did).",
-        look=_ASK_POD,
-    ),
-    fact(
-        "cluster.dns_pods_without_outside",
-        "list",
-        "DNS pods that resolve names of the cluster but, asked directly, no outside name for anybody.",
-        look=_ASK_POD,
-    ),
-    fact(
-        "node.dns_state",
-        "str",
-        "What came of asking from this node's pods (or the node, if no pod asked) for names of the cluster.",
-        look=_ASK,
-        values=DNS_VALUES,
-    ),
-    fact(
-        "pod.nameserver_matches",
-        "bool",
-        "A pod that uses the cluster's DNS names its Service (or NodeLocal DNSCache) in resolv.conf.",
-        look="kubectl exec <pod> -- cat /etc/resolv.conf",
-        rungs=POD,
-    ),
-    fact("cluster.dns_service_exists", "bool", "There is a DNS Service with an address.", look=_SERVICE, rungs=API),
-    fact("cluster.dns_service_ip", "str", "The address of the DNS Service.", look=_SERVICE, rungs=API),
-    fact("cluster.dns_pods", "int", "DNS pods that the DNS Service selects.", look=_PODS, rungs=API),
-    fact("cluster.dns_ready_pods", "int", "DNS pods that are ready.", look=_PODS, rungs=API),
-    fact("cluster.dns_crashing", "bool", "A DNS pod crashes again and again.", look=_PODS, rungs=API),
-)
-
-NEEDS = (
-    *LOOK_AT_PODS,
-    Need(verb="list", resource="services", why="to know the address of the cluster's DNS"),
-    Need(verb="list", resource="endpointslices", group="discovery.k8s.io", why="to know its pods"),
-)
 
 
 def observe(evidence: Evidence, into: FactBuilder) -> None:
@@ -120,6 +34,7 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
     _observe_service(evidence, into)
     _observe_answers(evidence, into)
     _observe_nameservers(evidence, into)
+    observe_node_local(evidence, into)
 
 
 # The API
@@ -129,34 +44,25 @@ def _observe_service(evidence: Evidence, into: FactBuilder) -> None:
     services = [evidence.services[each] for each in evidence.dns_services]
     ip = next((each.spec.cluster_ip for each in services if each.spec.cluster_ip not in {"", "None"}), "")
     why = why_unread(evidence.snapshot, "services", namespace="kube-system")
-    put(into, CLUSTER, "dns_service_exists", bool(ip) if ip or not why else None, why)
-    put(into, CLUSTER, "dns_service_ip", ip or None, why or "there is no DNS Service with an address")
+    into.put(CLUSTER, "dns_service_exists", bool(ip) if ip or not why else None, why)
+    into.put(CLUSTER, "dns_service_ip", ip or None, why or "there is no DNS Service with an address")
     _observe_pods(evidence, into)
 
 
 def _observe_pods(evidence: Evidence, into: FactBuilder) -> None:
     """Count the DNS pods; where they were not read, the endpoints that stand for them."""
-    pods = _dns_pods(evidence)
+    pods = dns_pods(evidence)
     no_pods = why_unread(evidence.snapshot, "pods", namespace="kube-system")
     no_slices = why_unread(evidence.snapshot, "endpointslices", group="discovery.k8s.io", namespace="kube-system")
     why = "no DNS Service is known" if not evidence.dns_services else no_slices if no_pods and not pods else ""
     counts = (len(pods), sum(pod.is_ready for pod in pods))
     if no_pods and not pods:
         counts = (_listed(evidence), _listed(evidence, ready=True))
-    put(into, CLUSTER, "dns_pods", None if why else counts[0], why)
-    put(into, CLUSTER, "dns_ready_pods", None if why else counts[1], why)
+    into.put(CLUSTER, "dns_pods", None if why else counts[0], why)
+    into.put(CLUSTER, "dns_ready_pods", None if why else counts[1], why)
     is_known = bool(pods) or not (why or no_pods)
     crashing = any(_is_crashing(pod) for pod in pods)
-    put(into, CLUSTER, "dns_crashing", crashing if is_known else None, why or no_pods)
-
-
-def _dns_pods(evidence: Evidence) -> Sequence[Pod]:
-    selectors = [(s.name.partition("/")[0], evidence.services[s].spec.selector) for s in evidence.dns_services]
-    return [
-        pod
-        for pod in evidence.pods.values()
-        if any(pod.metadata.namespace == namespace and is_taken(selector, pod) for namespace, selector in selectors)
-    ]
+    into.put(CLUSTER, "dns_crashing", crashing if is_known else None, why or no_pods)
 
 
 def _listed(evidence: Evidence, *, ready: bool = False) -> int:
@@ -223,30 +129,35 @@ def together(answers: Iterable[str | None]) -> str | None:
     return max(counts, key=lambda word: (counts[word], -DNS_VALUES.index(word)))
 
 
-def _way(test: Test) -> _Way | None:
+def _way(test: Test) -> Way | None:
     match test.purpose, test.protocol:
         case "dns-service", "dns-udp":
-            return _SERVICE_UDP if is_inside(test.name) else _OUTSIDE
+            return SERVICE_UDP if is_inside(test.name) else OUTSIDE
         case "dns-service", "dns-tcp":
-            return _SERVICE_TCP if is_inside(test.name) else _OUTSIDE
+            return SERVICE_TCP if is_inside(test.name) else OUTSIDE
         case "dns-pod", "dns-udp" | "dns-tcp":
-            return _DIRECT if is_inside(test.name) else None
-        case "dns-own", "dns-udp":
-            return _OWN
+            return DIRECT if is_inside(test.name) else None
+        case "dns-own", "dns-udp" if not test.asked and test.record == "A" and is_inside(test.name):
+            return OWN
         case _:
             return None
 
 
-_Answers = Mapping[Subject, Mapping[_Way, Sequence[str | None]]]
+_Answers = Mapping[Subject, Mapping[Way, Sequence[str | None]]]
 
 
 def _asked(evidence: Evidence) -> tuple[_Answers, Mapping[Subject, str]]:
     """All answers by source and way, and each source's node."""
-    found: dict[Subject, dict[_Way, list[str | None]]] = defaultdict(lambda: defaultdict(list))
+    found: dict[Subject, dict[Way, list[str | None]]] = defaultdict(lambda: defaultdict(list))
     node: dict[Subject, str] = {}
+    addresses = {evidence.services[each].spec.cluster_ip for each in evidence.dns_services}
     servers = {pod for service in evidence.dns_services for pod in evidence.relations.pods_of_service.get(service, ())}
     for source, where, test in evidence.tests:
         way = _way(test)
+        if test.protocol == "dns-tcp" and _is_tcp_denied(evidence, source):
+            continue  # Resolvers ask over UDP; a policy that allows no more is the usual one.
+        if way is OWN and (test.ip in addresses or source.kind is not SubjectKind.POD or _is_host(evidence, source)):
+            continue  # The Service is asked by ways of its own; the node's resolver need not know the cluster's names.
         if source in servers and test.purpose == "dns-service":
             continue  # By its own Service a DNS pod may meet itself, which some CNIs cannot do; and it needs not.
         if way is not None:
@@ -255,10 +166,28 @@ def _asked(evidence: Evidence) -> tuple[_Answers, Mapping[Subject, str]]:
     return found, node
 
 
+def _is_tcp_denied(evidence: Evidence, source: Subject) -> bool:
+    """Whether policies let a pod ask all DNS pods over UDP only, or not at all."""
+    if source.kind is not SubjectKind.POD or policy_index(evidence).is_empty:
+        return False
+    ends = {
+        (each.pod, each.port)
+        for service in evidence.dns_services
+        for each in backends(evidence, service)
+        if each.service_port == 53 and each.pod in evidence.pods and each.pod
+    }
+    return bool(ends) and all(allowed(evidence, source, pod, port, "TCP").is_denied for pod, port in ends)
+
+
+def _is_host(evidence: Evidence, source: Subject) -> bool:
+    known = evidence.pods.get(source)
+    return known is not None and (known.spec.host_network or known.spec.dns_policy not in {"ClusterFirst", ""})
+
+
 def _observe_answers(evidence: Evidence, into: FactBuilder) -> None:
     answers, node = _asked(evidence)
     _observe_servers(evidence, into)
-    by_way: dict[_Way, list[str | None]] = defaultdict(list)
+    by_way: dict[Way, list[str | None]] = defaultdict(list)
     by_node: dict[str, list[str | None]] = defaultdict(list)
     asking = set(_asking(answers, node))
     for source, ways in answers.items():
@@ -269,15 +198,15 @@ def _observe_answers(evidence: Evidence, into: FactBuilder) -> None:
             continue
         for way, word in words.items():
             by_way[way].append(word)
-            if way not in {_OUTSIDE, _OWN}:
+            if way not in {OUTSIDE, OWN}:
                 by_node[node[source]].append(word)
-    why = "nobody asked the cluster's DNS" if evidence.reports else "no node was looked at from inside"
-    for way in _WAYS:
+    why = "nobody asked the cluster's DNS" if evidence.reports else "no node was inspected from inside"
+    for way in WAYS:
         if way.of_cluster:
-            put(into, CLUSTER, way.of_cluster, together(by_way[way]), why)
+            into.put(CLUSTER, way.of_cluster, together(by_way[way]), why)
     for name in evidence.nodes:
         reason = why if name in evidence.reports else evidence.why_no_report(name)
-        put(into, facts.node(name), "dns_state", together(by_node[name]), reason)
+        into.put(facts.node(name), "dns_state", together(by_node[name]), reason)
 
 
 def _observe_servers(evidence: Evidence, into: FactBuilder) -> None:
@@ -302,7 +231,7 @@ def _observe_servers(evidence: Evidence, into: FactBuilder) -> None:
             into.set(source, "dns_pods_silent", tuple(silent) if len(silent) < len(servers) else ())
     reached = [name for name, found in outside.items() if any(found)]
     dead = sorted(name for name, found in outside.items() if not any(found))
-    put(into, CLUSTER, "dns_pods_without_outside", tuple(dead) if reached else None, "no DNS pod finds outside names")
+    into.put(CLUSTER, "dns_pods_without_outside", tuple(dead) if reached else None, "no DNS pod finds outside names")
 
 
 def _asking(answers: _Answers, node: Mapping[Subject, str]) -> Iterator[Subject]:
@@ -311,9 +240,9 @@ def _asking(answers: _Answers, node: Mapping[Subject, str]) -> Iterator[Subject]
     return (s for s in answers if s.kind is SubjectKind.POD or node[s] not in with_pods)
 
 
-def _observe_pod(pod: Subject, words: Mapping[_Way, str | None], into: FactBuilder) -> None:
-    for way in _WAYS:
-        put(into, pod, way.of_pod, words.get(way), "this was not asked from the pod")
+def _observe_pod(pod: Subject, words: Mapping[Way, str | None], into: FactBuilder) -> None:
+    for way in WAYS:
+        into.put(pod, way.of_pod, words.get(way), "this was not asked from the pod")
 
 
 def _observe_nameservers(evidence: Evidence, into: FactBuilder) -> None:
@@ -330,25 +259,7 @@ def _observe_nameservers(evidence: Evidence, into: FactBuilder) -> None:
             why = "its resolv.conf was not read"
         elif not addresses:
             why = "no DNS Service is known"
-        matches = any(each in addresses or _is_node_local(each) for each in report.nameservers or ())
-        put(into, pod, "nameserver_matches", None if why else matches, why)
-
-
-def _is_node_local(text: str) -> bool:
-    found = address(text)
-    return found is not None and found in NODE_LOCAL
-
-
-def judge(table: FactTable) -> Sequence[Finding]:
-    """See `bot.probes.dns_told`."""
-    return findings(table)
-
-
-PROBE = Probe(
-    name=NAME,
-    question="Does the cluster's DNS answer, by its Service and by each of its pods, for names in and out?",
-    facts=FACTS,
-    needs=NEEDS,
-    observe=observe,
-    judge=judge,
-)
+        first = (report.nameservers or ("",))[0]
+        chosen = known.spec.dns_config.nameservers if known.spec.dns_config else ()
+        matches = first in addresses or is_node_local(first) or first in chosen
+        into.put(pod, "nameserver_matches", None if why else matches, why)

@@ -1,7 +1,7 @@
 """All that one diagnosis saw, with the indexes by which probes ask for it.
 
 The evidence is what `--record` writes and `replay` reads: the snapshot of API objects, one report per node, and what
-could not be seen. Probes turn it into facts; nothing after that looks at a cluster again.
+could not be observed. Probes turn it into facts; nothing after that looks at a cluster again.
 """
 
 from collections import defaultdict
@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from bot.agent.report import NodeReport, PodReport, Test
-from bot.cluster.cni import CniInventory, detect_cni
+from bot.agent.traced import NodeTrace, TraceFlow
+from bot.cluster.cni.detect import CniInventory, detect_cni
 from bot.cluster.objects import EndpointSlice, Node, Pod, Service
-from bot.cluster.snapshot import Snapshot
+from bot.cluster.snapshot.asked_pods import asked_pods
+from bot.cluster.snapshot.snapshot import Snapshot
 from bot.domain import facts
 from bot.domain.facts import Relations, Rung, Subject
+from bot.domain.flows import NeededFlow
 from bot.domain.report import Unobserved
 
 
@@ -24,7 +27,7 @@ class Evidence:
 
     snapshot: Snapshot
     reports: Mapping[str, NodeReport] = field(default_factory=dict[str, NodeReport])
-    """By node; a node without an entry was not looked at (the reason in `unobserved`)."""
+    """By node; a node without an entry was not inspected (the reason in `unobserved`)."""
     rungs: Mapping[str, Rung] = field(default_factory=dict[str, Rung])
     """The rung by which each node's report was made."""
     access: Rung = Rung.API
@@ -34,6 +37,12 @@ class Evidence:
     nodes_in_scope: tuple[str, ...] = ()
     exec_calls: int = 0
     unobserved: tuple[Unobserved, ...] = ()
+    dials: tuple[NeededFlow, ...] = ()
+    """The connections that playbooks know of the applications here."""
+    traced: tuple[TraceFlow, ...] = ()
+    """Series of probe packets that were followed, for flows that fail."""
+    traces: Mapping[str, NodeTrace] = field(default_factory=dict[str, NodeTrace])
+    """By node, what it saw of them."""
     first: "Evidence | None" = None
     """What was seen a moment before, when that was doubtful enough to look again."""
 
@@ -53,9 +62,10 @@ class Evidence:
 
     @cached_property
     def scope_pods(self) -> tuple[Subject, ...]:
-        """Live pods of the namespace (or the one asked about), in order of name."""
-        wanted = (p for p in self.snapshot.pods if not p.is_finished and self.pod in (None, p.metadata.name))
-        return tuple(sorted(pod_subject(p) for p in wanted))
+        """Live pods of the namespace (or those asked about by a name), in order of name."""
+        live = [pod for pod in self.snapshot.pods if not pod.is_finished]
+        asked = None if self.pod is None else asked_pods(self.snapshot.pods, self.pod)
+        return tuple(sorted(pod_subject(pod) for pod in live if asked is None or pod.metadata.name in asked))
 
     @cached_property
     def pod_by_uid(self) -> Mapping[str, Subject]:
@@ -131,7 +141,17 @@ class Evidence:
             facts.pod(report.namespace, report.name): report
             for node in self.reports.values()
             for report in node.pods
-            if report.is_found
+            if report.is_found and not report.is_host_network
+        }
+
+    @cached_property
+    def resolvers(self) -> Mapping[Subject, PodReport]:
+        """Each pod whose resolv.conf was read, those with their node's network included."""
+        return {
+            facts.pod(report.namespace, report.name): report
+            for node in self.reports.values()
+            for report in node.pods
+            if report.nameservers is not None
         }
 
     @cached_property
@@ -148,13 +168,13 @@ class Evidence:
         return tuple(found)
 
     def why_no_report(self, node: str) -> str:
-        """Why a node was not looked at from inside."""
+        """Why a node was not inspected from inside."""
         for each in self.unobserved:
-            if each.what == f"node {node}":
+            if each.kind == "node" and each.subject == str(facts.node(node)):
                 return each.why
         if self.access is Rung.API:
-            return "nodes were not looked at (access rung: api)"
-        return f"node {node} was not looked at"
+            return "nodes were not inspected (access rung: api)"
+        return f"node {node} was not inspected"
 
     # Relations
 

@@ -18,6 +18,7 @@ def fact(
     look: str,
     values: tuple[str, ...] = (),
     rungs: tuple[Rung, ...] = (Rung.AGENT,),
+    is_command: bool = False,
 ) -> FactSpec:
     """A fact; `doc` is one sentence, `look` how a person sees it."""
-    return FactSpec(name=name, type=kind, doc=doc, values=values, rungs=rungs, look=look)
+    return FactSpec(name=name, type=kind, doc=doc, values=values, rungs=rungs, look=look, is_command=is_command)

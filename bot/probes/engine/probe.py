@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bot.domain.access import Need
 from bot.domain.facts import FactBuilder, FactSpec, FactTable
 from bot.domain.finding import Finding
-from bot.probes.evidence import Evidence
+from bot.probes.engine.evidence import Evidence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +15,7 @@ class Probe:
 
     `observe` reads the evidence of whatever rungs delivered it and fills the probe's own facts; what it cannot see it
     records with `FactBuilder.miss`. `judge` reads facts only (also those of other probes) and states findings: FAIL
-    with a `Symptom` for what does not work, INCONCLUSIVE for what could not be seen, PASS only on evidence.
+    with a `Symptom` for what does not work, INCONCLUSIVE for what could not be observed, PASS only on evidence.
     """
 
     name: str

@@ -24,7 +24,10 @@ _ENFORCED_BY = {"canal": "calico", "flannel": "kube-router", "gke-dataplane-v2":
 """CNIs whose policies another program enforces (K3s runs kube-router's controller beside Flannel)."""
 OWNED = re.compile(r"^(KUBE-(?!NWPLCY|POD-FW|ROUTER)|FLANNEL-|CNI-|OVN)", re.IGNORECASE)
 """Chains that kube-proxy and CNI plugins write, whichever CNI it is."""
-OWNED_TABLES = re.compile(r"^(kube-proxy|flannel|ovn|cni)", re.IGNORECASE)
+OWNED_TABLES = re.compile(
+    r"^(kube-proxy|flannel-ipv[46]|ovn-kube.*|cni_hostport|cni_plugins_masquerade)$", re.IGNORECASE
+)
+"""Their tables of nftables, by the names that they give them: a stranger's may begin alike."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,3 +64,27 @@ def owners_of(cni: str) -> Owners:
         chains=tuple(re.compile(_POLICY_WRITERS[each][1]) for each in writers),
         names=writers,
     )
+
+
+_AUTHORS: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("kube-proxy", re.compile(r"^(kube-proxy|KUBE-(?!NWPLCY|POD-FW|ROUTER|NETPOL))", re.IGNORECASE)),
+    ("kube-router", re.compile(r"^(kube-router|KUBE-(NWPLCY|POD-FW|ROUTER|NETPOL))", re.IGNORECASE)),
+    ("Calico", re.compile(r"^(calico|((filter|nat|mangle|raw)-)?cali-)", re.IGNORECASE)),
+    ("Cilium", re.compile(r"^(OLD_)?cilium", re.IGNORECASE)),
+    ("Flannel", re.compile(r"^flannel", re.IGNORECASE)),
+    ("Antrea", re.compile(r"^antrea", re.IGNORECASE)),
+    ("Weave", re.compile(r"^weave", re.IGNORECASE)),
+    ("firewalld", re.compile(r"^(firewalld|(IN|FWD[IO]?|filter)_(public|trusted|FORWARD|INPUT|OUTPUT|FWD|IN)\b)")),
+    ("ufw", re.compile(r"^ufw6?-", re.IGNORECASE)),
+    ("Docker", re.compile(r"^docker", re.IGNORECASE)),
+    ("fail2ban", re.compile(r"^(f2b-|fail2ban)", re.IGNORECASE)),
+    ("libvirt", re.compile(r"^libvirt", re.IGNORECASE)),
+    ("a service mesh", re.compile(r"^(istio|proxy_init|linkerd)", re.IGNORECASE)),
+    ("a chaos tool", re.compile(r"^(chaos|litmus|pumba|blockade)", re.IGNORECASE)),
+)
+"""Who writes tables and chains of such names."""
+
+
+def author_of(table: str, chain: str) -> str:
+    """Who wrote the rules there, by the names of table and chain; "" when these do not tell."""
+    return next((who for who, names in _AUTHORS if names.search(chain) or names.search(table)), "")

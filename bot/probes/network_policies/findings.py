@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from bot.domain.facts import CLUSTER, FactTable, Subject, SubjectKind, Value
-from bot.domain.finding import Finding, Severity
-from bot.probes.listing import listed, strings
-from bot.probes.telling import names, plural, sharing, unseen
+from bot.domain.finding import Finding, Severity, SymptomKind
+from bot.domain.listing import and_more
+from bot.probes.shared.sentences import names, plural, sharing, unseen
+from bot.probes.shared.values import listed, strings
 
 NAME = "network-policies"
 
@@ -17,12 +18,13 @@ _SIDES = {
 }
 
 
-def findings(table: FactTable) -> Sequence[Finding]:
+def judge(table: FactTable) -> Sequence[Finding]:
     """INFO for what policies deny (it may be meant), WARN where it rarely is, PASS where none concerns the pods."""
     found: list[Finding] = []
     for service in table.subjects(SubjectKind.SERVICE):
         found += _service(service, table.of(service))
     found += _dns_denied(table)
+    found += _kubelet_denied(table)
     found += _cluster(table.of(CLUSTER), is_used=_is_isolated(table))
     found += unseen(table, NAME, SubjectKind.POD, "policies_ingress", "The NetworkPolicies")
     return (*found, *_pass(table))
@@ -30,8 +32,8 @@ def findings(table: FactTable) -> Sequence[Finding]:
 
 def _service(service: Subject, known: _Known) -> Iterator[Finding]:
     side = known.get("denied_by")
-    if not isinstance(side, str) or side not in _SIDES:
-        return
+    if not isinstance(side, str) or side not in _SIDES or known.get("denied_clients"):
+        return  # cluster-ip tells of clients
     policies = strings(known.get("denying_policies"))
     sources = strings(known.get("denied_sources"))
     by = f" ({listed(policies)})" if policies else ""
@@ -40,7 +42,7 @@ def _service(service: Subject, known: _Known) -> Iterator[Finding]:
         probe=NAME,
         subject=service,
         severity=Severity.INFO,
-        sentence=f"By the API's arithmetic, Service {service.name} is denied{whom} by {_SIDES[side]}{by}.",
+        sentence=f"By its NetworkPolicies alone, Service {service.name} is denied{whom} by {_SIDES[side]}{by}.",
         evidence={key: known[key] for key in ("denied_by", "denied_sources", "denying_policies") if key in known},
     )
 
@@ -49,18 +51,37 @@ def _dns_denied(table: FactTable) -> Iterator[Finding]:
     states = {
         pod: ("denied" if known["egress_dns_denied"] is True else None)
         for pod in table.subjects(SubjectKind.POD)
-        if "egress_dns_denied" in (known := table.of(pod))
+        if "egress_dns_denied" in (known := table.of(pod)) and known.get("in_scope") is not False
     }
     for who, _ in sharing(table, states):
         one = len(who.pods) == 1
         policies = strings(table.of(who.pods[0]).get("policy_names"))
         by = f" (policies: {listed(policies)})" if policies and one else ""
+        rules = strings(table.of(who.pods[0]).get("denied_nameserver_rules"))
+        why = f" ({and_more(rules, 2, by='; ')})" if rules else ""
         yield Finding(
             probe=NAME,
             subject=who.subject,
             severity=Severity.WARN,
-            sentence=f"Egress policies let {who} reach no DNS pod{by}: {'it can' if one else 'they can'} resolve no "
-            "name by the cluster's DNS.",
+            sentence=f"Egress policies let {who} reach no DNS pod{by}: {'it cannot' if one else 'they cannot'} resolve "
+            f"names by the cluster's DNS{why}.",
+        )
+
+
+def _kubelet_denied(table: FactTable) -> Iterator[Finding]:
+    """Kubelets that a policy of the CNI's own kind keeps from the pods that they probe."""
+    states = {
+        pod: listed(strings(known.get("kubelet_denied_by"))) or None
+        for pod in table.subjects(SubjectKind.POD)
+        if (known := table.of(pod)).get("in_scope") is not False and "kubelet_denied_by" in known
+    }
+    for who, by in sharing(table, states):
+        yield Finding(
+            probe=NAME,
+            subject=who.subject,
+            severity=Severity.FAIL,
+            sentence=f"{by} blocks the kubelet's probes of {who}, which then count as unready.",
+            symptom=who.symptom(SymptomKind.ENDPOINT_UNREACHABLE, "policy"),
         )
 
 
@@ -73,10 +94,14 @@ def _cluster(cluster: _Known, *, is_used: bool) -> Iterator[Finding]:
     hidden = strings(cluster.get("hidden_policies"))
     idle = strings(cluster.get("policies_selecting_nothing"))
     if hidden:
-        what = f"Beside NetworkPolicies there are objects of kind {listed(hidden)}, which this arithmetic does not know"
+        what = f"Beside NetworkPolicies there are objects of kind {listed(hidden)}, which cnibot does not evaluate"
         yield _note(Severity.INFO, what)
+    passed = strings(cluster.get("denied_but_passed"))
     if cluster.get("enforces_policy") is False and is_used:
-        yield _note(Severity.WARN, "The CNI does not enforce NetworkPolicies: those that there are have no effect")
+        shown = f" ({and_more(passed, 2)})" if passed else ""
+        yield _note(Severity.WARN, f"NetworkPolicies are not enforced here: the existing ones have no effect{shown}")
+    elif passed:
+        yield _note(Severity.WARN, f"Policies that deny a connection do not stop it: {and_more(passed, 2)}")
     if idle:
         one = len(idle) == 1
         noun, verb = ("NetworkPolicy", "selects") if one else ("NetworkPolicies", "select")

@@ -1,11 +1,11 @@
 """The facts that overlay declares."""
 
 from bot.domain.access import Need
-from bot.probes.declaring import API, NODE, fact
-from bot.probes.needs import LOOK_AT_PODS
-from bot.probes.outcomes import REACH_VALUES
+from bot.probes.engine.fact_spec import API, NODE, fact
+from bot.probes.engine.needs import LOOK_AT_PODS
+from bot.probes.shared.reach import REACH_VALUES
 
-ROUTES = ("present", "missing", "blackhole", "wrong-device")
+ROUTES = ("present", "missing", "blackhole", "wrong-next-hop", "wrong-device")
 _LINK = "ip -d link show <overlay device>  # on <node>"
 _COUNTERS = "nstat -az UdpNoPorts IcmpInDestUnreachs UdpInCsumErrors  # on <node>"
 _ROUTE = "ip route get <pod on the other node>  # on <node>"
@@ -15,7 +15,7 @@ FACTS = (
     fact(
         "node.overlay_device",
         "str",
-        "State of the tunnel's device; none: this CNI uses no tunnel.",
+        "State of the tunnel's device; none: packets of other nodes do not take one.",
         look=_LINK,
         values=("up", "down", "missing", "none"),
         rungs=NODE,
@@ -25,6 +25,13 @@ FACTS = (
     ),
     fact("node.overlay_port", "int", "UDP port of the tunnel.", look=_LINK, rungs=NODE),
     fact("node.overlay_vni", "int", "Network identifier of the tunnel.", look=_LINK, rungs=NODE),
+    fact(
+        "node.overlay_is_external",
+        "bool",
+        "eBPF programs choose the peer of each packet: the tunnel device's own address and tables take no part.",
+        look=_LINK,
+        rungs=NODE,
+    ),
     fact("node.overlay_mtu_bytes", "int", "MTU of the tunnel's device.", look=_LINK, rungs=NODE),
     fact(
         "node.overlay_mac_matches",
@@ -50,24 +57,31 @@ FACTS = (
         "str",
         "How packets to the other node's pods travel.",
         look=_ROUTE,
-        values=("vxlan", "ipip", "none"),
+        values=("vxlan", "ipip", "geneve", "wireguard", "none"),
     ),
     fact("pair.route_to_block", "str", "The route to the other node's pods.", look=_ROUTE, values=ROUTES, rungs=NODE),
     fact("pair.return_route", "str", "The other node's route back.", look=_ROUTE, values=ROUTES, rungs=NODE),
     fact(
         "pair.fdb",
         "str",
-        "Where the forwarding table sends the MAC address of the other node's tunnel.",
+        "Where the forwarding table sends the MAC address of the other node's tunnel; none: no such table takes part.",
         look="bridge fdb show dev <overlay device>  # on <node>",
-        values=("ok", "missing", "wrong-ip"),
+        values=("ok", "missing", "wrong-ip", "wrong-port", "wrong-vni", "none"),
+        rungs=NODE,
+    ),
+    fact(
+        "pair.fdb_entry",
+        "str",
+        "That entry, as `bridge fdb` prints it.",
+        look="bridge fdb show dev <overlay device>  # on <node>",
         rungs=NODE,
     ),
     fact(
         "pair.vtep_neigh",
         "str",
-        "The neighbour entry of the other node's tunnel address.",
+        "The neighbour entry of the other node's tunnel address; none: no such table takes part.",
         look="ip neigh show dev <overlay device>  # on <node>",
-        values=("ok", "missing", "wrong-mac"),
+        values=("ok", "missing", "wrong-mac", "none"),
         rungs=NODE,
     ),
     fact("pair.vni_matches", "bool", "Both devices have the same network identifier.", look=_LINK, rungs=NODE),
@@ -90,6 +104,7 @@ NODE_KEYS = (
     "overlay_name",
     "overlay_port",
     "overlay_vni",
+    "overlay_is_external",
     "overlay_mtu_bytes",
     "overlay_mac_matches",
     "noports_delta",

@@ -5,25 +5,21 @@ peer's tunnel address, a forwarding entry (FDB) that sends its MAC address to th
 is up, has that MAC address, the same VNI and the same UDP port. Each node's declaration is compared with every peer's
 tables, so that one wrong entry is found without sending a packet; counters show what arrived and was thrown away.
 
-Where eBPF programs encapsulate (Cilium), tables of the kernel are empty by design: that is unknown, not wrong.
+Where eBPF programs encapsulate (Cilium), tables of the kernel are empty by design: they cannot be at fault.
 
 Source: https://github.com/flannel-io/flannel/issues/1155 (VtepMAC), /1795, /1330
 Source: https://docs.kernel.org/networking/vxlan.html
 """
 
-from collections.abc import Sequence
-
 from bot.domain import facts
-from bot.domain.facts import FactBuilder, FactTable, Subject, SubjectKind
-from bot.domain.finding import Finding
-from bot.probes.evidence import Evidence
-from bot.probes.outcomes import reach_of_all
-from bot.probes.overlay_facts import FACTS, NEEDS, NODE_KEYS, PAIR_KEYS
-from bot.probes.overlay_tables import observe_tables, route_to
-from bot.probes.overlay_told import NAME, findings
-from bot.probes.overlay_view import Held, Overlay, first_address, overlay_of
-from bot.probes.probe import Probe
-from bot.probes.sight import miss_all, put
+from bot.domain.facts import FactBuilder, Subject, SubjectKind
+from bot.probes.engine.evidence import Evidence
+from bot.probes.overlay.facts import NODE_KEYS, PAIR_KEYS
+from bot.probes.overlay.tables import is_passed_by, observe_tables, route_to
+from bot.probes.overlay.view import Held, Overlay, overlay_of
+from bot.probes.shared.encapsulation import TUNNELS
+from bot.probes.shared.reach import reach_of_all
+from bot.probes.shared.routing import first_address
 
 
 def observe(evidence: Evidence, into: FactBuilder) -> None:
@@ -34,17 +30,17 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
         if name in overlay.held:
             _observe_node(overlay, name, overlay.held[name], into)
         else:
-            miss_all(into, facts.node(name), NODE_KEYS, evidence.why_no_report(name))
+            into.miss_all(facts.node(name), NODE_KEYS, evidence.why_no_report(name))
     looked = sorted(overlay.held.keys() & evidence.nodes.keys())
     concerned = sorted({*looked, *evidence.nodes_in_scope} & evidence.nodes.keys())
     routes = {(a, b): route_to(overlay, a, b) for a in looked for b in concerned if a != b}
     reaches = _vtep_reaches(evidence, overlay)
     for (source, destination), (route, why) in routes.items():
         pair = facts.pair(source, destination)
-        put(into, pair, "route_to_block", route, why)
+        into.put(pair, "route_to_block", route, why)
         back = (None, evidence.why_no_report(destination))
-        put(into, pair, "return_route", *routes.get((destination, source), back))
-        put(into, pair, "overlay_reach", reaches.get(pair), "nobody asked from one tunnel address to the other")
+        into.put(pair, "return_route", *routes.get((destination, source), back))
+        into.put(pair, "overlay_reach", reaches.get(pair), "nobody asked from one tunnel address to the other")
         observe_tables(overlay, source, destination, pair, into)
         _observe_ends(evidence, overlay, pair, into)
 
@@ -54,7 +50,7 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
 
 def _observe_declaration(evidence: Evidence, overlay: Overlay, name: str, into: FactBuilder) -> None:
     said = overlay.declared[name]
-    if evidence.cni.name == "cilium" and not said.node_ip:
+    if evidence.cni.runs_cilium and not said.node_ip:
         into.set(facts.node(name), "declared_ip_matches", True)  # It always takes the Node's own InternalIP.
         return
     if not said.node_ip or not said.addresses:
@@ -66,27 +62,33 @@ def _observe_declaration(evidence: Evidence, overlay: Overlay, name: str, into: 
 
 def _observe_node(overlay: Overlay, name: str, held: Held, into: FactBuilder) -> None:
     node, device = facts.node(name), held.device
+    is_external = overlay.is_external(held)
+    into.put(node, "overlay_is_external", is_external, "which tunnel this CNI uses is not known")
     state, why = _device_state(overlay, held)
-    put(into, node, "overlay_device", state, why)
+    if state in {"down", "missing"} and is_passed_by(overlay, name):
+        state, why = "none", ""
+    into.put(node, "overlay_device", state, why)
     if device is None:
         why = why or f"there is no device {overlay.device}" if state == "missing" else why or "this CNI uses no tunnel"
-        put(into, node, "overlay_name", overlay.device if state == "missing" else None, why)
-        miss_all(into, node, ("overlay_port", "overlay_vni", "overlay_mac_matches", "overlay_mtu_bytes"), why)
+        into.put(node, "overlay_name", overlay.device if state == "missing" else None, why)
+        into.miss_all(node, ("overlay_port", "overlay_vni", "overlay_mac_matches", "overlay_mtu_bytes"), why)
     else:
         into.set(node, "overlay_name", device.name)
-        put(into, node, "overlay_port", device.vxlan_port, "the device tells no UDP port")
-        put(into, node, "overlay_vni", device.vxlan_id or None, "the device tells no network identifier")
-        put(into, node, "overlay_mtu_bytes", device.mtu or None, "the device tells no MTU")
+        into.put(node, "overlay_port", device.vxlan_port, "the device tells no UDP port")
+        into.put(node, "overlay_vni", device.vxlan_id or None, "the device tells no network identifier")
+        into.put(node, "overlay_mtu_bytes", device.mtu or None, "the device tells no MTU")
         expected = overlay.macs.get(name, "")
-        knows = bool(device.mac and expected) and device.kind != "ipip"
+        knows = bool(device.mac and expected) and device.kind in {"vxlan", ""} and not is_external
         matches = device.mac.lower() == expected if knows else None
-        put(into, node, "overlay_mac_matches", matches, "nobody says which MAC address the tunnel should have")
+        why = "packets in this tunnel carry the MAC addresses of pods" if is_external else ""
+        why = why or "nobody says which MAC address the tunnel should have"
+        into.put(node, "overlay_mac_matches", matches, why)
     for key, counter in (
         ("noports_delta", "Udp.NoPorts"),
         ("dest_unreach_delta", "Icmp.InDestUnreachs"),
         ("udp_in_csum_delta", "Udp.InCsumErrors"),
     ):
-        put(into, node, key, _delta(held, counter), "the counters were not read")
+        into.put(node, key, _delta(held, counter), "the counters were not read")
 
 
 def _device_state(overlay: Overlay, held: Held) -> tuple[str | None, str]:
@@ -110,26 +112,26 @@ def _delta(held: Held, counter: str) -> int | None:
 
 
 def _observe_ends(evidence: Evidence, overlay: Overlay, pair: Subject, into: FactBuilder) -> None:
-    source, _, destination = pair.name.partition(">")
+    source, destination = (end.name for end in pair.ends)
     there = overlay.held.get(destination)
     here = overlay.held[source].device
-    put(into, pair, "tunnel", _tunnel(overlay, source, destination), "the kind of tunnel is not known")
+    into.put(pair, "tunnel", _tunnel(overlay, source, destination), "the kind of tunnel is not known")
     no_device = "the node has no tunnel device"
-    put(into, pair, "src_overlay_tx_delta", here.tx_packets_delta if here else None, no_device)
+    into.put(pair, "src_overlay_tx_delta", here.tx_packets_delta if here else None, no_device)
     if there is None:
-        miss_all(into, pair, PAIR_KEYS, evidence.why_no_report(destination))
+        into.miss_all(pair, PAIR_KEYS, evidence.why_no_report(destination))
         return
     device = there.device
-    put(into, pair, "dst_noports_delta", _delta(there, "Udp.NoPorts"), "the counters were not read")
-    put(into, pair, "dst_overlay_rx_delta", device.rx_packets_delta if device else None, no_device)
+    into.put(pair, "dst_noports_delta", _delta(there, "Udp.NoPorts"), "the counters were not read")
+    into.put(pair, "dst_overlay_rx_delta", device.rx_packets_delta if device else None, no_device)
     why = "the kernel does not count frames for other MAC addresses" if device else no_device
-    put(into, pair, "dst_otherhost_delta", device.rx_otherhost_delta if device else None, why)
+    into.put(pair, "dst_otherhost_delta", device.rx_otherhost_delta if device else None, why)
     why = "not both devices tell it"
     if here is None or device is None:
-        miss_all(into, pair, ("vni_matches", "port_matches"), no_device)
+        into.miss_all(pair, ("vni_matches", "port_matches"), no_device)
         return
-    put(into, pair, "vni_matches", _same(here.vxlan_id, device.vxlan_id), why)
-    put(into, pair, "port_matches", _same(here.vxlan_port, device.vxlan_port), why)
+    into.put(pair, "vni_matches", _same(here.vxlan_id, device.vxlan_id), why)
+    into.put(pair, "port_matches", _same(here.vxlan_port, device.vxlan_port), why)
 
 
 def _same(here: int | None, there: int | None) -> bool | None:
@@ -143,8 +145,8 @@ def _tunnel(overlay: Overlay, source: str, destination: str) -> str | None:
     if route and route.via and route.via in said.addresses and (not held.device or route.dev != held.device.name):
         return "none"
     kind = held.device.kind if held.device else ""
-    word = kind if kind in {"vxlan", "ipip"} else overlay.encapsulation
-    return word if word in {"vxlan", "ipip", "none"} else None
+    word = kind if kind in TUNNELS else overlay.encapsulation
+    return word if word in TUNNELS | {"none"} else None
 
 
 def _vtep_reaches(evidence: Evidence, overlay: Overlay) -> dict[Subject, str]:
@@ -157,18 +159,3 @@ def _vtep_reaches(evidence: Evidence, overlay: Overlay) -> dict[Subject, str]:
             if reach:
                 found[facts.pair(node, owner[test.ip])] = reach
     return found
-
-
-def judge(table: FactTable) -> Sequence[Finding]:
-    """See `bot.probes.overlay_told`."""
-    return findings(table)
-
-
-PROBE = Probe(
-    name=NAME,
-    question="Does each node's end of the overlay agree with what all its peers believe about it?",
-    facts=FACTS,
-    needs=NEEDS,
-    observe=observe,
-    judge=judge,
-)

@@ -18,11 +18,12 @@ from typing import Any, cast
 
 from bot.agent.report import FdbEntry, Link, Neighbour
 from bot.cluster.objects import Node
-from bot.probes.address_ranges import blocks_by_node, text
-from bot.probes.evidence import Evidence
-from bot.probes.policy_selectors import address, network
-from bot.probes.routing import RouteTable
-from bot.probes.sight import Root, roots
+from bot.probes.engine.evidence import Evidence
+from bot.probes.policy.selectors import address, network
+from bot.probes.shared.address_ranges import blocks_by_node, text
+from bot.probes.shared.encapsulation import encapsulation_of
+from bot.probes.shared.pod_views import NodeView, node_views
+from bot.probes.shared.routing import RouteTable, first_address
 
 FLANNEL = "flannel.alpha.coreos.com"
 CALICO = "projectcalico.org"
@@ -47,8 +48,6 @@ _USUAL: Mapping[str, str] = {
     r"wireguard\.cali": "wireguard.cali",
 }
 MAX_POD_ADDRESSES = 4
-BY_PROGRAM = frozenset({"cilium_host", "cilium_net"})
-"""Devices behind which Cilium's eBPF programs encapsulate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +68,13 @@ class Declared:
 class Held:
     """What the kernel of a looked-at node holds."""
 
-    root: Root
+    root: NodeView
     device: Link | None
     routes: RouteTable
     neighbours: Mapping[str, Neighbour] = field(default_factory=dict[str, Neighbour])
     """On the overlay's device, by address."""
-    fdb: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
-    """On the overlay's device: destinations by MAC address."""
+    fdb: Mapping[str, tuple[FdbEntry, ...]] = field(default_factory=dict[str, tuple[FdbEntry, ...]])
+    """On the overlay's device, those that lead to a peer, by MAC address."""
     addresses: frozenset[str] = frozenset()
     """All addresses of the root namespace."""
 
@@ -93,25 +92,44 @@ class Overlay:
     """By node the MAC address that its tunnel should have: declared, else as most tables (its own included) say."""
     is_routed_by_device: bool
     """Some node routes to a peer's block over the device itself (and does not leave it to eBPF programs)."""
+    is_routed_by_nodes: bool = False
+    """Some node routes to a peer's block by that peer's own address: the fabric is not asked to know the way."""
+
+    is_by_programs: bool = False
+    """Cilium's eBPF programs lay it."""
+
+    def is_external(self, held: Held) -> bool | None:
+        """Whether eBPF programs choose the peer of each packet: the kernel's tables take no part in that.
+
+        None when it is not known, for lack of a device.
+        """
+        device = held.device
+        if device is None:
+            return None if self.encapsulation == "unknown" else self.is_by_programs and self.encapsulation != "none"
+        if device.vxlan_external is not None:
+            return device.vxlan_external
+        return device.name.startswith("cilium") and not held.fdb and not self.is_routed_by_device
 
 
 def overlay_of(evidence: Evidence) -> Overlay:
     """Both sides of the overlay, for all nodes."""
-    encapsulation, name = evidence.cni.encapsulation, evidence.cni.name
+    encapsulation = encapsulation_of(evidence)
+    name = "cilium" if evidence.cni.runs_cilium else evidence.cni.name
     pattern = _DEVICES.get((name, encapsulation), "")
     blocks = blocks_by_node(evidence)
     pods = dict[str, tuple[str, ...]]() if blocks else _some_pods(evidence)
+    held = {each: _held(root, pattern) for each, root in node_views(evidence).items()}
+    writers = _writers(evidence, held)
     routers = {
         each.metadata.name: _cilium_router(each.spec)
         for each in evidence.snapshot.custom_objects.get("ciliumnodes", ())
     }
     declared = {
-        each: _declared(node, blocks.get(each) or pods.get(each, ()), routers.get(each, ""))
+        each: _declared(node, blocks.get(each) or pods.get(each, ()), routers.get(each, ""), writers)
         for each, node in evidence.nodes.items()
     }
-    held = {each: _held(root, pattern) for each, root in roots(evidence).items()}
-    if not pattern and encapsulation in {"unknown", "vxlan"}:
-        held = _most_common_device(held)
+    if not pattern and encapsulation in {"unknown", "vxlan", "geneve"}:
+        held = _most_common_device(held, "geneve" if encapsulation == "geneve" else "vxlan")
     names = Counter(each.device.name for each in held.values() if each.device)
     usual = names.most_common(1)[0][0] if names else _USUAL.get(pattern, pattern.replace("\\", ""))
     return Overlay(
@@ -121,14 +139,30 @@ def overlay_of(evidence: Evidence) -> Overlay:
         held=held,
         macs=_macs(declared, held),
         is_routed_by_device=any(_routes_by_device(name, declared, held) for name in held),
+        is_routed_by_nodes=any(routes_by_nodes(name, declared, held) for name in held),
+        is_by_programs=evidence.cni.runs_cilium,
     )
 
 
 # Declarations
 
 
-def _declared(node: Node, blocks: tuple[str, ...], cilium_ip: str) -> Declared:
-    notes = node.metadata.annotations
+def _writers(evidence: Evidence, held: Mapping[str, Held]) -> frozenset[str]:
+    """Whose annotations hold: those of the CNI that runs. One that was replaced leaves its own on the nodes."""
+    if evidence.cni.name == "unknown":
+        devices = {name for each in held.values() for name in each.root.links}
+        return frozenset(
+            writer
+            for writer, device in (("flannel", r"flannel[.-].*"), ("calico", r"(vxlan|wireguard)\.cali.*|cali.*|tunl0"))
+            if any(re.fullmatch(device, name) for name in devices)
+        )
+    return frozenset({"calico", "flannel"} if evidence.cni.name == "canal" else {evidence.cni.name})
+
+
+def _declared(node: Node, blocks: tuple[str, ...], cilium_ip: str, writers: frozenset[str]) -> Declared:
+    written = {"flannel": FLANNEL, "calico": CALICO, "cilium": "network.cilium.io"}
+    held_by = tuple(prefix for writer, prefix in written.items() if writer in writers)
+    notes = {key: value for key, value in node.metadata.annotations.items() if key.startswith(held_by)}
     flannel = _flannel_data(notes.get(f"{FLANNEL}/backend-data", ""))
     is_flannel = f"{FLANNEL}/backend-type" in notes
     vtep = notes.get(f"{CALICO}/IPv4VXLANTunnelAddr", "") or cilium_ip or notes.get(_CILIUM_HOST, "")
@@ -184,17 +218,17 @@ def _some_pods(evidence: Evidence) -> Mapping[str, tuple[str, ...]]:
 # Kernels
 
 
-def _held(root: Root, pattern: str) -> Held:
+def _held(root: NodeView, pattern: str) -> Held:
     device = next((link for name, link in root.links.items() if pattern and re.fullmatch(pattern, name)), None)
     return _with_device(root, device)
 
 
-def _with_device(root: Root, device: Link | None) -> Held:
+def _with_device(root: NodeView, device: Link | None) -> Held:
     name = device.name if device else ""
-    fdb: dict[str, tuple[str, ...]] = {}
+    fdb: dict[str, tuple[FdbEntry, ...]] = {}
     entries: Iterable[FdbEntry] = (each for each in root.state.fdb if each.dev == name and each.dst)
     for each in entries:
-        fdb[each.mac.lower()] = (*fdb.get(each.mac.lower(), ()), each.dst)
+        fdb[each.mac.lower()] = (*fdb.get(each.mac.lower(), ()), each)
     return Held(
         root=root,
         device=device,
@@ -205,9 +239,9 @@ def _with_device(root: Root, device: Link | None) -> Held:
     )
 
 
-def _most_common_device(held: Mapping[str, Held]) -> Mapping[str, Held]:
-    """For a CNI that is not known: the VXLAN device that most nodes have."""
-    names = Counter(link.name for each in held.values() for link in each.root.links.values() if link.kind == "vxlan")
+def _most_common_device(held: Mapping[str, Held], kind: str) -> Mapping[str, Held]:
+    """For a CNI that is not known: the device of this kind that most nodes have."""
+    names = Counter(link.name for each in held.values() for link in each.root.links.values() if link.kind == kind)
     if not names:
         return held
     usual = max(sorted(names), key=lambda name: names[name])
@@ -228,6 +262,16 @@ def _macs(declared: Mapping[str, Declared], held: Mapping[str, Held]) -> Mapping
     return found
 
 
+def routes_by_nodes(name: str, declared: Mapping[str, Declared], held: Mapping[str, Held]) -> bool:
+    """Whether this node routes to any peer's block by that peer's own address."""
+    for other, said in declared.items():
+        for block in said.blocks if other != name else ():
+            route = held[name].routes.lookup(first_address(block))
+            if route and route.via and route.via in said.addresses:
+                return True
+    return False
+
+
 def _routes_by_device(name: str, declared: Mapping[str, Declared], held: Mapping[str, Held]) -> bool:
     own = held[name]
     if own.device is None:
@@ -235,11 +279,3 @@ def _routes_by_device(name: str, declared: Mapping[str, Declared], held: Mapping
     blocks = (block for other, said in declared.items() if other != name for block in said.blocks)
     found = (own.routes.lookup(first_address(block)) for block in blocks)
     return any(route and route.dev == own.device.name for route in found)
-
-
-def first_address(block: str) -> str:
-    """An address inside a block: its second, or the only one."""
-    net = network(block)
-    if net is None:
-        return ""
-    return str(net[1] if net.num_addresses > 1 else net[0])

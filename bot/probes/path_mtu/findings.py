@@ -2,16 +2,17 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from bot.domain.facts import CLUSTER, FactTable, Subject, SubjectKind, Value, node
-from bot.domain.finding import Finding, Flow, Severity, Symptom, SymptomKind
-from bot.probes.telling import plural
+from bot.domain.facts import CLUSTER, FactTable, Flow, Subject, SubjectKind, Value
+from bot.domain.finding import Finding, Severity, Symptom, SymptomKind
+from bot.domain.listing import and_more
+from bot.probes.shared.sentences import plural
 
 NAME = "path-mtu"
 
 _Known = Mapping[str, Value]
 
 
-def findings(table: FactTable) -> Sequence[Finding]:
+def judge(table: FactTable) -> Sequence[Finding]:
     """FAIL for each direction that loses large packets silently, WARN for routers that must say no, else PASS."""
     found: list[Finding] = []
     sizes: list[int] = []
@@ -25,17 +26,12 @@ def findings(table: FactTable) -> Sequence[Finding]:
     for each in table.subjects(SubjectKind.NODE):
         fails = table.of(each).get("fragfails_delta")
         if isinstance(fails, int) and fails > 0 and not any(f.severity is Severity.FAIL for f in found):
-            found.append(_info(each, f"{plural(fails, 'packet')} needed fragmenting on {each.name} and forbade it"))
+            found.append(_info(each, f"{plural(fails, 'packet')} needed fragmentation on {each.name} and forbade it"))
     return (*found, *_pass(sizes))
 
 
-def _ends(pair: Subject) -> tuple[str, str]:
-    source, _, destination = pair.name.partition(">")
-    return source, destination
-
-
 def _pair(pair: Subject, known: _Known) -> Iterator[Finding]:
-    source, destination = _ends(pair)
+    source, destination = (end.name for end in pair.ends)
     state, largest, lost = (known.get(key) for key in ("mtu", "largest_ok_bytes", "first_lost_bytes"))
     if state == "black-hole":
         also = " The same happens between the nodes themselves." if known.get("node_mtu") == "black-hole" else ""
@@ -61,6 +57,15 @@ def _pair(pair: Subject, known: _Known) -> Iterator[Finding]:
             evidence={key: known[key] for key in ("mtu", "largest_ok_bytes") if key in known},
             symptom=_symptom(pair),
         )
+    if known.get("mtu_uneven"):
+        yield Finding(
+            probe=NAME,
+            subject=pair,
+            severity=Severity.WARN,
+            sentence=f"From pods on {source} to pods on {destination}, large packets of one pod are lost and those of "
+            "another arrive: not the path loses them, but that pod, or chance.",
+            evidence={"mtu_uneven": True},
+        )
     if known.get("node_mtu") == "black-hole" and state != "black-hole":
         yield Finding(
             probe=NAME,
@@ -72,7 +77,7 @@ def _pair(pair: Subject, known: _Known) -> Iterator[Finding]:
 
 
 def _symptom(pair: Subject) -> Symptom:
-    source, destination = (node(name) for name in _ends(pair))
+    source, destination = pair.ends
     flow = Flow(source=source, target=destination, source_node=source, target_node=destination)
     return Symptom(kind=SymptomKind.LARGE_PACKETS_LOST, subject=pair, hop="overlay", flows=(flow,))
 
@@ -90,12 +95,8 @@ def _outliers(what: str, mtus: Mapping[Subject, Value | None]) -> Iterator[Findi
         if isinstance(size, int):
             by_size.setdefault(size, []).append(each.name)
     if len(by_size) > 1:
-        parts = "; ".join(f"{size} bytes on {_few(names)}" for size, names in sorted(by_size.items()))
+        parts = "; ".join(f"{size} bytes on {and_more(names, 3)}" for size, names in sorted(by_size.items()))
         yield _info(CLUSTER, f"The {what} MTU is not the same on all nodes: {parts}")
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _info(subject: Subject, what: str) -> Finding:

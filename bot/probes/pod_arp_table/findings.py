@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from bot.domain.facts import FactTable, Subject, SubjectKind, Value
 from bot.domain.finding import Finding, Severity, SymptomKind
-from bot.probes.cut_off import cannot_send, is_link_broken
-from bot.probes.telling import Who, sharing, unseen
+from bot.probes.shared.own_link import cannot_send, is_link_broken
+from bot.probes.shared.sentences import Who, sharing, unseen
 
 NAME = "pod-arp-table"
 PROMPT_MS = 50.0
@@ -35,7 +35,7 @@ def judge(table: FactTable) -> Sequence[Finding]:
 
 
 _State = tuple[str, str, Value, Value, bool]
-"""Gateway, what happened, answers, requests, and whether the pod is young: what pods must share to be told together."""
+"""Gateway, what happened, answers, requests, and whether the pod is young: what pods in one finding share."""
 
 
 def _state(known: Mapping[str, Value]) -> _State | None:
@@ -113,7 +113,7 @@ def _wrong_macs(table: FactTable, pods: Mapping[Subject, Mapping[str, Value]]) -
     wrong: dict[Subject, str | None] = {}
     for pod, known in pods.items():
         ways = {known.get("reach_own_node"), known.get("node_reaches_pod")} - {None}
-        tested = "corrected" if "ok" in ways else "told" if ways else "untested"
+        tested = "corrected" if "ok" in ways else "observed" if ways else "untested"
         wrong[pod] = tested if known.get("gateway_mac_matches") is False else None
     for who, tested in sharing(table, wrong, apart=len(wrong)):
         known = table.of(who.pods[0])
@@ -122,11 +122,11 @@ def _wrong_macs(table: FactTable, pods: Mapping[Subject, Mapping[str, Value]]) -
         yield Finding(
             probe=NAME,
             subject=who.subject,
-            severity=Severity.WARN if tested == "told" else Severity.FAIL,
+            severity=Severity.WARN if tested == "observed" else Severity.FAIL,
             sentence=f"In {who}, the gateway's neighbour {entry} that the node does not answer with "
             f"({known.get('gateway_ip', 'gateway')} is {known.get('gateway_neigh', 'resolved')}){cure}.",
             evidence=_evidence(table, who),
-            symptom=None if tested == "told" else who.symptom(SymptomKind.POD_ISOLATED, "gateway"),
+            symptom=None if tested == "observed" else who.symptom(SymptomKind.POD_ISOLATED, "gateway"),
         )
 
 

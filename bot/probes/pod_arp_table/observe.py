@@ -17,95 +17,12 @@ from ipaddress import ip_address
 
 from bot.agent.report import ArpResult, Link, Neighbour
 from bot.domain import facts
-from bot.domain.facts import FactBuilder, FactSpec, Rung, Subject
-from bot.probes.evidence import Evidence
-from bot.probes.needs import LOOK_AT_PODS
-from bot.probes.pod_arp_table_told import NAME, PROMPT_MS, judge
-from bot.probes.pod_link import host_end
-from bot.probes.probe import Probe
-from bot.probes.sight import Sight, miss_all, pods_in_sight, put
-
-_INSIDE = (Rung.EXEC, Rung.AGENT)
-_STATES = ("REACHABLE", "STALE", "DELAY", "PROBE", "INCOMPLETE", "FAILED", "PERMANENT", "NOARP", "none")
-_LOOK_ARP = "nsenter -t <pid> -n arping -c 3 -I eth0 <gateway>  # on <node>"
-
-FACTS = (
-    FactSpec(
-        name="pod.gateway_ip",
-        type="str",
-        doc='The next hop of the pod\'s default route, "" when it has none.',
-        rungs=_INSIDE,
-        look="kubectl exec <pod> -- ip route show default",
-    ),
-    FactSpec(
-        name="pod.gateway_kind",
-        type="str",
-        values=("link-local", "bridge", "node", "none"),
-        doc="What the gateway is: 169.254.1.1 by proxy ARP, the address of a bridge, another address of the node.",
-        rungs=_INSIDE,
-        look="ip addr | grep -w <gateway>  # on <node>",
-    ),
-    FactSpec(
-        name="pod.gateway_neigh",
-        type="str",
-        values=_STATES,
-        doc="State of the gateway's entry in the pod's neighbour table; none: there is no entry.",
-        rungs=_INSIDE,
-        look="kubectl exec <pod> -- ip neigh show  # or cat /proc/net/arp",
-    ),
-    FactSpec(
-        name="pod.gateway_mac_matches",
-        type="bool",
-        doc="The gateway's entry holds the MAC address of the node's end of the link (or of the bridge).",
-        look="kubectl exec <pod> -- ip neigh; ip link show <host link>  # the latter on <node>",
-    ),
-    FactSpec(
-        name="pod.gateway_macs",
-        type="int",
-        doc="Distinct MAC addresses that answered ARP requests for the gateway.",
-        look=_LOOK_ARP,
-    ),
-    FactSpec(
-        name="pod.gateway_arp",
-        type="str",
-        values=("answered", "late", "partial", "silent"),
-        doc="What came of ARP requests for the gateway: all answered at once; all, but some late; only some; none.",
-        look=_LOOK_ARP,
-    ),
-    FactSpec(name="pod.gateway_requests", type="int", doc="ARP requests sent for the gateway.", look=_LOOK_ARP),
-    FactSpec(name="pod.gateway_answers", type="int", doc="ARP requests that the gateway answered.", look=_LOOK_ARP),
-    FactSpec(
-        name="pod.gateway_arp_max_ms", type="float", doc="The slowest answer of the gateway to ARP.", look=_LOOK_ARP
-    ),
-    FactSpec(
-        name="pod.gateway_arp_spread_ms",
-        type="float",
-        doc="The difference between the slowest and the quickest answer of the gateway to ARP.",
-        look=_LOOK_ARP,
-    ),
-    FactSpec(
-        name="node.gateway_silent_pods",
-        type="int",
-        doc="Pods of the node whose gateway does not answer ARP.",
-        rungs=_INSIDE,
-        look=_LOOK_ARP,
-    ),
-    FactSpec(
-        name="node.gateway_checked_pods",
-        type="int",
-        doc="Pods of the node whose gateway was asked.",
-        rungs=_INSIDE,
-        look=_LOOK_ARP,
-    ),
-    FactSpec(
-        name="node.gateway_silent",
-        type="str",
-        values=("none", "some", "all"),
-        doc="For how many of the node's pods the gateway is silent.",
-        rungs=_INSIDE,
-        look=_LOOK_ARP,
-    ),
-)
+from bot.domain.facts import FactBuilder, Subject
+from bot.probes.engine.evidence import Evidence
+from bot.probes.pod_arp_table.facts import STATES
+from bot.probes.pod_arp_table.findings import PROMPT_MS
+from bot.probes.pod_link.observe import host_end
+from bot.probes.shared.pod_views import PodView, observable_pods
 
 _ARP_KEYS = (
     "gateway_macs",
@@ -122,9 +39,9 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
     """The gateway of every pod in sight, and how many of each node's pods it is silent for."""
     checked: Counter[str] = Counter()
     silent: Counter[str] = Counter()
-    for sight in pods_in_sight(evidence):
+    for sight in observable_pods(evidence):
         if sight.seen is None:
-            miss_all(into, sight.subject, _POD_KEYS, sight.why)
+            into.miss_all(sight.subject, _POD_KEYS, sight.why)
             continue
         gateway = gateway_of(sight)
         neighbour = _observe_table(sight, gateway, into)
@@ -140,14 +57,14 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
 def _count(node: Subject, checked: int, silent: int, into: FactBuilder) -> None:
     if not checked:
         keys = ("gateway_silent_pods", "gateway_checked_pods", "gateway_silent")
-        miss_all(into, node, keys, "no pod of this node had its gateway checked")
+        into.miss_all(node, keys, "no pod of this node had its gateway checked")
         return
     into.set(node, "gateway_checked_pods", checked)
     into.set(node, "gateway_silent_pods", silent)
     into.set(node, "gateway_silent", "none" if not silent else "all" if silent == checked else "some")
 
 
-def gateway_of(sight: Sight) -> str | None:
+def gateway_of(sight: PodView) -> str | None:
     """The pod's default gateway, "" when it has none, None when its routes were not read."""
     if sight.seen is None:
         return None
@@ -159,32 +76,32 @@ def gateway_of(sight: Sight) -> str | None:
     return next((route.via for route in state.routes if route.dst == "default" and route.via), "")
 
 
-def _observe_table(sight: Sight, gateway: str | None, into: FactBuilder) -> str:
+def _observe_table(sight: PodView, gateway: str | None, into: FactBuilder) -> str:
     """Fill what the pod's tables say; return the state of the gateway's neighbour entry, "" when not known."""
     pod = sight.subject
     unread = "the pod's routes were not read"
-    put(into, pod, "gateway_ip", gateway, unread)
+    into.put(pod, "gateway_ip", gateway, unread)
     if gateway is None:
-        miss_all(into, pod, ("gateway_kind", "gateway_neigh", "gateway_mac_matches"), unread)
+        into.miss_all(pod, ("gateway_kind", "gateway_neigh", "gateway_mac_matches"), unread)
         return ""
-    put(into, pod, "gateway_kind", _kind(sight, gateway), "the node's addresses were not read")
+    into.put(pod, "gateway_kind", _kind(sight, gateway), "the node's addresses were not read")
     asked = gateway or (sight.seen.gateway_arp.ip if sight.seen and sight.seen.gateway_arp else "")
     if not asked:
-        miss_all(into, pod, ("gateway_neigh", "gateway_mac_matches"), "the pod has no default gateway")
+        into.miss_all(pod, ("gateway_neigh", "gateway_mac_matches"), "the pod has no default gateway")
         return ""
     state = sight.state
     if state is None or not (state.neighbours or (sight.root and sight.root.is_ours)):
-        miss_all(into, pod, ("gateway_neigh", "gateway_mac_matches"), "the pod's neighbour table was not read")
+        into.miss_all(pod, ("gateway_neigh", "gateway_mac_matches"), "the pod's neighbour table was not read")
         return ""
     entry = next((each for each in state.neighbours if each.ip == asked), None)
     word = entry.state.upper() if entry else "none"
-    put(into, pod, "gateway_neigh", word if word in _STATES else None, f"unknown neighbour state {word[:20]!r}")
+    into.put(pod, "gateway_neigh", word if word in STATES else None, f"unknown neighbour state {word[:20]!r}")
     matches, why = _mac_matches(sight, asked, entry)
-    put(into, pod, "gateway_mac_matches", matches, why)
+    into.put(pod, "gateway_mac_matches", matches, why)
     return word
 
 
-def _kind(sight: Sight, gateway: str) -> str | None:
+def _kind(sight: PodView, gateway: str) -> str | None:
     if not gateway:
         return "none"
     if _is_link_local(gateway):
@@ -206,8 +123,8 @@ def _is_link_local(ip: str) -> bool:
         return False
 
 
-def _mac_matches(sight: Sight, gateway: str, entry: Neighbour | None) -> tuple[bool | None, str]:
-    """Whether the entry's MAC address is one that this node answers with; None and why when that cannot be told."""
+def _mac_matches(sight: PodView, gateway: str, entry: Neighbour | None) -> tuple[bool | None, str]:
+    """Whether the entry's MAC address is one that this node answers with; None and why when that is not known."""
     if entry is None or not entry.mac:
         return None, "the pod's neighbour table holds no MAC address for the gateway"
     arp = sight.seen.gateway_arp if sight.seen else None
@@ -234,13 +151,13 @@ def _expected_macs(links: Mapping[str, Link], link: Link) -> Iterator[str]:
         yield links[link.master].mac.lower()
 
 
-def _observe_arp(sight: Sight, into: FactBuilder) -> str:
+def _observe_arp(sight: PodView, into: FactBuilder) -> str:
     """Fill what the gateway answered on the wire; return the state, "" when it was not asked."""
     pod, arp = sight.subject, sight.seen.gateway_arp if sight.seen else None
     if arp is None or not arp.answers_ms:
         uid = sight.pod.metadata.uid
         why = sight.root.why_missing(f"pods.{uid}.gateway_arp", f"pods.{uid}.arp", "arp") if sight.root else ""
-        miss_all(into, pod, _ARP_KEYS, why or "no ARP request was sent from this pod")
+        into.miss_all(pod, _ARP_KEYS, why or "no ARP request was sent from this pod")
         return ""
     answered = [each for each in arp.answers_ms if each is not None]
     state = _arp_state(arp, answered)
@@ -249,8 +166,8 @@ def _observe_arp(sight: Sight, into: FactBuilder) -> str:
     into.set(pod, "gateway_requests", len(arp.answers_ms))
     into.set(pod, "gateway_answers", len(answered))
     silence = "the gateway answered no ARP request"
-    put(into, pod, "gateway_arp_max_ms", max(answered, default=None), silence)
-    put(into, pod, "gateway_arp_spread_ms", max(answered) - min(answered) if answered else None, silence)
+    into.put(pod, "gateway_arp_max_ms", max(answered, default=None), silence)
+    into.put(pod, "gateway_arp_spread_ms", max(answered) - min(answered) if answered else None, silence)
     return state
 
 
@@ -259,14 +176,6 @@ def _arp_state(arp: ArpResult, answered: Sequence[float]) -> str:
         return "silent"
     if len(answered) < len(arp.answers_ms):
         return "partial"
-    return "late" if max(answered) > PROMPT_MS else "answered"
-
-
-PROBE = Probe(
-    name=NAME,
-    question="Does the pod's gateway answer ARP, and what does the pod's own neighbour table say about it?",
-    facts=FACTS,
-    needs=LOOK_AT_PODS,
-    observe=observe,
-    judge=judge,
-)
+    # A proxy's delay is drawn anew for each answer; one late one of several is the node that was busy.
+    late = sum(each > PROMPT_MS for each in answered)
+    return "late" if late > 1 or late == len(answered) else "answered"

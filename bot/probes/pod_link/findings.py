@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from bot.domain.facts import FactTable, Subject, SubjectKind, Value
 from bot.domain.finding import Finding, Severity, SymptomKind
-from bot.probes.telling import Who, plural, sharing, unseen
+from bot.probes.shared.sentences import Who, plural, sharing, unseen
 
 NAME = "pod-link"
 
@@ -31,7 +31,7 @@ def _broken(known: Mapping[str, Value]) -> str:
 
 
 def judge(table: FactTable) -> Sequence[Finding]:
-    """FAIL for links that are down or gone, PASS by node, INCONCLUSIVE for pods that could not be looked at."""
+    """FAIL for links that are down or gone, PASS by node, INCONCLUSIVE for pods that could not be inspected."""
     found: list[Finding] = []
     wrong: dict[Subject, str | None] = {}
     good: dict[Subject, str | None] = {}

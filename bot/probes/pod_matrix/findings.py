@@ -4,11 +4,12 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from bot.domain import facts
-from bot.domain.facts import FactTable, Subject, SubjectKind, Value
-from bot.domain.finding import Finding, Flow, Hop, Severity, Symptom, SymptomKind
-from bot.probes.cut_off import cannot_send
-from bot.probes.outcomes import in_words
-from bot.probes.telling import names, plural
+from bot.domain.facts import FactTable, Flow, Subject, SubjectKind, Value
+from bot.domain.finding import Finding, Hop, Severity, Symptom, SymptomKind
+from bot.domain.listing import and_more
+from bot.probes.shared.own_link import cannot_send
+from bot.probes.shared.reach import in_words
+from bot.probes.shared.sentences import names, plural
 
 NAME = "pod-matrix"
 LISTED = 50
@@ -17,7 +18,7 @@ LISTED = 50
 
 def judge(table: FactTable) -> Sequence[Finding]:
     """FAIL for pods that do not reach others of their node and for pairs of nodes; PASS where all flows succeed."""
-    return [*_judge_local(table), *_judge_pairs(table)]
+    return [*_judge_local(table), *_judge_own(table), *_judge_pairs(table)]
 
 
 def _judge_local(table: FactTable) -> Iterator[Finding]:
@@ -43,7 +44,7 @@ def _is_dead(reach: Value | None) -> bool:
 def _judge_some(
     table: FactTable, node: Subject | None, failing: Mapping[Subject, Sequence[Subject]]
 ) -> Iterator[Finding]:
-    """Failures of some pods of a node. A pod that is dead to all is told once, not by each that does not reach it."""
+    """Failures of some pods of a node. A pod that is dead to all is reported once, not by all that do not reach it."""
     dead = {pod for pod in failing if _is_dead(table.of(pod)["reach_local_pods"])}
     unreached = _dead_targets({pod: targets for pod, targets in failing.items() if pod not in dead}, dead)
     yield from (_dead_target(table, target, node, sources) for target, sources in sorted(unreached.items()))
@@ -118,12 +119,46 @@ def _local_failure(
     )
 
 
+def _judge_own(table: FactTable) -> Iterator[Finding]:
+    """Pods that alone fail between nodes whose other pods reach each other."""
+    for pod in table.subjects(SubjectKind.POD):
+        flows = table.flows_of(pod, "own_failing_flows")
+        if flows:
+            yield _own_failure(table, pod, flows)
+
+
+def _own_failure(table: FactTable, pod: Subject, flows: Sequence[Flow]) -> Finding:
+    others = {end for flow in flows for end in (flow.source, flow.target) if end and end != pod}
+    sends = [flow.source == pod for flow in flows]
+    way = (
+        "does not reach"
+        if all(sends)
+        else "is not reached by"
+        if not any(sends)
+        else "neither reaches nor is reached by"
+    )
+    hosts = {host for flow in flows for host in (flow.source_node, flow.target_node) if host}
+    return Finding(
+        probe=NAME,
+        subject=pod,
+        severity=Severity.FAIL,
+        sentence=f"{pod.name} {way} {plural(len(others), 'pod')} of other nodes ({names(sorted(others))}), "
+        f"while other pods of {names(sorted(hosts))} reach each other.",
+        evidence={
+            "own_failing_flows": tuple(f"{flow.source.name}>{flow.target.name}" for flow in flows if flow.target)
+        },
+        symptom=Symptom(
+            kind=SymptomKind.CROSS_NODE_UNREACHABLE, subject=pod, hop=_hop(table, [pod], "node"), flows=tuple(flows)
+        ),
+    )
+
+
 def _judge_pairs(table: FactTable) -> Iterator[Finding]:
     good: dict[str, list[Subject]] = defaultdict(list)
     for pair in table.subjects(SubjectKind.PAIR):
         known = table.of(pair)
-        source, _, target = pair.name.partition(">")
-        flows = tuple(_flows(known, source, target))
+        source, target = (end.name for end in pair.ends)
+        flows = table.flows_of(pair, "failing_flows")
         reaches = [known[key] for key in ("pod_ping", "pod_ping_tcp") if key in known]
         if flows:
             yield _pair_failure(table, pair, flows)
@@ -138,21 +173,12 @@ def _judge_pairs(table: FactTable) -> Iterator[Finding]:
         yield _finding(facts.node(source), Severity.PASS, sentence)
 
 
-def _flows(known: Mapping[str, Value], source: str, target: str) -> Iterator[Flow]:
-    failing = known.get("failing_flows")
-    for text in failing if isinstance(failing, tuple) else ():
-        first, _, second = str(text).partition(">")
-        ends = (Subject(SubjectKind.POD, first), Subject(SubjectKind.POD, second))
-        yield Flow(source=ends[0], target=ends[1], source_node=facts.node(source), target_node=facts.node(target))
-
-
 def _pair_failure(table: FactTable, pair: Subject, flows: tuple[Flow, ...]) -> Finding:
     known = table.of(pair)
-    source, _, target = pair.name.partition(">")
+    source, target = (end.name for end in pair.ends)
     tested, reach = known.get("flows_tested"), str(known.get("pod_ping", known.get("pod_ping_tcp", "error")))
-    listed = ", ".join(f"{f.source.name} to {f.target.name}" for f in flows[:3] if f.target)
-    more = f" and {len(flows) - 3} more" if len(flows) > 3 else ""
-    examples = f" ({listed}{more})" if listed else ""
+    listed = and_more([f"{flow.source.name} to {flow.target.name}" for flow in flows if flow.target], 3)
+    examples = f" ({listed})" if listed else ""
     of = f"{len(flows)} of {plural(tested, 'flow')}" if isinstance(tested, int) and flows else "flows"
     fail = "fails" if len(flows) == 1 else "fail"
     sentence = (

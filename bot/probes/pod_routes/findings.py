@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from bot.domain.facts import FactTable, Subject, SubjectKind, Value
-from bot.domain.finding import Finding, Severity, SymptomKind
-from bot.probes.cut_off import is_link_broken
-from bot.probes.telling import Who, plural, sharing, unseen
+from bot.domain.finding import Finding, Severity, Symptom, SymptomKind
+from bot.probes.shared.own_link import is_link_broken
+from bot.probes.shared.sentences import Who, plural, sharing, unseen
 
 NAME = "pod-routes"
 
@@ -19,6 +19,7 @@ _NO_ROUTE = {
 }
 _NO_WAY_BACK = {
     "missing": "the node has no route to",
+    "refused": "the node refuses, by a route for this address alone, what is for",
     "blackhole": "the node drops, by a blackhole route, what is for",
     "wrong-link": "the node routes to another pod's link what is for",
 }
@@ -28,7 +29,7 @@ def judge(table: FactTable) -> Sequence[Finding]:
     """FAIL for pods that cannot send and for pods that nothing can be returned to; WARN for what nodes lack."""
     pods = {pod: table.of(pod) for pod in table.subjects(SubjectKind.POD)}
     seen = {pod: known for pod, known in pods.items() if known.keys() & {"default_route", "route_on_node"}}
-    # The routes of a link go with it: a pod whose own end is down is told by pod-link.
+    # The routes of a link go with it: a pod whose own end is down is reported by pod-link.
     stuck = {
         pod: None if is_link_broken(known) else _text(known, "default_route", _NO_ROUTE) for pod, known in seen.items()
     }
@@ -62,6 +63,7 @@ def _is_good(known: Mapping[str, Value]) -> bool:
         None,
         "own-link",
         "bridge",
+        "programs",
         "other",
     }
 
@@ -75,7 +77,7 @@ def _no_route(table: FactTable, who: Who, state: str) -> Finding:
         probe=NAME,
         subject=who.subject,
         severity=Severity.WARN if reaches else Severity.FAIL,
-        sentence=f"{who.opening} {who.have} {what}: {own} refuses to send ({errno}).",
+        sentence=f"{who.opening} {who.have} {what}: {own} refuses to send, replies included ({errno}).",
         evidence={"default_route": state},
         symptom=None if reaches else who.symptom(SymptomKind.POD_NO_ROUTE, "pod"),
     )
@@ -84,15 +86,15 @@ def _no_route(table: FactTable, who: Who, state: str) -> Finding:
 def _no_way_back(table: FactTable, who: Who, state: str) -> Finding:
     """FAIL where no test of gateway-reachability already says that the pod is cut off."""
     known = table.of(who.pods[0])
-    is_told = bool(known.keys() & {"reach_own_node", "node_reaches_pod"}) or known.get("gateway_arp") == "silent"
+    is_reported = bool(known.keys() & {"reach_own_node", "node_reaches_pod"}) or known.get("gateway_arp") == "silent"
     sentence = f"{_NO_WAY_BACK[state]} {who}".removeprefix("the ")
     return Finding(
         probe=NAME,
         subject=who.subject,
-        severity=Severity.WARN if is_told else Severity.FAIL,
+        severity=Severity.WARN if is_reported else Severity.FAIL,
         sentence=f"The {sentence}: replies do not come back.",
         evidence={key: known[key] for key in ("route_on_node", "route_dev") if key in known},
-        symptom=None if is_told else who.symptom(SymptomKind.POD_ISOLATED, "node"),
+        symptom=None if is_reported else who.symptom(SymptomKind.POD_ISOLATED, "node"),
     )
 
 
@@ -119,7 +121,7 @@ def _pass(who: Who) -> Finding:
 def _about_node(node: Subject, known: Mapping[str, Value]) -> Iterator[Finding]:
     default = known.get("default_route")
     if isinstance(default, str) and default in _NO_ROUTE:
-        yield _warn(node, f"Node {node.name} has {_NO_ROUTE[default][0]}.", default_route=default)
+        yield _no_default(node, default, known)
     rules = known.get("foreign_rules")
     if isinstance(rules, tuple) and rules:
         count = plural(len(rules), "routing rule")
@@ -128,6 +130,22 @@ def _about_node(node: Subject, known: Mapping[str, Value]) -> Iterator[Finding]:
         )
     if known.get("overlapping_route"):
         yield _warn(node, f"On node {node.name} a network that is not the CNI's takes packets for pods or Services.")
+
+
+def _no_default(node: Subject, default: str, known: Mapping[str, Value]) -> Finding:
+    """FAIL where the node itself has no way to Services therefore: a ClusterIP is translated after it was routed."""
+    has = f"Node {node.name} has {_NO_ROUTE[default][0]}"
+    reach = known.get("reach_services")
+    if known.get("service_route") is not False or reach is None or reach == "ok":
+        return _warn(node, f"{has}.", default_route=default)
+    return Finding(
+        probe=NAME,
+        subject=node,
+        severity=Severity.FAIL,
+        sentence=f"{has}: what runs with hostNetwork there, kubelet included, reaches no Service and nothing outside.",
+        evidence={"default_route": default, "service_route": False, "reach_services": reach},
+        symptom=Symptom(kind=SymptomKind.OUTSIDE_UNREACHABLE, subject=node, hop="node"),
+    )
 
 
 def _warn(node: Subject, sentence: str, **evidence: Value) -> Finding:

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from bot.domain.facts import CLUSTER, FactTable, Subject, SubjectKind, Value
 from bot.domain.finding import Finding, Severity, SymptomKind
-from bot.probes.telling import Who, names, plural, sharing, unseen
+from bot.probes.shared.sentences import Who, names, plural, sharing, unseen
 
 NAME = "pod-sandbox"
 
@@ -21,6 +21,32 @@ _MEANING: Mapping[str, str] = MappingProxyType(
         "subnet-env-missing": "flanneld has not written /run/flannel/subnet.env",
         "bridge-address-conflict": "the bridge carries an address of another range",
         "pod-cidr-missing": "the node has no range of pod addresses",
+        "agent-unreachable": "the CNI plugin does not reach its agent on the node",
+        "agent-overloaded": "the CNI's agent on the node does not keep up",
+        "nodename-missing": "calico-node has not written /var/lib/calico/nodename",
+        "datastore-not-ready": "Calico's datastore is not set up",
+        "plugin-crashed": "a CNI plugin crashed",
+        "plugin-not-executable": "a CNI plugin cannot be executed",
+        "ipam-store": "the node's store of addresses cannot be used",
+        "address-taken": "its address is given to another",
+        "api-cut": "the API server's answer to the CNI plugin was cut",
+        "forbidden": "the CNI plugin's account may not read what it needs",
+        "other-ca": "the CNI plugin trusts another CA than the API server's",
+        "certificate-name": "the API server's certificate does not name the address that the CNI plugin dials",
+        "certificate-expired": "a certificate between the CNI plugin and the API server has expired",
+        "default-network-awaited": "Multus waits for the default network",
+        "extra-network-missing": "a further network that it asks for does not exist",
+        "cni-version": "a CNI plugin does not speak the version of the configuration",
+        "conf-invalid": "a CNI configuration file cannot be read",
+        "ipv6-disabled": "IPv6 is switched off on the node",
+        "kernel-lacks": "the node's kernel lacks what a CNI plugin needs",
+        "device-left-over": "a device of an earlier attempt is in the way",
+        "parent-device": "the device below is missing or taken",
+        "mtu-invalid": "the device does not take the MTU of the CNI configuration",
+        "node-resources": "the node lacks memory, disk, files or processes",
+        "pause-image": "the image of the sandbox itself could not be pulled",
+        "resolv-conf": "the node's resolv.conf is missing",
+        "runtime": "the container runtime failed",
         "other": "the sandbox could not be made",
     }
 )
@@ -28,7 +54,7 @@ _MEANING: Mapping[str, str] = MappingProxyType(
 _Known = Mapping[str, Value]
 
 
-def findings(table: FactTable) -> Sequence[Finding]:
+def judge(table: FactTable) -> Sequence[Finding]:
     """FAIL for pods without a network, WARN for unready ones and odd addresses, PASS when all have what they need."""
     pods = {pod: table.of(pod) for pod in table.subjects(SubjectKind.POD)}
     failed = [_without_network(table, who, state) for who, state in sharing(table, _states(pods, _failed))]
@@ -67,7 +93,10 @@ def _waits_for_something(known: _Known) -> tuple[str, ...] | None:
 def _not_ready(known: _Known) -> tuple[str, ...] | None:
     if known.get("in_scope") is not True or known.get("is_ready") is not False or _failed(known):
         return None
-    return (str(known.get("waiting") or ""), "young" if known.get("is_young") is True else "")
+    if known.get("unscheduled", "no") != "no" or known.get("image_error", "none") != "none":
+        return None  # pod-start tells it, and why
+    own = str(known.get("probe_says")) if known.get("unready_by_itself") is True else ""
+    return (str(known.get("waiting") or ""), "young" if known.get("is_young") is True else "", own)
 
 
 def _is_outside(known: _Known) -> tuple[str, ...] | None:
@@ -94,12 +123,14 @@ def _slow(who: Who) -> Finding:
         subject=who.subject,
         severity=Severity.WARN,
         sentence=f"{_capital(who)} {_has(who)} had no address for more than two minutes, and no event says that a "
-        "sandbox failed: something before the network (often a volume) is waited for.",
+        "sandbox failed: something before the network (often a volume) is not done yet.",
     )
 
 
 def _unready(table: FactTable, who: Who, state: tuple[str, ...]) -> Finding:
-    waiting, young = state
+    waiting, young, own = state
+    if own:
+        return _unready_by_itself(who, own)
     why = f", waiting: {waiting}" if waiting else ""
     restarts = sum(_number(table.of(pod).get("restarts")) for pod in who.pods)
     again = f" ({plural(restarts, 'restart')} so far)" if restarts else ""
@@ -110,6 +141,20 @@ def _unready(table: FactTable, who: Who, state: tuple[str, ...]) -> Finding:
         severity=Severity.INFO if young else Severity.WARN,
         sentence=f"{_capital(who)} {'is' if len(who.pods) == 1 else 'are'} not ready{why}{again}.{note}",
         symptom=None if young else who.symptom(SymptomKind.PODS_NOT_READY, "application"),
+    )
+
+
+def _unready_by_itself(who: Who, words: str) -> Finding:
+    """No symptom: the network carried kubelet's question and the answer."""
+    one = len(who.pods) == 1
+    return Finding(
+        probe=NAME,
+        subject=who.subject,
+        severity=Severity.WARN,
+        sentence=f"{_capital(who)} {'reports' if one else 'report'} that "
+        f'{"it is" if one else "they are"} not ready (kubelet: "{words}"), and nothing that '
+        f"{'it needs' if one else 'they need'} is out of reach: a matter of the application, not of the network.",
+        evidence={"unready_by_itself": True, "probe_says": words},
     )
 
 
@@ -129,7 +174,7 @@ def _duplicates(pods: Mapping[Subject, _Known]) -> Iterator[Finding]:
             probe=NAME,
             subject=owners[0] if len(owners) == 1 else CLUSTER,
             severity=Severity.WARN,
-            sentence=f"{owned} {address}: traffic to it reaches now one, now the other.",
+            sentence=f"{owned} {address}: traffic to it reaches sometimes one, sometimes the other.",
         )
 
 

@@ -1,7 +1,7 @@
 """Did every pod get a network: a sandbox, an address of its own, in a range that the CNI hands out?
 
 A pod without an address never got as far as routes or ARP: its events say which step of the CNI failed. What is
-waited for *after* the sandbox (images, readiness) is told apart, as a consequence or as nobody's network at all: a pod
+waited for *after* the sandbox (images, readiness) is kept apart, as a consequence or as nobody's network at all: a pod
 that waits for its image has an address already, one that waits for a volume has none and no failed sandbox either.
 
 Events are kept for an hour; a pod that has its address now has got over an older failure.
@@ -11,121 +11,26 @@ Source: https://kubernetes.io/docs/concepts/extend-kubernetes/compute-storage-ne
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import cast
+from collections.abc import Collection, Iterable, Mapping
 
 from bot.cluster.objects import ContainerStatus, Event, Node, Pod
 from bot.domain import facts
-from bot.domain.access import Need
 from bot.domain.errors import bounded
-from bot.domain.facts import FactBuilder, FactTable, Subject
-from bot.domain.finding import Finding
-from bot.probes.address_ranges import blocks_by_node, in_ranges, ranges_for_pods
-from bot.probes.declaring import API, fact
-from bot.probes.evidence import Evidence
-from bot.probes.needs import LOOK_AT_PODS
-from bot.probes.pod_sandbox_told import NAME, findings
-from bot.probes.probe import Probe
-from bot.probes.sandbox_messages import SANDBOX_ERRORS, classify
-from bot.probes.sight import put
-from bot.probes.unread import why_unread
+from bot.domain.facts import FactBuilder, Subject
+from bot.probes.engine.evidence import Evidence
+from bot.probes.engine.once import once_per_evidence
+from bot.probes.pod_sandbox.facts import PHASES
+from bot.probes.pod_sandbox.messages import SandboxFailure, understand
+from bot.probes.pod_sandbox.owners import entry_of, folder_of, owner_of
+from bot.probes.services.own_word import own_word
+from bot.probes.shared.address_ranges import blocks_by_node, in_ranges, ranges_for_pods
+from bot.probes.shared.unread_resources import why_unread
 
 YOUNG_S = 120.0
-MAX_MESSAGE = 200
-PHASES = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
 _REASONS = frozenset({"FailedCreatePodSandBox", "NetworkNotReady"})
 _SIDECARS = frozenset({"istio-proxy", "linkerd-proxy", "istio-init", "linkerd-init", "istio-validation"})
 _BANDWIDTH = ("kubernetes.io/ingress-bandwidth", "kubernetes.io/egress-bandwidth")
 _NETWORKS = "k8s.v1.cni.cncf.io/networks"
-_LOOK = "kubectl get pod <pod> -o wide"
-_EVENTS = "kubectl describe pod <pod>"
-
-FACTS = (
-    fact("pod.phase", "str", "The phase of the pod.", look=_LOOK, values=PHASES, rungs=API),
-    fact("pod.is_ready", "bool", "The pod's Ready condition is True.", look=_LOOK, rungs=API),
-    fact(
-        "pod.has_been_ready",
-        "bool",
-        "The pod is ready now, or was after its containers had started: its network has worked since it was made.",
-        look="kubectl get pod <pod> -o jsonpath='{.status.conditions}'",
-        rungs=API,
-    ),
-    fact(
-        "pod.has_answered_probe",
-        "bool",
-        "It has been ready by a readiness probe over the network, which it answers through its gateway (false: it is "
-        "not known to have done so).",
-        look="kubectl get pod <pod> -o yaml  # readinessProbe, status.conditions",
-        rungs=API,
-    ),
-    fact("pod.age_s", "float", "Seconds since the pod was made.", look=_LOOK, rungs=API),
-    fact("pod.is_young", "bool", "The pod was made less than two minutes ago.", look=_LOOK, rungs=API),
-    fact("pod.has_ip", "bool", "The pod has an address.", look=_LOOK, rungs=API),
-    fact("pod.ip", "str", 'The pod\'s address, "" when it has none.', look=_LOOK, rungs=API),
-    fact("pod.in_scope", "bool", "The pod is one of those asked about.", look=_LOOK, rungs=API),
-    fact("pod.is_terminating", "bool", "The pod is being deleted.", look=_LOOK, rungs=API),
-    fact("pod.host_network", "bool", "The pod shares its node's network (hostNetwork).", look=_LOOK, rungs=API),
-    fact("pod.restarts", "int", "Restarts of the pod's containers.", look=_LOOK, rungs=API),
-    fact(
-        "pod.waiting",
-        "str",
-        'Why the pod\'s first waiting container waits ("ContainerCreating", "CrashLoopBackOff"); "" when none does.',
-        look=_LOOK,
-        rungs=API,
-    ),
-    fact(
-        "pod.sandbox_error",
-        "str",
-        "Why no network could be made for the pod, by its events and its node's conditions.",
-        look=_EVENTS,
-        values=SANDBOX_ERRORS,
-        rungs=API,
-    ),
-    fact("pod.sandbox_message", "str", "The words of the last failure, at most 200.", look=_EVENTS, rungs=API),
-    fact(
-        "pod.duplicate_ip",
-        "bool",
-        "Another live pod with its own network, or a node, has the same address.",
-        look="kubectl get pods -A -o wide | sort -k7",
-        rungs=API,
-    ),
-    fact(
-        "pod.ip_in_pool",
-        "bool",
-        "The pod's address lies in an enabled IPPool, or in its node's range where there are no pools.",
-        look="kubectl get ippools.crd.projectcalico.org -o yaml; kubectl get node <node> -o jsonpath={.spec.podCIDR}",
-        rungs=API,
-    ),
-    fact("pod.extra_networks", "bool", "Multus gives the pod further networks.", look=_EVENTS, rungs=API),
-    fact("pod.has_sidecar", "bool", "A mesh's proxy or its init container is in the pod.", look=_LOOK, rungs=API),
-    fact("pod.bandwidth_limited", "bool", "The pod's bandwidth is limited by annotation.", look=_EVENTS, rungs=API),
-    fact(
-        "node.pods_without_network",
-        "int",
-        "Scheduled pods of the node that have no address: their sandbox fails, or they are older than two minutes.",
-        look="kubectl get pods -A -o wide --field-selector spec.nodeName=<node>",
-        rungs=API,
-    ),
-    fact(
-        "node.pods_running",
-        "int",
-        "Running pods of the node that have an address of their own.",
-        look="kubectl get pods -A -o wide --field-selector spec.nodeName=<node>",
-        rungs=API,
-    ),
-)
-
-NEEDS = (
-    *LOOK_AT_PODS,
-    Need(verb="list", resource="events", is_optional=True, why="to know why a pod got no network"),
-    Need(
-        verb="list",
-        resource="ippools",
-        group="crd.projectcalico.org",
-        is_optional=True,
-        why="to know from which ranges Calico hands out addresses",
-    ),
-)
 
 
 def observe(evidence: Evidence, into: FactBuilder) -> None:
@@ -137,6 +42,9 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
     for subject, pod in evidence.pods.items():
         into.set(subject, "in_scope", subject in scope)
         _observe_state(evidence, subject, pod, into)
+        is_own, words = own_word(evidence, subject, pod)
+        into.put(subject, "unready_by_itself", is_own, "no event tells what its readiness probe met")
+        into.set(subject, "probe_says", words)
         _observe_address(evidence, subject, pod, blocks, into)
         error = _observe_sandbox(evidence, subject, pod, events, into)
         if pod.spec.host_network or not pod.spec.node_name:
@@ -154,20 +62,20 @@ def _observe_nodes(
     why = why_unread(evidence.snapshot, "pods") or "the pods of this node were not listed"
     for name in evidence.nodes:
         seen = name in known
-        put(into, facts.node(name), "pods_running", running.get(name, 0) if seen else None, why)
-        put(into, facts.node(name), "pods_without_network", without.get(name, 0) if seen else None, why)
+        into.put(facts.node(name), "pods_running", running.get(name, 0) if seen else None, why)
+        into.put(facts.node(name), "pods_without_network", without.get(name, 0) if seen else None, why)
 
 
 def _observe_state(evidence: Evidence, subject: Subject, pod: Pod, into: FactBuilder) -> None:
     age_s = _age_s(evidence, pod)
     phase = pod.status.phase if pod.status.phase in PHASES else None
-    put(into, subject, "phase", phase, "the pod has no phase yet")
-    put(into, subject, "age_s", age_s, "the pod has no creation time")
-    put(into, subject, "is_young", None if age_s is None else age_s < YOUNG_S, "the pod has no creation time")
+    into.put(subject, "phase", phase, "the pod has no phase yet")
+    into.put(subject, "age_s", age_s, "the pod has no creation time")
+    into.put(subject, "is_young", None if age_s is None else age_s < YOUNG_S, "the pod has no creation time")
     into.set(subject, "is_ready", pod.is_ready)
     was_ready, unknown = _has_been_ready(pod)
-    put(into, subject, "has_been_ready", was_ready, unknown)
-    put(into, subject, "has_answered_probe", was_ready and _is_probed(pod) if was_ready is not None else None, unknown)
+    into.put(subject, "has_been_ready", was_ready, unknown)
+    into.put(subject, "has_answered_probe", was_ready and _is_probed(pod) if was_ready is not None else None, unknown)
     into.set(subject, "is_terminating", pod.metadata.deletion_timestamp is not None)
     into.set(subject, "host_network", pod.spec.host_network)
     statuses = (*pod.status.init_container_statuses, *pod.status.container_statuses)
@@ -232,21 +140,19 @@ def _observe_address(
     into.set(subject, "duplicate_ip", len(owners) > 1 or ip in evidence.node_by_ip)
     ranges = ranges_for_pods(evidence, blocks, pod.spec.node_name)
     why = "the API tells no range of addresses for this node's pods"
-    put(into, subject, "ip_in_pool", None if ranges is None else in_ranges(ip, ranges), why)
+    into.put(subject, "ip_in_pool", None if ranges is None else in_ranges(ip, ranges), why)
 
 
+@once_per_evidence
 def _holders(evidence: Evidence) -> Mapping[str, Collection[Subject]]:
-    """Pods by the addresses that they hold on the inside, which the API need not know. Kept with the evidence."""
-    kept = vars(evidence)
-    if "_address_holders" not in kept:
-        found: dict[str, set[Subject]] = defaultdict(set)
-        for pod, report in evidence.pod_reports.items():
-            known = evidence.pods.get(pod)
-            if known is not None and not known.spec.host_network and report.state is not None:
-                for each in report.state.addresses:
-                    found[each.ip].add(pod)
-        kept["_address_holders"] = found
-    return cast("Mapping[str, Collection[Subject]]", kept["_address_holders"])
+    """Pods by the addresses that they hold on the inside, which the API need not know."""
+    found: dict[str, set[Subject]] = defaultdict(set)
+    for pod, report in evidence.pod_reports.items():
+        known = evidence.pods.get(pod)
+        if known is not None and not known.spec.host_network and report.state is not None:
+            for each in report.state.addresses:
+                found[each.ip].add(pod)
+    return found
 
 
 # Failed sandboxes
@@ -270,43 +176,58 @@ def _is_later(event: Event, before: Event) -> bool:
     return now is not None and (then is None or now >= then)
 
 
+_NONE = SandboxFailure("none", "", "")
+
+
 def _observe_sandbox(
     evidence: Evidence, subject: Subject, pod: Pod, events: Mapping[str, Event], into: FactBuilder
 ) -> str | None:
-    error, message = _failure(evidence, pod, events.get(pod.metadata.uid))
-    if error is None:
-        into.miss(subject, "sandbox_error", message)
-        into.miss(subject, "sandbox_message", message)
+    failure, why = _failure(evidence, pod, events.get(pod.metadata.uid))
+    if failure is None:
+        into.miss_all(subject, _KEYS, why)
         return None
-    into.set(subject, "sandbox_error", error)
-    into.set(subject, "sandbox_message", bounded(message, MAX_MESSAGE))
-    return error
+    into.set(subject, "sandbox_error", failure.error)
+    into.set(subject, "sandbox_message", failure.reason)
+    into.set(subject, "sandbox_plugin", failure.plugin)
+    into.set(subject, "sandbox_plugin_owner", owner_of(failure.plugin, evidence.cni.name))
+    report = evidence.reports.get(pod.spec.node_name)
+    entry = entry_of(failure.plugin, report.cni_files or ()) if report and failure.plugin else None
+    into.set(subject, "sandbox_conf", entry.path if entry else folder_of(evidence.cni.distribution))
+    named = entry.kubeconfig if entry else ""
+    into.put(subject, "sandbox_kubeconfig", named or None, "no configuration that was read names it")
+    return failure.error
 
 
-def _failure(evidence: Evidence, pod: Pod, event: Event | None) -> tuple[str | None, str]:
-    """The class and words of what keeps a pod from its network; None and why that is not known."""
+_KEYS = (
+    *("sandbox_error", "sandbox_message", "sandbox_plugin", "sandbox_plugin_owner"),
+    *("sandbox_conf", "sandbox_kubeconfig"),
+)
+
+
+def _failure(evidence: Evidence, pod: Pod, event: Event | None) -> tuple[SandboxFailure | None, str]:
+    """What keeps a pod from its network; None and why that is not known."""
     if pod.status.pod_ip or not pod.spec.node_name:
-        return "none", ""
+        return _NONE, ""
     node = evidence.nodes.get(pod.spec.node_name)
     if event is not None:
-        return classify(event.message), event.message
-    if node is not None and (told := _node_says(evidence, node)):
-        return told
+        return understand(event.message), ""
+    if node is not None and (reported := _node_says(evidence, node)):
+        return reported, ""
     if why := why_unread(evidence.snapshot, "events", namespace=pod.metadata.namespace):
         return None, why
     if pod.metadata.namespace != evidence.snapshot.namespace:
         return None, f"events of namespace {pod.metadata.namespace} were not read"
-    return "none", ""
+    return _NONE, ""
 
 
-def _node_says(evidence: Evidence, node: Node) -> tuple[str, str] | None:
+def _node_says(evidence: Evidence, node: Node) -> SandboxFailure | None:
     for condition in node.status.conditions:
         if condition.type == "Ready" and condition.status == "False" and "etwork" in condition.message:
-            error = classify(condition.message)
-            if error != "other":
-                return error, condition.message
+            failure = understand(condition.message)
+            if failure.error != "other":
+                return failure
     if _lacks_range(evidence, node):
-        return "pod-cidr-missing", f"node {node.metadata.name} has no podCIDR, other nodes have"
+        return SandboxFailure("pod-cidr-missing", "", f"node {node.metadata.name} has no podCIDR, other nodes have")
     return None
 
 
@@ -314,18 +235,3 @@ def _lacks_range(evidence: Evidence, node: Node) -> bool:
     """Whether this CNI lives on node.spec.podCIDR and only this node has none."""
     others = any(each.spec.pod_cidr for each in evidence.nodes.values())
     return not node.spec.pod_cidr and others and evidence.cni.name in {"flannel", "canal", "kube-router"}
-
-
-def judge(table: FactTable) -> Sequence[Finding]:
-    """See `bot.probes.pod_sandbox_told`."""
-    return findings(table)
-
-
-PROBE = Probe(
-    name=NAME,
-    question="Did every pod get a network: a sandbox, an address of its own, in a range that the CNI hands out?",
-    facts=FACTS,
-    needs=NEEDS,
-    observe=observe,
-    judge=judge,
-)

@@ -8,8 +8,10 @@ allows. The order of policies never matters and no policy can deny what another 
 or Namespaces that may not be listed, pods with hostNetwork, address blocks held against pods under Cilium (whose
 identities know no addresses of pods), ports by name on an end without containers.
 
-What a CNI adds of its own (GlobalNetworkPolicy, CiliumNetworkPolicy, …) is not part of this, nor whether the CNI
-enforces policies at all: the facts `cluster.hidden_policies` and `cluster.enforces_policy` say so.
+Whether anybody enforces them is another question: `bot.probes.policy.enforcement`.
+
+What a CNI adds of its own is held against the flow as well: CiliumNetworkPolicies (`bot.probes.policy.cilium`) and
+Calico's (`bot.probes.policy.calico`), as far as the API alone decides them; AdminNetworkPolicies leave a flow open.
 
 Source: https://kubernetes.io/docs/concepts/services-networking/network-policies/
 """
@@ -18,14 +20,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from bot.cluster.objects import NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort, Pod
+from bot.cluster.objects import IPBlock, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort, Pod
 from bot.domain.facts import Subject, SubjectKind
-from bot.probes.evidence import Evidence
-from bot.probes.policy_index import Direction, PolicyIndex, name_of, named_ports
-from bot.probes.policy_selectors import all_of, any_of, block_has, selects
+from bot.probes.engine.evidence import Evidence
+from bot.probes.engine.once import once_per_evidence
+from bot.probes.policy.ends import Direction, named_ports
+from bot.probes.policy.index import PolicyIndex, name_of
+from bot.probes.policy.selectors import address, all_of, any_of, block_has, is_within, selects
 
 Verdict = Literal["yes", "no", "unknown"]
 Protocol = Literal["TCP", "UDP", "SCTP", "ICMP"]
+
+LINK_LOCAL = "169.254.0.0/16"
 
 _VERDICTS: dict[bool | None, Verdict] = {True: "yes", False: "no", None: "unknown"}
 
@@ -37,6 +43,8 @@ class Side:
     verdict: Verdict
     policies: tuple[str, ...] = ()
     """The policies ("namespace/name") that isolate this end; empty when it is not isolated or they are not known."""
+    hidden: tuple[str, ...] = ()
+    """Policies of the CNI's own kinds that deny the flow at this end, or may: "CiliumNetworkPolicy shop/deny"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,20 +71,37 @@ class Allowed:
             sorted({p for side in (self.ingress, self.egress) if side.verdict != "yes" for p in side.policies})
         )
 
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """The CNI's own policies that deny the flow, or may."""
+        return tuple(sorted({p for side in (self.ingress, self.egress) if side.verdict != "yes" for p in side.hidden}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Miss:
+    """A rule of a policy that isolates an end and does not let the flow pass; or a policy without any rule."""
+
+    policy: NetworkPolicy
+    direction: Direction
+    number: int
+    """Of the rule, from 1; 0 for a policy without rules in this direction."""
+    peers: Sequence[NetworkPolicyPeer] = ()
+    ports: Sequence[NetworkPolicyPort] = ()
+    takes_peer: bool | None = None
+    takes_port: bool | None = None
+
 
 YES = Side(verdict="yes")
 ALLOWED = Allowed(verdict="yes", ingress=YES, egress=YES)
 
 
+@once_per_evidence
 def policy_index(evidence: Evidence) -> PolicyIndex:
-    """The index of this evidence, made once and kept with it (as a cached property of its own would be)."""
-    kept = vars(evidence)
-    if "_policy_index" not in kept:
-        kept["_policy_index"] = PolicyIndex(evidence.snapshot, evidence.pods)
-    return cast("PolicyIndex", kept["_policy_index"])
+    """The index of this evidence's policies."""
+    return PolicyIndex(evidence.snapshot, evidence.pods)
 
 
-def allowed(
+def by_rules(
     evidence: Evidence,
     source_pod: Subject,
     target_pod: Subject,
@@ -85,7 +110,7 @@ def allowed(
     *,
     by_service: bool = False,
 ) -> Allowed:
-    """Whether NetworkPolicies let `source_pod` reach `target_pod`; either may also be a node (its root namespace).
+    """Whether policies let `source_pod` reach `target_pod`, if somebody enforces them; either may also be a node.
 
     `port` is the target pod's own port (behind a ClusterIP the endpoint's, not the Service's); None or 0 asks for no
     port, as with `protocol` "ICMP", which only rules without `ports` allow. `protocol` in any case ("tcp", "TCP").
@@ -103,6 +128,20 @@ def allowed(
         flow = _Flow(index, source_pod, target_pod, port or 0, protocol.upper(), cilium)
         answer = index.answers[key] = flow.judge(same_node=same_node)
     return cast("Allowed", answer)
+
+
+def misses(evidence: Evidence, source_pod: Subject, target_pod: Subject, port: int, protocol: str) -> tuple[Miss, ...]:
+    """The rules that do not let a denied flow pass, those first that miss it by one thing only."""
+    index = policy_index(evidence)
+    flow = _Flow(index, source_pod, target_pod, port, protocol.upper(), evidence.cni.name == "cilium")
+    answer = by_rules(evidence, source_pod, target_pod, port, protocol, by_service=True)
+    found = [
+        miss
+        for direction, side in (("ingress", answer.ingress), ("egress", answer.egress))
+        if side.verdict == "no"
+        for miss in flow.misses("ingress" if direction == "ingress" else "egress")
+    ]
+    return tuple(sorted(found, key=lambda miss: (miss.number == 0, not (miss.takes_peer or miss.takes_port))))
 
 
 def _has_host(index: PolicyIndex, *ends: Subject) -> bool:
@@ -140,13 +179,64 @@ class _Flow:
         if pod is None or pod.spec.host_network:
             return YES if own.kind is SubjectKind.NODE or pod else Side(verdict="unknown")
         if same_node and self._is_host(other) and direction == "ingress":
-            return YES  # a pod's own node, kubelet's probes among it, is always let in
+            return self._from_own_node(own, other)
         policies = self.index.isolating(own, direction)
         names = tuple(name_of(policy) for policy in policies)
         permitted = any_of(self._permits(policy, pod, other, direction) for policy in policies)
         if not permitted and self.index.why_unread(pod.metadata.namespace):
             return Side(verdict="unknown", policies=names)  # one that was not read may isolate, or may allow
-        return Side(verdict=_VERDICTS[permitted], policies=names) if policies else YES
+        plain = Side(verdict=_VERDICTS[permitted], policies=names) if policies else YES
+        return self._with_hidden(plain, own, other, direction, permitted=permitted)
+
+    def _from_own_node(self, own: Subject, other: Subject) -> Side:
+        """A pod's own node, kubelet's probes among it, is let in; a deny rule of Cilium's takes it all the same."""
+        cilium = self.index.cilium
+        if not cilium.objects:
+            return YES
+        ruling = cilium.rule(own, other, "ingress", self.port, self.protocol, same_node=True)
+        return Side(verdict="no", hidden=ruling.policies) if ruling.denies else YES
+
+    def _with_hidden(
+        self, plain: Side, own: Subject, other: Subject, direction: Direction, *, permitted: bool | None
+    ) -> Side:
+        """What NetworkPolicies say, and on top what the CNI's own kinds do."""
+        if self.index.cilium.objects:
+            return self._with_cilium(plain, own, other, direction, permitted=permitted)
+        if self.index.calico.objects:
+            return self._with_calico(plain, own, other, direction, permitted=permitted)
+        admin = self.index.admin_policies
+        return (
+            Side(verdict="unknown", policies=plain.policies, hidden=admin)
+            if admin and plain.verdict == "yes"
+            else plain
+        )
+
+    def _with_cilium(
+        self, plain: Side, own: Subject, other: Subject, direction: Direction, *, permitted: bool | None
+    ) -> Side:
+        """Both kinds isolate and allow together; a deny rule beats both."""
+        same_node = _node(self.index, own) == _node(self.index, other) != ""
+        ruling = self.index.cilium.rule(own, other, direction, self.port, self.protocol, same_node=same_node)
+        if not ruling.policies:
+            return plain
+        if ruling.denies:
+            return Side(verdict="no", policies=plain.policies, hidden=ruling.policies)
+        isolated = any_of((bool(plain.policies), ruling.isolates))
+        allowed_by_any = any_of((permitted if plain.policies else False, ruling.allows))
+        passes = any_of((_not(isolated), allowed_by_any))
+        verdict = all_of((passes, _not(ruling.denies)))
+        # Where NetworkPolicies alone would deny it, too, they are the ones to name.
+        hidden = ruling.policies if plain.verdict == "yes" else ()
+        return Side(verdict=_VERDICTS[verdict], policies=plain.policies, hidden=hidden)
+
+    def _with_calico(
+        self, plain: Side, own: Subject, other: Subject, direction: Direction, *, permitted: bool | None
+    ) -> Side:
+        decision = self.index.calico.decide(
+            own, other, direction, self.port, self.protocol, isolated=bool(plain.policies), permitted=permitted
+        )
+        hidden = decision.policies if plain.verdict == "yes" or decision.allows is None else ()
+        return Side(verdict=_VERDICTS[decision.allows], policies=plain.policies, hidden=hidden)
 
     def _permits(self, policy: NetworkPolicy, own: Pod, other: Subject, direction: Direction) -> bool | None:
         """Whether one policy lets the flow pass; None when unknown. A policy that may not select the pod: unknown."""
@@ -155,6 +245,24 @@ class _Flow:
             all_of((self._peers_take(policy, peers, other), self._ports_take(ports))) for peers, ports in rules
         )
         return permitted if selects(policy.spec.pod_selector, own.metadata.labels) else None
+
+    def misses(self, direction: Direction) -> Iterator[Miss]:
+        """Each rule of the policies that isolate the end of this direction, and by what it misses the flow."""
+        own, other = (self.target, self.source) if direction == "ingress" else (self.source, self.target)
+        for policy in self.index.isolating(own, direction):
+            rules = tuple(self._rules(policy, direction))
+            if not rules:
+                yield Miss(policy=policy, direction=direction, number=0)
+            for number, (peers, ports) in enumerate(rules, 1):
+                yield Miss(
+                    policy=policy,
+                    direction=direction,
+                    number=number,
+                    peers=peers,
+                    ports=ports,
+                    takes_peer=self._peers_take(policy, peers, other),
+                    takes_port=self._ports_take(ports),
+                )
 
     @staticmethod
     def _rules(
@@ -173,6 +281,8 @@ class _Flow:
         if peer.ip_block is not None:
             return self._block_takes(peer, other)
         pod = self._pod(other)
+        if self._is_address(other):
+            return False  # selectors take pods
         if other.kind is SubjectKind.NODE and peer.namespace_selector is None:
             return False  # a machine is no pod of the policy's own namespace
         if pod is None or pod.spec.host_network:
@@ -188,9 +298,23 @@ class _Flow:
 
     def _block_takes(self, peer: NetworkPolicyPeer, other: Subject) -> bool | None:
         pod = self._pod(other)
+        if peer.ip_block is not None and other.kind is SubjectKind.NODE:
+            return self._block_takes_machine(peer.ip_block, other)
         if pod is None or peer.ip_block is None or not pod.status.pod_ip or pod.spec.host_network:
             return None  # a node's address is often rewritten on the way
         has_it = block_has(peer.ip_block, pod.status.pod_ip)
+        return None if has_it and self.blocks_miss_pods else has_it
+
+    def _block_takes_machine(self, block: IPBlock, other: Subject) -> bool | None:
+        """A node's address is often rewritten on the way from it, never on the way to it; Cilium sees no address."""
+        if self._is_address(other):
+            has_it = block_has(block, other.name)
+            # An address of the node's own (link-local) has no identity that Cilium's address blocks take.
+            return None if has_it and self.blocks_miss_pods and is_within(other.name, LINK_LOCAL) else has_it
+        ips = self.index.node_ips.get(other.name, ())
+        if other == self.source or not ips:
+            return None
+        has_it = any(block_has(block, ip) for ip in ips)
         return None if has_it and self.blocks_miss_pods else has_it
 
     # Ports
@@ -219,9 +343,15 @@ class _Flow:
     def _pod(self, end: Subject) -> Pod | None:
         return self.index.pods.get(end)
 
+    @staticmethod
+    def _is_address(end: Subject) -> bool:
+        """Whether it is an address that no pod and no node is known by."""
+        return end.kind is SubjectKind.NODE and address(end.name) is not None
+
     def _is_host(self, end: Subject) -> bool:
         pod = self._pod(end)
-        return end.kind is SubjectKind.NODE or (pod is not None and pod.spec.host_network)
+        is_node = end.kind is SubjectKind.NODE and not self._is_address(end)
+        return is_node or (pod is not None and pod.spec.host_network)
 
     def _why_unknown(self, sides: Sequence[Side]) -> str:
         for pod in filter(None, map(self._pod, (self.source, self.target))):
@@ -231,6 +361,10 @@ class _Flow:
         if not names:
             return "one end is not a pod that the snapshot holds"
         return f"it hangs on how {', '.join(names)} treats an end whose labels or address are not certain"
+
+
+def _not(value: bool | None) -> bool | None:  # noqa: FBT001 three-valued
+    return None if value is None else not value
 
 
 def _truth(verdict: Verdict) -> bool | None:

@@ -7,15 +7,15 @@ not with pods.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Literal
 
-from bot.cluster.objects import Container, LabelSelector, NetworkPolicy, NetworkPolicyPeer, Pod
-from bot.cluster.snapshot import Snapshot
+from bot.cluster.objects import LabelSelector, NetworkPolicy, NetworkPolicyPeer, Pod
+from bot.cluster.snapshot.snapshot import Snapshot
 from bot.domain.facts import Subject
-from bot.probes.policy_selectors import NAMESPACE_NAME, asked_by, is_within, selects
-from bot.probes.unread import why_unread
-
-Direction = Literal["ingress", "egress"]
+from bot.probes.policy.calico import CalicoPolicies
+from bot.probes.policy.cilium import CiliumPolicies
+from bot.probes.policy.ends import Direction, name_of_custom, named_ports
+from bot.probes.policy.selectors import NAMESPACE_NAME, asked_by, is_within, selects
+from bot.probes.shared.unread_resources import why_unread
 
 
 def directions(policy: NetworkPolicy) -> tuple[Direction, ...]:
@@ -49,9 +49,43 @@ class PolicyIndex:
         self._kinds: dict[Subject, int] = {}
         self._numbers: dict[tuple[object, ...], int] = {}
         self._snapshot = snapshot
+        self.node_ips = {
+            node.metadata.name: tuple(each.address for each in node.status.addresses) for node in snapshot.nodes
+        }
         self._unread: dict[str, str] = {}
         self.answers: dict[tuple[int, int, bool, int, str], object] = {}
         """What `policy_arithmetic` has worked out already."""
+
+    @cached_property
+    def cilium(self) -> CiliumPolicies:
+        """Cilium's own policies."""
+        return CiliumPolicies(self._snapshot, self.pods)
+
+    @cached_property
+    def calico(self) -> CalicoPolicies:
+        """Calico's own policies."""
+        return CalicoPolicies(self._snapshot, self.pods)
+
+    @cached_property
+    def has_hidden(self) -> bool:
+        """Whether there are policies of the CNI's own kinds."""
+        return bool(self.cilium.objects or self.calico.objects or self.admin_policies)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no policy at all, so that nothing is denied."""
+        return not self._policies and not self.has_hidden
+
+    def hidden_selecting(self, pod: Subject) -> tuple[str, ...]:
+        """Policies of the CNI's own kinds that select a pod, or may."""
+        return (*self.cilium.selecting(pod), *self.calico.selecting(pod), *self.admin_policies)
+
+    @cached_property
+    def admin_policies(self) -> tuple[str, ...]:
+        """AdminNetworkPolicies, of which only the names are known here."""
+        plurals = ("adminnetworkpolicies", "baselineadminnetworkpolicies")
+        found = (each for plural in plurals for each in self._snapshot.custom_objects.get(plural, ()))
+        return tuple(sorted(name_of_custom(each) for each in found))
 
     def why_unread(self, namespace: str) -> str:
         """Why the NetworkPolicies of a namespace were not read, "" when they were."""
@@ -114,12 +148,16 @@ class PolicyIndex:
         known = self._kinds.get(end)
         if known is None:
             pod = self.pods.get(end)
-            told: tuple[object, ...] = (end,) if pod is None else self._describe(pod)
-            known = self._kinds[end] = self._numbers.setdefault(told, len(self._numbers))
+            described: tuple[object, ...] = (end,) if pod is None else self._describe(pod)
+            known = self._kinds[end] = self._numbers.setdefault(described, len(self._numbers))
         return known
 
     def _describe(self, pod: Pod) -> tuple[object, ...]:
         own = pod.metadata.labels
+        if self.has_hidden:  # these may ask about anything
+            ports, labels = tuple(sorted(named_ports(pod))), tuple(sorted(own.items()))
+            where = pod.spec.node_name if pod.spec.host_network else pod.status.pod_ip
+            return (pod.metadata.namespace, labels, ports, where, pod.spec.service_account_name)
         labels = tuple(
             (key, own[key] if own[key] in values else None) for key, values in self._asked.items() if key in own
         )
@@ -165,12 +203,3 @@ def _pod_selectors(policy: NetworkPolicy) -> Iterable[LabelSelector]:
     for peer in _peers(policy):
         if peer.pod_selector is not None:
             yield peer.pod_selector
-
-
-def named_ports(pod: Pod) -> Iterator[tuple[str, str, int]]:
-    """The ports that a pod's containers name: name, protocol, number."""
-    containers: tuple[Container, ...] = (*pod.spec.containers, *pod.spec.init_containers)
-    for container in containers:
-        for port in container.ports:
-            if port.name:
-                yield port.name, port.protocol or "TCP", port.container_port

@@ -4,15 +4,25 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from bot.domain.facts import CLUSTER, FactTable, Subject, SubjectKind, Value
 from bot.domain.finding import Finding, Severity, Symptom, SymptomKind
-from bot.probes.listing import listed
-from bot.probes.telling import names, plural, unseen
+from bot.probes.services.unready import FOLLOWS
+from bot.probes.shared.sentences import names, plural, unseen
+from bot.probes.shared.values import listed, strings
 
 NAME = "service-endpoints"
+
+_REASONS: Mapping[str, str] = {
+    "unscheduled": "no node takes them",
+    "image": "their image cannot be pulled",
+    "configuration": "their containers cannot be created",
+    "crash": "their containers crash",
+    "starting": "they have just started",
+    "probe-port": "their readiness probe asks a port on which they do not listen",
+}
 
 _Known = Mapping[str, Value]
 
 
-def findings(table: FactTable) -> Sequence[Finding]:
+def judge(table: FactTable) -> Sequence[Finding]:
     """FAIL for Services that nobody can reach, WARN for what looks wrong, PASS for the others together."""
     found: list[Finding] = []
     good: list[tuple[Subject, int]] = []
@@ -35,22 +45,46 @@ def _without_endpoints(service: Subject, known: _Known) -> Finding:
     selected, has_selector = known.get("selected_pods"), known.get("has_selector")
     if has_selector is False:
         return _tell(
-            service, Severity.WARN, "has no selector, and nobody has listed a ready endpoint for it", known, fails=False
+            service, Severity.WARN, "has no selector, and no ready endpoint is listed for it", known, fails=False
         )
-    if known.get("scaled_to_zero") is True:
-        return _tell(service, Severity.WARN, "has no endpoint: its workload is scaled to zero", known)
+    if known.get("scaled_to_zero") is True or (selected == 0 and _is_left_behind(known)):
+        is_unused = known.get("is_used") is False
+        why = "its workload is scaled to zero" if known.get("scaled_to_zero") is True else "its selector matches no pod"
+        what = f"has no endpoint: {why}{', and no client is known to use it' if is_unused else ''}"
+        return _tell(service, Severity.WARN, what, known, fails=not is_unused)
     if selected == 0:
         return _tell(service, Severity.FAIL, f"has no endpoint: its selector matches no pod{_similar(known)}", known)
     if isinstance(selected, int) and known.get("endpoints") == 0 and known.get("port_name_ok") is False:
         why = f"no container of the {plural(selected, 'pod')} that it selects has a port of the name in targetPort"
         return _tell(service, Severity.FAIL, f"has no endpoint: {why}", known)
     if isinstance(selected, int):
-        unready = known.get("unready_selected")
-        states = "none of them ready" if unready == selected else f"{unready} of them not ready"
-        return _tell(
-            service, Severity.FAIL, f"has no ready endpoint: it selects {plural(selected, 'pod')}, {states}", known
-        )
+        what = f"has no ready endpoint: it selects {plural(selected, 'pod')}, {_states(known, selected)}{_why(known)}"
+        return _tell(service, Severity.FAIL, what, known)
     return _tell(service, Severity.FAIL, "has no ready endpoint", known)
+
+
+def _is_left_behind(known: _Known) -> bool:
+    """Nobody is known to dial it, and no pod nearly fits its selector."""
+    return known.get("is_used") is False and not known.get("similar_pods")
+
+
+def _states(known: _Known, selected: int) -> str:
+    unready, leaving = known.get("unready_selected"), known.get("terminating_selected")
+    if leaving == selected:
+        return "which is being deleted" if selected == 1 else "all of them being deleted"
+    if unready == 0 and known.get("family_served") is False:
+        return "none of them with an address of the Service's IP family"
+    if unready == 0 and not leaving:
+        return "ready by the API, yet no EndpointSlice lists them"
+    return "none of them ready" if unready == selected else f"{unready} of them not ready"
+
+
+def _why(known: _Known) -> str:
+    """What comes before, where being unready follows from it; else the reason that the API gives."""
+    lacks, why = strings(known.get("unready_lacks")), known.get("unready_why")
+    if why in FOLLOWS:
+        return f"; that follows from something else ({listed(lacks)})"
+    return f" ({_REASONS[why]})" if isinstance(why, str) and why in _REASONS else ""
 
 
 def _similar(known: _Known) -> str:
@@ -61,14 +95,16 @@ def _similar(known: _Known) -> str:
 
 
 def _tell(service: Subject, severity: Severity, what: str, known: _Known, *, fails: bool = True) -> Finding:
-    keys = ("ready_endpoints", "endpoints", "selected_pods", "unready_selected", "similar_pods", "has_selector")
+    keys = ("ready_endpoints", "endpoints", "selected_pods", "unready_selected", "unready_why", "has_selector")
+    follows = known.get("ready_endpoints") == 0 and known.get("unready_why") in FOLLOWS
+    kind = SymptomKind.PODS_NOT_READY if follows else SymptomKind.SERVICE_UNREACHABLE
     return Finding(
         probe=NAME,
         subject=service,
-        severity=severity,
+        severity=Severity.WARN if follows and severity is Severity.FAIL else severity,
         sentence=f"Service {service.name} {what}.",
         evidence={key: known[key] for key in keys if key in known},
-        symptom=Symptom(kind=SymptomKind.SERVICE_UNREACHABLE, subject=service, hop="service") if fails else None,
+        symptom=Symptom(kind=kind, subject=service, hop="application" if follows else "service") if fails else None,
     )
 
 

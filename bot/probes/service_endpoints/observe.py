@@ -12,101 +12,37 @@ Source: https://github.com/projectcalico/calico/issues/3901 (the reject rule, an
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import SequenceMatcher
 
 from bot.cluster.objects import Container, EndpointSlice, Pod, Service
-from bot.domain.access import Need
-from bot.domain.facts import FactBuilder, FactTable, Subject
-from bot.domain.finding import Finding
-from bot.probes.declaring import API, fact
-from bot.probes.evidence import Evidence
-from bot.probes.needs import LOOK_AT_PODS
-from bot.probes.probe import Probe
-from bot.probes.service_endpoints_told import NAME, findings
-from bot.probes.service_view import endpoint_key, is_taken, namespace_of
-from bot.probes.sight import put
-from bot.probes.unread import why_unread
+from bot.domain.facts import FactBuilder, Subject
+from bot.probes.engine.evidence import Evidence, pod_subject
+from bot.probes.services.backends import endpoint_key, is_taken, namespace_of
+from bot.probes.services.needed import clients_of
+from bot.probes.services.unready import together, unready
+from bot.probes.shared.unread_resources import why_unread
 
-_LOOK = "kubectl get service <service> -o yaml"
-_SLICES = "kubectl get endpointslices -l kubernetes.io/service-name=<service> -o yaml"
-_PODS = "kubectl get pods --show-labels"
 ZONE = "topology.kubernetes.io/zone"
-
-FACTS = (
-    fact("service.in_scope", "bool", "The Service is one of the namespace asked about.", look=_LOOK, rungs=API),
-    fact("service.is_dns", "bool", "The Service is the cluster's DNS.", look=_LOOK, rungs=API),
-    fact("service.has_selector", "bool", "The Service selects pods by label.", look=_LOOK, rungs=API),
-    fact("service.is_headless", "bool", "The Service has no address of its own.", look=_LOOK, rungs=API),
-    fact("service.selected_pods", "int", "Live pods that the selector takes.", look=_PODS, rungs=API),
-    fact(
-        "service.unready_selected", "int", "Pods that the selector takes and that are not ready.", look=_PODS, rungs=API
-    ),
-    fact(
-        "service.similar_pods", "int", "Pods that the selector nearly takes, when it takes none.", look=_PODS, rungs=API
-    ),
-    fact("service.endpoints", "int", "Endpoints listed, ready or not.", look=_SLICES, rungs=API),
-    fact("service.ready_endpoints", "int", "Endpoints that are ready.", look=_SLICES, rungs=API),
-    fact(
-        "service.scaled_to_zero",
-        "bool",
-        "A Deployment or ReplicaSet whose pods the selector would take is scaled to zero, and none other is not.",
-        look="kubectl get deployments,replicasets",
-        rungs=API,
-    ),
-    fact(
-        "service.port_name_ok",
-        "bool",
-        "Every targetPort that is a name is the name of a port of a container behind the Service.",
-        look=_LOOK,
-        rungs=API,
-    ),
-    fact(
-        "service.target_port_declared",
-        "bool",
-        "Every targetPort that is a number is among the ports that the containers declare.",
-        look=_LOOK,
-        rungs=API,
-    ),
-    fact("service.local_policy", "bool", "internalTrafficPolicy is Local.", look=_LOOK, rungs=API),
-    fact(
-        "service.nodes_without_local",
-        "list",
-        "With internalTrafficPolicy Local: nodes that carry pods asked about but no ready endpoint.",
-        look=_SLICES,
-        rungs=API,
-    ),
-    fact(
-        "service.hints_empty_zone",
-        "bool",
-        "All endpoints carry zone hints, and a zone with pods asked about has none for it.",
-        look=_SLICES,
-        rungs=API,
-    ),
-)
-
-NEEDS = (
-    *LOOK_AT_PODS,
-    Need(verb="list", resource="services", why="to know what is dialled, and what stands behind it"),
-    Need(verb="list", resource="endpointslices", group="discovery.k8s.io", why="to know which endpoints are ready"),
-    Need(
-        verb="list",
-        resource="deployments",
-        group="apps",
-        is_optional=True,
-        why="to tell a Service that was scaled to zero from a broken one",
-    ),
-)
+_NAMES = frozenset({"app", "name", "component", "k8s-app", "app.kubernetes.io/name", "app.kubernetes.io/component"})
+"""Labels that say which workload a pod is of; others tell versions and installations apart."""
+_RESEMBLES = 0.8
+"""Of two values, the share of letters that they have in common, in order."""
 
 
 def observe(evidence: Evidence, into: FactBuilder) -> None:
     """What the API says of every Service that the snapshot holds. ExternalName Services have no endpoints."""
     pods = _Pods(evidence)
     dns = set(evidence.dns_services)
+    used = {service for service, _ in clients_of(evidence)}
     for subject, service in evidence.services.items():
         if service.spec.type == "ExternalName":
             continue
         into.set(subject, "in_scope", namespace_of(subject) == evidence.snapshot.namespace)
         into.set(subject, "is_dns", subject in dns)
+        into.set(subject, "is_used", subject in used)
         into.set(subject, "has_selector", bool(service.spec.selector))
+        selector = ",".join(f"{key}={value}" for key, value in sorted(service.spec.selector.items()))
+        into.put(subject, "selector", selector or None, "the Service has no selector")
         into.set(subject, "is_headless", service.spec.cluster_ip == "None")
         into.set(subject, "local_policy", service.spec.internal_traffic_policy == "Local")
         taken = _observe_pods(evidence, subject, service, pods, into)
@@ -153,28 +89,62 @@ def _observe_pods(
     selector = service.spec.selector
     why = _why_pods_unknown(evidence, subject) if selector else "the Service has no selector"
     if why:
-        for key in ("selected_pods", "unready_selected", "similar_pods", "scaled_to_zero"):
-            into.miss(subject, key, why)
+        keys = ("selected_pods", "unready_selected", "terminating_selected", "similar_pods", "scaled_to_zero")
+        into.miss_all(subject, (*keys, "unready_why", "unready_lacks", "family_served", "publishes_unready"), why)
         return None
     namespace = namespace_of(subject)
     taken = pods.taken_by(namespace, selector)
     into.set(subject, "selected_pods", len(taken))
     into.set(subject, "unready_selected", sum(not pod.is_ready for pod in taken))
+    into.set(subject, "terminating_selected", sum(pod.metadata.deletion_timestamp is not None for pod in taken))
+    _observe_unready(evidence, subject, service, taken, into)
     others = () if taken else pods.of_namespace.get(namespace, ())
     into.set(subject, "similar_pods", sum(_is_similar(selector, pod) for pod in others))
     why_workloads = why_unread(evidence.snapshot, "deployments", group="apps", namespace=namespace)
-    is_zero = None if why_workloads and not taken else not taken and _is_scaled_to_zero(evidence, subject, selector)
-    put(into, subject, "scaled_to_zero", is_zero, why_workloads)
+    staying = [pod for pod in taken if pod.metadata.deletion_timestamp is None]
+    is_zero = None if why_workloads and not staying else not staying and _is_scaled_to_zero(evidence, subject, selector)
+    into.put(subject, "scaled_to_zero", is_zero, why_workloads)
     return taken
 
 
+def _observe_unready(
+    evidence: Evidence, subject: Subject, service: Service, taken: Sequence[Pod], into: FactBuilder
+) -> None:
+    late = [pod for pod in taken if not pod.is_ready or pod.metadata.deletion_timestamp is not None]
+    found, why = together([unready(evidence, pod_subject(pod), pod) for pod in late])
+    into.put(subject, "unready_why", found.why if found else None, why)
+    into.put(subject, "unready_lacks", found.lacks if found else None, why)
+    families = service.spec.ip_families or (("IPv6",) if ":" in service.spec.cluster_ip else ("IPv4",))
+    wanted = {family == "IPv6" for family in families}
+    held = {":" in each.ip for pod in taken for each in pod.status.pod_ips}
+    into.put(subject, "family_served", bool(wanted & held) if held else None, "no pod that it selects has an address")
+    listed = service.spec.publish_not_ready_addresses
+    into.set(subject, "publishes_unready", tuple(pod_subject(pod).name for pod in late) if listed else ())
+
+
 def _is_similar(selector: Mapping[str, str], pod: Pod) -> bool:
-    """All keys are there with some other value, or all pairs but one match."""
+    """All pairs but one match, and that one looks like a slip.
+
+    That a pod carries the same key proves nothing: nearly all have an "app", and all of a chart share an instance.
+    """
     labels = pod.metadata.labels
-    if all(key in labels for key in selector):
+    wrong = {key for key, value in selector.items() if labels.get(key) != value}
+    if len(wrong) != 1:
+        return False
+    key = wrong.pop()
+    named = _NAMES & (selector.keys() - {key})
+    if key not in labels:
+        return bool(named) or selector[key] in labels.values()
+    return _resemble(selector[key], labels[key]) or (key not in _NAMES and bool(named))
+
+
+def _resemble(wanted: str, held: str) -> bool:
+    """A typo, another ending, or other capitals and hyphens."""
+    a, b = ("".join(each for each in value.lower() if each.isalnum()) for value in (wanted, held))
+    shorter, longer = sorted((a, b), key=len)
+    if shorter and (longer.startswith(shorter) or sorted(a) == sorted(b)):
         return True
-    wrong = sum(labels.get(key) != value for key, value in selector.items())
-    return len(selector) > 1 and wrong == 1
+    return SequenceMatcher(None, a, b).ratio() >= _RESEMBLES
 
 
 def _is_scaled_to_zero(evidence: Evidence, subject: Subject, selector: Mapping[str, str]) -> bool:
@@ -191,7 +161,9 @@ def _is_scaled_to_zero(evidence: Evidence, subject: Subject, selector: Mapping[s
 
 
 def _observe_ports(subject: Subject, service: Service, taken: Sequence[Pod] | None, into: FactBuilder) -> None:
-    names = {p.target_port for p in service.spec.ports if isinstance(p.target_port, str) and p.target_port}
+    names = {
+        (p.target_port, p.protocol) for p in service.spec.ports if isinstance(p.target_port, str) and p.target_port
+    }
     numbers = {p.target_port or p.port for p in service.spec.ports if not isinstance(p.target_port, str)}
     if not taken:
         why = "no pod is known to be selected" if service.spec.selector else "the Service has no selector"
@@ -202,11 +174,12 @@ def _observe_ports(subject: Subject, service: Service, taken: Sequence[Pod] | No
     into.set(subject, "port_name_ok", names <= _declared_names(containers))
     declared = {port.container_port for container in containers for port in container.ports}
     is_declared = numbers <= declared if declared else None
-    put(into, subject, "target_port_declared", is_declared, "the containers declare no ports")
+    into.put(subject, "target_port_declared", is_declared, "the containers declare no ports")
 
 
-def _declared_names(containers: Iterable[Container]) -> set[str]:
-    return {port.name for container in containers for port in container.ports if port.name}
+def _declared_names(containers: Iterable[Container]) -> set[tuple[str, str]]:
+    """Names of ports with their protocol: kube-controller-manager wants both to fit."""
+    return {(port.name, port.protocol) for container in containers for port in container.ports if port.name}
 
 
 # EndpointSlices
@@ -247,18 +220,3 @@ def _has_empty_zone(evidence: Evidence, slices: Sequence[EndpointSlice]) -> bool
     nodes = (evidence.nodes.get(name) for name in _asking_nodes(evidence))
     zones = {node.metadata.labels.get(ZONE, "") for node in nodes if node} - {""}
     return any(not served[zone] for zone in zones)
-
-
-def judge(table: FactTable) -> Sequence[Finding]:
-    """See `bot.probes.service_endpoints_told`."""
-    return findings(table)
-
-
-PROBE = Probe(
-    name=NAME,
-    question="Does every Service with a selector have at least one ready endpoint, and do the endpoints' ports exist?",
-    facts=FACTS,
-    needs=NEEDS,
-    observe=observe,
-    judge=judge,
-)

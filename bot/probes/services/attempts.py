@@ -5,17 +5,19 @@ never taken for a broken network. UDP silence proves nothing and counts as no te
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
 
 from bot.agent.report import Test
 from bot.domain import facts
 from bot.domain.facts import Subject, SubjectKind
-from bot.probes.evidence import Evidence
-from bot.probes.outcomes import reach_of, target_of
-from bot.probes.policy_arithmetic import Verdict, allowed, policy_index
-from bot.probes.service_view import Backend, backends, service_of
+from bot.probes.engine.evidence import Evidence
+from bot.probes.engine.once import once_per_evidence
+from bot.probes.policy.enforcement import allowed
+from bot.probes.policy.evaluation import Verdict, policy_index
+from bot.probes.services.backends import Backend, backends, service_of
+from bot.probes.services.queues import overflowing
+from bot.probes.shared.reach import is_refused_by_rule, reach_of, target_of
 
 
 @dataclass(slots=True)
@@ -28,6 +30,8 @@ class Asked:
     """The source's node."""
     port: int
     """The Service's port."""
+    protocol: str
+    """TCP or UDP."""
     reach: str
     latency_ms: float
     permitted: Verdict
@@ -35,6 +39,11 @@ class Asked:
     backend: Subject | None
     """The endpoint's pod, for a direct test."""
     ip: str
+    """The address that was dialled."""
+    was_alone: bool = False
+    """It was tried again by itself."""
+    is_refused_by_rule: bool = False
+    """An ICMP message refused it: no pod does that, a packet filter does."""
 
     @property
     def is_from_pod(self) -> bool:
@@ -50,12 +59,10 @@ class ServiceTests:
     direct: list[Asked] = field(default_factory=list[Asked])
 
 
+@once_per_evidence
 def tests_by_service(evidence: Evidence) -> Mapping[Subject, ServiceTests]:
-    """The tests of every Service that was tested; arranged once and kept with the evidence."""
-    kept = vars(evidence)
-    if "_service_tests" not in kept:
-        kept["_service_tests"] = _Arranging(evidence).arrange()
-    return cast("Mapping[Subject, ServiceTests]", kept["_service_tests"])
+    """The tests of every Service that was tested."""
+    return _Arranging(evidence).arrange()
 
 
 class _Arranging:
@@ -67,10 +74,25 @@ class _Arranging:
         self._named: dict[str, tuple[Subject, int] | None] = {}
         self._behind: dict[Subject, tuple[Backend, ...]] = {}
         self._pods: dict[Subject, dict[str, Subject]] = {}
-        self._verdicts: dict[tuple[int | Subject, str, str, int], Verdict] = {}
-        """By the source (its kind, where only that matters), name and address that it asked, and port."""
+        self._sharing = _ports_of_endpoints(evidence)
+        self._verdicts: dict[tuple[int | Subject, str, str, int, str], Verdict] = {}
+        """By the source (its kind, where only that matters), name and address that it asked, port and protocol."""
 
     def arrange(self) -> Mapping[Subject, ServiceTests]:
+        found = self._arranged()
+        for service, tests in found.items():
+            if self._is_doubtful(service, tests):
+                tests.vip, tests.direct = _without_doubts(tests.vip), _without_doubts(tests.direct)
+        return found
+
+    def _is_doubtful(self, service: Subject, tests: ServiceTests) -> bool:
+        """Whether a queue overflowed under our own tests only, while others of them were served."""
+        of = overflowing(self._evidence)
+        pods = {each.pod for each in backends(self._evidence, service) if each.pod}
+        ours = any(of.get(pod, False) is None for pod in pods)
+        return ours and any(each.reach == "ok" for each in (*tests.vip, *tests.direct))
+
+    def _arranged(self) -> dict[Subject, ServiceTests]:
         found: dict[Subject, ServiceTests] = {}
         for source, node, test in self._evidence.tests:
             is_vip = test.purpose == "cluster-ip"
@@ -79,15 +101,30 @@ class _Arranging:
             named, reach = self._service(test.name if is_vip else test.service), reach_of(test)
             if named is None or reach is None or (test.protocol == "udp" and reach in {"timeout", "mixed"}):
                 continue
-            service, port = named
-            tests = found.get(service)
-            if tests is None:
-                tests = found[service] = ServiceTests()
-            pod = None if is_vip else self._pods[service].get(test.ip) or target_of(self._evidence, test)
-            permitted = self._permitted(source, service, port, test, pod)
-            asked = Asked(source, node, port, reach, test.latency_ms, permitted, pod, test.ip)
-            (tests.vip if is_vip else tests.direct).append(asked)
+            pod = None if is_vip else self._pods[named[0]].get(test.ip) or target_of(self._evidence, test)
+            permitted = self._permitted(source, *named, test, pod)
+            by_rule = is_refused_by_rule(test)
+            for service, port in (named,) if is_vip else self._all_behind(named, test):
+                tests = found.setdefault(service, ServiceTests())
+                asked = Asked(
+                    source,
+                    node,
+                    port,
+                    test.protocol.upper(),
+                    reach,
+                    test.latency_ms,
+                    permitted,
+                    pod,
+                    test.ip,
+                    was_alone=bool(test.alone),
+                    is_refused_by_rule=by_rule,
+                )
+                (tests.vip if is_vip else tests.direct).append(asked)
         return found
+
+    def _all_behind(self, named: tuple[Subject, int], test: Test) -> Iterable[tuple[Subject, int]]:
+        """Every Service and port that leads to the endpoint: it is dialled once for all of them."""
+        return dict.fromkeys((named, *self._sharing.get((test.ip, test.port, test.protocol.upper()), ())))
 
     def _service(self, name: str) -> tuple[Subject, int] | None:
         if name not in self._named:
@@ -100,21 +137,23 @@ class _Arranging:
     def _permitted(self, source: Subject, service: Subject, port: int, test: Test, pod: Subject | None) -> Verdict:
         own = self._evidence.pods.get(source)
         is_plain = own is not None and not own.spec.host_network and own.status.pod_ip not in self._pods[service]
-        key = (self._index.kind_of(source) if is_plain else source, service.name, test.ip, test.port)
+        key = (self._index.kind_of(source) if is_plain else source, service.name, test.ip, test.port, test.protocol)
         known = self._verdicts.get(key)
         if known is None:
             known = (
-                self._through(source, service, port) if test.purpose == "cluster-ip" else self._to(source, test, pod)
+                self._through(source, service, port, test.protocol.upper())
+                if test.purpose == "cluster-ip"
+                else self._to(source, test, pod)
             )
             self._verdicts[key] = known
         return known
 
-    def _through(self, source: Subject, service: Subject, port: int) -> Verdict:
+    def _through(self, source: Subject, service: Subject, port: int, protocol: str) -> Verdict:
         """The worst verdict of all ready endpoints: any of them may be the one that a connection meets."""
         verdicts = {
             self._allowed(source, each.pod, each.ip, each.port, each.protocol, by_service=True)
             for each in self._behind[service]
-            if each.service_port == port and each.is_ready
+            if (each.service_port, each.protocol) == (port, protocol) and each.is_ready
         }
         return "no" if "no" in verdicts else "unknown" if "unknown" in verdicts else "yes"
 
@@ -127,6 +166,21 @@ class _Arranging:
         """An address that is no pod's is judged as a node: only the source's own egress policies can deny it."""
         end = pod or facts.node(self._evidence.node_by_ip.get(ip, ip))
         return allowed(self._evidence, source, end, port, protocol, by_service=by_service).verdict
+
+
+def _without_doubts(asked: Iterable[Asked]) -> list[Asked]:
+    """Those that did not time out beside all the others, or were tried again by themselves."""
+    return [each for each in asked if each.was_alone or each.reach not in {"timeout", "mixed"}]
+
+
+def _ports_of_endpoints(evidence: Evidence) -> Mapping[tuple[str, int, str], Sequence[tuple[Subject, int]]]:
+    """Address, port and protocol of each ready endpoint -> the Services and ports that it stands behind."""
+    found: dict[tuple[str, int, str], list[tuple[Subject, int]]] = defaultdict(list)
+    for service in evidence.services:
+        for each in backends(evidence, service):
+            if each.is_ready:
+                found[each.ip, each.port, each.protocol].append((service, each.service_port))
+    return found
 
 
 def by_source(asked: Iterable[Asked]) -> Mapping[Subject, list[Asked]]:

@@ -7,7 +7,7 @@ from bot.cluster.objects import Endpoint, EndpointSlice, Pod, Service
 from bot.cluster.objects import ServicePort as KubePort
 from bot.domain import facts
 from bot.domain.facts import Subject
-from bot.probes.evidence import Evidence
+from bot.probes.engine.evidence import Evidence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

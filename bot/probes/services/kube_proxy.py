@@ -8,7 +8,8 @@ Source: https://docs.cilium.io/en/stable/network/kubernetes/kubeproxy-free/
 """
 
 from bot.cluster.objects import Pod
-from bot.probes.evidence import Evidence
+from bot.probes.engine.evidence import Evidence
+from bot.probes.shared.restarts import deletion, unit_of
 
 
 def is_kube_proxy(pod: Pod) -> bool:
@@ -21,7 +22,7 @@ def is_kube_proxy(pod: Pod) -> bool:
 
 
 def kube_proxy_of(evidence: Evidence, node: str) -> tuple[str | None, str]:
-    """The state of kube-proxy on a node; None and why where that cannot be told."""
+    """The state of kube-proxy on a node; None and why where that is not known."""
     everywhere = [pod for pod in evidence.pods.values() if is_kube_proxy(pod)]
     here = [pod for pod in everywhere if pod.spec.node_name == node]
     if here:
@@ -32,4 +33,15 @@ def kube_proxy_of(evidence: Evidence, node: str) -> tuple[str | None, str]:
         return "replaced", ""
     if evidence.cni.distribution in {"k3s", "microk8s"}:
         return "in-process", ""
-    return None, "no kube-proxy pod is known in this cluster, and nothing says what stands in its place"
+    return None, "no kube-proxy pod is known in this cluster, and nothing says what replaces it"
+
+
+def restart_of_kube_proxy(evidence: Evidence, node: str) -> tuple[str | None, str]:
+    """The command that restarts kube-proxy for a node; None and why where there is none."""
+    state, why = kube_proxy_of(evidence, node)
+    if state == "in-process":
+        return f"systemctl restart {unit_of(evidence, node)}", ""
+    here = [pod for each in evidence.pods_on(node) if is_kube_proxy(pod := evidence.pods[each])]
+    if not here:
+        return None, why or "no kube-proxy runs there"
+    return deletion(here[0])

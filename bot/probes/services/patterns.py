@@ -4,14 +4,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import median
 
 from bot.domain import facts
-from bot.domain.facts import Subject
-from bot.probes.evidence import Evidence
-from bot.probes.outcomes import aggregate
-from bot.probes.service_tests import Asked, ServiceTests, by_source, not_denied
-from bot.probes.service_view import Backend
+from bot.domain.facts import Ends, Subject
+from bot.probes.engine.evidence import Evidence
+from bot.probes.services.attempts import Asked, ServiceTests, by_source, not_denied
+from bot.probes.services.backends import Backend
+from bot.probes.shared.reach import aggregate
 
 FAILS_FROM = ("none", "some-nodes", "all-nodes", "some-pods")
 MAX_FLOWS = 64
+HEADLESS = "it is headless: clients dial its pods themselves"
 UDP_SILENCE = "it is asked over UDP only, where silence proves nothing"
 
 States = Mapping[Subject, str]
@@ -63,32 +64,28 @@ def failing_after_ms(asked: Iterable[Asked]) -> float | None:
     return round(median(times), 1) if times else None
 
 
-def failing_flows(tests: ServiceTests, ready: Sequence[Backend], nodes: Mapping[str, str]) -> tuple[str, ...]:
-    """Each failing flow as "source>endpoint", at most 64: a pod, a node, or nothing where it is neither.
+def failing_flows(tests: ServiceTests, ready: Sequence[Backend], nodes: Mapping[str, str]) -> Iterator[Ends]:
+    """Each failing flow that no policy denies, from its source to an endpoint; None for one that is no pod or node.
 
     `nodes` are names by address: the Kubernetes API's own endpoints are nodes, mostly.
 
     A source that fails through the ClusterIP is held against the endpoints that it cannot reach directly either; if
     it reaches all of them, against all.
     """
-    return tuple(dict.fromkeys(_flows(tests, ready, nodes)))[:MAX_FLOWS]
-
-
-def _flows(tests: ServiceTests, ready: Sequence[Backend], nodes: Mapping[str, str]) -> Iterator[str]:
     direct: dict[Subject, set[Subject]] = {}
-    for each in tests.direct:
+    for each in not_denied(tests.direct):
         end = _end(each.backend, each.ip, nodes)
         if each.reach != "ok" and end:
             direct.setdefault(each.source, set()).add(end)
     every = sorted({end for backend in ready if (end := _end(backend.pod, backend.ip, nodes))})
-    bad = [source for source, reach in states(preferred(tests.vip)).items() if reach != "ok"]
+    bad = [source for source, reach in states(not_denied(preferred(tests.vip))).items() if reach != "ok"]
     for source in bad:
         ends = sorted(direct.get(source, ())) or every
         for end in ends:
             if end != source or len(ends) == 1:
-                yield f"{source.name}>{end.name}"
+                yield source, end
         if not ends:
-            yield f"{source.name}>"
+            yield source, None
 
 
 def _end(pod: Subject | None, ip: str, nodes: Mapping[str, str]) -> Subject | None:
@@ -105,16 +102,21 @@ def dead_endpoints(tests: ServiceTests) -> tuple[str, ...]:
 
 
 def hairpin_fails(tests: ServiceTests, ready: Sequence[Backend]) -> tuple[bool | None, str]:
-    """Whether the Service's own pods fail to reach themselves through it while all others succeed."""
+    """Whether pods behind the Service fail through it that reach all others of its endpoints, while nobody else fails.
+
+    One is enough: hairpin is a setting of each port. Where there are several endpoints, such a pod fails now and then.
+    """
     own = {backend.pod for backend in ready}
     of = states(each for each in not_denied(tests.vip) if each.is_from_pod)
-    inside = [reach for source, reach in of.items() if source in own]
+    inside = {source: reach for source, reach in of.items() if source in own}
     others = [reach for source, reach in of.items() if source not in own]
     if not inside:
         return None, "no pod behind the Service asked for it"
     if not others:
         return None, "only pods behind the Service asked for it: there is no contrast"
-    return all(reach == "ok" for reach in others) and all(reach != "ok" for reach in inside), ""
+    lost = {each.source for each in not_denied(tests.direct) if each.reach != "ok" and each.backend != each.source}
+    failing = {source for source, reach in inside.items() if reach != "ok"}
+    return bool(failing) and not failing & lost and all(reach == "ok" for reach in others), ""
 
 
 def same_node_only_fails(tests: ServiceTests, ready: Sequence[Backend]) -> tuple[bool | None, str]:

@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from bot.agent.report import Listener, NodeReport, PodReport, ServiceRules
+from bot.agent.report_ebpf import CiliumService
 from bot.domain.facts import Subject
-from bot.probes.evidence import Evidence
-from bot.probes.service_view import Backend, service_of
+from bot.probes.engine.evidence import Evidence
+from bot.probes.services.backends import Backend, service_of
 
-LISTENS = ("target-port", "loopback-only", "other-port", "nothing")
+LISTENS = ("target-port", "loopback-only", "other-protocol", "other-port", "nothing")
+"""other-protocol: on this very port, but by TCP where the Service says UDP, or the other way round."""
+
+_EPHEMERAL = 32_768
 
 
 @dataclass(slots=True)
@@ -27,20 +31,34 @@ class RulesSeen:
 
 
 def rules_of_node(evidence: Evidence, report: NodeReport) -> Sequence[ServiceRules] | None:
-    """The rules that a node was asked about; None where they were not (or could not be) looked for.
+    """The rules (or eBPF map entries) that a node was asked about; None where they were not looked for.
 
     Where eBPF carries Services (or may: Cilium without a word on kube-proxy), a node without any rule says nothing.
     """
+    mode = evidence.cni.kube_proxy_mode
+    in_ebpf = mode == "ebpf" or (evidence.cni.name == "cilium" and mode in {"", "unknown"})
+    if in_ebpf and report.cilium and report.cilium.services:
+        return [_of_map(each) for each in report.cilium.services]
     rules = report.service_rules
     if rules is None or not rules:
         return None
-    mode = evidence.cni.kube_proxy_mode
-    in_ebpf = mode == "ebpf" or (evidence.cni.name == "cilium" and mode in {"", "unknown"})
     return None if in_ebpf and not any(each.mentions for each in rules) else rules
 
 
+def _of_map(service: CiliumService) -> ServiceRules:
+    """A Service of an eBPF map as if rules held it."""
+    return ServiceRules(
+        name=service.name,
+        ip=service.ip,
+        port=service.port,
+        protocol=service.protocol,
+        mentions=int(service.is_known),
+        backends=tuple(each for each in service.backends if " " not in each),
+    )
+
+
 def rules_by_service(evidence: Evidence) -> Mapping[Subject, RulesSeen]:
-    """By Service, over all nodes that were looked at. A node misses a Service when any of its ports is missing."""
+    """By Service, over all nodes that were inspected. A node misses a Service when any of its ports is missing."""
     found: dict[Subject, RulesSeen] = {}
     for node, report in sorted(evidence.reports.items()):
         state: dict[Subject, bool] = {}
@@ -62,11 +80,10 @@ def rules_by_service(evidence: Evidence) -> Mapping[Subject, RulesSeen]:
 def why_no_rules(evidence: Evidence) -> str:
     """Why nothing is known about Services' rules."""
     if not evidence.reports:
-        return "no node was looked at from inside"
+        return "no node was inspected from inside"
     for report in evidence.reports.values():
-        for each in report.missing:
-            if each.what.startswith(("service_rules", "services", "firewall")):
-                return each.why
+        if why := report.why_missing("firewall", "root.firewall"):
+            return why
     if evidence.cni.name == "cilium":
         return "Cilium's eBPF programs may carry the Services: no packet filter holds them"
     return "no report speaks of Services' rules"
@@ -82,14 +99,17 @@ def listens_at(report: PodReport | None, backend: Backend) -> str | None:
     protocol = backend.protocol.lower()
     sockets = [each for each in report.state.listeners if each.protocol == protocol]
     here = [each for each in sockets if each.port == backend.port]
-    if any(not _is_loopback(each.ip) for each in here):
+    if any(not is_loopback(each.ip) for each in here):
         return "target-port"
     if here:
         return "loopback-only"
-    return "other-port" if any(not _is_loopback(each.ip) for each in sockets) else "nothing"
+    if any(each.port == backend.port and not is_loopback(each.ip) for each in report.state.listeners):
+        return "other-protocol"
+    return "other-port" if any(not is_loopback(each.ip) for each in sockets) else "nothing"
 
 
-def _is_loopback(ip: str) -> bool:
+def is_loopback(ip: str) -> bool:
+    """Whether only the machine itself reaches an address."""
     try:
         address = ip_address(ip)
     except ValueError:
@@ -98,8 +118,8 @@ def _is_loopback(ip: str) -> bool:
     return bool(mapped.is_loopback if mapped else address.is_loopback)
 
 
-def worst_for_service(ports: Mapping[int, Iterable[str]]) -> str | None:
-    """One word for a Service from the words for each port's pods: a port is well when any pod listens on it."""
+def worst_for_service(ports: Mapping[tuple[int, str], Iterable[str]]) -> str | None:
+    """One word for a Service from those for the pods of each port and protocol: a port is well when any pod listens."""
     words = {port: list(found) for port, found in ports.items()}
     known = {port: found for port, found in words.items() if found}
     if not known:
@@ -111,9 +131,11 @@ def worst_for_service(ports: Mapping[int, Iterable[str]]) -> str | None:
 
 
 def listening_ports(reports: Iterable[PodReport | None]) -> Iterator[str]:
-    """The TCP ports that pods listen on: "9004", or "127.0.0.1:9000" where only the pod itself can reach it."""
+    """The ports that pods listen on: "9004", "53/UDP", "127.0.0.1:9000" where only the pod itself can reach it."""
     for report in reports:
         sockets: tuple[Listener, ...] = (report.state.listeners or ()) if report and report.state else ()
         for each in sockets:
-            if each.protocol == "tcp":
-                yield f"{each.ip}:{each.port}" if _is_loopback(each.ip) else str(each.port)
+            if each.protocol == "udp" and each.port >= _EPHEMERAL:
+                continue  # A client waits there for its answer.
+            number = str(each.port) if each.protocol == "tcp" else f"{each.port}/UDP"
+            yield f"{each.ip}:{number}" if is_loopback(each.ip) else number

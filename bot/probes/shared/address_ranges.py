@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from bot.cluster.objects import CustomObject, Node
-from bot.probes.evidence import Evidence
-from bot.probes.policy_selectors import is_within, network
+from bot.probes.engine.evidence import Evidence
+from bot.probes.policy.selectors import is_within, network
 
 
 def text(values: Mapping[str, Any], *path: str) -> str:
@@ -59,8 +59,18 @@ def blocks_by_node(evidence: Evidence) -> Mapping[str, tuple[str, ...]]:
     for each in _custom(evidence, "ciliumnodes"):
         found.setdefault(each.metadata.name, []).extend(texts(each.spec, "ipam", "podCIDRs"))
     if not any(found.values()) and "blockaffinities" not in evidence.snapshot.custom_objects:
-        found = {name: list(node_ranges(node)) for name, node in evidence.nodes.items()}
+        found = {name: list(node_ranges(node)) for name, node in evidence.nodes.items() if _is_used(evidence, node)}
     return {name: tuple(c for c in dict.fromkeys(cidrs) if network(c)) for name, cidrs in found.items() if any(cidrs)}
+
+
+def _is_used(evidence: Evidence, node: Node) -> bool:
+    """Whether pods of this node have addresses from the ranges that Kubernetes gave it: many CNIs hand out their own.
+
+    True also where no pod tells.
+    """
+    here = (evidence.pods[pod] for pod in evidence.pods_on(node.metadata.name))
+    addresses = [pod.status.pod_ip for pod in here if pod.status.pod_ip and not pod.spec.host_network]
+    return not addresses or any(in_ranges(ip, node_ranges(node)) for ip in addresses)
 
 
 def in_ranges(ip: str, cidrs: Iterable[str]) -> bool:

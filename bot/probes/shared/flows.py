@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 from bot.agent.report import PodReport, Purpose, Test
 from bot.domain.facts import Subject, SubjectKind
-from bot.probes.evidence import Evidence
-from bot.probes.outcomes import reach_from, target_of
-from bot.probes.policy_arithmetic import allowed
+from bot.probes.engine.evidence import Evidence
+from bot.probes.engine.once import once_per_evidence
+from bot.probes.policy.enforcement import allowed, enforces_policy
+from bot.probes.policy.evaluation import policy_index
+from bot.probes.shared.reach import is_refused_by_rule, reach_from, target_of
 
 _PURPOSES = frozenset({"own-node", "node", "local-pod", "remote-pod", "endpoint"})
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
@@ -29,22 +31,24 @@ class Tried:
     purpose: Purpose
     protocol: str
     reach: str
+    port: int = 0
+    latency_ms: float | None = None
+    """None: it did not come through."""
+    is_refused_by_rule: bool = False
+    """An ICMP message refused it: no pod does that, a packet filter does."""
     is_denied: bool = False
-    """Policies forbid it, and the CNI enforces policies (or may)."""
+    """Policies forbid it, and are enforced (or may be)."""
 
 
+@once_per_evidence
 def tried_flows(evidence: Evidence) -> tuple[Tried, ...]:
-    """All tests between pods and nodes that ran, in the reports' order. Computed once for each evidence."""
-    kept = vars(evidence)
-    if "_tried_flows" not in kept:
-        kept["_tried_flows"] = tuple(_tried(evidence))
-    found: tuple[Tried, ...] = kept["_tried_flows"]
-    return found
+    """All tests between pods and nodes that ran, in the reports' order."""
+    return tuple(_tried(evidence))
 
 
 def _tried(evidence: Evidence) -> Iterator[Tried]:
     # Without any policy nothing is denied: thousands of flows need no arithmetic.
-    enforced = evidence.cni.enforces_policy is not False and bool(evidence.snapshot.network_policies)
+    enforced = enforces_policy(evidence) is not False and not policy_index(evidence).is_empty
     for source, node, test in evidence.tests:
         reach = reach_from(evidence, source, test)
         if reach is None or test.purpose not in _PURPOSES or test.protocol not in {"icmp", "tcp"}:
@@ -61,12 +65,17 @@ def _tried(evidence: Evidence) -> Iterator[Tried]:
             purpose=test.purpose,
             protocol=test.protocol,
             reach=reach,
+            port=test.port,
+            latency_ms=test.latency_ms if reach == "ok" else None,
+            is_refused_by_rule=is_refused_by_rule(test),
             is_denied=enforced
             and allowed(evidence, source, target, test.port or None, test.protocol.upper()).is_denied,
         )
 
 
 def _counts(target: PodReport | None, test: Test, reach: str) -> bool:
+    if reach == "reset":
+        return False  # Both ways were open: who accepted it ended it.
     if reach != "refused" or test.protocol != "tcp" or test.icmp or test.purpose in {"own-node", "node"}:
         return True
     listeners = target.state.listeners if target and target.state else None

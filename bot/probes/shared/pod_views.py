@@ -1,16 +1,17 @@
-"""Who could be looked at, by whom, and why not: what every probe asks before it says that something is missing."""
+"""Who could be inspected, by whom, and why not: what every probe asks before it says that something is missing."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from bot.agent.report import Link, NetnsState, NodeReport, PodReport
 from bot.cluster.objects import Pod
-from bot.domain.facts import FactBuilder, Rung, Subject, Value
-from bot.probes.evidence import Evidence
+from bot.domain.facts import Rung, Subject
+from bot.probes.engine.evidence import Evidence
+from bot.probes.engine.once import once_per_evidence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Root:
+class NodeView:
     """A node's root namespace, indexed."""
 
     name: str
@@ -29,23 +30,20 @@ class Root:
         """Whether our own agent looked, which sees everything: then an empty list means that there was none."""
         return self.rung is Rung.AGENT
 
-    def why_missing(self, *prefixes: str) -> str:
+    def why_missing(self, *places: str) -> str:
         """Why the report lacks something, as the report itself says it; "" when it does not say."""
-        for each in self.report.missing:
-            if each.what.startswith(prefixes):
-                return each.why
-        return ""
+        return self.report.why_missing(*places)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
+class PodView:
     """A pod with its own network, and what was seen of it."""
 
     subject: Subject
     pod: Pod
-    root: Root | None
+    root: NodeView | None
     seen: PodReport | None
-    """None when its network namespace was not found or its node not looked at: `why` says which."""
+    """None when its network namespace was not found or its node not inspected: `why` says which."""
     why: str = ""
     is_absent: bool = False
     """Our own agent looked for the namespace and did not find it."""
@@ -60,10 +58,10 @@ class Sight:
         return sysctl(self.root.state, key) if self.root else None
 
 
-def roots(evidence: Evidence) -> dict[str, Root]:
-    """The root namespace of each node that was looked at."""
+def node_views(evidence: Evidence) -> dict[str, NodeView]:
+    """The root namespace of each node that was inspected."""
     return {
-        name: Root(
+        name: NodeView(
             name=name,
             report=report,
             rung=evidence.rungs.get(name, Rung.AGENT),
@@ -74,21 +72,18 @@ def roots(evidence: Evidence) -> dict[str, Root]:
     }
 
 
-def pods_in_sight(evidence: Evidence) -> tuple[Sight, ...]:
-    """Each pod that has its own network and should have been looked at, in order of name.
+@once_per_evidence
+def observable_pods(evidence: Evidence) -> tuple[PodView, ...]:
+    """Each pod that has its own network and should have been inspected, in order of name.
 
     That is: the pods asked about, and every other pod that a node's report speaks of. Pods that share their node's
-    network, or have not got an address yet, are left to the API's own facts. Worked out once for each evidence.
+    network, or have not got an address yet, are left to the API's own facts.
     """
-    kept = vars(evidence)
-    if "_pods_in_sight" not in kept:
-        kept["_pods_in_sight"] = tuple(_pods_in_sight(evidence))
-    found: tuple[Sight, ...] = kept["_pods_in_sight"]
-    return found
+    return tuple(_observable_pods(evidence))
 
 
-def _pods_in_sight(evidence: Evidence) -> Iterator[Sight]:
-    by_node = roots(evidence)
+def _observable_pods(evidence: Evidence) -> Iterator[PodView]:
+    by_node = node_views(evidence)
     reported = {(node, each.uid): each for node, report in evidence.reports.items() for each in report.pods}
     asked = set(evidence.scope_pods)
     for subject in sorted(evidence.pods, key=lambda each: each.name):
@@ -97,20 +92,20 @@ def _pods_in_sight(evidence: Evidence) -> Iterator[Sight]:
             continue
         seen = reported.get((pod.spec.node_name, pod.metadata.uid))
         if seen or subject in asked:
-            yield _sight(evidence, subject, pod, by_node.get(pod.spec.node_name), seen)
+            yield _pod_view(evidence, subject, pod, by_node.get(pod.spec.node_name), seen)
 
 
-def _sight(evidence: Evidence, subject: Subject, pod: Pod, root: Root | None, seen: PodReport | None) -> Sight:
+def _pod_view(evidence: Evidence, subject: Subject, pod: Pod, root: NodeView | None, seen: PodReport | None) -> PodView:
     if root is None:
-        return Sight(subject=subject, pod=pod, root=None, seen=None, why=evidence.why_no_report(pod.spec.node_name))
+        return PodView(subject=subject, pod=pod, root=None, seen=None, why=evidence.why_no_report(pod.spec.node_name))
     if seen is not None and seen.is_found:
-        return Sight(subject=subject, pod=pod, root=root, seen=seen)
-    why = seen.why_not if seen else root.why_missing(f"pods.{pod.metadata.uid}", "pods")
+        return PodView(subject=subject, pod=pod, root=root, seen=seen)
+    why = seen.why_not if seen else root.why_missing(f"pods.{pod.metadata.uid}", "pods.deadline")
     if not why:
         partial = " (the report is partial)" if root.report.is_partial else ""
         why = f"the report of node {root.name} says nothing about it{partial}"
     is_absent = seen is not None and root.is_ours
-    return Sight(subject=subject, pod=pod, root=root, seen=None, why=why, is_absent=is_absent)
+    return PodView(subject=subject, pod=pod, root=root, seen=None, why=why, is_absent=is_absent)
 
 
 def sysctl(state: NetnsState, key: str) -> int | None:
@@ -143,17 +138,3 @@ def either(state: NetnsState, dev: str, key: str) -> bool | None:
     if any(values):
         return True
     return None if None in values else False
-
-
-def put(into: FactBuilder, subject: Subject, key: str, value: Value | None, why: str) -> None:
-    """Record a value, or why there is none."""
-    if value is None:
-        into.miss(subject, key, why)
-    else:
-        into.set(subject, key, value)
-
-
-def miss_all(into: FactBuilder, subject: Subject, keys: Iterable[str], why: str) -> None:
-    """Record that none of these was seen, for one reason."""
-    for key in keys:
-        into.miss(subject, key, why)

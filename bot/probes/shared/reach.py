@@ -1,7 +1,7 @@
 """What came of tests: one word for a test, one for many, and whom a test asked.
 
 The words ("reach" values) tell apart what an operator must tell apart: refused at once by a host that was reached,
-no route at once, no route after seconds because a next hop did not answer ARP, nothing at all.
+accepted and then reset, no route at once, no route after seconds because a next hop did not answer ARP, nothing at all.
 
 Source: the kernel's connect() and sendto() errors, ip(7), tcp(7), icmp(7); measured on Linux 6.18: a next hop whose
 ARP fails gives EHOSTUNREACH after 3.1 s (sooner when it was asked before), a reject rule or an unreachable route gives
@@ -15,12 +15,13 @@ from types import MappingProxyType
 from bot.agent.report import Test
 from bot.domain import facts
 from bot.domain.facts import Subject, SubjectKind
-from bot.probes.evidence import Evidence
+from bot.probes.engine.evidence import Evidence
 
 REACH_VALUES: tuple[str, ...] = (
     "ok",
     "timeout",
     "refused",
+    "reset",
     "host-unreachable",
     "host-unreachable-late",
     "net-unreachable",
@@ -40,7 +41,7 @@ _REACH: MappingProxyType[str, str] = MappingProxyType(
         "ok": "ok",
         "timeout": "timeout",
         "ECONNREFUSED": "refused",
-        "reset": "refused",
+        "reset": "reset",
         "EHOSTUNREACH": "host-unreachable",
         "ENETUNREACH": "net-unreachable",
         "EINVAL": "invalid",
@@ -54,6 +55,7 @@ _WORDS: MappingProxyType[str, str] = MappingProxyType(
         "ok": "succeeded",
         "timeout": "got no answer",
         "refused": "was refused",
+        "reset": "was accepted and reset at once",
         "host-unreachable": "got EHOSTUNREACH at once",
         "host-unreachable-late": "got EHOSTUNREACH late (a next hop does not answer ARP)",
         "net-unreachable": "got ENETUNREACH (no route)",
@@ -91,6 +93,16 @@ def _usual_failure(test: Test) -> str:
     if failures.get(test.outcome) == most:
         return test.outcome
     return min(outcome for outcome, times in failures.items() if times == most)
+
+
+def is_refused_by_rule(test: Test) -> bool:
+    """Whether an ICMP message refused the connection: a packet filter does that, a pod that does not listen resets."""
+    return test.protocol in {"tcp", "dns-tcp"} and test.outcome != "ok" and test.icmp in _BY_RULE
+
+
+_BY_RULE = frozenset(
+    {"port-unreachable", "admin-prohibited", "host-prohibited", "net-prohibited", "protocol-unreachable"}
+)
 
 
 def reach_from(evidence: Evidence, source: Subject, test: Test) -> str | None:

@@ -41,6 +41,10 @@ CNI_DEVICES = (
 """How the names of devices begin that CNIs and kube-proxy make: routes to pods by these are theirs."""
 
 
+BY_PROGRAM = frozenset({"cilium_host", "cilium_net"})
+"""Devices behind which Cilium's eBPF programs decide, whatever the kernel's tables say."""
+
+
 @lru_cache(maxsize=8192)
 def network(cidr: str) -> IPv4Network | None:
     """An IPv4 network by its CIDR ("default" is 0.0.0.0/0, a bare address a /32); None for anything else."""
@@ -77,6 +81,11 @@ class RouteTable:
                 same[int(net.network_address)] = route
         self._by_length = tuple(sorted(by_length.items(), reverse=True))
 
+    @property
+    def is_empty(self) -> bool:
+        """No route at all: most likely they were not read."""
+        return not self._by_length
+
     def lookup(self, ip: str) -> Route | None:
         """The route that the kernel would take by this table alone; None when there is none."""
         found = address(ip)
@@ -87,6 +96,16 @@ class RouteTable:
             mask = (0xFFFFFFFF << (32 - length)) & 0xFFFFFFFF
             route = routes.get(number & mask)
             if route is not None and route.type != "throw":
+                return route
+        return None
+
+    def without(self, one: Route, ip: str) -> Route | None:
+        """The route that would be taken if this one were not there."""
+        found = address(ip)
+        for length, routes in self._by_length if found else ():
+            mask = (0xFFFFFFFF << (32 - length)) & 0xFFFFFFFF
+            route = routes.get(int(found) & mask) if found else None
+            if route is not None and route is not one and route.type != "throw":
                 return route
         return None
 
@@ -120,6 +139,14 @@ def uplink(routes: Iterable[Route], links: Mapping[str, Link], internal_ip_dev: 
     if route is not None and route.dev and route.dev in links:
         return route.dev
     return internal_ip_dev
+
+
+def first_address(block: str) -> str:
+    """An address inside a block: its second, or the only one."""
+    net = network(block)
+    if net is None:
+        return ""
+    return str(net[1] if net.num_addresses > 1 else net[0])
 
 
 def is_cni_device(name: str) -> bool:

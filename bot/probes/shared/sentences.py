@@ -1,12 +1,13 @@
-"""Findings about many pods, told once: who shares a state, named as a reader would name them."""
+"""Findings about many pods, reported once: who shares a state, named as a reader would name them."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from bot.domain.facts import CLUSTER, FactTable, Subject, SubjectKind, Value
-from bot.domain.finding import Finding, Flow, Hop, Severity, Symptom, SymptomKind
+from bot.domain.facts import CLUSTER, FactTable, Flow, Subject, SubjectKind, Value
+from bot.domain.finding import Finding, Hop, Severity, Symptom, SymptomKind
+from bot.domain.listing import and_more
 
 NAMED = 5
 """So many names stand in a sentence; the others are counted."""
@@ -24,7 +25,7 @@ class Who:
     pods: tuple[Subject, ...]
     node: Subject | None = None
     is_all: bool = False
-    """Whether they are all pods of the node that were looked at (and more than one)."""
+    """Whether they are all pods of the node that were inspected (and more than one)."""
     is_whole: bool = True
     """With `is_all`: whether the node has no other pod with a network of its own."""
 
@@ -55,22 +56,19 @@ class Who:
         if len(self.pods) == 1:
             return f"{self.pods[0].name}{where}"
         count = "both" if self.is_all and len(self.pods) == 2 else f"{'all ' * self.is_all}{len(self.pods)}"
-        seen = " looked at" if self.is_all and not self.is_whole else ""
+        seen = " inspected" if self.is_all and not self.is_whole else ""
         return f"{count} pods{seen}{where} ({names(self.pods)})"
 
 
 def names(subjects: Collection[Subject], limit: int = NAMED) -> str:
     """The first names, and how many more there are: "shop/a, shop/b and 7 more"."""
-    shown = sorted(subjects)[:limit]
-    more = len(subjects) - len(shown)
-    listed = ", ".join(each.name for each in shown)
-    return f"{listed} and {more} more" if more else listed
+    return and_more([each.name for each in sorted(subjects)], limit)
 
 
 def sharing(
     table: FactTable, states: Mapping[Subject, State | None], *, apart: int = APART
 ) -> Iterator[tuple[Who, State]]:
-    """Pods by node and state, in order of name. `states` holds every pod looked at, None for those not to be told.
+    """Pods by node and state, in order of name. `states` holds every pod inspected, None for those not to be reported.
 
     A few pods that are not all of their node (at most `apart`) come one by one, so that each has its own finding.
     """
@@ -112,7 +110,7 @@ def unseen(
     kind: SubjectKind,
     key: str,
     what: str,
-    is_told: Callable[[Mapping[str, Value]], bool] = lambda _: False,
+    is_reported: Callable[[Mapping[str, Value]], bool] = lambda _: False,
 ) -> Iterator[Finding]:
     """INCONCLUSIVE findings: for each reason why `key` was not seen, one, that names its subjects.
 
@@ -122,17 +120,17 @@ def unseen(
     by_reason: dict[str, list[Subject]] = defaultdict(list)
     for subject in table.subjects(kind):
         why = table.why_unobserved(subject, key)
-        if why and key not in table.of(subject) and not is_told(table.of(subject)):
+        if why and key not in table.of(subject) and not is_reported(table.of(subject)):
             by_reason[why].append(subject)
     alone = [why for why, subjects in by_reason.items() if len(subjects) == 1]
     if len(alone) > APART:
         subjects = [subject for why in alone for subject in by_reason.pop(why)]
-        first = f"each for its own reason, the first because {shortened(alone[0])}"
+        first = f"for different reasons; for example: {shortened(alone[0])}"
         yield Finding(
             probe=probe,
             subject=_about(table, subjects),
             severity=Severity.INCONCLUSIVE,
-            sentence=f"{what} of {len(subjects)} {kind}s ({names(subjects)}) could not be seen, {first}.",
+            sentence=f"{what} of {len(subjects)} {kind}s ({names(subjects)}) could not be observed, {first}.",
         )
     for why, subjects in by_reason.items():
         count = f" {len(subjects)} {kind}s:" if len(subjects) > NAMED else ""
@@ -140,7 +138,7 @@ def unseen(
             probe=probe,
             subject=_about(table, subjects),
             severity=Severity.INCONCLUSIVE,
-            sentence=f"{what} of{count} {names(subjects)} could not be seen: {shortened(why)}.",
+            sentence=f"{what} of{count} {names(subjects)} could not be observed: {shortened(why)}.",
         )
 
 

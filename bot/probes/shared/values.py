@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from bot.domain.facts import Value
-from bot.probes.telling import NAMED
+from bot.domain.listing import and_more
+from bot.probes.shared.sentences import NAMED
 
 
 def listed(values: Sequence[Value], limit: int = NAMED) -> str:
     """The first values, and how many more there are: "node-1, node-2 and 7 more"."""
-    shown = ", ".join(str(each) for each in values[:limit])
-    return f"{shown} and {len(values) - limit} more" if len(values) > limit else shown
+    return and_more(values, limit)
 
 
 def strings(value: Value | None) -> tuple[str, ...]:

@@ -4,9 +4,9 @@ from structlog.testing import capture_logs
 
 from bot.domain.facts import FactBuilder, FactTable
 from bot.domain.finding import Finding, Severity
-from bot.probes import running
-from bot.probes.evidence import Evidence
-from bot.probes.probe import Probe
+from bot.probes.engine import running
+from bot.probes.engine.evidence import Evidence
+from bot.probes.engine.probe import Probe
 from tests.probes.build import two_nodes
 
 

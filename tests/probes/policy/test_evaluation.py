@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.cluster.cni import CniInventory, CniName
+from bot.cluster.cni.detect import CniInventory, CniName
 from bot.cluster.objects import (
     Container,
     ContainerPort,
@@ -26,11 +26,14 @@ from bot.cluster.objects import (
     PodSpec,
     PodStatus,
 )
-from bot.cluster.snapshot import Snapshot
+from bot.cluster.snapshot.snapshot import Snapshot
 from bot.domain import facts
-from bot.domain.report import Unobserved
-from bot.probes.evidence import Evidence
-from bot.probes.policy_arithmetic import allowed, policy_index
+from bot.probes.engine.evidence import Evidence
+from bot.probes.policy.enforcement import allowed
+from bot.probes.policy.evaluation import policy_index
+from tests.probes.build import unread
+
+GROUP = "networking.k8s.io"
 
 EVERYTHING = LabelSelector()
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -228,7 +231,7 @@ def test_names_the_policies_that_deny():
 
 
 def test_forbidden_policies_are_unknown_not_none():
-    forbidden = (Unobserved(what="networkpolicies", why="not allowed to list networkpolicies"),)
+    forbidden = (unread("networkpolicies", "not allowed to list networkpolicies", group=GROUP),)
     answer = allowed(evidence(unobserved=forbidden), WEB, DB, 8080, "TCP")
 
     assert answer.verdict == "unknown"
@@ -236,9 +239,7 @@ def test_forbidden_policies_are_unknown_not_none():
 
 
 def test_where_only_the_namespace_may_be_listed_other_namespaces_stay_unknown():
-    everywhere = Unobserved(
-        what="networkpolicies.networking.k8s.io", why="Not allowed.", remedy="list networkpolicies.networking.k8s.io"
-    )
+    everywhere = unread("networkpolicies", "Not allowed.", group=GROUP, remedy="list networkpolicies.networking.k8s.io")
     seen = evidence(unobserved=(everywhere,))
 
     assert allowed(seen, WEB, DB, 8080, "TCP").verdict == "yes"
@@ -246,14 +247,14 @@ def test_where_only_the_namespace_may_be_listed_other_namespaces_stay_unknown():
 
 
 def test_calicos_own_policies_that_could_not_be_read_are_another_matter():
-    theirs = Unobserved(what="networkpolicies.crd.projectcalico.org", why="Not allowed.")
+    theirs = unread("networkpolicies", "Not allowed.", group="crd.projectcalico.org")
 
     assert allowed(evidence(unobserved=(theirs,)), WEB, LENS, 8080, "TCP").verdict == "yes"
 
 
 def test_what_is_known_to_allow_stays_allowed_when_other_policies_were_not_read():
     """No policy can deny what another allows."""
-    forbidden = (Unobserved(what="networkpolicies", why="no"),)
+    forbidden = (unread("networkpolicies", "no", group=GROUP),)
     both = evidence(policy("allow", types=("Ingress", "Egress"), ingress=from_(), egress=to()), unobserved=forbidden)
 
     assert allowed(both, WEB, DB, 8080, "TCP").verdict == "yes"

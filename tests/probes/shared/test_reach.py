@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bot.agent.report import Test
 from bot.domain import facts
-from bot.probes.outcomes import REACH_VALUES, aggregate, in_words, reach_of, reach_of_all, target_of
+from bot.probes.shared.reach import REACH_VALUES, aggregate, in_words, reach_of, reach_of_all, target_of
 from tests.probes.build import two_nodes
 
 
@@ -23,7 +23,7 @@ def tried(**fields: Any) -> Test:
         ({"outcome": "ok", "ok": 1}, "ok"),
         ({"outcome": "timeout"}, "timeout"),
         ({"outcome": "ECONNREFUSED"}, "refused"),
-        ({"outcome": "reset"}, "refused"),
+        ({"outcome": "reset"}, "reset"),
         ({"outcome": "EHOSTUNREACH", "latency_ms": 0.2}, "host-unreachable"),
         ({"outcome": "EHOSTUNREACH", "latency_ms": 1500.0}, "host-unreachable-late"),
         ({"outcome": "EHOSTUNREACH", "latency_ms": 3070.0}, "host-unreachable-late"),

@@ -1,9 +1,9 @@
 """Who shares a state, in words that are true and short."""
 
 from bot.domain import facts
-from bot.domain.facts import FactTable, Relations, SubjectKind, Value
-from bot.domain.finding import Flow, SymptomKind
-from bot.probes.telling import Who, names, plural, sharing, shortened, unseen
+from bot.domain.facts import FactTable, Flow, Relations, SubjectKind, Value
+from bot.domain.finding import SymptomKind
+from bot.probes.shared.sentences import Who, names, plural, sharing, shortened, unseen
 
 NODE = facts.node("node-1")
 PODS = tuple(facts.pod("shop", f"p{number}") for number in range(7))
@@ -11,7 +11,7 @@ RELATIONS = Relations(node_of_pod=dict.fromkeys(PODS, NODE))
 
 
 def told(states: dict[facts.Subject, str | None], *, others: int = 0) -> list[str]:
-    """How pods of one node are told that has `others` more that were not looked at."""
+    """How pods of one node are told that has `others` more that were not inspected."""
     values: dict[facts.Subject, dict[str, Value]] = {
         pod: {} for pod in (*states, *PODS[len(states) : len(states) + others])
     }
@@ -31,7 +31,7 @@ def test_all_pods_of_a_node_are_told_together() -> None:
 
 def test_all_that_were_looked_at_are_not_all() -> None:
     assert told(dict.fromkeys(PODS[:3], "bad"), others=2) == [
-        "all 3 pods looked at on node-1 (shop/p0, shop/p1, shop/p2)"
+        "all 3 pods inspected on node-1 (shop/p0, shop/p1, shop/p2)"
     ]
 
 
@@ -72,7 +72,7 @@ def test_one_reason_is_told_once() -> None:
 
     assert finding.subject == NODE
     assert finding.sentence == (
-        "The link of 7 pods: shop/p0, shop/p1, shop/p2, shop/p3, shop/p4 and 2 more could not be seen: no agent."
+        "The link of 7 pods: shop/p0, shop/p1, shop/p2, shop/p3, shop/p4 and 2 more could not be observed: no agent."
     )
 
 
@@ -82,8 +82,8 @@ def test_reasons_of_their_own_do_not_flood_a_report() -> None:
     (finding,) = unseen(table_of(reasons), "p", SubjectKind.POD, "eth0", "The link")
 
     assert finding.sentence == (
-        "The link of 7 pods (shop/p0, shop/p1, shop/p2, shop/p3, shop/p4 and 2 more) could not be seen, "
-        "each for its own reason, the first because no program in shop/p0."
+        "The link of 7 pods (shop/p0, shop/p1, shop/p2, shop/p3, shop/p4 and 2 more) could not be observed, "
+        "for different reasons; for example: no program in shop/p0."
     )
 
 

@@ -1,0 +1,72 @@
+"""Whom the processes of the thread's namespace have dialled: open connections, and those that still wait for an answer.
+
+Asked of the kernel (`ss` does it so); where that is refused, /proc/net/tcp and tcp6.
+
+Source: https://man7.org/linux/man-pages/man7/sock_diag.7.html
+"""
+
+import contextlib
+import socket
+from collections.abc import Collection, Iterator
+from itertools import islice
+
+from bot.agent.counters import NET
+from bot.agent.files import read_text
+from bot.agent.listeners import INET_DIAG_ANSWER, INET_DIAG_REQUEST, SOCK_DIAG_BY_FAMILY, proc_address
+from bot.agent.netlink import NETLINK_SOCK_DIAG, NetlinkSocket
+from bot.agent.report import Connection, ConnectionState
+from bot.agent.rtnetlink import ip_text
+
+STATES: dict[int, ConnectionState] = {1: "established", 2: "syn-sent"}
+LIMIT = 200
+READ_LIMIT = 5000
+
+
+def read_connections(listening: Collection[int]) -> tuple[Connection, ...]:
+    """Each address that is dialled, once, at most 200. OSError when neither way works.
+
+    `listening`: the ports that are served here, on which connections were accepted and not made.
+    """
+    try:
+        with NetlinkSocket(NETLINK_SOCK_DIAG) as netlink:
+            found = list(islice(_by_netlink(netlink, listening), READ_LIMIT))
+    except OSError:
+        found = list(islice(_by_proc(listening), READ_LIMIT))
+    return tuple(sorted(set(found), key=lambda one: (one.state, one.ip, one.port))[:LIMIT])
+
+
+def lasting(before: Collection[Connection], after: Collection[Connection]) -> tuple[Connection, ...]:
+    """Those that are there in both looks: what somebody else's test dials is gone within a second or two."""
+    return tuple(one for one in before if one in after)
+
+
+def _by_netlink(netlink: NetlinkSocket, listening: Collection[int]) -> Iterator[Connection]:
+    mask = sum(1 << state for state in STATES)
+    for family, size in ((socket.AF_INET, 4), (socket.AF_INET6, 16)):
+        request = INET_DIAG_REQUEST.pack(family, socket.IPPROTO_TCP, 0, mask)
+        for _, body in netlink.dump(SOCK_DIAG_BY_FAMILY, request):
+            _, state, _, _, own, port, _, address, *_ = INET_DIAG_ANSWER.unpack_from(body)
+            if int.from_bytes(own, "big") not in listening:
+                yield from _made(state, ip_text(address[:size]), int.from_bytes(port, "big"))
+
+
+def _by_proc(listening: Collection[int]) -> Iterator[Connection]:
+    yield from parse_proc_table(read_text(f"{NET}/tcp"), listening)
+    with contextlib.suppress(OSError):
+        yield from parse_proc_table(read_text(f"{NET}/tcp6"), listening)
+
+
+def parse_proc_table(text: str, listening: Collection[int]) -> Iterator[Connection]:
+    """The rows of /proc/net/tcp or tcp6 that were dialled from here. Rows that do not fit are left out."""
+    for line in text.splitlines()[1:]:
+        cells = line.split()
+        with contextlib.suppress(ValueError, IndexError):
+            if int(cells[1].partition(":")[2], 16) not in listening:
+                address, _, port = cells[2].partition(":")
+                yield from _made(int(cells[3], 16), proc_address(address), int(port, 16))
+
+
+def _made(state: int, ip: str, port: int) -> Iterator[Connection]:
+    ip = ip.removeprefix("::ffff:")
+    if state in STATES and port and not ip.startswith("127.") and ip != "::1":
+        yield Connection(ip=ip, port=port, state=STATES[state])

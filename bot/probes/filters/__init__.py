@@ -1,0 +1,1 @@
+"""Packet filter rules held against the flows that were tried, whether or not the rules count."""

@@ -1,0 +1,32 @@
+"""A rule as an on-call engineer looks it up: its place, its hook, whose it is, and its text."""
+
+from bot.domain.listing import and_more
+from bot.probes.filters.held import Held
+from bot.probes.filters.rule_owners import author_of
+from bot.probes.filters.walking import Taking
+
+TEXT_LIMIT = 160
+_ONE_WAY = {frozenset({"request"}): ", which takes requests only", frozenset({"reply"}): ", which takes replies only"}
+
+
+def loss_in_words(held: Held) -> str:
+    """The rule, and which packets it takes, where these are of one direction only."""
+    return rule_in_words(held.taking) + _ONE_WAY.get(frozenset(held.directions), "")
+
+
+def is_kube_proxys(taking: Taking) -> bool:
+    """Whether kube-proxy wrote the rule."""
+    return author_of(taking.table, taking.chain) == "kube-proxy"
+
+
+def rule_in_words(taking: Taking) -> str:
+    """In one line: `ip/guard/c_fwd (hook forward, priority 100, of unknown origin): oifname "cali1" drop`."""
+    hook = taking.hook
+    place = f"{hook.family}/{taking.table}/{taking.chain}"
+    on = f" on {and_more(hook.devices, 3)}" if hook.devices else ""
+    who = author_of(taking.table, taking.chain)
+    text = " ".join(taking.step.text.split()) if taking.step else f"policy {hook.policy}"
+    where = f"hook {hook.hook.lower()}{on}, priority {hook.priority}, {f'of {who}' if who else 'of unknown origin'}"
+    if len(text) > TEXT_LIMIT:
+        text = text[: TEXT_LIMIT - 1] + "…"
+    return f"{place} ({where}): {text}"

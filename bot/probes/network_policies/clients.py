@@ -1,0 +1,162 @@
+"""Of each Service the clients that policies deny, held against what is dialled: each port by itself.
+
+A client is a pod that is known to need the port. Whom we sent as an instrument is none: a policy that keeps it out is
+no fault. One thing shows a mistake without any client: a policy that lets its peers in at the Service's port, while the
+pods behind it listen on another, so that nobody gets in.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from bot.cluster.objects import NetworkPolicy, NetworkPolicyPort
+from bot.domain.facts import FactBuilder, Subject, SubjectKind
+from bot.domain.flows import NeededFlow
+from bot.probes.engine.evidence import Evidence
+from bot.probes.policy.ends import named_ports
+from bot.probes.policy.enforcement import allowed, enforces_policy
+from bot.probes.policy.evaluation import Allowed, policy_index
+from bot.probes.policy.index import name_of
+from bot.probes.policy.naming import why_denied
+from bot.probes.services.attempts import Asked, tests_by_service
+from bot.probes.services.backends import Backend, backends, namespace_of
+from bot.probes.services.needed import clients_of
+from bot.probes.shared.reach import aggregate
+
+MAX_NAMED = 50
+MAX_SENTENCES = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Denied:
+    """A needed flow that policies deny."""
+
+    flow: NeededFlow
+    backend: Backend
+    answer: Allowed
+
+
+def observe_clients(evidence: Evidence, into: FactBuilder) -> None:
+    """The denied clients of each Service, what came of their tests, and ports that are opened in vain."""
+    needed = _by_service(evidence)
+    tests = tests_by_service(evidence)
+    for service in evidence.services:
+        ends = tuple(_ends(evidence, service))
+        if not ends:
+            keys = ("denied_clients", "denied_clients_by", "denied_clients_why", "denied_clients_rules")
+            keys = (*keys, "denied_clients_hidden", "denied_clients_flows")
+            into.miss_all(service, (*keys, "denied_clients_reach", "ports_opened_in_vain"), "no pod is known behind it")
+            continue
+        denied = list(_denied(evidence, needed.get(service, ()), ends))
+        asked = tests[service].vip if service in tests else []
+        _observe_service(evidence, service, denied, asked, into)
+        in_vain = tuple(islice(_opened_in_vain(evidence, ends), MAX_SENTENCES))
+        into.set(service, "ports_opened_in_vain", in_vain)
+
+
+def _by_service(evidence: Evidence) -> Mapping[Subject, Sequence[NeededFlow]]:
+    """What the pods asked about need, and what others need of their namespace's Services: nobody else's trouble."""
+    found: dict[Subject, list[NeededFlow]] = {}
+    asked = set(evidence.scope_pods)
+    for (service, _), flows in clients_of(evidence).items():
+        is_own = namespace_of(service) == evidence.snapshot.namespace
+        of_names = (flow for flow in flows.values() if flow.known_by != "dns")
+        found.setdefault(service, []).extend(flow for flow in of_names if is_own or flow.source in asked)
+    return found
+
+
+def _ends(evidence: Evidence, service: Subject) -> Iterator[Backend]:
+    """The pods behind the Service: the ready ones, or all where none is ready."""
+    known = [each for each in backends(evidence, service) if each.pod in evidence.pods]
+    yield from [each for each in known if each.is_ready] or known
+
+
+def _denied(evidence: Evidence, flows: Iterable[NeededFlow], ends: Sequence[Backend]) -> Iterator[Denied]:
+    for flow in flows:
+        if flow.source.kind is not SubjectKind.POD or any(end.pod == flow.source for end in ends):
+            continue
+        for end in ends:
+            if end.service_port != flow.port or end.pod is None:
+                continue
+            answer = allowed(evidence, flow.source, end.pod, end.port, end.protocol, by_service=True)
+            if answer.is_denied:
+                yield Denied(flow=flow, backend=end, answer=answer)
+
+
+def _observe_service(
+    evidence: Evidence, service: Subject, denied: Sequence[Denied], asked: Sequence[Asked], into: FactBuilder
+) -> None:
+    clients = sorted({each.flow.source for each in denied})
+    sides = {side for each in denied for side in ("ingress", "egress") if getattr(each.answer, side).verdict == "no"}
+    into.set(service, "denied_clients", tuple(client.name for client in clients[:MAX_NAMED]))
+    into.set(service, "denied_clients_by", "both" if len(sides) == 2 else next(iter(sides), "none"))
+    into.set(service, "denied_clients_why", _first(f"{d.flow.source.name}: {d.flow.why}" for d in denied))
+    into.set(service, "denied_clients_rules", _first(_rules(evidence, denied)))
+    into.set(service, "denied_clients_hidden", _first(name for each in denied for name in each.answer.hidden))
+    index = policy_index(evidence)
+    ports = {(index.kind_of(each.flow.source), each.flow.port) for each in denied}
+    tried = [each.reach for each in asked if each.is_from_pod and (index.kind_of(each.source), each.port) in ports]
+    waiting = ["timeout"] if any(each.flow.is_waiting for each in denied) else []
+    why = "none of them was tested" if denied else "no client is denied"
+    into.put(service, "denied_clients_reach", aggregate([*tried, *waiting]), why)
+    flows = ((each.flow.source, each.backend.pod) for each in denied if each.backend.pod)
+    into.set_flows(service, "denied_clients_flows", flows, most=MAX_NAMED)
+
+
+def _first(sentences: Iterable[str]) -> tuple[str, ...]:
+    return tuple(islice(dict.fromkeys(sentences), MAX_SENTENCES))
+
+
+def _rules(evidence: Evidence, denied: Sequence[Denied]) -> Iterator[str]:
+    """By what rules miss these flows: once for each kind of client and port."""
+    index = policy_index(evidence)
+    seen: set[tuple[int, int]] = set()
+    for each in denied:
+        key = (index.kind_of(each.flow.source), each.backend.port)
+        if key not in seen and each.backend.pod:
+            seen.add(key)
+            end = each.backend
+            yield from (f"{name} denies it" for name in each.answer.hidden)
+            yield from why_denied(
+                evidence, each.flow.source, each.backend.pod, end.port, end.protocol, end.service_port
+            )
+
+
+def _opened_in_vain(evidence: Evidence, ends: Sequence[Backend]) -> Iterator[str]:
+    """Ingress policies of the pods behind it that open the Service's port, where its pods listen on another one.
+
+    Only where no policy lets anybody in at the port that the Service sends to: then the Service is closed to all.
+    """
+    index = policy_index(evidence)
+    if enforces_policy(evidence) is False:
+        return
+    for end in ends:
+        if end.pod is None or end.port == end.service_port:
+            continue
+        isolating = index.isolating(end.pod, "ingress")
+        if not isolating or any(_openers(evidence, end, isolating, end.port)):
+            continue
+        for policy, number in _openers(evidence, end, isolating, end.service_port):
+            yield (
+                f"{name_of(policy)}, ingress rule {number}, opens {end.protocol} {end.service_port}, the Service's "
+                f"port; policies see the pods' own, {end.port}, and that one is open to nobody"
+            )
+
+
+def _openers(
+    evidence: Evidence, end: Backend, policies: Iterable[NetworkPolicy], port: int
+) -> Iterator[tuple[NetworkPolicy, int]]:
+    """The ingress rules that open this port of the pod to anybody."""
+    for policy in policies:
+        for number, rule in enumerate(policy.spec.ingress, 1):
+            if not rule.ports or any(_opens(evidence, end, wanted, port) for wanted in rule.ports):
+                yield policy, number
+
+
+def _opens(evidence: Evidence, end: Backend, wanted: NetworkPolicyPort, port: int) -> bool:
+    if (wanted.protocol or "TCP") != end.protocol:
+        return False
+    if isinstance(wanted.port, str):
+        named = named_ports(evidence.pods[end.pod]) if end.pod else ()
+        return (wanted.port, end.protocol, port) in named
+    return wanted.port is None or wanted.port <= port <= (wanted.end_port or wanted.port)

@@ -1,0 +1,464 @@
+"""What became of a series of probe packets: last seen, first not seen, why, and by what. A pure function.
+
+The kernel's own drop event comes first: it names the place of death and the reason. Without one the place is where the
+sightings end, and the reason what the sender got, an unanswered neighbour, or a counter that moved by just as much.
+
+Place of death is not place of fault: a packet for a wrong MAC address or UDP port dies one hop behind the mistake.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from bot.agent.report import NetnsState
+from bot.agent.traced import Leg, PacketDrop, Sent, Sighting, TraceFlow, Unresolved, split_address
+from bot.domain.facts import Subject, SubjectKind
+from bot.domain.finding import Hop
+from bot.domain.listing import and_more
+from bot.probes.engine.evidence import Evidence
+from bot.probes.engine.once import once_per_evidence
+from bot.probes.filters.naming import is_kube_proxys
+from bot.probes.filters.traced import traced_drops
+from bot.probes.packet_trace.culprits import culprit_of
+from bot.probes.packet_trace.stealing import Stray, Taker, diverted_to, taker_of
+from bot.probes.packet_trace.way import (
+    SOURCE_NODE,
+    SOURCE_POD,
+    TARGET_NODE,
+    TARGET_POD,
+    Ends,
+    Seen,
+    ends_of,
+    is_listened,
+    next_place,
+    place_words,
+    seen_on_the_way,
+    tunnel_of,
+    where,
+)
+from bot.probes.shared.policy_routing import Packet, Routing
+
+REFUSALS = {
+    "EACCES": "the sender's own kernel refuses: a prohibit route",
+    "EINVAL": "the sender's own kernel refuses: a blackhole route",
+    "ENETUNREACH": "the sender's own kernel has no route",
+    "EHOSTUNREACH": "the sender's own kernel gave up: an unreachable route, or a gateway that does not answer ARP",
+    "EPERM": "the sender's own kernel refuses: a packet filter, or a Service without endpoints",
+    "ENOBUFS": "the sender's own queue is full",
+    "EMSGSIZE": "the packet is larger than the MTU that the sender knows",
+}
+REASONS = {
+    "QDISC_DROP": "a queue took no more",
+    "TC_INGRESS": "a tc program or filter took them coming in",
+    "TC_EGRESS": "a tc program or filter took them going out",
+    "IP_RPFILTER": "reverse path filtering refuses their source on that device",
+    "IP_INADDRERRORS": "they are for somebody else, and forwarding is off on that device",
+    "IP_INNOROUTES": "there is no route for them",
+    "IP_LOCAL_SOURCE": "their source is an address of that node itself",
+    "NEIGH_FAILED": "the next hop does not answer ARP",
+    "NEIGH_QUEUEFULL": "the next hop does not answer ARP",
+    "OTHERHOST": "their MAC address is another host's",
+    "PKT_TOO_BIG": "they are larger than the next link takes",
+    "IP_INHDR": "their time to live ran out, as in a loop",
+    "XFRM_POLICY": "an IPsec policy refuses them",
+    "VXLAN_VNI_NOT_FOUND": "no tunnel of that node has their VNI",
+    "NO_TX_TARGET": "no port or forwarding entry leads to their target",
+    "BRIDGE_INGRESS_STP_STATE": "the bridge port does not forward",
+    "SOCKET_RCVBUFF": "the receiver's buffer is full",
+    "BPF_CGROUP_EGRESS": "a BPF program of a cgroup refuses them",
+    "SOCKET_FILTER": "a filter of the socket refuses them",
+}
+UNTRANSLATED = "nothing translated the Service's address: they left their node for {} itself, which is nowhere"
+SOMEBODY_TAKES = "the kernel tells no drop: they were redirected, stolen, or handed to a program"
+VANISHED = "they vanished without a word of the kernel"
+XDP_SYMBOLS = frozenset({"do_xdp_generic", "veth_xdp_rcv_skb"})
+Segment = Literal["on-sender", "between", "on-receiver"]
+LEGS: tuple[Leg, ...] = ("request", "reply")
+OF_THE_TUNNEL = frozenset({"NEIGH_FAILED", "NEIGH_QUEUEFULL", "OTHERHOST", "QDISC_DROP", "NO_TX_TARGET"})
+"""At a tunnel's device these are the overlay's; packet filters and routing there are the node's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fate:
+    """What became of one series."""
+
+    flow: TraceFlow
+    ends: Ends
+    sent: int
+    lost: int
+    leg: Leg | Literal[""] = ""
+    """The direction in which they were lost; "" where they were not."""
+    node: str = ""
+    """Where they were lost."""
+    last_seen: str = ""
+    first_not_seen: str = ""
+    reason: str = ""
+    culprit: str = ""
+    hop: Hop | None = None
+    drop: PacketDrop | None = None
+    """The kernel's own word."""
+    died_at: str = ""
+    """The device and whose it is, by the kernel's word."""
+    is_service_refusal: bool = False
+    """kube-proxy's own rule took them: it refuses for a Service without endpoints, which is a consequence."""
+    taken_at: tuple[str, str, str] | None = None
+    """Of traffic control or a program alone: node's name or pod's uid, device, and side, where packets ended."""
+    segment: Segment | None = None
+    """On which part of the way between two nodes; None where it is not known, or both ends are on one."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the kernel named the place."""
+        return self.drop is not None
+
+
+@once_per_evidence
+def fates(evidence: Evidence) -> tuple[Fate, ...]:
+    """Of each series that was sent."""
+    return tuple(_fates(evidence))
+
+
+def _fates(evidence: Evidence) -> Iterator[Fate]:
+    for flow in evidence.traced:
+        trace = evidence.traces.get(flow.node)
+        sent = next((one for one in trace.sent if one.flow == flow.number), None) if trace else None
+        if sent and sent.sent:
+            yield _fate(evidence, flow, ends_of(evidence, flow), sent)
+
+
+def _fate(evidence: Evidence, flow: TraceFlow, ends: Ends, sent: Sent) -> Fate:
+    lost = sent.sent - sent.outcomes.get("ok", 0)
+    fate = Fate(flow=flow, ends=ends, sent=sent.sent, lost=lost)
+    if not lost:
+        return fate
+    need = sent.sent - lost / 2
+    requests = [one for one in seen_on_the_way(evidence, flow, ends, "request") if one.sighting.count > need]
+    replies = [one for one in seen_on_the_way(evidence, flow, ends, "reply") if one.sighting.count > need]
+    if "ECONNREFUSED" in sent.outcomes and replies and replies[-1].stage == SOURCE_POD:
+        return _refused(evidence, fate, requests)
+    leg: Leg = "reply" if replies or _has_arrived(requests, ends) else "request"
+    if found := _deadliest(evidence, flow, leg, lost):
+        seen = [one for leg in LEGS for one in seen_on_the_way(evidence, flow, ends, leg)]
+        return _killed(evidence, fate, found, seen)
+    last = next(iter((*reversed(replies), *reversed(requests))), None)
+    if last is None:
+        return _never_sent(evidence, fate, sent)
+    if (ways := _ways_on(evidence, flow, ends, last)) and len(ways) > 1 and sum(ways.values()) > need:
+        return _spread(evidence, fate, last, len(ways))
+    return _vanished(evidence, fate, sent, last)
+
+
+def _has_arrived(requests: Sequence[Seen], ends: Ends) -> bool:
+    """Whether the target's own namespace saw them."""
+    if not requests:
+        return False
+    last = requests[-1]
+    if ends.target is not None and ends.target.kind is SubjectKind.NODE:
+        return last.stage == TARGET_NODE and not last.sighting.is_out
+    return last.stage == TARGET_POD
+
+
+def _deadliest(evidence: Evidence, flow: TraceFlow, leg: Leg, lost: int) -> tuple[str, PacketDrop] | None:
+    """(node, drop) that accounts for most of what was lost, on the leg that sightings point at, else on the other."""
+    found = [
+        (node, drop)
+        for node, trace in sorted(evidence.traces.items())
+        for drop in trace.drops
+        if drop.flow == flow.number and drop.leg != "error" and drop.count * 2 >= min(lost, flow.count)
+    ]
+    if leg == "request":
+        found = [one for one in found if one[1].leg == "request"]
+    return max(found, key=lambda one: (one[1].leg == leg, one[1].netns != "", one[1].count), default=None)
+
+
+def _killed(evidence: Evidence, fate: Fate, found: tuple[str, PacketDrop], seen: Sequence[Seen]) -> Fate:
+    flow, ends = fate.flow, fate.ends
+    node, drop = found
+    before = [one for one in seen if one.sighting.leg == drop.leg]
+    at = [one for one in before if (one.node, one.sighting.netns, one.sighting.dev) == (node, drop.netns, drop.dev)]
+    last = next(iter((*reversed(at), *reversed(before))), None)
+    source, target = drop.src, split_address(drop.dst)[0]
+    stray = Stray(node=node, netns=drop.netns or "node", dev=drop.dev, source=source, target=target)
+    diverted = None if drop.tunnel else diverted_to(evidence, flow, ends, stray, before)
+    taken_at = diverted.side if diverted else _taken_at(node, drop)
+    led_astray = f"they were led to {drop.dev}, where nothing leads them by route; " if diverted else ""
+    return replace(
+        fate,
+        leg=drop.leg,
+        node=node,
+        last_seen=place_words(evidence, last) if last else "",
+        first_not_seen=next_place(evidence, ends, last, is_reply=drop.leg == "reply") if last else "",
+        reason=f"{led_astray}{_why(drop)}: {_kernel_words(drop)} at {where(evidence, node, drop.netns, drop.dev)}",
+        culprit=diverted.words if diverted else culprit_of(evidence, flow, ends, found, _before(before, found)),
+        hop=_hop_of_drop(evidence, ends, node, drop),
+        drop=drop,
+        died_at=where(evidence, node, drop.netns, drop.dev),
+        taken_at=taken_at,
+        is_service_refusal=_is_kube_proxys(evidence, found),
+        segment=_segment_of_node(ends, node, drop.leg),
+    )
+
+
+def _is_kube_proxys(evidence: Evidence, found: tuple[str, PacketDrop]) -> bool:
+    traced = traced_drops(evidence).get(found)
+    return traced is not None and bool(traced.takings) and all(map(is_kube_proxys, traced.takings))
+
+
+def _taken_at(node: str, drop: PacketDrop) -> tuple[str, str, str] | None:
+    """Where traffic control or an XDP program gave them up."""
+    side = (
+        "ingress" if drop.symbol in XDP_SYMBOLS else {"TC_INGRESS": "ingress", "TC_EGRESS": "egress"}.get(drop.reason)
+    )
+    return (node if drop.netns in {"node", ""} else drop.netns, drop.dev, side) if side else None
+
+
+def _before(seen: Sequence[Seen], found: tuple[str, PacketDrop]) -> Seen | None:
+    """Where they left last before they came to the place of the drop."""
+    node, drop = found
+    left = [
+        one
+        for one in seen
+        if one.sighting.is_out
+        and one.sighting.tunnel == drop.tunnel
+        and (one.node, one.sighting.netns) != (node, drop.netns)
+    ]
+    return left[-1] if left else None
+
+
+def _why(drop: PacketDrop) -> str:
+    if drop.reason == "NETFILTER_DROP":
+        family = f"{drop.family} " if drop.family else ""
+        return f"a packet filter took them (hook {family}{drop.hook})" if drop.hook else "a packet filter took them"
+    if drop.reason == "NO_SOCKET":
+        return "nobody takes that tunnel's packets" if drop.tunnel else "nobody listens there"
+    if drop.symbol == "ip_error" and drop.reason == "NOT_SPECIFIED":
+        return "routing refuses them (blackhole, unreachable or prohibit)"
+    return REASONS.get(drop.reason, "the kernel dropped them")
+
+
+def _kernel_words(drop: PacketDrop) -> str:
+    return f"{drop.count} dropped by the kernel, {drop.reason or 'no reason given'} in {drop.symbol or '?'}"
+
+
+def _hop_of_drop(evidence: Evidence, ends: Ends, node: str, drop: PacketDrop) -> Hop:
+    if drop.netns not in {"node", ""}:
+        return "application" if evidence.pod_by_uid.get(drop.netns) == ends.target else "pod"
+    root = evidence.reports[node].root if node in evidence.reports else None
+    is_at_tunnel = root is not None and drop.dev != "" and drop.dev == tunnel_of(root)
+    if drop.tunnel or drop.symbol.startswith("vxlan_") or (is_at_tunnel and drop.reason in OF_THE_TUNNEL):
+        return "overlay"
+    return "node"
+
+
+def _refused(evidence: Evidence, fate: Fate, seen: Sequence[Seen]) -> Fate:
+    """Answered by RST: by the target, or in its name by somebody whom it never passed."""
+    ends = fate.ends
+    last = seen[-1] if seen else None
+    by_target = _has_arrived(seen, ends)
+    reason = "the target itself refuses (RST): nobody listens on that port"
+    if not by_target:
+        reason = "somebody on the way refuses in the target's name (RST), as reject rules do"
+    return replace(
+        fate,
+        leg="request",
+        node=last.node if last else ends.source_node,
+        last_seen=place_words(evidence, last) if last else "",
+        first_not_seen=next_place(evidence, ends, last, is_reply=False) if last and not by_target else "",
+        reason=reason,
+        hop="application" if by_target else _hop_of(evidence, ends, last, has_arrived=False) if last else None,
+    )
+
+
+def _never_sent(evidence: Evidence, fate: Fate, sent: Sent) -> Fate:
+    """No sighting at all: the sender's own kernel took them, or nobody could look there."""
+    flow, ends = fate.flow, fate.ends
+    outcomes = [name for name in sent.outcomes if name != "ok"]
+    name = outcomes[0] if outcomes else "timeout"
+    reason = REFUSALS.get(name, "they never left the sender, and nothing says why")
+    hop: Hop = "pod" if ends.source.kind is SubjectKind.POD else "node"
+    unresolved = evidence.traces[flow.node].unresolved
+    waiting = [one for one in unresolved if one.netns == flow.source and is_ipv6(one.ip) == is_ipv6(flow.ip)]
+    if waiting and name in {"timeout", "EHOSTUNREACH"}:
+        reason = _waiting(waiting[0])
+        hop = "gateway" if hop == "pod" else "node"
+    return replace(
+        fate,
+        leg="request",
+        node=ends.source_node,
+        first_not_seen=f"any device of {ends.source.name}",
+        reason=f"{reason} ({name})",
+        hop=hop,
+    )
+
+
+def _ways_on(evidence: Evidence, flow: TraceFlow, ends: Ends, last: Seen) -> Mapping[str, int]:
+    """By endpoint of a Service how many went on to it from the last place where all were seen."""
+    ways: dict[str, int] = {}
+    if last.sighting.leg == "reply":
+        return ways
+    for one in seen_on_the_way(evidence, flow, ends, "request"):
+        target = split_address(one.sighting.dst)[0]
+        if one.stage > last.stage or (one.node == last.node and one.sighting.is_out and one.sighting.netns == "node"):
+            ways[target] = max(ways.get(target, 0), one.sighting.count)
+    return {ip: count for ip, count in ways.items() if ip in flow.addresses and ip != flow.ip}
+
+
+def _spread(evidence: Evidence, fate: Fate, last: Seen, number: int) -> Fate:
+    """A part of them was lost on one of several ways: which, a series of another flow must tell."""
+    return replace(
+        fate,
+        leg="request",
+        node=last.node,
+        last_seen=place_words(evidence, last),
+        reason=f"they went on to {number} endpoints, and a part of them was lost behind that",
+    )
+
+
+def _vanished(evidence: Evidence, fate: Fate, sent: Sent, last: Seen) -> Fate:
+    """Seen, and no drop event: what waits, what was refused, what was counted, or nothing known."""
+    flow, ends = fate.flow, fate.ends
+    if _is_untranslated(evidence, flow, last):
+        return replace(
+            fate,
+            leg="request",
+            node=last.node,
+            last_seen=place_words(evidence, last),
+            reason=UNTRANSLATED.format(flow.ip),
+            hop="service",
+            segment=_segment_of_node(ends, last.node, "request"),
+        )
+    is_reply = last.sighting.leg == "reply"
+    has_arrived = not is_reply and _has_arrived([last], ends)
+    taker = _astray(evidence, flow, ends, last)
+    last = taker.after if taker and taker.after else last
+    expected = "" if has_arrived else next_place(evidence, ends, last, is_reply=is_reply)
+    reason = SOMEBODY_TAKES if taker else _silent_reason(evidence, flow, ends, sent, last)
+    if not reason and (taker := taker_of(evidence, flow, ends, last)):
+        reason = SOMEBODY_TAKES
+    return replace(
+        fate,
+        leg="reply" if is_reply or has_arrived else "request",
+        node=last.node,
+        last_seen=place_words(evidence, last),
+        first_not_seen=expected,
+        reason=reason or ("they arrived, and nothing answered" if has_arrived else VANISHED),
+        culprit=taker.words if taker else "",
+        taken_at=taker.side if taker else None,
+        hop="node" if taker and taker.side else _hop_of(evidence, ends, last, has_arrived=has_arrived),
+        segment=_segment_of(evidence, ends, last, "reply" if is_reply or has_arrived else "request"),
+    )
+
+
+def _waiting(about: Unresolved) -> str:
+    asked = "neighbour discovery" if is_ipv6(about.ip) else "ARP"
+    return f"they wait for {about.ip} on {about.dev}, which does not answer {asked}"
+
+
+def is_ipv6(ip: str) -> bool:
+    """Of which family an address is."""
+    return ":" in ip
+
+
+def _is_untranslated(evidence: Evidence, flow: TraceFlow, last: Seen) -> bool:
+    """Whether they left a node still for a ClusterIP: no machine has it, rules must turn it into an endpoint's."""
+    one = last.sighting
+    is_cluster_ip = any(
+        flow.ip in {each.spec.cluster_ip, *each.spec.cluster_ips} for each in evidence.services.values()
+    )
+    has_left = one.leg == "request" and one.is_out and one.netns == "node" and not one.tunnel
+    return has_left and is_cluster_ip and split_address(one.dst)[0] == flow.ip
+
+
+def _astray(evidence: Evidence, flow: TraceFlow, ends: Ends, last: Seen) -> Taker | None:
+    """What led packets to the device by which they left for nowhere."""
+    one = last.sighting
+    if not one.is_out or one.tunnel:
+        return None
+    source, target = split_address(one.src)[0], split_address(one.dst)[0]
+    stray = Stray(node=last.node, netns=one.netns, dev=one.dev, source=source, target=target)
+    return diverted_to(evidence, flow, ends, stray, seen_on_the_way(evidence, flow, ends, one.leg))
+
+
+def _segment_of_node(ends: Ends, node: str, leg: Leg) -> Segment | None:
+    """Of packets that died on a node."""
+    if ends.is_local or not ends.target_node:
+        return None
+    sender, receiver = (ends.target_node, ends.source_node) if leg == "reply" else (ends.source_node, ends.target_node)
+    if node == sender:
+        return "on-sender"
+    return "on-receiver" if node == receiver else None
+
+
+def _segment_of(evidence: Evidence, ends: Ends, last: Seen, leg: Leg) -> Segment | None:
+    """Of packets that vanished: between two nodes only if both listened, and nothing there takes them unheard."""
+    here = _segment_of_node(ends, last.node, leg)
+    one = last.sighting
+    report = evidence.reports.get(last.node)
+    if here != "on-sender" or not one.is_out or one.netns != "node" or report is None:
+        return here
+    if one.dev == tunnel_of(report.root):
+        return here
+    other = ends.source_node if leg == "reply" else ends.target_node
+    there = evidence.reports.get(other)
+    if not is_listened(evidence.traces.get(other)) or there is None or any(one.xdp_program for one in there.root.links):
+        return None  # XDP programs take packets before anybody sees them
+    return "between" if _leaves_for(report.root, one, there.root) else "on-sender"
+
+
+def _leaves_for(here: NetnsState, one: Sighting, there: NetnsState) -> bool:
+    """Whether what left by a device was meant for that node: its address on the wire, its MAC on the link."""
+    wanted = split_address(one.dst)[0]
+    held = {each.ip for each in there.addresses}
+    if one.tunnel and wanted not in held:
+        return False
+    answer = Routing(here).answer(Packet(dst=wanted))
+    next_hop = (answer.route.via or wanted) if answer and answer.route else wanted
+    entry = next((each for each in here.neighbours if each.ip == next_hop and each.dev == one.dev and each.mac), None)
+    if entry is None or next_hop not in held:
+        return True
+    return entry.mac in {link.mac for link in there.links}
+
+
+def _silent_reason(evidence: Evidence, flow: TraceFlow, ends: Ends, sent: Sent, last: Seen) -> str:
+    """What else than a drop event tells why; "" where nothing does."""
+    waits = [
+        one
+        for one in evidence.traces[last.node].unresolved
+        if one.netns == last.sighting.netns and is_ipv6(one.ip) == is_ipv6(flow.ip)
+    ]
+    targets = {split_address(last.sighting.dst)[0], *flow.addresses}
+    if about := next((one for one in waits if one.ip in targets or len(waits) == 1), None):
+        return _waiting(about)
+    if sent.icmp:
+        return f"{sent.icmp_from or 'a router'} answered {sent.icmp}"
+    moved = [one.name for one in evidence.traces[last.node].counters if one.flow == flow.number]
+    if moved:
+        return f"{and_more(moved, 3)} of {last.node} moved by just as many"
+    if last.sighting.is_out and ends.target_node not in evidence.traces and ends.target_node != last.node:
+        return "they left the node, and nobody listened further on"
+    return ""
+
+
+def _hop_of(evidence: Evidence, ends: Ends, last: Seen, *, has_arrived: bool) -> Hop:
+    if has_arrived:
+        return "application"
+    one = last.sighting
+    root = evidence.reports[last.node].root if last.node in evidence.reports else None
+    if last.stage == SOURCE_POD or (last.stage == TARGET_POD and one.leg == "reply"):
+        return "gateway"
+    if one.tunnel and not one.is_out:
+        return "overlay"
+    if one.is_out and one.netns == "node" and not ends.is_local:
+        is_tunnel = root is not None and one.dev == tunnel_of(root)
+        there = ends.source_node if one.leg == "reply" else ends.target_node
+        if is_tunnel:
+            return "overlay"
+        sender = TARGET_NODE if one.leg == "reply" else SOURCE_NODE
+        if last.stage == sender and is_listened(evidence.traces.get(there)):
+            return "underlay"
+    return "node"
+
+
+def subjects_of(fate: Fate) -> frozenset[Subject]:
+    """Whom it is about."""
+    return frozenset(one for one in (fate.ends.source, fate.ends.target) if one)

@@ -1,0 +1,192 @@
+"""Routing rules of others on a node that take its pods' packets elsewhere than the main table would, either way."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from bot.agent.report import Route, Rule
+from bot.domain import facts
+from bot.domain.facts import FactBuilder, Subject
+from bot.probes.engine.evidence import Evidence
+from bot.probes.gateway_reachability import LINK_LOCAL_GATEWAY
+from bot.probes.pod_link.observe import host_end
+from bot.probes.shared.pod_views import NodeView, PodView
+from bot.probes.shared.policy_routing import Answer, Packet, Routing, in_words, is_choosy, protocol_and_port
+from bot.probes.shared.reach import target_of
+from bot.probes.shared.routing import MAIN, RouteTable
+
+LISTED = 10
+MOST_TARGETS = 100
+_POD_KEYS = ("diverted", "diverted_fails", "diverting_rules")
+_AWS_PRIORITIES = frozenset({512, 1024, 1536})
+_DEFAULT_TABLE = 253
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Way:
+    """A packet that a node routes."""
+
+    sight: PodView
+    """The local pod that it concerns."""
+    other: str = ""
+    """The node at the other end, "" for none."""
+    peer: Subject | None = None
+    """The pod at the other end, if it is on the same node: the packet concerns either."""
+    packet: Packet
+    is_lost: bool = False
+    """It is of a test that failed."""
+
+    @property
+    def far_ip(self) -> str:
+        """The address at the other end."""
+        own = self.sight.pod.status.pod_ip
+        return self.packet.src if self.packet.dst == own else self.packet.dst
+
+
+@dataclass(frozen=True, slots=True)
+class _Diverted:
+    """A packet that a rule takes elsewhere, and the rule in words."""
+
+    way: _Way
+    rule: str
+
+
+def taken_by_rules(evidence: Evidence, root: NodeView, sights: Sequence[PodView]) -> Mapping[str, Sequence[str]]:
+    """By address, the rules of a node that take single pods of another node, and not all of that node's."""
+    asked: dict[str, set[str]] = defaultdict(set)
+    taken: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for way in _packets(evidence, root, sights, RouteTable(root.state.routes)):
+        asked[way.other].add(way.far_ip)
+    for one in _diverted(evidence, root, sights):
+        taken[one.rule][one.way.other].add(one.way.far_ip)
+    found: dict[str, list[str]] = defaultdict(list)
+    for words, by_node in taken.items():
+        for other, ips in by_node.items():
+            for ip in sorted(ips) if other and len(ips) < len(asked[other]) else ():
+                found[ip].append(f"rule {words} on {root.name}")
+    return found
+
+
+def observe_rules(evidence: Evidence, root: NodeView, sights: Sequence[PodView], into: FactBuilder) -> None:
+    """The rules by what they take: of the node, of each pair with another node, and of single pods."""
+    node = facts.node(root.name)
+    others = [name for name in evidence.nodes_in_scope if name != root.name]
+    pairs = {name: facts.pair(root.name, name) for name in others}
+    if not root.state.rules:
+        why = "the node's routing rules were not read"
+        into.miss_all(node, ("foreign_rule", "foreign_rules"), why)
+        for pair in pairs.values():
+            into.miss_all(pair, ("diverted", "diverting_rules"), why)
+        for sight in sights:
+            into.miss_all(sight.subject, _POD_KEYS, why)
+        return
+    diverted = list(_diverted(evidence, root, sights))
+    found = tuple(dict.fromkeys(one.rule for one in diverted))
+    into.set(node, "foreign_rule", bool(found))
+    into.set(node, "foreign_rules", found[:LISTED])
+    for name, pair in pairs.items():
+        between = tuple(dict.fromkeys(one.rule for one in diverted if one.way.other == name))
+        into.set(pair, "diverted", bool(between))
+        into.set(pair, "diverting_rules", between[:LISTED])
+    lost = {(one.way.sight.subject, one.rule) for one in diverted if one.way.is_lost}
+    concerned = {words: _concerned([one.way for one in diverted if one.rule == words], sights) for words in found}
+    for sight in sights:
+        own = tuple(words for words, pods in concerned.items() if sight.subject in pods)
+        into.set(sight.subject, "diverted", bool(own))
+        into.set(sight.subject, "diverted_fails", any((sight.subject, words) in lost for words in own))
+        into.set(sight.subject, "diverting_rules", own[:LISTED])
+
+
+def _concerned(ways: Sequence[_Way], sights: Sequence[PodView]) -> frozenset[Subject]:
+    """The pods that a rule is about, by what it takes: none where it takes packets of all pods of the node.
+
+    Of packets between pods of the node, those count that it always has at one end.
+    """
+    pods = {way.sight.subject for way in ways if way.peer is None}
+    if pods:
+        return frozenset(pods if len(pods) < max(2, len(sights)) else ())
+    first, *others = [frozenset({way.sight.subject, way.peer or way.sight.subject}) for way in ways]
+    return first.intersection(*others)
+
+
+def _diverted(evidence: Evidence, root: NodeView, sights: Sequence[PodView]) -> Iterator[_Diverted]:
+    """Each packet that a rule takes elsewhere."""
+    routing = Routing(root.state)
+    if not any(_is_foreign(evidence, rule) for rule in routing.written):
+        return
+    main = routing.table(MAIN)
+    for way in (*_packets(evidence, root, sights, main), *_tested(evidence, root, sights, main)):
+        answer = routing.answer(way.packet)
+        if answer and _is_foreign(evidence, answer.rule) and _leads_elsewhere(answer, main, way.packet.dst):
+            yield _Diverted(way, in_words(answer))
+
+
+def _packets(evidence: Evidence, root: NodeView, sights: Sequence[PodView], main: RouteTable) -> Iterator[_Way]:
+    """What each pod sends outside and to pods of other nodes, and what comes back to it from these."""
+    remote = [
+        (ip, evidence.node_of(owners[0]))
+        for ip, owners in sorted(evidence.pods_by_ip.items())
+        if evidence.node_of(owners[0]) not in {root.name, ""}
+    ]
+    every = remote[:: max(1, len(remote) // MOST_TARGETS)]
+    for sight in sights:
+        iif, ip = _links(sight), sight.pod.status.pod_ip
+        yield _Way(sight=sight, packet=Packet(LINK_LOCAL_GATEWAY, ip, iif))
+        for other, name in every:
+            yield _Way(sight=sight, other=name, packet=Packet(other, ip, iif))
+            by = main.lookup(other)
+            yield _Way(sight=sight, other=name, packet=Packet(ip, other, _came_by(by)))
+
+
+def _tested(evidence: Evidence, root: NodeView, sights: Sequence[PodView], main: RouteTable) -> Iterator[_Way]:
+    """The packets of tests between pods, with their protocols and ports, as they leave and as they come in."""
+    here = {sight.subject: sight for sight in sights}
+    for source, _, test in evidence.tests:
+        asked, target = protocol_and_port(test), target_of(evidence, test)
+        client, server = evidence.pods.get(source), evidence.pods.get(target) if target else None
+        if asked is None or client is None or server is None or target is None or not here.keys() & {source, target}:
+            continue
+        is_local = source in here and target in here
+        if is_local and _links(here[source])[1:] == _links(here[target])[1:] != ("",):
+            continue  # A bridge passes it on, without routes.
+        protocol, port = asked
+        ends = (source, client.status.pod_ip), (target, server.status.pod_ip)
+        for (sender, src), (receiver, dst), is_reply in ((*ends, False), (*reversed(ends), True)):
+            ports = {"sport": port} if is_reply else {"dport": port}
+            for end, iif in ((sender, _links(here.get(sender))), (receiver, _came_by(main.lookup(src)))):
+                if end in here:
+                    other = evidence.node_of(receiver if end == sender else sender)
+                    yield _Way(
+                        sight=here[end],
+                        other="" if other == root.name else other,
+                        peer=(receiver if end == sender else sender) if is_local else None,
+                        packet=Packet(dst, src, iif, protocol, **ports),
+                        is_lost=test.outcome != "ok",
+                    )
+
+
+def _links(sight: PodView | None) -> tuple[str, ...]:
+    link = host_end(sight) if sight else None
+    return (link.name, link.master) if link else ()
+
+
+def _came_by(route: Route | None) -> tuple[str, ...]:
+    """By which device a packet comes in from where this route leads."""
+    return () if route is None else (route.dev,)
+
+
+def _is_foreign(evidence: Evidence, rule: Rule) -> bool:
+    """Neither the kernel's own nor one that CNIs route pods by (AWS: priorities 512, 1024, 1536)."""
+    if rule.table in {MAIN, _DEFAULT_TABLE} and rule.action == "lookup":
+        return False
+    if is_choosy(rule) and not rule.others:
+        return False  # It takes only what somebody marked.
+    return not (evidence.cni.name == "aws-vpc-cni" and rule.priority in _AWS_PRIORITIES)
+
+
+def _leads_elsewhere(answer: Answer, main: RouteTable, ip: str) -> bool:
+    """Whether the packet is refused, or leaves by another device than the main table says."""
+    usual = main.lookup(ip)
+    if answer.refusal or usual is None or usual.type != "unicast" or answer.route is None:
+        return bool(answer.refusal)
+    return answer.route.dev != usual.dev

@@ -1,0 +1,218 @@
+"""Which flows are needed: what playbooks name, what pods are to dial and are dialling, DNS, the API, kubelets.
+
+Everything else that we try is an instrument: it tells a broken hop from a whole one, but a policy that denies it does
+what it is for. Variables that kubelet injects for every Service ("…_SERVICE_HOST") say nothing and stand in no pod's
+spec anyhow.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+from bot.cluster.objects import Container, Pod
+from bot.cluster.snapshot.dialled import Dialled, dialled
+from bot.domain import facts
+from bot.domain.facts import Subject
+from bot.domain.flows import NeededFlow, Protocol
+from bot.probes.engine.evidence import Evidence
+from bot.probes.engine.once import once_per_evidence
+from bot.probes.policy.selectors import address
+from bot.probes.services.backends import backends
+
+MAX_FLOWS = 20_000
+
+
+@once_per_evidence
+def needed_flows(evidence: Evidence) -> tuple[NeededFlow, ...]:
+    """Every flow that is known to be needed, each once for each way in which it is known."""
+    found: dict[NeededFlow, None] = {}
+    for flow in _Deriving(evidence).flows():
+        if len(found) >= MAX_FLOWS:
+            break
+        found[flow] = None
+    return tuple(found)
+
+
+@once_per_evidence
+def clients_of(evidence: Evidence) -> Mapping[tuple[Subject, int], Mapping[Subject, NeededFlow]]:
+    """By Service and its port: who needs it, with the first thing that shows it."""
+    found: dict[tuple[Subject, int], dict[Subject, NeededFlow]] = defaultdict(dict)
+    for flow in needed_flows(evidence):
+        if flow.target is not None and flow.target.kind is facts.SubjectKind.SERVICE:
+            found[flow.target, flow.port].setdefault(flow.source, flow)
+    return found
+
+
+@once_per_evidence
+def nameservers_of(evidence: Evidence) -> Mapping[Subject, Sequence[str]]:
+    """By pod the nameservers that it asks."""
+    found: dict[Subject, list[str]] = defaultdict(list)
+    for flow in needed_flows(evidence):
+        if flow.known_by == "dns":
+            found[flow.source].append(flow.address)
+    return found
+
+
+def needs(evidence: Evidence, source: Subject, service: Subject, port: int) -> bool:
+    """Whether this pod is known to need this port of the Service."""
+    return source in clients_of(evidence).get((service, port), ())
+
+
+class _Deriving:
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._by_ip = {
+            ip: subject
+            for subject, service in evidence.services.items()
+            for ip in (service.spec.cluster_ip, *service.spec.cluster_ips)
+            if ip not in {"", "None"}
+        }
+
+        self._services_at: dict[tuple[str, int], list[tuple[Subject, int]]] = defaultdict(list)
+        for subject in evidence.services:
+            for each in backends(evidence, subject):
+                self._services_at[each.ip, each.port].append((subject, each.service_port))
+
+    def flows(self) -> Iterator[NeededFlow]:
+        """In the order in which they prove."""
+        yield from (flow for flow in self._evidence.dials if self._is_of_this_pod(flow))
+        for subject, pod in self._evidence.pods.items():
+            yield from self._told(subject, pod)
+            yield from self._dialling(subject)
+            yield from self._resolving(subject, pod)
+            yield from self._probed(subject, pod)
+
+    def _is_of_this_pod(self, dial: NeededFlow) -> bool:
+        """What a playbook knows of an application holds of a pod that does not say otherwise: by another port."""
+        pod = self._evidence.pods.get(dial.source)
+        if dial.target not in self._evidence.services:
+            return False
+        reported = self._told(dial.source, pod) if pod else ()
+        ports = {flow.port for flow in reported if flow.target == dial.target}
+        return not ports or dial.port in ports
+
+    # What a pod's environment and arguments name
+
+    def _told(self, subject: Subject, pod: Pod) -> Iterator[NeededFlow]:
+        for container in (*pod.spec.containers, *pod.spec.init_containers):
+            for each in dialled(container):
+                yield from self._named(subject, pod.metadata.namespace, each)
+
+    def _named(self, subject: Subject, namespace: str, each: Dialled) -> Iterator[NeededFlow]:
+        target = self._target(each.host, namespace)
+        if target is None or subject in self._evidence.relations.pods_of_service.get(target, ()):
+            return  # not of this cluster, or the pod's own Service: what it is called, not whom it dials
+        ports = self._evidence.services[target].spec.ports
+        number = each.port or (ports[0].port if len(ports) == 1 else 0)
+        for port in ports:
+            if port.port == number:
+                text = each.text
+                yield NeededFlow(
+                    source=subject,
+                    target=target,
+                    address=self._evidence.services[target].spec.cluster_ip,
+                    name="" if address(each.host) else each.host,
+                    port=number,
+                    protocol=_protocol(port.protocol),
+                    family=6 if ":" in self._evidence.services[target].spec.cluster_ip else 4,
+                    known_by="environment" if each.where else "arguments",
+                    why=f"its variable {each.where} names {text}" if each.where else f"its arguments name {text}",
+                )
+
+    def _target(self, host: str, namespace: str) -> Subject | None:
+        if address(host):
+            return self._by_ip.get(host)
+        labels = host.split(".")
+        if len(labels) > 2 and labels[2] != "svc":
+            return None
+        target = facts.service(labels[1] if len(labels) > 1 else namespace, labels[0])
+        return target if target in self._evidence.services else None
+
+    # What a pod dials right now
+
+    def _dialling(self, subject: Subject) -> Iterator[NeededFlow]:
+        report = self._evidence.pod_reports.get(subject)
+        for each in (report.state.connections if report and report.state else None) or ():
+            is_waiting = each.state == "syn-sent"
+            words = "dials {} without an answer" if is_waiting else "holds a connection to {}"
+            for target, port in self._behind(each.ip, each.port):
+                yield NeededFlow(
+                    source=subject,
+                    target=target,
+                    address=each.ip,
+                    port=port,
+                    family=6 if ":" in each.ip else 4,
+                    known_by="socket" if is_waiting else "connection",
+                    why=f"it {words.format(f'{each.ip}:{each.port}')}",
+                    is_waiting=is_waiting,
+                )
+
+    def _behind(self, ip: str, port: int) -> Iterator[tuple[Subject | None, int]]:
+        """The Service that has this address, or those that the pod at this address stands behind; else what it is."""
+        service, pods = self._by_ip.get(ip), self._evidence.pods_by_ip.get(ip, ())
+        if service is not None:
+            yield service, port
+            return
+        found = self._services_at.get((ip, port), ())
+        yield from found
+        if not found:
+            yield (pods[0] if pods else None), port
+
+    # Names
+
+    def _resolving(self, subject: Subject, pod: Pod) -> Iterator[NeededFlow]:
+        for server in self.nameservers(subject, pod):
+            yield NeededFlow(
+                source=subject,
+                target=self._by_ip.get(server),
+                address=server,
+                port=53,
+                protocol="UDP",
+                family=6 if ":" in server else 4,
+                known_by="dns",
+                why=f"it asks the nameserver {server}",
+            )
+
+    def nameservers(self, subject: Subject, pod: Pod) -> Sequence[str]:
+        """Those in its resolv.conf, else those that kubelet writes there for its dnsPolicy."""
+        report = self._evidence.pod_reports.get(subject)
+        if report is not None and report.nameservers is not None:
+            return report.nameservers
+        own = pod.spec.dns_config.nameservers if pod.spec.dns_config else ()
+        policy = pod.spec.dns_policy or "ClusterFirst"
+        asks_cluster = policy == "ClusterFirstWithHostNet" or (policy == "ClusterFirst" and not pod.spec.host_network)
+        cluster = (
+            ip
+            for each in self._evidence.dns_services
+            if (ip := self._evidence.services[each].spec.cluster_ip) not in {"", "None"}
+        )
+        return (*(cluster if asks_cluster else ()), *own)
+
+    # Kubelets
+
+    def _probed(self, subject: Subject, pod: Pod) -> Iterator[NeededFlow]:
+        if pod.spec.host_network or not pod.spec.node_name or not pod.status.pod_ip:
+            return
+        for container in pod.spec.containers:
+            for kind, probe in (("readiness", container.readiness_probe), ("liveness", container.liveness_probe)):
+                action = (probe.http_get or probe.tcp_socket) if probe else None
+                number = _number(container, action.port) if action and not action.host else 0
+                if number:
+                    yield NeededFlow(
+                        source=facts.node(pod.spec.node_name),
+                        target=subject,
+                        address=pod.status.pod_ip,
+                        port=number,
+                        family=6 if ":" in pod.status.pod_ip else 4,
+                        known_by="probe",
+                        why=f"kubelet's {kind} probe asks it",
+                    )
+
+
+def _number(container: Container, port: int | str) -> int:
+    if isinstance(port, int) or port.isdecimal():
+        return int(port)
+    return next((each.container_port for each in container.ports if each.name == port), 0)
+
+
+def _protocol(text: str) -> Protocol:
+    return "UDP" if text == "UDP" else "SCTP" if text == "SCTP" else "TCP"

@@ -1,0 +1,75 @@
+"""Pods that are not ready by their own word: kubelet's probe reaches them and is refused, and nothing else fails.
+
+A standby that waits to lead, a server that still loads its model, a health check that sees a full disk: the network
+carried the question and the answer. It is reported, and no fault of the network, as long as nothing that the pod is
+known to need is out of its reach: many a health check says no because of that.
+
+Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#container-probes
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+
+from bot.cluster.objects import Event, Pod
+from bot.domain.errors import bounded
+from bot.domain.facts import Subject
+from bot.probes.engine.evidence import Evidence
+from bot.probes.engine.once import once_per_evidence
+from bot.probes.services.needed import needed_flows
+from bot.probes.services.rules import is_loopback
+from bot.probes.services.unready import unready
+
+RECENT = timedelta(minutes=15)
+"""Kubelets tell a failure that lasts once in five minutes at least."""
+MAX_WORDS = 120
+_FAILED = re.compile(r"^(?:Readiness|Startup) probe (?:failed|errored)[^:]{0,80}: (.*)", re.DOTALL)
+_ANSWERED = re.compile(r"HTTP probe failed with statuscode: \d+|service unhealthy \(responded with ")
+_REFUSED = re.compile(r"dial tcp \S+:(\d+): connect: connection refused")
+
+
+def own_word(evidence: Evidence, subject: Subject, pod: Pod) -> tuple[bool | None, str]:
+    """Whether the pod is unready by its own word, None where that is not known; and the word."""
+    if pod.is_ready or pod.spec.host_network:
+        return False, ""
+    failure = _probe_failures(evidence).get(pod.metadata.uid)
+    if failure is None:
+        return None, ""
+    words = bounded(failure, MAX_WORDS)
+    is_told_no = _is_told_no(evidence, subject, pod, failure)
+    if not is_told_no:
+        return is_told_no, words
+    why = unready(evidence, subject, pod)
+    if why is None or why.why not in {"application", "probe-port"}:
+        return (None if why is None else False), words
+    return not any(flow.source == subject and flow.is_waiting for flow in needed_flows(evidence)), words
+
+
+def _is_told_no(evidence: Evidence, subject: Subject, pod: Pod, failure: str) -> bool | None:
+    """Whether the pod itself answered: by a status, by its own command, or by a port on which it does not listen."""
+    if _ANSWERED.search(failure):
+        return True
+    if refused := _REFUSED.search(failure):
+        report = evidence.pod_reports.get(subject)
+        listeners = report.state.listeners if report and report.state else None
+        if listeners is None:
+            return None
+        port = int(refused[1])
+        return not any(each.port == port and each.protocol == "tcp" and not is_loopback(each.ip) for each in listeners)
+    probes = [probe for each in pod.spec.containers if (probe := each.readiness_probe)]
+    return bool(probes) and all(each.exec for each in probes) and "timed out" not in failure
+
+
+@once_per_evidence
+def _probe_failures(evidence: Evidence) -> Mapping[str, str]:
+    """By the pod's uid what the newest event says of its readiness probe."""
+    found: dict[str, tuple[Event, str]] = {}
+    for event in evidence.snapshot.events:
+        words = _FAILED.match(event.message) if event.reason == "Unhealthy" else None
+        seen = event.last_seen_at
+        if words is None or seen is None or evidence.snapshot.taken_at - seen > RECENT:
+            continue
+        before = found.get(event.involved_object.uid)
+        if before is None or (before[0].last_seen_at or seen) <= seen:
+            found[event.involved_object.uid] = event, words[1]
+    return {uid: words for uid, (_, words) in found.items()}

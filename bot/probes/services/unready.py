@@ -1,0 +1,218 @@
+"""Why the pods behind a Service are not ready: of their own, or because of something that failed before.
+
+That no pod is ready is seldom a root. A kubelet that is gone, an image that is not there, a dependency out of reach:
+each makes pods unready, and the Service in front of them empty. What the API and the tests show decides, in this order.
+
+Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-conditions
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from bot.cluster.objects import Container, ContainerStatus, Pod
+from bot.domain.facts import Subject, SubjectKind
+from bot.probes.engine.evidence import Evidence
+from bot.probes.engine.once import once_per_evidence
+from bot.probes.services.attempts import Asked, tests_by_service
+from bot.probes.services.backends import backends
+from bot.probes.services.rules import is_loopback
+from bot.probes.shared.reach import aggregate, in_words, reach_of
+
+FOLLOWS = ("kubelet", "no-network", "network", "needs")
+"""Something failed before: being unready follows from it."""
+WHY = (
+    "terminating",
+    *FOLLOWS,
+    "unscheduled",
+    "image",
+    "configuration",
+    "crash",
+    "starting",
+    "needs-denied",
+    "probe-port",
+    "application",
+    "mixed",
+)
+RECENT_S = 300.0
+_IMAGE = frozenset(
+    {
+        "ErrImageNeverPull",
+        "ErrImagePull",
+        "ImageInspectError",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "RegistryUnavailable",
+    }
+)
+_CONFIGURATION = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unready:
+    """Why a pod is not ready."""
+
+    why: str
+    lacks: tuple[str, ...] = ()
+    """What is out of its reach, in words."""
+
+
+def unready(evidence: Evidence, subject: Subject, pod: Pod) -> Unready | None:
+    """Why a pod is not ready; None where its node was not inspected from inside and the API does not say."""
+    if word := _by_the_api(evidence, pod):
+        return word
+    if not pod.status.pod_ip:
+        return Unready(why="no-network", lacks=("it has no address",))
+    if lacking := _lacking(evidence, subject, pod):
+        return lacking
+    if any(_crashes(evidence, each) for each in _statuses(pod)):
+        return Unready(why="crash")
+    if subject not in evidence.pod_reports:
+        return None
+    return Unready(why=_of_its_own(evidence, subject, pod))
+
+
+def _by_the_api(evidence: Evidence, pod: Pod) -> Unready | None:
+    """What the API alone decides."""
+    name = pod.spec.node_name
+    node = evidence.nodes.get(name)
+    reasons = {each.state.waiting.reason for each in _statuses(pod) if each.state.waiting}
+    is_silent = node and any(each.type == "Ready" and each.status == "Unknown" for each in node.status.conditions)
+    for word, holds in (
+        ("terminating", pod.metadata.deletion_timestamp is not None),
+        ("unscheduled", not name),
+        ("kubelet", is_silent),
+        ("image", reasons & _IMAGE),
+        ("configuration", reasons & _CONFIGURATION),
+    ):
+        if holds:
+            return Unready(why=word, lacks=(f"the kubelet of {name} does not report",) if word == "kubelet" else ())
+    return None
+
+
+def _statuses(pod: Pod) -> Sequence[ContainerStatus]:
+    return (*pod.status.init_container_statuses, *pod.status.container_statuses)
+
+
+def _crashes(evidence: Evidence, status: ContainerStatus) -> bool:
+    """It waits to be started again, has ended in failure, or did so a moment ago."""
+    if status.state.waiting:
+        return status.state.waiting.reason == "CrashLoopBackOff"
+    ended = status.state.terminated or status.last_state.terminated
+    if ended is None or ended.exit_code == 0 or status.ready:
+        return False
+    since = (evidence.snapshot.taken_at - ended.finished_at).total_seconds() if ended.finished_at else 0.0
+    return since < RECENT_S
+
+
+def _lacking(evidence: Evidence, subject: Subject, pod: Pod) -> Unready | None:
+    """What a pod that has an address is kept from: it goes before that it crashes, which many do without it."""
+    if _reached_from_own_node(evidence).get(pod.status.pod_ip) is False:
+        return Unready(why="network", lacks=(f"{pod.spec.node_name} does not reach it, so no probe of kubelet does",))
+    for why, is_denied in (("needs", False), ("needs-denied", True)):
+        lacks = tuple(dict.fromkeys(_lacks(evidence, subject, is_denied=is_denied)))
+        if lacks:
+            return Unready(why=why, lacks=lacks)
+    return None
+
+
+def _of_its_own(evidence: Evidence, subject: Subject, pod: Pod) -> str:
+    if _is_starting(evidence, pod):
+        return "starting"
+    return "probe-port" if _is_asked_at_a_wrong_port(evidence, subject, pod) else "application"
+
+
+@once_per_evidence
+def _reached_from_own_node(evidence: Evidence) -> Mapping[str, bool]:
+    """By address whether anything that its own node sent there was answered."""
+    found: dict[str, bool] = {}
+    for source, node, test in evidence.tests:
+        if source.kind is SubjectKind.NODE and any(
+            evidence.node_of(pod) == node for pod in evidence.pods_by_ip.get(test.ip, ())
+        ):
+            is_answered = test.ok > 0 or test.outcome in {"ECONNREFUSED", "reset"}
+            found[test.ip] = found.get(test.ip, False) or is_answered
+    return found
+
+
+@once_per_evidence
+def _dns_answers(evidence: Evidence) -> Mapping[Subject, list[str | None]]:
+    """By who asked, what came of its questions to the cluster's DNS."""
+    found: dict[Subject, list[str | None]] = defaultdict(list)
+    for source, _, test in evidence.tests:
+        if test.purpose == "dns-service" and test.protocol == "dns-udp":
+            found[source].append(reach_of(test))
+    return found
+
+
+def _lacks(evidence: Evidence, subject: Subject, *, is_denied: bool) -> Iterator[str]:
+    """Services with endpoints, and DNS, that the pod never reached: each port for itself, as one may need only that."""
+    own = {service for service, pods in evidence.relations.pods_of_service.items() if subject in pods}
+    for service, tests in sorted(tests_by_service(evidence).items()):
+        if service in own or not any(each.is_ready for each in backends(evidence, service)):
+            continue
+        by_port: dict[tuple[int, str], list[Asked]] = defaultdict(list)
+        for each in tests.vip:
+            if each.source == subject:
+                by_port[each.port, each.protocol].append(each)
+        failed = {
+            port: reach
+            for port, asked in by_port.items()
+            if any(each.permitted == "no" for each in asked) is is_denied
+            and (reach := aggregate(each.reach for each in asked)) not in {None, "ok", "mixed"}
+        }
+        for (port, protocol), reach in sorted(failed.items()):
+            at = f" at {port}/{protocol}" if len(by_port) > 1 else ""
+            yield f"Service {service.name}{at} {in_words(str(reach))}"
+    if not is_denied:
+        reach = aggregate(_dns_answers(evidence).get(subject, ()))
+        if reach not in {None, "ok", "mixed"}:
+            yield f"the cluster's DNS {in_words(str(reach))}"
+
+
+def _is_starting(evidence: Evidence, pod: Pod) -> bool:
+    """Whether a readiness probe has not had its first chance yet."""
+    started = [each.state.running.started_at for each in pod.status.container_statuses if each.state.running]
+    waits_s = [p.initial_delay_seconds + p.period_seconds for c in pod.spec.containers if (p := c.readiness_probe)]
+    latest = max((each for each in started if each), default=None)
+    return bool(waits_s) and latest is not None and (evidence.snapshot.taken_at - latest).total_seconds() < max(waits_s)
+
+
+def _is_asked_at_a_wrong_port(evidence: Evidence, subject: Subject, pod: Pod) -> bool:
+    """Whether kubelet asks a port where nobody listens, while the pod listens where its Services send to."""
+    state = evidence.pod_reports[subject].state
+    if state is None or state.listeners is None:
+        return False
+    open_ports = {each.port for each in state.listeners if each.protocol == "tcp" and not is_loopback(each.ip)}
+    probed = {port for container in pod.spec.containers for port in _probed(container)}
+    served = _served_ports(evidence, subject)
+    return bool(probed) and not probed & open_ports and bool(served) and set(served) <= open_ports
+
+
+def _probed(container: Container) -> Iterator[int]:
+    probe = container.readiness_probe
+    action = (probe.http_get or probe.tcp_socket) if probe else None
+    if action is None or action.host:
+        return
+    if isinstance(action.port, int):
+        yield action.port
+    yield from (each.container_port for each in container.ports if each.name == action.port)
+
+
+def _served_ports(evidence: Evidence, subject: Subject) -> Collection[int]:
+    behind = (service for service, pods in evidence.relations.pods_of_service.items() if subject in pods)
+    return {end.port for service in behind for end in backends(evidence, service) if end.pod == subject and end.port}
+
+
+def together(found: Sequence[Unready | None]) -> tuple[Unready | None, str]:
+    """One reason for all unready pods of a Service; None and why where that of one is not known."""
+    known = [each for each in found if each]
+    if len(known) < len(found) or not known:
+        return None, "its pods' node was not inspected from inside" if found else "no pod that it selects is unready"
+    words = {each.why for each in known}
+    lacks = tuple(dict.fromkeys(text for each in known for text in each.lacks))
+    if len(words) == 1:
+        return Unready(why=words.pop(), lacks=lacks), ""
+    if words <= set(FOLLOWS):
+        return Unready(why=min(words, key=FOLLOWS.index), lacks=lacks), ""
+    return Unready(why="mixed", lacks=lacks), ""

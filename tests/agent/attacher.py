@@ -1,0 +1,46 @@
+"""Hangs a small program on a device of its namespace until stdin ends: `attacher.py DEVICE PLACE VERDICT NAME`.
+
+PLACE is tcx-ingress, tcx-egress or xdp; VERDICT the number that the program answers to every packet, or ">DEVICE", to
+which it redirects (of tcx). Prints "ready".
+"""
+
+import ctypes
+import platform
+import socket
+import struct
+import sys
+
+SYSCALLS = {"x86_64": 321, "aarch64": 280}
+PROG_LOAD, LINK_CREATE = 5, 28
+SCHED_CLS, XDP = 3, 6
+PLACES = {"tcx-ingress": (SCHED_CLS, 46, 0), "tcx-egress": (SCHED_CLS, 47, 0), "xdp": (XDP, 37, 2)}
+"""Type of program, place, flags (XDP: before the driver knows of it)."""
+MOVE, CALL, EXIT, REDIRECT = 0xB7, 0x85, 0x95, 23
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def bpf(command: int, attribute: bytes) -> int:
+    result: int = libc.syscall(SYSCALLS[platform.machine()], command, ctypes.create_string_buffer(attribute, 144), 144)
+    if result < 0:
+        raise OSError(ctypes.get_errno(), "bpf(2)")
+    return result
+
+
+def main() -> None:
+    device, place, verdict, name = sys.argv[1:]
+    kind, at, flags = PLACES[place]
+    lines = [(MOVE, 0, 0, 0 if verdict.startswith(">") else int(verdict))]
+    if verdict.startswith(">"):
+        lines = [(MOVE, 1, 0, socket.if_nametoindex(verdict[1:])), (MOVE, 2, 0, 0), (CALL, 0, 0, REDIRECT)]
+    lines.append((EXIT, 0, 0, 0))
+    code = b"".join(struct.pack("<BBhi", *line) for line in lines)
+    text, licence = ctypes.create_string_buffer(code, len(code)), ctypes.create_string_buffer(b"GPL")
+    texts = ctypes.addressof(text), ctypes.addressof(licence)
+    load = struct.pack("=IIQQ24x16sII", kind, len(lines), *texts, name.encode(), 0, at)
+    bpf(LINK_CREATE, struct.pack("=IIII", bpf(PROG_LOAD, load), socket.if_nametoindex(device), at, flags))
+    print("ready", flush=True)
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""Whom a namespace dials: not whom it serves, and nothing that is gone a moment later."""
+
+import socket
+
+from bot.agent.connections import lasting, parse_proc_table, read_connections
+from bot.agent.report import Connection
+
+TABLE = """\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1
+   1: 0A002A0A:9C40 0500FA0A:1538 01 00000000:00000000 00:00000000 00000000     0        0 2
+   2: 0A002A0A:9C42 0700FA0A:0050 02 00000001:00000000 01:000000A0 00000003     0        0 3
+   3: 0A002A0A:1F90 0900FA0A:9C44 01 00000000:00000000 00:00000000 00000000     0        0 4
+   4: 0A002A0A:9C46 0700FA0A:0050 06 00000000:00000000 03:000000A0 00000000     0        0 5
+   5: 0100007F:9C48 0100007F:0050 01 00000000:00000000 00:00000000 00000000     0        0 6
+ bad row
+"""
+
+
+def test_rows_of_proc_that_were_dialled_from_here():
+    assert list(parse_proc_table(TABLE, {0x1F90})) == [
+        Connection(ip="10.250.0.5", port=5432, state="established"),
+        Connection(ip="10.250.0.7", port=80, state="syn-sent"),
+    ]
+
+
+def test_only_what_both_looks_show_is_kept():
+    held = Connection(ip="10.0.0.1", port=80, state="established")
+    tried = Connection(ip="10.0.0.2", port=80, state="syn-sent")
+
+    assert lasting((held, tried), (held,)) == (held,)
+
+
+def test_the_kernel_is_asked_without_loopback():
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
+        port = server.getsockname()[1]
+
+        assert all(one.port != port for one in read_connections(set()))

@@ -1,0 +1,197 @@
+"""Policies judged against what is dialled: clients that need a flow are told from pods that we sent."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import pytest
+
+from bot.cluster.objects import (
+    Container,
+    ContainerPort,
+    EnvVar,
+    IPBlock,
+    LabelSelector,
+    Namespace,
+    NetworkPolicy,
+    NetworkPolicyIngressRule,
+    NetworkPolicyPeer,
+    NetworkPolicyPort,
+    NetworkPolicySpec,
+    ObjectMeta,
+)
+from bot.domain.facts import FactTable, Subject
+from bot.domain.finding import Finding, Severity
+from bot.probes import cluster_ip, network_policies, pod_sandbox, service_endpoints
+from tests.probes.build import World, facts_of, sentences, two_nodes
+from tests.probes.services import add_service, ask
+
+
+@dataclass
+class Shop:
+    """shop/a and shop/c beside Service shop/db:80, whose pod takes 5432."""
+
+    world: World
+    client: Subject
+    other: Subject
+    server: Subject
+    service: Subject
+
+
+def shop(**env: str) -> Shop:
+    world, a, _, c = two_nodes()
+    server = world.pod("shop/db-1", "node-2", labels={"app": "db"})
+    named = Container(name="db", ports=(ContainerPort(container_port=5432, name="sql"),))
+    told = Container(name="main", env=tuple(EnvVar(name=name, value=value) for name, value in env.items()))
+    for pod, container in ((server, named), (a, told)):
+        spec = msgspec.structs.replace(world.pods[pod].spec, containers=(container,))
+        world.pods[pod] = msgspec.structs.replace(world.pods[pod], spec=spec)
+    service = add_service(world, "shop/db", (server,), port=80, target=5432)
+    return Shop(world, a, c, server, service)
+
+
+def judged(world: World, *policies: NetworkPolicy, **snapshot: Any) -> tuple[FactTable, list[Finding]]:
+    world.snapshot_fields |= {"network_policies": policies, **snapshot}
+    probes = (pod_sandbox.PROBE, service_endpoints.PROBE, cluster_ip.PROBE, network_policies.PROBE)
+    known = facts_of(world.evidence(), *probes)
+    return known, list(cluster_ip.PROBE.judge(known))
+
+
+def ingress(*ports: int | str, end: int | None = None, **peer: Any) -> NetworkPolicy:
+    rule = NetworkPolicyIngressRule(
+        from_=(NetworkPolicyPeer(**peer),) if peer else (),
+        ports=tuple(NetworkPolicyPort(port=port, end_port=end) for port in ports),
+    )
+    spec = NetworkPolicySpec(
+        pod_selector=LabelSelector(match_labels={"app": "db"}), policy_types=("Ingress",), ingress=(rule,)
+    )
+    return NetworkPolicy(metadata=ObjectMeta(name="db", namespace="shop"), spec=spec)
+
+
+def labels(**wanted: str) -> LabelSelector:
+    return LabelSelector(match_labels=wanted)
+
+
+def test_pods_that_we_sent_are_kept_out_as_intended():
+    made = shop()
+    ask(made.world, made.client, made.service, "timeout")
+    ask(made.world, made.other, made.service, "timeout")
+
+    known, findings = judged(made.world, ingress(5432, pod_selector=labels(app="api")))
+
+    assert known.of(made.service)["denied_clients"] == ()
+    assert all(each.symptom is None for each in findings)
+    assert sentences(findings, Severity.FAIL, Severity.WARN) == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "says"),
+    [
+        (ingress(pod_selector=labels(app="api")), "takes pods with app=api; shop/a is none"),
+        (ingress(namespace_selector=labels(team="web")), "takes namespaces with team=web; shop is none"),
+        (ingress(80), "allows TCP 80, not TCP 5432 (80 is the Service's port"),
+        (ingress("postgres"), "allows TCP postgres, not TCP 5432 (no container there names a port postgres)"),
+        (ingress(5000, end=5400), "allows TCP 5000-5400, not TCP 5432"),
+        (
+            ingress(ip_block=IPBlock(cidr="10.42.0.0/16", except_=("10.42.1.0/24",))),
+            "excepts 10.42.1.0/24, in which 10.42.1.10 lies",
+        ),
+        (ingress(ip_block=IPBlock(cidr="10.42.2.0/24")), "takes addresses of 10.42.2.0/24 only, not 10.42.1.10"),
+    ],
+)
+def test_a_client_that_is_told_to_dial_the_service_is_told_with_the_rule_that_misses_it(
+    policy: NetworkPolicy, says: str
+):
+    made = shop(DATABASE="postgres://app@db:80/x")
+    ask(made.world, made.client, made.service, "timeout")
+
+    known, findings = judged(made.world, policy, namespaces=(Namespace(metadata=ObjectMeta(name="shop")),))
+
+    assert known.of(made.service)["denied_clients"] == ("shop/a",)
+    assert known.of(made.service)["denied_clients_reach"] == "timeout"
+    failed = [each for each in findings if each.severity is Severity.FAIL]
+    assert len(failed) == 1
+    assert says in failed[0].sentence
+    assert failed[0].symptom
+    assert [flow.source for flow in failed[0].symptom.flows] == [made.client]
+
+
+@pytest.mark.parametrize(
+    "policies",
+    [
+        (ingress(80), ingress(5432)),  # two policies are a union
+        (ingress(5400, end=5500),),
+        (ingress("sql"),),
+    ],
+)
+def test_a_client_that_any_policy_allows_is_not_denied(policies: tuple[NetworkPolicy, ...]):
+    made = shop(DATABASE="postgres://app@db:80/x")
+    ask(made.world, made.client, made.service)
+
+    known, findings = judged(made.world, *policies)
+
+    assert known.of(made.service)["denied_clients"] == ()
+    assert sentences(findings, Severity.FAIL) == []
+
+
+def test_a_denied_client_that_gets_through_is_no_fault():
+    made = shop(DATABASE="postgres://app@db:80/x")
+    ask(made.world, made.client, made.service)
+
+    _, findings = judged(made.world, ingress(80))
+
+    assert sentences(findings, Severity.FAIL) == []
+
+
+def test_a_service_whose_own_port_is_opened_in_vain_is_closed_to_all():
+    made = shop()
+    ask(made.world, made.other, made.service, "timeout")
+
+    known, findings = judged(made.world, ingress(80, namespace_selector=LabelSelector()))
+
+    assert known.of(made.service)["ports_opened_in_vain"] == (
+        (
+            "shop/db, ingress rule 1, opens TCP 80, the Service's port; policies see the pods' own, 5432, and that one "
+            "is open to nobody"
+        ),
+    )
+    assert [each.symptom.flows for each in findings if each.symptom] == [()]
+
+
+def test_without_anybody_to_enforce_them_policies_deny_nothing():
+    made = shop(DATABASE="postgres://app@db:80/x")
+    made.world.enforces_policy = False
+    ask(made.world, made.client, made.service, "timeout")
+
+    known, _ = judged(made.world, ingress(80))
+
+    assert known.of(made.service)["denied_clients"] == ()
+    assert known.of(made.service)["reach_permitted"] == "timeout"
+
+
+def test_a_denied_client_that_nobody_tried_is_no_proof_and_no_silence():
+    made = shop(DATABASE="postgres://app@db:80/x")
+
+    known, findings = judged(made.world, ingress(80))
+
+    assert "denied_clients_reach" not in known.of(made.service)
+    assert [each.severity for each in findings if each.symptom] == [Severity.WARN]
+
+
+def test_clients_of_other_namespaces_are_told_of_ones_own_services_only():
+    """Whose pods nobody asked about may have their trouble elsewhere."""
+    made = shop()
+    spec = msgspec.structs.replace(
+        made.world.pods[made.client].spec,
+        containers=(Container(name="m", args=("--db=db.shop:80", "--cache=cache.argo:80")),),
+    )
+    outsider = made.world.pod("argo/argo", "node-1")
+    made.world.pods[outsider] = msgspec.structs.replace(made.world.pods[outsider], spec=spec)
+    cache = made.world.pod("argo/cache", "node-2", labels={"app": "db"})
+    other = add_service(made.world, "argo/cache", (cache,), ip="10.43.9.9", port=80)
+    closed = NetworkPolicy(metadata=ObjectMeta(name="closed", namespace="argo"), spec=NetworkPolicySpec())
+
+    known, _ = judged(made.world, ingress(80), closed)
+
+    assert known.of(made.service)["denied_clients"] == ("argo/argo",)
+    assert known.of(other)["denied_clients"] == ()

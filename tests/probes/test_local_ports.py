@@ -1,0 +1,39 @@
+"""Pods that have no port left to call from."""
+
+from typing import Any
+
+import pytest
+
+from bot.domain.finding import Severity
+from bot.probes import local_ports
+from tests.probes.build import facts_of, sentences, two_nodes
+
+
+@pytest.mark.parametrize(
+    ("fields", "state"),
+    [
+        ({"outcome": "EADDRNOTAVAIL"}, "exhausted"),
+        ({"outcome": "timeout", "tries": 3, "outcomes": {"EADDRNOTAVAIL": 1, "timeout": 2}}, "exhausted"),
+        ({"outcome": "timeout"}, "free"),
+        ({"outcome": "EADDRNOTAVAIL", "ip": "fd00::1"}, None),
+        ({"outcome": "EADDRNOTAVAIL", "protocol": "icmp"}, None),
+    ],
+    ids=["refused", "refused once", "another failure", "no address over IPv6", "no port needed"],
+)
+def test_the_kernels_own_refusal_tells(fields: dict[str, Any], state: str | None) -> None:
+    world, a, _, c = two_nodes()
+    about: dict[str, Any] = {"protocol": "tcp", "port": 80}
+    world.test(a, "remote-pod", to=c, **(about | fields))
+
+    assert facts_of(world.evidence(), local_ports.PROBE).of(a).get("local_ports") == state
+
+
+def test_the_range_is_said() -> None:
+    world, a, _, c = two_nodes()
+    world.inside(a, sysctls={"ipv4.ip_local_port_range": "40000\t40001"})
+    world.test(a, "remote-pod", to=c, protocol="tcp", port=80, outcome="EADDRNOTAVAIL")
+    table = facts_of(world.evidence(), local_ports.PROBE)
+
+    assert sentences(list(local_ports.PROBE.judge(table)), Severity.WARN) == [
+        "Pod shop/a has no free port left to call from (EADDRNOTAVAIL), of 40000 to 40001."
+    ]

@@ -1,0 +1,116 @@
+"""What becomes of questions to the node's own DNS cache."""
+
+from typing import Any
+
+import pytest
+
+from bot.agent.report import Address, Listener
+from bot.cluster.objects import ContainerState, ContainerStateWaiting, ContainerStatus
+from bot.domain.facts import Subject
+from bot.probes import dns
+from tests.probes.build import World, facts_of, two_nodes, unread
+
+CACHE = "169.254.20.10"
+LISTENS = Listener(protocol="udp", ip=CACHE, port=53)
+
+
+def asking(cni: Any = "calico") -> tuple[World, Subject]:
+    """A pod that asks the cache of its node, of which nothing is there yet."""
+    world, a, *_ = two_nodes(cni)
+    world.seen(a, nameservers=(CACHE,))
+    world.root("node-1", listeners=())
+    return world, a
+
+
+def cache(world: World, node: str, *, is_ready: bool = True, host_network: bool = True, **status: Any) -> None:
+    world.pod(
+        f"kube-system/node-local-dns-{node}",
+        node,
+        host_network=host_network,
+        is_ready=is_ready,
+        labels={"k8s-app": "node-local-dns"},
+        **status,
+    )
+
+
+def of(world: World, pod: Subject) -> tuple[Any, Any]:
+    known = facts_of(world.evidence(), dns.PROBE).of(pod)
+    return known.get("node_local_dns"), known.get("node_local_dns_why")
+
+
+def with_address(world: World) -> None:
+    own = world.roots["node-1"].addresses
+    world.root("node-1", addresses=(*own, Address(dev="nodelocaldns", ip=CACHE, prefix_len=32)))
+
+
+def test_a_pod_that_asks_the_service_asks_no_cache():
+    world, a, *_ = two_nodes()
+    world.seen(a, nameservers=("10.43.0.10",))
+
+    assert of(world, a) == ("not-asked", "")
+
+
+def test_where_something_listens_it_is_there_whoever_runs_it():
+    world, a = asking()
+    world.root("node-1", listeners=(LISTENS,))
+
+    assert of(world, a)[0] == "listening"
+
+
+def test_without_any_pod_of_it_it_is_not_installed():
+    world, a = asking()
+
+    assert of(world, a) == (
+        "not-installed",
+        f"nothing listens on {CACHE} on node-1, and no pod of NodeLocal DNSCache is in this cluster",
+    )
+
+
+def test_a_node_without_its_pod():
+    world, a = asking()
+    cache(world, "node-2")
+
+    assert of(world, a)[0] == "no-pod"
+
+
+def test_a_pod_of_it_that_crashes():
+    world, a = asking()
+    waiting = ContainerState(waiting=ContainerStateWaiting(reason="CrashLoopBackOff"))
+    statuses = (ContainerStatus(name="main", state=waiting),)
+    cache(world, "node-1", is_ready=False, container_statuses=statuses)
+
+    assert of(world, a) == (
+        "unready",
+        "kube-system/node-local-dns-node-1, NodeLocal DNSCache's pod on node-1, is not ready (CrashLoopBackOff)",
+    )
+
+
+@pytest.mark.parametrize(("has_address", "state"), [(False, "no-address"), (True, "not-listening")])
+def test_a_ready_pod_whose_address_or_socket_is_gone(*, has_address: bool, state: str):
+    world, a = asking()
+    cache(world, "node-1")
+    if has_address:
+        with_address(world)
+
+    assert of(world, a)[0] == state
+
+
+def test_behind_cilium_a_cache_with_its_own_network_needs_no_address():
+    world, a = asking("cilium")
+    cache(world, "node-1", host_network=False)
+
+    assert of(world, a) == (None, None)
+
+
+def test_pods_that_were_not_read_are_not_absent():
+    world, a = asking()
+    world.snapshot_fields["unobserved"] = (unread("pods", "Not allowed to list."),)
+
+    assert of(world, a) == (None, None)
+
+
+def test_sockets_that_were_not_read_are_not_absent():
+    world, a = asking()
+    world.root("node-1", listeners=None)
+
+    assert of(world, a) == (None, None)

@@ -1,0 +1,256 @@
+"""Names as each pod's own resolver finds them: nameservers in order, search list, and pods with the node's network."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from bot.cluster.objects import ConfigMap, Container, EnvVar, ObjectMeta, PodDnsConfig
+from bot.cluster.objects.pods import HostAlias
+from bot.domain import facts
+from bot.domain.facts import FactTable, Subject
+from bot.domain.finding import Finding, Severity
+from bot.probes import dns, network_policies, pod_sandbox, resolver
+from tests.probes.build import World, facts_of, sentences, two_nodes
+from tests.probes.services import API_IP, API_NAME, DNS_IP, add_dns, add_service
+
+ZONE = ("shop.svc.cluster.local", "svc.cluster.local", "cluster.local")
+OTHER = ("shop.svc.k8s.lan", "svc.k8s.lan", "k8s.lan")
+FOUND: dict[str, Any] = {"rcode": "NOERROR", "answers": (API_IP,)}
+NOT_FOUND: dict[str, Any] = {"rcode": "NXDOMAIN"}
+
+
+def world_of(
+    *nameservers: str, search: tuple[str, ...] = ZONE, silent: tuple[str, ...] = (), options: tuple[str, ...] = ()
+) -> tuple[World, Subject]:
+    """A pod that has asked each of its nameservers for full names, and for the short one through its search list."""
+    world, a, _, _ = two_nodes()
+    add_dns(world)
+    world.seen(a, nameservers=nameservers, search=search, ndots=5, resolver_options=options)
+    for server in nameservers:
+        answer = {"outcome": "timeout"} if server in silent else FOUND
+        ask(world, a, server, API_NAME, **answer)
+        ask(world, a, server, API_NAME, record="AAAA", **({"outcome": "timeout"} if server in silent else NO_ADDRESS))
+        for domain in search:
+            name = f"kubernetes.default.{domain}"
+            found = FOUND if name == API_NAME else NOT_FOUND
+            ask(world, a, server, name, asked="kubernetes.default", **(answer if server in silent else found))
+    return world, a
+
+
+NO_ADDRESS: dict[str, Any] = {"rcode": "NOERROR", "answers": ()}
+
+
+def ask(world: World, source: Subject, server: str, name: str, **fields: Any) -> None:
+    world.test(source, "dns-own", protocol="dns-udp", ip=server, name=name, **fields)
+
+
+def judged(world: World, **snapshot: Any) -> tuple[FactTable, list[Finding]]:
+    world.snapshot_fields |= snapshot
+    known = facts_of(world.evidence(), pod_sandbox.PROBE, dns.PROBE, network_policies.PROBE, resolver.PROBE)
+    return known, list(resolver.PROBE.judge(known))
+
+
+def test_a_pod_whose_resolver_is_as_it_should_be():
+    world, a = world_of(DNS_IP)
+
+    known, findings = judged(world)
+
+    assert known.of(a).items() >= {
+        "first_nameserver": "ok", "nameservers_silent": (), "lookup_delay_s": 0.0, "full_name": "ok",
+        "short_name": "ok", "names_not_found": (), "aaaa": "ok", "wrong_names": (),
+    }.items()  # fmt: skip
+    assert [each.severity for each in findings] == [Severity.PASS]
+
+
+@pytest.mark.parametrize(("options", "delay"), [((), 5.0), (("timeout:2", "attempts:3"), 2.0)])
+def test_each_lookup_waits_for_a_dead_first_nameserver(options: tuple[str, ...], delay: float):
+    world, a = world_of("10.96.0.10", DNS_IP, silent=("10.96.0.10",), options=options)
+
+    known, findings = judged(world)
+
+    assert known.of(a)["lookup_delay_s"] == delay
+    assert known.of(a)["nameserver_matches"] is False
+    assert sentences(findings, Severity.WARN) == [
+        (
+            "Pod shop/a on node-1 asks the nameserver 10.96.0.10 first, which answers nothing: each lookup waits "
+            f"{delay:g} s before the next nameserver is asked (by glibc's rules)."
+        )
+    ]
+
+
+def test_a_dead_second_nameserver_costs_nothing():
+    world, a = world_of(DNS_IP, "10.96.0.10", silent=("10.96.0.10",))
+
+    known, findings = judged(world)
+
+    assert known.of(a)["lookup_delay_s"] == 0.0
+    assert [each.severity for each in findings] == [Severity.PASS]
+
+
+def test_search_domains_that_nobody_serves():
+    world, a = world_of(DNS_IP, search=OTHER)
+
+    known, findings = judged(world)
+
+    assert known.of(a).items() >= {"short_name": "nxdomain", "full_name": "ok"}.items()
+    assert sentences(findings, Severity.FAIL) == [
+        (
+            "Short names of Services do not resolve in shop/a on node-1; full ones do. Their resolvers search "
+            "shop.svc.k8s.lan, svc.k8s.lan, k8s.lan."
+        )
+    ]
+
+
+def test_the_zone_is_what_the_corefile_says():
+    world, a = world_of(DNS_IP, search=OTHER)
+    corefile = ".:53 {\n    kubernetes k8s.lan in-addr.arpa\n}\n"
+    found = ConfigMap(metadata=ObjectMeta(namespace="kube-system", name="coredns"), data={"Corefile": corefile})
+
+    known, _ = judged(world, config_maps=(found,))
+
+    assert known.of(facts.CLUSTER)["dns_zone"] == "k8s.lan"
+    assert known.of(a)["names_not_found"] == ()
+
+
+@pytest.mark.parametrize(
+    ("search", "told", "missed"),
+    [
+        (ZONE, "db:80", ()),
+        (ZONE, "db.shop:80", ()),
+        (ZONE, "db.shop.svc.cluster.local:80", ()),
+        (("web.svc.cluster.local", "svc.cluster.local"), "db:80", ("db",)),
+        (("web.svc.cluster.local", "svc.cluster.local"), "db.shop:80", ()),
+        ((), "db:80", ("db",)),
+        ((), "db.shop.svc:80", ("db.shop.svc",)),
+        ((), "db.shop.svc.cluster.local:80", ()),
+    ],
+)
+def test_search_domains_that_miss_what_the_pod_is_told_to_dial(
+    search: tuple[str, ...], told: str, missed: tuple[str, ...]
+):
+    world, a = world_of(DNS_IP, search=search)
+    other = facts.pod("shop", "b")
+    add_service(world, "shop/db", (other,), port=80)
+    spec = replace(world.pods[a].spec, containers=(Container(env=(EnvVar(name="DB", value=told),)),))
+    world.pods[a] = replace(world.pods[a], spec=spec)
+
+    known, findings = judged(world)
+
+    assert known.of(a)["names_not_found"] == missed
+    assert [f"({missed[0]})" in each for each in sentences(findings, Severity.FAIL)] == [True] * len(missed)
+
+
+def test_what_the_hosts_file_of_a_pod_holds_is_not_asked_of_the_dns():
+    world, a = world_of(DNS_IP, search=())
+    add_service(world, "shop/db", (facts.pod("shop", "b"),), port=80)
+    container = Container(env=(EnvVar(name="DB", value="db:80"),))
+    alias = HostAlias(ip="10.43.9.9", hostnames=("db",))
+    spec = replace(world.pods[a].spec, containers=(container,), host_aliases=(alias,))
+    world.pods[a] = replace(world.pods[a], spec=spec)
+
+    assert judged(world)[0].of(a)["names_not_found"] == ()
+
+
+def test_a_name_that_gives_another_address_than_its_service_has():
+    world, a, _, _ = two_nodes()
+    add_dns(world)
+    world.seen(a, nameservers=(DNS_IP,), search=ZONE)
+    ask(world, a, DNS_IP, API_NAME, rcode="NOERROR", answers=("203.0.113.9",))
+    api = facts.service("default", "kubernetes")
+    known, findings = judged(world)
+    if api not in world.evidence().services:
+        pytest.skip("the world has no Service of the API")
+
+    assert known.of(a)["wrong_names"] == (f"{API_NAME} is 203.0.113.9",)
+    assert len(sentences(findings, Severity.FAIL)) == 1
+
+
+@pytest.mark.parametrize(("args", "is_wrong"), [((), False), (("--server=http://kubernetes.default.svc:443",), True)])
+def test_a_wildcard_of_a_resolver_outside_is_wrong_for_pods_that_need_names_of_the_cluster(
+    args: tuple[str, ...], *, is_wrong: bool
+):
+    world, a, _, _ = two_nodes()
+    add_dns(world)
+    world.seen(a, nameservers=("192.0.2.53",), search=())
+    pod = world.pods[a]
+    container = replace(pod.spec.containers[0], args=args)
+    world.pods[a] = replace(pod, spec=replace(pod.spec, dns_policy="Default", containers=(container,)))
+    for protocol in ("dns-udp", "dns-tcp"):
+        world.test(
+            a, "dns-own", protocol=protocol, ip="192.0.2.53", name=API_NAME, rcode="NOERROR", answers=("203.0.113.9",)
+        )
+
+    known, findings = judged(world)
+
+    assert known.of(a)["wrong_names"] == ((f"{API_NAME} is 203.0.113.9",) if is_wrong else ())
+    assert bool(sentences(findings, Severity.FAIL)) == is_wrong
+
+
+def test_questions_for_ipv6_that_nobody_answers():
+    world, a, _, _ = two_nodes()
+    add_dns(world)
+    world.seen(a, nameservers=(DNS_IP,), search=ZONE)
+    ask(world, a, DNS_IP, API_NAME, **FOUND)
+    ask(world, a, DNS_IP, API_NAME, record="AAAA", outcome="timeout")
+
+    known, findings = judged(world)
+
+    assert known.of(a)["aaaa"] == "timeout"
+    assert len(sentences(findings, Severity.WARN)) == 1
+
+
+def test_a_nameserver_of_the_pods_own_dns_config_is_meant():
+    world, a = world_of("192.0.2.53", DNS_IP)
+    pod = world.pods[a]
+    world.pods[a] = replace(pod, spec=replace(pod.spec, dns_config=PodDnsConfig(nameservers=("192.0.2.53",))))
+
+    assert judged(world)[0].of(a)["nameserver_matches"] is True
+
+
+@pytest.mark.parametrize(
+    ("policy", "args", "severity"),
+    [
+        ("ClusterFirst", ("--server=http://kubernetes.default.svc:443",), Severity.FAIL),
+        ("ClusterFirst", ("--verbose",), Severity.INFO),
+        ("ClusterFirstWithHostNet", ("--server=http://kubernetes.default.svc:443",), None),
+        ("Default", (), None),
+    ],
+)
+def test_a_pod_with_the_nodes_network(policy: str, args: tuple[str, ...], severity: Severity | None):
+    """The spec alone shows whom it asks; whether it needs the cluster's names decides."""
+    world, a, _, _ = two_nodes()
+    add_dns(world)
+    pod = world.pods[a]
+    container = replace(pod.spec.containers[0], args=args)
+    world.pods[a] = replace(pod, spec=replace(pod.spec, host_network=True, dns_policy=policy, containers=(container,)))
+
+    _, findings = judged(world)
+
+    told = [each.severity for each in findings if "hostNetwork" in each.sentence]
+    assert told == ([severity] if severity else [])
+
+
+@pytest.mark.parametrize(
+    ("policy", "answer", "severities"),
+    [
+        ("Default", "nxdomain", [Severity.FAIL]),
+        ("None", "timeout", [Severity.FAIL]),
+        ("Default", "ok", []),
+        ("ClusterFirst", "nxdomain", []),
+    ],
+)
+def test_a_dns_policy_that_skips_the_clusters_dns(policy: str, answer: str, severities: list[Severity]):
+    """Its own nameservers may know the cluster's names all the same: only what they answered decides."""
+    world, a, _, _ = two_nodes()
+    add_dns(world)
+    pod = world.pods[a]
+    container = replace(pod.spec.containers[0], args=("--server=http://kubernetes.default.svc:443",))
+    world.pods[a] = replace(pod, spec=replace(pod.spec, dns_policy=policy, containers=(container,)))
+    known, _ = judged(world)
+    table = dataclasses.replace(known, values={**known.values, a: {**known.of(a), "full_name": answer}})
+
+    told = [each for each in resolver.PROBE.judge(table) if "By its dnsPolicy" in each.sentence]
+
+    assert [each.severity for each in told] == severities

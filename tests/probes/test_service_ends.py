@@ -1,0 +1,186 @@
+"""Endpoints by themselves: whose pods they are, how each fails, and what its sockets say."""
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from bot.cluster.objects import Container, ContainerPort, Endpoint, EndpointPort, OwnerReference, ServicePort
+from bot.domain import facts
+from bot.domain.facts import Subject
+from bot.domain.finding import Severity, SymptomKind
+from tests.probes.build import World, sentences, two_nodes
+from tests.probes.services import add_service, ask, ask_directly, listening
+from tests.probes.test_cluster_ip import Shop, judged
+
+
+def owned(world: World, pod: Subject, kind: str, name: str, ports: tuple[int, ...] = ()) -> None:
+    """Give a pod an owner, and the ports that its container declares."""
+    known = world.pods[pod]
+    owner = OwnerReference(kind=kind, name=name, uid=f"uid-{name}", controller=True)
+    container = Container(name="main", ports=tuple(ContainerPort(container_port=port) for port in ports))
+    world.pods[pod] = msgspec.structs.replace(
+        known,
+        metadata=msgspec.structs.replace(known.metadata, owner_references=(owner,)),
+        spec=msgspec.structs.replace(known.spec, containers=(container,)),
+    )
+
+
+def two_workloads(declared: tuple[int, ...]) -> Shop:
+    """db-1 of StatefulSet db serves; db-2 of another workload refuses and listens on 8080 only."""
+    shop = Shop()
+    owned(shop.world, shop.ends[0], "StatefulSet", "db", (9004,))
+    owned(shop.world, shop.ends[1], "StatefulSet", "worker", declared)
+    for source in (shop.a, shop.b, shop.c, facts.node("node-2")):
+        ask(shop.world, source, shop.db, "ECONNREFUSED", tries=4, ok=2, outcomes={"ok": 2, "ECONNREFUSED": 2})
+        ask_directly(shop.world, source, shop.db, shop.ends[0])
+        ask_directly(shop.world, source, shop.db, shop.ends[1], "ECONNREFUSED")
+    listening(shop.world, shop.ends[0], ("0.0.0.0", 9004))
+    listening(shop.world, shop.ends[1], ("0.0.0.0", 8080))
+    return shop
+
+
+def test_pods_of_a_second_workload_that_never_served_the_port_are_strangers():
+    shop = two_workloads(declared=(8080,))
+    labels = {"app": "db", "team": "data", "controller-revision-hash": "x"}
+    known = shop.world.pods[shop.ends[0]]
+    shop.world.pods[shop.ends[0]] = msgspec.structs.replace(
+        known, metadata=msgspec.structs.replace(known.metadata, labels=labels)
+    )
+
+    service = judged(shop.world)[0].of(shop.db)
+
+    assert service["workloads"] == ("StatefulSet db", "StatefulSet worker")
+    assert (service["strangers"], service["stranger_ports"]) == (("StatefulSet worker",), ("8080",))
+    assert service["narrower_labels"] == ("team=data",)
+    assert (service["dead_endpoints"], service["dead_own"]) == (("shop/db-2",), ())
+    assert service["dead_told"] == ("shop/db-2 at 9004/TCP was refused (it listens on 8080)",)
+
+
+def test_a_second_version_that_declares_the_port_is_no_stranger():
+    """A canary that lost its port is broken itself: the selector means it."""
+    service = judged(two_workloads(declared=(9004,)).world)[0].of(shop_db := facts.service("shop", "db"))
+
+    assert shop_db.name == "shop/db"
+    assert service["strangers"] == ()
+    assert service["dead_own"] == ("shop/db-2",)
+    assert (service["dead_reach"], service["dead_listens"], service["dead_are_alive"]) == (
+        "refused",
+        "other-port",
+        True,
+    )
+
+
+def test_where_nobody_serves_the_port_nobody_is_a_stranger():
+    shop = two_workloads(declared=(8080,))
+    for node, tests in shop.world.tests.items():
+        shop.world.tests[node] = [
+            replace(one, outcome="ECONNREFUSED", ok=0) if one.purpose == "endpoint" else one for one in tests
+        ]
+
+    assert judged(shop.world)[0].of(shop.db)["strangers"] == ()
+
+
+def test_an_endpoint_that_accepts_and_resets_is_told_apart_from_one_that_refuses():
+    shop = Shop(3)
+    for source in (shop.a, shop.b, shop.c):
+        ask(shop.world, source, shop.db, "reset", tries=4, ok=3, outcomes={"ok": 3, "reset": 1})
+        for end in shop.ends:
+            ask_directly(shop.world, source, shop.db, end, "reset" if end == shop.ends[1] else "ok")
+
+    known, findings = judged(shop.world)
+
+    assert known.of(shop.db)["dead_reach"] == "reset"
+    assert "A direct connection to endpoint shop/db-2 on node-2 at 9004/TCP was accepted and reset at once" in " ".join(
+        sentences(findings, Severity.FAIL)
+    )
+
+
+def test_a_pod_that_nothing_reaches_is_not_alive():
+    shop = Shop()
+    shop.healthy()
+    for node, tests in shop.world.tests.items():
+        ip = shop.world.pods[shop.ends[1]].status.pod_ip
+        shop.world.tests[node] = [replace(one, outcome="timeout", ok=0) if one.ip == ip else one for one in tests]
+    shop.world.test(shop.ends[1], "node", to=facts.node("node-1"), outcome="timeout")
+
+    assert judged(shop.world)[0].of(shop.db)["dead_are_alive"] is False
+
+    shop.world.test(facts.node("node-2"), "local-pod", to=shop.ends[1])
+    assert judged(shop.world)[0].of(shop.db)["dead_are_alive"] is True
+
+
+def test_a_udp_port_of_an_application_that_listens_by_tcp():
+    world, a, _, c = two_nodes()
+    end = world.pod("shop/db-1", "node-2", labels={"app": "db"}, ports=(9004,))
+    db = add_service(world, "shop/db", (end,), protocol="UDP")
+    for source in (a, c):
+        ask(world, source, db, "ECONNREFUSED")
+        ask_directly(world, source, db, end, "ECONNREFUSED", protocol="udp")
+    listening(world, end, ("0.0.0.0", 9004))
+
+    service = judged(world)[0].of(db)
+
+    assert service["listens"] == "other-protocol"
+    assert service["failing_ports"] == ("9004/UDP",)
+
+
+def test_of_two_ports_the_broken_one_decides_what_is_said_of_listening():
+    shop = Shop()
+    made = shop.world.services[0]
+    ports = (*made.spec.ports, ServicePort(name="metrics", port=9090, target_port=9090))
+    shop.world.services[0] = msgspec.structs.replace(made, spec=msgspec.structs.replace(made.spec, ports=ports))
+    behind = shop.world.slices[0]
+    shop.world.slices[0] = msgspec.structs.replace(
+        behind, ports=(*behind.ports, EndpointPort(name="metrics", protocol="TCP", port=9090))
+    )
+    for end in shop.ends:
+        listening(shop.world, end, ("0.0.0.0", 9004))
+    for source in (shop.a, shop.c):
+        ask(shop.world, source, shop.db)
+        ask(shop.world, source, shop.db, "ECONNREFUSED", port=9090, name="shop/db:9090")
+        for end in shop.ends:
+            ask_directly(shop.world, source, shop.db, end)
+            about: dict[str, Any] = {"port": 9090, "service": "shop/db:9090", "protocol": "tcp"}
+            shop.world.test(source, "endpoint", to=end, outcome="ECONNREFUSED", **about)
+
+    known, findings = judged(shop.world)
+
+    assert known.of(shop.db)["failing_ports"] == ("9090/TCP",)
+    assert known.of(shop.db)["listens"] == "other-port"
+    assert known.of(shop.ends[0])["endpoint_dead_ports"] == ("9090/TCP",)
+    assert any("at 9090/TCP" in each and "9004" not in each for each in sentences(findings, Severity.FAIL))
+
+
+def test_endpoints_of_a_headless_service_are_judged_though_it_has_no_address():
+    world, a, _, c = two_nodes()
+    end = world.pod("shop/db-0", "node-2", labels={"app": "db"}, ports=(9004,))
+    db = add_service(world, "shop/db", (end,), ip="None")
+    for source in (a, c):
+        ask_directly(world, source, db, end, "ECONNREFUSED")
+    listening(world, end, ("127.0.0.1", 9004))
+
+    known, findings = judged(world)
+
+    assert known.of(db)["listens"] == "loopback-only"
+    assert known.of(db)["dead_listens"] == "loopback-only"
+    failed = [each for each in findings if each.severity is Severity.FAIL]
+    assert [each.symptom.kind for each in failed if each.symptom] == [SymptomKind.ENDPOINT_UNREACHABLE]
+    assert sentences(findings, Severity.INCONCLUSIVE) == []
+
+
+def test_an_address_by_hand_that_is_no_pod_and_does_not_answer():
+    world, a, _, c = two_nodes()
+    db = add_service(world, "shop/db", selector={})
+    endpoint = Endpoint(addresses=("192.0.2.9",))
+    world.slices[0] = msgspec.structs.replace(world.slices[0], endpoints=(endpoint,))
+    for source in (a, c, facts.node("node-1")):
+        ask(world, source, db, "timeout")
+        world.test(
+            source, "endpoint", outcome="timeout", ip="192.0.2.9", port=9004, service="shop/db:9004", protocol="tcp"
+        )
+
+    known, findings = judged(world)
+
+    assert known.of(db)["dead_addresses"] == ("192.0.2.9:9004",)
+    assert any("192.0.2.9:9004 of Service shop/db, which is not a pod" in each for each in sentences(findings))

@@ -1,0 +1,204 @@
+"""Routes and rules that take single addresses elsewhere: on a node, for one pod, and inside a pod."""
+
+from typing import Any
+
+import pytest
+
+from bot.agent.report import Route, Rule
+from bot.domain import facts
+from bot.probes import pod_routes
+from tests.probes.build import World, facts_of, two_nodes
+from tests.probes.services import add_service, ask
+
+BLOCK = Route(dst="10.42.2.0/24", via="172.30.0.12", dev="vxlan.calico")
+
+
+def of(world: World, subject: facts.Subject) -> dict[str, Any]:
+    return dict(facts_of(world.evidence(), pod_routes.PROBE).of(subject))
+
+
+@pytest.mark.parametrize(
+    ("route", "is_taken"),
+    [
+        (Route(dst="10.42.2.10/32", type="unreachable"), True),
+        (Route(dst="10.42.2.10/32", type="blackhole"), True),
+        (Route(dst="10.42.2.8/29", dev="docker0"), True),
+        (Route(dst="10.42.2.10/32", via="172.30.0.12", dev="vxlan.calico"), False),
+        (Route(dst="10.42.2.99/32", type="blackhole"), False),
+        (Route(dst="10.42.2.0/24", type="blackhole", metric=9), False),
+    ],
+    ids=["unreachable", "blackhole", "another device", "the usual way", "another address", "a second choice"],
+)
+def test_a_route_that_takes_one_pod_of_another_node(route: Route, is_taken: bool):  # noqa: FBT001
+    world, a, _, c = two_nodes()
+    world.root("node-1", routes=(*world.roots["node-1"].routes, BLOCK, route))
+
+    assert of(world, c)["taken_away"] is is_taken
+    assert of(world, a)["taken_away"] is False
+
+
+def test_a_whole_block_that_is_refused_takes_no_single_pod():
+    world, _, _, c = two_nodes()
+    world.root("node-1", routes=(*world.roots["node-1"].routes, Route(dst="10.42.2.0/24", type="blackhole")))
+
+    assert of(world, c)["taken_away"] is False
+
+
+@pytest.mark.parametrize(
+    ("route", "is_stray"),
+    [
+        (Route(dst="10.42.2.10/32", type="blackhole"), True),
+        (Route(dst="10.42.0.0/16", dev="tun0"), True),
+        (Route(dst="10.42.2.0/24", via="10.42.1.77", dev="eth0"), True),
+        (Route(dst="10.42.1.0/24", dev="eth0"), False),
+        (Route(dst="10.42.0.0/16", via="169.254.1.1", dev="eth0"), False),
+        (Route(dst="192.168.0.0/16", dev="net1"), False),
+    ],
+    ids=["refused", "a VPN", "another gateway", "its own subnet", "the gateway", "not of the cluster"],
+)
+def test_a_route_inside_the_pod(route: Route, is_stray: bool):  # noqa: FBT001
+    world, a, b, _ = two_nodes()
+    state = world.report_of(a).state
+    assert state
+    world.inside(a, routes=(*state.routes, route))
+
+    assert of(world, a)["has_stray_route"] is is_stray
+    assert of(world, b)["has_stray_route"] is False
+
+
+def test_a_rule_inside_the_pod():
+    world, a, _, _ = two_nodes()
+    state = world.report_of(a).state
+    assert state
+    rule = Rule(priority=100, dst="10.42.2.0/24", action="prohibit")
+    world.inside(a, rules=(*state.rules, rule))
+
+    assert of(world, a)["stray_routes"] == ("100: from all to 10.42.2.0/24 prohibit, which takes 10.42.2.10",)
+
+
+@pytest.mark.parametrize(("outcome", "fails"), [("EACCES", True), ("ok", False)])
+def test_a_rule_inside_the_pod_for_one_port_of_a_service(outcome: Any, fails: bool):  # noqa: FBT001
+    world, a, _, c = two_nodes()
+    state = world.report_of(a).state
+    assert state
+    service = add_service(world, "shop/db", (c,), ip="10.43.7.7", port=80)
+    world.inside(
+        a,
+        rules=(
+            *state.rules,
+            Rule(priority=100, others="ipproto 6 dport 80", protocol=6, dport=(80, 80), action="prohibit"),
+        ),
+    )
+    ask(world, a, service, outcome=outcome)
+
+    known = of(world, a)
+
+    assert known["stray_routes"] == ("100: from all ipproto 6 dport 80 prohibit, which takes 10.43.7.7",)
+    assert known["stray_routes_fail"] is fails
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_hit"),
+    [
+        ({"protocol": 6}, True),
+        ({"protocol": 6, "dport": (5432, 5432)}, True),
+        ({"dport": (5000, 6000)}, True),
+        ({"protocol": 17, "dport": (5432, 5432)}, False),
+        ({"dport": (80, 80)}, False),
+        ({"protocol": 6, "sport": (5432, 5432)}, False),
+        ({"is_of_users": True, "dport": (5432, 5432)}, False),
+    ],
+)
+def test_a_rule_that_takes_one_port_of_one_pod(asked: dict[str, Any], is_hit: bool):  # noqa: FBT001
+    world, a, b, c = two_nodes()
+    root = world.roots["node-1"]
+    rule = Rule(priority=100, src="10.42.1.10/32", others="in words", table=200, **asked)
+    world.root("node-1", rules=(rule, *root.rules), routes=(*root.routes, BLOCK, PROHIBIT))
+    world.test(a, "endpoint", to=c, protocol="tcp", port=5432, outcome="timeout")
+    world.test(b, "endpoint", to=c, protocol="tcp", port=5432)
+
+    assert (of(world, a)["diverted"], of(world, a)["diverted_fails"]) == (is_hit, is_hit)
+    assert of(world, b)["diverted"] is False
+
+
+@pytest.mark.parametrize("cni", ["calico", "flannel"])
+def test_whom_a_pod_dials_on_its_own_node_is_not_the_one_that_a_rule_is_about(cni: Any):
+    world, a, b, c = two_nodes(cni)
+    root = world.roots["node-1"]
+    rule = Rule(priority=100, src="10.42.1.10/32", table=200)
+    world.root("node-1", rules=(rule, *root.rules), routes=(*root.routes, BLOCK, PROHIBIT))
+    world.test(a, "local-pod", to=b, outcome="timeout" if cni == "calico" else "ok")
+    world.test(a, "remote-pod", to=c, outcome="timeout")
+
+    assert (of(world, a)["diverted"], of(world, a)["diverted_fails"]) == (True, True)
+    assert of(world, b)["diverted"] is False
+
+
+def test_a_rule_that_takes_the_answers_of_one_port():
+    world, a, _, c = two_nodes()
+    root = world.roots["node-1"]
+    rule = Rule(priority=100, src="10.42.1.10/32", others="sport 8080", protocol=6, sport=(8080, 8080), table=200)
+    world.root("node-1", rules=(rule, *root.rules), routes=(*root.routes, BLOCK, PROHIBIT))
+    world.test(c, "endpoint", to=a, protocol="tcp", port=8080, outcome="timeout")
+
+    assert of(world, a)["diverted_fails"] is True
+
+
+PROHIBIT = Route(dst="default", type="prohibit", table=200)
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_hit"),
+    [
+        (Rule(priority=100, src="10.42.1.10/32", table=200), True),
+        (Rule(priority=100, dst="10.42.1.10/32", table=200), True),
+        (Rule(priority=100, iif="cali1", table=200), True),
+        (Rule(priority=100, src="10.42.1.10/32", others="dport 80", table=200), False),
+        (Rule(priority=100, src="10.42.1.10/32", fwmark="0x1", table=200), False),
+        (Rule(priority=40000, src="10.42.1.10/32", table=200), False),
+        (Rule(priority=100, src="10.42.1.10/32", table=200, suppress_prefix=0), False),
+    ],
+    ids=["from it", "to it", "by its link", "some port", "with a mark", "behind the main table", "suppressed"],
+)
+def test_a_rule_that_takes_one_pod(rule: Rule, is_hit: bool):  # noqa: FBT001
+    world, a, b, _ = two_nodes()
+    root = world.roots["node-1"]
+    rules = tuple(sorted((*root.rules, rule), key=lambda one: one.priority))
+    world.root("node-1", rules=rules, routes=(*root.routes, BLOCK, PROHIBIT))
+
+    assert of(world, a)["diverted"] is is_hit
+    assert of(world, b)["diverted"] is False
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_taken"),
+    [
+        (Rule(priority=100, dst="10.42.2.10/32", table=200), True),
+        (Rule(priority=100, src="10.42.2.10/32", table=200), True),
+        (Rule(priority=100, dst="10.42.2.0/24", table=200), False),
+        (Rule(priority=100, src="10.42.1.10/32", table=200), False),
+    ],
+    ids=["to it", "from it", "to all of its node", "from one of ours to all"],
+)
+def test_a_rule_that_takes_one_pod_of_another_node(rule: Rule, is_taken: bool):  # noqa: FBT001
+    world, _, _, c = two_nodes()
+    other = world.pod("shop/d", "node-2")
+    root = world.roots["node-1"]
+    world.root("node-1", rules=(rule, *root.rules), routes=(*root.routes, BLOCK, PROHIBIT))
+
+    assert of(world, c)["taken_away"] is is_taken
+    assert bool(of(world, c)["taken_away_by"]) is is_taken
+    assert of(world, other)["taken_away"] is False
+
+
+def test_a_rule_that_takes_all_pods_is_the_nodes():
+    world, a, _, _ = two_nodes()
+    root = world.roots["node-1"]
+    rule = Rule(priority=100, src="10.42.1.0/24", dst="10.42.2.0/24", table=200)
+    world.root("node-1", rules=(rule, *root.rules), routes=(*root.routes, BLOCK, PROHIBIT))
+
+    assert of(world, a)["diverted"] is False
+    assert of(world, facts.pair("node-1", "node-2"))["diverted"] is True
+    assert of(world, facts.node("node-1"))["foreign_rules"] == (
+        "100: from 10.42.1.0/24 to 10.42.2.0/24 lookup 200 (prohibit default)",
+    )
