@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from bot.aio.retry import Backoff
-from bot.cluster.kube import Api
+from bot.cluster.client.api import Api
 from tests.cluster.small_cluster import SmallCluster, small_cluster
 
 QUICK = Backoff(attempts=2, first_s=0.001, max_s=0.01)

@@ -8,14 +8,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from bot.lab.apiserver.bootstrap import bootstrap
-from bot.lab.apiserver.disturb import Disturbances
-from bot.lab.apiserver.kubelet_api import ExecError
-from bot.lab.apiserver.pki import Pki
-from bot.lab.apiserver.server import serve
-from bot.lab.apiserver.storage import Storage
-from bot.lab.apiserver.tokens import Tokens, User
-from tests.lab.apiserver.local_kubelet import LocalKubelet, LocalProcess
+from bot.lab.cluster.apiserver.bootstrap import bootstrap
+from bot.lab.cluster.apiserver.http.fault_injection import Disturbances
+from bot.lab.cluster.apiserver.http.server import serve
+from bot.lab.cluster.apiserver.kubelet_api import ExecError
+from bot.lab.cluster.apiserver.pki import Pki
+from bot.lab.cluster.apiserver.store.storage import Storage
+from bot.lab.cluster.apiserver.tokens import Tokens, User
+from tests.lab.cluster.apiserver.local_kubelet import LocalKubelet, LocalProcess
 
 Obj = dict[str, Any]
 AGENT = (sys.executable, "-m", "bot.agent")

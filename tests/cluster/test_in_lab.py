@@ -7,12 +7,13 @@ from typing import Protocol
 import pytest
 
 from bot.agent.report import NodeReport, Task, TaskPod
-from bot.cluster.access import choose_rung
-from bot.cluster.cni import CniInventory, detect_cni
-from bot.cluster.exec_rung import report_by_cni_agent, report_by_exec
-from bot.cluster.kube import Api
-from bot.cluster.node_agents import node_agents, run_agent
-from bot.cluster.snapshot import Snapshot, take_snapshot
+from bot.cluster.access.exec_rung import report_by_cni_agent, report_by_exec
+from bot.cluster.access.ladder import choose_rung
+from bot.cluster.access.node_agents import node_agents, run_agent
+from bot.cluster.client.api import Api
+from bot.cluster.cni.detect import CniInventory, detect_cni
+from bot.cluster.snapshot.reader import take_snapshot
+from bot.cluster.snapshot.snapshot import Snapshot
 from bot.domain.facts import Rung
 
 pytestmark = [pytest.mark.lab]

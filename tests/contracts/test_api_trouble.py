@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from bot.aio.retry import Backoff
-from bot.cluster.kube import Api
+from bot.cluster.client.api import Api
 from bot.cluster.objects import Node
 from bot.domain.errors import (
     BotError,
@@ -275,7 +275,10 @@ async def test_no_kubeconfig():
         async with Api.connect("/nonexistent/kubeconfig"):
             pass
 
-    assert str(raised.value) == "The kubeconfig /nonexistent/kubeconfig cannot be used: there is no such file."
+    assert str(raised.value) == (
+        "The kubeconfig /nonexistent/kubeconfig cannot be used: there is no such file. "
+        "Name one with --kubeconfig or in KUBECONFIG (without a cluster to try: make demo)."
+    )
 
 
 async def test_an_unknown_context(tmp_path: Path):

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from aiohttp import WSMsgType, web
 
-from bot.cluster.exec import ExecResult, run_in_pod
-from bot.cluster.kube import Api
+from bot.cluster.access.exec import ExecResult, run_in_pod
+from bot.cluster.client.api import Api
 from bot.domain.errors import (
     BotError,
     DeadlineError,

@@ -14,7 +14,12 @@ LABELS = {
     "app.kubernetes.io/managed-by": "cnibot",
     "app.kubernetes.io/part-of": "cnibot",
 }
-SELECTOR = f"app.kubernetes.io/name={NAME},app.kubernetes.io/managed-by=cnibot"
+ON_DEMAND_NAME = "cnibot-on-demand-agent"
+"""The name label of pods made for one diagnosis.
+
+Were it the DaemonSet's, its controller would adopt them, and delete them as surplus while its own pods still start.
+"""
+SELECTOR = f"app.kubernetes.io/name in ({NAME},{ON_DEMAND_NAME}),app.kubernetes.io/managed-by=cnibot"
 RUN_LABEL = "cnibot.io/run"
 OWNER_ANNOTATION = "cnibot.io/owner"
 EXPIRES_ANNOTATION = "cnibot.io/expires-at"
@@ -76,7 +81,7 @@ def on_demand_pod(  # noqa: PLR0913 - each is one fact about the pod
         "metadata": {
             "name": name,
             "namespace": namespace,
-            "labels": {**LABELS, RUN_LABEL: run},
+            "labels": {**LABELS, "app.kubernetes.io/name": ON_DEMAND_NAME, RUN_LABEL: run},
             "annotations": {
                 OWNER_ANNOTATION: owner,
                 EXPIRES_ANNOTATION: expires_at.isoformat(timespec="seconds").replace("+00:00", "Z"),

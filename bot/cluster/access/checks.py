@@ -4,35 +4,45 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from bot.agent.report import Task
 from bot.aio.each import each
-from bot.cluster.access import choose_rung
-from bot.cluster.kube import Api
+from bot.cluster.access.agent_pod import DEFAULT_IMAGE
+from bot.cluster.access.ladder import choose_rung
+from bot.cluster.access.node_agents import node_agents, run_agent, silent_kubelets
+from bot.cluster.client.api import Api
+from bot.cluster.client.paths import api_path
+from bot.cluster.objects import Node
 from bot.domain.access import Need
 from bot.domain.checks import Check
 from bot.domain.errors import BotError, DeadlineError, ForbiddenError, UnauthorizedError, UnreachableError, bounded
 from bot.domain.facts import Rung
+from bot.domain.listing import and_more
 
-EXAMINE_S = 15.0
+EXAMINE_S = 25.0
+AGENT_START_S = 12.0
+AGENT_LOOKS_S = 2.0
+AGENT_MORE_S = 3.0
 
-_DEPLOY = "kubectl apply --kustomize deploy"
+_DEPLOY = "kubectl apply --kustomize deploy/manifests"
 _OF_CNIS = (".calico.org", "projectcalico.org", "operator.tigera.io", "cilium.io", "policy.networking.k8s.io")
 """API groups that only some clusters serve: not being allowed to read what is not there costs nothing."""
 
 
-async def examine(
+async def cluster_checks(
     name: str,
     kubeconfig: Path | None,
     context: str | None,
     *,
     needs: Sequence[Need],
     bot_namespace: str,
+    agent_image: str = "",
     within_s: float = EXAMINE_S,
 ) -> list[Check]:
     """What works with this cluster. `needs`: what the probes and the snapshot read. Never raises for what it does."""
     deadline = asyncio.timeout(within_s)
     try:
         async with deadline, Api.connect(kubeconfig, context) as api:
-            return await _examined(api, name, _common(needs), bot_namespace)
+            return await _examined(api, name, _common(needs), bot_namespace, agent_image or DEFAULT_IMAGE)
     except TimeoutError:
         if not deadline.expired():
             raise
@@ -46,11 +56,35 @@ async def examine(
         return [_unreached(name, error, f"Check CNIBOT_CLUSTERS and the kubeconfig ({kubeconfig or 'as kubectl'}).")]
 
 
-async def _examined(api: Api, name: str, needs: Sequence[Need], bot_namespace: str) -> list[Check]:
+async def _examined(api: Api, name: str, needs: Sequence[Need], bot_namespace: str, agent_image: str) -> list[Check]:
     missing = await _missing(api, needs)
     decision = await choose_rung(api, None, namespace="", bot_namespace=bot_namespace)
     says = f"{api.server}, rung {decision.rung}"
-    return [_rights(name, missing, says), _rung(name, decision.rung, decision.cannot)]
+    checks = [_rights(name, missing, says), _rung(name, decision.rung, decision.cannot)]
+    if decision.rung is Rung.AGENT:
+        checks.append(await _exec(api, name, bot_namespace, agent_image))
+    return checks
+
+
+async def _exec(api: Api, name: str, bot_namespace: str, agent_image: str) -> Check:
+    """One command in one node agent: a right to exec says nothing about the way to kubelets, nor about the image."""
+    title = f"Cluster {name}: exec"
+    nodes = (await api.list_all(api_path("nodes"), Node)).items
+    silent = silent_kubelets(nodes)
+    node = next((each.metadata.name for each in nodes if each.metadata.name not in silent), "")
+    if not node:
+        return Check(name=title, state="warning", problem="It was not tried: no node's kubelet reports.")
+    try:
+        async with node_agents(
+            api, [node], namespace=bot_namespace, image=agent_image, start_deadline_s=AGENT_START_S
+        ) as agents:
+            await agents[node].ready()
+            task = Task(node=node, deadline_s=AGENT_LOOKS_S)
+            report = await run_agent(api, agents[node], task, deadline_s=AGENT_LOOKS_S + AGENT_MORE_S)
+    except BotError as error:
+        remedy = "Without it only API objects are seen. Compare kubectl exec, and the image (CNIBOT_AGENT_IMAGE)."
+        return Check(name=title, state="failed", problem=bounded(str(error)), remedy=remedy, may_pass=True)
+    return Check(name=title, says=f"the agent on {node} reported, kernel {report.kernel}")
 
 
 async def _missing(api: Api, needs: Sequence[Need]) -> list[Need]:
@@ -69,10 +103,8 @@ def _rights(name: str, missing: Sequence[Need], says: str) -> Check:
     if not missing:
         return Check(name=title, says=says)
     is_fatal = any(not need.is_optional for need in missing)
-    some = "; ".join(str(need) for need in missing[:4])
-    more = f"; and {len(missing) - 4} more" if len(missing) > 4 else ""
-    problem = f"Not allowed to {some}{more}."
-    remedy = f"Grant what deploy/rbac.yaml grants ({_DEPLOY})."
+    problem = f"Not allowed to {and_more(missing, 4, by='; ')}."
+    remedy = f"Grant what deploy/manifests/rbac.yaml grants ({_DEPLOY})."
     return Check(name=title, state="failed" if is_fatal else "warning", says=says, problem=problem, remedy=remedy)
 
 

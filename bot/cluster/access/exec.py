@@ -8,14 +8,14 @@ Source: https://github.com/kubernetes/enhancements/tree/master/keps/sig-api-mach
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
-from bot.cluster.answers import Status, status_of
-from bot.cluster.kube import Api
-from bot.cluster.paths import api_path
-from bot.cluster.wire import WebSocket
+from bot.cluster.client.api import Api
+from bot.cluster.client.errors import Status, status_of
+from bot.cluster.client.paths import api_path
+from bot.cluster.client.wire import WebSocket
 from bot.domain.errors import DeadlineError, ExecError, ExecNotFoundError, TooLargeError
 
 MAX_BYTES = 32 * 2**20
@@ -27,6 +27,14 @@ _STDIN_FRAME_BYTES = 2**15
 
 # Runtimes have no code for it. containerd and CRI-O pass on what runc or crun says.
 _NOT_FOUND_WORDS = ("executable file not found", "no such file or directory", "not found in $PATH")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cue:
+    """A word that the command says on stderr, and what it is answered on stdin then."""
+
+    word: bytes
+    answer: Callable[[], Awaitable[bytes]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +54,7 @@ async def run_in_pod(  # noqa: PLR0913 - where and what is five names already
     argv: Sequence[str],
     *,
     stdin: bytes = b"",
+    cue: Cue | None = None,
     deadline_s: float,
     max_bytes: int = MAX_BYTES,
 ) -> ExecResult:
@@ -66,8 +75,8 @@ async def run_in_pod(  # noqa: PLR0913 - where and what is five names already
     deadline = asyncio.timeout(deadline_s)
     try:
         async with deadline, api.websocket(path, protocols=PROTOCOLS) as socket:
-            await _send_stdin(socket, stdin)
-            await streams.read(socket)
+            await _send_stdin(socket, stdin, is_all=cue is None)
+            await streams.read(socket, cue)
     except TimeoutError as error:
         if not deadline.expired():
             raise
@@ -75,11 +84,11 @@ async def run_in_pod(  # noqa: PLR0913 - where and what is five names already
     return streams.result(argv[0], container)
 
 
-async def _send_stdin(socket: WebSocket, stdin: bytes) -> None:
+async def _send_stdin(socket: WebSocket, stdin: bytes, *, is_all: bool) -> None:
     """Send all of it, then close it where the protocol can (v4 cannot: such a command must not wait for the end)."""
     for begin in range(0, len(stdin), _STDIN_FRAME_BYTES):
         await socket.send(bytes([_STDIN]) + stdin[begin : begin + _STDIN_FRAME_BYTES])
-    if stdin and socket.protocol.startswith("v5"):
+    if stdin and is_all and socket.protocol.startswith("v5"):
         await socket.send(bytes([_CLOSE, _STDIN]))
 
 
@@ -93,11 +102,14 @@ class _Streams:
     stderr: bytearray = field(default_factory=bytearray)
     status: bytearray = field(default_factory=bytearray)
 
-    async def read(self, socket: WebSocket) -> None:
-        """Take frames until the Status came or the other side closed."""
+    async def read(self, socket: WebSocket, cue: Cue | None) -> None:
+        """Take frames until the Status came or the other side closed; answer the cue once."""
         async for frame in socket.frames():
             if self._take(frame):
                 return
+            if cue and cue.word in self.stderr:
+                await _send_stdin(socket, await cue.answer(), is_all=True)
+                cue = None
 
     def _take(self, frame: bytes) -> bool:
         """Keep what a frame brought; whether it was the end."""
@@ -133,4 +145,4 @@ def _exit_code(status: Status) -> int | None:
     if status.reason != "NonZeroExitCode":
         return None
     codes = (cause.message for cause in status.details.causes if cause.reason == "ExitCode")
-    return next((int(code) for code in codes if code.isdecimal()), None)
+    return next((int(code) for code in codes if code.isdecimal() and len(code) < 10), None)

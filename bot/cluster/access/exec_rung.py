@@ -11,14 +11,15 @@ from datetime import UTC, datetime
 
 from bot.agent.report import Missing, NetnsState, NodeReport, PodReport, Task, TaskPod
 from bot.aio.each import each
-from bot.cluster import looking
-from bot.cluster.cni import CniInventory
-from bot.cluster.exec import ExecResult, run_in_pod
-from bot.cluster.kube import Api
-from bot.cluster.looking import PodQuestion, Sight
+from bot.aio.groups import TaskGroup
+from bot.cluster.access import exec_script
+from bot.cluster.access.exec import ExecResult, run_in_pod
+from bot.cluster.access.exec_script import PodQuestion, ScriptOutput
+from bot.cluster.client.api import Api
+from bot.cluster.client.paths import api_path
+from bot.cluster.cni.detect import CniInventory
 from bot.cluster.objects import Pod
-from bot.cluster.paths import api_path
-from bot.cluster.snapshot import Snapshot
+from bot.cluster.snapshot.snapshot import Snapshot
 from bot.domain.errors import AgentError, BotError, ExecError, ExecNotFoundError, ForbiddenError, bounded
 
 MAX_PODS = 8
@@ -71,7 +72,7 @@ async def report_by_cni_agent(api: Api, task: Task, cni: CniInventory, *, deadli
             else f"no {cni.name} agent runs there"
         )
         raise AgentError(task.node, f"{why}, so there is no container to look from; the node agent could see it")
-    async with asyncio.TaskGroup() as group:
+    async with TaskGroup() as group:
         looking_at = group.create_task(_look_at_node(api, task, where, deadline_s))
         inside = group.create_task(_look_into_pods(api, task, {}, deadline_s))
     sight = looking_at.result()
@@ -83,26 +84,28 @@ async def report_by_cni_agent(api: Api, task: Task, cni: CniInventory, *, deadli
         *_missing_of_node("/".join(where[:2]), sight),
         *_BY_RUNG,
     )
-    pods = tuple(_with_answers(look.pod, task, sight) for look in looks)
+    pods = tuple(with_answers(look.pod, task, sight) for look in looks)
     return _report(task, began, sight.state, kernel=sight.kernel, pods=pods, missing=missing)
 
 
-async def _look_at_node(api: Api, task: Task, where: tuple[str, str, str], deadline_s: float) -> Sight | BotError:
+async def _look_at_node(
+    api: Api, task: Task, where: tuple[str, str, str], deadline_s: float
+) -> ScriptOutput | BotError:
     namespace, pod, container = where
     questions = [PodQuestion(pod_ip=pod.ip, gateway_ip=task.gateway or DEFAULT_GATEWAY) for pod in task.pods if pod.ip]
-    argv = looking.script(questions, of_pod=False)
+    argv = exec_script.script(questions, of_pod=False)
     try:
         done = await run_in_pod(
             api, namespace, pod, container, argv, deadline_s=min(deadline_s, NODE_S), max_bytes=MAX_BYTES
         )
     except BotError as error:
         return error
-    if looking.MARK.encode() not in done.stdout:
+    if exec_script.MARK.encode() not in done.stdout:
         return AgentError(
             task.node,
             f"{namespace}/{pod} cannot run the commands that look ({bounded(done.stderr.decode('utf-8', 'replace'))})",
         )
-    return looking.read(done.stdout)
+    return exec_script.read(done.stdout)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +139,7 @@ async def _look_into_pods(api: Api, task: Task, containers: Mapping[str, str], d
     return [*looks, *(_Look(pod=_unseen(pod, why)) for pod in others)]
 
 
-async def _look_into(api: Api, pod: TaskPod, container: str, deadline_s: float) -> Sight:
+async def _look_into(api: Api, pod: TaskPod, container: str, deadline_s: float) -> ScriptOutput:
     """By a script, or where there is no shell by `cat`; `ExecNotFoundError` where there is neither."""
     container = container or await _first_container(api, pod)
 
@@ -146,11 +149,11 @@ async def _look_into(api: Api, pod: TaskPod, container: str, deadline_s: float) 
         )
 
     try:
-        done = await run(looking.script(of_pod=True))
-        sight = looking.read(done.stdout) if looking.MARK.encode() in done.stdout else None
+        done = await run(exec_script.script(of_pod=True))
+        sight = exec_script.read(done.stdout) if exec_script.MARK.encode() in done.stdout else None
     except ExecNotFoundError:
-        done = await run(looking.CAT)
-        sight = looking.read_cat(done.stdout) if done.stdout else None
+        done = await run(exec_script.CAT)
+        sight = exec_script.read_cat(done.stdout) if done.stdout else None
     if sight is None:
         said = done.stderr[:1000].decode("utf-8", "replace") or "nothing was printed"
         raise ExecError(f"{pod.namespace}/{pod.name}", said)
@@ -158,12 +161,13 @@ async def _look_into(api: Api, pod: TaskPod, container: str, deadline_s: float) 
 
 
 async def _first_container(api: Api, pod: TaskPod) -> str:
-    """The API server wants it named where a pod has several."""
-    found = await api.get(api_path("pods", namespace=pod.namespace, name=pod.name), Pod)
-    return found.spec.containers[0].name if found.spec.containers else ""
+    """The API server wants it named where a pod has several. Listed, not got: "list" is the right that we ask for."""
+    path = api_path("pods", namespace=pod.namespace)
+    found = (await api.list_all(path, Pod, max_items=1, fieldSelector=f"metadata.name={pod.name}")).items
+    return found[0].spec.containers[0].name if found and found[0].spec.containers else ""
 
 
-def _seen(pod: TaskPod, sight: Sight) -> PodReport:
+def _seen(pod: TaskPod, sight: ScriptOutput) -> PodReport:
     default = next((route for route in sight.state.routes if route.dst == "default" and route.table == 254), None)
     return PodReport(
         uid=pod.uid,
@@ -183,7 +187,7 @@ def _unseen(pod: TaskPod, why: str) -> PodReport:
     return PodReport(uid=pod.uid, namespace=pod.namespace, name=pod.name, ip=pod.ip, why_not=why)
 
 
-def _with_answers(pod: PodReport, task: Task, sight: Sight) -> PodReport:
+def with_answers(pod: PodReport, task: Task, sight: ScriptOutput) -> PodReport:
     """The pod, with what the node's routing says about it."""
     if not pod.is_found:
         return pod
@@ -196,11 +200,23 @@ def _with_answers(pod: PodReport, task: Task, sight: Sight) -> PodReport:
         pod,
         route_to_pod=to_pod,
         gateway_oracle=oracle if pod.gateway_ip in {gateway, ""} else None,
-        host_link=to_pod.dev if to_pod and not to_pod.via else "",
+        host_link=_host_link(pod, sight) or (to_pod.dev if to_pod and not to_pod.via else ""),
     )
 
 
-def _missing_of_pod(pod: TaskPod, sight: Sight) -> tuple[Missing, ...]:
+def _host_link(pod: PodReport, sight: ScriptOutput) -> str:
+    """The node's end of the pod's link, as eth0 names it by its number ("eth0@if67"); "" when it names none.
+
+    The device of the node's route to the pod is another one where eBPF programs deliver.
+    """
+    if pod.state is None:
+        return ""
+    carrier = next((each.dev for each in pod.state.addresses if each.ip == pod.ip), "eth0")
+    peer = next((link.peer_ifindex for link in pod.state.links if link.name == carrier), 0)
+    return next((link.name for link in sight.state.links if peer and link.ifindex == peer), "")
+
+
+def _missing_of_pod(pod: TaskPod, sight: ScriptOutput) -> tuple[Missing, ...]:
     """In one sentence: there are many pods."""
     if not sight.missing:
         return ()
@@ -208,7 +224,7 @@ def _missing_of_pod(pod: TaskPod, sight: Sight) -> tuple[Missing, ...]:
     return (Missing(what=f"pods.{pod.uid}", why=why),)
 
 
-def _missing_of_node(container: str, sight: Sight) -> tuple[Missing, ...]:
+def _missing_of_node(container: str, sight: ScriptOutput) -> tuple[Missing, ...]:
     return tuple(
         Missing(what=f"root.{what}", why=f"commands in {container} do not show {what}") for what in sight.missing
     )

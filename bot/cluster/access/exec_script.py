@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bot.agent.report import Address, Link, Listener, NetnsState, RouteAnswer
-from bot.cluster import ip_json, proc_text
+from bot.cluster.access import ip_json, proc_text
 
 MARK = "@@cnibot "
 
@@ -65,7 +65,7 @@ CAT = ("cat", *_FILES_WITHOUT_SHELL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
+class ScriptOutput:
     """What one exec saw of a namespace."""
 
     state: NetnsState
@@ -125,7 +125,7 @@ def _is_address(text: str) -> bool:
     return "%" not in text
 
 
-def read(output: bytes) -> Sight:
+def read(output: bytes) -> ScriptOutput:
     """What the script's output says."""
     sections = _sections(output.decode("utf-8", "replace"))
     missing: list[str] = []
@@ -149,7 +149,7 @@ def read(output: bytes) -> Sight:
     )
     resolv = sections.get("resolv", "")
     nameservers, search, ndots = proc_text.resolver(resolv)
-    return Sight(
+    return ScriptOutput(
         state=state,
         kernel=sections.get("kernel", "").strip()[:100],
         nameservers=nameservers if resolv.strip() else None,
@@ -160,8 +160,8 @@ def read(output: bytes) -> Sight:
     )
 
 
-def read_cat(output: bytes) -> Sight:
-    """What `CAT` printed: files one after the other, told apart by their first lines."""
+def read_cat(output: bytes) -> ScriptOutput:
+    """What `CAT` printed: files one after the other, separated by their first lines."""
     sections: dict[str, list[str]] = {}
     name = ""
     for line in output.decode("utf-8", "replace").splitlines():

@@ -38,7 +38,6 @@ class _Stats(Struct):
 class _LinkInfo(Struct):
     info_kind: str = ""
     info_data: dict[str, Any] = field(default_factory=dict[str, Any])
-    info_slave_data: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 class _Link(Struct):
@@ -128,6 +127,7 @@ def _link(link: _Link) -> Link:
         vxlan_id=_number(data.get("id")) if is_vxlan else None,
         vxlan_port=_number(data.get("port")) if is_vxlan else None,
         vxlan_local=str(data.get("local") or "") if is_vxlan else "",
+        vxlan_external=bool(data.get("external")) if is_vxlan else None,
         rx_packets=rx.packets,
         tx_packets=tx.packets,
         rx_dropped=rx.dropped,
@@ -225,18 +225,18 @@ def route_answer(question: str, text: str) -> RouteAnswer | None:
 def _decode(text: str, kind: type[T]) -> T | None:
     try:
         return msgspec.json.decode(text, type=kind, strict=False)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
 
 
 def _number(value: object) -> int | None:
-    return value if isinstance(value, int) else None
+    return value if isinstance(value, int) and abs(value) < 2**63 else None
 
 
 def _table(name: str | int) -> int:
     if isinstance(name, int):
         return name
-    return int(name) if name.isdecimal() else _TABLES.get(name, 0)
+    return int(name) if name.isdecimal() and len(name) < 11 else _TABLES.get(name, 0)
 
 
 def _width(address: str) -> int:

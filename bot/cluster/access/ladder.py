@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bot.aio.each import each
-from bot.cluster.agent_pod import SELECTOR
-from bot.cluster.kube import Api
+from bot.cluster.access.agent_pod import SELECTOR
+from bot.cluster.client.api import Api
+from bot.cluster.client.paths import api_path
 from bot.cluster.objects import Namespace, Pod
-from bot.cluster.paths import api_path
-from bot.cluster.scope import CONNECTIVITY_NAMESPACES
+from bot.cluster.snapshot.scope import CONNECTIVITY_NAMESPACES
 from bot.domain.access import Need
 from bot.domain.errors import BotError, ForbiddenError, NotFoundError, UnauthorizedError, UnreachableError
 from bot.domain.facts import Rung
@@ -87,7 +87,7 @@ async def choose_rung(
         if not deadline.expired():
             raise
         cannot.append(f"What is allowed was not known within {deadline_s:.3g} s.")
-    return RungDecision(rung=Rung.API, why="looking at API objects only", cannot=tuple(cannot))
+    return RungDecision(rung=Rung.API, why="reading API objects only", cannot=tuple(cannot))
 
 
 async def _why_not(api: Api, rung: Rung, namespace: str, bot_namespace: str) -> str | None:

@@ -3,35 +3,41 @@
 import asyncio
 import getpass
 import os
+import re
 import secrets
 import socket
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import msgspec
 import structlog
 
 from bot.agent.report import REPORT_SCHEMA, NodeReport, Task
+from bot.agent.traced import READY
 from bot.aio.each import each
-from bot.cluster.agent_pod import (
+from bot.aio.groups import TaskGroup
+from bot.cluster.access.agent_pod import (
     AGENT_COMMAND,
     CONTAINER,
     DEFAULT_IMAGE,
     DEFAULT_NAMESPACE,
     EXPIRES_ANNOTATION,
     NAME,
+    OWNER_ANNOTATION,
     RUN_LABEL,
     SELECTOR,
     agent_namespace,
     on_demand_pod,
 )
-from bot.cluster.exec import run_in_pod
-from bot.cluster.kube import Api, Listed
+from bot.cluster.access.exec import Cue, run_in_pod
+from bot.cluster.access.pod_start import progress_of, trouble_of
+from bot.cluster.client.api import Api, Listed
+from bot.cluster.client.paths import api_path
 from bot.cluster.objects import Namespace, Node, Pod
-from bot.cluster.paths import api_path
-from bot.cluster.starting import progress_of, trouble_of
 from bot.domain.errors import (
     AgentError,
     BotError,
@@ -49,6 +55,11 @@ SWEEP_MARGIN = timedelta(minutes=1)
 """Clocks differ."""
 CLEANUP_S = 5.0
 RETRY_S = 0.3
+
+_ENDED: deque[str] = deque(maxlen=1000)
+"""Runs of this process, by `RUN_LABEL`. Pods of theirs that are still there could not be deleted, or were made by a
+request that was cancelled and arrived all the same: the next run sweeps them.
+"""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -105,7 +116,7 @@ async def node_agents(
     failure: BaseException | None = None
     try:
         await run.begin(nodes)
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             following = group.create_task(run.follow())
             try:
                 yield run.agents
@@ -157,7 +168,8 @@ class _Run:
         ours = [agent for agent in self.agents.values() if not agent.is_settled]
         if ours:
             await self._ensure_namespace()
-        leftovers = [pod for pod in present if _is_leftover(pod, datetime.now(UTC))]
+        now = datetime.now(UTC)
+        leftovers = [pod for pod in present if _is_leftover(pod, now) or _is_orphan(pod) or _is_of_the_past(pod)]
         await each([*leftovers, *ours], self._sweep_or_create)
 
     async def _ensure_namespace(self) -> None:
@@ -263,7 +275,8 @@ class _Run:
         return f"its pod did not start within {self._start_deadline_s:.3g} s ({state})"
 
     async def end(self) -> None:
-        """Delete what was made; what cannot be deleted ends by itself after its TTL."""
+        """Delete what was made; what cannot be deleted is swept by the next run, or ends by itself after its TTL."""
+        _ENDED.append(self._id)
         ours = [agent for agent in self.agents.values() if agent.is_on_demand and agent.node not in self.hopeless]
         try:
             async with asyncio.timeout(CLEANUP_S):
@@ -312,12 +325,38 @@ def _is_leftover(pod: Pod, now: datetime) -> bool:
         return False
 
 
-async def run_agent(api: Api, agent_pod: AgentPod, task: Task, *, deadline_s: float) -> NodeReport:
-    """The node's report, by one exec.
+def _is_of_the_past(pod: Pod) -> bool:
+    """Whether this process has made it for a run that has ended."""
+    return _is_on_demand(pod) and pod.metadata.labels.get(RUN_LABEL) in _ENDED
+
+
+def _is_orphan(pod: Pod) -> bool:
+    """Whether a process of this machine made it that is no more: killed before it could clean up."""
+    made_by = re.fullmatch(r"\S+@(\S+) pid (\d+)", pod.metadata.annotations.get(OWNER_ANNOTATION, ""))
+    if not _is_on_demand(pod) or made_by is None or made_by[1] != socket.gethostname():
+        return False
+    return not Path(f"/proc/{made_by[2]}").exists()
+
+
+WhenReady = Callable[[], Awaitable[None]]
+"""Awaited when an agent listens: it begins when this returns."""
+
+
+async def run_agent(
+    api: Api, agent_pod: AgentPod, task: Task, *, deadline_s: float, when_ready: WhenReady | None = None
+) -> NodeReport:
+    """The node's report, by one exec. An agent that is to follow packets says when it listens: then `when_ready` is
+    awaited, and the agent begins when it returns.
 
     Errors: `AgentError` (no usable report), `DeadlineError`, and those of `run_in_pod`.
     """
     line = msgspec.json.encode(task) + b"\n"
+
+    async def go() -> bytes:
+        if when_ready:
+            await when_ready()
+        return b"go\n"
+
     try:
         result = await run_in_pod(
             api,
@@ -326,6 +365,7 @@ async def run_agent(api: Api, agent_pod: AgentPod, task: Task, *, deadline_s: fl
             agent_pod.container,
             AGENT_COMMAND,
             stdin=line,
+            cue=Cue(word=READY.encode(), answer=go) if task.follow else None,
             deadline_s=deadline_s,
         )
     except ExecNotFoundError as error:
@@ -333,17 +373,21 @@ async def run_agent(api: Api, agent_pod: AgentPod, task: Task, *, deadline_s: fl
     if result.exit_code:
         said = result.stderr[-1000:].decode("utf-8", "replace").strip()
         raise AgentError(task.node, f"it failed with exit code {result.exit_code}: {said or 'it said nothing'}")
-    return _decode(result.stdout, task.node)
+    return report_in(result.stdout, task.node)
 
 
-def _decode(data: bytes, node: str) -> NodeReport:
+def report_in(data: bytes, node: str) -> NodeReport:
+    """The node's report in what its agent printed. Errors: `AgentError`."""
     try:
         schema = msgspec.json.decode(data, type=_Schema).schema
         if schema != REPORT_SCHEMA:
             raise AgentError(node, f"it speaks {schema!r}, we {REPORT_SCHEMA!r}: use an image of our own version")
-        return msgspec.json.decode(data, type=NodeReport)
-    except (msgspec.MsgspecError, RecursionError) as error:
+        report = msgspec.json.decode(data, type=NodeReport)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise AgentError(node, f"it printed something else than a report ({error})") from error
+    if report.node != node:
+        raise AgentError(node, f"it reports on {report.node!r}")
+    return report
 
 
 class _Schema(msgspec.Struct):

@@ -1,5 +1,6 @@
 """What files of /proc and /sys print, as the node report's values: for containers without `ip`."""
 
+import re
 import socket
 import struct
 from collections.abc import Iterator
@@ -8,8 +9,13 @@ from bot.agent.report import Link, Listener, Neighbour, Route
 
 _COMPLETE, _PERMANENT = 0x2, 0x4
 _ROUTE_REJECT = 0x200
+"""Of unreachable and prohibit; a blackhole has neither flag nor device (Linux, net/ipv4/fib_trie.c, fib_flag_trans)."""
+_NO_DEVICE = "*"
 _IFF_UP, _IFF_NOARP = 0x1, 0x80
 _LISTEN, _UNCONNECTED = "0A", "07"
+_HEX = re.compile(r"(0x)?[0-9A-Fa-f]{1,15}")
+_DECIMAL = re.compile(r"-?[0-9]{1,18}")
+"""Numbers that fit into 63 bits: the kernel has no larger ones here, and no store takes them."""
 
 
 def neighbours(text: str) -> tuple[Neighbour, ...] | None:
@@ -42,15 +48,15 @@ def routes(text: str) -> tuple[Route, ...] | None:
 def _route(row: list[str]) -> Route:
     destination, mask = _ipv4(row[1]), _hex(row[7]).bit_count()
     via = _ipv4(row[2])
-    is_refused = bool(_hex(row[3]) & _ROUTE_REJECT)
+    kind = "unreachable" if _hex(row[3]) & _ROUTE_REJECT else "blackhole" if row[0] == _NO_DEVICE else "unicast"
     return Route(
         dst="default" if mask == 0 else f"{destination}/{mask}",
-        type="unreachable" if is_refused else "unicast",
+        type=kind,
         via="" if via == "0.0.0.0" else via,
-        dev="" if is_refused else row[0],
+        dev="" if row[0] == _NO_DEVICE else row[0],
         scope="global" if via != "0.0.0.0" else "link",
-        metric=int(row[6]) if row[6].isdecimal() else 0,
-        mtu=int(row[8]) if row[8].isdecimal() and row[8] != "0" else None,
+        metric=_number(row[6]),
+        mtu=_number(row[8]) or None,
     )
 
 
@@ -58,8 +64,8 @@ def links(text: str) -> tuple[Link, ...]:
     """Of lines "name ifindex iflink mtu flags carrier address" that the script prints from /sys/class/net."""
     found: list[Link] = []
     for line in text.splitlines():
-        name, *rest = line.split()
-        numbers = [_hex(value) if value.startswith("0x") else int(value) for value in rest[:5] if _is_number(value)]
+        name, *rest = line.split() or [""]
+        numbers = [_number(value) for value in rest[:5] if _is_number(value)]
         if len(numbers) < 4:
             continue
         flags = numbers[3]
@@ -94,7 +100,7 @@ def counters(text: str) -> dict[str, int]:
             names = words
         elif len(words) == len(names):
             found |= {
-                f"{group}.{name}": int(value) for name, value in zip(names, words, strict=True) if _is_number(value)
+                f"{group}.{name}": _number(value) for name, value in zip(names, words, strict=True) if _is_number(value)
             }
     return found
 
@@ -138,7 +144,7 @@ def resolver(text: str) -> tuple[tuple[str, ...], tuple[str, ...], int]:
             search = tuple(values)
         elif key == "options":
             given = (value.removeprefix("ndots:") for value in values if value.startswith("ndots:"))
-            ndots = next((int(value) for value in given if value.isdecimal()), ndots)
+            ndots = next((_number(value) for value in given if _is_number(value)), ndots)
     return tuple(servers), search, ndots
 
 
@@ -155,14 +161,16 @@ def _address(text: str) -> str:
 
 
 def _hex(text: str) -> int:
-    try:
-        return int(text, 16)
-    except ValueError:
-        return 0
+    """A hexadecimal number of at most 64 bits; 0 for what is none."""
+    return int(text, 16) if _HEX.fullmatch(text) else 0
+
+
+def _number(text: str) -> int:
+    """A number as the kernel prints them; 0 for what is none."""
+    if text.startswith("0x"):
+        return _hex(text)
+    return int(text) if _DECIMAL.fullmatch(text) else 0
 
 
 def _is_number(text: str) -> bool:
-    if text.startswith("0x"):
-        return all(character in "0123456789abcdef" for character in text[2:])
-    digits = text.removeprefix("-")
-    return digits.isascii() and digits.isdecimal() and len(digits) < 20
+    return bool(_HEX.fullmatch(text) if text.startswith("0x") else _DECIMAL.fullmatch(text))

@@ -1,6 +1,7 @@
 """The door to the Kubernetes API: requests, paged lists, watches, permissions, errors in our own words."""
 
-from collections.abc import AsyncGenerator, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,14 +9,17 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
+import structlog
 
 from bot.aio.retry import Backoff, retry
-from bot.cluster.answers import error_of
-from bot.cluster.decoding import Page, decode_object, decode_page
-from bot.cluster.lean import without_package_code
-from bot.cluster.paths import attributes
-from bot.cluster.wire import Response, WebSocket
+from bot.cluster.client.api_addresses import addresses_in_use
+from bot.cluster.client.decoding import Page, decode_object, decode_page
+from bot.cluster.client.errors import error_of
+from bot.cluster.client.paths import attributes
+from bot.cluster.client.wire import Response, WebSocket
+from bot.cluster.objects import EndpointSlice
 from bot.domain.errors import (
+    BotError,
     ExpiredError,
     OverloadedError,
     ServerError,
@@ -23,11 +27,14 @@ from bot.domain.errors import (
 )
 
 if TYPE_CHECKING:
-    from bot.cluster.transport import Transport
+    from bot.cluster.client.transport import Transport
 
 T = TypeVar("T")
 
+log = structlog.get_logger()
+
 REQUEST_S = 10.0
+LEARN_S = 2.0
 PAGE_SIZE = 500
 MAX_RESTARTS = 3
 MAX_ITEMS = 200_000
@@ -93,6 +100,10 @@ class Api:
         """One object. Errors: `NotFoundError`, `ForbiddenError`, … (`bot.domain.errors`)."""
         return self._decode(await self._read(path, query), item_type, path)
 
+    async def raw(self, path: str, **query: str | int) -> bytes:
+        """The body of an answer that is no object: "/readyz", a log."""
+        return await self._read(path, query)
+
     async def list_all(
         self, path: str, item_type: type[T], *, max_items: int = MAX_ITEMS, **query: str | int
     ) -> Listed[T]:
@@ -133,14 +144,35 @@ class Api:
         """The object as it was created. Errors: `ConflictError` when it exists, `ForbiddenError`, `RejectedError`."""
         return self._decode(await self._change("POST", path, body, query), item_type, path)
 
-    async def delete(self, path: str, *, grace_s: int | None = None, uid: str = "") -> None:
+    async def patch(self, path: str, operations: Sequence[Mapping[str, Any]], item_type: type[T], **query: str) -> T:
+        """The object after a JSON patch. Sent once: whether it happened after an error, only a look tells.
+
+        Errors: `ConflictError` when the patch names a resourceVersion that has passed, `RejectedError`, ….
+        """
+        url = _url(path, query)
+        body = msgspec.json.encode(operations)
+        answer = await self._send("PATCH", url, body, content_type="application/json-patch+json")
+        return self._decode(answer, item_type, path)
+
+    async def delete(self, path: str, *, grace_s: int | None = None, uid: str = "", is_dry_run: bool = False) -> None:
         """Delete one object, only if it still is the one of this uid. Errors: `NotFoundError`, `ConflictError`."""
         options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions"}
+        if is_dry_run:
+            options["dryRun"] = ["All"]
         if grace_s is not None:
             options["gracePeriodSeconds"] = grace_s
         if uid:
             options["preconditions"] = {"uid": uid}
         await self._change("DELETE", path, options, {})
+
+    async def evict(self, path: str, *, uid: str, is_dry_run: bool = False) -> None:
+        """Ask for a pod's eviction, only if it still is the one of this uid.
+
+        Errors: `OverloadedError` with status 429 while a PodDisruptionBudget does not allow it, `NotFoundError`,
+        `ConflictError`.
+        """
+        *_, namespace, _, name = path.split("/")
+        await self._change("POST", f"{path}/eviction", eviction(name, namespace, uid, is_dry_run=is_dry_run), {})
 
     async def watch(
         self, path: str, item_type: type[T], *, timeout_s: float, **query: str | int
@@ -180,10 +212,17 @@ class Api:
         answer = await self._change("POST", path, review, {}, is_safe=True)
         return self._decode(answer, _Review, path).status.allowed
 
+    async def who_am_i(self) -> str:
+        """The user name that the API server knows us by."""
+        path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        answer = await self._change("POST", path, body, {}, is_safe=True)
+        return self._decode(answer, _SelfReview, path).status.user_info.username
+
     @asynccontextmanager
     async def websocket(self, path: str, *, protocols: tuple[str, ...]) -> AsyncGenerator[WebSocket, None]:
         """An open WebSocket. Errors: those of any request, from the server's refusal to upgrade."""
-        from bot.cluster.transport import RefusedUpgrade  # noqa: PLC0415 - loaded by `connect`, see there
+        from bot.cluster.client.transport import RefusedUpgrade  # noqa: PLC0415 - loaded by `connect`, see there
 
         try:
             async with self._transport.websocket(path, protocols=protocols) as socket:
@@ -213,17 +252,17 @@ class Api:
             backoff=self._backoff,
         )
 
-    async def _send(self, method: str, url: str, body: bytes = b"") -> bytes:
+    async def _send(self, method: str, url: str, body: bytes = b"", *, content_type: str = "application/json") -> bytes:
         """The body of a successful answer; credentials are renewed once when they are refused."""
-        answer = await self._exchange(method, url, body)
+        answer = await self._exchange(method, url, body, content_type)
         if answer.status == 401 and await self._transport.renew():
-            answer = await self._exchange(method, url, body)
+            answer = await self._exchange(method, url, body, content_type)
         if 200 <= answer.status < 300:
             return answer.body
         raise self._error(method, url.partition("?")[0], answer)
 
-    async def _exchange(self, method: str, url: str, body: bytes) -> Response:
-        return await self._transport.request(method, url, body=body, content_type="application/json" if body else "")
+    async def _exchange(self, method: str, url: str, body: bytes, content_type: str) -> Response:
+        return await self._transport.request(method, url, body=body, content_type=content_type if body else "")
 
     def _error(self, method: str, path: str, answer: Response, *, is_watch: bool = False) -> Exception:
         return error_of(answer, attributes(method, path, is_watch=is_watch), server=self.server)
@@ -264,6 +303,18 @@ class _Review(msgspec.Struct):
     status: _ReviewStatus = msgspec.field(default_factory=_ReviewStatus)
 
 
+class _UserInfo(msgspec.Struct):
+    username: str = ""
+
+
+class _SelfReviewStatus(msgspec.Struct, rename="camel"):
+    user_info: _UserInfo = msgspec.field(default_factory=_UserInfo)
+
+
+class _SelfReview(msgspec.Struct):
+    status: _SelfReviewStatus = msgspec.field(default_factory=_SelfReviewStatus)
+
+
 class _WatchEvent(msgspec.Struct):
     type: str = ""
     object: msgspec.Raw = msgspec.Raw(b"{}")
@@ -273,18 +324,42 @@ class _ErrorStatus(msgspec.Struct):
     code: int = 0
 
 
+def eviction(name: str, namespace: str, uid: str, *, is_dry_run: bool = False) -> Mapping[str, Any]:
+    """The object by which a pod's eviction is asked for."""
+    options: dict[str, Any] = {"preconditions": {"uid": uid}} | ({"dryRun": ["All"]} if is_dry_run else {})
+    metadata = {"name": name, "namespace": namespace}
+    return {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata, "deleteOptions": options}
+
+
 @asynccontextmanager
 async def _connected(
     kubeconfig: str | None, context: str | None, request_s: float, backoff: Backoff | None
 ) -> AsyncGenerator[Api, None]:
-    with without_package_code():
-        from bot.cluster.transport import Transport  # noqa: PLC0415 - 0.4 s of imports that only a connection needs
+    from bot.cluster.client.transport import Transport  # noqa: PLC0415 - 0.6 s of imports that only a connection needs
 
     transport = await Transport.open(kubeconfig, context, request_s=request_s)
     try:
-        yield Api(transport, backoff=backoff)
+        api = Api(transport, backoff=backoff)
+        yield api
+        if transport.is_in_cluster:
+            await _learn_addresses(api)
     finally:
         await transport.close()
+
+
+async def _learn_addresses(api: Api) -> None:
+    """Where the API servers are, for the day when their Service is broken. Not knowing it spoils nothing today."""
+    addresses = addresses_in_use()
+    if not addresses.is_stale:
+        return
+    path = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
+    try:
+        async with asyncio.timeout(LEARN_S):
+            found = await api.list_all(path, EndpointSlice, labelSelector="kubernetes.io/service-name=kubernetes")
+    except (BotError, TimeoutError) as error:
+        log.info("api.addresses_not_learned", why=str(error) or f"no answer within {LEARN_S:g} s")
+        return
+    addresses.learn(found.items)
 
 
 def _url(path: str, query: Mapping[str, str | int]) -> str:

@@ -4,16 +4,20 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/authentication/#
 """
 
 import asyncio
+import errno
 import json
-import os
 import sys
 from collections.abc import Mapping
 from typing import Any, cast
 
+from bot.aio.children import child_environment
+from bot.aio.each import each
 from bot.domain.errors import UnreachableError
 
 PLUGIN_S = 60.0
 """People may have to log in in a browser meanwhile."""
+MAX_BYTES = 2**20
+"""Of what it prints."""
 
 
 async def run_plugin(plugin: Mapping[str, Any], *, server: str, deadline_s: float = PLUGIN_S) -> Mapping[str, Any]:
@@ -45,12 +49,13 @@ async def _run(plugin: Mapping[str, Any], command: str) -> tuple[bytes, bytes, i
     process = await asyncio.create_subprocess_exec(
         command,
         *(str(argument) for argument in plugin.get("args") or ()),
-        env={**os.environ, **environment, "KUBERNETES_EXEC_INFO": json.dumps(request)},
+        env={**child_environment(), **environment, "KUBERNETES_EXEC_INFO": json.dumps(request)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        output, complaint = await process.communicate()
+        streams = [stream for stream in (process.stdout, process.stderr) if stream]
+        output, complaint = await each(streams, _all_of)
         return output, complaint, await process.wait()
     finally:
         if process.returncode is None:
@@ -58,10 +63,20 @@ async def _run(plugin: Mapping[str, Any], command: str) -> tuple[bytes, bytes, i
             await process.wait()
 
 
+async def _all_of(stream: asyncio.StreamReader) -> bytes:
+    """All that is printed, as far as it is worth reading: what prints more has gone wrong."""
+    said = bytearray()
+    while len(said) < MAX_BYTES and (piece := await stream.read(2**16)):
+        said += piece
+    if len(said) >= MAX_BYTES:
+        raise OSError(errno.EFBIG, f"it prints more than {MAX_BYTES >> 20} MiB")
+    return bytes(said)
+
+
 def _status(output: bytes, command: str, server: str) -> Mapping[str, Any]:
     try:
         answer: object = json.loads(output)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UnreachableError(server, "credentials", f"{command} printed something else than JSON") from error
     status = cast("dict[str, Any]", answer).get("status") if isinstance(answer, dict) else None
     if not isinstance(status, dict):

@@ -6,17 +6,23 @@ without credentials, certificates do not stay in temporary files, and a broken k
 
 import os
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from urllib.parse import urlsplit
 
 import yaml
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.config import incluster_config, kube_config
 from kubernetes.aio.config.config_exception import ConfigException
 
-from bot.cluster.credential_plugin import run_plugin
+from bot.cluster.client.credential_plugin import run_plugin
 from bot.domain.errors import ConfigurationError, UnreachableError
+from bot.domain.foreign import yaml_mistake
+from bot.domain.listing import and_more
 
+IN_CLUSTER = "in-cluster"
+"""What stands for a context where there is no kubeconfig."""
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 # The official loader is not annotated: it is Any from here on, and its results are checked in `Login`.
@@ -24,7 +30,9 @@ _kube_config: Any = kube_config
 _incluster_config: Any = incluster_config
 
 # What its loader raises on a kubeconfig of another shape than it expects (it does not validate).
-_BAD_SHAPE = (ConfigException, yaml.YAMLError, OSError, TypeError, ValueError, KeyError, AttributeError)
+_BAD_SHAPE = (
+    ConfigException, yaml.YAMLError, OSError, TypeError, ValueError, KeyError, AttributeError, RecursionError
+)  # fmt: skip
 
 
 class Login:
@@ -37,12 +45,27 @@ class Login:
         self.namespace = namespace
         """The context's default namespace."""
         self.configuration = configuration
+        self.chosen = ""
+        """Another address (HOST:PORT) of the same server, whose certificate must still be for the first one's host."""
         self._loader = loader
 
     @property
     def server(self) -> str:
         """Base URL without a trailing slash."""
-        return self.configuration.host.rstrip("/")
+        return f"https://{self.chosen}" if self.chosen else self.configuration.host.rstrip("/")
+
+    @property
+    def verified_name(self) -> str | None:
+        """What the server's certificate must be for, where it is not the host of the URL."""
+        if self.chosen:
+            return urlsplit(self.configuration.host).hostname
+        return self.configuration.tls_server_name
+
+    @property
+    def service(self) -> str | None:
+        """HOST:PORT of the Service by which a pod is to reach the server; None outside a pod, or by a proxy."""
+        is_in_pod = self.context == IN_CLUSTER and self._loader is None and not self.configuration.proxy
+        return urlsplit(self.configuration.host).netloc if is_in_pod else None
 
     async def authorization(self) -> str:
         """The Authorization header, "" when there is none (client certificates). In a pod, reread each minute."""
@@ -57,7 +80,7 @@ class Login:
         try:
             await self._loader.load_and_set(self.configuration)
         except _BAD_SHAPE as error:
-            raise self.unusable(str(error)) from error
+            raise self.unusable(_reason(error)) from None  # a YAML error carries the line beside it
         finally:
             self.forget_files()
         return True
@@ -83,11 +106,13 @@ async def load_login(kubeconfig: str | None, context: str | None) -> Login:
         return _load_service_account()
     source = f"the kubeconfig {paths}"
     if not _exists(paths):
-        raise ConfigurationError(source[:1].upper() + source[1:], "there is no such file")
+        why = "there is no such file. Name one with --kubeconfig or in KUBECONFIG (without a cluster to try: make demo)"
+        raise ConfigurationError(source[:1].upper() + source[1:], why)
     configuration = Configuration()
     _relax(configuration)
     try:
         merged = _kube_config.KubeConfigMerger(paths)
+        _check_context(merged.config, context, source)
         loader: Any = _Loader(merged.config, active_context=context, config_base_path=None)
         await loader.load_and_set(configuration)
         current = loader.current_context
@@ -95,7 +120,23 @@ async def load_login(kubeconfig: str | None, context: str | None) -> Login:
         return Login(source, str(current["name"]), namespace, configuration, loader)
     except _BAD_SHAPE as error:
         _kube_config._cleanup_temp_files()  # noqa: SLF001
-        raise ConfigurationError(source[:1].upper() + source[1:], _reason(error)) from error
+        raise ConfigurationError(source[:1].upper() + source[1:], _reason(error)) from None
+
+
+def _check_context(config: Any, context: str | None, source: str) -> None:
+    """Errors: `ConfigurationError` that names the contexts there are, where the one meant is not among them."""
+    value: object = config.value
+    whole = cast("Mapping[str, object]", value if isinstance(value, dict) else {})
+    listed = whole.get("contexts")
+    nodes = cast("list[Any]", listed) if isinstance(listed, list) else []
+    named = [cast("object", getattr(one, "value", one)) for one in nodes]
+    names = [str(cast("Mapping[str, object]", one)["name"]) for one in named if isinstance(one, dict) and "name" in one]
+    meant = context or whole.get("current-context")
+    if not names or meant in names:
+        return  # nothing to choose from: the loader says what is wrong with the file
+    there_are = f"There are: {and_more(names, 10)}. Choose one with --context"
+    why = f"it has no context {str(meant)[:80]!r}" if meant else "it sets no current-context"
+    raise ConfigurationError(source[:1].upper() + source[1:], f"{why}. {there_are}")
 
 
 def _default_kubeconfig() -> str | None:
@@ -117,7 +158,7 @@ def _load_service_account() -> Login:
         namespace = (_SERVICE_ACCOUNT / "namespace").read_text("utf-8").strip()
     except _BAD_SHAPE as error:
         raise ConfigurationError("The pod's service account", _reason(error)) from error
-    return Login("the pod's service account", "in-cluster", namespace or "default", configuration, None)
+    return Login("the pod's service account", IN_CLUSTER, namespace or "default", configuration, None)
 
 
 def _relax(configuration: Configuration) -> None:
@@ -129,7 +170,11 @@ def _relax(configuration: Configuration) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, ConfigException | yaml.YAMLError | OSError):
+    if isinstance(error, yaml.YAMLError):
+        return yaml_mistake(error)
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, ConfigException | OSError):
         return str(error)
     return f"it is not a kubeconfig, or lacks a part ({error})"
 

@@ -2,9 +2,9 @@
 
 from msgspec import Struct
 
-from bot.cluster.decoding import decode_object
-from bot.cluster.paths import Attributes
-from bot.cluster.wire import Response
+from bot.cluster.client.decoding import decode_object
+from bot.cluster.client.paths import Attributes
+from bot.cluster.client.wire import Response
 from bot.domain.errors import (
     ApiError,
     ConflictError,

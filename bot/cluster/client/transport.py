@@ -1,8 +1,7 @@
 """HTTP and WebSocket to one API server, with the official client's configuration and connection pool.
 
-Import this module only when connecting (`Api.connect` does, by way of `bot.cluster.lean`): it loads parts of
-`kubernetes.aio`, and aiohttp. Everything that judges, replays or prints help does without. The client's models are
-never loaded: answers are raw bytes.
+Import this module only when connecting (`Api.connect` does): it loads `kubernetes.aio` and aiohttp. Everything that
+judges, replays or prints help does without. The client's models are never used: answers are raw bytes.
 
 Library errors end here: whatever aiohttp and ssl raise becomes a `BotError`.
 """
@@ -12,13 +11,15 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from kubernetes.aio.client.rest import RESTClientObject
 
-from bot.cluster.credentials import Login, load_login
-from bot.cluster.wire import Frame, Response, WebSocket
+from bot.cluster.client.api_addresses import addresses_in_use
+from bot.cluster.client.credentials import Login, load_login
+from bot.cluster.client.wire import Frame, Response, WebSocket
 from bot.domain.errors import DeadlineError, TooLargeError, Trouble, UnreachableError
 
 Translated = Callable[[], AbstractContextManager[None]]
@@ -29,6 +30,9 @@ MAX_LINE_BYTES = 4 * 2**20
 """Twice the read buffer that the official client chooses: aiohttp's rule."""
 CONNECT_S = 5.0
 CLOSE_S = 0.3
+LOOK_S = 1.0
+"""How long an address of the API server has to answer before the next one is tried."""
+NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 _TROUBLES: dict[int, Trouble] = {
     errno.ECONNREFUSED: "refused",
@@ -55,11 +59,13 @@ class Transport:
         """A transport for this context. Errors: `ConfigurationError`, `UnreachableError` (a credential plugin)."""
         login = await load_login(kubeconfig, context)
         try:
-            return cls(login, request_s=request_s)
+            transport = cls(login, request_s=request_s)
         except (ssl.SSLError, OSError, ValueError) as error:
             raise login.unusable(f"its certificates: {error}") from error
         finally:
             login.forget_files()
+        await transport.find_server()
+        return transport
 
     @property
     def server(self) -> str:
@@ -70,6 +76,30 @@ class Transport:
     def context(self) -> str:
         """Name of the kubeconfig's context, or "in-cluster"."""
         return self._login.context
+
+    @property
+    def is_in_cluster(self) -> bool:
+        """Whether we are a pod of the cluster, and the server has more than one address."""
+        return self._login.service is not None
+
+    async def find_server(self) -> bool:
+        """In a pod, turn to the first address where the server answers; whether it is another than before."""
+        before, service = self.server, self._login.service
+        if service is not None:
+            chosen = await addresses_in_use().choose(service, self._is_serving)
+            self._login.chosen = chosen if chosen and chosen != service else ""
+        return self.server != before
+
+    async def _is_serving(self, address: str) -> bool:
+        """Whether a server that its certificate vouches for answers there; no credentials are sent."""
+        options: dict[str, Any] = {"timeout": aiohttp.ClientTimeout(total=LOOK_S), "allow_redirects": False}
+        name = urlsplit(self._login.configuration.host).hostname
+        try:
+            url = f"https://{address}/livez"
+            async with self._session.get(url, server_hostname=name, raise_for_status=False, **options) as answer:
+                return answer.status < 500
+        except (aiohttp.ClientError, HttpProcessingError, ssl.SSLError, OSError, TimeoutError, ValueError):
+            return False
 
     async def close(self) -> None:
         """Close the connections."""
@@ -84,7 +114,21 @@ class Transport:
         self, method: str, path: str, *, body: bytes = b"", content_type: str = "", timeout_s: float | None = None
     ) -> Response:
         """The whole answer, whatever its status. Errors: `UnreachableError`, `DeadlineError`, `TooLargeError`."""
-        timeout_s = timeout_s or self._request_s
+        try:
+            return await self._request(method, path, body, content_type, timeout_s or self._request_s)
+        except UnreachableError as error:
+            # Nothing was sent where no connection was made: the same may be asked elsewhere.
+            if not isinstance(error.__cause__, NOT_CONNECTED) or not await self._turn_elsewhere():
+                raise
+        return await self._request(method, path, body, content_type, timeout_s or self._request_s)
+
+    async def _turn_elsewhere(self) -> bool:
+        if service := self._login.service:
+            addresses_in_use().shun(self._login.chosen or service)
+            return await self.find_server()
+        return False
+
+    async def _request(self, method: str, path: str, body: bytes, content_type: str, timeout_s: float) -> Response:
         options = await self._options(timeout_s, {"Content-Type": content_type} if content_type else {})
         with self._translated(timeout_s):
             async with self._session.request(method, self.server + path, data=body or None, **options) as answer:
@@ -106,7 +150,9 @@ class Transport:
     @asynccontextmanager
     async def websocket(self, path: str, *, protocols: tuple[str, ...]) -> AsyncGenerator[WebSocket, None]:
         """An open WebSocket, closed at the end. `RefusedUpgrade` carries the server's answer if it will not."""
-        options = await self._options(None, {})
+        # Since 1.36 the API server hands the headers on to the kubelet, whose exec declares no media type: it
+        # answers 406 to "application/json" alone.
+        options = await self._options(None, {"Accept": "*/*"})
         connect: Any = self._session.ws_connect  # its types promise less than it takes
         closing: Any = aiohttp.ClientWSTimeout
         with self._translated(CONNECT_S):
@@ -130,8 +176,8 @@ class Transport:
         if timeout_s:
             options["timeout"] = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_S)
             options["allow_redirects"] = False
-        if configuration.tls_server_name:
-            options["server_hostname"] = configuration.tls_server_name
+        if name := self._login.verified_name:
+            options["server_hostname"] = name
         if configuration.proxy:
             options["proxy"] = configuration.proxy
         return options

@@ -85,7 +85,7 @@ def image_version(image: str) -> str:
 def agent_kind(container: Container, owner: str) -> AgentKind | None:
     """Of which CNI this container is the agent, if of any; `owner` is the DaemonSet's or pod's name.
 
-    A container's name tells where its image is a renamed copy, and GKE's Cilium is told by its DaemonSet's name alone.
+    A container's name decides where its image is a renamed copy; GKE's Cilium is known by its DaemonSet's name alone.
     """
     named = (kind for kind in AGENTS if kind.container and kind.container == container.name)
     path = image_path(container.image)

@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterator
 from typing import Any, Literal, cast
 
-from bot.cluster.cni_catalogue import CniName
-from bot.cluster.distribution import Distribution, server_arguments
+from bot.cluster.cni.catalogue import CniName
+from bot.cluster.cni.distribution import Distribution, server_arguments
 from bot.cluster.objects import ConfigMap, CustomObject, DaemonSet
-from bot.cluster.snapshot import Snapshot
+from bot.cluster.snapshot.snapshot import Snapshot
 
 Encapsulation = Literal["vxlan", "ipip", "geneve", "wireguard", "none", "unknown"]
 
@@ -123,24 +123,23 @@ def _of_kube_router(agent: DaemonSet) -> tuple[Encapsulation, str]:
     arguments = [argument for container in agent.spec.template.spec.containers for argument in container.args]
     if "--enable-overlay=false" in arguments:
         return "none", "kube-router is started with --enable-overlay=false."
-    return "ipip", "kube-router uses IP in IP between subnets unless told otherwise."
+    return "ipip", "kube-router uses IP in IP between subnets unless configured otherwise."
 
 
-def proxy_of(snapshot: Snapshot, name: CniName, distribution: Distribution) -> tuple[bool | None, str, str]:
-    """Whether there is a kube-proxy, the mode by which Services work, and why."""
-    has_proxy = _has_kube_proxy(snapshot)
+def proxy_of(snapshot: Snapshot, name: CniName, distribution: Distribution) -> tuple[str, str]:
+    """The mode by which Services work, and why."""
     if why := _why_ebpf(snapshot, name):
-        return has_proxy, "ebpf", why
+        return "ebpf", why
     if distribution == "k3s":
         if "disable-kube-proxy" in server_arguments(snapshot):
-            return False, "", "K3s is started with --disable-kube-proxy."
-        return True, "iptables", "K3s runs kube-proxy inside its own process."
+            return "", "K3s is started with --disable-kube-proxy."
+        return "iptables", "K3s runs kube-proxy inside its own process."
     mode = _kube_proxy_mode(snapshot)
     sentences = (
-        "There are kube-proxy pods." if has_proxy else "",
+        "There are kube-proxy pods." if _has_kube_proxy(snapshot) else "",
         f"ConfigMap kube-proxy says {mode}." if mode else "",
     )
-    return has_proxy, mode, " ".join(filter(None, sentences))
+    return mode, " ".join(filter(None, sentences))
 
 
 def _why_ebpf(snapshot: Snapshot, name: CniName) -> str:
@@ -154,14 +153,11 @@ def _why_ebpf(snapshot: Snapshot, name: CniName) -> str:
     return "FelixConfiguration has bpfEnabled." if any(each.spec.get("bpfEnabled") is True for each in felix) else ""
 
 
-def _has_kube_proxy(snapshot: Snapshot) -> bool | None:
-    """None when neither DaemonSets nor pods of kube-system could be seen."""
+def _has_kube_proxy(snapshot: Snapshot) -> bool:
     names = [each.metadata.name for each in snapshot.daemon_sets if each.metadata.namespace == "kube-system"]
     pods = [*snapshot.dependency_pods, *snapshot.node_pods]
     system = [pod.metadata.name for pod in pods if pod.metadata.namespace == "kube-system"]
-    if "kube-proxy" in names or any(name.startswith("kube-proxy-") for name in system):
-        return True
-    return False if names or system else None
+    return "kube-proxy" in names or any(name.startswith("kube-proxy-") for name in system)
 
 
 def _kube_proxy_mode(snapshot: Snapshot) -> str:

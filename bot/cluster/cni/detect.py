@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
-from bot.cluster.cni_catalogue import AgentKind, CniName, agent_kind, image_version
-from bot.cluster.cni_dataplane import (
+from bot.cluster.cni.catalogue import AgentKind, CniName, agent_kind, image_version
+from bot.cluster.cni.dataplane import (
     Encapsulation,
     active_pools,
     encapsulation_of,
@@ -18,14 +18,18 @@ from bot.cluster.cni_dataplane import (
     policy_of,
     proxy_of,
 )
-from bot.cluster.distribution import Distribution, distribution_of
+from bot.cluster.cni.distribution import Distribution, distribution_of
 from bot.cluster.objects import Container, DaemonSet, Pod
-from bot.cluster.snapshot import Snapshot
+from bot.cluster.snapshot.snapshot import Snapshot
 
 __all__ = ["CniInventory", "CniName", "Distribution", "Encapsulation", "InstalledBy", "detect_cni"]
 
 InstalledBy = Literal["manifest", "operator", "helm", "k3s", "rke2", "cloud", "unknown"]
 
+_OTHERWISE: frozenset[CniName] = frozenset(
+    {"cilium", "gke-dataplane-v2", "antrea", "ovn-kubernetes", "kube-ovn", "aws-vpc-cni", "kindnet"}
+)
+"""CNIs that enforce policies by eBPF programs, by Open vSwitch, or in a process of their own."""
 _CLOUDS: tuple[Distribution, ...] = ("eks", "gke", "aks", "openshift")
 
 
@@ -39,8 +43,6 @@ class CniInventory:
     installed_by: InstalledBy = "unknown"
     distribution: Distribution = "unknown"
     encapsulation: Encapsulation = "unknown"
-    has_kube_proxy: bool | None = None
-    """Also where it runs inside another process (K3s)."""
     kube_proxy_mode: str = ""
     """By which Services work: "iptables", "ipvs", "nftables", "ebpf" (then whoever does it), "" when not known."""
     enforces_policy: bool | None = None
@@ -54,6 +56,16 @@ class CniInventory:
     """Further CNIs of which agents run here too: chained for policies, a leftover, or a migration."""
     evidence: tuple[str, ...] = ()
     """Sentences: what each of these was concluded from."""
+
+    @property
+    def has_policy_chains(self) -> bool:
+        """Whether NetworkPolicies become packet-filter rules, of which the counters tell what they dropped."""
+        return self.kube_proxy_mode != "ebpf" and self.name not in _OTHERWISE
+
+    @property
+    def runs_cilium(self) -> bool:
+        """Whether Cilium's eBPF programs carry the pods' packets, past the kernel's own tables."""
+        return self.name in {"cilium", "gke-dataplane-v2"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +86,7 @@ def detect_cni(snapshot: Snapshot) -> CniInventory:
     name, version, why_name, main = _name(snapshot, found, distribution)
     daemon_set = main.daemon_set if main else None
     encapsulation, why_encapsulation = encapsulation_of(snapshot, name, daemon_set)
-    has_proxy, mode, why_proxy = proxy_of(snapshot, name, distribution)
+    mode, why_proxy = proxy_of(snapshot, name, distribution)
     policy, why_policy = policy_of(snapshot, name, distribution, by_agent=_enforcement(found, name))
     installed_by, why_installed = _installed_by(daemon_set, name, distribution)
     sentences = (why_distribution, why_name, why_installed, why_encapsulation, why_proxy, why_policy)
@@ -85,7 +97,6 @@ def detect_cni(snapshot: Snapshot) -> CniInventory:
         installed_by=installed_by,
         distribution=distribution,
         encapsulation=encapsulation,
-        has_kube_proxy=has_proxy,
         kube_proxy_mode=mode,
         enforces_policy={"yes": True, "no": False}.get(policy),
         pod_cidrs=_pod_cidrs(snapshot),

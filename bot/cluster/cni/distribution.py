@@ -3,7 +3,7 @@
 from typing import Literal
 
 from bot.cluster.objects import Node
-from bot.cluster.snapshot import Snapshot
+from bot.cluster.snapshot.snapshot import Snapshot
 
 Distribution = Literal["k3s", "rke2", "kubeadm", "kind", "eks", "gke", "aks", "openshift", "microk8s", "k0s", "unknown"]
 

@@ -2,7 +2,7 @@
 
 Names are Kubernetes' own in snake_case (`pod_ip` is `podIP`, `from_` is `from`). Only fields that somebody judges by
 are declared; everything else is skipped while decoding, so that a list of thousands of pods stays small. Each field
-has a default: an object that lacks it, or has it as null, still decodes (`bot.cluster.decoding`).
+has a default: an object that lacks it, or has it as null, still decodes (`bot.cluster.client.decoding`).
 
 Values come from a cluster and are hostile: show them only escaped and bounded.
 

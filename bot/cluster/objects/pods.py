@@ -27,24 +27,19 @@ class TcpSocketAction(KubeStruct, frozen=True, kw_only=True):
     host: str = ""
 
 
+class ExecAction(KubeStruct, frozen=True, kw_only=True):
+    """A command in the container. What it is may hold a secret, and is not read."""
+
+
 class ProbeSpec(KubeStruct, frozen=True, kw_only=True):
-    """A container's readiness or liveness probe, as far as it uses the network."""
+    """A container's readiness or liveness probe; of a command only that it is one."""
 
     http_get: HttpGetAction | None = None
     tcp_socket: TcpSocketAction | None = None
+    exec: ExecAction | None = None
     initial_delay_seconds: int = 0
     period_seconds: int = 10
     timeout_seconds: int = 1
-
-
-class Container(KubeStruct, frozen=True, kw_only=True):
-    name: str = ""
-    image: str = ""
-    ports: tuple[ContainerPort, ...] = ()
-    command: tuple[str, ...] = ()
-    args: tuple[str, ...] = ()
-    readiness_probe: ProbeSpec | None = None
-    liveness_probe: ProbeSpec | None = None
 
 
 class EnvVar(KubeStruct, frozen=True, kw_only=True):
@@ -54,10 +49,20 @@ class EnvVar(KubeStruct, frozen=True, kw_only=True):
     value: str = ""
 
 
+class Container(KubeStruct, frozen=True, kw_only=True):
+    name: str = ""
+    image: str = ""
+    ports: tuple[ContainerPort, ...] = ()
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    env: tuple[EnvVar, ...] = ()
+    """Of pods only the addresses in it (`bot.cluster.snapshot.dialled`): the rest may be secret."""
+    readiness_probe: ProbeSpec | None = None
+    liveness_probe: ProbeSpec | None = None
+
+
 class AgentContainer(Container, frozen=True, kw_only=True):
     """A container of a CNI DaemonSet: its environment configures the data plane."""
-
-    env: tuple[EnvVar, ...] = ()
 
 
 class Toleration(KubeStruct, frozen=True, kw_only=True):
@@ -78,6 +83,11 @@ class PodDnsConfig(KubeStruct, frozen=True, kw_only=True):
     options: tuple[PodDnsConfigOption, ...] = ()
 
 
+class HostAlias(KubeStruct, frozen=True, kw_only=True):
+    ip: str = ""
+    hostnames: tuple[str, ...] = ()
+
+
 class PodSpec(KubeStruct, frozen=True, kw_only=True):
     node_name: str = ""
     host_network: bool = False
@@ -86,6 +96,7 @@ class PodSpec(KubeStruct, frozen=True, kw_only=True):
     init_containers: tuple[Container, ...] = ()
     dns_policy: str = "ClusterFirst"
     dns_config: PodDnsConfig | None = None
+    host_aliases: tuple[HostAlias, ...] = ()
     restart_policy: str = "Always"
     service_account_name: str = ""
     priority_class_name: str = ""

@@ -2,13 +2,16 @@
 
 import asyncio
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
 
-from bot.cluster.kube import Api
+from bot.aio.groups import TaskGroup
+from bot.cluster.client.api import Api
+from bot.cluster.client.paths import api_path
 from bot.cluster.objects import (
     ConfigMap,
     ControllerRevision,
@@ -24,9 +27,9 @@ from bot.cluster.objects import (
     ReplicaSet,
     Service,
 )
-from bot.cluster.paths import api_path
-from bot.cluster.reading import Reader
-from bot.cluster.scope import (
+from bot.cluster.snapshot.asked_pods import asked_pods
+from bot.cluster.snapshot.dialled import dialled, only_addresses
+from bot.cluster.snapshot.scope import (
     CONFIG_MAPS,
     CONNECTIVITY_NAMESPACES,
     CUSTOM_KINDS,
@@ -34,30 +37,39 @@ from bot.cluster.scope import (
     DNS_NAMESPACES,
     CustomKind,
 )
-from bot.cluster.secrets import without_secrets
-from bot.cluster.snapshot import Snapshot
+from bot.cluster.snapshot.secrets import without_environment, without_secrets
+from bot.cluster.snapshot.snapshot import Snapshot
+from bot.cluster.snapshot.tolerant_reads import Reader
 from bot.domain.errors import DeadlineError, ForbiddenError, NotFoundError, UnknownNamespaceError
-from bot.domain.report import Unobserved
+from bot.domain.report import ApiRead, Unobserved
 
 T = TypeVar("T")
 
 SMALL_CLUSTER_NODES = 50
 """Up to so many nodes all pods are listed at once; beyond, only those of the nodes in scope."""
 
+MAX_NAMED_NAMESPACES = 5
 MAX_EVENTS = 5_000
 EVENTS_KEPT = 2_000
 
 
 async def take_snapshot(
-    api: Api, namespace: str, *, deadline_s: float, pod: str | None = None, also: tuple[str, ...] = ()
+    api: Api,
+    namespace: str,
+    *,
+    deadline_s: float,
+    pod: str | None = None,
+    nodes: tuple[str, ...] = (),
+    most_others: int = 0,
 ) -> Snapshot:
-    """The snapshot of `namespace`. `also` names Services elsewhere ("namespace/name") that playbooks ask about.
+    """The snapshot of `namespace`.
 
-    `pod` narrows the nodes in scope to that pod's node. Errors: `UnknownNamespaceError`, and what keeps the very first
+    `pod` narrows the nodes in scope to that pod's node; `nodes` adds nodes to them, `most_others` so many of the rest.
+    Errors: `UnknownNamespaceError`, and what keeps the very first
     read from working (`UnauthorizedError`, `UnreachableError`, `DeadlineError`, …). Any other resource that is
     forbidden, fails or is late stands in `unobserved`.
     """
-    taking = _Taking(api, namespace, pod, also)
+    taking = SnapshotReader(api, namespace, pod, nodes=nodes, most_others=most_others)
     deadline = asyncio.timeout(deadline_s)
     try:
         async with deadline:
@@ -72,21 +84,40 @@ async def take_snapshot(
     return taking.snapshot()
 
 
-class _Taking:
+_CLEANERS: Mapping[str, Callable[[Any], Any]] = {
+    "pods": only_addresses,
+    "dependency_pods": only_addresses,
+    "node_pods": only_addresses,
+    "deployments": without_environment,
+    "replica_sets": without_environment,
+    "daemon_sets": without_secrets,
+}
+"""What must not leave a cluster is taken out of each of these fields."""
+
+
+class SnapshotReader:
     """A snapshot in the making: `found` holds its fields as they arrive."""
 
-    def __init__(self, api: Api, namespace: str, pod: str | None, also: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        api: Api,
+        namespace: str,
+        pod: str | None,
+        *,
+        nodes: tuple[str, ...],
+        most_others: int,
+    ) -> None:
         self.reader = Reader(api)
         self.has_begun = False
+        self._nodes = nodes
+        self._most_others = most_others
         self._api = api
         self._namespace = namespace
         self._pod = pod
-        self._also = sorted({name.partition("/")[0] for name in also} - {namespace})
         self._started_at = datetime.now(UTC)
         self._known: frozenset[str] | None = None
         self._found: dict[str, dict[str, Any]] = {}
         self._custom: dict[str, tuple[CustomObject, ...]] = {}
-        self._groups: tuple[str, ...] = ()
         self._version = ""
 
     async def namespaces(self) -> None:
@@ -94,7 +125,7 @@ class _Taking:
         try:
             listed = (await self._api.list_all("/api/v1/namespaces", Namespace)).items
         except ForbiddenError as error:
-            self.reader.miss("namespaces", error)
+            self.reader.miss("namespaces", ApiRead(plural="namespaces"), error)
             listed = await self._own_namespace()
         else:
             self._known = frozenset(each.metadata.name for each in listed)
@@ -111,13 +142,13 @@ class _Taking:
         except NotFoundError as error:
             raise UnknownNamespaceError(self._namespace) from error
         except ForbiddenError as error:
-            self.reader.miss(f"namespace {self._namespace}", error)
+            self.reader.miss(f"namespace {self._namespace}", ApiRead(plural="namespaces", name=self._namespace), error)
             return ()
 
     async def everything(self) -> None:
         """All other reads, concurrently."""
         own = self._namespace
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             for work in (
                 self._read_version(),
                 self._read_pods(),
@@ -155,17 +186,25 @@ class _Taking:
         return items
 
     async def _read_version(self) -> None:
-        version = await self.reader.attempt("version", lambda: self._api.get("/version", _Version))
+        read = ApiRead(path="/version")
+        version = await self.reader.attempt("version", read, lambda: self._api.get("/version", _Version))
         self._version = version.gitVersion if version else ""
 
     async def _read_pods(self) -> None:
         """The namespace's pods and the nodes; then who shares those nodes, and the DNS pods wherever they are."""
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             own = group.create_task(self._read("pods", "pods", Pod, namespace=self._namespace))
             nodes = group.create_task(self._read("nodes", "nodes", Node))
-        in_scope = [pod for pod in own.result() or () if self._pod in (None, pod.metadata.name)]
+        own_pods = own.result() or ()
+        asked = None if self._pod is None else asked_pods(own_pods, self._pod)
+        in_scope = [pod for pod in own_pods if asked is None or pod.metadata.name in asked]
+        await self._read_named_services(own_pods)
         names = sorted({pod.spec.node_name for pod in in_scope if pod.spec.node_name and not pod.is_finished})
         known = nodes.result()
+        existing = sorted(node.metadata.name for node in known or ())
+        named = [name for name in self._nodes if name in existing and name not in names]
+        others = [name for name in existing if name not in {*names, *named}]
+        names += [*named, *others[: self._most_others]]
         if known is not None and len(known) <= SMALL_CLUSTER_NODES:
             everywhere = await self._read("node_pods", "pods", Pod, is_missed=False)
             if everywhere is not None:
@@ -173,8 +212,26 @@ class _Taking:
                 return
         await self._read_pods_by_parts(names)
 
+    async def _read_named_services(self, pods: tuple[Pod, ...]) -> None:
+        """Services of other namespaces that these pods are configured to dial."""
+        known = {self._namespace, *DNS_NAMESPACES}
+        named = dict.fromkeys(
+            labels[1]
+            for pod in pods
+            for container in (*pod.spec.containers, *pod.spec.init_containers)
+            for each in dialled(container)
+            if len(labels := each.host.split(".")) > 1 and labels[1] not in known and self._exists(labels[1])
+        )
+        async with TaskGroup() as tasks:
+            for namespace in islice(named, MAX_NAMED_NAMESPACES):
+                where = {"namespace": namespace, "is_missed": False}
+                tasks.create_task(self._read("services", "services", Service, **where))
+                tasks.create_task(
+                    self._read("endpoint_slices", "endpointslices", EndpointSlice, group="discovery.k8s.io", **where)
+                )
+
     async def _read_pods_by_parts(self, nodes: list[str]) -> None:
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             for node in nodes:
                 query = {"fieldSelector": f"spec.nodeName={node}"}
                 group.create_task(self._read("node_pods", "pods", Pod, **query))
@@ -189,10 +246,10 @@ class _Taking:
         return pod.metadata.namespace in CONNECTIVITY_NAMESPACES and pod.metadata.namespace != self._namespace
 
     async def _read_services(self) -> None:
-        """Services and slices of the namespace, of DNS, of what playbooks name, and of the API itself."""
-        namespaces = dict.fromkeys([self._namespace, *self._existing((*DNS_NAMESPACES, *self._also))])
+        """Services and slices of the namespace, of DNS, and of the API itself."""
+        namespaces = dict.fromkeys([self._namespace, *self._existing(DNS_NAMESPACES)])
         group, kind = "discovery.k8s.io", "endpointslices"
-        async with asyncio.TaskGroup() as tasks:
+        async with TaskGroup() as tasks:
             for namespace in namespaces:
                 tasks.create_task(self._read("services", "services", Service, namespace=namespace))
                 tasks.create_task(self._read("endpoint_slices", kind, EndpointSlice, group=group, namespace=namespace))
@@ -218,12 +275,14 @@ class _Taking:
 
     async def _read_config_map(self, namespace: str, name: str) -> None:
         path = api_path("configmaps", namespace=namespace, name=name)
-        found = await self.reader.attempt(f"configmap {namespace}/{name}", lambda: self._api.get(path, ConfigMap))
+        read = ApiRead(plural="configmaps", namespace=namespace, name=name)
+        what = f"configmap {namespace}/{name}"
+        found = await self.reader.attempt(what, read, lambda: self._api.get(path, ConfigMap))
         self._keep("config_maps", [found] if found else [])
 
     async def _read_events(self) -> None:
         """All events of the namespace, of nodes, and the warnings of the CNI's namespaces."""
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             for namespace in dict.fromkeys([self._namespace, *self._existing(CONNECTIVITY_NAMESPACES)]):
                 query = {} if namespace == self._namespace else {"fieldSelector": "type=Warning"}
                 group.create_task(
@@ -236,12 +295,12 @@ class _Taking:
                 )
 
     async def _read_custom_objects(self) -> None:
-        served = await self.reader.attempt("API groups", lambda: self._api.get("/apis", _GroupList))
+        read = ApiRead(path="/apis")
+        served = await self.reader.attempt("API groups", read, lambda: self._api.get("/apis", _GroupList))
         if served is None:
             return
         versions = {group.name: group.preferred for group in served.groups}
-        self._groups = tuple(sorted(f"{name}/{version}" for name, version in versions.items()))
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             for kind in CUSTOM_KINDS:
                 group.create_task(self._read_custom_kind(kind, versions))
 
@@ -278,14 +337,14 @@ class _Taking:
         """What was found so far, in a fixed order."""
         fields: dict[str, Any] = {name: tuple(sorted(kept.values(), key=_place)) for name, kept in self._found.items()}
         fields["events"] = tuple(sorted(fields.get("events", ()), key=_when)[-EVENTS_KEPT:])
-        fields["daemon_sets"] = tuple(map(without_secrets, fields.get("daemon_sets", ())))
+        for name, clean in _CLEANERS.items():
+            fields[name] = tuple(map(clean, fields.get(name, ())))
         return Snapshot(
             cluster=self._api.context,
             server_version=self._version,
             taken_at=self._started_at,
             namespace=self._namespace,
             custom_objects=dict(sorted(self._custom.items())),
-            api_groups=self._groups,
             unobserved=_by_reason(self.reader.unobserved),
             **fields,
         )
@@ -323,7 +382,16 @@ def _when(event: Event) -> tuple[float, str]:
 
 def _by_reason(unobserved: list[Unobserved]) -> tuple[Unobserved, ...]:
     """In a fixed order; what one missing permission hides is said once."""
-    merged: dict[tuple[str, str], list[str]] = {}
+    merged: dict[tuple[str, str], list[Unobserved]] = {}
     for each in sorted(unobserved, key=lambda each: each.what):
-        merged.setdefault((each.why, each.remedy), []).append(each.what)
-    return tuple(Unobserved(what=", ".join(what), why=why, remedy=remedy) for (why, remedy), what in merged.items())
+        merged.setdefault((each.why, each.remedy), []).append(each)
+    return tuple(
+        Unobserved(
+            what=", ".join(one.what for one in missed),
+            why=why,
+            remedy=remedy,
+            kind="api",
+            reads=tuple(read for one in missed for read in one.reads),
+        )
+        for (why, remedy), missed in merged.items()
+    )

@@ -90,7 +90,7 @@ SNAPSHOT_NEEDS: tuple[Need, ...] = (
     Need(verb="get", resource="namespaces", is_optional=True, why="the namespace, where listing is not allowed"),
     _list("nodes", why="addresses, conditions and kernels of the nodes"),
     _list("services", why="the Services of the namespace, DNS and the API"),
-    _list("endpointslices", "discovery.k8s.io", why="what stands behind the Services"),
+    _list("endpointslices", "discovery.k8s.io", why="the endpoints of the Services"),
     _list("networkpolicies", "networking.k8s.io", why="who may talk to whom"),
     _list("daemonsets", "apps", why="the CNI's and kube-proxy's agents"),
     _list("deployments", "apps", why="the workloads, DNS and the CNI's controllers"),

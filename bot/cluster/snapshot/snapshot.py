@@ -4,7 +4,6 @@ from datetime import datetime
 
 from msgspec import Struct, field
 
-from bot.cluster.kube import Api
 from bot.cluster.objects import (
     ConfigMap,
     ControllerRevision,
@@ -20,10 +19,20 @@ from bot.cluster.objects import (
     ReplicaSet,
     Service,
 )
-from bot.cluster.scope import SNAPSHOT_NEEDS
 from bot.domain.report import Unobserved
 
-__all__ = ["SNAPSHOT_NEEDS", "Snapshot", "Unobserved", "take_snapshot"]
+
+class AgentLog(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the log of a CNI's agent or of kube-proxy tells of trouble."""
+
+    namespace: str
+    pod: str
+    node: str
+    container: str
+    lines: tuple[str, ...] = ()
+    """Oldest first, without secrets."""
+    is_previous: bool = False
+    """Of its last run, which has ended."""
 
 
 class Snapshot(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -45,7 +54,7 @@ class Snapshot(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All pods of the nodes in scope, those of the namespace included; of all nodes in clusters of up to 50 nodes."""
     nodes: tuple[Node, ...] = ()
     services: tuple[Service, ...] = ()
-    """Of the namespace and of those it depends on: kube-dns, kubernetes, those that playbooks name."""
+    """Of the namespace and of those it depends on: kube-dns, kubernetes, those that its pods name."""
     endpoint_slices: tuple[EndpointSlice, ...] = ()
     """Behind `services`."""
     network_policies: tuple[NetworkPolicy, ...] = ()
@@ -57,21 +66,12 @@ class Snapshot(Struct, frozen=True, kw_only=True, omit_defaults=True):
     controller_revisions: tuple[ControllerRevision, ...] = ()
     """Of the CNI's and kube-proxy's DaemonSets."""
     config_maps: tuple[ConfigMap, ...] = ()
-    """Only those named in `bot.cluster.scope.CONFIG_MAPS`."""
+    """Only those named in `bot.cluster.snapshot.scope.CONFIG_MAPS`."""
     custom_objects: dict[str, tuple[CustomObject, ...]] = field(default_factory=dict[str, tuple[CustomObject, ...]])
     """By plural ("ippools"); a plural that the API does not serve has no key."""
     events: tuple[Event, ...] = ()
     """Of the namespace, of nodes, and of the CNI's namespaces; newest last."""
-    api_groups: tuple[str, ...] = ()
-    """"projectcalico.org/v3", "cilium.io/v2", …: what the server serves beside the core."""
+    agent_logs: tuple[AgentLog, ...] | None = None
+    """Of the nodes where something fails and its cause is not certain; None: nothing called for them."""
     unobserved: tuple[Unobserved, ...] = ()
     """What could not be read; `remedy` is the permission that would help ("list nodes"), "" when none would."""
-
-
-async def take_snapshot(
-    api: Api, namespace: str, *, deadline_s: float, pod: str | None = None, also: tuple[str, ...] = ()
-) -> Snapshot:
-    """The snapshot of `namespace`; see `bot.cluster.taking.take_snapshot`."""
-    from bot.cluster.taking import take_snapshot as take  # noqa: PLC0415 - it builds on this module
-
-    return await take(api, namespace, deadline_s=deadline_s, pod=pod, also=also)

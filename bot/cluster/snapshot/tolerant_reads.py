@@ -1,13 +1,13 @@
 """Many reads at once, of which some may fail: each result, or why there is none."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from bot.cluster.kube import Api, Listed
-from bot.cluster.paths import api_path
+from bot.cluster.client.api import Api, Listed
+from bot.cluster.client.paths import api_path
 from bot.domain.errors import BotError, ForbiddenError, NotFoundError
-from bot.domain.report import Unobserved
+from bot.domain.report import ApiRead, Unobserved
 
 T = TypeVar("T")
 
@@ -20,17 +20,24 @@ class Reader:
     def __init__(self, api: Api) -> None:
         self.api = api
         self.unobserved: list[Unobserved] = []
-        self.pending: dict[str, None] = {}
+        self.pending: dict[str, ApiRead] = {}
         self._gate = asyncio.Semaphore(CONCURRENT_READS)
 
     async def attempt(
-        self, what: str, work: Callable[[], Awaitable[T]], *, is_missed: bool = True, absent: T | None = None
+        self,
+        what: str,
+        read: ApiRead,
+        work: Callable[[], Awaitable[T]],
+        *,
+        is_missed: bool = True,
+        absent: T | None = None,
     ) -> T | None:
         """What `work` gives, `absent` where it does not exist, or None, and why in `unobserved`.
 
+        `what` names the `read` for people.
         `is_missed=False`: a failure is not worth a word, because another read stands in for this one.
         """
-        self.pending[what] = None
+        self.pending[what] = read
         result: T | None = None
         try:
             async with self._gate:
@@ -39,7 +46,7 @@ class Reader:
             result = absent
         except BotError as error:
             if is_missed:
-                self.miss(what, error)
+                self.miss(what, read, error)
         del self.pending[what]  # but not when cancelled: then it was not read
         return result
 
@@ -61,10 +68,12 @@ class Reader:
 
         `what` names them where they are missed; by default the resource, namespace and selectors do.
         """
-        label = what or _label(resource, namespace, query)
+        read = ApiRead(plural=resource, group=group, namespace=namespace, selector=", ".join(query.values()))
+        label = what or _label(read)
         path = api_path(resource, group=group, version=version, namespace=namespace)
         listed = await self.attempt(
             label,
+            read,
             lambda: self.api.list_all(path, item_type, max_items=max_items, **query),
             is_missed=is_missed,
             absent=None if is_optional else Listed(items=()),
@@ -72,26 +81,25 @@ class Reader:
         if listed is None:
             return None
         if listed.skipped:
-            self._note(label, f"{listed.skipped} of them could not be understood.")
+            self._note(label, read, f"{listed.skipped} of them could not be understood.")
         if listed.is_cut:
-            self._note(label, f"There are more than {len(listed.items)}: the rest was not read.")
+            self._note(label, read, f"There are more than {len(listed.items)}: the rest was not read.")
         return listed.items
 
-    def miss(self, what: str, error: BotError) -> None:
+    def miss(self, what: str, read: ApiRead, error: BotError) -> None:
         """Note that something could not be read, with the permission that would help."""
-        remedy = error.permission if isinstance(error, ForbiddenError) else ""
-        self.unobserved.append(Unobserved(what=what, why=str(error), remedy=remedy))
+        self._note(what, read, str(error), error.permission if isinstance(error, ForbiddenError) else "")
 
-    def _note(self, what: str, why: str) -> None:
-        self.unobserved.append(Unobserved(what=what, why=why))
+    def _note(self, what: str, read: ApiRead, why: str, remedy: str = "") -> None:
+        self.unobserved.append(Unobserved(what=what, why=why, remedy=remedy, kind="api", reads=(read,)))
 
     def late(self, deadline_s: float) -> None:
         """Note whatever was begun and did not end in time."""
-        for what in self.pending:
-            self._note(what, f"It was not read within {deadline_s:g} s.")
+        for what, read in self.pending.items():
+            self._note(what, read, f"It was not read within {deadline_s:g} s.")
 
 
-def _label(resource: str, namespace: str, query: Mapping[str, str]) -> str:
-    where = f" in namespace {namespace}" if namespace else ""
-    selected = f" ({', '.join(query.values())})" if query else ""
-    return resource + where + selected
+def _label(read: ApiRead) -> str:
+    where = f" in namespace {read.namespace}" if read.namespace else ""
+    selected = f" ({read.selector})" if read.selector else ""
+    return read.plural + where + selected

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from bot.agent.report import Link, NodeReport, Task, TaskPod
-from bot.cluster import looking
-from bot.cluster.cni import CniInventory
-from bot.cluster.exec_rung import MAX_PODS, report_by_cni_agent, report_by_exec
-from bot.cluster.kube import Api
-from bot.cluster.snapshot import Snapshot, take_snapshot
+from bot.agent.report import Address, Link, NetnsState, NodeReport, PodReport, RouteAnswer, Task, TaskPod
+from bot.cluster.access import exec_script
+from bot.cluster.access.exec_rung import MAX_PODS, report_by_cni_agent, report_by_exec, with_answers
+from bot.cluster.client.api import Api
+from bot.cluster.cni.detect import CniInventory
+from bot.cluster.snapshot.reader import take_snapshot
+from bot.cluster.snapshot.snapshot import Snapshot
 from bot.domain.errors import AgentError, ForbiddenError
 from tests.cluster.small_cluster import SmallCluster
 
@@ -133,6 +134,31 @@ async def test_the_cni_agent_shows_the_node(home: SmallCluster, api: Api):
     assert report.pods[0].route_to_pod is not None
 
 
+@pytest.mark.parametrize(
+    ("peer", "expected"),
+    [(67, "lxc1"), (99, "cilium_host"), (0, "cilium_host")],
+    ids=["named by its number", "not on this node", "no number"],
+)
+def test_the_pods_link_is_its_peer_not_the_device_of_the_route(peer: int, expected: str):
+    inside = NetnsState(
+        links=(Link(ifindex=66, name="eth0", peer_ifindex=peer),),
+        addresses=(Address(dev="eth0", ip="10.42.0.9", prefix_len=32),),
+    )
+    pod = PodReport(uid="u", namespace="shop", name="web", ip="10.42.0.9", is_found=True, state=inside)
+    root = NetnsState(links=(Link(ifindex=67, name="lxc1"), Link(ifindex=3, name="cilium_host")))
+    answers = {"10.42.0.9": RouteAnswer(question="10.42.0.9", type="unicast", dev="cilium_host")}
+
+    seen = with_answers(pod, Task(node="node-1"), sight(root, answers))
+
+    assert seen.host_link == expected
+
+
+def sight(root: NetnsState, answers: dict[str, RouteAnswer]) -> exec_script.ScriptOutput:
+    return exec_script.ScriptOutput(
+        state=root, kernel="6.18", nameservers=None, search=(), ndots=1, missing=(), answers=answers
+    )
+
+
 async def test_without_a_cni_agent_it_says_so(home: SmallCluster, api: Api):
     embedded = CniInventory(name="flannel", installed_by="k3s")
     with pytest.raises(AgentError) as raised:
@@ -152,25 +178,26 @@ async def test_a_cni_agent_without_a_shell(home: SmallCluster, api: Api):
 
 @pytest.mark.parametrize("hostile", ["10.42.0.9; reboot", "$(reboot)", "fe80::1%eth0", ""])
 def test_only_addresses_reach_the_shell(hostile: str):
-    question = looking.PodQuestion(pod_ip=hostile, gateway_ip="169.254.1.1")
+    question = exec_script.PodQuestion(pod_ip=hostile, gateway_ip="169.254.1.1")
 
-    assert looking.script([question], of_pod=False) == looking.script(of_pod=False)
+    assert exec_script.script([question], of_pod=False) == exec_script.script(of_pod=False)
 
 
 def test_sysctls_are_read_whole():
     """dash's `read` sees only the first byte of a file in /proc/sys."""
-    output = subprocess.run(looking.script(of_pod=True), capture_output=True, check=True).stdout
-    seen = looking.read(output).state.sysctls["ipv4.neigh.default.gc_thresh3"]
+    output = subprocess.run(exec_script.script(of_pod=True), capture_output=True, check=True).stdout
+    seen = exec_script.read(output).state.sysctls["ipv4.neigh.default.gc_thresh3"]
 
     assert seen == Path("/proc/sys/net/ipv4/neigh/default/gc_thresh3").read_text().strip()
 
 
 def test_a_sys_of_another_namespace_is_not_believed():
     text = (
-        f"{looking.MARK}links\neth0 4 4 1400 0x1003 1 02:fc:00:00:00:01\ncali1 5 4 1500 0x1003 1 ee:ee:ee:ee:ee:ee\n"
-        f"{looking.MARK}dev\n    lo: 1 2\n  eth0: 3 4\n"
+        f"{exec_script.MARK}links\neth0 4 4 1400 0x1003 1 02:fc:00:00:00:01\n"
+        "cali1 5 4 1500 0x1003 1 ee:ee:ee:ee:ee:ee\n"
+        f"{exec_script.MARK}dev\n    lo: 1 2\n  eth0: 3 4\n"
     )
-    sight = looking.read(text.encode())
+    sight = exec_script.read(text.encode())
 
     assert sight.state.links == ()
     assert "links" in sight.missing
@@ -178,10 +205,10 @@ def test_a_sys_of_another_namespace_is_not_believed():
 
 def test_devices_without_ip():
     text = (
-        f"{looking.MARK}links\neth0 4 9 1450 0x1003 1 02:fc:00:00:00:01\nlo 1 1 65536 0x9 1 00:00:00:00:00:00\n"
-        f"{looking.MARK}dev\n    lo: 1 2\n  eth0: 3 4\n"
+        f"{exec_script.MARK}links\neth0 4 9 1450 0x1003 1 02:fc:00:00:00:01\nlo 1 1 65536 0x9 1 00:00:00:00:00:00\n"
+        f"{exec_script.MARK}dev\n    lo: 1 2\n  eth0: 3 4\n"
     )
-    eth0 = looking.read(text.encode()).state.links[0]
+    eth0 = exec_script.read(text.encode()).state.links[0]
 
     assert (eth0.name, eth0.ifindex, eth0.peer_ifindex, eth0.mtu) == ("eth0", 4, 9, 1450)
     assert (eth0.is_up, eth0.has_carrier, eth0.mac) == (True, True, "02:fc:00:00:00:01")
@@ -189,17 +216,17 @@ def test_devices_without_ip():
 
 def test_proc_tables():
     text = (
-        f"{looking.MARK}arp\nIP address       HW type     Flags       HW address            Mask     Device\n"
+        f"{exec_script.MARK}arp\nIP address       HW type     Flags       HW address            Mask     Device\n"
         "169.254.1.1      0x1         0x0         00:00:00:00:00:00     *        eth0\n"
         "10.42.0.7        0x1         0x2         ee:ee:ee:ee:ee:ee     *        eth0\n"
-        f"{looking.MARK}rt\nIface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
+        f"{exec_script.MARK}rt\nIface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
         "eth0\t00000000\t0101FEA9\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
         "eth0\t0101FEA9\t00000000\t0005\t0\t0\t0\tFFFFFFFF\t0\t0\t0\n"
-        f"{looking.MARK}tcp\n  sl  local_address rem_address   st\n   0: 00000000:232C 00000000:0000 0A 0\n"
-        f"{looking.MARK}resolv\nsearch shop.svc.cluster.local svc.cluster.local\nnameserver 10.43.0.10\n"
+        f"{exec_script.MARK}tcp\n  sl  local_address rem_address   st\n   0: 00000000:232C 00000000:0000 0A 0\n"
+        f"{exec_script.MARK}resolv\nsearch shop.svc.cluster.local svc.cluster.local\nnameserver 10.43.0.10\n"
         "options ndots:5\n"
     )
-    sight = looking.read(text.encode())
+    sight = exec_script.read(text.encode())
 
     assert [(n.ip, n.mac, n.state) for n in sight.state.neighbours] == [
         ("169.254.1.1", "", "INCOMPLETE"),
@@ -214,6 +241,18 @@ def test_proc_tables():
     assert (sight.nameservers, sight.search[0], sight.ndots) == (("10.43.0.10",), "shop.svc.cluster.local", 5)
 
 
+def test_routes_that_send_nothing():
+    """As /proc/net/route has `ip route add blackhole default` and `unreachable 10.9.0.0/16` (Linux 6.18)."""
+    text = (
+        f"{exec_script.MARK}rt\nIface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
+        "*\t00000000\t00000000\t0001\t0\t0\t0\t00000000\t0\t0\t0\n"
+        "*\t0000090A\t00000000\t0201\t0\t0\t0\t0000FFFF\t0\t0\t0\n"
+    )
+    found = exec_script.read(text.encode()).state.routes
+
+    assert [(r.dst, r.type, r.dev) for r in found] == [("default", "blackhole", ""), ("10.9.0.0/16", "unreachable", "")]
+
+
 @pytest.mark.parametrize(
     ("answer", "errno"),
     [
@@ -223,14 +262,14 @@ def test_proc_tables():
     ],
 )
 def test_what_the_route_oracle_refuses(answer: str, errno: str):
-    text = f"{looking.MARK}gateway 10.42.0.9 169.254.1.1 cali1\n{answer}\n"
-    (question,) = looking.read(text.encode()).answers.values()
+    text = f"{exec_script.MARK}gateway 10.42.0.9 169.254.1.1 cali1\n{answer}\n"
+    (question,) = exec_script.read(text.encode()).answers.values()
 
     assert question.question == "169.254.1.1 from 10.42.0.9 iif cali1"
     assert question.errno == errno
 
 
 def test_garbage_is_no_observation():
-    sight = looking.read(b"\xff\xfe" * 1000 + looking.MARK.encode() + b"route\n[{]")
+    sight = exec_script.read(b"\xff\xfe" * 1000 + exec_script.MARK.encode() + b"route\n[{]")
 
     assert set(sight.missing) >= {"addresses", "links", "routes", "neighbours", "rules", "listeners"}

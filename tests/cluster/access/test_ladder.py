@@ -1,15 +1,19 @@
 """The access ladder: RBAC really evaluated, each step down with the permission that is missing."""
 
-import pytest
+from pathlib import Path
 
-from bot.cluster.access import choose_rung, rung_needs
-from bot.cluster.agent_pod import LABELS, agent_pod_spec
-from bot.cluster.kube import Api
+import pytest
+from aiohttp import web
+
+from bot.cluster.access.agent_pod import LABELS, agent_pod_spec
+from bot.cluster.access.ladder import choose_rung, rung_needs
+from bot.cluster.client.api import Api
 from bot.domain.access import Need
 from bot.domain.errors import UnauthorizedError
 from bot.domain.facts import Rung
-from bot.lab.apiserver.disturb import Disturbance
+from bot.lab.cluster.apiserver.http.fault_injection import Disturbance
 from tests.cluster.small_cluster import SmallCluster
+from tests.contracts.scripted_server import hang, kubeconfig, serving, status
 
 
 def rules(*needs: Need) -> list[dict[str, list[str]]]:
@@ -119,3 +123,21 @@ async def test_credentials_that_expired_are_an_error(home: SmallCluster, api: Ap
     home.disturbances.add(Disturbance(kind="unauthorized"))
     with pytest.raises(UnauthorizedError):
         await choose_rung(api, None, namespace="shop")
+
+
+async def test_the_deadline_fires_after_reviews_that_failed(tmp_path: Path):
+    """Each review that fails ends a task group, which before Python 3.13 disarms the deadline around it."""
+    asked = 0
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        nonlocal asked
+        asked += 1
+        if asked <= 6:  # those of the highest rung
+            return await status(429, "TooManyRequests", **{"Retry-After": "60"})(request)
+        return await hang(lambda: server)(request)
+
+    async with serving(handler) as server, Api.connect(kubeconfig(tmp_path, server.url)) as api:
+        decision = await choose_rung(api, None, namespace="shop", deadline_s=0.3)
+
+    assert decision.rung is Rung.API
+    assert decision.cannot[-1] == "What is allowed was not known within 0.3 s."

@@ -1,6 +1,8 @@
 """Node agents: found, made, awaited, run, deleted and swept, against the lab's API server and the real agent."""
 
 import asyncio
+import os
+import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,12 +11,12 @@ import pytest
 from aiohttp import web
 
 from bot.agent.report import Task
-from bot.cluster.agent_pod import LABELS, agent_pod_spec, on_demand_pod
-from bot.cluster.kube import Api
-from bot.cluster.node_agents import node_agents, run_agent, silent_kubelets
+from bot.cluster.access.agent_pod import LABELS, agent_pod_spec, on_demand_pod
+from bot.cluster.access.node_agents import node_agents, run_agent, silent_kubelets
+from bot.cluster.client.api import Api
 from bot.cluster.objects import Node
 from bot.domain.errors import AgentError, DeadlineError, ForbiddenError
-from bot.lab.apiserver.disturb import Disturbance
+from bot.lab.cluster.apiserver.http.fault_injection import Disturbance
 from tests.cluster.small_cluster import SmallCluster
 from tests.contracts.scripted_server import kubeconfig, serving, status
 
@@ -235,6 +237,40 @@ async def test_leftovers_are_swept_and_living_ones_are_not(home: SmallCluster, a
         pass
 
     await home.until(lambda: pods(home) == ["living"])
+
+
+async def test_what_could_not_be_deleted_is_swept_by_the_next_diagnosis(home: SmallCluster, api: Api):
+    """And not while it is still used."""
+    refusing = home.disturbances.add(Disturbance(kind="internal-error", matches=lambda method, _: method == "DELETE"))
+    async with agents_of(api, "node-1") as agents:
+        await agents["node-1"].ready()
+    (left,) = pods(home)
+    assert refusing.hits
+    home.disturbances.clear()
+
+    async with agents_of(api, "node-1"), agents_of(api, "node-2") as others:
+        await others["node-2"].ready()
+        await home.until(lambda: left not in pods(home))
+        assert len(pods(home)) == 2
+
+
+@pytest.mark.parametrize(
+    ("owner", "is_swept"),
+    [
+        (f"a@{socket.gethostname()} pid {2**22 + 1}", True),
+        (f"a@{socket.gethostname()} pid {os.getpid()}", False),
+        (f"a@elsewhere pid {2**22 + 1}", False),
+        ("nonsense", False),
+    ],
+    ids=["a dead process", "a living process", "another machine", "not ours"],
+)
+async def test_what_a_killed_diagnosis_left_is_swept(home: SmallCluster, api: Api, *, owner: str, is_swept: bool):
+    pod = on_demand_pod("left", "node-1", namespace="cnibot", image=IMAGE, run="dead", owner=owner, ttl_s=300)
+    home.storage.create("pods", pod, namespace="cnibot")
+    async with agents_of(api, "node-2"):
+        pass
+
+    await home.until(lambda: pods(home) == ([] if is_swept else ["left"]))
 
 
 @pytest.mark.parametrize(

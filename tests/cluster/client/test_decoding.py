@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.cluster.answers import error_of
-from bot.cluster.decoding import decode_object, decode_page
+from bot.cluster.client.decoding import decode_object, decode_page
+from bot.cluster.client.errors import error_of
+from bot.cluster.client.paths import api_path, attributes
+from bot.cluster.client.wire import Response
 from bot.cluster.objects import (
     ControllerRevision,
     CustomObject,
@@ -23,11 +25,9 @@ from bot.cluster.objects import (
     Pod,
     Service,
 )
-from bot.cluster.paths import api_path, attributes
-from bot.cluster.wire import Response
 from bot.domain.errors import ExpiredError, ForbiddenError
 
-RECORDINGS = Path(__file__).parent / "recordings"
+RECORDINGS = Path(__file__).parents[1] / "recordings"
 KINDS: list[type[KubeStruct]] = [Pod, Node, Service, EndpointSlice, NetworkPolicy, DaemonSet, Event, CustomObject]
 
 

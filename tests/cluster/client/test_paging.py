@@ -10,11 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bot.aio.retry import Backoff
-from bot.cluster import kube
-from bot.cluster.kube import Api
+from bot.cluster.client.api import Api
 from bot.cluster.objects import Pod
 from bot.domain.errors import ExpiredError, ServerError, TooLargeError
-from bot.lab.apiserver.disturb import Disturbance
+from bot.lab.cluster.apiserver.http.fault_injection import Disturbance
 from tests.cluster.small_cluster import SmallCluster
 from tests.contracts.scripted_server import Handler, kubeconfig, serving
 
@@ -98,7 +97,7 @@ async def test_a_server_that_pages_in_a_circle(tmp_path: Path):
 
 
 async def test_the_lab_server_pages_alike(cluster: SmallCluster, api: Api, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(kube, "PAGE_SIZE", 3)
+    monkeypatch.setattr("bot.cluster.client.api.PAGE_SIZE", 3)
     cluster.namespace("shop")
     expected = [f"pod-{number}" for number in range(8)]
     for name in expected:
@@ -138,7 +137,7 @@ async def test_a_watch_tells_changes_in_order(cluster: SmallCluster, api: Api):
 
 
 async def test_a_watch_of_too_old_a_version(tmp_path: Path):
-    recording = json.loads((Path(__file__).parent / "recordings" / "watch-too-old.json").read_text())
+    recording = json.loads((Path(__file__).parents[1] / "recordings" / "watch-too-old.json").read_text())
 
     async def handler(_: web.Request) -> web.StreamResponse:
         return web.Response(text="".join(json.dumps(line) + "\n" for line in recording["response"]["body"]))

@@ -7,10 +7,10 @@ import pytest
 from msgspec import convert
 from msgspec.structs import replace
 
-from bot.cluster.cni import detect_cni
-from bot.cluster.cni_catalogue import image_path, image_version
+from bot.cluster.cni.catalogue import image_path, image_version
+from bot.cluster.cni.detect import detect_cni
 from bot.cluster.objects import ConfigMap, CustomObject, DaemonSet, Node, Pod
-from bot.cluster.snapshot import Snapshot
+from bot.cluster.snapshot.snapshot import Snapshot
 
 
 def daemon_set(
@@ -79,7 +79,6 @@ CASES: dict[str, tuple[Snapshot, dict[str, Any]]] = {
             "enforces_policy": True,
             "pod_cidrs": ("10.42.0.0/16",),
             "agent_daemon_set": "kube-system/calico-node",
-            "has_kube_proxy": True,
         },
     ),
     "calico by operator, BGP only": (
@@ -153,7 +152,6 @@ CASES: dict[str, tuple[Snapshot, dict[str, Any]]] = {
             "distribution": "k3s",
             "encapsulation": "vxlan",
             "enforces_policy": True,
-            "has_kube_proxy": True,
             "kube_proxy_mode": "iptables",
             "agent_daemon_set": "",
             "agent_pods": {},
@@ -171,7 +169,7 @@ CASES: dict[str, tuple[Snapshot, dict[str, Any]]] = {
                 ),
             )
         ),
-        {"enforces_policy": False, "has_kube_proxy": False, "encapsulation": "wireguard"},
+        {"enforces_policy": False, "encapsulation": "wireguard"},
     ),
     "calico on K3s, where flannel left its annotations": (
         snapshot(daemon_set("calico-node", CALICO), nodes=(node("v1.33.1+k3s1", annotations={BACKEND: "vxlan"}),)),
@@ -187,7 +185,6 @@ CASES: dict[str, tuple[Snapshot, dict[str, Any]]] = {
             "version": "1.17.4",
             "installed_by": "helm",
             "encapsulation": "geneve",
-            "has_kube_proxy": False,
             "kube_proxy_mode": "ebpf",
         },
     ),
@@ -272,7 +269,7 @@ CASES: dict[str, tuple[Snapshot, dict[str, Any]]] = {
     ),
     "nothing readable": (
         snapshot(nodes=()),
-        {"name": "unknown", "distribution": "unknown", "has_kube_proxy": None, "pod_cidrs": ()},
+        {"name": "unknown", "distribution": "unknown", "pod_cidrs": ()},
     ),
 }
 

@@ -7,11 +7,14 @@ import msgspec
 import pytest
 
 from bot.aio.retry import Backoff
-from bot.cluster.kube import Api
-from bot.cluster.snapshot import SNAPSHOT_NEEDS, Snapshot, take_snapshot
+from bot.cluster.client.api import Api
+from bot.cluster.snapshot.reader import take_snapshot
+from bot.cluster.snapshot.scope import SNAPSHOT_NEEDS
+from bot.cluster.snapshot.snapshot import Snapshot
 from bot.domain.errors import DeadlineError, UnauthorizedError, UnknownNamespaceError
-from bot.domain.report import Unobserved
-from bot.lab.apiserver.disturb import Disturbance
+from bot.domain.report import ApiRead, Unobserved
+from bot.lab.cluster.apiserver.http.fault_injection import Disturbance
+from bot.probes.shared.unread_resources import why_unread
 from tests.cluster.small_cluster import SmallCluster
 
 QUICK = Backoff(attempts=2, first_s=0.001, max_s=0.01)
@@ -64,12 +67,6 @@ async def test_what_a_namespace_depends_on(shop: SmallCluster):
     assert {"shop", "other", "kube-system"} <= set(names(snapshot.namespaces))
 
 
-async def test_services_that_playbooks_name(shop: SmallCluster):
-    snapshot = await taken(shop, also=("other/hidden",))
-
-    assert "hidden" in names(snapshot.services)
-
-
 async def test_an_unknown_namespace_names_the_nearest(shop: SmallCluster, api: Api):
     with pytest.raises(UnknownNamespaceError) as raised:
         await take_snapshot(api, "shpo", deadline_s=10)
@@ -80,11 +77,20 @@ async def test_an_unknown_namespace_names_the_nearest(shop: SmallCluster, api: A
 
 async def test_a_large_cluster_is_read_by_node(shop: SmallCluster, monkeypatch: pytest.MonkeyPatch):
     """All pods of 5,000 nodes are too many to read for one namespace."""
-    monkeypatch.setattr("bot.cluster.taking.SMALL_CLUSTER_NODES", 2)
+    monkeypatch.setattr("bot.cluster.snapshot.reader.SMALL_CLUSTER_NODES", 2)
     snapshot = await taken(shop)
 
     assert names(snapshot.node_pods) == ["calico-node-1", "neighbour", "db", "web"]
     assert names(snapshot.dependency_pods) == ["calico-node-1"]
+
+
+async def test_of_a_large_cluster_named_nodes_and_some_of_the_rest_are_read(
+    shop: SmallCluster, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("bot.cluster.snapshot.reader.SMALL_CLUSTER_NODES", 2)
+
+    assert "far" in names((await taken(shop, nodes=("node-3", "node-9"))).node_pods)
+    assert "far" in names((await taken(shop, most_others=1)).node_pods)
 
 
 async def test_a_forbidden_resource_is_unobserved_and_the_rest_is_there(shop: SmallCluster):
@@ -102,13 +108,23 @@ async def test_a_forbidden_resource_is_unobserved_and_the_rest_is_there(shop: Sm
             what="networkpolicies in namespace shop",
             why="Not allowed to list networkpolicies.networking.k8s.io in namespace shop.",
             remedy="list networkpolicies.networking.k8s.io in namespace shop",
+            kind="api",
+            reads=(ApiRead(plural="networkpolicies", group="networking.k8s.io", namespace="shop"),),
         ),
         Unobserved(
             what="networkpolicies of other namespaces",
             why="Not allowed to list networkpolicies.networking.k8s.io in the whole cluster.",
             remedy="list networkpolicies.networking.k8s.io",
+            kind="api",
+            reads=(ApiRead(plural="networkpolicies", group="networking.k8s.io"),),
         ),
-        Unobserved(what="nodes", why="Not allowed to list nodes in the whole cluster.", remedy="list nodes"),
+        Unobserved(
+            what="nodes",
+            why="Not allowed to list nodes in the whole cluster.",
+            remedy="list nodes",
+            kind="api",
+            reads=(ApiRead(plural="nodes"),),
+        ),
     )
 
 
@@ -147,8 +163,10 @@ async def test_a_hanging_resource_does_not_hold_the_rest(shop: SmallCluster):
         snapshot = await take_snapshot(api, "shop", deadline_s=1.5)
 
     assert names(snapshot.pods) == ["db", "web"]
-    missed = {name for each in snapshot.unobserved for name in each.what.split(", ")}
-    assert {"services in namespace shop", "services in namespace kube-system"} <= missed
+    missed = {read for each in snapshot.unobserved for read in each.reads}
+    assert {ApiRead(plural="services", namespace=each) for each in ("shop", "kube-system")} <= missed
+    assert why_unread(snapshot, "services", namespace="shop") == "It was not read within 1.5 s."
+    assert why_unread(snapshot, "pods", namespace="shop") == ""
     assert {each.why for each in snapshot.unobserved} == {"It was not read within 1.5 s."}
 
 

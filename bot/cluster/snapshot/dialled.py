@@ -1,0 +1,139 @@
+"""The addresses in a pod's environment and arguments: whom it is configured to dial.
+
+Nothing else of an environment is kept, for it may hold secrets: of "postgres://app:s3cret@db.shop:5432/orders" remains
+"postgres://db.shop:5432".
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from bot.cluster.objects import Container, EnvVar, Pod
+
+MAX_LENGTH = 4096
+MAX_ADDRESSES = 32
+DEFAULT_PORTS: Mapping[str, int] = {
+    "http": 80,
+    "ws": 80,
+    "https": 443,
+    "wss": 443,
+    "redis": 6379,
+    "rediss": 6379,
+    "postgres": 5432,
+    "postgresql": 5432,
+    "mysql": 3306,
+    "amqp": 5672,
+    "amqps": 5671,
+    "mongodb": 27017,
+    "nats": 4222,
+}
+_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?){0,8}\.?"
+_URL = re.compile(
+    rf"\b([A-Za-z][A-Za-z0-9+.-]{{1,20}})://(?:[^\s/@,;\"']{{0,200}}@)?({_HOST})(?::(\d{{1,5}}))?(?![\w@])"
+)
+_PAIR = re.compile(rf"(?<![\w./:@-])({_HOST}):(\d{{1,5}})(?![\w:.@-])")
+_BARE = re.compile(rf"^{_HOST}$")
+_REFERENCE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
+_NAMES_A_HOST = re.compile(
+    r"(?:^|_)(?:HOST|HOSTNAME|HOSTS|ADDR|ADDRESS|SERVER|SERVERS|ENDPOINT|URL|URI|UPSTREAM)$", re.IGNORECASE
+)
+_INJECTED = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(?:_|$)|_PORT_\d+_(?:TCP|UDP|SCTP)")
+_NAMES_A_PORT = re.compile(r"(?:^|_)PORT$", re.IGNORECASE)
+_HERE = re.compile(r"^(?:localhost|127\.|0\.0\.0\.0|::1?$)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialled:
+    """One address that a pod is given."""
+
+    host: str
+    port: int | None = None
+    scheme: str = ""
+    where: str
+    """The variable's name; "" for an argument."""
+
+    @property
+    def text(self) -> str:
+        """As it is kept: scheme, host and port."""
+        scheme = f"{self.scheme}://" if self.scheme else ""
+        return f"{scheme}{self.host}" + (f":{self.port}" if self.port else "")
+
+
+def dialled(container: Container) -> Iterator[Dialled]:
+    """What a container's variables and arguments name. What kubelet injects for every Service is no evidence."""
+    variables = _expanded(container.env)
+    for name, value in variables.items():
+        if _INJECTED.search(name):
+            continue
+        found = list(addresses(value, name))
+        yield from found or _by_name(name, value, variables)
+    for text in (*container.command, *container.args):
+        yield from addresses(_expand(text, variables))
+
+
+def addresses(text: str, where: str = "") -> Iterator[Dialled]:
+    """URLs and "host:port" pairs in a text, the machine's own left out."""
+    text = text[:MAX_LENGTH]
+    spans: list[tuple[int, int]] = []
+    for match in _URL.finditer(text):
+        spans.append(match.span())
+        port = int(match[3]) if match[3] else DEFAULT_PORTS.get(match[1].lower())
+        if not _HERE.match(match[2]):
+            yield Dialled(host=match[2].rstrip("."), port=port, scheme=match[1].lower(), where=where)
+    for match in _PAIR.finditer(text):
+        is_new = all(match.end() <= start or match.start() >= end for start, end in spans)
+        if is_new and not match[1].isdecimal() and not _HERE.match(match[1]) and 0 < int(match[2]) < 65536:
+            yield Dialled(host=match[1].rstrip("."), port=int(match[2]), where=where)
+
+
+def _by_name(name: str, value: str, variables: Mapping[str, str]) -> Iterator[Dialled]:
+    """A host alone, where the variable's name or the host's own says so, with the port of its sister variable."""
+    if not _BARE.match(value) or _HERE.match(value) or value.isdecimal():
+        return
+    if not _NAMES_A_HOST.search(name) and ".svc" not in value:
+        return
+    sister = variables.get(f"{_NAMES_A_HOST.sub('', name)}_PORT".lstrip("_"), "")
+    yield Dialled(
+        host=value.rstrip("."), port=int(sister) if sister.isdecimal() and len(sister) < 6 else None, where=name
+    )
+
+
+def _expanded(env: Iterable[EnvVar]) -> dict[str, str]:
+    """Variables by name, with "$(NAME)" put in as kubelet does."""
+    found: dict[str, str] = {}
+    for each in env:
+        if each.value:
+            found[each.name] = _expand(each.value, found)
+    return found
+
+
+def _expand(text: str, variables: Mapping[str, str]) -> str:
+    """Cut again afterwards: variables made of variables would double with each."""
+    return _REFERENCE.sub(lambda match: variables.get(match[1], match[0]), text[:MAX_LENGTH])[:MAX_LENGTH]
+
+
+def only_addresses(pod: Pod) -> Pod:
+    """The pod with nothing of its environment but addresses."""
+    spec = msgspec.structs.replace(
+        pod.spec,
+        containers=tuple(map(_only_addresses, pod.spec.containers)),
+        init_containers=tuple(map(_only_addresses, pod.spec.init_containers)),
+    )
+    return msgspec.structs.replace(pod, spec=spec)
+
+
+def _only_addresses(container: Container) -> Container:
+    if not container.env:
+        return container
+    variables = _expanded(container.env)
+    kept: list[EnvVar] = []
+    for name, value in variables.items():
+        found = [] if _INJECTED.search(name) else list(addresses(value, name)) or list(_by_name(name, value, variables))
+        if found:
+            text = " ".join(each.text for each in found[:MAX_ADDRESSES])
+            kept.append(EnvVar(name=name, value=text))
+        elif _NAMES_A_PORT.search(name) and value.isdecimal() and len(value) < 6:
+            kept.append(EnvVar(name=name, value=value))
+    return msgspec.structs.replace(container, env=tuple(kept))

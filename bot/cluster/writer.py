@@ -1,0 +1,132 @@
+"""The only place that changes somebody's objects in a cluster, one step of an approved plan at a time.
+
+Each write is conditional: a patch names the resourceVersion at which the former value was read, a deletion the uid. So
+of two writers one loses, and a write that arrives late changes nothing.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bot.cluster.client.api import Api
+from bot.domain.errors import NotFoundError
+from bot.domain.plan import Delete, Replace, Target, value_at
+
+Object = Mapping[str, Any]
+FIELD_MANAGER = "cnibot"
+
+Standing = Literal["before", "after", "other"]
+"""How an object stands to a change: as before it, as after it, or neither."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """How the target of a change stands, as just read."""
+
+    standing: Standing
+    why: str = ""
+    """What is other than it should be, as the end of a sentence."""
+    obj: Object | None = None
+    """None: it does not exist."""
+
+
+class Writer:
+    """Reads and writes with the credentials of whoever carries plans out."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    async def read(self, path: str) -> Object | None:
+        """The object, or None. Errors: `BotError`: not known."""
+        try:
+            return await self._api.get(path, dict[str, Any])
+        except NotFoundError:
+            return None
+
+    async def items(self, path: str) -> Sequence[Object]:
+        """A list's objects."""
+        return (await self._api.list_all(path, dict[str, Any])).items
+
+    async def is_healthy(self) -> str:
+        """Why the API server is not to be trusted with a change now; "" when it is."""
+        body = await self._api.raw("/readyz")
+        return "" if body.strip() == b"ok" else "The API server says that it is not ready."
+
+    async def look(self, change: Replace | Delete) -> Seen:
+        """How the target stands to the change."""
+        return seen(change, await self.read(change.target.path))
+
+    async def write(self, change: Replace | Delete, found: Seen, *, is_dry_run: bool = False) -> Object | None:
+        """The object after the change, which was found as `before`; only if nobody has changed it since.
+
+        Errors: `ConflictError`: somebody has. After `ServerError`, `OverloadedError` (but 429), `DeadlineError` and
+        `UnreachableError` it may have happened, and only `look` tells.
+        """
+        assert found.standing == "before"
+        assert found.obj is not None
+        if isinstance(change, Delete):
+            if change.is_eviction:
+                await self._api.evict(change.target.path, uid=change.target.uid, is_dry_run=is_dry_run)
+                return None
+            await self._api.delete(change.target.path, uid=change.target.uid, is_dry_run=is_dry_run)
+            return None
+        query = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All"} if is_dry_run else {})
+        return await self._api.patch(change.target.path, operations(change, found.obj), dict[str, Any], **query)
+
+
+def seen(change: Replace | Delete, obj: Object | None) -> Seen:
+    """How an object, as read, stands to the change."""
+    target = change.target
+    uid = value_at(obj or {}, ("metadata", "uid"))
+    if isinstance(change, Delete):
+        is_gone = obj is None or uid != target.uid or value_at(obj, ("metadata", "deletionTimestamp")) is not None
+        return Seen(standing="after" if is_gone else "before", obj=obj)
+    if obj is None:
+        return Seen(standing="other", why=f"{target} no longer exists")
+    if uid != target.uid:
+        return Seen(standing="other", why=f"{target} was deleted and made again", obj=obj)
+    value = value_at(obj, change.field)
+    if value == change.after:
+        return Seen(standing="after", obj=obj)
+    if value == change.before:
+        return Seen(standing="before", obj=obj)
+    return Seen(standing="other", why=f"{'.'.join(change.field)} of {target} was changed by somebody else", obj=obj)
+
+
+def operations(change: Replace, obj: Object) -> list[dict[str, Any]]:
+    """The JSON patch that makes the change of an object as it was read, and of no other version of it."""
+    version = value_at(obj, ("metadata", "resourceVersion"))
+    condition = {"op": "replace", "path": "/metadata/resourceVersion", "value": version}
+    return [condition, *_change(change, obj)]
+
+
+def _change(change: Replace, obj: Object) -> Iterator[dict[str, Any]]:
+    if change.after is None:
+        yield {"op": "remove", "path": _pointer(change.field)}
+        return
+    there = next(
+        length for length in range(len(change.field), -1, -1) if not length or value_at(obj, change.field[:length])
+    )
+    depth = min(there + 1, len(change.field))
+    value = change.after
+    for part in reversed(change.field[depth:]):
+        value = {part: value}
+    yield {"op": "add", "path": _pointer(change.field[:depth]), "value": value}
+
+
+def _pointer(field: Sequence[str]) -> str:
+    """RFC 6901."""
+    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in field)
+
+
+def target_of(obj: Object, kind: str, path: str) -> Target:
+    """The object as a plan names it."""
+    metadata: Mapping[str, Any] = obj["metadata"]
+    return Target(
+        kind=kind,
+        path=path,
+        name=metadata["name"],
+        namespace=metadata.get("namespace", ""),
+        uid=metadata["uid"],
+        resource_version=metadata["resourceVersion"],
+    )
