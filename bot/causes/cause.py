@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from bot.domain.facts import Rung, SubjectKind
 from bot.domain.finding import Hop, SymptomKind
@@ -16,6 +17,8 @@ class Clause:
 
     that: Expression
     says: Template
+    follows: bool = False
+    """Of an exclusion: the state is there, and follows from another fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class LookAlike:
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """One way to mend it."""
+    """One way to fix it."""
 
     id: str
     risk: Risk
@@ -37,14 +40,22 @@ class Fix:
     commands: tuple[Template, ...]
     undo: tuple[Template, ...]
     then: Template | None
+    when: Expression | None = None
+    """Where it is offered; None: everywhere."""
+    touches: Literal["none", "pod", "node", "service", "cluster"] = "node"
+    decide: str = ""
+    """What a person must fill in for a <placeholder> in the commands."""
+    no_command: str = ""
+    """Why there is nothing to paste."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Cause:
-    """One cause: when it applies, what proves it, what excludes it, what it is mistaken for, what mends it."""
+    """One cause: when it applies, what proves it, what excludes it, what it is mistaken for, what fixes it."""
 
     id: str
     title: str
+    short: str = ""
     mechanism: str
     subject: SubjectKind
     hop: Hop
@@ -62,6 +73,9 @@ class Cause:
     specificity: int = 0
     is_consequence: bool = False
     is_sufficient: bool = False
+    is_pattern: bool = False
+    """It stands on who reaches whom alone: likely at most, unless `proof` holds."""
+    proof: Clause | None = None
     changes: str = ""
     file: str = ""
     override: bool = False
@@ -75,7 +89,16 @@ class Cause:
     def _expressions(self) -> Iterable[Expression]:
         if self.applies is not None:
             yield self.applies
-        for clause in (*self.requires, *self.supports, *self.excludes):
+        proofs = () if self.proof is None else (self.proof,)
+        for clause in (*self.requires, *self.supports, *self.excludes, *proofs):
             yield clause.that
         for likeness in self.look_alikes:
             yield likeness.refuted_when
+        for fix in self.fixes:
+            if fix.when is not None:
+                yield fix.when
+
+
+def is_remote(command: str) -> bool:
+    """Whether a command runs wherever the cluster's API answers; all others need a node's shell."""
+    return command.partition(" ")[0] in {"kubectl", "helm", "calicoctl"}

@@ -1,17 +1,25 @@
 """The differential diagnosis: every cause held against the facts, and the fewest that explain the symptoms.
 
 Pure: same causes, facts and symptoms, same result, in whatever order they come. Without a symptom there is no cause,
-however guilty a state looks.
+however guilty a state looks. While a symptom has no cause, no cause is confirmed: what was overlooked may explain all.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from bot.causes.cause import Cause
 from bot.causes.explaining import explain
-from bot.causes.judging import Judge, Judgement, by_kind
-from bot.causes.observing import next_observations
-from bot.causes.selection import Candidate, candidates, explained, needed, remaining, select
-from bot.causes.touching import Extent, Ground, relevant_subjects
+from bot.causes.judging import Judge, Judgement, by_kind, follows
+from bot.causes.next_observations import next_observations
+from bot.causes.reachability import Reachability, SymptomScope, relevant_subjects
+from bot.causes.selection import (
+    Candidate,
+    candidates,
+    explained,
+    needed,
+    remaining,
+    select,
+    without_roots_that_follow,
+)
 from bot.domain.cause import Differential, Explanation
 from bot.domain.facts import FactSpec, FactTable, Subject, SubjectKind
 from bot.domain.finding import Symptom, SymptomKind
@@ -30,26 +38,30 @@ def differentiate(
 
     `specs` serve to say how an unobserved fact can be seen.
     """
-    ground = Ground(facts)
-    extents = [ground.extent(symptom) for symptom in _ordered(symptoms)]
-    if not extents:
+    ground = Reachability(facts)
+    scopes = [ground.scope(symptom) for symptom in _ordered(symptoms)]
+    if not scopes:
         return Differential()
     known = {cause.id: cause for cause in causes}
-    judged = _judge(known.values(), facts, extents)
+    judged = _judge(known.values(), facts, scopes)
     out = {name for name, judgements in judged.items() if _is_out(judgements)}
-    pool = [one for name in sorted(judged) for one in candidates(known[name], judged[name], extents, out)]
-    asked = needed(extents)
-    chosen = select(pool, asked, extents)
-    others = remaining(pool, chosen, asked, extents)
-    selected = _merged(chosen, judged, facts, extents)
-    settled = explained(chosen, extents)
+    pool = [one for name in sorted(judged) for one in candidates(known[name], judged[name], scopes, out)]
+    asked = needed(scopes)
+    chosen = select(pool, asked, scopes)
+    others = remaining(pool, chosen, asked, scopes)
+    chosen, others = without_roots_that_follow(chosen, others, asked, scopes, facts.relations)
+    settled = explained(chosen, scopes)
+    if asked - settled:
+        chosen = [one.at_most(Confidence.LIKELY) for one in chosen]
+    selected = _merged(chosen, judged, facts, scopes)
     open_causes = [one for one in (*chosen, *others) if one.confidence is not Confidence.CONFIRMED]
     return Differential(
         selected=selected,
-        alternatives=_merged(others[:MAX_ALTERNATIVES], judged, facts, extents),
+        consequences=() if asked - settled else _consequences(known, judged, facts, selected),
+        alternatives=_merged(others[:MAX_ALTERNATIVES], judged, facts, scopes),
         ruled_out=_ruled_out(known, judged, out, facts, selected),
-        symptoms=tuple(extent.symptom for extent in extents),
-        unexplained=tuple(extents[index].symptom for index in sorted(asked - settled)),
+        symptoms=tuple(scope.symptom for scope in scopes),
+        unexplained=tuple(scopes[index].symptom for index in sorted(asked - settled)),
         next_observations=next_observations(
             [(one.cause, _at(judged[one.cause.id], one.subjects)) for one in open_causes],
             facts,
@@ -62,9 +74,9 @@ def _ordered(symptoms: Iterable[Symptom]) -> list[Symptom]:
     return sorted(symptoms, key=lambda one: (one.subject, one.kind, one.hop, repr(one.flows)))
 
 
-def _judge(causes: Iterable[Cause], facts: FactTable, extents: Sequence[Extent]) -> Judged:
+def _judge(causes: Iterable[Cause], facts: FactTable, scopes: Sequence[SymptomScope]) -> Judged:
     """Each cause that could explain any of the symptoms, judged at the subjects where it could."""
-    relevant = relevant_subjects(extents)
+    relevant = relevant_subjects(scopes)
     judged: dict[str, Mapping[Subject, Judgement]] = {}
     for kind, group in by_kind(causes).items():
         concerned = [cause for cause in group if any(symptom in relevant for symptom in cause.explains)]
@@ -85,23 +97,23 @@ def _at(judgements: Mapping[Subject, Judgement], subjects: Iterable[Subject]) ->
 
 
 def _merged(
-    chosen: Iterable[Candidate], judged: Judged, facts: FactTable, extents: Sequence[Extent]
+    chosen: Iterable[Candidate], judged: Judged, facts: FactTable, scopes: Sequence[SymptomScope]
 ) -> tuple[Explanation, ...]:
     """One explanation for each cause; the same cause chosen at two confidences keeps the better."""
     by_cause: dict[str, list[Candidate]] = {}
     for one in chosen:
         by_cause.setdefault(one.cause.id, []).append(one)
-    return tuple(_explanation(group, judged, facts, extents) for group in by_cause.values())
+    return tuple(_explanation(group, judged, facts, scopes) for group in by_cause.values())
 
 
 def _explanation(
-    group: Sequence[Candidate], judged: Judged, facts: FactTable, extents: Sequence[Extent]
+    group: Sequence[Candidate], judged: Judged, facts: FactTable, scopes: Sequence[SymptomScope]
 ) -> Explanation:
     best = group[0]
     subjects = frozenset[Subject]().union(*(one.subjects for one in group))
     indices = sorted(frozenset[int]().union(*(one.explains | one.shares.keys() for one in group)))
-    symptoms = [extents[index].symptom for index in indices]
-    suspects = {one for extent in extents for one in _named(extent.symptom)}
+    symptoms = [scopes[index].symptom for index in indices]
+    suspects = {one for scope in scopes for one in _named(scope.symptom)}
     return explain(best.cause, best.confidence, subjects, judged[best.cause.id], facts, symptoms, suspects)
 
 
@@ -125,6 +137,18 @@ def _ruled_out(
     return tuple(
         explain(known[name], Confidence.RULED_OUT, _out(judged[name]), judged[name], facts)
         for name in names[:MAX_RULED_OUT]
+    )
+
+
+def _consequences(
+    known: Mapping[str, Cause], judged: Judged, facts: FactTable, selected: Sequence[Explanation]
+) -> tuple[Explanation, ...]:
+    """The states that are there and follow from what is confirmed: no causes, and yet what people come upon."""
+    if not any(one.confidence is Confidence.CONFIRMED for one in selected):
+        return ()
+    found = ((known[name], [at for at, one in of.items() if follows(known[name], one)]) for name, of in judged.items())
+    return tuple(
+        explain(cause, Confidence.RULED_OUT, subjects, judged[cause.id], facts) for cause, subjects in found if subjects
     )
 
 

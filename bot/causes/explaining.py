@@ -1,14 +1,15 @@
 """Judgements as sentences: what speaks for a cause, what against it, what was not seen, what it is not."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
-from bot.causes.cause import Cause, Clause, Fix
+from bot.causes.cause import Cause, Clause, Fix, is_remote
 from bot.causes.contrast import contrast, healthy_sibling
 from bot.causes.judging import Judgement
 from bot.domain.cause import Explanation
 from bot.domain.facts import VARIABLES, FactTable, Subject, SubjectKind
 from bot.domain.finding import Symptom
-from bot.domain.report import Confidence, RemediationReport
+from bot.domain.report import Confidence, Counts, LookAlike, NodeCommands, RemediationReport, Statement
 from bot.rules.expression import Expression, Reference, lookup_for
 from bot.rules.template import Template, shown
 
@@ -16,7 +17,7 @@ MAX_SUBJECTS = 5
 """Sentences are written out for this many subjects of a cause."""
 MAX_ALIKE = 2
 """Sentences that differ only in their subject's own values are written out for this many of them."""
-MAX_MENDED = 64
+MAX_FIXED = 64
 """Commands are written out for this many subjects: all that a fix must touch, within reason."""
 MAX_SENTENCES = 12
 
@@ -40,16 +41,16 @@ def explain(
     return Explanation(
         id=cause.id,
         title=cause.title,
+        short=cause.short,
         taxonomy=cause.taxonomy,
         mechanism=cause.mechanism,
         hop=cause.hop,
         confidence=confidence,
         subjects=tuple(ordered),
-        evidence_for=() if is_out else _unique((*writer.evidence_for(), *writer.contrast({*suspects, *ordered}))),
-        evidence_against=_unique(writer.evidence_against()),
+        supporting=() if is_out else _unique((*writer.evidence_for(), *writer.contrast({*suspects, *ordered}))),
+        opposing=_unique(writer.evidence_against()),
         unobserved=() if is_out else _unique(writer.unobserved()),
-        refuted=() if is_out else _unique(writer.refuted()),
-        not_refuted=() if is_out else writer.not_refuted(),
+        likenesses=() if is_out else _unique((*writer.refuted(), *writer.not_refuted())),
         explains=tuple(symptoms),
         fixes=() if is_out else tuple(writer.fixes()),
         then=() if is_out else _unique(writer.then()),
@@ -58,8 +59,11 @@ def explain(
     )
 
 
-def _unique(sentences: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(sentences))[:MAX_SENTENCES]
+T = TypeVar("T")
+
+
+def _unique(statements: Iterable[T]) -> tuple[T, ...]:
+    return tuple(dict.fromkeys(statements))[:MAX_SENTENCES]
 
 
 class _Writer:
@@ -71,35 +75,37 @@ class _Writer:
         self._cause = cause
         self._facts = facts
         self._subjects = subjects[:MAX_SUBJECTS]
-        self._mended = subjects[:MAX_MENDED]
+        self._every = frozenset(subjects)
+        self._fixed = subjects[:MAX_FIXED]
         self._more = len(subjects) - len(self._subjects)
         self._of = judgements
 
-    def evidence_for(self) -> Iterator[str]:
+    def evidence_for(self) -> Iterator[Statement]:
         """What holds: requirements first, then what supports."""
         for clauses, outcomes in ((self._cause.requires, "requires"), (self._cause.supports, "supports")):
             for index, clause in enumerate(clauses):
                 hold = [one for one in self._subjects if _outcome(self._of[one], outcomes, index) is True]
                 yield from self._sentences(clause, hold)
 
-    def contrast(self, suspects: Collection[Subject]) -> Iterator[str]:
+    def contrast(self, suspects: Collection[Subject]) -> Iterator[Statement]:
         """How the first pod differs from a healthy one."""
         for subject in self._subjects[:1]:
             if subject.kind is SubjectKind.POD:
                 sibling = healthy_sibling(self._facts, subject, suspects)
                 if sibling is not None:
-                    yield from contrast(self._facts, self._cause, subject, sibling)
+                    for sentence in contrast(self._facts, self._cause, subject, sibling):
+                        yield Statement(text=sentence)
 
-    def evidence_against(self) -> Iterator[str]:
+    def evidence_against(self) -> Iterator[Statement]:
         """The exclusions that hold and the requirements that do not, by name and value."""
         for subject in self._subjects:
             judgement = self._of[subject]
             for index, clause in enumerate(self._cause.excludes):
                 if _outcome(judgement, "excludes", index) is True:
-                    yield f"{subject}: {clause.says.render(self._facts, subject)}"
+                    yield Statement(subjects=(str(subject),), text=clause.says.render(self._facts, subject))
             for index, clause in enumerate(self._cause.requires):
                 if _outcome(judgement, "requires", index) is False:
-                    yield f"{subject}: {self._values(clause.that, subject)}"
+                    yield Statement(subjects=(str(subject),), text=self._values(clause.that, subject))
 
     def unobserved(self) -> Iterator[str]:
         """What was not seen and would bear on it, and how to see it."""
@@ -112,55 +118,123 @@ class _Writer:
         if found:
             yield self._cause.unobserved
 
-    def refuted(self) -> Iterator[str]:
+    def refuted(self) -> Iterator[LookAlike]:
         """For each look-alike that is refuted at all subjects: what shows that."""
         for index, likeness in enumerate(self._cause.look_alikes):
             if self._is_refuted(index):
                 for subject in self._subjects[:1]:
-                    yield f"not {likeness.cause}: {likeness.says.render(self._facts, subject)}"
+                    why = likeness.says.render(self._facts, subject)
+                    yield LookAlike(cause=likeness.cause, is_refuted=True, why=why)
 
-    def not_refuted(self) -> tuple[str, ...]:
+    def not_refuted(self) -> Iterator[LookAlike]:
         """The other look-alikes."""
-        return tuple(one.cause for index, one in enumerate(self._cause.look_alikes) if not self._is_refuted(index))
+        for index, one in enumerate(self._cause.look_alikes):
+            if not self._is_refuted(index):
+                yield LookAlike(cause=one.cause, is_refuted=False)
 
     def fixes(self) -> Iterator[RemediationReport]:
-        """The fixes in their order, commands written out for the first few subjects."""
+        """The fixes in their order where they apply, commands written out for the first few subjects."""
         for fix in self._cause.fixes:
-            yield self._fix(fix)
+            if concerned := self._concerned(fix):
+                yield self._fix(fix, concerned)
 
     def then(self) -> Iterator[str]:
-        """What keeps it mended."""
+        """What keeps it fixed."""
         for fix in self._cause.fixes:
             if fix.then is not None:
-                for subject in self._subjects[:1]:
+                for subject in self._concerned(fix)[:1]:
                     yield fix.then.render(self._facts, subject)
 
-    def _fix(self, fix: Fix) -> RemediationReport:
-        does = tuple(dict.fromkeys(fix.does.render(self._facts, subject) for subject in self._mended))
+    def _concerned(self, fix: Fix) -> Sequence[Subject]:
+        """The subjects at which a fix applies; where that is unknown it does not."""
+        if fix.when is None:
+            return self._fixed
+        return [one for one in self._fixed if fix.when.evaluate(lookup_for(self._facts, one)) is True]
+
+    def _fix(self, fix: Fix, concerned: Sequence[Subject]) -> RemediationReport:
+        at, undo_at = self._placed(fix.commands, concerned), self._placed(fix.undo, concerned)
+        unknown = "" if at or fix.no_command else self._not_filled(fix, concerned)
         return RemediationReport(
             id=fix.id,
             risk=fix.risk,
-            why=does[0] + (f" (and likewise for {len(does) - 1} more)" if len(does) > 1 else ""),
-            commands=self._commands(fix.commands),
-            undo=self._commands(fix.undo),
+            why=fix.does.of_several(self._facts, concerned),
+            commands=_unplaced(at),
+            undo=_unplaced(undo_at),
+            at=at,
+            undo_at=undo_at,
+            touches=fix.touches,
+            decide=fix.decide if at else "",
+            no_command=fix.no_command or unknown,
+            subjects=tuple(map(str, concerned)),
         )
 
-    def _commands(self, templates: Sequence[Template]) -> tuple[str, ...]:
-        """The commands for every subject that is mended, each once."""
-        return tuple(dict.fromkeys(one.command(self._facts, subject) for subject in self._mended for one in templates))
+    def _not_filled(self, fix: Fix, concerned: Sequence[Subject]) -> str:
+        """Why no command could be written: the first value that is missing."""
+        for subject in concerned:
+            for field in (field for one in fix.commands for field in one.unknown(self._facts, subject)):
+                variable, _, key = field.partition(".")
+                why = self._why(subject, (variable, key)) if key else "its name is not known"
+                return f"{field} of {subject} is not known" + (f" ({why})" if why else "")
+        return ""
 
-    def _sentences(self, clause: Clause, subjects: Sequence[Subject]) -> Iterator[str]:
-        """One sentence when all subjects give the same, else one each."""
+    def _placed(self, templates: Sequence[Template], concerned: Sequence[Subject]) -> tuple[NodeCommands, ...]:
+        """The commands for every subject that is fixed, each once, by the node on which they are typed."""
+        placed: dict[str, dict[str, None]] = {}
+        for subject in concerned:
+            if any(one.unknown(self._facts, subject) for one in templates if not one.raw):
+                continue  # half of a sequence is worse than none
+            for one in templates:
+                for command in one.commands(self._facts, subject):
+                    node = "" if is_remote(command) else self._node_of(subject, one)
+                    placed.setdefault(node, {})[command] = None
+        return tuple(NodeCommands(node=node, commands=tuple(commands)) for node, commands in placed.items())
+
+    def _node_of(self, subject: Subject, command: Template) -> str:
+        """Where a command is typed: of a direction's two nodes the one that sends, unless it is about the other."""
+        context = self._facts.relations.context(subject)
+        ends = {field.partition(".")[0] for field in command.fields} & {"src", "dst"}
+        found = context.get("node") or context.get("dst" if ends == {"dst"} else "src")
+        return found.name if found else ""
+
+    def _sentences(self, clause: Clause, subjects: Sequence[Subject]) -> Iterator[Statement]:
+        """One statement when it is the same for all subjects, else one each."""
+        if not subjects:
+            return
         rendered = {subject: clause.says.render(self._facts, subject) for subject in subjects}
+        counts, pattern = self._counts(clause), clause.says.of_several(self._facts, subjects)
         if len(set(rendered.values())) == 1 and len(rendered) > 1:
-            names = ", ".join(str(subject) for subject in rendered)
-            more = f" and {self._more} more" if self._more > 0 else ""
-            yield f"{names}{more}: {next(iter(rendered.values()))}"
-        else:
-            alike = max(0, len(rendered) - MAX_ALIKE) + self._more
-            for number, (subject, sentence) in enumerate(list(rendered.items())[:MAX_ALIKE], start=1):
-                more = f" (and likewise for {alike} more)" if alike and number == MAX_ALIKE else ""
-                yield f"{subject}: {sentence}{more}"
+            names = tuple(str(subject) for subject in rendered)
+            text = next(iter(rendered.values()))
+            yield Statement(subjects=names, text=text, more=max(0, self._more), counts=counts, pattern=pattern)
+            return
+        alike = max(0, len(rendered) - MAX_ALIKE) + self._more
+        for number, (subject, text) in enumerate(list(rendered.items())[:MAX_ALIKE], start=1):
+            likewise = alike if number == MAX_ALIKE else 0
+            first = number == 1
+            yield Statement(
+                subjects=(str(subject),), text=text, likewise=likewise,
+                counts=counts if first else None, pattern=pattern if first else "",
+            )  # fmt: skip
+
+    def _counts(self, clause: Clause) -> Counts | None:
+        """Of how many subjects at fault the clause holds, and of how many others to which the cause could apply.
+
+        Those at which it is unknown are in neither number.
+        """
+        kind = self._cause.subject
+        if kind is SubjectKind.CLUSTER:
+            return None
+        here, elsewhere = [0, 0], [0, 0]
+        for subject in self._facts.subjects(kind):
+            find = lookup_for(self._facts, subject)
+            if self._cause.applies is not None and self._cause.applies.evaluate(find) is not True:
+                continue
+            outcome = clause.that.evaluate(find)
+            if outcome is not None:
+                numbers = here if subject in self._every else elsewhere
+                numbers[0] += outcome
+                numbers[1] += 1
+        return Counts(kind=kind.value, here=here[0], of_here=here[1], elsewhere=elsewhere[0], of_elsewhere=elsewhere[1])
 
     def _values(self, expression: Expression, subject: Subject) -> str:
         find = lookup_for(self._facts, subject)
@@ -190,6 +264,10 @@ class _Writer:
     def _is_refuted(self, index: int) -> bool:
         outcomes = [_outcome(self._of[subject], "refuted", index) for subject in self._subjects]
         return all(one is True for one in outcomes) and bool(outcomes)
+
+
+def _unplaced(placed: Iterable[NodeCommands]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(command for one in placed for command in one.commands))
 
 
 def undecided(cause: Cause, judgement: Judgement) -> Iterator[Expression]:

@@ -48,10 +48,17 @@ def judge(cause: Cause, lookup: Lookup) -> Judgement:
     refuted = tuple(one.refuted_when.evaluate(lookup) for one in cause.look_alikes)
     confidence: Confidence | None = None
     if all(requires) and not any(one is None for one in excludes) and applies:
-        confidence = Confidence.CONFIRMED if all(refuted) else Confidence.LIKELY
+        confidence = Confidence.CONFIRMED if all(refuted) and _is_proven(cause, lookup) else Confidence.LIKELY
     elif True in requires or True in supports:
         confidence = Confidence.POSSIBLE
     return Judgement(confidence, requires, supports, excludes, refuted, applies)
+
+
+def _is_proven(cause: Cause, lookup: Lookup) -> bool:
+    """Whether the mechanism itself was seen. A pattern of reachability alone fits more than one mechanism."""
+    if not cause.is_pattern:
+        return True
+    return cause.proof is not None and cause.proof.that.evaluate(lookup) is True
 
 
 def _outcomes(clauses: Sequence[Clause], lookup: Lookup) -> tuple[bool | None, ...]:
@@ -100,3 +107,10 @@ def by_kind(causes: Iterable[Cause]) -> Mapping[SubjectKind, list[Cause]]:
     for cause in causes:
         kinds.setdefault(cause.subject, []).append(cause)
     return kinds
+
+
+def follows(cause: Cause, judgement: Judgement) -> bool:
+    """Whether a cause's state is there at a subject, and follows from another fault by one of its exclusions."""
+    excluded = zip(cause.excludes, judgement.excludes, strict=False)
+    is_there = bool(judgement.requires) and all(one is True for one in judgement.requires)
+    return is_there and any(clause.follows and outcome is True for clause, outcome in excluded)

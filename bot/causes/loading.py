@@ -1,12 +1,14 @@
 """Causes from their YAML files, every name in them checked."""
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
-from bot.causes.cause import Cause, Clause, Fix, LookAlike
+from bot.causes.cause import Cause, Clause, Fix, LookAlike, is_remote
 from bot.causes.schema import CauseFile, ClauseFile, FixFile
-from bot.domain.facts import FactSpec
+from bot.domain.facts import FactSpec, SubjectKind
+from bot.domain.report import Risk
 from bot.rules.checking import Vocabulary
 from bot.rules.expression import Expression, Language
 from bot.rules.problems import Problem, RulesError, did_you_mean
@@ -15,6 +17,15 @@ from bot.rules.syntax import ExpressionError
 from bot.rules.template import Template, template
 
 T = TypeVar("T")
+_PLACEHOLDER = re.compile(r"<[A-Za-z][A-Za-z0-9 _|-]*>")
+_OF_SERVICES = frozenset({SubjectKind.SERVICE, SubjectKind.CLUSTER})
+"""What is changed there is one Service, also where it is the cluster's: its DNS."""
+_REACHES: Mapping[Risk, Literal["none", "pod", "node", "cluster"]] = {
+    "r0": "none",
+    "r1": "pod",
+    "r2": "node",
+    "r3": "cluster",
+}
 
 
 def load_causes(directories: Iterable[Path], specs: Iterable[FactSpec]) -> tuple[Cause, ...]:
@@ -63,6 +74,7 @@ class _Builder:
             file=self._document.file,
             taxonomy=file.taxonomy,
             title=file.title,
+            short=file.short,
             mechanism=file.mechanism,
             subject=file.subject,
             hop=file.hop,
@@ -79,6 +91,8 @@ class _Builder:
             specificity=len(file.requires) if file.specificity is None else file.specificity,
             is_consequence=file.consequence,
             is_sufficient=file.sufficient,
+            is_pattern=file.pattern,
+            proof=next(iter(self._clauses([file.proof], "proof")), None) if file.proof else None,
             changes=file.changes,
         )
 
@@ -101,7 +115,7 @@ class _Builder:
             that = self._expression(clause.that, (field, index, "that"))
             says = self._template(clause.says, (field, index, "says"))
             if that and says:
-                found.append(Clause(that, says))
+                found.append(Clause(that, says, clause.follows))
         return tuple(found)
 
     def _look_alikes(self) -> tuple[LookAlike, ...]:
@@ -114,13 +128,52 @@ class _Builder:
         return tuple(found)
 
     def _fix(self, fix: FixFile, where: Where) -> Fix | None:
+        self._check_commands(fix, where)
         does = self._template(fix.does, (*where, "does"))
         commands = [self._template(one, (*where, "commands", index)) for index, one in enumerate(fix.commands)]
         undo = [self._template(one, (*where, "undo", index)) for index, one in enumerate(fix.undo)]
         then = self._template(fix.then, (*where, "then")) if fix.then else None
+        when = None if fix.when is None else self._expression(fix.when, (*where, "when"))
         if does is None:
             return None
-        return Fix(fix.id, fix.risk, does, tuple(filter(None, commands)), tuple(filter(None, undo)), then)
+        return Fix(
+            id=fix.id,
+            risk=fix.risk,
+            does=does,
+            commands=tuple(filter(None, commands)),
+            undo=tuple(filter(None, undo)),
+            then=then,
+            when=when,
+            touches=fix.touches or self._reach(fix.risk),
+            decide=fix.decide,
+            no_command=fix.no_command,
+        )
+
+    def _check_commands(self, fix: FixFile, where: Where) -> None:
+        """A fix can be pasted as it is, or says what a person must add, or why there is nothing to paste."""
+        blank = next((found[0] for one in (*fix.commands, *fix.undo) if (found := _PLACEHOLDER.search(one))), "")
+        if not fix.commands and not fix.no_command:
+            self._complain((*where, "commands"), "no command: add one, or say in no_command why there is none")
+        if fix.commands and fix.no_command:
+            self._complain((*where, "no_command"), "there are commands")
+        if blank and not fix.decide:
+            sentence = f"nothing fills {blank}: name a fact, or say in decide what a person must decide"
+            self._complain((*where, "commands"), sentence)
+        placeless = self._file.subject in {SubjectKind.SERVICE, SubjectKind.CLUSTER}
+        if placeless and not all(map(is_remote, (*fix.commands, *fix.undo))):
+            sentence = f"a {self._file.subject} is on no node: its commands are kubectl's"
+            self._complain((*where, "commands"), sentence)
+        if fix.decide and not blank:
+            self._complain((*where, "decide"), "no command has a <placeholder>")
+
+    def _complain(self, where: Where, sentence: str) -> None:
+        self._problems.append(self._document.problem(where, sentence))
+
+    def _reach(self, risk: Risk) -> Literal["none", "pod", "node", "service", "cluster"]:
+        """How far a fix of this risk reaches."""
+        if risk in {"r1", "r2"} and self._file.subject in _OF_SERVICES:
+            return "service"
+        return _REACHES[risk]
 
     def _check_order(self) -> None:
         risks = [fix.risk for fix in self._file.fix]

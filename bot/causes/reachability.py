@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from bot.domain.facts import CLUSTER, FactTable, Relations, Subject, SubjectKind, node, pair
-from bot.domain.finding import Flow, Symptom, SymptomKind
+from bot.domain.facts import CLUSTER, FactTable, Flow, Relations, Subject, SubjectKind, pair
+from bot.domain.finding import Symptom, SymptomKind
 
 
 @dataclass(frozen=True, slots=True)
-class Extent:
+class SymptomScope:
     """The subjects at which a cause would explain one symptom."""
 
     symptom: Symptom
@@ -41,7 +41,7 @@ class Extent:
             yield from way
 
 
-class Ground:
+class Reachability:
     """What lies under symptoms: nodes, ends and Services of the subjects that show them."""
 
     def __init__(self, facts: FactTable) -> None:
@@ -52,11 +52,11 @@ class Ground:
             for one in pods:
                 self._services_of.setdefault(one, set()).add(service)
 
-    def extent(self, symptom: Symptom) -> Extent:
+    def scope(self, symptom: Symptom) -> SymptomScope:
         """Where a cause of this symptom can be."""
         flows = dict.fromkeys(self._touching(flow) for flow in symptom.flows)
         endpoints = self._endpoints(symptom)
-        return Extent(
+        return SymptomScope(
             symptom, frozenset(self._direct(symptom)), tuple(flows), endpoints, is_dns=symptom.subject in self._dns
         )
 
@@ -72,10 +72,10 @@ class Ground:
                 if symptom.kind is SymptomKind.ENDPOINT_UNREACHABLE:
                     yield from self._services_of.get(subject, ())
             case SubjectKind.PAIR:
-                source, _, destination = subject.name.partition(">")
-                yield pair(destination, source)
-                yield node(source)
-                yield node(destination)
+                source, destination = subject.ends
+                yield pair(destination.name, source.name)
+                yield source
+                yield destination
             case _:
                 pass
 
@@ -113,12 +113,12 @@ class Ground:
         return tuple(frozenset((one, *self._under(one))) for one in pods)
 
 
-def relevant_subjects(extents: Iterable[Extent]) -> Mapping[SymptomKind, Mapping[SubjectKind, frozenset[Subject]]]:
+def relevant_subjects(scopes: Iterable[SymptomScope]) -> Mapping[SymptomKind, Mapping[SubjectKind, frozenset[Subject]]]:
     """For each kind of symptom the subjects at which a cause could explain one of them, by kind of subject."""
     found: dict[SymptomKind, dict[SubjectKind, set[Subject]]] = {}
-    for extent in extents:
-        kinds = found.setdefault(extent.symptom.kind, {})
-        for subject in extent.subjects():
+    for scope in scopes:
+        kinds = found.setdefault(scope.symptom.kind, {})
+        for subject in scope.subjects():
             kinds.setdefault(subject.kind, set()).add(subject)
     return {
         symptom: {kind: frozenset(subjects) for kind, subjects in kinds.items()} for symptom, kinds in found.items()

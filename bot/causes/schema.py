@@ -1,6 +1,6 @@
 """The fields of a cause file."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -21,6 +21,8 @@ class ClauseFile(_Strict):
 
     that: str
     says: Sentence
+    follows: bool = False
+    """Of an exclusion: the state is there all the same, and follows from another fault, under which it is reported."""
 
 
 class LookAlikeFile(_Strict):
@@ -32,15 +34,24 @@ class LookAlikeFile(_Strict):
 
 
 class FixFile(_Strict):
-    """One way to mend it."""
+    """One way to fix it."""
 
     id: CauseId
     risk: Risk
+    when: str | None = None
+    """Only offered where this holds; without it, always."""
+    touches: Literal["none", "pod", "node", "service", "cluster"] | None = None
+    """How far it reaches; without it as the risk says, and one Service where the cause is about a Service."""
     does: Sentence
     commands: tuple[str, ...] = ()
+    """As typed in a shell of the node, or of any machine for kubectl. A list of facts gives a command for each item."""
+    no_command: str = ""
+    """Why there is nothing to paste; every fix has commands or this."""
+    decide: str = ""
+    """What a person must decide or look up for each <placeholder> in the commands."""
     undo: tuple[str, ...] = ()
     then: str = ""
-    """What keeps it mended."""
+    """What keeps it fixed."""
 
 
 class CauseFile(_Strict):
@@ -50,6 +61,8 @@ class CauseFile(_Strict):
     override: bool = False
     taxonomy: tuple[str, ...] = ()
     title: Sentence
+    short: Annotated[str, StringConstraints(min_length=3, max_length=44, strip_whitespace=True)] = ""
+    """The title for a headline, after the place: "proxy ARP is off". Without it the title's beginning."""
     mechanism: Sentence
     subject: SubjectKind
     hop: Hop
@@ -68,5 +81,9 @@ class CauseFile(_Strict):
     """A state that follows from other faults more often than it is one: never reported beside what explains it."""
     sufficient: bool = False
     """The wrong state that it requires brings the symptom about by itself: two of them at once are two faults."""
+    pattern: bool = False
+    """It stands on who reaches whom alone: likely at most, unless `proof` holds."""
+    proof: ClauseFile | None = None
+    """What shows the mechanism of a pattern itself."""
     changes: str = ""
     """What has usually changed before: shown as a lead to the origin, never as a proof."""

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from bot.causes.cause import Cause
 from bot.causes.judging import STRENGTH, Judgement
-from bot.causes.touching import Extent
-from bot.domain.facts import Subject
+from bot.causes.reachability import SymptomScope
+from bot.domain.facts import Relations, Subject
 from bot.domain.finding import SymptomKind
 from bot.domain.report import Confidence
 
@@ -39,22 +39,26 @@ class Candidate:
         """The confidence as a number, larger is surer."""
         return STRENGTH[self.confidence]
 
+    def at_most(self, confidence: Confidence) -> "Candidate":
+        """The same, no surer than this."""
+        return self if self.strength <= STRENGTH[confidence] else replace(self, confidence=confidence)
 
-def needed(extents: Sequence[Extent]) -> frozenset[int]:
+
+def needed(scopes: Sequence[SymptomScope]) -> frozenset[int]:
     """The symptoms that ask for a cause: all but mere consequences, or those when there is nothing else."""
-    primary = frozenset(index for index, one in enumerate(extents) if one.symptom.kind not in SECONDARY)
-    return primary or frozenset(range(len(extents)))
+    primary = frozenset(index for index, one in enumerate(scopes) if one.symptom.kind not in SECONDARY)
+    return primary or frozenset(range(len(scopes)))
 
 
 def candidates(
-    cause: Cause, judgements: Mapping[Subject, Judgement], extents: Sequence[Extent], ruled_out: AbstractSet[str]
+    cause: Cause, judgements: Mapping[Subject, Judgement], scopes: Sequence[SymptomScope], ruled_out: AbstractSet[str]
 ) -> list[Candidate]:
     """The cause at each confidence that adds subjects, surest first, where it explains anything.
 
     `ruled_out` are the causes that evidence excludes, and that are nobody's rival therefore.
     """
     found: list[Candidate] = []
-    asked = needed(extents)
+    asked = needed(scopes)
     subjects: frozenset[Subject] = frozenset()
     for tier in _TIERS:
         more = frozenset(subject for subject, one in judgements.items() if one.confidence is tier)
@@ -62,14 +66,12 @@ def candidates(
             continue
         subjects |= more
         explains = frozenset(
-            index
-            for index, extent in enumerate(extents)
-            if _speaks_of(cause, extent) and extent.is_explained_by(subjects)
+            index for index, scope in enumerate(scopes) if _speaks_of(cause, scope) and scope.is_explained_by(subjects)
         )
         shares = {
             index: share
             for index in asked - explains
-            if _speaks_of(cause, extents[index]) and (share := extents[index].share_of(subjects))
+            if _speaks_of(cause, scopes[index]) and (share := scopes[index].share_of(subjects))
         }
         if explains or shares:
             rivals = _rivals(cause, judgements, subjects) - ruled_out
@@ -77,10 +79,10 @@ def candidates(
     return found
 
 
-def _speaks_of(cause: Cause, extent: Extent) -> bool:
+def _speaks_of(cause: Cause, scope: SymptomScope) -> bool:
     """Whether a cause can account for symptoms of this kind; one of DNS for no other Service than that of DNS."""
-    is_other_service = extent.symptom.kind is SymptomKind.SERVICE_UNREACHABLE and not extent.is_dns
-    return extent.symptom.kind in cause.explains and not (cause.hop == "dns" and is_other_service)
+    is_other_service = scope.symptom.kind is SymptomKind.SERVICE_UNREACHABLE and not scope.is_dns
+    return scope.symptom.kind in cause.explains and not (cause.hop == "dns" and is_other_service)
 
 
 def _rivals(cause: Cause, judgements: Mapping[Subject, Judgement], subjects: Iterable[Subject]) -> frozenset[str]:
@@ -93,7 +95,9 @@ def _rivals(cause: Cause, judgements: Mapping[Subject, Judgement], subjects: Ite
     )
 
 
-def select(all_candidates: Iterable[Candidate], asked: frozenset[int], extents: Sequence[Extent]) -> list[Candidate]:
+def select(
+    all_candidates: Iterable[Candidate], asked: frozenset[int], scopes: Sequence[SymptomScope]
+) -> list[Candidate]:
     """A small set of confirmed and likely candidates that explains what can be explained, strongest first.
 
     Greedy by: no mere consequence, and none whose look-alike is proven; confidence; a state that suffices; symptoms
@@ -117,44 +121,44 @@ def select(all_candidates: Iterable[Candidate], asked: frozenset[int], extents: 
         chosen.append(best)
         open_symptoms -= best.needed
     chosen = _minimal(chosen)
-    joined = [*chosen, *_joint(chosen, pool, extents, open_symptoms)]
+    joined = [*chosen, *_joint(chosen, pool, scopes, open_symptoms)]
     return sorted(_with_second_faults(joined, pool), key=_order)
 
 
-def explained(chosen: Sequence[Candidate], extents: Sequence[Extent]) -> frozenset[int]:
+def explained(chosen: Sequence[Candidate], scopes: Sequence[SymptomScope]) -> frozenset[int]:
     """The symptoms that ask for a cause and have one, or several together."""
     alone = frozenset[int]().union(*(one.needed for one in chosen))
     together = {
         index
         for index in {index for one in chosen for index in one.shares} - alone
-        if not _untouched(chosen, extents[index], index)
+        if not _untouched(chosen, scopes[index], index)
     }
     return alone | together
 
 
-def _untouched(chosen: Iterable[Candidate], extent: Extent, index: int) -> frozenset[int]:
+def _untouched(chosen: Iterable[Candidate], scope: SymptomScope, index: int) -> frozenset[int]:
     """The flows of a symptom that none of these causes touches."""
     touched = frozenset[int]().union(*(one.shares.get(index, frozenset[int]()) for one in chosen))
-    return frozenset(range(len(extent.flows))) - touched
+    return frozenset(range(len(scope.flows))) - touched
 
 
 def _joint(
-    chosen: Sequence[Candidate], pool: Sequence[Candidate], extents: Sequence[Extent], open_symptoms: Iterable[int]
+    chosen: Sequence[Candidate], pool: Sequence[Candidate], scopes: Sequence[SymptomScope], open_symptoms: Iterable[int]
 ) -> list[Candidate]:
     """Confirmed candidates that explain open symptoms together with each other and with the chosen ones."""
     added: list[Candidate] = []
     helpers = [one for one in pool if one.confidence is Confidence.CONFIRMED and not one.cause.is_consequence]
     for index in sorted(open_symptoms):
-        added += _sharing(index, extents[index], (*chosen, *added), helpers)
+        added += _sharing(index, scopes[index], (*chosen, *added), helpers)
     return [one for at, one in enumerate(added) if one not in added[:at]]
 
 
 def _sharing(
-    index: int, extent: Extent, chosen: Sequence[Candidate], helpers: Sequence[Candidate]
+    index: int, scope: SymptomScope, chosen: Sequence[Candidate], helpers: Sequence[Candidate]
 ) -> Sequence[Candidate]:
     """The fewest helpers with which the chosen ones touch every flow of one symptom; none when they do not suffice."""
     adding: list[Candidate] = []
-    while missing := _untouched((*chosen, *adding), extent, index):
+    while missing := _untouched((*chosen, *adding), scope, index):
         news = [(len(one.shares.get(index, frozenset[int]()) & missing), one) for one in helpers]
         best = min((one for one in news if one[0]), key=lambda each: (-each[0], *_order(each[1])), default=None)
         if best is None:
@@ -185,7 +189,11 @@ def _minimal(chosen: list[Candidate]) -> list[Candidate]:
     for one in sorted(chosen, key=_order, reverse=True):
         if one.confidence is Confidence.CONFIRMED and not one.cause.is_consequence:
             continue
-        others = frozenset[int]().union(*(other.needed for other in kept if other is not one))
+        # That a consequence explains it as well is no reason to drop the cause behind the consequence.
+        rivals = (
+            other for other in kept if other is not one and (one.cause.is_consequence or not other.cause.is_consequence)
+        )
+        others = frozenset[int]().union(*(other.needed for other in rivals))
         if one.needed <= others:
             kept.remove(one)
     return kept
@@ -211,10 +219,10 @@ def remaining(
     all_candidates: Iterable[Candidate],
     chosen: Sequence[Candidate],
     asked: frozenset[int],
-    extents: Sequence[Extent],
+    scopes: Sequence[SymptomScope],
 ) -> list[Candidate]:
     """What may still explain symptoms that no confirmed choice explains, most telling first."""
-    settled = explained([one for one in chosen if one.confidence is Confidence.CONFIRMED], extents)
+    settled = explained([one for one in chosen if one.confidence is Confidence.CONFIRMED], scopes)
     unsettled = asked - settled
     names = {one.cause.id for one in chosen}
     best: dict[str, Candidate] = {}
@@ -222,3 +230,29 @@ def remaining(
         if one.cause.id not in names and one.needed & unsettled:
             best.setdefault(one.cause.id, one)
     return sorted(best.values(), key=lambda one: (-one.strength, -len(one.needed & unsettled), *_order(one)))
+
+
+def without_roots_that_follow(
+    chosen: Sequence[Candidate],
+    others: Sequence[Candidate],
+    asked: frozenset[int],
+    scopes: Sequence[SymptomScope],
+    relations: Relations,
+) -> tuple[list[Candidate], list[Candidate]]:
+    """The choice without consequences of pods that lack something themselves; those become alternatives.
+
+    A Service without ready endpoints is no root while what its pods need is out of their reach, and nobody knows why.
+    """
+    open_symptoms = asked - explained(chosen, scopes)
+    lacking = {flow.source for index in open_symptoms for flow in scopes[index].symptom.flows} | {
+        scopes[index].symptom.subject for index in open_symptoms
+    }
+    following = [one for one in chosen if one.cause.is_consequence and _pods_of(one, relations) & lacking]
+    kept = [one for one in chosen if one not in following]
+    return kept, [*(one.at_most(Confidence.POSSIBLE) for one in following), *others]
+
+
+def _pods_of(one: Candidate, relations: Relations) -> frozenset[Subject]:
+    """The subjects of a cause, and the pods behind those that are Services."""
+    behind = (relations.pods_of_service.get(subject, ()) for subject in one.subjects)
+    return one.subjects.union(*behind)

@@ -9,14 +9,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from bot.agent.report import DnsQuestion, ServicePort, Target, Task, TaskPod
-from bot.cluster.objects import EndpointSlice, Pod, Service
+from bot.cluster.objects import Pod, Service
 from bot.cluster.objects import ServicePort as KubePort
 from bot.domain import facts
 from bot.domain.facts import Subject
 from bot.playbooks.applications import ApplicationDial
-from bot.probes.evidence import Evidence
+from bot.probes.engine.evidence import Evidence
+from bot.probes.engine.once import once_per_evidence
+from bot.probes.policy.evaluation import policy_index
+from bot.probes.services.backends import endpoint_pod
+from bot.probes.services.needed import clients_of
+from bot.probes.shared.dns_zone import corefile, dns_zone
 
 MAX_SOURCES = 8
+MAX_HOST_SOURCES = 4
+MAX_CLIENTS = 4
+MAX_CLIENT_NODES = 5
 MAX_LOCAL_TARGETS = 12
 MAX_REMOTE_PODS_PER_NODE = 2
 MAX_REMOTE_NODES = 20
@@ -27,19 +35,26 @@ NODE_TRIES = 8
 """Pings from node to node: so many show a network that loses every tenth packet more often than not."""
 CALICO_GATEWAY = "169.254.1.1"
 """So that a pod that lost its default route still has its gateway asked."""
+SHORT_NAME = "kubernetes.default"
+"""A Service that every cluster has, as programs in any namespace name it."""
 OUTSIDE_NAME = "example.com"
 """Asked of the cluster's DNS to see whether it forwards: a name that IANA reserves and everybody's resolver knows."""
 
 
-def nodes_in_scope(evidence: Evidence, *, limit: int) -> tuple[str, ...]:
-    """The nodes that carry the pods asked about or a pod that these depend on (DNS, endpoints), in order of name.
+def nodes_in_scope(
+    evidence: Evidence, *, limit: int, named: Sequence[str] = (), all_nodes: bool = False
+) -> tuple[str, ...]:
+    """The `named` nodes, those of the pods asked about, of what these depend on (DNS, endpoints), of clients; by name.
 
-    Pods asked about come first when there are more nodes than `limit`.
+    They come first in this order when there are more nodes than `limit`.
     """
+    wanted = [name for name in dict.fromkeys(named) if name in evidence.nodes]
     asked = {evidence.node_of(pod) for pod in evidence.scope_pods}
     behind = {evidence.node_of(pod) for pod in _dependencies(evidence)} - asked
-    ordered = [*sorted(asked - {""}), *sorted(behind - {""})]
-    return tuple(sorted(islice(ordered, limit)))
+    clients = {evidence.node_of(pod) for pod in _clients(evidence)} - asked - behind
+    ordered = [*wanted, *sorted(asked - {""}), *sorted(behind - {""}), *sorted(clients - {""})[:MAX_CLIENT_NODES]]
+    ordered += sorted(evidence.nodes) if all_nodes else []
+    return tuple(sorted(islice(dict.fromkeys(ordered), limit)))
 
 
 def plan_tasks(evidence: Evidence, dials: Sequence[ApplicationDial] = (), *, deadline_s: float) -> dict[str, Task]:
@@ -48,7 +63,7 @@ def plan_tasks(evidence: Evidence, dials: Sequence[ApplicationDial] = (), *, dea
     questions = tuple(_questions(evidence))
     outside = tuple(_outside(evidence))
     tasks: dict[str, Task] = {}
-    for name in evidence.nodes_in_scope:
+    for turn, name in enumerate(evidence.nodes_in_scope):
         remote = tuple(_remote_targets(evidence, name))
         tasks[name] = Task(
             node=name,
@@ -62,10 +77,14 @@ def plan_tasks(evidence: Evidence, dials: Sequence[ApplicationDial] = (), *, dea
                 *outside,
             ),
             questions=questions,
-            services=tuple(rule for rule, _ in services),
+            own_names=(f"{SHORT_NAME}.svc.{dns_zone(evidence)}", OUTSIDE_NAME),
+            short_name=SHORT_NAME,
+            services=tuple(rule for rule, _ in services if rule),
             mtu_targets=tuple(_mtu_targets(evidence, remote)),
             gateway=CALICO_GATEWAY if evidence.cni.name == "calico" else "",
             with_resolvers=True,
+            peers=len(evidence.nodes_in_scope),
+            turn=turn,
         )
     return tasks
 
@@ -74,14 +93,16 @@ def plan_tasks(evidence: Evidence, dials: Sequence[ApplicationDial] = (), *, dea
 
 
 def _has_network(pod: Pod) -> bool:
-    return bool(pod.status.pod_ip) and not pod.spec.host_network and pod.status.phase == "Running"
+    """Whether it is worth a test: what is being deleted may be gone by then."""
+    is_leaving = pod.metadata.deletion_timestamp is not None
+    return bool(pod.status.pod_ip) and not pod.spec.host_network and pod.status.phase == "Running" and not is_leaving
 
 
 def _task_pods(evidence: Evidence, node: str) -> Iterator[TaskPod]:
-    sources = set(_sources(evidence, node))
+    sources = {*_sources(evidence, node), *_host_sources(evidence, node)}
     for subject in evidence.pods_on(node):
         pod = evidence.pods[subject]
-        if pod.spec.host_network:
+        if pod.spec.host_network and subject not in sources:
             continue
         meta = pod.metadata
         yield TaskPod(
@@ -90,16 +111,52 @@ def _task_pods(evidence: Evidence, node: str) -> Iterator[TaskPod]:
             name=meta.name,
             ip=pod.status.pod_ip,
             is_source=subject in sources,
+            is_host_network=pod.spec.host_network,
         )
 
 
+def _host_sources(evidence: Evidence, node: str) -> Iterator[Subject]:
+    """Pods asked about that share the node's network: they reach what the node does, but names they resolve as set."""
+    asked = set(evidence.scope_pods)
+    here = (s for s in evidence.pods_on(node) if s in asked and evidence.pods[s].spec.host_network)
+    running = [subject for subject in here if evidence.pods[subject].status.phase == "Running"]
+    yield from islice(_one_of_each_workload(evidence, running), MAX_HOST_SOURCES)
+
+
 def _sources(evidence: Evidence, node: str) -> Iterator[Subject]:
-    """Pods asked about (one of each workload before second ones), then the oldest other pod for contrast."""
+    """Pods asked about, their clients elsewhere, and one other for contrast.
+
+    Of the former, one of each workload before second ones, and those that are known to need something first.
+
+    For contrast the oldest that may send: a policy of its own namespace would bring that one's trouble in here.
+    """
     asked = set(evidence.scope_pods)
     here = [subject for subject in evidence.pods_on(node) if _has_network(evidence.pods[subject])]
-    yield from islice(_one_of_each_workload(evidence, [s for s in here if s in asked]), MAX_SOURCES)
+    needing = {source for sources in clients_of(evidence).values() for source in sources}
+    ours = sorted((s for s in here if s in asked), key=lambda s: (s not in needing, s))
+    yield from islice(_one_of_each_workload(evidence, ours), MAX_SOURCES)
     others = [subject for subject in here if subject not in asked]
-    yield from islice(sorted(others, key=lambda s: (not evidence.pods[s].is_ready, _started(evidence.pods[s]), s)), 1)
+    clients = _clients(evidence)
+    yield from islice((subject for subject in others if subject in clients), MAX_CLIENTS)
+    index = policy_index(evidence)
+
+    def rank(subject: Subject) -> tuple[bool, bool, str, Subject]:
+        pod = evidence.pods[subject]
+        return bool(index.isolating(subject, "egress")), not pod.is_ready, _started(pod), subject
+
+    yield from islice(sorted((subject for subject in others if subject not in clients), key=rank), 1)
+
+
+@once_per_evidence
+def _clients(evidence: Evidence) -> frozenset[Subject]:
+    """Pods that are known to need a Service of the namespace."""
+    namespace = evidence.snapshot.namespace
+    return frozenset(
+        source
+        for (service, _), sources in clients_of(evidence).items()
+        if service.name.startswith(f"{namespace}/")
+        for source in sources
+    )
 
 
 def _one_of_each_workload(evidence: Evidence, pods: Iterable[Subject]) -> Iterator[Subject]:
@@ -159,16 +216,14 @@ def _pod_target(evidence: Evidence, subject: Subject, purpose: str) -> Target:
 
 
 def _mtu_targets(evidence: Evidence, remote: Sequence[Target]) -> Iterator[Target]:
-    """The first remote pod of each other node, and that node itself."""
+    """The remote pods of each other node, and that node itself."""
     seen: set[str] = set()
     for target in remote:
-        if target.node in seen:
-            continue
-        seen.add(target.node)
         yield target
         other = evidence.nodes.get(target.node)
-        if other and other.internal_ip:
+        if other and other.internal_ip and target.node not in seen:
             yield Target(purpose="node", ip=other.internal_ip, name=target.node, node=target.node)
+        seen.add(target.node)
 
 
 # Services
@@ -184,33 +239,57 @@ def _dependencies(evidence: Evidence) -> Iterator[Subject]:
 
 def _service_ports(
     evidence: Evidence, dials: Sequence[ApplicationDial]
-) -> Iterator[tuple[ServicePort, tuple[Target, ...]]]:
+) -> Iterator[tuple[ServicePort | None, tuple[Target, ...]]]:
     """Service ports to test: those of the namespace, those that playbooks name, and the Kubernetes API's."""
     namespace = evidence.snapshot.namespace
-    dialled = {(dial.service, dial.port) for dial in dials}
+    dialled = {(dial.service, dial.port) for dial in dials} | _dialled(evidence)
     api = facts.service("default", "kubernetes")
 
-    def rank(service: Subject) -> tuple[int, str]:
+    def rank(service: Subject) -> tuple[bool, int, str]:
+        is_headless = evidence.services[service].spec.cluster_ip in {"", "None"}
         if any(service == dialled_service for dialled_service, _ in dialled):
-            return (0, service.name)
-        return (1 if service.name.startswith(f"{namespace}/") else 2, service.name)
+            return (is_headless, 0, service.name)
+        return (is_headless, 1 if service.name.startswith(f"{namespace}/") else 2, service.name)
 
+    seen: set[tuple[str, int, str]] = set()
     for subject in sorted(evidence.services, key=rank):
         wanted = subject.name.startswith(f"{namespace}/") or subject == api
         service = evidence.services[subject]
-        if service.spec.cluster_ip in {"", "None"} or service.spec.type == "ExternalName":
+        if service.spec.type == "ExternalName":
             continue
         for port in service.spec.ports:
             if (wanted or (subject, port.port) in dialled) and port.protocol in {"TCP", "UDP"}:
-                yield _service_port(evidence, subject, service, port)
+                yield _service_port(evidence, subject, service, port, seen)
+
+
+def _dialled(evidence: Evidence) -> set[tuple[Subject, int]]:
+    """What the pods asked about are known to need."""
+    asked = set(evidence.scope_pods)
+    return {
+        dial
+        for dial, sources in clients_of(evidence).items()
+        if not asked.isdisjoint(sources) and dial[0] not in evidence.dns_services
+    }
 
 
 def _service_port(
-    evidence: Evidence, subject: Subject, service: Service, port: KubePort
-) -> tuple[ServicePort, tuple[Target, ...]]:
+    evidence: Evidence, subject: Subject, service: Service, port: KubePort, seen: set[tuple[str, int, str]]
+) -> tuple[ServicePort | None, tuple[Target, ...]]:
+    """The Service's own address, and each endpoint behind it.
+
+    A headless Service has no address: clients dial its endpoints themselves, and so do we, those that stand behind no
+    other Service (`seen`).
+    """
     name = f"{subject.name}:{port.port}"
     kind = "tcp" if port.protocol == "TCP" else "udp"
-    ends = tuple(islice(_endpoints(evidence.slices.get(subject, ()), port), MAX_ENDPOINTS_PER_PORT))
+    ends = tuple(islice(_endpoints(evidence, subject, port), MAX_ENDPOINTS_PER_PORT))
+    behind = tuple(
+        Target(purpose="endpoint", ip=ip, name=who or ip, node=node, port=number, protocol=kind, service=name)
+        for ip, number, who, node in ends
+    )
+    if service.spec.cluster_ip in {"", "None"}:
+        return None, tuple(each for each in behind if (each.ip, each.port, kind) not in seen)
+    seen.update((each.ip, each.port, kind) for each in behind)
     rule = ServicePort(name=name, ip=service.spec.cluster_ip, port=port.port, protocol=kind)
     tries = 1 if len(ends) < 2 else min(4, 2 * len(ends))
     vip = Target(
@@ -222,16 +301,15 @@ def _service_port(
         service=name,
         tries=tries,
     )
-    behind = (
-        Target(purpose="endpoint", ip=ip, name=who or ip, node=node, port=number, protocol=kind, service=name)
-        for ip, number, who, node in ends
-    )
     return rule, (vip, *behind)
 
 
-def _endpoints(slices: Iterable[EndpointSlice], port: KubePort) -> Iterator[tuple[str, int, str, str]]:
-    """Ready endpoints of one Service port: address, port, "namespace/pod" ("" without a pod), node."""
-    for each in slices:
+def _endpoints(evidence: Evidence, service: Subject, port: KubePort) -> Iterator[tuple[str, int, str, str]]:
+    """Ready endpoints of one Service port: address, port, "namespace/pod" ("" without a pod), node.
+
+    publishNotReadyAddresses lists pods that are not ready as if they were: these are not expected to serve.
+    """
+    for each in evidence.slices.get(service, ()):
         if each.address_type != "IPv4":
             continue
         number = next((p.port for p in each.ports if p.name == port.name and p.protocol == port.protocol), None)
@@ -239,6 +317,10 @@ def _endpoints(slices: Iterable[EndpointSlice], port: KubePort) -> Iterator[tupl
             continue
         for endpoint in each.endpoints:
             if endpoint.is_ready and endpoint.addresses:
+                pod = endpoint_pod(each, endpoint)
+                known = evidence.pods.get(pod) if pod else None
+                if known and not known.is_ready:
+                    continue
                 ref = endpoint.target_ref
                 who = f"{ref.namespace or each.metadata.namespace}/{ref.name}" if ref and ref.kind == "Pod" else ""
                 yield endpoint.addresses[0], number, who, endpoint.node_name
@@ -247,21 +329,8 @@ def _endpoints(slices: Iterable[EndpointSlice], port: KubePort) -> Iterator[tupl
 # DNS and the outside
 
 
-def cluster_domain(evidence: Evidence) -> str:
-    """The cluster's DNS domain as its CoreDNS is configured, else "cluster.local"."""
-    found = re.search(r"^\s*kubernetes\s+([a-z0-9.-]+)", _corefile(evidence), re.MULTILINE)
-    return found.group(1).rstrip(".") if found else "cluster.local"
-
-
-def _corefile(evidence: Evidence) -> str:
-    for each in evidence.snapshot.config_maps:
-        if "Corefile" in each.data:
-            return each.data["Corefile"]
-    return ""
-
-
 def _questions(evidence: Evidence) -> Iterator[DnsQuestion]:
-    inside = f"kubernetes.default.svc.{cluster_domain(evidence)}"
+    inside = f"{SHORT_NAME}.svc.{dns_zone(evidence)}"
     for service in evidence.dns_services:
         ip = evidence.services[service].spec.cluster_ip
         behind = len(evidence.relations.pods_of_service.get(service, ()))
@@ -284,7 +353,7 @@ def _questions(evidence: Evidence) -> Iterator[DnsQuestion]:
 
 def _outside(evidence: Evidence) -> Iterator[Target]:
     """The resolvers that CoreDNS forwards to: addresses outside that the cluster itself relies on."""
-    for line in re.findall(r"^\s*forward\s+\.\s+(.+)$", _corefile(evidence), re.MULTILINE)[:1]:
+    for line in re.findall(r"^\s*forward\s+\.\s+(.+)$", corefile(evidence), re.MULTILINE)[:1]:
         addresses = re.findall(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])", line)
         for address in addresses[:2]:
             yield Target(purpose="outside", ip=address, name=f"upstream resolver {address}", port=53, protocol="tcp")

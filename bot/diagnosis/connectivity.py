@@ -6,14 +6,16 @@ left out.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
+from statistics import median
 from typing import Literal
 
-from bot.domain.facts import SubjectKind
+from bot.domain.facts import FactTable, SubjectKind, Value, pair
 from bot.domain.report import Connectivity
-from bot.probes.evidence import Evidence
-from bot.probes.flows import Tried, tried_flows
+from bot.probes.engine.evidence import Evidence
+from bot.probes.shared.flows import Tried, tried_flows
 
 MAX_NODES = 100
 MAX_NODES_IN_FULL = 32
@@ -23,7 +25,7 @@ Pair = tuple[str, str]
 
 
 def connectivity(evidence: Evidence) -> tuple[Connectivity, ...]:
-    """Each ordered pair of nodes, sorted; empty when no node was looked at."""
+    """Each ordered pair of nodes, sorted; empty when no node was inspected."""
     if not evidence.reports:
         return ()
     pods: dict[Pair, list[Tried]] = defaultdict(list)
@@ -40,6 +42,16 @@ def connectivity(evidence: Evidence) -> tuple[Connectivity, ...]:
     return tuple(_folded(ends, pods.get(ends) or hosts.get(ends, ())) for ends in pairs)
 
 
+def with_lost_sizes(ways: Iterable[Connectivity], facts: FactTable) -> tuple[Connectivity, ...]:
+    """The same with the size from which packets vanish: the tests that decide a direction are small."""
+    return tuple(replace(way, lost_bytes=_lost(facts.of(pair(way.source, way.target)))) for way in ways)
+
+
+def _lost(known: Mapping[str, Value]) -> int | None:
+    lost = known.get("first_lost_bytes")
+    return lost if isinstance(lost, int) else None
+
+
 def _names(evidence: Evidence, tested: set[str]) -> Sequence[str]:
     """The nodes in scope, then others that were tested, as many as there is room for; sorted."""
     scope = set(evidence.nodes_in_scope)
@@ -53,4 +65,12 @@ def _folded(ends: Pair, flows: Sequence[Tried]) -> Connectivity:
     if flows:
         is_dead = failed == len(flows) and all(flow.reach != "mixed" for flow in flows)
         state = "failed" if is_dead else "partial" if failed else "ok"
-    return Connectivity(source=ends[0], target=ends[1], state=state, tested=len(flows), failed=failed)
+    times = [flow.latency_ms for flow in flows if flow.latency_ms is not None]
+    return Connectivity(
+        source=ends[0],
+        target=ends[1],
+        state=state,
+        tested=len(flows),
+        failed=failed,
+        latency_ms=round(median(times), 3) if times else None,
+    )

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bot.cluster.kube import Api
+from bot.cluster.client.api import Api
+from bot.diagnosis.collect import collect
+from bot.diagnosis.judge import judge_recording
+from bot.diagnosis.knowledge import Knowledge
+from bot.diagnosis.recording import Recording, record
+from bot.diagnosis.request import OnProgress, Progress, Request, silent
+from bot.diagnosis.second_look import doubtful_pods
 from bot.domain.report import Report
-from bot.incidents.collect import collect
-from bot.incidents.judge import judge_recording
-from bot.incidents.knowledge import Knowledge
-from bot.incidents.recording import Recording, record
-from bot.incidents.request import OnProgress, Progress, Request, silent
-from bot.incidents.second_look import doubtful_pods
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,20 +1,21 @@
 """What cnibot knows before it looks: playbooks, causes and known issues, its own and yours, checked when loaded."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
 from bot.causes.cause import Cause
 from bot.causes.loading import load_causes
-from bot.cluster.snapshot import Snapshot
+from bot.cluster.snapshot.snapshot import Snapshot
 from bot.domain.errors import ConfigurationError
 from bot.known_issues.loading import load_known_issues
 from bot.known_issues.schema import KnownIssue
-from bot.playbooks.applications import Application, ApplicationDial, dials, recognised
+from bot.playbooks.applications import Application, ApplicationDial, dials, needed, recognised
 from bot.playbooks.loading import load_playbooks
 from bot.playbooks.schema import Playbook
 from bot.probes.catalogue import FACTS, PROBES
+from bot.probes.engine.evidence import Evidence
 from bot.rules.source import data_directory
 
 
@@ -39,6 +40,11 @@ class Knowledge:
     def dials(self, snapshot: Snapshot) -> tuple[ApplicationDial, ...]:
         """The connections that the applications in the snapshot need."""
         return dials(self.playbooks, snapshot)
+
+    def informed(self, evidence: Evidence) -> Evidence:
+        """The evidence with the connections that playbooks know to be needed."""
+        first = self.informed(evidence.first) if evidence.first else None
+        return replace(evidence, dials=needed(self.dials(evidence.snapshot)), first=first)
 
     def applications(self, snapshot: Snapshot) -> tuple[Application, ...]:
         """The applications whose pods the snapshot holds."""

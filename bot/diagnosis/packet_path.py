@@ -5,40 +5,61 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from itertools import chain
 
+from bot.diagnosis.dns_path import dns_path
 from bot.domain.cause import Differential
-from bot.domain.facts import Subject, SubjectKind
-from bot.domain.finding import Flow, Hop, Symptom
+from bot.domain.facts import FactTable, Flow, Subject, SubjectKind
+from bot.domain.finding import Hop, Symptom
 from bot.domain.report import PathHop, Verdict
-from bot.probes.evidence import Evidence
+from bot.probes.engine.evidence import Evidence
+from bot.probes.shared.encapsulation import encapsulation_of
 
 
 def packet_path(
-    evidence: Evidence, decided: Verdict, differential: Differential, symptoms: Sequence[Symptom]
+    evidence: Evidence, facts: FactTable, decided: Verdict, differential: Differential, symptoms: Sequence[Symptom]
 ) -> tuple[PathHop, ...]:
     """The stations of one affected flow, empty when nothing is wrong."""
     if decided.hop is None:
         return ()
     ends = _ends(evidence, differential, symptoms)
+    if decided.hop == "dns":
+        blamed = next((one for explanation in differential.selected[:1] for one in explanation.subjects), None)
+        hops = dns_path(evidence, facts, ends.source, ends.source if _is_pod(blamed) else blamed)
+        return tuple(_told(hop, decided, differential, is_seen=bool(evidence.reports)) for hop in hops)
     if ends.is_blamed_there and decided.hop in {"pod", "gateway"}:  # what is broken is the target's own way out
         ends = replace(ends, source=ends.target, target=ends.source, is_blamed_there=False)
     here = _node(evidence, ends.source) or "node"
     there = _node(evidence, ends.target) or "remote node"
     gateway = _gateway(evidence, ends.source)
     stations = _stations(
-        decided.hop, _name(ends.source, "pod"), gateway, (here, there), _name(ends.target, "pod"), ends.service
+        decided.hop,
+        _name(ends.source, "pod"),
+        gateway,
+        (here, there),
+        _name(ends.target, "pod"),
+        ends.service,
+        is_tunnelled=encapsulation_of(evidence) != "none",
     )
+    if ends.source and ends.source.kind is SubjectKind.NODE and decided.hop not in {"pod", "gateway", "api"}:
+        stations = [one for one in stations if one[0] not in {"pod", "gateway"}]  # a node's own packets pass neither
     places = [index for index, (hop, _) in enumerate(stations) if hop == decided.hop]
     broken = places[-1] if ends.is_blamed_there else places[0]
-    state = "broken" if decided.confidence in {"confirmed", "likely"} else "suspect"
-    before = "ok" if evidence.reports else "unknown"  # nobody looked at the hops from the API alone
-    return tuple(
-        PathHop(
-            name=name,
-            state=before if index < broken else state if index == broken else "unknown",
-            detail=_detail(decided, differential) if index == broken else "",
-        )
+    hops = (
+        PathHop(name=name, state="ok" if index < broken else "broken" if index == broken else "unknown", detail="")
         for index, (_, name) in enumerate(stations)
     )
+    return tuple(_told(hop, decided, differential, is_seen=bool(evidence.reports)) for hop in hops)
+
+
+def _told(hop: PathHop, decided: Verdict, differential: Differential, *, is_seen: bool) -> PathHop:
+    """A station with what is wrong there, as sure as the verdict; none is good from the API alone."""
+    if hop.state == "broken":
+        is_sure = decided.confidence in {"confirmed", "likely"}
+        return replace(hop, state="broken" if is_sure else "suspect", detail=_detail(decided, differential))
+    return hop if is_seen else replace(hop, state="unknown")
+
+
+def _is_pod(subject: Subject | None) -> bool:
+    return subject is not None and subject.kind is SubjectKind.POD
 
 
 def _detail(decided: Verdict, differential: Differential) -> str:
@@ -46,7 +67,7 @@ def _detail(decided: Verdict, differential: Differential) -> str:
 
 
 def _stations(
-    hop: Hop, source: str, gateway: str, nodes: tuple[str, str], target: str, service: str
+    hop: Hop, source: str, gateway: str, nodes: tuple[str, str], target: str, service: str, *, is_tunnelled: bool
 ) -> Sequence[tuple[Hop, str]]:
     """The stations that matter for this hop, each with the hop that ends there."""
     here, there = nodes
@@ -60,13 +81,12 @@ def _stations(
             policies: tuple[tuple[Hop, str], ...] = (("policy", "NetworkPolicies"),) if hop == "policy" else ()
             return (("pod", source), ("gateway", gateway), ("node", here), middle, *policies, ("application", target))
         case "node" | "overlay" | "underlay":
-            between: Hop = "underlay" if hop == "underlay" else "overlay"
-            label = "underlay" if hop == "underlay" else "overlay"
+            between: Hop = "overlay" if hop == "overlay" or (is_tunnelled and hop == "node") else "underlay"
             return (
                 ("pod", source),
                 ("gateway", gateway),
                 ("node", here),
-                (between, label),
+                (between, between),
                 ("node", there),
                 ("application", target),
             )
@@ -93,16 +113,25 @@ def _ends(evidence: Evidence, differential: Differential, symptoms: Sequence[Sym
     asked = set(evidence.scope_pods)
     pods = sorted((s for s in blamed if s.kind is SubjectKind.POD), key=lambda s: (s not in asked, s))
     services = [symptom.subject.name for symptom in symptoms if symptom.subject.kind is SubjectKind.SERVICE]
-    service = services[0] if services else ""
+    own = f"{evidence.snapshot.namespace}/"
+    service = min(services, key=lambda name: not name.startswith(own), default="")
     if pods:
         flow = next((each for each in flows if each.source == pods[0]), None)
         return _Ends(source=pods[0], target=flow.target or flow.target_node if flow else None, service=service)
     places = {subject.name for subject in blamed if subject.kind in {SubjectKind.NODE, SubjectKind.PAIR}}
-    ranked = [(_rank(evidence, flow, places), flow) for flow in flows]
+    pairs = sorted((one for one in blamed if one.kind is SubjectKind.PAIR), key=lambda one: _unasked(evidence, one))
+    between_pods = [flow for flow in flows if _is_pod(flow.source)]
+    ranked = [
+        (_rank(evidence, flow, places), flow.source not in asked, flow.target not in asked, flow)
+        for flow in (between_pods if pairs else flows)
+    ]
     if ranked:
-        rank, flow = min(ranked, key=lambda one: one[0])
+        rank, *_, flow = min(ranked, key=lambda one: one[:3])
         target = flow.target or flow.target_node
         return _Ends(source=flow.source, target=target, service=service, is_blamed_there=rank == _ENDS_THERE)
+    if pairs:
+        source, target = (_pod_on(evidence, end) for end in pairs[0].ends)
+        return _Ends(source=source, target=target, service=service)
     shown = [symptom.subject for symptom in symptoms if symptom.subject.kind is SubjectKind.POD]
     nodes = [subject for subject in blamed if subject.kind is SubjectKind.NODE]
     return _Ends(source=next(iter((*shown, *nodes)), None), service=service)
@@ -118,6 +147,18 @@ def _rank(evidence: Evidence, flow: Flow, places: AbstractSet[str]) -> int:
     if source in places or f"{source}>{target}" in places:
         return _STARTS_THERE
     return _ENDS_THERE if target in places else _ELSEWHERE
+
+
+def _unasked(evidence: Evidence, pair: Subject) -> tuple[int, Subject]:
+    """How many ends of a direction carry no pod that was asked about."""
+    nodes = {evidence.node_of(pod) for pod in evidence.scope_pods}
+    return sum(end.name not in nodes for end in pair.ends), pair
+
+
+def _pod_on(evidence: Evidence, node: Subject) -> Subject:
+    """A pod of a node by which its traffic is drawn: one that was asked about, else any with a network of its own."""
+    here = sorted(evidence.pods_on(node.name), key=lambda pod: (pod not in evidence.scope_pods, pod))
+    return next((pod for pod in here if not evidence.pods[pod].spec.host_network), node)
 
 
 def _name(subject: Subject | None, otherwise: str) -> str:

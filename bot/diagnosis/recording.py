@@ -1,10 +1,11 @@
 """A recorded diagnosis: the evidence as a file, judged again by `cnibot replay` without a cluster.
 
-Plain JSON, gzipped when the file's name ends in ".gz". It holds names, labels, addresses and rules of the cluster;
-environment variables and Secrets are never read in the first place.
+Plain JSON, gzipped when the file's name ends in ".gz". It holds names, labels, addresses and rules of the cluster,
+of pods' environment variables only the addresses in them; Secrets are never read in the first place.
 """
 
 import gzip
+import os
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -12,15 +13,19 @@ from pathlib import Path
 import msgspec
 
 from bot.agent.report import NodeReport
-from bot.cluster.snapshot import Snapshot
+from bot.agent.traced import NodeTrace, TraceFlow
+from bot.cluster.snapshot.snapshot import Snapshot
 from bot.domain.errors import ConfigurationError
 from bot.domain.facts import Rung
+from bot.domain.foreign import read_file
+from bot.domain.redact import redacted
 from bot.domain.report import Unobserved
-from bot.probes.evidence import Evidence
+from bot.probes.engine.evidence import Evidence
 
 SCHEMA = "cnibot.recording/v1"
-MAX_BYTES = 1 << 30
-"""Of the unpacked file: a crafted archive must not eat the machine."""
+MAX_BYTES = 256 << 20
+"""Of the file, packed and unpacked: a crafted archive must not eat the machine."""
+_PIECE = 1 << 20
 
 
 class FirstLook(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -46,6 +51,8 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     unobserved: tuple[Unobserved, ...] = ()
     snapshot: Snapshot
     reports: dict[str, NodeReport] = msgspec.field(default_factory=dict[str, NodeReport])
+    traced: tuple[TraceFlow, ...] = ()
+    traces: dict[str, NodeTrace] = msgspec.field(default_factory=dict[str, NodeTrace])
     first: FirstLook | None = None
 
     def evidence(self) -> Evidence:
@@ -54,7 +61,13 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.first is None:
             return latest
         before = replace(
-            latest, snapshot=self.first.snapshot, reports=self.first.reports, rungs=self.first.rungs, exec_calls=0
+            latest,
+            snapshot=self.first.snapshot,
+            reports=self.first.reports,
+            rungs=self.first.rungs,
+            exec_calls=0,
+            traced=(),
+            traces={},
         )
         return replace(latest, first=before)
 
@@ -68,6 +81,8 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             nodes_in_scope=self.nodes_in_scope,
             exec_calls=self.exec_calls,
             unobserved=self.unobserved,
+            traced=self.traced,
+            traces=self.traces,
         )
 
 
@@ -86,6 +101,8 @@ def record(evidence: Evidence, *, started_at: str, took_s: float, playbook: str)
         unobserved=evidence.unobserved,
         snapshot=evidence.snapshot,
         reports=dict(evidence.reports),
+        traced=evidence.traced,
+        traces=dict(evidence.traces),
         first=FirstLook(
             snapshot=evidence.first.snapshot, reports=dict(evidence.first.reports), rungs=dict(evidence.first.rungs)
         )
@@ -95,13 +112,15 @@ def record(evidence: Evidence, *, started_at: str, took_s: float, playbook: str)
 
 
 def save(recording: Recording, path: Path) -> None:
-    """Write `path`, whole or not at all. Errors: `ConfigurationError`."""
-    data = msgspec.json.encode(recording)
+    """Write `path`, whole or not at all, without secrets and for its owner alone. Errors: `ConfigurationError`."""
+    data = msgspec.json.encode(redacted(msgspec.json.decode(msgspec.json.encode(recording))))
     if path.suffix == ".gz":
         data = gzip.compress(data, compresslevel=6, mtime=0)
     partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_bytes(data)
+        partial.unlink(missing_ok=True)
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(data)
         partial.replace(path)
     except OSError as error:
         raise ConfigurationError(str(path), f"writing failed: {error.strerror or error}") from error
@@ -110,14 +129,14 @@ def save(recording: Recording, path: Path) -> None:
 def load(path: Path) -> Recording:
     """The recording in `path`. Errors: `ConfigurationError`."""
     try:
-        data = path.read_bytes()
+        data = read_file(path, MAX_BYTES)
     except OSError as error:
         raise ConfigurationError(str(path), f"reading failed: {error.strerror or error}") from error
     try:
         if data[:2] == b"\x1f\x8b":
             data = _unpacked(path, data)
         recording = msgspec.json.decode(data, type=Recording)
-    except (msgspec.DecodeError, zlib.error, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, zlib.error, UnicodeDecodeError, RecursionError) as error:
         raise ConfigurationError(str(path), f"it is not a recording of cnibot: {error}") from error
     if recording.schema != SCHEMA:
         raise ConfigurationError(str(path), f"it has the schema {recording.schema!r}; this version reads {SCHEMA!r}")
@@ -125,10 +144,14 @@ def load(path: Path) -> Recording:
 
 
 def _unpacked(path: Path, data: bytes) -> bytes:
+    """In pieces, so that what is too large is never there as a whole."""
     unpacker = zlib.decompressobj(wbits=31)
-    plain = unpacker.decompress(data, MAX_BYTES)
-    if unpacker.unconsumed_tail:
-        raise ConfigurationError(str(path), f"it is larger than {MAX_BYTES >> 20} MiB when unpacked")
+    plain = bytearray()
+    while piece := unpacker.decompress(data, _PIECE):
+        plain += piece
+        if len(plain) > MAX_BYTES:
+            raise ConfigurationError(str(path), f"it is larger than {MAX_BYTES >> 20} MiB when unpacked")
+        data = unpacker.unconsumed_tail
     if not unpacker.eof:
         raise ConfigurationError(str(path), "it ends too early")
-    return plain
+    return bytes(plain)

@@ -6,6 +6,9 @@ from typing import Literal
 
 from bot.domain.facts import Rung
 
+USUAL_PLAYBOOK = "namespace"
+"""By which is diagnosed where nobody names another one."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
@@ -13,15 +16,21 @@ class Request:
 
     namespace: str
     pod: str | None = None
+    nodes: tuple[str, ...] = ()
+    """Nodes to look at beside those of the pods asked about; they come first."""
+    all_nodes: bool = False
+    """Look at every node, as many as `max_nodes` allows."""
     access: Rung | None = None
     """The rung wanted; None takes the highest that is allowed."""
-    playbook: str = "namespace"
+    playbook: str = USUAL_PLAYBOOK
     timeout_s: float = 30.0
     """Everything, from the first request to the verdict. Clean-up may take a few seconds more."""
     bot_namespace: str = "cnibot"
     agent_image: str = ""
     """"" takes the release's own image."""
     max_nodes: int = 100
+    with_trace: bool = True
+    """Follow probe packets of a few flows that fail; about two seconds more, and only where something fails."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,43 +1,66 @@
-"""When to look twice, and what the second look says of the first.
+"""When to look twice, and what the two looks say of each other.
 
 A pod's network may come up late: in its first two minutes a silent gateway, a missing address or a lost packet can heal
-by itself (calico#8689 is such a delay). Whoever blames a sysctl for that is wrong, so it is looked at again before
+by itself (calico#8689 is such a delay). Whoever blames a sysctl for that is wrong, so it is inspected again before
 anything is blamed.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from bot.causes.differential import differentiate
 from bot.cluster.objects import Pod
+from bot.diagnosis.fact_table import observe
+from bot.diagnosis.knowledge import Knowledge
+from bot.domain.cause import Differential
 from bot.domain.facts import FactTable, Subject, SubjectKind
 from bot.domain.finding import Finding, Symptom
-from bot.domain.report import KnownIssueReport, Transient
-from bot.incidents.knowledge import Knowledge
-from bot.incidents.observing import observe
+from bot.domain.report import Confidence, KnownIssueReport, Transient
 from bot.known_issues.match import match
 from bot.playbooks.engine import run
 from bot.probes.catalogue import FACTS, PROBES
-from bot.probes.evidence import Evidence
-from bot.probes.pod_sandbox import YOUNG_S
+from bot.probes.engine.evidence import Evidence
+from bot.probes.pod_sandbox.observe import YOUNG_S
 
 MAX_TRANSIENTS = 50
 
 
 def doubtful_pods(evidence: Evidence, knowledge: Knowledge, playbook: str) -> frozenset[Subject]:
-    """The pods of which all symptoms stem, where none of them is older than two minutes or known to have worked.
+    """The pods that are worth a second look; empty when nothing is wrong, and when the first look settles it.
 
-    Empty when nothing is wrong, and when some symptom stems from elsewhere: that one needs a cause anyhow.
+    Those are the young pods of which all symptoms stem; else, where something fails and its cause is not certain, all
+    pods in scope: an error that the kernel's rate limit swallowed, or a readiness that changes, is different then.
     """
-    if not any(_is_newborn(evidence, pod) for pod in evidence.pods.values()):
-        return frozenset()  # the usual case costs nothing
     facts = observe(evidence)
-    fresh = frozenset(one for one in facts.subjects(SubjectKind.POD) if _is_fresh(facts, one))
-    if not fresh:
-        return frozenset()
     symptoms = [finding.symptom for finding in run(knowledge.playbook(playbook), PROBES, facts) if finding.symptom]
-    if not symptoms or not all(_stems_from(symptom, fresh) for symptom in symptoms):
+    if not symptoms:
         return frozenset()
-    return fresh & {one for symptom in symptoms for one in _touched(symptom)}
+    if any(_is_newborn(evidence, pod) for pod in evidence.pods.values()):
+        fresh = frozenset(one for one in facts.subjects(SubjectKind.POD) if _is_fresh(facts, one))
+        if all(_stems_from(symptom, fresh) for symptom in symptoms):
+            return fresh & {one for symptom in symptoms for one in _touched(symptom)}
+    found = differentiate(knowledge.causes, facts, symptoms, FACTS.values())
+    return frozenset() if is_certain(found) else frozenset(evidence.scope_pods)
+
+
+def is_certain(found: Differential) -> bool:
+    """Whether every symptom has a cause, and each is confirmed."""
+    return found.is_settled and all(one.confidence is Confidence.CONFIRMED for one in found.selected)
+
+
+def agreed(found: Differential, first: Differential) -> Differential:
+    """What was found, no surer than both looks together: what only one of two looks shows is not confirmed."""
+    if not first.symptoms:
+        return found
+    before = {one.id for one in first.selected}
+    selected = tuple(
+        one
+        if one.id in before or one.confidence is not Confidence.CONFIRMED
+        else replace(one, confidence=Confidence.LIKELY)
+        for one in found.selected
+    )
+    follows = found.consequences if selected == found.selected else ()
+    return replace(found, selected=selected, consequences=follows)
 
 
 def _is_newborn(evidence: Evidence, pod: Pod) -> bool:

@@ -30,6 +30,8 @@ class Action(StrEnum):
     SHARE = "share"
     """A report with a whole channel."""
     FEEDBACK = "feedback"
+    PROPOSE = "propose"
+    """A change of a cluster, for somebody else to approve."""
     APPROVE = "approve"
     """A change of a cluster."""
 
@@ -98,8 +100,9 @@ class Decision:
 def authorize(principal: Principal, action: Action, scope: Scope, grants: Iterable[Grant]) -> Decision:
     """Whether the person may do this here. A scope without a cluster or namespace asks: anywhere at all?"""
     here = [grant for grant in grants if action in grant.actions and _covers(grant, scope)]
-    who_may = _who_may(here)
-    refusal = _standing(principal) or _place(scope, action)
+    stranger = _standing(principal)
+    who_may = () if stranger else _who_may(here)  # who may never ask does not learn whom to ask
+    refusal = stranger or _place(scope, action)
     if not refusal and not any(_names(grant, principal) for grant in here):
         refusal = _UNKNOWN_GROUPS if principal.unknown else _not_named(action, scope, is_anybody=bool(who_may))
     if refusal:
@@ -118,35 +121,42 @@ def allowed_actions(principal: Principal, scope: Scope, grants: Sequence[Grant])
     return tuple(action for action in Action if authorize(principal, action, scope, grants).allowed)
 
 
-_UNKNOWN_GROUPS = "Slack could not be asked which user groups you are in, so nothing is allowed by them. Try again."
+_UNKNOWN_GROUPS = "Your user groups could not be read from Slack, so they grant nothing. Try again."
 
 
 def _standing(principal: Principal) -> str:
     """Why this person may never do anything; "" for a full member."""
     refusals = (
         (not principal.user_id, "It is not known who you are."),
-        (principal.user_id == SLACKBOT or principal.is_bot, "Bots may not ask for anything."),
+        (principal.user_id == SLACKBOT or principal.is_bot, "Bots may not use cnibot."),
         (principal.is_deactivated, "Your account is deactivated."),
         (principal.is_external, "You are not a member of this organisation."),
         (principal.is_guest, "Guests may not use cnibot."),
         (
             None in {principal.is_bot, principal.is_deactivated, principal.is_external, principal.is_guest},
-            "Slack did not say whether you are a full member, so nothing is allowed. Try again.",
+            "Slack did not report whether you are a full member, so nothing is allowed. Try again.",
         ),
     )
     return next((sentence for holds, sentence in refusals if holds), "")
 
 
-_POSTING = frozenset({Action.DIAGNOSE, Action.WATCH, Action.SHARE, Action.APPROVE})
-"""What leaves something in the channel."""
-
-
 def _place(scope: Scope, action: Action) -> str:
-    if action not in _POSTING or scope.is_channel_external is False:
+    if action not in _NOT_THERE or scope.is_channel_external is False:
         return ""
     if scope.is_channel_external is None:
-        return "Slack could not say whether this channel is shared with another organisation. Try again."
-    return "This channel is shared with another organisation: diagnoses are not posted here."
+        return "Slack did not report whether this channel is shared with another organisation. Try again."
+    return f"This channel is shared with another organisation (Slack Connect): {_NOT_THERE[action]}."
+
+
+_ELSEWHERE = "ask in a channel of your own organisation"
+_NOT_THERE = {
+    Action.DIAGNOSE: f"verdicts name pods and nodes, and are not posted here; {_ELSEWHERE}",
+    Action.WATCH: f"verdicts name pods and nodes, so nothing is watched here; {_ELSEWHERE}",
+    Action.SHARE: "reports name pods and nodes, and are not shared here",
+    Action.PROPOSE: f"plans name pods and nodes, and are not posted here; {_ELSEWHERE}",
+    Action.APPROVE: f"nothing is approved here; {_ELSEWHERE}",
+}
+"""The hint for those who may do it elsewhere, for each act that posts."""
 
 
 def _covers(grant: Grant, scope: Scope) -> bool:
@@ -178,7 +188,7 @@ def _not_named(action: Action, scope: Scope, *, is_anybody: bool) -> str:
     where = "in this namespace" if scope.namespace else "here"
     if is_anybody:
         return f"You are not among those who may {_VERBS[action]} {where}."
-    return f"Nobody may {_VERBS[action]} {where}: no grant says so. Grants are part of cnibot's settings."
+    return f"Nobody may {_VERBS[action]} {where}: no grant allows it. Grants are part of cnibot's settings."
 
 
 _VERBS = {
@@ -187,5 +197,6 @@ _VERBS = {
     Action.WATCH: "watch namespaces",
     Action.SHARE: "share reports",
     Action.FEEDBACK: "comment on verdicts",
+    Action.PROPOSE: "propose changes",
     Action.APPROVE: "approve changes",
 }

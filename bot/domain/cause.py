@@ -6,7 +6,7 @@ from typing import Literal
 
 from bot.domain.facts import Rung, Subject
 from bot.domain.finding import Hop, Symptom
-from bot.domain.report import CauseReport, Confidence, RemediationReport
+from bot.domain.report import CauseReport, Confidence, LookAlike, RemediationReport, Statement
 
 _SHOWN_SUBJECTS = 50
 
@@ -17,18 +17,18 @@ class Explanation:
 
     id: str
     title: str
+    short: str = ""
+    """The title for a headline: "proxy ARP is off"."""
     taxonomy: tuple[str, ...]
     mechanism: str
     hop: Hop
     confidence: Confidence
     subjects: tuple[Subject, ...]
-    evidence_for: tuple[str, ...] = ()
-    evidence_against: tuple[str, ...] = ()
+    supporting: tuple[Statement, ...] = ()
+    opposing: tuple[Statement, ...] = ()
     unobserved: tuple[str, ...] = ()
-    refuted: tuple[str, ...] = ()
-    """Look-alikes that the evidence refutes: what it is not, and what shows that."""
-    not_refuted: tuple[str, ...] = ()
-    """Ids of the look-alikes that nothing refutes."""
+    likenesses: tuple[LookAlike, ...] = ()
+    """What it is mistaken for: first what the evidence refutes, then what nothing does."""
     explains: tuple[Symptom, ...] = ()
     fixes: tuple[RemediationReport, ...] = ()
     """Safest first."""
@@ -39,9 +39,29 @@ class Explanation:
     usual_changes: str = ""
     """What has usually changed before it."""
 
+    @property
+    def evidence_for(self) -> tuple[str, ...]:
+        """What supports it, in sentences."""
+        return tuple(one.sentence for one in self.supporting)
+
+    @property
+    def evidence_against(self) -> tuple[str, ...]:
+        """What opposes it, in sentences."""
+        return tuple(one.sentence for one in self.opposing)
+
+    @property
+    def not_refuted(self) -> tuple[str, ...]:
+        """Ids of the look-alikes that nothing refutes."""
+        return tuple(one.cause for one in self.likenesses if not one.is_refuted)
+
+    def statement(self) -> Statement:
+        """That it holds, at whom."""
+        named = tuple(str(subject) for subject in self.subjects[:_SHOWN_SUBJECTS])
+        fact = self.short or f"{self.title[:1].lower()}{self.title[1:]}"
+        return Statement(subjects=named, text=fact, more=len(self.subjects) - len(named))
+
     def report(self) -> CauseReport:
         """The same as part of a report."""
-        likeness = tuple(f"{name} is not refuted by what was observed" for name in self.not_refuted)
         return CauseReport(
             id=self.id,
             title=self.title,
@@ -52,9 +72,13 @@ class Explanation:
             evidence_for=self.evidence_for,
             evidence_against=self.evidence_against,
             unobserved=self.unobserved,
-            look_alikes=(*self.refuted, *likeness),
+            look_alikes=tuple(one.sentence for one in self.likenesses),
+            supporting=self.supporting,
+            opposing=self.opposing,
+            likenesses=self.likenesses,
             explains=tuple(f"{symptom.kind} {symptom.subject}" for symptom in self.explains[:_SHOWN_SUBJECTS]),
             usual_changes="" if self.confidence is Confidence.RULED_OUT else self.usual_changes,
+            never="" if self.confidence is Confidence.RULED_OUT else self.never,
         )
 
 
@@ -84,6 +108,8 @@ class Differential:
     """The fewest confirmed or likely causes that explain the symptoms, strongest first. Two entries: two faults."""
     alternatives: tuple[Explanation, ...] = ()
     """What remains likely or possible for symptoms that no confirmed cause explains, strongest first."""
+    consequences: tuple[Explanation, ...] = ()
+    """States that hold and follow from the selected causes, which explain all that these would."""
     ruled_out: tuple[Explanation, ...] = ()
     """Considered and excluded by evidence; look-alikes of the selected causes first."""
     symptoms: tuple[Symptom, ...] = ()

@@ -164,6 +164,16 @@ class UnknownNamespaceError(BotError):
         self.nearest = tuple(nearest)
 
 
+class PodsHiddenError(BotError):
+    """403 on the pods that were asked about: they may be there or not, and so may their namespace."""
+
+    def __init__(self, namespace: str, permission: str) -> None:
+        shown = bounded(namespace, 80)
+        super().__init__(f"I may not list pods in {shown} (403): nothing is known. Needed: {bounded(permission)}.")
+        self.namespace = namespace
+        self.permission = permission
+
+
 class UnknownPodError(BotError):
     """No such pod in the namespace; `nearest` are names that resemble it, best first."""
 
@@ -211,3 +221,7 @@ class AgentError(BotError):
         super().__init__(f"The node agent on {node} gave no report: {bounded(why, 500).rstrip('.')}.")
         self.node = node
         self.why = why
+
+
+class NotNowError(BotError):
+    """What the work needs to know is not answered now. Whoever keeps it tries again, as often as it takes."""

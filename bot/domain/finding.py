@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
-from bot.domain.facts import Subject, Value
+from bot.domain.facts import Flow, Subject, Value
 
-Hop = Literal["api", "pod", "gateway", "node", "overlay", "underlay", "service", "dns", "policy", "application"]
+Hop = Literal["api", "pod", "gateway", "node", "overlay", "underlay", "policy", "service", "dns", "application"]
 """Where on the packet's way: from the API object that never became a pod, to the application that does not listen."""
+
+HOPS: tuple[Hop, ...] = get_args(Hop)
+"""In the order in which a packet meets them."""
 
 
 class Severity(StrEnum):
@@ -50,16 +53,6 @@ class SymptomKind(StrEnum):
     NODE_NOT_READY = "node-not-ready"
     PODS_NOT_READY = "pods-not-ready"
     """Readiness fails; a consequence nearly always."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flow:
-    """One tried way: who asked whom. Pods and nodes as subjects; `target` None for an address outside."""
-
-    source: Subject
-    target: Subject | None = None
-    source_node: Subject | None = None
-    target_node: Subject | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

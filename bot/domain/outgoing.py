@@ -19,6 +19,8 @@ class Priority(IntEnum):
     NORMAL = 1
     PROGRESS = 2
     """What may be left out when there is no time to say it: a newer state follows."""
+    NOTICE = 3
+    """Refusals, mistakes and help: what the unauthorized can ask for must not delay anybody's answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,7 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Whisper:
+class Ephemeral:
     """A message that only one person sees, until they reload."""
 
     key: str
@@ -73,7 +75,9 @@ class Whisper:
     user: str
     content: Content
     response_url: str = ""
-    """Of the command that asked: the way when the bot is not in the channel."""
+    """Of the command that asked: the way when the bot is not in the channel, and for notices the first way."""
+    priority: Priority = Priority.VERDICT
+    """An answer to somebody who waits for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,4 +107,4 @@ class React:
     message_ts: str | None = None
 
 
-Outgoing = Post | Edit | Whisper | Attach | React
+Outgoing = Post | Edit | Ephemeral | Attach | React

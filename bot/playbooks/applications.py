@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from bot.cluster.objects import Pod, Service
-from bot.cluster.snapshot import Snapshot
+from bot.cluster.snapshot.snapshot import Snapshot
 from bot.domain.facts import Subject, pod, service
+from bot.domain.flows import NeededFlow
 from bot.playbooks.schema import ApplicationFile, DialFile, PatternFile, Playbook, Protocol, ServicePatternFile
 
 
@@ -31,6 +32,25 @@ class ApplicationDial:
     protocol: Protocol
     why: str
     sources: tuple[Subject, ...]
+    is_needed: bool = True
+    """Not for a connection that only some installations have."""
+
+
+def needed(found: Iterable[ApplicationDial]) -> tuple[NeededFlow, ...]:
+    """The connection of each source of these dials, but for those that only some installations have."""
+    return tuple(
+        NeededFlow(
+            source=source,
+            target=dial.service,
+            port=dial.port,
+            protocol="UDP" if dial.protocol == "udp" else "TCP",
+            known_by="playbook",
+            why=f"{dial.application}: {dial.why}",
+        )
+        for dial in found
+        if dial.is_needed
+        for source in dial.sources
+    )
 
 
 def recognised(playbooks: Iterable[Playbook], snapshot: Snapshot) -> tuple[Application, ...]:
@@ -85,6 +105,7 @@ def _dials(
                 port=dial.port,
                 protocol=dial.protocol,
                 why=dial.why,
+                is_needed=not dial.optional,
                 sources=tuple(
                     sorted(_subject(o) for o in sources if o.metadata.namespace == target.metadata.namespace)
                 ),

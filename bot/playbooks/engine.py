@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator
 
 from bot.domain.facts import CLUSTER, FactTable, Subject, SubjectKind
 from bot.domain.finding import Finding, Severity
+from bot.domain.listing import and_more
 from bot.playbooks.schema import Expectation, Playbook, Step
-from bot.probes import running
-from bot.probes.probe import Probe
+from bot.probes.engine import running
+from bot.probes.engine.probe import Probe
 from bot.rules.expression import Expression, lookup_for
 
 MAX_NAMED = 3
@@ -64,13 +65,12 @@ def _finding(step: Step, expectation: Expectation, facts: FactTable, subject: Su
 def _inconclusive(step: Step, expectation: Expectation, facts: FactTable, subjects: list[Subject]) -> Finding:
     """One finding for all subjects of an expectation that could not be decided."""
     first = subjects[0]
-    names = ", ".join(str(subject) for subject in subjects[:MAX_NAMED])
-    more = f" and {len(subjects) - MAX_NAMED} more" if len(subjects) > MAX_NAMED else ""
+    names = and_more(subjects, MAX_NAMED)
     return Finding(
         probe=step.probe,
         subject=first if len(subjects) == 1 else CLUSTER,
         severity=Severity.INCONCLUSIVE,
-        sentence=f"{_missing(expectation.that, facts, first)} was not observed for {names}{more}.",
+        sentence=f"{_missing(expectation.that, facts, first)} was not observed for {names}.",
     )
 
 

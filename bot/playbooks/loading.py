@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bot.playbooks.schema import Expectation, ExpectFile, Playbook, PlaybookFile, Step, StepFile
-from bot.probes.probe import Probe
+from bot.probes.engine.probe import Probe
 from bot.rules.checking import Vocabulary
 from bot.rules.expression import Language
 from bot.rules.problems import Problem, RulesError, did_you_mean

@@ -1,7 +1,10 @@
-"""A failing pod against a healthy sibling."""
+"""A failing pod against a healthy sibling, and a cause against packets that were followed."""
+
+import pytest
 
 from bot.causes.contrast import contrast, healthy_sibling
 from bot.causes.differential import differentiate
+from bot.domain.facts import SubjectKind
 from tests.causes.test_fixtures import causes
 from tests.causes.world import changed, fixtures, subject, table
 
@@ -34,3 +37,20 @@ def test_what_does_not_differ_is_not_told() -> None:
     (cause,) = (one for one in causes() if one.id == "calico-proxy-arp-off")
 
     assert list(contrast(FIXTURE.facts, cause, B, C)) == []
+
+
+@pytest.mark.parametrize(
+    ("where", "confidence"),
+    [("not-followed", "likely"), ("between", "confirmed"), ("on-sender", ""), ("on-receiver", ""), ("elsewhere", "")],
+)
+@pytest.mark.parametrize("name", ["underlay-blocks-nodes", "fabric-drops-pod-addresses", "overlay-blocked-by-underlay"])
+def test_followed_packets_prove_or_refute_that_the_network_between_nodes_takes_them(
+    name: str, where: str, confidence: str
+) -> None:
+    fixture = next(one for one in fixtures() if one.name == name)
+    pairs = {str(one): {"traced_loss": where} for one in fixture.facts.subjects(SubjectKind.PAIR)}
+
+    found = differentiate(causes(), table(changed(fixture.values, pairs)), fixture.symptoms)
+
+    named = {one.confidence.value for one in (*found.selected, *found.alternatives) if one.id == name}
+    assert named == ({confidence} if confidence else set())

@@ -44,13 +44,23 @@ def test_two_independent_faults_are_reported_as_two(first: str, second: str) -> 
 def test_a_consequence_is_not_reported_beside_its_cause() -> None:
     """Pods without a gateway fail their readiness, and their Service has no endpoint left: that is no second fault."""
     fixture = BY_NAME["node-default-route-missing"]
-    gone = {"service shop/s": {"ready_endpoints": 0, "unready_selected": 2, "reach": "refused"}}
+    gone = {
+        "service shop/s": {"ready_endpoints": 0, "unready_selected": 2, "reach": "refused", "unready_why": "network"}
+    }
     facts = table(changed(fixture.values, gone))
     claims = (*fixture.symptoms, symptom("service-unreachable service shop/s: shop/a>shop/c, node-1>shop/c"))
     found = differentiate(causes(), facts, claims)
 
     assert "service-no-ready-endpoints" not in {one.id for one in found.selected}
     assert found.selected[0].id == "node-default-route-missing"
+    assert [one.statement().sentence for one in found.consequences] == ["service shop/s: no endpoint is ready"]
+
+
+def test_what_follows_from_nothing_known_is_no_consequence() -> None:
+    """By itself it is the cause: there is nothing that it follows from."""
+    fixture = BY_NAME["service-no-ready-endpoints"]
+
+    assert differentiate(causes(), fixture.facts, fixture.symptoms).consequences == ()
 
 
 def test_one_cause_on_many_pods_is_one_hypothesis() -> None:
@@ -138,7 +148,7 @@ def test_fixes_are_written_out_for_the_subjects() -> None:
     assert [fix.risk for fix in leading.fixes] == ["r2", "r2"]
     assert leading.fixes[0].commands == ("sysctl -w net.ipv4.conf.cali0.proxy_arp=1",)
     assert leading.fixes[0].undo == ("sysctl -w net.ipv4.conf.cali0.proxy_arp=0",)
-    assert leading.never == "replacing the CNI is not called for, one sysctl cures this"
+    assert leading.never == "Do not replace the CNI: one sysctl fixes this"
 
 
 def test_on_the_api_rung_nothing_of_the_node_is_confirmed() -> None:

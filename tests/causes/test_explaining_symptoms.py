@@ -2,10 +2,10 @@
 
 import pytest
 
-from bot.causes.touching import Ground
+from bot.causes.reachability import Reachability
 from tests.causes.world import healthy, subject, symptom, table
 
-GROUND = Ground(table(healthy()))
+GROUND = Reachability(table(healthy()))
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,6 @@ GROUND = Ground(table(healthy()))
     ],
 )
 def test_a_cause_explains_what_it_touches(claim: str, subjects: list[str], expected: object) -> None:
-    extent = GROUND.extent(symptom(claim))
+    scope = GROUND.scope(symptom(claim))
 
-    assert extent.is_explained_by({subject(one) for one in subjects}) is expected
+    assert scope.is_explained_by({subject(one) for one in subjects}) is expected

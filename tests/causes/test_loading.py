@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.causes.cause import Cause
 from bot.causes.loading import build, load_causes
 from bot.domain.facts import SubjectKind
 from bot.probes.catalogue import FACTS
@@ -45,6 +46,7 @@ fix:
   - id: second
     risk: r2
     does: Do that
+    no_command: a person does it
 """
 
 
@@ -78,6 +80,10 @@ def test_a_cause_is_compiled_as_it_was_written() -> None:
         ('refuted_when: pair.mtu == "ok"', 'refuted_when: pod.host_link == "up"', "mine.yaml:18: look_alikes.0.refuted_when: a rule about a pod reads pod, node, cluster, not 'pair'"),
         ("{nod}", "{node}", "mine.yaml:25: fix.0.does: a rule about a pod names pod, node, cluster, not 'nod'; did you mean node?"),
         ("risk: r0\n    does: Do that", "risk: r2\n    does: Do that", "mine.yaml:30: fix.1.risk: r0 after r1: the safest fix comes first"),
+        ("", "    no_command: a person does it\n", "mine.yaml:29: fix.1.commands: no command: add one, or say in no_command why there is none"),
+        ("commands: [reboot]\n    no_command", "no_command", "mine.yaml:33: fix.1.no_command: there are commands"),
+        ("show <device>", "show {pod.own_dev}", "mine.yaml:26: fix.0.commands: nothing fills <device>: name a fact, or say in decide what a person must decide"),
+        ("decide: this\n    does", "does", "mine.yaml:25: fix.0.decide: no command has a <placeholder>"),
         ("unobsrved:", "unobserved:", "mine.yaml:2: unobserved is missing"),
         ("id: Mine", "id: mine", "mine.yaml:2: id: string should match pattern"),
     ],
@@ -131,3 +137,19 @@ def test_at_least_ninety_classes_of_the_taxonomy_are_covered() -> None:
     }
 
     assert len(letters) >= 90
+
+
+def test_a_fix_without_a_place_is_typed_where_the_api_answers() -> None:
+    """A Service is on no node: a node's command for it would be typed anywhere."""
+    text = GOOD.replace("subject: pod", "subject: cluster").replace("{pod.own_dev}", "eth0")
+
+    assert any("fix.0.commands: a cluster is on no node" in problem for problem in problems(text))
+
+
+@pytest.mark.parametrize("cause", load_causes([data_directory() / "causes"], FACTS.values()), ids=lambda one: one.id)
+def test_every_fix_has_commands_or_says_why_not(cause: Cause) -> None:
+    """Checked at load; here by the words that reach a reader."""
+    for fix in cause.fixes:
+        blanks = [one.source for one in (*fix.commands, *fix.undo) if "<" in one.source]
+        assert bool(fix.commands) is not bool(fix.no_command)
+        assert bool(blanks) is bool(fix.decide)

@@ -17,12 +17,12 @@ from bot.cluster.objects import (
     ServicePort,
     ServiceSpec,
 )
+from bot.diagnosis import agent_tasks
+from bot.diagnosis.agent_tasks import nodes_in_scope, plan_tasks
 from bot.domain import facts
 from bot.domain.facts import Subject
-from bot.incidents import plan
-from bot.incidents.plan import nodes_in_scope, plan_tasks
 from bot.playbooks.applications import ApplicationDial
-from bot.probes.evidence import Evidence
+from bot.probes.engine.evidence import Evidence
 from tests.probes.build import World
 
 
@@ -159,8 +159,10 @@ def test_the_matrix_grows_with_nodes_not_with_pods(pods: int, nodes: int):
     tasks = planned(world.evidence())
 
     for task in tasks.values():
-        assert sum(pod.is_source for pod in task.pods) <= plan.MAX_SOURCES + 1
-        assert len(task.targets) <= 1 + plan.MAX_LOCAL_TARGETS + (nodes - 1) * (1 + plan.MAX_REMOTE_PODS_PER_NODE)
+        assert sum(pod.is_source for pod in task.pods) <= agent_tasks.MAX_SOURCES + 1
+        assert len(task.targets) <= 1 + agent_tasks.MAX_LOCAL_TARGETS + (nodes - 1) * (
+            1 + agent_tasks.MAX_REMOTE_PODS_PER_NODE
+        )
     assert {pod.name for task in tasks.values() for pod in task.pods} == {f"p{number:03}" for number in range(pods)}
 
 
@@ -180,3 +182,25 @@ def test_different_workloads_become_sources_before_a_second_pod_of_one():
     task = planned(world.evidence())["node-1"]
 
     assert "single" in {pod.name for pod in task.pods if pod.is_source}
+
+
+def test_endpoints_of_a_headless_service_are_dialled_unless_another_service_has_them_dialled():
+    world = shop_with_dns()
+    db, web = facts.pod("shop", "db"), facts.pod("shop", "web")
+    with_service(world, "shop/db-headless", [db], cluster_ip="None", port=5432)
+    with_service(world, "shop/peers", [web], cluster_ip="None", port=7000)
+    task = planned(world.evidence())["node-1"]
+
+    assert [(t.purpose, t.service) for t in task.targets if t.port == 6432] == [("endpoint", "shop/db:5432")]
+    assert [(t.purpose, t.service, t.port) for t in task.targets if t.service == "shop/peers:7000"] == [
+        ("endpoint", "shop/peers:7000", 8000)
+    ]
+    assert "shop/peers:7000" not in {rule.name for rule in task.services}
+
+
+def test_pods_that_are_listed_though_they_are_not_ready_are_not_dialled():
+    world = shop_with_dns()
+    late = world.pod("shop/late", "node-2", is_ready=False)
+    with_service(world, "shop/peers", [late], cluster_ip="None", port=7000)
+
+    assert not [t for t in planned(world.evidence())["node-1"].targets if t.service == "shop/peers:7000"]

@@ -17,10 +17,10 @@ from bot.cluster.objects import (
     ReplicaSet,
 )
 from bot.cluster.objects.pods import ContainerState, ContainerStateRunning, ContainerStatus
+from bot.diagnosis.judge import judge
+from bot.diagnosis.knowledge import Knowledge, load_knowledge
 from bot.domain.facts import Subject
 from bot.domain.report import Report
-from bot.incidents.judge import judge
-from bot.incidents.knowledge import Knowledge, load_knowledge
 from tests.probes.build import NOW, World, two_nodes
 
 HOUR = timedelta(hours=1)
@@ -201,6 +201,42 @@ def test_what_came_after_the_first_sign_did_not_precede_it(broken: tuple[World, 
     world.snapshot_fields["network_policies"] = (policy("before", 3 * HOUR), policy("after", HOUR))
 
     assert told(world, knowledge) == ["NetworkPolicy shop/before was created"]
+
+
+def test_a_revision_that_an_undo_took_up_again_is_as_old_as_its_pods(
+    broken: tuple[World, Subject], knowledge: Knowledge
+) -> None:
+    world, _ = broken
+    reused = labelled(revision(3, timedelta(days=9)), "old")
+    world.snapshot_fields |= {
+        "daemon_sets": (calico_node(),),
+        "controller_revisions": (reused, labelled(revision(2, timedelta(days=2)), "bad")),
+    }
+    runs(world, "node-1", "old", HOUR)
+
+    (change, *_) = judged(world, knowledge).changes
+    assert change.what == "got revision 3"
+    assert change.ago_s == 3600
+
+
+def labelled(one: ControllerRevision, value: str) -> ControllerRevision:
+    meta = msgspec.structs.replace(one.metadata, labels={"controller-revision-hash": value})
+    return msgspec.structs.replace(one, metadata=meta)
+
+
+def runs(world: World, node: str, value: str, ago: timedelta, **annotations: str) -> None:
+    """A pod of calico-node with this revision."""
+    subject = world.pod(f"kube-system/calico-node-{node}", node, host_network=True)
+    meta = ObjectMeta(
+        namespace="kube-system",
+        name=f"calico-node-{node}",
+        uid=f"uid-calico-{node}",
+        labels={"controller-revision-hash": value},
+        annotations=annotations,
+        creation_timestamp=NOW - ago,
+        owner_references=(OwnerReference(kind="DaemonSet", uid="ds", name="calico-node", controller=True),),
+    )
+    world.pods[subject] = msgspec.structs.replace(world.pods[subject], metadata=meta)
 
 
 def test_a_change_never_moves_the_verdict(broken: tuple[World, Subject], knowledge: Knowledge) -> None:

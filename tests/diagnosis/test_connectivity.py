@@ -2,10 +2,10 @@
 
 import pytest
 
+from bot.diagnosis.connectivity import MAX_NODES, MAX_NODES_IN_FULL, connectivity
 from bot.domain import facts
 from bot.domain.facts import Rung
 from bot.domain.report import Connectivity
-from bot.incidents.connectivity import MAX_NODES, MAX_NODES_IN_FULL, connectivity
 from tests.probes.build import World, two_nodes
 
 
@@ -31,7 +31,7 @@ def test_some_of_several_flows_make_a_pair_partial_and_are_counted() -> None:
 
     (pair,) = [one for one in connectivity(world.evidence()) if (one.source, one.target) == ("node-1", "node-2")]
 
-    assert pair == Connectivity(source="node-1", target="node-2", state="partial", tested=2, failed=1)
+    assert pair == Connectivity(source="node-1", target="node-2", state="partial", tested=2, failed=1, latency_ms=0.4)
 
 
 def test_a_node_s_own_tests_count_only_where_no_pod_tested() -> None:

@@ -3,13 +3,15 @@
 import msgspec
 import pytest
 
+from bot.agent.report import Missing
+from bot.diagnosis.judge import judge, judge_recording
+from bot.diagnosis.knowledge import Knowledge, load_knowledge
+from bot.diagnosis.recording import Recording, load, record, save
 from bot.domain.facts import Rung
 from bot.domain.report import Report
-from bot.incidents.judge import judge, judge_recording
-from bot.incidents.knowledge import Knowledge, load_knowledge
-from bot.incidents.recording import Recording, load, record, save
-from bot.probes.evidence import Evidence
+from bot.probes.engine.evidence import Evidence
 from tests.probes.build import World, two_nodes
+from tests.probes.test_unready_by_itself import standby
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +41,18 @@ def test_all_hops_seen_and_nothing_wrong_is_healthy(knowledge: Knowledge) -> Non
     assert report.path == ()
 
 
+def test_a_pod_that_is_unready_by_its_own_word_is_told_beside_a_healthy_network(knowledge: Knowledge) -> None:
+    world, _ = standby("HTTP probe failed with statuscode: 503")
+
+    report = judged(world.evidence(), knowledge)
+
+    assert report.verdict.status == "healthy"
+    assert report.verdict.summary == (
+        "4 pods on 2 nodes reach what they need; not ready by their own word, which is a matter of the application: "
+        "shop/standby."
+    )
+
+
 def test_a_node_that_was_not_looked_at_forbids_healthy(knowledge: Knowledge) -> None:
     world, *_ = two_nodes()
     world.unseen("node-2", "no answer from node node-2 within 30 s")
@@ -47,6 +61,17 @@ def test_a_node_that_was_not_looked_at_forbids_healthy(knowledge: Knowledge) -> 
 
     assert report.verdict.status == "inconclusive"
     assert report.verdict.summary.startswith("Nothing wrong on 1 of 2 nodes; not seen: node-2 (no answer")
+
+
+def test_a_pod_that_a_rung_cannot_see_into_is_called_by_its_name(knowledge: Knowledge) -> None:
+    world, *_ = two_nodes()
+    world.node_report("node-1", missing=(Missing(what="pods.uid-a.links", why="no command shows them"),))
+
+    report = judged(world.evidence(), knowledge)
+
+    assert [each.what for each in report.coverage.unobserved if each.kind == "part"] == [
+        "node node-1: pod shop/a: links"
+    ]
 
 
 @pytest.mark.parametrize("rung", [Rung.API, Rung.EXEC, Rung.CNI_AGENT])

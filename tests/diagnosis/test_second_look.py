@@ -1,19 +1,22 @@
-"""Trouble of young pods is looked at twice; what healed is told as that, and nothing is blamed for it."""
+"""Doubts are inspected twice; what healed is told as that, and nothing is blamed for it."""
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import msgspec
 import pytest
 
+from bot.diagnosis.judge import judge, judge_recording
+from bot.diagnosis.knowledge import Knowledge, load_knowledge
+from bot.diagnosis.recording import load, record, save
+from bot.diagnosis.second_look import doubtful_pods
 from bot.domain.facts import Subject
 from bot.domain.report import Report
-from bot.incidents.judge import judge, judge_recording
-from bot.incidents.knowledge import Knowledge, load_knowledge
-from bot.incidents.recording import load, record, save
-from bot.incidents.second_look import doubtful_pods
-from bot.probes.evidence import Evidence
+from bot.probes.engine.evidence import Evidence
 from tests.probes.build import NOW, World, two_nodes
+
+RECORDINGS = Path(__file__).parents[1] / "recordings"
 
 
 @pytest.fixture(scope="module")
@@ -54,13 +57,27 @@ def test_nothing_wrong_asks_for_no_second_look(knowledge: Knowledge) -> None:
     assert doubtful_pods(world.evidence(), knowledge, "namespace") == frozenset()
 
 
-def test_an_older_pod_in_trouble_needs_a_cause_at_once(knowledge: Knowledge) -> None:
-    world, _ = with_newborn(None, None, None, age_s=121.0)
-    assert doubtful_pods(world.evidence(), knowledge, "namespace") == frozenset()
+def test_trouble_without_a_certain_cause_asks_for_a_second_look(knowledge: Knowledge) -> None:
+    world, pod = with_newborn(None, None, None, age_s=121.0)
 
-    world, _ = with_newborn(None, None, None)
-    world.answers(next(pod for pod in world.pods if pod.name == "shop/a"), None, None, None)
-    assert doubtful_pods(world.evidence(), knowledge, "namespace") == frozenset()
+    assert pod in doubtful_pods(world.evidence(), knowledge, "namespace")
+
+
+def test_a_certain_cause_asks_for_no_second_look(knowledge: Knowledge) -> None:
+    evidence = load(RECORDINGS / "flannel-fdb-missing.json.gz").evidence()
+
+    assert doubtful_pods(evidence, knowledge, "namespace") == frozenset()
+
+
+def test_what_only_one_of_two_looks_shows_is_not_confirmed(knowledge: Knowledge) -> None:
+    evidence = load(RECORDINGS / "flannel-fdb-missing.json.gz").evidence()
+    assert judged(evidence, knowledge).verdict.confidence == "confirmed"
+    assert judged(replace(evidence, first=evidence), knowledge).verdict.confidence == "confirmed"
+
+    other = load(RECORDINGS / "flannel-vxlan-blocked-on-node.json.gz").evidence()
+    report = judged(replace(evidence, first=other), knowledge)
+
+    assert (report.verdict.cause, report.verdict.confidence) == ("fdb-entry-missing", "likely")
 
 
 def test_what_healed_is_transient_and_no_cause_is_named(knowledge: Knowledge) -> None:
@@ -71,7 +88,7 @@ def test_what_healed_is_transient_and_no_cause_is_named(knowledge: Knowledge) ->
 
     assert (report.verdict.status, report.verdict.cause, report.causes) == ("healthy", None, ())
     assert report.verdict.summary == (
-        "4 pods on 2 nodes reach what they need; trouble of pod shop/new healed by itself within 4 s."
+        "4 pods on 2 nodes reach what they need; the trouble of pod shop/new went away by itself within 4 s."
     )
     (healed,) = [one for one in report.transients if one.symptom == "gateway-silent"]
     assert (healed.subject, healed.after_s) == ("pod shop/new", 4.0)

@@ -9,7 +9,7 @@ from bot.cluster.objects import Pod, Service
 from bot.cluster.objects.base import ObjectMeta
 from bot.cluster.objects.pods import Container, PodSpec, PodStatus
 from bot.cluster.objects.services import ServicePort, ServiceSpec
-from bot.cluster.snapshot import Snapshot
+from bot.cluster.snapshot.snapshot import Snapshot
 from bot.domain.facts import pod as pod_subject
 from bot.domain.facts import service as service_subject
 from bot.playbooks.applications import dials, recognised

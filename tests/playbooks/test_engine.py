@@ -7,7 +7,7 @@ from bot.domain.finding import Finding, Severity
 from bot.playbooks.engine import run
 from bot.playbooks.loading import build
 from bot.playbooks.schema import Playbook
-from bot.probes.probe import Probe
+from bot.probes.engine.probe import Probe
 from bot.rules.source import parse
 
 A, B, C, N = pod("shop", "a"), pod("shop", "b"), pod("shop", "c"), node("node-1")
@@ -15,7 +15,7 @@ A, B, C, N = pod("shop", "a"), pod("shop", "b"), pod("shop", "c"), node("node-1"
 
 def probe(name: str, *facts: FactSpec) -> Probe:
     def judge(table: FactTable) -> Sequence[Finding]:
-        return [Finding(probe=name, subject=CLUSTER, severity=Severity.PASS, sentence=f"{name} looked at all")]
+        return [Finding(probe=name, subject=CLUSTER, severity=Severity.PASS, sentence=f"{name} inspected all")]
 
     return Probe(name=name, question="?", facts=facts, observe=lambda _evidence, _facts: None, judge=judge)
 

@@ -54,7 +54,7 @@ def test_the_shipped_playbooks_load() -> None:
 
 
 def test_the_default_playbook_asks_every_probe() -> None:
-    """What nobody asks for in particular is looked at as a whole."""
+    """What nobody asks for in particular is inspected as a whole."""
     (namespace,) = (one for one in load_playbooks([data_directory()], PROBES) if one.name == "namespace")
 
     assert {step.probe for step in namespace.steps} == {probe.name for probe in PROBES}

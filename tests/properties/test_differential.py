@@ -11,7 +11,7 @@ from bot.causes.cause import Cause
 from bot.causes.differential import differentiate
 from bot.causes.judging import STRENGTH, judge
 from bot.causes.loading import load_causes
-from bot.domain.facts import FactTable, Relations, Subject, pod
+from bot.domain.facts import VARIABLES, FactTable, Relations, Subject, pod
 from bot.domain.report import Confidence
 from bot.probes.catalogue import FACTS
 from bot.rules.expression import lookup_for
@@ -24,6 +24,9 @@ ALL = fixtures()
 @cache
 def causes() -> tuple[Cause, ...]:
     return load_causes([data_directory() / "causes"], FACTS.values())
+
+
+CONSEQUENCES = frozenset(cause.id for cause in causes() if cause.is_consequence)
 
 
 def shuffled(values: Facts, seed: int) -> FactTable:
@@ -100,3 +103,35 @@ def test_of_two_faults_at_once_one_leads_and_all_that_are_named_explain_somethin
     found = differentiate(causes(), table(values), (*one.symptoms, *other.symptoms))
     assert all(explanation.explains for explanation in found.selected)
     assert all(explanation.confidence is not Confidence.POSSIBLE for explanation in found.selected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(ALL), st.sampled_from(ALL))
+def test_nothing_is_confirmed_while_a_symptom_has_no_cause(fixture: Fixture, other: Fixture) -> None:
+    """One fault's evidence beside another's symptoms: what nobody explains may be what explains all."""
+    found = differentiate(causes(), fixture.facts, (*fixture.symptoms, *other.symptoms))
+
+    if found.unexplained:
+        assert all(one.confidence is not Confidence.CONFIRMED for one in found.selected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(ALL), st.sampled_from(ALL))
+def test_a_consequence_is_no_root_while_its_pods_lack_something(fixture: Fixture, other: Fixture) -> None:
+    found = differentiate(causes(), fixture.facts, (*fixture.symptoms, *other.symptoms))
+
+    lacking = {flow.source for symptom in found.unexplained for flow in symptom.flows}
+    behind = fixture.facts.relations.pods_of_service
+    for one in found.selected:
+        if one.id in CONSEQUENCES:
+            assert not lacking & {*one.subjects, *(pod for subject in one.subjects for pod in behind.get(subject, ()))}
+
+
+def test_who_reaches_whom_is_never_proof() -> None:
+    """A cause that requires nothing but reachability says so, and is likely at most."""
+    reach = {name for name, spec in FACTS.items() if {"ok", "timeout"} <= set(spec.values)}
+
+    for cause in causes():
+        kinds = VARIABLES[cause.subject]
+        read = {f"{kinds[variable]}.{key}" for one in cause.requires for variable, key in one.that.references}
+        assert cause.is_pattern or not read <= reach, cause.id

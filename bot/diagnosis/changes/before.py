@@ -6,13 +6,13 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
+from bot.diagnosis.changes.nodes import nodes, settings
+from bot.diagnosis.changes.objects import agents, policies, rollouts
+from bot.diagnosis.changes.seen import Seen, latest
 from bot.domain.facts import FactTable, Subject, SubjectKind
 from bot.domain.finding import Symptom
 from bot.domain.report import Change
-from bot.incidents.changes.nodes import nodes, settings
-from bot.incidents.changes.objects import agents, policies, rollouts
-from bot.incidents.changes.seen import Seen, latest
-from bot.probes.evidence import Evidence
+from bot.probes.engine.evidence import Evidence
 
 WINDOW = timedelta(hours=24)
 MAX_CHANGES = 20
@@ -35,7 +35,7 @@ def began_at(evidence: Evidence, symptoms: Iterable[Symptom]) -> datetime:
     Where all these pods are ready nobody saw it begin, and everything until the diagnosis counts.
     """
     named = {subject for symptom in symptoms for subject in _named(symptom) if subject.kind is SubjectKind.POD}
-    unready = (_unready_at(evidence, subject) for subject in named)
+    unready = (unready_at(evidence, subject) for subject in named)
     return latest(unready) or evidence.snapshot.taken_at
 
 
@@ -45,7 +45,8 @@ def _named(symptom: Symptom) -> Iterable[Subject]:
         yield flow.source
 
 
-def _unready_at(evidence: Evidence, subject: Subject) -> datetime | None:
+def unready_at(evidence: Evidence, subject: Subject) -> datetime | None:
+    """When the pod became unready; None for one that is ready, or not there."""
     pod = evidence.pods.get(subject)
     if pod is None:
         return None

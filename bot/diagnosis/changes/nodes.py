@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 
 from bot.agent.report import NodeReport
 from bot.cluster.objects import Node
+from bot.diagnosis.changes.seen import SETTLING, Seen, settled_at
 from bot.domain.facts import FactTable, SubjectKind
-from bot.incidents.changes.seen import SETTLING, Seen, settled_at
-from bot.probes.evidence import Evidence
+from bot.domain.listing import and_more
+from bot.probes.engine.evidence import Evidence
 
 
 def nodes(evidence: Evidence) -> Iterator[Seen]:
@@ -52,6 +53,5 @@ def settings(facts: FactTable) -> Iterator[Seen]:
     for node in facts.subjects(SubjectKind.NODE):
         outliers = facts.of(node).get("sysctl_outliers")
         if isinstance(outliers, tuple) and outliers:
-            listed = "; ".join(str(each) for each in outliers[:3])
-            more = f" and {len(outliers) - 3} more" if len(outliers) > 3 else ""
-            yield Seen(at=None, what=f"differs from all other nodes: {listed}{more}", subject=f"Node {node.name}")
+            listed = and_more(outliers, 3, by="; ")
+            yield Seen(at=None, what=f"differs from all other nodes: {listed}", subject=f"Node {node.name}")

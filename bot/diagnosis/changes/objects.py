@@ -1,7 +1,7 @@
 """Changes that the API's objects remember: rollouts, Helm charts, policies, restarted agents.
 
 Objects tell when they were made, not when they were edited: an edited NetworkPolicy or ConfigMap leaves no time.
-Releases are told by the labels that Helm puts on what it deploys. Helm's own Secrets hold every value of a release, so
+Releases are known by the labels that Helm puts on what it deploys. Helm's own Secrets hold every value of a release, so
 nothing here asks for them.
 
 Source: https://kubernetes.io/docs/tasks/manage-daemon/rollback-daemon-set/ (revisions are ControllerRevisions)
@@ -9,14 +9,14 @@ Source: https://helm.sh/docs/chart_best_practices/labels/
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from bot.cluster.objects import ObjectMeta, Pod
-from bot.cluster.scope import CONNECTIVITY_NAMESPACES
-from bot.incidents.changes.seen import SETTLING, Seen, latest, settled_at
-from bot.probes.evidence import Evidence
+from bot.cluster.snapshot.scope import CONNECTIVITY_NAMESPACES
+from bot.diagnosis.changes.revisions import revisions, rolled_out_at
+from bot.diagnosis.changes.seen import SETTLING, Seen, latest, settled_at
+from bot.probes.engine.evidence import Evidence
 
 _POLICIES = ("networkpolicies", "ciliumnetworkpolicies")
 _CLUSTER_POLICIES = (
@@ -25,55 +25,26 @@ _CLUSTER_POLICIES = (
     "adminnetworkpolicies",
     "baselineadminnetworkpolicies",
 )
-_REVISION = "deployment.kubernetes.io/revision"
-
-
-@dataclass(frozen=True, slots=True)
-class _Revision:
-    """One version of a DaemonSet or Deployment."""
-
-    number: str
-    made_at: datetime | None
-    of: int = 1
-    """How many versions are known."""
 
 
 def rollouts(evidence: Evidence) -> Iterator[Seen]:
     """New revisions of the connectivity DaemonSets and of the namespace's Deployments, with their Helm chart."""
-    snapshot, settled = evidence.snapshot, settled_at(evidence)
-    daemon_sets = _newest((each.metadata, str(each.revision)) for each in snapshot.controller_revisions)
-    deployments = _newest(
-        (each.metadata, each.metadata.annotations.get(_REVISION, "")) for each in snapshot.replica_sets
-    )
-    for kind, objects, newest in (
-        ("DaemonSet", snapshot.daemon_sets, daemon_sets),
-        ("Deployment", snapshot.deployments, deployments),
-    ):
+    snapshot, settled, kept = evidence.snapshot, settled_at(evidence), revisions(evidence)
+    for kind, objects in (("DaemonSet", snapshot.daemon_sets), ("Deployment", snapshot.deployments)):
         for meta in (each.metadata for each in objects):
-            revision = newest.get(meta.uid)
-            if revision and revision.made_at and (revision.of > 1 or not settled or revision.made_at > settled):
-                what = f"got revision {revision.number}" if revision.number not in {"", "1"} else "was created"
-                yield Seen(at=revision.made_at, what=what + _by_helm(meta), subject=_named(kind, meta))
-
-
-def _newest(versions: Iterable[tuple[ObjectMeta, str]]) -> Mapping[str, _Revision]:
-    """The newest version of each owner, by the owner's uid."""
-    known: dict[str, list[tuple[int, ObjectMeta]]] = defaultdict(list)
-    for meta, number in versions:
-        for owner in meta.owner_references:
-            known[owner.uid].append((int(number) if number.isdecimal() else 0, meta))
-    found: dict[str, _Revision] = {}
-    for uid, every in known.items():
-        number, meta = max(every, key=lambda each: (each[0], each[1].name))
-        found[uid] = _Revision(str(number) if number else "", meta.creation_timestamp, len(every))
-    return found
+            known = [*kept.get(meta.uid, ())]
+            at = rolled_out_at(evidence, known) if known else None
+            if at and (len(known) > 1 or not settled or at > settled):
+                number = known[0].number
+                what = f"got revision {number}" if number > 1 else "was created"
+                yield Seen(at=at, what=what + _by_helm(meta), subject=_named(kind, meta))
 
 
 def _by_helm(meta: ObjectMeta) -> str:
     """The Helm release and chart, "" for what Helm did not deploy."""
     release, chart = meta.annotations.get("meta.helm.sh/release-name", ""), meta.labels.get("helm.sh/chart", "")
-    told = [word for word in (f"release {release}" if release else "", f"chart {chart}" if chart else "") if word]
-    return f" (Helm {', '.join(told)})" if told else ""
+    parts = [word for word in (f"release {release}" if release else "", f"chart {chart}" if chart else "") if word]
+    return f" (Helm {', '.join(parts)})" if parts else ""
 
 
 def policies(evidence: Evidence) -> Iterator[Seen]:
@@ -94,7 +65,7 @@ def agents(evidence: Evidence) -> Iterator[Seen]:
     snapshot = evidence.snapshot
     every = (each.metadata for each in snapshot.daemon_sets)
     owners = {meta.uid: meta for meta in every if meta.namespace in CONNECTIVITY_NAMESPACES}
-    rolled = _newest((each.metadata, str(each.revision)) for each in snapshot.controller_revisions)
+    kept = revisions(evidence)
     pods: dict[str, list[Pod]] = defaultdict(list)
     for pod in evidence.pods.values():
         for reference in pod.metadata.owner_references:
@@ -102,8 +73,8 @@ def agents(evidence: Evidence) -> Iterator[Seen]:
                 pods[reference.uid].append(pod)
     for uid, meta in owners.items():
         yield from _told("restarted", meta, [(at, pod) for pod in pods[uid] if (at := _restarted_at(pod))])
-        revision = rolled.get(uid)
-        began = latest((meta.creation_timestamp, revision.made_at if revision else None))
+        known = kept.get(uid, ())
+        began = latest((meta.creation_timestamp, rolled_out_at(evidence, known) if known else None))
         replaced = [
             (made, pod)
             for pod in pods[uid]

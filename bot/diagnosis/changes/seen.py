@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot.probes.evidence import Evidence
+from bot.probes.engine.evidence import Evidence
 
 SETTLING = timedelta(minutes=15)
 """What comes into being so soon after the cluster, a node or a DaemonSet belongs to its beginning."""

@@ -1,0 +1,45 @@
+"""Needed flows that nobody tried: while there is one, nothing is known to be healthy.
+
+Each node tries from a bounded number of pods. Where another pod of the same workload tried from the same node it
+stands for all of them; where none did, what a pod needs was not seen to work.
+"""
+
+from collections.abc import Iterator
+
+from bot.domain.facts import Subject
+from bot.domain.flows import NeededFlow
+from bot.probes.engine.evidence import Evidence
+from bot.probes.services.backends import backends, has_cluster_ip
+from bot.probes.services.needed import needed_flows
+from bot.probes.shared.reach import target_of
+
+_NAMED = frozenset({"playbook", "environment", "arguments", "socket"})
+"""How a flow to a Service is known to be needed; a connection that stands was seen to work."""
+
+
+def untried_flows(evidence: Evidence) -> Iterator[NeededFlow]:
+    """What running pods asked about need of Services with ready endpoints, and was not tried from their place."""
+    scope = frozenset(evidence.scope_pods)
+    tried = {
+        (*_place(evidence, source), target_of(evidence, test), test.port)
+        for source, _, test in evidence.tests
+        if test.purpose == "cluster-ip" and source in evidence.pods and test.outcome != "skipped"
+    }
+    for flow in needed_flows(evidence):
+        is_ours = flow.known_by in _NAMED and flow.source in scope and _can_be_tried(evidence, flow)
+        if is_ours and (*_place(evidence, flow.source), flow.target, flow.port) not in tried:
+            yield flow
+
+
+def _place(evidence: Evidence, pod: Subject) -> tuple[str, str]:
+    """The pod's workload (itself, without one) and its node."""
+    owners = evidence.pods[pod].metadata.owner_references
+    return owners[0].uid if owners else pod.name, evidence.node_of(pod)
+
+
+def _can_be_tried(evidence: Evidence, flow: NeededFlow) -> bool:
+    pod, service = evidence.pods[flow.source], flow.target
+    if service is None or service not in evidence.services or flow.protocol != "TCP" or pod.spec.host_network:
+        return False
+    ready = any(each.is_ready and each.service_port == flow.port for each in backends(evidence, service))
+    return ready and has_cluster_ip(evidence.services[service]) and pod.status.phase == "Running"

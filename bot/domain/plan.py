@@ -1,0 +1,232 @@
+"""Plans: changes of a cluster as values, before anybody approves them and while they are carried out.
+
+A plan holds all that will be executed and nothing else will be: each step names the object by its uid, the field, and
+the value before and after. Steps are data, not code, so that another process can go on where one was killed, and so
+that the digest which people approve covers them whole.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from bot.domain.report import Risk, Status
+
+Realm = Literal["slack", "kubernetes", "cnibot"]
+"""Who vouches for a person's name: Slack, the cluster's API server, or nobody (the bot itself)."""
+
+
+class Person(Struct, frozen=True, kw_only=True, order=True):
+    """Somebody who proposes, approves or stops."""
+
+    realm: Realm
+    name: str
+    """A Slack user id, or the user name that the API server knows."""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.realm})"
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """One object as it was when the plan was made."""
+
+    kind: str
+    path: str
+    """Its path in the API: "/apis/apps/v1/namespaces/kube-system/daemonsets/calico-node"."""
+    name: str
+    namespace: str = ""
+    uid: str
+    resource_version: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+class Replace(Struct, frozen=True, kw_only=True, tag="replace"):
+    """One field of an object gets another value. None: the field is absent."""
+
+    target: Target
+    field: tuple[str, ...]
+    before: Any
+    after: Any
+
+    def reversed(self) -> "Replace":
+        """The way back."""
+        return Replace(target=self.target, field=self.field, before=self.after, after=self.before)
+
+
+class Delete(Struct, frozen=True, kw_only=True, tag="delete"):
+    """One object is deleted, only if it still has this uid."""
+
+    target: Target
+    is_eviction: bool = False
+    """A pod, by the Eviction API: only when its PodDisruptionBudgets allow it."""
+
+
+class Recheck(Struct, frozen=True, kw_only=True, tag="recheck"):
+    """The probes that found the fault run again. Changes nothing."""
+
+    expects: Literal["better", "not-worse"] = "better"
+    """Which end is a good one: what does not aim at the fault need only do no harm."""
+
+
+Action = Replace | Delete | Recheck
+
+
+class NodeReady(Struct, frozen=True, kw_only=True, tag="node-ready"):
+    """The node is Ready."""
+
+    node: str
+
+
+class OthersReady(Struct, frozen=True, kw_only=True, tag="others-ready"):
+    """Every pod of this owner on other nodes is Ready."""
+
+    owner: Target
+    node: str
+
+
+class Replaced(Struct, frozen=True, kw_only=True, tag="replaced"):
+    """Another pod of this owner than the one of `uid` is Ready; on this node, where one is named."""
+
+    owner: Target
+    uid: str
+    node: str = ""
+
+
+class Gone(Struct, frozen=True, kw_only=True, tag="gone"):
+    """The object of this uid does not exist any more."""
+
+    target: Target
+
+
+class RolledOut(Struct, frozen=True, kw_only=True, tag="rolled-out"):
+    """The controller has brought every pod of the DaemonSet or Deployment to its template, and they are available."""
+
+    target: Target
+
+
+class NotMarked(Struct, frozen=True, kw_only=True, tag="not-marked"):
+    """No other plan has this object in hand."""
+
+    target: Target
+
+
+class NodesReady(Struct, frozen=True, kw_only=True, tag="nodes-ready"):
+    """Every node is Ready, but for those that the incident explains."""
+
+    explained: tuple[str, ...] = ()
+
+
+Condition = NodeReady | NodesReady | OthersReady | Replaced | Gone | RolledOut | NotMarked
+
+Undo = Literal["restore", "not-needed", "person", "person-unless-verified"]
+"""What becomes of a step when the plan turns back: the former value is restored, nothing need be done, or the plan
+halts there and a person decides (a rollback that did not help is not followed by the bad revision again)."""
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """One step: what must hold before, what is done, what must hold afterwards, and the way back."""
+
+    title: str
+    do: Action
+    guards: tuple[Condition, ...] = ()
+    verify: tuple[Condition, ...] = ()
+    within_s: float = 60.0
+    """How long it may take until `verify` holds."""
+    undo: Undo = "restore"
+
+
+class Ways(Struct, frozen=True, kw_only=True):
+    """Which nodes reach which, and how fast, as one diagnosis saw it."""
+
+    tested: tuple[str, ...] = ()
+    """Directions that were tried: "node-1 to node-2"."""
+    failing: tuple[str, ...] = ()
+    """Those of them that failed, wholly or now and then."""
+    latency_ms: float | None = None
+    """The median over the others; None where none works."""
+
+
+class Baseline(Struct, frozen=True, kw_only=True):
+    """What the diagnosis said before the change: what the probes are compared with afterwards."""
+
+    status: Status = "inconclusive"
+    cause: str = ""
+    failing: tuple[str, ...] = ()
+    """The findings that fail, each as probe and subject, sorted."""
+    nodes_observed: int = 0
+    pods_observed: int = 0
+    nodes: tuple[str, ...] = ()
+    """The nodes that the incident concerns: that they are not Ready is no surprise."""
+    ways: Ways = Ways()
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """All that will be executed, why, and who asked for it."""
+
+    id: str
+    action: str
+    """ "roll-back", "restart-agents", …"""
+    title: str
+    """As the rest of "Plan to …": "restart calico-node on node-2"."""
+    risk: Risk
+    cluster: str
+    namespace: str
+    """The namespace whose diagnosis justifies it; its probes run again afterwards."""
+    steps: tuple[Step, ...]
+    expected_s: float
+    disruption: str
+    """What people will notice, in a sentence."""
+    affected: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """What whoever approves must know."""
+    accepted: tuple[str, ...] = ()
+    """Fingerprints of alerts that fired for its objects when it was made: its approvers were warned of them."""
+    cause: str = ""
+    """The id of the cause that it is against."""
+    evidence: tuple[str, ...] = ()
+    baseline: Baseline = Baseline()
+    incident: str = ""
+    run: int = 0
+    """The incident's run whose report justifies it."""
+    requester: Person
+    made_at: float
+    expires_at: float
+    """Unix time after which it cannot be approved, and an approval is void."""
+    program: str
+    """The version of cnibot that made it; another version does not go on with it."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over everything in it."""
+        return hashlib.sha256(canonical(self)).hexdigest()
+
+    @property
+    def expects(self) -> Literal["better", "not-worse"]:
+        """What the probes must find afterwards."""
+        rechecks = (step.do for step in self.steps if isinstance(step.do, Recheck))
+        return next(rechecks, Recheck()).expects
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """The objects that it changes, each once."""
+        found = {step.do.target.uid: step.do.target for step in self.steps if not isinstance(step.do, Recheck)}
+        return tuple(found.values())
+
+
+def canonical(value: object) -> bytes:
+    """JSON in which keys are sorted: the same bytes for the same value."""
+    return msgspec.json.encode(value, order="deterministic")
+
+
+def value_at(obj: Mapping[str, Any], field: tuple[str, ...]) -> Any:
+    """The value of a field; None where it, or anything above it, is absent."""
+    value: Any = obj
+    for part in field:
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(part)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType] JSON
+    return value  # pyright: ignore[reportUnknownVariableType] JSON

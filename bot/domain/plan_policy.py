@@ -1,0 +1,70 @@
+"""What an approval needs, and when plans rest: as the settings say it."""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from bot.domain.plan import Person, Plan
+from bot.domain.report import Risk
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuietHours:
+    """A time of the week in which nobody changes anything."""
+
+    days: frozenset[int]
+    """On which it begins; Monday is 0."""
+    begins: dt.time
+    ends: dt.time
+    """Not after `begins`: on the next day."""
+    zone: dt.tzinfo
+    risks: frozenset[Risk]
+    clusters: tuple[str, ...] = ("*",)
+    """Names, with * and ? as in a shell."""
+
+    def until(self, plan: Plan, now: float) -> dt.datetime | None:
+        """When they end, where `now` is within them for this plan; else None."""
+        if plan.risk not in self.risks or not any(fnmatchcase(plan.cluster, one) for one in self.clusters):
+            return None
+        moment = dt.datetime.fromtimestamp(now, self.zone)
+        for day in (moment.date(), moment.date() - dt.timedelta(days=1)):
+            begin = dt.datetime.combine(day, self.begins, self.zone)
+            last = day if self.begins < self.ends else day + dt.timedelta(days=1)
+            end = dt.datetime.combine(last, self.ends, self.zone)
+            if day.weekday() in self.days and begin <= moment < end:
+                return end
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What an approval needs."""
+
+    approvals: Mapping[Risk, int] = field(default_factory=lambda: dict[Risk, int]({"r3": 2}))
+    """How many people besides the proposer, by risk; one where nothing is said."""
+    not_from_slack: frozenset[Risk] = frozenset()
+    """Risks that cannot be approved in Slack: a Slack session has no second factor."""
+    typed_cluster: frozenset[Risk] = frozenset()
+    """Risks for which the cluster's name has to be typed."""
+    reason_required: frozenset[Risk] = frozenset()
+    """Risks for which whoever approves says why."""
+    quiet_hours: tuple[QuietHours, ...] = ()
+    break_glass: frozenset[str] = frozenset()
+    """Who may break the glass: names that the API server knows. One of them alone approves, also what they proposed,
+    and in quiet hours. Never in Slack."""
+
+    def needed(self, risk: Risk) -> int:
+        """How many approvals; never none."""
+        return max(1, self.approvals.get(risk, 1))
+
+    def may_break_glass(self, person: Person) -> bool:
+        """Whether the person was named for that, and is known by more than a session in Slack."""
+        return person.realm == "kubernetes" and person.name in self.break_glass
+
+    def quiet(self, plan: Plan, now: float) -> str:
+        """Why the plan rests now, as a sentence; "" when it need not."""
+        ends = max((end for one in self.quiet_hours if (end := one.until(plan, now))), default=None)
+        if ends is None:
+            return ""
+        return f"Quiet hours for plans of risk {plan.risk} end at {ends:%H:%M} ({ends.tzname()})."
