@@ -3,16 +3,26 @@
 The only module that reads the environment. Unknown keys in the file are refused, so that a misspelt one is found.
 """
 
+import datetime as dt
 import os
+import re
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from bot.domain.authorization import ANYONE, Action, Grant
 from bot.domain.errors import ConfigurationError
+from bot.domain.foreign import read_text, yaml_mistake
+from bot.domain.plan_policy import QuietHours
+from bot.domain.report import Risk
+
+_DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
+_MAX_BYTES = 2**20
+"""Of the file, and of one that holds a secret."""
 
 
 class _YamlFile(PydanticBaseSettingsSource):
@@ -28,9 +38,11 @@ class _YamlFile(PydanticBaseSettingsSource):
         if not path:
             return {}
         try:
-            found: object = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"CNIBOT_CONFIG={path}", str(error)) from error
+            found: object = yaml.safe_load(read_text(Path(path), _MAX_BYTES))
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise ConfigurationError(f"CNIBOT_CONFIG={path}", yaml_mistake(error)) from None
+        except OSError as error:
+            raise ConfigurationError(f"CNIBOT_CONFIG={path}", error.strerror or str(error)) from error
         if found is None:
             return {}
         if not isinstance(found, dict):
@@ -38,7 +50,13 @@ class _YamlFile(PydanticBaseSettingsSource):
         return {str(key): value for key, value in found.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] YAML is untyped
 
 
-_SECRETS = ("slack_bot_token", "slack_app_token", "slack_signing_secret", "redis_url")
+Secret = Literal[
+    "slack_bot_token", "slack_app_token", "slack_signing_secret", "redis_url", "alertmanager_token",
+    "alertmanager_hmac_secret",
+]  # fmt: skip
+_SECRETS: tuple[Secret, ...] = get_args(Secret)
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+_DAYS: tuple[Day, ...] = get_args(Day)
 
 
 def default_state_dir() -> Path:
@@ -54,6 +72,97 @@ class ClusterSettings(BaseModel):
 
     kubeconfig: Path | None = None
     context: str | None = None
+    executor_kubeconfig: Path | None = None
+    """The credentials with which the bot rehearses plans and carries approved ones out; empty: the same."""
+    executor_context: str | None = None
+
+    @model_validator(mode="after")
+    def _one_file(self) -> Self:
+        if self.executor_context and not self.executor_kubeconfig:
+            message = "executor_context is set without executor_kubeconfig: in which file is it?"
+            raise ValueError(message)
+        return self
+
+    @property
+    def executor(self) -> "ClusterSettings":
+        """The same cluster, as whoever carries plans out."""
+        if self.executor_kubeconfig is None:
+            return self
+        return ClusterSettings(kubeconfig=self.executor_kubeconfig, context=self.executor_context)
+
+
+class AlertmanagerSettings(BaseModel):
+    """An Alertmanager whose API is asked."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
+
+    urls: tuple[Annotated[str, Field(pattern="^https?://[^\\s?#]+$")], ...] = Field(min_length=1, max_length=8)
+    """Its address, with its path prefix; of a highly available one the addresses of all its peers."""
+    cluster: str = ""
+    """The cluster that its alerts are of; empty: their labels say it."""
+    receiver: str = "cnibot"
+    """The receiver whose alerts come here: only those are taken in by the poll."""
+    token_file: Path | None = None
+    """A file with the bearer token."""
+    username: str = ""
+    password_file: Path | None = None
+    """Or, with `username`: a file with the password."""
+    ca_file: Path | None = None
+    """The authority (PEM) of its certificate; without it those of the machine."""
+
+    @model_validator(mode="after")
+    def _one_way_to_be_known(self) -> Self:
+        if bool(self.username) != (self.password_file is not None):
+            message = "username and password_file belong together: one of them is not set"
+            raise ValueError(message)
+        if self.token_file and self.username:
+            message = "token_file and username are both set: which one counts?"
+            raise ValueError(message)
+        return self
+
+
+class QuietHoursSettings(BaseModel):
+    """A time of the week in which plans of some risks are neither approved nor begun."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
+
+    begins: dt.time
+    """On the clock of `zone`: "22:00"."""
+    ends: dt.time
+    """Not after `begins`: on the next day."""
+    days: tuple[Day, ...] = _DAYS
+    """On which it begins."""
+    zone: str = "UTC"
+    """An IANA name: "Europe/Zurich"."""
+    risks: tuple[Risk, ...] = ("r3",)
+    clusters: tuple[str, ...] = (ANYONE,)
+
+    @field_validator("zone")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if not _zone(name):
+            message = f"there is no time zone {name!r} here"
+            raise ValueError(message)
+        return name
+
+    def hours(self) -> QuietHours:
+        """As the policy takes it."""
+        return QuietHours(
+            days=frozenset(map(_DAYS.index, self.days)),
+            begins=self.begins,
+            ends=self.ends,
+            zone=_zone(self.zone) or dt.UTC,
+            risks=frozenset(self.risks),
+            clusters=self.clusters,
+        )
+
+
+def _zone(name: str) -> dt.tzinfo | None:
+    """The time zone; UTC is known without the machine's table of zones."""
+    try:
+        return dt.UTC if name == "UTC" else ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
 
 
 class GrantSettings(BaseModel):
@@ -86,25 +195,81 @@ class Settings(BaseSettings):
     bot_namespace: str = "cnibot"
     """The namespace in which node agents run."""
     agent_image: str = ""
-    """The image of on-demand node agents; empty takes the release's own image."""
+    """The image of on-demand node agents, which run as root: name it with its digest (`…@sha256:…`), because a tag can
+    be moved to another image. Empty takes the release's own image by its tag."""
+    only_pinned_images: bool = False
+    """Refuse to start unless `agent_image` names a digest."""
     playbooks_dirs: tuple[Path, ...] = ()
     """Directories of your own playbooks, causes and known issues, laid out like `playbooks/`."""
+    alert_channel: str = Field(default="", pattern="^([CG][A-Z0-9]{5,20})?$")
+    """The id of the Slack channel (C…, G…) for incidents that alerts open. Needed to take alerts in."""
+    alert_channels: frozenset[str] = frozenset()
+    """The ids of channels in which Alertmanager posts, and where its messages are answered in their threads."""
+    quiet_channels: frozenset[str] = frozenset()
+    """The ids of channels that get one reply for each incident, which is edited, and no pictures or mentions."""
+    alert_routes: Path | None = None
+    """A YAML file with your own routes for alerts: docs/alerts.md."""
+    alertmanager_token: SecretStr | None = None
+    """The bearer token that Alertmanager sends to `/alertmanager`. Without it and a secret there is no such address."""
+    alertmanager_token_file: Path | None = None
+    """A file that holds it."""
+    alertmanager_hmac_secret: SecretStr | None = None
+    """Or: the secret by which senders sign the body."""
+    alertmanager_hmac_secret_file: Path | None = None
+    """A file that holds it."""
+    alertmanager_client_ca: Path | None = None
+    """Or: an authority's certificate (PEM). Who shows a client certificate of it may send alerts; needs HTTPS here."""
+    alertmanagers: tuple[AlertmanagerSettings, ...] = ()
+    """Alertmanagers whose API is asked for what their notifications leave out: a list of `{urls, cluster, receiver,
+    token_file, username, password_file, ca_file}`."""
+    alertmanager_poll_s: float = Field(default=60.0, ge=0, le=3600)
+    """How often they are asked which alerts fire, in seconds; 0: only about messages in Slack."""
     timeout_s: float = Field(default=30.0, gt=0, le=600)
     """How long one diagnosis may take, in seconds."""
     max_nodes: int = Field(default=100, ge=1, le=5000)
-    """How many nodes one diagnosis looks at; pods asked about come first."""
+    """How many nodes one diagnosis inspects; pods asked about come first."""
+
+    trace: bool = True
+    """Follow probe packets of a few flows that fail through all nodes on their way: about two seconds more."""
 
     clusters: dict[str, ClusterSettings] = Field(default_factory=dict)
-    """The clusters by name, each `{kubeconfig, context}`; the first is the one meant where none is named. Empty: one
-    cluster, `default`, as kubectl would find it, or the one the Pod runs in."""
+    """The clusters by name, each `{kubeconfig, context, executor_kubeconfig, executor_context}`; the first is the one
+    meant where none is named. Empty: one cluster, `default`, as kubectl would find it, or the one the Pod runs in."""
+    api_addresses: tuple[Annotated[str, Field(pattern=r"^[^/@\s]+:[0-9]{1,5}$")], ...] = ()
+    """In a pod: where the API server is reached beside its Service, each `HOST:PORT`, tried first. The endpoints of the
+    Service `kubernetes` are learned without this, and a balancer on the node's loopback is found."""
     grants: tuple[GrantSettings, ...] = ()
     """Who may do what: a list of `{actions, users, groups, clusters, namespaces, channels}`. Empty: nobody may do
     anything."""
     max_diagnoses: int = Field(default=4, ge=1, le=100)
     """How many diagnoses run at the same time; others wait their turn."""
 
+    remediation: Literal["shadow", "execute"] = "shadow"
+    """What becomes of approved plans. `shadow`: they are checked against the cluster, and nothing is changed."""
+    plan_expiry_s: float = Field(default=900.0, ge=60, le=86400)
+    """How long a plan can be approved and begun, in seconds."""
+    approvals: dict[Risk, Annotated[int, Field(ge=1, le=10)]] = Field(
+        default_factory=lambda: dict[Risk, int]({"r3": 2})
+    )
+    """How many people besides the proposer must approve a plan, by its risk (r1, r2, r3); one where nothing is said."""
+    not_from_slack: tuple[Risk, ...] = ()
+    """Risks whose plans are approved in the terminal only: a Slack session has no second factor."""
+    typed_cluster: tuple[Risk, ...] = ()
+    """Risks whose plans are approved only by typing the cluster's name."""
+    reason_required: tuple[Risk, ...] = ()
+    """Risks whose plans are approved only with a reason, which the audit keeps."""
+    quiet_hours: tuple[QuietHoursSettings, ...] = ()
+    """When plans rest: a list of `{begins, ends, days, zone, risks, clusters}`."""
+    break_glass: frozenset[str] = frozenset()
+    """Who may approve alone in the terminal, also their own plan and in quiet hours, with a reason and loudly: user
+    names as the API server knows them. Empty: nobody."""
+
     watch_every_s: float = Field(default=900.0, ge=30, le=86400)
     """How often a watched namespace is diagnosed, in seconds."""
+
+    sweep_every_s: float = Field(default=0.0, ge=0, le=86400)
+    """How often all nodes of each cluster are diagnosed without a request, in seconds; 0: never. What is found goes
+    to `CNIBOT_ALERT_CHANNEL`."""
 
     slack_mode: Literal["socket", "http"] = "socket"
     """How Slack reaches the bot: by connections that the bot opens, or by requests to `/slack/events`."""
@@ -131,14 +296,37 @@ class Settings(BaseSettings):
     """A file that holds the URL, where it has a password in it."""
 
     http_host: str = "127.0.0.1"
-    """The address for health, metrics and, in HTTP mode, Slack. Other machines reach it with `0.0.0.0`."""
+    """The address for Slack in HTTP mode, and for Alertmanager. Other machines reach it with `0.0.0.0`."""
     http_port: int = Field(default=9742, ge=0, le=65535)
+    """Its port; 0 takes any free one."""
+    public_url: str = Field(default="", pattern="^(https?://[^\\s?#]+)?$")
+    """The address under which people reach that port. With it the bot gives links to pages of incidents, each good for
+    a week for anyone who has it."""
+    http_tls_cert: Path | None = None
+    """The certificate (PEM, its chain after it) with which the port speaks HTTPS. Read when the bot starts."""
+    http_tls_key: Path | None = None
+    """Its private key."""
+    health_host: str = "127.0.0.1"
+    """The address for health and metrics, apart from the other, so that a flood there does not look like our death."""
+    health_port: int = Field(default=9743, ge=0, le=65535)
     """Its port; 0 takes any free one."""
     drain_s: float = Field(default=20.0, ge=0, le=600)
     """How long a stopping bot finishes what it has begun, in seconds. The rest is taken up at the next start."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
     """Which events are logged, on standard error."""
+
+    @property
+    def is_agent_image_pinned(self) -> bool:
+        """Whether the image of node agents is known by its content."""
+        return _DIGEST.search(self.agent_image) is not None
+
+    @model_validator(mode="after")
+    def _no_image_that_can_be_moved(self) -> Self:
+        if self.only_pinned_images and not self.is_agent_image_pinned:
+            message = "only_pinned_images is set, and agent_image names no digest (…@sha256:…)"
+            raise ValueError(message)
+        return self
 
     @model_validator(mode="after")
     def _one_way_to_give_a_secret(self) -> Self:
@@ -148,7 +336,40 @@ class Settings(BaseSettings):
                 raise ValueError(message)
         return self
 
-    def secret(self, name: Literal["slack_bot_token", "slack_app_token", "slack_signing_secret", "redis_url"]) -> str:
+    @model_validator(mode="after")
+    def _certificates_are_whole(self) -> Self:
+        if (self.http_tls_cert is None) != (self.http_tls_key is None):
+            message = "http_tls_cert and http_tls_key belong together: one of them is not set"
+            raise ValueError(message)
+        if self.alertmanager_client_ca and not self.http_tls_cert:
+            message = "alertmanager_client_ca is set, but without http_tls_cert nobody can show a certificate"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _alerts_have_a_channel(self) -> Self:
+        if (self.takes_alerts or self.alertmanagers) and not self.alert_channel:
+            message = "alerts are enabled, but without alert_channel their incidents cannot be posted anywhere"
+            raise ValueError(message)
+        if self.sweep_every_s and not self.alert_channel:
+            message = "sweep_every_s is set, but without alert_channel a fault cannot be posted anywhere"
+            raise ValueError(message)
+        if 0 < self.alertmanager_poll_s < 15:
+            message = "alertmanager_poll_s is less than 15 seconds: 0 for never, 15 or more"
+            raise ValueError(message)
+        if 0 < self.sweep_every_s < 60:
+            message = "sweep_every_s is less than a minute: 0 for never, 60 or more"
+            raise ValueError(message)
+        return self
+
+    @property
+    def takes_alerts(self) -> bool:
+        """Whether Alertmanager may send alerts: a token, a secret or an authority is set."""
+        names = ("alertmanager_token", "alertmanager_hmac_secret")
+        has_secret = any(getattr(self, name) or getattr(self, f"{name}_file") for name in names)
+        return has_secret or self.alertmanager_client_ca is not None
+
+    def secret(self, name: Secret) -> str:
         """The secret itself, from its file where it is in one; "" when it is not set.
 
         Errors: `ConfigurationError` when the file cannot be read or is empty.
@@ -157,14 +378,7 @@ class Settings(BaseSettings):
         if path is None:
             held: SecretStr | None = getattr(self, name)
             return held.get_secret_value().strip() if held else ""
-        what = f"The file {path} of CNIBOT_{name.upper()}_FILE"
-        try:
-            text = path.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(what, str(error)) from error
-        if not text:
-            raise ConfigurationError(what, "it is empty")
-        return text
+        return secret_in(path, f"CNIBOT_{name.upper()}_FILE")
 
     @classmethod
     def settings_customise_sources(
@@ -178,6 +392,20 @@ class Settings(BaseSettings):
         """Arguments, then the environment, then the YAML file."""
         del dotenv_settings, file_secret_settings
         return init_settings, env_settings, _YamlFile(settings_cls)
+
+
+def secret_in(path: Path, setting: str) -> str:
+    """The secret in a file. Errors: `ConfigurationError` when it cannot be read or is empty."""
+    what = f"The file {path} of {setting}"
+    try:
+        text = read_text(path, _MAX_BYTES).strip()
+    except UnicodeDecodeError:
+        raise ConfigurationError(what, "it is not UTF-8") from None
+    except OSError as error:
+        raise ConfigurationError(what, error.strerror or str(error)) from error
+    if not text:
+        raise ConfigurationError(what, "it is empty")
+    return text
 
 
 def load_settings() -> Settings:

@@ -12,8 +12,8 @@ from hypothesis import settings
 from xdist.remote import Producer  # pyright: ignore[reportMissingTypeStubs]
 from xdist.scheduler import LoadScopeScheduling  # pyright: ignore[reportMissingTypeStubs]
 
-from bot.lab import launch
-from bot.lab.control import LabClient
+from bot.lab.cluster import launch
+from bot.lab.cluster.control import LabClient
 from bot.lab.errors import NotPermittedError
 
 pytest_plugins = ["tests.redis"]  # fixtures `redis_server` and `store`
@@ -36,9 +36,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class ByModule(LoadScopeScheduling):
-    """Each module goes to the process that is free first; the tests of a rare lab go to one, which makes it once."""
+    """Each module goes to the process that is free first; the tests of a rare lab go to one, which makes it once.
+
+    Scenarios of chaos take so long that each goes by itself.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith("tests/chaos/"):
+            return nodeid
         rare = RARE.match(nodeid)
         return rare[2] if rare else super()._split_scope(nodeid)
 

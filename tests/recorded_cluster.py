@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any, TypeVar
 
-from bot.domain.errors import UnknownNamespaceError
+from bot.cluster.client.api import Listed
+from bot.cluster.snapshot.asked_pods import asked_pods, nearest_pods
+from bot.cluster.snapshot.snapshot import Snapshot
+from bot.diagnosis.judge import judge_recording
+from bot.diagnosis.knowledge import Knowledge, load_knowledge
+from bot.diagnosis.recording import Recording
+from bot.diagnosis.request import OnProgress, Progress, Request
+from bot.domain.alert import AlertScope
+from bot.domain.errors import NotFoundError, UnknownNamespaceError, UnknownPodError
 from bot.domain.report import Report
+from bot.incidents.alerting.locating import Located, locate
 from bot.incidents.clusters import nearest
-from bot.incidents.judge import judge_recording
-from bot.incidents.knowledge import Knowledge, load_knowledge
-from bot.incidents.recording import Recording
-from bot.incidents.request import OnProgress, Progress, Request
+
+T = TypeVar("T")
 
 knowledge: Callable[[], Knowledge] = cache(load_knowledge)
 """Our own playbooks, read once in each test process."""
@@ -34,14 +42,57 @@ class RecordedCluster:
         recording = self.recordings.get(request.namespace)
         if recording is None:
             raise UnknownNamespaceError(request.namespace, nearest(request.namespace, sorted(self.recordings)))
+        pods = recording.snapshot.pods
+        if request.pod is not None and not asked_pods(pods, request.pod):
+            raise UnknownPodError(request.namespace, request.pod, nearest_pods(pods, request.pod))
         for progress in _replayed(recording):
             on_progress(progress)
             await (self.between(progress) if self.between else asyncio.sleep(0))
-        return judge_recording(recording, knowledge())
+        return judge_recording(recording, knowledge(), playbook=request.playbook)
 
     async def namespaces(self) -> tuple[str, ...]:
         """Those recorded."""
         return tuple(sorted(self.recordings))
+
+    async def nodes(self) -> tuple[str, ...]:
+        """Those recorded."""
+        return tuple(sorted({node.metadata.name for each in self.recordings.values() for node in each.snapshot.nodes}))
+
+    async def locate(self, scope: AlertScope) -> Located | None:
+        """By the objects that were recorded."""
+        return await locate(scope, Recorded([each.snapshot for each in self.recordings.values()]))
+
+
+class Recorded:
+    """Lists of what snapshots hold, with the field selectors that are in use."""
+
+    def __init__(self, snapshots: Sequence[Snapshot]) -> None:
+        self._snapshots = snapshots
+
+    async def get(self, path: str, item_type: type[T], **query: str | int) -> T:
+        kept: dict[str, Any] = {each.metadata.name: each for one in self._snapshots for each in one.config_maps}
+        name = path.rpartition("/")[2]
+        if name not in kept:
+            raise NotFoundError(name)
+        return kept[name]
+
+    async def list_all(self, path: str, item_type: type[T], *, max_items: int = 1000, **query: str | int) -> Listed[T]:
+        nodes: dict[str, Any] = {node.metadata.name: node for one in self._snapshots for node in one.nodes}
+        pods: dict[str, Any] = {
+            pod.metadata.uid: pod
+            for one in self._snapshots
+            for pod in (*one.pods, *one.node_pods, *one.dependency_pods)
+        }
+        field, _, value = str(query.get("fieldSelector", "")).partition("=")
+        namespace = path.split("/")[4] if "/namespaces/" in path else ""
+        found = list(nodes.values()) if path.endswith("/nodes") else list(pods.values())
+        chosen = [
+            each
+            for each in found
+            if namespace in {"", each.metadata.namespace}
+            and (not field or value == (each.metadata.name if field == "metadata.name" else each.status.pod_ip))
+        ]
+        return Listed(items=tuple(chosen[:max_items]))
 
 
 def _replayed(recording: Recording) -> tuple[Progress, ...]:

@@ -3,6 +3,7 @@ empty store on it)."""
 
 from __future__ import annotations
 
+import resource
 import signal
 import socket
 import subprocess
@@ -15,7 +16,7 @@ from typing import Self
 import pytest
 
 from bot.store import Store, open_store
-from bot.store.programs import candidates
+from bot.store.server.binary import candidates
 
 
 def find_server() -> str:
@@ -70,7 +71,9 @@ class RedisServer:
         command = [find_server(), *kind, "--unixsocket", str(self.socket), "--dir", str(self.directory)]
         port = () if "--port" in self.options else ("--port", "0")
         self._process = subprocess.Popen(
-            [*command, *port, "--logfile", str(self.directory / "log"), *self.options], stdout=subprocess.DEVNULL
+            [*command, *port, "--logfile", str(self.directory / "log"), *self.options],
+            stdout=subprocess.DEVNULL,
+            restore_signals=False,  # for `fill_disk`: a file over its limit is an error then, not the end
         )
         until = time.monotonic() + 20
         while not self._answers():
@@ -106,6 +109,18 @@ class RedisServer:
         """The end of `pause`."""
         assert self._process
         self._process.send_signal(signal.SIGCONT)
+
+    def fill_disk(self) -> None:
+        """No file may grow any more."""
+        largest = max(path.stat().st_size for path in self.directory.rglob("*") if path.is_file())
+        self._limit_files(largest)
+
+    def empty_disk(self) -> None:
+        """The end of `fill_disk`."""
+        self._limit_files(resource.RLIM_INFINITY)
+
+    def _limit_files(self, most: int) -> None:
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
 
     def _close(self) -> None:
         self.stop(signal.SIGKILL)

@@ -8,16 +8,18 @@ from dataclasses import dataclass, field
 import structlog
 
 from bot.aio.failures import first_failure
+from bot.aio.groups import TaskGroup
 from bot.aio.stopping import Stop
 from bot.app.failures import NotReadyError, part
-from bot.app.opening import Bot, open_bot
+from bot.app.wiring import Bot, open_bot
 from bot.domain.errors import BotError
 from bot.incidents.clusters import Clusters
 from bot.schedule import scheduled
 from bot.settings import Settings
+from bot.slack.handlers.plans import look_after
 from bot.slack.identity import Identity
 from bot.slack.startup import verify
-from bot.web.api import build_api
+from bot.web.api import build_api, build_health_api
 from bot.web.server import run_server
 
 log = structlog.get_logger()
@@ -27,7 +29,7 @@ _RETRY_S = 10.0
 _LOOK_S = 0.05
 _HANDLERS = 256
 """Requests that are handled at the same time. One that waits for its diagnosis must not keep a click waiting; how many
-diagnoses run is the desk's to say.
+diagnoses run is the service's to say.
 """
 
 
@@ -36,7 +38,9 @@ class Running:
     """A bot that is ready."""
 
     address: str
-    """Where health and metrics are: "http://127.0.0.1:9742"."""
+    """Where Slack and Alertmanager come in: "http://127.0.0.1:9742"."""
+    health_address: str
+    """Where health and metrics are."""
     says: str
     """One line for people."""
 
@@ -58,7 +62,7 @@ async def serve(
         with stop.on_signals():
             async with AsyncExitStack() as stack:
                 bot = await open_bot(settings, stack, clusters)
-                async with asyncio.TaskGroup() as group:
+                async with TaskGroup() as group:
                     await _Life(bot, group, stop).live(on_ready)
     except BaseExceptionGroup as failures:
         raise first_failure(failures, rather=BotError) from failures
@@ -67,18 +71,22 @@ async def serve(
 @dataclass(slots=True)
 class _Life:
     bot: Bot
-    group: asyncio.TaskGroup
+    group: TaskGroup
     stop: Stop
     working: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
-    """All parts but the HTTP server, the inbox first."""
+    """All parts but the HTTP servers, the inbox first."""
     no_more: asyncio.Event = field(default_factory=asyncio.Event)
     """The inbox hands out nothing more."""
 
     async def live(self, on_ready: Callable[[Running], None]) -> None:
         """Everything at once until it is to end, then in order: intake, work, words, and health last."""
         bot, web_stop = self.bot, asyncio.Event()
-        api = build_api(bot.health, on_slack=bot.requests)
-        web = self._begin("web", run_server(api, bot.bound, web_stop, drain_s=1.0))
+        api = build_api(on_slack=bot.requests, alertmanager=bot.alertmanager, incidents=bot.incidents)
+        health = build_health_api(bot.health)
+        web = [
+            self._begin("web", run_server(api, bot.bound, web_stop, drain_s=1.0, tls=bot.tls)),
+            self._begin("health", run_server(health, bot.health_bound, web_stop, drain_s=1.0)),
+        ]
         starting = self.group.create_task(self._start(on_ready), name="start")
         await self.stop.asked.wait()
         log.info("bot.stopping", drain_s=bot.settings.drain_s)
@@ -88,7 +96,7 @@ class _Life:
         for task in self.working:
             task.cancel()
         web_stop.set()
-        await asyncio.wait([web, *self.working])
+        await asyncio.wait([*web, *self.working])
 
     def _begin(self, name: str, work: Awaitable[None]) -> asyncio.Task[None]:
         return self.group.create_task(part(name, work, self.stop), name=name)
@@ -103,16 +111,27 @@ class _Life:
         self.working.append(self._begin("inbox", handing_out))
         self.working.append(self._begin("outbox", services.outbox.run()))
         self.working.append(self._begin("measuring", bot.measuring.run()))
+        self.working.append(self._begin("plans", look_after(services)))
         self.working.append(self._begin("schedule", self._ticking()))
         if bot.socket is not None:
             self.working.append(self._begin("socket", bot.socket.run()))
         bot.health.parts = self._health()
         while bot.health.not_ready():  # noqa: ASYNC110 parts tell when they are asked
             await asyncio.sleep(_LOOK_S)
-        on_ready(Running(address=bot.address, says=self._ready_line(identity)))
+        on_ready(Running(address=bot.address, health_address=bot.health_address, says=self._ready_line(identity)))
 
     async def _ticking(self) -> None:
-        async with scheduled(self.bot.services.store, every_s=self.bot.settings.watch_every_s):
+        settings, services = self.bot.settings, self.bot.services
+        clusters = services.service.clusters.names
+        polled = [one.name for one in services.reconciler.alertmanagers] if services.reconciler else []
+        async with scheduled(
+            services.store,
+            every_s=settings.watch_every_s,
+            sweep_s=settings.sweep_every_s,
+            clusters=clusters,
+            poll_s=settings.alertmanager_poll_s,
+            polled=polled,
+        ):
             await asyncio.Event().wait()
 
     async def _verified(self) -> Identity:
@@ -149,10 +168,10 @@ class _Life:
 
     def _ready_line(self, identity: Identity) -> str:
         services = self.bot.services
-        clusters = ", ".join(services.desk.clusters.names)
+        clusters = ", ".join(services.service.clusters.names)
         return (
             f"cnibot is ready: @{identity.user} in {identity.team}, {services.connections()}; "
-            f"clusters: {clusters}; health and metrics: {self.bot.address}"
+            f"clusters: {clusters}; health and metrics: {self.bot.health_address}"
         )
 
     async def _drain(self) -> None:
@@ -169,7 +188,7 @@ class _Life:
             await bot.services.outbox.drained(bot.settings.drain_s)
 
         with suppress(TimeoutError):  # the rest is in the store, for the next start
-            async with asyncio.timeout(bot.settings.drain_s), asyncio.TaskGroup() as group:
+            async with asyncio.timeout(bot.settings.drain_s), TaskGroup() as group:
                 finishing = group.create_task(finish())
                 hurried = group.create_task(self.stop.hurried.wait())
                 await asyncio.wait((finishing, hurried), return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""`cnibot serve` as a child of the demo: told to end, killed on request, started again as Kubernetes would."""
+"""`cnibot serve` as a child of the demo: asked to end, killed on request, started again as Kubernetes would."""
 
 import asyncio
 import contextlib
@@ -12,10 +12,11 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from bot.aio.groups import TaskGroup
 from bot.domain.errors import bounded
 
 GRANTS = [
-    {"actions": ["diagnose", "watch", "read", "share", "feedback", "approve"], "groups": ["S0SRE"]},
+    {"actions": ["diagnose", "watch", "read", "share", "feedback", "propose", "approve"], "groups": ["S0SRE"]},
     {"actions": ["read"], "users": ["*"]},
 ]
 """Alice and Bob (the group sre) may do everything, other members may read."""
@@ -43,6 +44,11 @@ class BotProcess:
             "CNIBOT_SLACK_BOT_TOKEN": tokens[0],
             "CNIBOT_SLACK_APP_TOKEN": tokens[1],
             "CNIBOT_HTTP_PORT": "0",
+            "CNIBOT_HEALTH_PORT": "0",
+            "CNIBOT_ALERT_CHANNELS": json.dumps(["C0ALERTS"]),  # "Fire an alert": its thread is answered by itself
+            "CNIBOT_REMEDIATION": "execute",  # a cluster to break, and two people who may repair it
+            "CNIBOT_APPROVALS": json.dumps({"r3": 1}),
+            "CNIBOT_WATCH_EVERY_S": "30",
         }
         self._process: asyncio.subprocess.Process | None = None
 
@@ -114,7 +120,7 @@ class BotProcess:
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, Result]) -> Result | None:
     """What `work` gives, or None when `stop` comes first."""
-    async with asyncio.TaskGroup() as tasks:
+    async with TaskGroup() as tasks:
         working, stopping = tasks.create_task(work), tasks.create_task(stop.wait())
         await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
         working.cancel()

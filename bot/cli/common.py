@@ -1,20 +1,28 @@
 """What every command shares: errors in one sentence, exit codes, rules loaded once."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
+import os
+import sys
+import traceback
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
+from typer.exceptions import TyperException
 
-from bot.domain.errors import BotError, ConfigurationError, UnknownNamespaceError, UnknownPodError
+from bot.aio.stopping import TerminatedError
+from bot.cluster.client.api_addresses import ApiAddresses, use_addresses
+from bot.domain.errors import BotError, ConfigurationError, UnknownNamespaceError, UnknownPodError, bounded
+from bot.domain.redact import redact
 from bot.logs import configure
 from bot.rules.problems import RulesError
 from bot.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from bot.incidents.knowledge import Knowledge
+    from bot.diagnosis.knowledge import Knowledge
+    from bot.store import Store
 
 HEALTHY, PROBLEM, USAGE, NO_DIAGNOSIS = 0, 1, 2, 3
 """The exit codes of the contract."""
@@ -34,25 +42,69 @@ def errors_explained() -> Generator[None]:
         fail(str(error), USAGE)
     except BotError as error:
         fail(str(error), NO_DIAGNOSIS)
+    except TerminatedError:
+        fail("ended by SIGTERM; node agents of this diagnosis were removed.", 143)
     except KeyboardInterrupt:
         fail("interrupted; node agents of this diagnosis were removed.", 130)
 
 
+@contextmanager
+def unforeseen_explained(*, is_debugging: bool) -> Generator[None]:
+    """Turn whatever no command foresaw into one sentence and exit code 3: scripts read 1 as "a problem was found"."""
+    try:
+        yield
+    except (TyperException, typer.Exit):
+        raise
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # Rich has met it, and says 1
+            raise typer.Exit(NO_DIAGNOSIS) from None
+        raise
+    except KeyboardInterrupt:
+        fail("interrupted.", 130)
+    except BrokenPipeError:
+        # Nobody reads on: what is still buffered must not fail once more when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(NO_DIAGNOSIS) from None
+    except BaseException as error:  # noqa: BLE001 a cancellation that nobody ordered is one, too
+        if is_debugging:
+            sys.stderr.write(redact(traceback.format_exc()))
+        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        hint = "" if is_debugging else " `cnibot --debug …` prints where."
+        fail(f"internal error ({bounded(what)}).{hint}", NO_DIAGNOSIS)
+
+
 def fail(sentence: str, code: int) -> NoReturn:
     """Say on standard error what is wrong, and end."""
-    Console(stderr=True, soft_wrap=True).print(f"cnibot: {sentence}", markup=False, highlight=False)
+    Console(stderr=True, soft_wrap=True).print(redact(f"cnibot: {sentence}"), markup=False, highlight=False)
     raise typer.Exit(code)
 
 
 def knowledge_of(settings: Settings, more: list[Path] | None) -> "Knowledge":
     """The rules that judge: the shipped ones, those of the settings, those of this command."""
-    from bot.incidents.knowledge import load_knowledge  # noqa: PLC0415 only commands that judge need it
+    from bot.diagnosis.knowledge import load_knowledge  # noqa: PLC0415 only commands that judge need it
 
     return load_knowledge((*settings.playbooks_dirs, *(more or ())))
 
 
+@asynccontextmanager
+async def the_store(settings: Settings) -> "AsyncGenerator[Store]":
+    """The bot's store: the one of the settings; without any, that of a bot that runs here, else one of our own."""
+    from bot.store import StoreInUseError, open_store  # noqa: PLC0415 only commands that read it need it
+
+    url = settings.secret("redis_url") or None
+    try:
+        async with open_store(url, settings.state_dir) as store:
+            yield store
+            return
+    except StoreInUseError:
+        running = settings.state_dir / "store" / "redis.sock"
+    async with open_store(f"unix://{running}", settings.state_dir) as store:
+        yield store
+
+
 def begin() -> Settings:
-    """The settings, with logging set up by them."""
+    """The settings, with what the whole process shares set up by them: logging, where API servers are."""
     settings = load_settings()
     configure(settings.log_level)
+    use_addresses(ApiAddresses(settings.api_addresses, settings.state_dir))
     return settings

@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import shlex
+import signal
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import AsyncGenerator
@@ -17,9 +20,9 @@ from rich.text import Text
 from bot.aio.stopping import Stop
 from bot.cli.bot_process import BotProcess
 from bot.cli.common import NO_DIAGNOSIS, PROBLEM, begin, errors_explained, fail, knowledge_of
-from bot.cli.story import NAMESPACE, Stage, play
-from bot.lab import launch
-from bot.lab.control import LabClient
+from bot.cli.story import FAULT, NAMESPACE, VICTIM, StoryContext, play
+from bot.lab.cluster import launch
+from bot.lab.cluster.control import LabClient
 from bot.lab.errors import LabError
 
 PORT = 8088
@@ -29,12 +32,13 @@ _READY_S = 60.0
 
 def demo(
     scripted: Annotated[  # noqa: FBT002 a flag
-        bool, typer.Option("--scripted", help="Play the founding story on the terminal, and end.")
+        bool, typer.Option("--scripted", help="Play the founding story on the terminal, then exit.")
     ] = False,
     port: Annotated[int, typer.Option(help="The page's port; 0 takes any free one.", min=0, max=65535)] = PORT,
 ) -> None:
     """A broken cluster, a Slack workspace and the bot on this machine, to be tried in the browser."""
     console = Console(width=None if Console().is_terminal else 100)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # make has us begin with Ctrl-C ignored, to be silent then
     with errors_explained(), tempfile.TemporaryDirectory(prefix="cnibot-demo-") as directory:
         began = time.monotonic()
         try:
@@ -45,8 +49,8 @@ def demo(
             console.print(f"A lab with 3 nodes is up after {time.monotonic() - began:.1f} s.", style="dim")
             client = LabClient(Path(directory) / "lab")
             if scripted:
-                stage = Stage(client, knowledge_of(begin(), None), console)
-                raise typer.Exit(0 if asyncio.run(play(stage)) else PROBLEM)
+                stage = StoryContext(client, knowledge_of(begin(), None), console)
+                raise typer.Exit(0 if asyncio.run(_play(stage, Path(directory))) else PROBLEM)
             asyncio.run(_hold(client, Path(directory), console, port))
         except BotProcess.DiedError as error:
             fail(str(error), NO_DIAGNOSIS)
@@ -54,7 +58,15 @@ def demo(
             fail(f"the bot was not ready within {_READY_S:g} s", NO_DIAGNOSIS)
         finally:
             lab.stop()
-    console.print("Everything is gone again.", style="dim")
+    console.print("Cleaned up.", style="dim")
+
+
+async def _play(stage: StoryContext, directory: Path) -> bool:
+    """Both stories; whether cnibot was right at each turn."""
+    is_right = await play(stage)
+    from bot.cli.rollback_story import play_rollback  # noqa: PLC0415 the workspace takes a moment to import
+
+    return await play_rollback(stage, directory, _READY_S) and is_right
 
 
 async def _hold(client: LabClient, directory: Path, console: Console, port: int) -> None:
@@ -96,8 +108,21 @@ def free(port: int) -> int:
 
 def _tell(console: Console, address: str, client: LabClient) -> None:
     console.print(Text.assemble("\n  Open  ", (address, "bold cyan"), "\n"))
-    console.print(
-        Text(f"  Type /cni diagnose {NAMESPACE}, or break something under “Lab” first. Ctrl-C ends everything.\n")
+    console.print(Text(f"  Under “Lab”, press “2 a.m. on {VICTIM}: the story”, then type /cni diagnose {NAMESPACE}."))
+    console.print(Text("  Ctrl-C ends everything.\n"))
+    console.print(Text("  In another terminal, paste this:", style="dim"))
+    for line in commands_to_paste(client):
+        console.print(Text(f"    {line}"), soft_wrap=True)
+    console.print()
+
+
+def commands_to_paste(client: LabClient) -> tuple[str, ...]:
+    """What works in a fresh terminal: this installation's programs, this lab's cluster."""
+    state = shlex.quote(str(client.state.path))
+    return (
+        f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH:/usr/sbin:/sbin",
+        f"export KUBECONFIG={shlex.quote(str(client.kubeconfig))}",
+        f"cnibot lab break {FAULT} --node {VICTIM} --state {state}",
+        f"cnibot diagnose {NAMESPACE}",
+        f"cnibot lab heal --state {state}",
     )
-    console.print(Text(f"  In another terminal:  export KUBECONFIG={client.kubeconfig}", style="dim"))
-    console.print(Text(f"                        cnibot lab faults --state {client.state.path}\n", style="dim"))

@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
+from bot.aio.stopping import until_terminated
 from bot.cli.common import (
     HEALTHY,
     NO_DIAGNOSIS,
@@ -18,6 +19,7 @@ from bot.cli.common import (
     errors_explained,
     knowledge_of,
 )
+from bot.domain.errors import ConfigurationError
 from bot.domain.facts import Rung
 from bot.domain.report import Report
 from bot.settings import Settings, has_kubeconfig
@@ -28,17 +30,26 @@ class Output(enum.StrEnum):
 
     TEXT = "text"
     JSON = "json"
+    YAML = "yaml"
     MARKDOWN = "markdown"
 
 
-_Namespace = Annotated[str, typer.Argument(help="The namespace whose pods cannot talk.", show_default=False)]
-_Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Everything: ruled-out causes, all findings.")]
-_OutputOption = Annotated[Output, typer.Option("--output", "-o", help="The form of the report.")]
+_Namespace = Annotated[
+    str | None, typer.Argument(help="The namespace whose pods cannot talk.", show_default=False, metavar="NAMESPACE")
+]
+_NamespaceOption = Annotated[
+    str | None, typer.Option("--namespace", "-n", help="The same, as kubectl takes it.", show_default=False)
+]
+_Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show everything: ruled-out causes, all findings.")]
+_OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Format of the report.")]
 
 
 def diagnose(  # noqa: PLR0913, PLR0917 the options of the contract
-    namespace: _Namespace,
-    pod: Annotated[str | None, typer.Option(help="Only this pod of the namespace.")] = None,
+    namespace: _Namespace = None,
+    of: _NamespaceOption = None,
+    pod: Annotated[
+        str | None, typer.Option(help="Only this pod, or the pods of the workload of this name.", show_default=False)
+    ] = None,
     context: Annotated[str | None, typer.Option(help="The kubeconfig's context.")] = None,
     kubeconfig: Annotated[Path | None, typer.Option(help="The kubeconfig; otherwise as kubectl finds it.")] = None,
     access: Annotated[Rung | None, typer.Option(help="The highest rung of the access ladder to use.")] = None,
@@ -47,7 +58,10 @@ def diagnose(  # noqa: PLR0913, PLR0917 the options of the contract
     record: Annotated[
         Path | None, typer.Option(help="Also write what was seen to this file (.json or .json.gz).")
     ] = None,
-    timeout: Annotated[float | None, typer.Option(help="Seconds that the whole diagnosis may take.", min=1)] = None,
+    timeout: Annotated[float | None, typer.Option(help="Time limit of the whole diagnosis, in seconds.", min=1)] = None,
+    trace: Annotated[
+        bool | None, typer.Option("--trace/--no-trace", help="Follow probe packets of flows that fail.")
+    ] = None,
     playbooks_dir: PlaybooksDirs = None,
     verbose: _Verbose = False,  # noqa: FBT002 a flag
 ) -> None:
@@ -55,15 +69,15 @@ def diagnose(  # noqa: PLR0913, PLR0917 the options of the contract
 
     Exit code 0: healthy. 1: a problem was found. 2: a mistake in the command. 3: could not diagnose.
     """
-    from bot.incidents import diagnose as use_case  # noqa: PLC0415 `cnibot --help` needs none of it
-    from bot.incidents.request import Request  # noqa: PLC0415
+    from bot.diagnosis import diagnose as use_case  # noqa: PLC0415 `cnibot --help` needs none of it
+    from bot.diagnosis.request import Request  # noqa: PLC0415
     from bot.render.progress import watching  # noqa: PLC0415
 
     with errors_explained():
         settings = begin()
         knowledge = knowledge_of(settings, playbooks_dir)
         request = Request(
-            namespace=namespace,
+            namespace=_one_of(namespace, of),
             pod=pod,
             access=access,
             playbook=playbook,
@@ -71,15 +85,26 @@ def diagnose(  # noqa: PLR0913, PLR0917 the options of the contract
             bot_namespace=settings.bot_namespace,
             agent_image=settings.agent_image,
             max_nodes=settings.max_nodes,
+            with_trace=settings.trace if trace is None else trace,
         )
         config = kubeconfig or _lab_kubeconfig(settings, context)
         with watching(Console(stderr=True), is_wanted=True) as on_progress:
-            done = asyncio.run(use_case.diagnose_cluster(config, context, request, knowledge, on_progress=on_progress))
+            work = use_case.diagnose_cluster(config, context, request, knowledge, on_progress=on_progress)
+            done = asyncio.run(until_terminated(work))
         if record:
-            from bot.incidents.recording import save  # noqa: PLC0415
+            from bot.diagnosis.recording import save  # noqa: PLC0415
 
             save(done.recording, record)
     _show(done.report, output, details=verbose)
+
+
+def _one_of(argument: str | None, option: str | None) -> str:
+    """The namespace, which is given in one of two ways."""
+    if argument and option and argument != option:
+        raise ConfigurationError("namespace", f"{argument} and {option} are given: which one?")
+    if not (argument or option):
+        raise ConfigurationError("namespace", "which namespace? Type: cnibot diagnose NAMESPACE")
+    return argument or option or ""
 
 
 def replay(
@@ -90,8 +115,8 @@ def replay(
     verbose: _Verbose = False,  # noqa: FBT002 a flag
 ) -> None:
     """Judge a recorded diagnosis again, without a cluster. Exit codes as `diagnose`."""
-    from bot.incidents.judge import judge_recording  # noqa: PLC0415
-    from bot.incidents.recording import load  # noqa: PLC0415
+    from bot.diagnosis.judge import judge_recording  # noqa: PLC0415
+    from bot.diagnosis.recording import load  # noqa: PLC0415
 
     with errors_explained():
         recording = load(file)
@@ -114,13 +139,17 @@ def _show(report: Report, output: Output, *, details: bool) -> NoReturn:
     """Print the report and end with its exit code."""
     match output:
         case Output.TEXT:
-            from bot.render.terminal import ReportView  # noqa: PLC0415
+            from bot.render.terminal import show  # noqa: PLC0415
 
-            Console().print(ReportView(report, details=details))
+            show(Console(), report, details=details)
         case Output.JSON:
             from bot.render.json import encoded  # noqa: PLC0415
 
             sys.stdout.write(encoded(report))
+        case Output.YAML:
+            from bot.render.json import encoded_yaml  # noqa: PLC0415
+
+            sys.stdout.write(encoded_yaml(report))
         case Output.MARKDOWN:
             from bot.render.markdown import markdown  # noqa: PLC0415
 
@@ -129,7 +158,7 @@ def _show(report: Report, output: Output, *, details: bool) -> NoReturn:
 
 
 def exit_code(report: Report) -> int:
-    """0 healthy, 1 a problem was found, 3 nothing could be told."""
+    """0 healthy, 1 a problem was found, 3 nothing could be determined."""
     if report.verdict.status == "healthy":
         return HEALTHY
     found = any(finding.severity == "fail" for finding in report.findings)

@@ -4,17 +4,19 @@ import asyncio
 import dataclasses
 import enum
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from bot.cli.common import begin, errors_explained
 
 if TYPE_CHECKING:
     from bot.domain.checks import Check
+    from bot.domain.permissions import Permission
 
 
 class DoctorOutput(enum.StrEnum):
@@ -28,21 +30,64 @@ _MARKS = {"ok": ("ok", "green"), "warning": ("warn", "yellow"), "failed": ("FAIL
 
 
 def doctor(
-    output: Annotated[DoctorOutput, typer.Option("--output", "-o", help="The form.")] = DoctorOutput.TEXT,
+    *,
+    permissions: Annotated[
+        bool, typer.Option("--permissions", help="What each probe, rung and action may do, and what is lost without.")
+    ] = False,
+    output: Annotated[DoctorOutput, typer.Option("--output", "-o", help="Output format.")] = DoctorOutput.TEXT,
 ) -> None:
     """Try everything that the bot needs: rules, store, Slack, clusters and the rights there. It changes nothing.
 
     Exit code 0: the bot can work (warnings included). 1: something does not work. 2: the settings cannot be read.
     """
-    from bot.app.examining import examine  # noqa: PLC0415 `cnibot --help` needs none of it
+    from bot.app.doctor import installation_checks  # noqa: PLC0415 `cnibot --help` needs none of it
 
+    if permissions:
+        _permissions(output)
     with errors_explained():
-        checks = asyncio.run(examine(begin()))
+        checks = asyncio.run(installation_checks(begin()))
     if output is DoctorOutput.JSON:
         typer.echo(json.dumps({"ok": all(check.ok for check in checks), "checks": [_plain(each) for each in checks]}))
     else:
         _show(checks)
     raise typer.Exit(0 if all(check.ok for check in checks) else 1)
+
+
+def _permissions(output: DoctorOutput) -> NoReturn:
+    """Exit code 1 when in one of the clusters nothing can be diagnosed."""
+    from bot.app.permissions import all_permissions  # noqa: PLC0415
+
+    with errors_explained():
+        found = asyncio.run(all_permissions(begin()))
+    if output is DoctorOutput.JSON:
+        typer.echo(json.dumps({name: [_row(each) for each in some] for name, some in found.items()}))
+    else:
+        for name, some in found.items():
+            _show_permissions(name, some)
+    raise typer.Exit(1 if any(each.is_blind for some in found.values() for each in some) else 0)
+
+
+def _row(permission: "Permission") -> dict[str, object]:
+    return {
+        "kind": permission.part.kind,
+        "name": permission.part.name,
+        "answer": permission.answer,
+        "denied": [str(need) for need in permission.denied],
+        "unknown": [str(need) for need in permission.unknown],
+        "lost": permission.lost,
+    }
+
+
+def _show_permissions(name: str, permissions: "list[Permission]") -> None:
+    styles = {"allowed": "green", "partly": "yellow", "denied": "bold red", "unknown": "yellow"}
+    table = Table(title=f"Cluster {name}", title_justify="left", box=None, pad_edge=False)
+    for heading in ("", "name", "may it", "not allowed, and what is lost"):
+        table.add_column(heading, overflow="fold")
+    for each in permissions:
+        needs = each.denied or each.unknown
+        said = ". ".join(filter(None, (", ".join(map(str, needs)), each.lost)))
+        table.add_row(each.part.kind, each.part.name, Text(each.answer, styles[each.answer]), Text(said))
+    Console().print(table)
 
 
 def _plain(check: "Check") -> dict[str, object]:

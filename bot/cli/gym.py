@@ -12,13 +12,14 @@ from typing import Annotated
 import typer
 
 from bot.cli.common import PROBLEM, USAGE, begin, errors_explained, fail, knowledge_of
+from bot.cli.gym_generated import Wanted, explain, generated
+from bot.diagnosis.knowledge import Knowledge
 from bot.domain.facts import Rung
 from bot.gym.cases import Case, decoys_only, healthy, pairs, shuffled, singles
 from bot.gym.page import page, summary
 from bot.gym.results import Results, as_json, left, load, save, this_machine
 from bot.gym.run import RUNGS, lab_faults, run_cases
 from bot.gym.score import Score
-from bot.incidents.knowledge import Knowledge
 
 
 class Output(enum.StrEnum):
@@ -32,12 +33,27 @@ def gym(  # noqa: PLR0913, PLR0917 the options of the contract
     fault: Annotated[list[str] | None, typer.Option(help="Only this fault. Repeatable.")] = None,
     cni: Annotated[list[str] | None, typer.Option(help="Only this CNI. Repeatable.")] = None,
     rung: Annotated[list[Rung] | None, typer.Option(help="Only this access rung. Repeatable.")] = None,
-    sample: Annotated[int, typer.Option(help="A shuffled sample of so many faults instead of all.", min=0)] = 0,
-    decoys: Annotated[int, typer.Option(help="So many diagnoses of labs with decoys only.", min=0)] = 0,
-    with_pairs: Annotated[int, typer.Option("--pairs", help="So many labs with two faults.", min=0)] = 0,
-    healthy_labs: Annotated[int, typer.Option("--healthy", help="So many diagnoses of healthy labs.", min=0)] = 0,
-    seed: Annotated[int, typer.Option(help="Decides samples, pairs and decoys.")] = 1,
-    output: Annotated[Output, typer.Option("--output", "-o", help="The form of the results.")] = Output.TEXT,
+    sample: Annotated[int, typer.Option(help="How many faults to draw at random, instead of playing all.", min=0)] = 0,
+    decoys: Annotated[int, typer.Option(help="How many labs with decoys only to diagnose.", min=0)] = 0,
+    with_pairs: Annotated[int, typer.Option("--pairs", help="How many labs with two faults to diagnose.", min=0)] = 0,
+    healthy_labs: Annotated[int, typer.Option("--healthy", help="How many healthy labs to diagnose.", min=0)] = 0,
+    faults_generated: Annotated[
+        int, typer.Option("--generated", help="How many faults to compose from seeds, instead of the lab's.", min=0)
+    ] = 0,
+    scenario: Annotated[list[str] | None, typer.Option(help="Only this generated one: CNI/SEED. Repeatable.")] = None,
+    explained: Annotated[
+        str, typer.Option("--explain", help="Print what a generated one does (CNI/SEED or SEED), with commands.")
+    ] = "",
+    state: Annotated[
+        Path | None, typer.Option(help="With --explain: a running lab, whose names the commands shall use.")
+    ] = None,
+    repeat: Annotated[  # noqa: FBT002 a flag
+        bool, typer.Option("--repeat", help="Diagnose every third generated fault again after ten seconds.")
+    ] = False,
+    seed: Annotated[
+        int | None, typer.Option(help="Decides samples, pairs, decoys and generated faults (those: else a fresh one).")
+    ] = None,
+    output: Annotated[Output, typer.Option("--output", "-o", help="Format of the results.")] = Output.TEXT,
     write: Annotated[
         Path | None, typer.Option(help="Also write the figures to this file (JSON), after each case.", dir_okay=False)
     ] = None,
@@ -49,7 +65,26 @@ def gym(  # noqa: PLR0913, PLR0917 the options of the contract
     with errors_explained():
         if resume and not write:
             fail("--resume goes on with the figures of --write FILE: name the file too.", USAGE)
+        if explained:
+            explain(explained, cni or (), state)
+            return
         knowledge = knowledge_of(begin(), None)
+        if faults_generated or scenario:
+            wanted = Wanted(
+                faults=faults_generated,
+                decoys=decoys,
+                scenarios=tuple(scenario or ()),
+                cnis=tuple(cni or ()),
+                rungs=tuple(rung or (Rung.AGENT,)),
+                seed=seed,
+                is_repeated=repeat,
+                is_json=output is Output.JSON,
+                write=write,
+                is_resumed=resume,
+                command=_command(),
+            )
+            generated(wanted, knowledge)
+        seed = 1 if seed is None else seed
         faults = tuple(one for one in lab_faults() if not fault or one.id in fault)
         unknown = set(fault or ()) - {one.id for one in faults}
         if unknown:

@@ -13,17 +13,17 @@ from rich.text import Text
 from bot.cli.common import USAGE, PlaybooksDirs, begin, errors_explained, fail, knowledge_of
 
 if TYPE_CHECKING:
-    from bot.incidents.knowledge import Knowledge
+    from bot.diagnosis.knowledge import Knowledge
 
 
 def _group(what: str) -> typer.Typer:
     return typer.Typer(help=what, no_args_is_help=True)
 
 
-playbooks = _group("The orders in which to look: list, show, check.")
+playbooks = _group("What is checked, and in which order: list, show, check.")
 causes = _group("What can be wrong, and what tells it from its look-alikes: list, show.")
 known_issues = _group("Published issues, matched by evidence and never by title: list, show, check.")
-probes = _group("The questions that are asked, and the facts that answer them: list, show.")
+probes = _group("The questions of a diagnosis and the facts that answer them: list, show.")
 
 Name = Annotated[str, typer.Argument(show_default=False)]
 
@@ -150,7 +150,7 @@ def add_known_issue(
         is_new = root.is_dir() and root.resolve() not in {each.resolve() for each in own}
         knowledge = knowledge_of(settings, [*(playbooks_dir or ()), *([root] if is_new else [])])
         written = draft_from_report(read_report(from_report), knowledge, root, issue_id)
-    typer.echo(f"{written}: drafted. Write what says TODO, then: cnibot known-issues check --playbooks-dir {root}")
+    typer.echo(f"{written}: drafted. Replace each TODO, then run: cnibot known-issues check --playbooks-dir {root}")
 
 
 @probes.command("list")

@@ -1,22 +1,27 @@
-"""The founding story, told on a terminal: what the team of the story saw, and what cnibot says instead."""
+"""The founding story on a terminal: what the team of the story saw, and what cnibot says instead."""
+
+import shlex
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from bot.incidents.diagnose import Diagnosis, diagnose_cluster
-from bot.incidents.knowledge import Knowledge
-from bot.incidents.request import Request
-from bot.lab.control import LabClient
-from bot.render.terminal import ReportView
+from bot.diagnosis.diagnose import Diagnosis, diagnose_cluster
+from bot.diagnosis.knowledge import Knowledge
+from bot.diagnosis.request import Request
+from bot.domain.listing import left_out
+from bot.lab.cluster.control import LabClient
+from bot.render.loops import pasteable
+from bot.render.terminal import show
 
 NAMESPACE, SCHEDULER, FAULT, VICTIM = "seldon-mesh", "10.43.51.131", "calico-proxy-arp-off", "node-2"
 GATEWAY = "169.254.1.1"
 DIAL = ("timeout", "4", "bash", "-c", f"exec 3<>/dev/tcp/{SCHEDULER}/9004 && echo connected")
 
 
-class Stage:
-    """The lab, the rules, and the terminal on which the story is told."""
+class StoryContext:
+    """The lab, the rules, and the terminal on which the story is shown."""
 
     def __init__(self, client: LabClient, knowledge: Knowledge, console: Console) -> None:
         self.client = client
@@ -36,15 +41,23 @@ class Stage:
         self.console.print(Padding(Text(text), (0, 0, 0, 2)))
         return text
 
+    async def apply(self, node: str, commands: Sequence[str]) -> None:
+        """Run commands on a node, shown as a person pastes them."""
+        shown, hidden = pasteable(commands)
+        for number, line in enumerate([*shown, *([f"# {left_out(hidden)}"] if hidden else [])]):
+            self.console.print(Text(f"{node} $ {line}" if number == 0 else f"  {line}", style="dim"), soft_wrap=True)
+        for command in commands:
+            await self.client.exec(node, shlex.split(command))
+
     async def diagnose(self) -> Diagnosis:
         """What cnibot says."""
         self.console.print(Text(f"$ cnibot diagnose {NAMESPACE}", style="dim"))
         done = await diagnose_cluster(self.client.kubeconfig, None, Request(namespace=NAMESPACE), self.knowledge)
-        self.console.print(ReportView(done.report))
+        show(self.console, done.report)
         return done
 
 
-async def play(stage: Stage) -> bool:
+async def play(stage: StoryContext) -> bool:
     """The story from healthy to healed; whether cnibot was right at each turn."""
     stage.say("A healthy cluster: Calico over VXLAN, Seldon models that dial their scheduler on port 9004")
     healthy = await stage.diagnose()
@@ -65,9 +78,8 @@ async def play(stage: Stage) -> bool:
     broken = await stage.diagnose()
 
     stage.say("The safest fix, exactly as offered")
-    fixes = broken.report.remediations[:1]
-    for command in fixes[0].commands if fixes else ():
-        await stage.show(VICTIM, *command.split())
+    for fix in broken.report.remediations[:1]:
+        await stage.apply(VICTIM, fix.commands)
     await stage.show(pod, *DIAL)  # it waits until the pod asks for its gateway again, at most a second later
     healed = await stage.diagnose()
     return (

@@ -1,9 +1,10 @@
 """The demo's Slack workspace: what the page needs to know of the bot."""
 
 from bot.cli.bot_process import BotProcess
-from bot.lab.control import LabClient
+from bot.cli.story import FAULT, VICTIM
+from bot.lab.cluster.control import LabClient
 from bot.lab.slack import SlackOptions, SlackWorkspace
-from bot.lab.slack.page.stage import Stage
+from bot.lab.slack.page.page_context import PageContext, Story
 from bot.lab.slack.page.typing import Hint
 
 HINT = Hint(
@@ -20,6 +21,13 @@ def options() -> SlackOptions:
     return SlackOptions(strict_rates=True, retry_delays_s=(0.0, 5.0, 30.0))
 
 
-def stage_of(workspace: SlackWorkspace, cluster: LabClient, bot: BotProcess) -> Stage:
+def stage_of(workspace: SlackWorkspace, cluster: LabClient, bot: BotProcess) -> PageContext:
     """What the page shows and what it can break."""
-    return Stage(workspace=workspace, cluster=cluster, kill_bot=bot.kill, hints=(HINT,), shortcuts=SHORTCUTS)
+    return PageContext(
+        workspace=workspace,
+        cluster=cluster,
+        kill_bot=bot.kill,
+        hints=(HINT,),
+        shortcuts=SHORTCUTS,
+        story=Story(title=f"2 a.m. on {VICTIM}: the story", fault=FAULT, node=VICTIM),
+    )

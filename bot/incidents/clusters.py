@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from bot.cluster.kube import Api
-from bot.cluster.objects import Namespace
+from bot.cluster.client.api import Api
+from bot.cluster.objects import Namespace, Node
+from bot.diagnosis.request import OnProgress, Request
+from bot.domain.alert import AlertScope
 from bot.domain.errors import BotError, bounded
 from bot.domain.report import Report
-from bot.incidents.request import OnProgress, Request
-from bot.incidents.workshop import Workshop
+from bot.incidents.alerting.locating import Located, locate, located_by_itself
+from bot.incidents.worker import DiagnosisWorker
 
 DEFAULT_NAME = "default"
 CONNECT_S = 5.0
@@ -36,11 +38,19 @@ class Cluster(Protocol):
         ...
 
     async def diagnose(self, request: Request, on_progress: OnProgress) -> Report:
-        """The report. Errors: `UnknownNamespaceError`, any other `BotError`; `WorkshopError`."""
+        """The report. Errors: `UnknownNamespaceError`, any other `BotError`; `WorkerError`."""
         ...
 
     async def namespaces(self) -> tuple[str, ...]:
         """The names of all namespaces. Errors: `BotError` (also where listing is forbidden)."""
+        ...
+
+    async def nodes(self) -> tuple[str, ...]:
+        """The names of all nodes. Errors: `BotError`."""
+        ...
+
+    async def locate(self, scope: AlertScope) -> Located | None:
+        """Where to look for an alert; None: it names what the cluster does not have. Errors: `BotError`."""
         ...
 
 
@@ -51,17 +61,30 @@ class KubeCluster:
     name: str
     kubeconfig: Path | None = None
     context: str | None = None
-    workshop: Workshop
+    worker: DiagnosisWorker
 
     async def diagnose(self, request: Request, on_progress: OnProgress) -> Report:
-        """The report on the live cluster, made in the workshop."""
-        return await self.workshop.diagnose(self.kubeconfig, self.context, request, on_progress)
+        """The report on the live cluster, made in the worker."""
+        return await self.worker.diagnose(self.kubeconfig, self.context, request, on_progress)
 
     async def namespaces(self) -> tuple[str, ...]:
         """Asked anew each time."""
         async with Api.connect(self.kubeconfig, self.context, request_s=CONNECT_S) as api:
             listed = await api.list_all("/api/v1/namespaces", Namespace)
         return tuple(each.metadata.name for each in listed.items)
+
+    async def nodes(self) -> tuple[str, ...]:
+        """Asked anew each time."""
+        async with Api.connect(self.kubeconfig, self.context, request_s=CONNECT_S) as api:
+            listed = await api.list_all("/api/v1/nodes", Node)
+        return tuple(each.metadata.name for each in listed.items)
+
+    async def locate(self, scope: AlertScope) -> Located | None:
+        """Asked anew each time, and not at all where the alert says it itself."""
+        if found := located_by_itself(scope):
+            return found
+        async with Api.connect(self.kubeconfig, self.context, request_s=CONNECT_S) as api:
+            return await locate(scope, api)
 
 
 class Clusters:

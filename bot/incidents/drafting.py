@@ -6,9 +6,10 @@ from pathlib import Path
 
 import msgspec
 
+from bot.diagnosis.knowledge import Knowledge
 from bot.domain.errors import ConfigurationError
+from bot.domain.foreign import read_file
 from bot.domain.report import SCHEMA, Report
-from bot.incidents.knowledge import Knowledge
 from bot.known_issues.drafting import Nothing, as_yaml, draft
 from bot.known_issues.loading import build
 from bot.probes.catalogue import FACTS
@@ -22,12 +23,10 @@ _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 def read_report(path: Path) -> Report:
     """The report in a file that `cnibot diagnose --output json` wrote. Errors: `ConfigurationError`."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ConfigurationError(str(path), f"it is larger than {MAX_BYTES >> 20} MiB")
-        report = msgspec.json.decode(path.read_bytes(), type=Report)
+        report = msgspec.json.decode(read_file(path, MAX_BYTES), type=Report)
     except OSError as error:
         raise ConfigurationError(str(path), f"reading failed: {error.strerror or error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigurationError(str(path), f"it is not a report of cnibot: {error}") from error
     if report.schema != SCHEMA:
         raise ConfigurationError(str(path), f"it has the schema {report.schema!r}; this version reads {SCHEMA!r}")

@@ -1,4 +1,4 @@
-"""Taking turns: a few at a time, first come first served, and everybody in the queue is told where they stand."""
+"""Diagnoses wait in a queue: a few run at a time, first come first served, and all see their place."""
 
 import asyncio
 from collections import deque
@@ -14,17 +14,17 @@ Tell = Callable[[int], None]
 class _Place:
     called: "asyncio.Future[None]"
     tell: Tell
-    is_patient: bool
+    is_background: bool
 
 
-class Turns:
-    """At most `most` at the same time. The patient wait until no one else does, and never take all turns."""
+class DiagnosisQueue:
+    """At most `most` at the same time. Background diagnoses wait until no others do, and never take all turns."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._queue: deque[_Place] = deque()
-        """The patient behind all others."""
-        self._patient_running = 0
+        """Those in the background behind all others."""
+        self._background_running = 0
         self.running = 0
         """How many have their turn now."""
 
@@ -34,9 +34,9 @@ class Turns:
         return len(self._queue)
 
     @asynccontextmanager
-    async def turn(self, tell: Tell = lambda _: None, *, is_patient: bool = False) -> AsyncGenerator[None]:
+    async def turn(self, tell: Tell = lambda _: None, *, is_background: bool = False) -> AsyncGenerator[None]:
         """The block runs when its turn has come."""
-        place = _Place(asyncio.get_running_loop().create_future(), tell, is_patient)
+        place = _Place(asyncio.get_running_loop().create_future(), tell, is_background)
         self._line_up(place)
         try:
             await place.called
@@ -53,13 +53,13 @@ class Turns:
             self._leave(place)
 
     def _line_up(self, place: _Place) -> None:
-        others = sum(not each.is_patient for each in self._queue)
-        self._queue.insert(len(self._queue) if place.is_patient else others, place)
+        others = sum(not each.is_background for each in self._queue)
+        self._queue.insert(len(self._queue) if place.is_background else others, place)
         self._call()
 
     def _leave(self, place: _Place) -> None:
         self.running -= 1
-        self._patient_running -= place.is_patient
+        self._background_running -= place.is_background
         self._call()
 
     def _call(self) -> None:
@@ -67,13 +67,13 @@ class Turns:
         while self._queue and self._has_room(self._queue[0]):
             place = self._queue.popleft()
             self.running += 1
-            self._patient_running += place.is_patient
+            self._background_running += place.is_background
             place.called.set_result(None)
         self._announce()
 
     def _has_room(self, place: _Place) -> bool:
         is_full = self.running >= self._most
-        return not is_full and not (place.is_patient and self._patient_running >= max(1, self._most // 2))
+        return not is_full and not (place.is_background and self._background_running >= max(1, self._most // 2))
 
     def _announce(self) -> None:
         for number, place in enumerate(self._queue, 1):

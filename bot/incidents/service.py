@@ -1,26 +1,33 @@
-"""The desk: where diagnoses are asked for, one incident for each scope and channel, a few diagnoses at a time."""
+"""The service: where diagnoses are asked for, one incident for each scope and channel, a few diagnoses at a time."""
 
 import asyncio
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from bot.aio.each import each
+from bot.diagnosis.knowledge import Knowledge
+from bot.diagnosis.request import USUAL_PLAYBOOK, OnProgress, Progress, Request, silent
 from bot.domain.errors import BotError, DeadlineError, ForbiddenError
-from bot.domain.incident import Incident
+from bot.domain.incident import ALL_NODES, EventKind, Incident, Purpose, TimelineEvent
 from bot.domain.report import Report
+from bot.incidents import metrics
 from bot.incidents.clusters import Cluster, Clusters, nearest
-from bot.incidents.knowledge import Knowledge
-from bot.incidents.request import OnProgress, Progress, Request, silent
-from bot.incidents.turns import Turns
+from bot.incidents.queue import DiagnosisQueue
 from bot.store import Store
 
 NAMES_S = 30.0
 """How long the names of namespaces are taken for current."""
 REACH_S = 3.0
+REPORTS_AT_HAND = 16
+_RUN_WORDS: Mapping[Purpose, str] = {
+    "ask": "diagnosis",
+    "verify": "diagnosis to verify the end of all alerts",
+    "reopen": "reopened: diagnosis",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,17 +38,18 @@ class Limits:
     timeout_s: float = 30.0
     """Of one diagnosis."""
     max_nodes: int = 100
+    with_trace: bool = True
     bot_namespace: str = "cnibot"
     agent_image: str = ""
     cleanup_s: float = 15.0
     """What it may take beyond its time: removing node agents, judging."""
     check_s: float = 0.5
-    """How long somebody waits to hear that a namespace does not exist."""
+    """How long somebody waits to learn that a namespace does not exist."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamespaceCheck:
-    """Whether a namespace is there, as far as it could be told in time."""
+    """Whether a namespace is there, as far as was known in time."""
 
     is_known: bool | None
     """None: not known in time, or not allowed to know."""
@@ -62,19 +70,23 @@ class ClusterState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class DiagnosisRequest:
     """What somebody wants diagnosed, and where the answer goes."""
 
     cluster: str | None
     """None: the first of the settings."""
     namespace: str
     pod: str | None = None
+    node: str | None = None
+    """A node to look at, or `ALL_NODES`."""
     channel: str
     thread: str | None = None
+    playbook: str = ""
+    """"" for the usual one. An incident that is joined keeps its own."""
     by: str
 
 
-class Desk:
+class DiagnosisService:
     """Diagnoses of all clusters."""
 
     def __init__(
@@ -89,9 +101,13 @@ class Desk:
         self.knowledge = knowledge
         self.clusters = clusters
         self._incidents = store.incidents
+        self._alerts = store.alerts
+        self._timeline = store.timeline
         self._limits = limits
         self._now = now
-        self._turns = Turns(limits.max_diagnoses)
+        self._turns = DiagnosisQueue(limits.max_diagnoses)
+        self._reports: dict[tuple[str, int], Report] = {}
+        """Read lately; a run's report never changes."""
         self._names: dict[str, tuple[float, tuple[str, ...]]] = {}
 
     @property
@@ -104,36 +120,67 @@ class Desk:
         """How many wait for their turn."""
         return self._turns.waiting
 
-    async def open(self, asked: Asked, *, dedup: str) -> tuple[Incident, bool]:
+    async def open(self, asked: DiagnosisRequest, *, dedup: str) -> tuple[Incident, bool]:
         """The open incident of this scope and channel, or a new one; and whether it is new.
 
         The same `dedup` gives the same answer again. Errors: `UnknownClusterError`.
         """
-        return await self._incidents.open(
+        incident, is_new = await self._incidents.open(
             cluster=self.clusters.named(asked.cluster).name,
             namespace=asked.namespace,
             pod=asked.pod,
+            node=asked.node,
             channel=asked.channel,
             thread=asked.thread,
+            playbook=asked.playbook,
             opened_by=asked.by,
             now=self._now(),
             dedup=dedup,
         )
+        if is_new:
+            event = TimelineEvent(at=incident.opened_at, kind="opened", by=incident.opened_by)
+            await self._timeline.add(incident.id, "opened", event)
+        return incident, is_new
 
-    async def begin(self, incident: Incident, *, dedup: str) -> Incident:
+    async def begin(self, incident: Incident, *, dedup: str, by: str = "") -> Incident:
         """The incident with a new run; the same `dedup` gives the same run again, also to another process."""
-        run = await self._incidents.begin_run(incident.id, dedup)
-        begun = dataclasses.replace(incident, run=run, status="diagnosing", updated_at=self._now())
+        run = await self._incidents.begin_run(incident.id, dedup, now=self._now())
+        assert run is not None
+        return await self._begun(incident, run, by, "ask")
+
+    async def begin_next(
+        self, incident: Incident, *, dedup: str, by: str = "", purpose: Purpose = "ask"
+    ) -> Incident | None:
+        """As `begin`; None: somebody has begun a run since the incident was read."""
+        run = await self._incidents.begin_run(incident.id, dedup, now=self._now(), after=incident.run)
+        return None if run is None else await self._begun(incident, run, by, purpose)
+
+    async def _begun(self, incident: Incident, run: int, by: str, purpose: Purpose) -> Incident:
+        begun = dataclasses.replace(
+            incident,
+            run=run,
+            run_for=purpose if incident.is_open else "reopen",
+            status="diagnosing",
+            asked_by=by or incident.opened_by,
+            updated_at=self._now(),
+        )
         if await self._incidents.report(incident.id, run) is None:
             await self._incidents.save(begun)
+            event = TimelineEvent(at=begun.updated_at, kind="run", text=_RUN_WORDS[begun.run_for], by=begun.asked_by)
+            await self._timeline.add(incident.id, f"run {run}", event)
         return begun
+
+    async def _note(self, incident: Incident, kind: EventKind, text: str) -> None:
+        """Keep what became of the newest run, once."""
+        event = TimelineEvent(at=self._now(), kind=kind, text=text)
+        await self._timeline.add(incident.id, f"{kind} {incident.run}", event)
 
     async def has_begun(self, incident: Incident, *, dedup: str) -> bool:
         """Whether this `dedup` has begun a run of the incident before."""
         return await self._incidents.begun_run(incident.id, dedup) is not None
 
-    async def diagnose(self, incident: Incident, *, on_progress: OnProgress = silent) -> Report:
-        """The report of the incident's run, kept in the store before anybody hears of it.
+    async def diagnose_incident(self, incident: Incident, *, on_progress: OnProgress = silent) -> Report:
+        """The report of the incident's run, kept in the store before anybody is notified.
 
         A run that was diagnosed already is not diagnosed again. Errors: those of `Cluster.diagnose`,
         `UnknownClusterError`, `DeadlineError`.
@@ -142,44 +189,112 @@ class Desk:
         if kept is not None:
             return kept
         async with self._turns.turn(lambda place: on_progress(self._queued(place))):
-            report = await self._diagnose(incident.cluster, incident.namespace, incident.pod, on_progress)
+            report = await self._diagnose(
+                incident.cluster,
+                incident.namespace,
+                on_progress,
+                pod=incident.pod,
+                node=incident.node,
+                playbook=incident.playbook,
+            )
         await self.keep(incident, report)
         return report
 
-    async def examine(self, cluster: str, namespace: str) -> Report:
-        """The report on a namespace, of which nothing is kept; people's diagnoses go first. Errors: as `diagnose`."""
-        async with self._turns.turn(is_patient=True):
-            return await self._diagnose(cluster, namespace, None, silent)
+    async def diagnose_namespace(self, cluster: str, namespace: str, *, node: str | None = None) -> Report:
+        """The report on a namespace (and a node, or `ALL_NODES`), of which nothing is kept.
+
+        People's diagnoses go first. Errors: as `diagnose`.
+        """
+        async with self._turns.turn(is_background=True):
+            return await self._diagnose(cluster, namespace, silent, node=node)
 
     async def keep(self, incident: Incident, report: Report) -> None:
         """Keep the report as that of the incident's run."""
         await self._incidents.put_report(incident.id, incident.run, msgspec.json.encode(report))
 
     async def conclude(self, incident: Incident, report: Report) -> Incident:
-        """The incident as the report leaves it: a healthy one is closed. Unchanged where a newer run has begun."""
+        """The incident as the report leaves it. Unchanged where a newer run has begun.
+
+        A healthy one is closed. One that knows of alerts stays open until none has fired for a while: whoever joins
+        would be diagnosed anew each time.
+        """
         verdict = report.verdict
+        headline = verdict.headline or verdict.summary.rstrip(".")
+        is_healthy = verdict.status == "healthy"
+        is_over = is_healthy and not await self._alerts.are_known(incident.id)
         concluded = dataclasses.replace(
             incident,
-            status="closed" if verdict.status == "healthy" else verdict.status,
+            status="closed" if is_over else verdict.status,
             summary=verdict.summary,
             cause=verdict.cause,
+            headline=headline,
+            place=verdict.place,
+            was=incident.was if is_healthy else headline,
+            found_run=incident.found_run if is_healthy else incident.run,
+            pods=report.blast_radius.pods,
+            took_s=report.took_s,
             updated_at=self._now(),
         )
-        await self._incidents.save(concluded)
+        if await self._incidents.save(concluded):
+            await self._note(concluded, "verdict", verdict.summary)
+            if is_over:
+                await self._note(concluded, "closed", "")
+            if is_healthy:
+                await self._incidents.mark_healthy(incident, self._now())
         return concluded
+
+    async def close(self, incident: Incident) -> Incident:
+        """The incident, over without a further run."""
+        closed = dataclasses.replace(incident, status="closed", updated_at=self._now())
+        if await self._incidents.save(closed):
+            await self._note(closed, "closed", "")
+        return closed
+
+    async def open_one(self, incident: Incident) -> Incident | None:
+        """The open incident of the same scope and channel, which may be this one."""
+
+        def scope(one: Incident) -> tuple[str | None, ...]:
+            return (one.namespace, one.pod, one.node, one.channel)
+
+        found = await self._incidents.open_ones(incident.cluster)
+        return next((one for one in found if scope(one) == scope(incident)), None)
+
+    async def same_fault(self, incident: Incident) -> Incident | None:
+        """The oldest other open incident with the same cluster, cause and place."""
+        if incident.fault is None:
+            return None
+        others = await self._incidents.open_ones(incident.cluster)
+        same = [one for one in others if one.fault == incident.fault and one.id != incident.id]
+        older = [one for one in same if (one.opened_at, one.id) < (incident.opened_at, incident.id)]
+        return min(older, key=lambda one: (one.opened_at, one.id), default=None)
 
     async def fail(self, incident: Incident, why: str, *, closes: bool = False) -> Incident:
         """The incident after a run without a verdict."""
         failed = dataclasses.replace(
-            incident, status="closed" if closes else "failed", summary=why, cause=None, updated_at=self._now()
+            incident,
+            status="closed" if closes else "failed",
+            summary=why,
+            cause=None,
+            headline="",
+            place="",
+            updated_at=self._now(),
         )
-        await self._incidents.save(failed)
+        if await self._incidents.save(failed):
+            await self._note(failed, "failed", why)
         return failed
 
     async def report(self, incident_id: str, run: int) -> Report | None:
         """The report of a run, or None."""
+        known = self._reports.get((incident_id, run))
+        if known is not None:
+            return known
         kept = await self._incidents.report(incident_id, run)
-        return None if kept is None else msgspec.json.decode(kept, type=Report)
+        if kept is None:
+            return None
+        found = self._reports[incident_id, run] = msgspec.json.decode(kept, type=Report)
+        if len(self._reports) > REPORTS_AT_HAND:
+            del self._reports[next(iter(self._reports))]
+        return found
 
     async def check(self, cluster: str | None, namespace: str) -> NamespaceCheck:
         """Whether the cluster has the namespace, within half a second. Errors: `UnknownClusterError`."""
@@ -237,28 +352,51 @@ class Desk:
         at, names = self._names.get(cluster, (0.0, ()))
         return names if self._now() - at < NAMES_S else ()
 
-    async def _diagnose(self, cluster: str, namespace: str, pod: str | None, on_progress: OnProgress) -> Report:
+    async def _diagnose(
+        self,
+        cluster: str,
+        namespace: str,
+        on_progress: OnProgress,
+        *,
+        pod: str | None = None,
+        node: str | None = None,
+        playbook: str = "",
+    ) -> Report:
         limits = self._limits
         request = Request(
             namespace=namespace,
             pod=pod,
+            nodes=(node,) if node and node != ALL_NODES else (),
+            all_nodes=node == ALL_NODES,
+            playbook=playbook or USUAL_PLAYBOOK,
             timeout_s=limits.timeout_s,
             bot_namespace=limits.bot_namespace,
             agent_image=limits.agent_image,
             max_nodes=limits.max_nodes,
+            with_trace=limits.with_trace,
         )
         asked = self.clusters.named(cluster)
+        began = time.perf_counter()
+        try:
+            report = await self._within_time(asked, request, on_progress)
+        except BotError:
+            metrics.count_failure(asked.name, seconds=time.perf_counter() - began)
+            raise
+        metrics.count_report(asked.name, report, seconds=time.perf_counter() - began)
+        # named as people do, not as a kubeconfig does
+        return dataclasses.replace(report, scope=dataclasses.replace(report.scope, cluster=asked.name))
+
+    async def _within_time(self, asked: Cluster, request: Request, on_progress: OnProgress) -> Report:
+        limits = self._limits
         most_s = limits.timeout_s + limits.cleanup_s
         within = asyncio.timeout(most_s)
         try:
             async with within:
-                report = await asked.diagnose(request, on_progress)
+                return await asked.diagnose(request, on_progress)
         except TimeoutError as error:
             if not within.expired():
                 raise
             raise DeadlineError("The diagnosis did not end", most_s) from error
-        # named as people do, not as a kubeconfig does
-        return dataclasses.replace(report, scope=dataclasses.replace(report.scope, cluster=asked.name))
 
     def _queued(self, place: int) -> Progress:
         sentence = f"number {place} in the queue: {self._turns.running} other diagnoses are running"

@@ -4,7 +4,7 @@ from bot.domain.incident import Incident
 from bot.domain.report import Report
 
 WATCH_DUE = "cni_watch_due"
-"""The type of the event that says that a watch's turn has come. Slack has none of this name."""
+"""The type of the inbox's entry that says that a watch's turn has come."""
 
 
 def is_news(incident: Incident | None, report: Report) -> bool:

@@ -73,7 +73,7 @@ def default_id(report: Report) -> str:
 
 def as_yaml(fields: Mapping[str, Any]) -> str:
     """The file's text."""
-    head = "# Drafted from a report. Replace what says TODO, and give references where you have any:\n"
+    head = "# Drafted from a report. Replace each TODO, and add references if you have any:\n"
     example = "# - {repo: projectcalico/calico, number: 8689, kind: issue}\n"
     return head + example + yaml.safe_dump(dict(fields), sort_keys=False, allow_unicode=True, width=110)
 

@@ -19,6 +19,8 @@ Match = Literal["matches", "possible", "ruled_out"]
 
 MAX_SUBJECTS = 200
 _ORDER: dict[Match, int] = {"matches": 0, "possible": 1, "ruled_out": 2}
+_COMMONPLACE = frozenset({("pod", "is_young"), ("cluster", "cni"), ("cluster", "distribution"), ("cluster", "proxy")})
+"""Facts that hold in many clusters at most times: they alone are no reason to name an issue."""
 _NAMES: dict[Component, str] = {"cni": "CNI", "kubernetes": "Kubernetes", "kernel": "kernel"}
 
 
@@ -26,14 +28,16 @@ _NAMES: dict[Component, str] = {"cni": "CNI", "kubernetes": "Kubernetes", "kerne
 class _Result:
     match: Match
     why: tuple[str, ...]
+    open: tuple[str, ...] = ()
+    """Those of the reasons that keep it from matching."""
     evidence: int = 0
-    """How many of its own conditions hold."""
+    """How many of its own telling conditions hold."""
 
 
 def match(issues: Iterable[KnownIssue], facts: FactTable, differential: Differential) -> tuple[KnownIssueReport, ...]:
     """The known issues that bear on the symptoms at hand, those that match first.
 
-    One that is ruled out is told only when it is often blamed for these symptoms.
+    One that is ruled out is reported only when it is often blamed for these symptoms.
     """
     if not differential.symptoms:
         return ()
@@ -52,6 +56,7 @@ def _report(issue: KnownIssue, result: _Result) -> KnownIssueReport:
         title=issue.title,
         references=tuple(str(reference) for reference in issue.references),
         why=result.why,
+        open=result.open,
     )
 
 
@@ -72,8 +77,9 @@ def _result(issue: KnownIssue, facts: FactTable, differential: Differential) -> 
     if standing is None and not by_symptom:
         return _Result("ruled_out", _other_cause(differential)) if differential.selected else None
     weighed = _weigh(issue, facts, subjects, standing)
-    # Without a cause of its own only positive evidence brings an issue up.
-    return weighed if standing is not None or weighed.evidence else None
+    # A candidate among others, a young pod or a version bring nothing up: that would name an issue in every outage.
+    is_found = standing is not None and standing in differential.selected
+    return weighed if is_found or weighed.match == "matches" or weighed.evidence else None
 
 
 def _standing(issue: KnownIssue, differential: Differential) -> Explanation | None:
@@ -136,9 +142,11 @@ def _weigh(issue: KnownIssue, facts: FactTable, subjects: Sequence[Subject], sta
         why.append(f"the cause {standing.id} is {standing.confidence.value}")
         is_sure &= standing.confidence in {Confidence.CONFIRMED, Confidence.LIKELY}
     is_sure &= _versions_fit(issue, facts, why)
-    evidence, is_open = _conditions(issue, facts, subjects, why)
-    why.extend(f"to be checked: {one}" for one in issue.check)
-    return _Result("matches" if is_sure and not is_open else "possible", tuple(dict.fromkeys(why)), evidence)
+    evidence, unknown = _conditions(issue, facts, subjects, why)
+    is_open = (*unknown, *(f"to be checked: {one}" for one in issue.check))
+    why.extend(is_open)
+    verdict: Match = "matches" if is_sure and not is_open else "possible"
+    return _Result(verdict, tuple(dict.fromkeys(why)), is_open, evidence)
 
 
 def _versions_fit(issue: KnownIssue, facts: FactTable, why: list[str]) -> bool:
@@ -154,25 +162,28 @@ def _versions_fit(issue: KnownIssue, facts: FactTable, why: list[str]) -> bool:
     return fit
 
 
-def _conditions(issue: KnownIssue, facts: FactTable, subjects: Sequence[Subject], why: list[str]) -> tuple[int, bool]:
-    """How many conditions hold at the subject that fits best, and whether something stays open there."""
+def _conditions(
+    issue: KnownIssue, facts: FactTable, subjects: Sequence[Subject], why: list[str]
+) -> tuple[int, Sequence[str]]:
+    """How many telling conditions hold at the subject that fits best, and what stays open there."""
     if not issue.matches_when and not issue.rules_out:
-        return 0, False
-    best: tuple[int, list[str], list[str]] | None = None
+        return 0, ()
+    best: tuple[int, list[str], list[str], int] | None = None
     for subject in subjects:
         if _exclusion(issue, facts, subject) is not None:
             continue
         find = lookup_for(facts, subject)
-        told = [one.says.render(facts, subject) for one in issue.matches_when if one.that.evaluate(find)]
+        holding = [one for one in issue.matches_when if one.that.evaluate(find)]
+        reported = [one.says.render(facts, subject) for one in holding]
         unknown = [one for one in issue.matches_when if one.that.evaluate(find) is None]
         unknown += [one for one in issue.rules_out if one.that.evaluate(find) is None]
         if best is None or len(unknown) < best[0]:
-            best = (len(unknown), told, [_unobserved(one, facts, subject) for one in unknown])
+            telling = sum(not _COMMONPLACE.issuperset(one.that.references) for one in holding)
+            best = (len(unknown), reported, [_unobserved(one, facts, subject) for one in unknown], telling)
     if best is None:
-        why.append("nothing that it depends on was observed")
-        return 0, True
-    why.extend((*best[1], *best[2]))
-    return len(best[1]), best[0] > 0
+        return 0, ("nothing that it depends on was observed",)
+    why.extend(best[1])
+    return best[3], best[2]
 
 
 def _unobserved(condition: Condition, facts: FactTable, subject: Subject) -> str:
@@ -217,8 +228,7 @@ def _kin(root: Subject, kind: SubjectKind, facts: FactTable) -> Iterable[Subject
     elif root.kind is SubjectKind.NODE and kind is SubjectKind.POD:
         yield from sorted(pod for pod, host in facts.relations.node_of_pod.items() if host == root)
     elif root.kind is SubjectKind.PAIR and kind is SubjectKind.NODE:
-        for name in root.name.split(">"):
-            yield Subject(SubjectKind.NODE, name)
+        yield from root.ends
     elif root.kind is SubjectKind.SERVICE and kind is SubjectKind.POD:
         yield from facts.relations.pods_of_service.get(root, ())
     elif root.kind is SubjectKind.CLUSTER:

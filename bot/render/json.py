@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import msgspec
+import yaml
 
 from bot.domain.report import Report
 
@@ -11,6 +12,11 @@ from bot.domain.report import Report
 def encoded(report: Report) -> str:
     """The report, indented, with a final newline."""
     return msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n"
+
+
+def encoded_yaml(report: Report) -> str:
+    """The same as YAML, for those who read `kubectl -o yaml`."""
+    return yaml.safe_dump(msgspec.to_builtins(report), sort_keys=False, allow_unicode=True, width=10_000)
 
 
 def schema() -> dict[str, Any]:

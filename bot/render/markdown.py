@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from bot.domain.report import Report
+from bot.domain.report import RemediationReport, Report
 from bot.render.marks import (
     CHANGED_BEFORE,
     RISK_WORDS,
@@ -42,7 +42,8 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"- Seen: {escaped(access_words(report))}; {escaped(report.started_at)}, {report.took_s:.1f} s"
     yield from _causes(report)
     yield from _listed("Healed by itself", (escaped(transient_words(one)) for one in report.transients))
-    yield from _listed("Who is hit", _radius(report))
+    yield from _listed("Probe packets", (escaped(one.sentence) for one in report.trace))
+    yield from _listed("Who is affected", _radius(report))
     yield from _listed("Between nodes", (escaped(pair_words(pair)) for pair in failing_pairs(report)))
     yield from _listed(CHANGED_BEFORE, (escaped(line) for line in _changed(report)))
     yield from _fixes(report)
@@ -87,6 +88,7 @@ def _causes(report: Report) -> Iterator[str]:
         yield from (f"- not a look-alike: {escaped(sentence)}" for sentence in cause.look_alikes)
         yield from (f"- against: {escaped(sentence)}" for sentence in cause.evidence_against)
         yield from (f"- not observed: {escaped(sentence)}" for sentence in cause.unobserved)
+    yield from _listed("Follows from it", (escaped(one.sentence) for one in report.follows))
     yield from _listed(
         "Ruled out",
         (
@@ -112,12 +114,17 @@ def _radius(report: Report) -> Iterator[str]:
         yield f"platforms {escaped(', '.join(radius.platforms))}"
 
 
+def _person(fix: RemediationReport) -> tuple[tuple[str, str], ...]:
+    return ("you decide", fix.decide), ("no command", fix.no_command)
+
+
 def _fixes(report: Report) -> Iterator[str]:
     if not (report.remediations or report.next_steps):
         return
     yield from ("", "## What next", "")
     for fix in report.remediations:
         yield f"- {escaped(fix.why)} ({RISK_WORDS[fix.risk]})"
+        yield from (f"  - {word}: {escaped(reported)}" for word, reported in _person(fix) if reported)
         yield from (f"  - run: `{command.replace('`', '')}`" for command in fix.commands)
         yield from (f"  - undo: `{command.replace('`', '')}`" for command in fix.undo)
     yield from (f"- {escaped(step)}" for step in report.next_steps)

@@ -29,9 +29,9 @@ HOP_SIGNS = {"ok": "──", "broken": "─✗─", "suspect": "─?─", "unkno
 def access_words(report: Report) -> str:
     """How much was seen, in one clause."""
     seen = report.coverage
-    words = f"{seen.nodes_observed} of {seen.nodes_total} nodes looked at"
+    words = f"{seen.nodes_observed} of {seen.nodes_total} nodes inspected"
     if seen.access == "api":
-        words = "API objects only: no node was looked at"
+        words = "API objects only: no node was inspected"
     return f"{words}, {seen.pods_observed} of {seen.pods_total} pods, access {seen.access}"
 
 
@@ -53,7 +53,8 @@ def pair_words(pair: Connectivity) -> str:
     if pair.state == "unknown":
         return f"{where}: not tested"
     flows = f"{pair.tested} flow{'' if pair.tested == 1 else 's'}"
-    return f"{where}: {flows} ok" if pair.state == "ok" else f"{where}: {pair.failed} of {flows} failed"
+    large = f", {pair.lost_bytes} bytes vanish" if pair.lost_bytes else ""
+    return f"{where}: {flows} ok{large}" if pair.state == "ok" else f"{where}: {pair.failed} of {flows} failed{large}"
 
 
 def failing_pairs(report: Report) -> tuple[Connectivity, ...]:
@@ -62,7 +63,7 @@ def failing_pairs(report: Report) -> tuple[Connectivity, ...]:
     return tuple(sorted(bad, key=lambda pair: (pair.state != "failed", pair.source, pair.target)))
 
 
-CHANGED_BEFORE = "Changed before (a lead, no proof: after it is not because of it)"
+CHANGED_BEFORE = "Changed before (a lead, not proof of the cause)"
 
 
 def change_words(change: Change) -> str:
@@ -83,7 +84,7 @@ def transient_words(one: Transient) -> str:
 
 
 def usual_changes(report: Report) -> tuple[str, ...]:
-    """What usually changed before the causes that stand, each told once."""
+    """What usually changed before the causes that stand, each reported once."""
     standing = (cause for cause in report.causes if cause.confidence in {"confirmed", "likely"} and cause.explains)
     return tuple(dict.fromkeys(f"{c.id} usually follows {c.usual_changes}" for c in standing if c.usual_changes))
 

@@ -10,8 +10,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from bot.diagnosis.request import OnProgress, Progress, silent
 from bot.domain.errors import bounded
-from bot.incidents.request import OnProgress, Progress, silent
+from bot.domain.redact import redact
 
 MOST_NODES = 12
 _DONE = {"done": Text("✓", style="green"), "failed": Text("✗", style="red")}
@@ -32,7 +33,9 @@ class _Board:
         table = Table.grid(padding=(0, 1))
         rows = list(self._last.values())
         for row in rows[: MOST_NODES + 2]:
-            table.add_row(_DONE.get(row.state, self._spinner), row.subject or row.stage, bounded(row.sentence, 100))
+            table.add_row(
+                _DONE.get(row.state, self._spinner), row.subject or row.stage, bounded(redact(row.sentence), 100)
+            )
         yield table
         if len(rows) > MOST_NODES + 2:
             ready = sum(row.state != "started" for row in rows)

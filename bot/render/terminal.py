@@ -1,30 +1,31 @@
-"""A report on a terminal: the verdict on one screen, everything with `details`.
+"""A report on a terminal: what Slack says, in the same order; everything with `details`.
 
-Text from a cluster is cleaned of control characters and never read as Rich markup.
+Every line is one row of its own: prose is wrapped to the width, commands never are, and where no terminal is on the
+other end nothing is wrapped or padded. Text from a cluster is cleaned of control characters and never read as markup.
 """
 
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.padding import Padding
-from rich.table import Table
+from rich.console import Console
 from rich.text import Text
 
 from bot.domain.errors import bounded
-from bot.domain.report import CauseReport, PathHop, Report
+from bot.domain.listing import and_more, left_out
+from bot.domain.report import CauseReport, PathHop, RemediationReport, Report
+from bot.remediation.offers import offer
+from bot.render import brief
+from bot.render.loops import pasteable
 from bot.render.marks import (
     CHANGED_BEFORE,
     HOP_SIGNS,
-    RISK_WORDS,
     SEVERITY_SIGNS,
     STATUS_WORDS,
-    access_words,
     change_words,
     cleaned,
-    cni_words,
     failing_pairs,
     pair_words,
-    scope_words,
     transient_words,
     usual_changes,
 )
@@ -38,209 +39,281 @@ STATUS_STYLES = {
 CONFIDENCE_STYLES = {"confirmed": "bold green", "likely": "bold yellow", "possible": "yellow", "ruled_out": "dim"}
 SEVERITY_STYLES = {"pass": "green", "info": "dim", "warn": "yellow", "fail": "bold red", "inconclusive": "cyan"}
 MOST = 6
-MOST_ISSUES = 4
-MOST_COMMANDS = 3
 """Lines of one section unless details are asked for."""
 MOST_PAIRS = 400
 """Directions between nodes that are listed even with details."""
+_NOT_LISTED = 5
 
 
-class ReportView:
-    """A report as Rich draws it."""
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of text as it is meant, before it is fitted to a width."""
 
-    def __init__(self, report: Report, *, details: bool = False) -> None:
-        self.report = cleaned(report)
-        self.details = details
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """The sections in the order in which people ask."""
-        yield from _headline(self.report)
-        yield from _path(self.report.path)
-        named = [cause for cause in self.report.causes if cause.confidence != "ruled_out"]
-        for cause in named if self.details else _worth_showing(self.report, named):
-            yield from _cause(self.report, cause, details=self.details)
-        yield from _failures(self.report, details=self.details)
-        healed: list[RenderableType] = [_bullet("~", transient_words(one), "cyan") for one in self.report.transients]
-        yield from _section("Healed by itself", healed if self.details else healed[:MOST])
-        yield from _who(self.report)
-        yield from _connectivity(self.report, details=self.details)
-        yield from _changes(self.report, details=self.details)
-        yield from _next(self.report, details=self.details)
-        yield from _known_issues(self.report, details=self.details)
-        yield from _unobserved(self.report, details=self.details)
-        if self.details:
-            yield from _ruled_out(self.report)
-            yield from _findings(self.report)
+    text: str = ""
+    style: str = ""
+    sign: str = ""
+    """Stands before it; what is wrapped goes on beside it."""
+    indent: int = 0
+    is_exact: bool = False
+    """A command or a drawing: never wrapped."""
+    is_head: bool = False
 
 
-def _worth_showing(report: Report, named: list[CauseReport]) -> list[CauseReport]:
-    sure = [cause for cause in named if cause.confidence in {"confirmed", "likely"} and cause.explains]
-    return sure or [cause for cause in named if cause.id == report.verdict.cause] or named[:2]
+def show(console: Console, report: Report, *, details: bool = False) -> None:
+    """Print the report; wrapped where a person looks at a terminal."""
+    for line in lines(report, details=details, width=console.width if console.is_terminal else None):
+        console.print(line, soft_wrap=True)
 
 
-def _section(title: str, lines: list[RenderableType]) -> Iterator[RenderableType]:
-    if lines:
-        yield Text(f"\n{title}", style="bold")
-        yield Padding(Group(*lines), (0, 0, 0, 2))
+def lines(report: Report, *, details: bool = False, width: int | None = None) -> Iterator[Text]:
+    """The report line by line; None: nothing is wrapped."""
+    for row in _rows(cleaned(report), details=details, width=width):
+        yield from _fitted(row, width)
 
 
-def _bullet(sign: str, text: str, style: str = "") -> Table:
-    """A sign and a text that wraps beside it, not under it."""
-    table = Table.grid(padding=(0, 1))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    table.add_row(Text(sign, style=style), Text(text))
-    return table
+def _fitted(row: Row, width: int | None) -> Iterator[Text]:
+    before = " " * row.indent + (f"{row.sign} " if row.sign else "")
+    if row.is_head:
+        if width is None:
+            yield Text(f"{row.sign} {row.text}")
+            return
+        first, *others = textwrap.wrap(row.text, max(width - len(row.sign) - 3, 20)) or [""]
+        yield Text.assemble((f" {row.sign} ", row.style), f" {first}")
+        yield from (Text(f"  {one}") for one in others)
+        return
+    if row.is_exact or width is None or len(before) + len(row.text) <= width:
+        yield _styled(before, row.text, row)
+        return
+    room = max(width - len(before), 20)
+    wrapped = textwrap.wrap(row.text, room, break_long_words=False, break_on_hyphens=False)
+    for number, part in enumerate(wrapped):
+        yield _styled(before if number == 0 else " " * len(before), part, row)
 
 
-def _headline(report: Report) -> Iterator[RenderableType]:
+def _styled(before: str, text: str, row: Row) -> Text:
+    line = Text(before, style=row.style if row.sign else "")
+    return line.append(text, style="" if row.sign else row.style)
+
+
+def _rows(report: Report, *, details: bool, width: int | None) -> Iterator[Row]:
+    """In the order in which people ask: what, who, what to do now; then where and why; then the rest."""
     verdict = report.verdict
-    line = Text()
-    line.append(f" {STATUS_WORDS[verdict.status]} ", style=STATUS_STYLES[verdict.status])
-    line.append(f"  {verdict.summary}", style="bold")
-    yield line
-    facts = [scope_words(report), cni_words(report), access_words(report), f"{report.took_s:.1f} s"]
-    if verdict.cause:
-        facts.insert(0, f"{verdict.cause} ({verdict.confidence})")
-    yield Text("  " + " · ".join(facts), style="dim")
+    yield Row(brief.headline(report), STATUS_STYLES[verdict.status], STATUS_WORDS[verdict.status], is_head=True)
+    named = f"{verdict.cause} ({verdict.confidence}) · " if verdict.cause else ""
+    yield Row(f"{named}{brief.facts(report)}", "dim", indent=2)
+    if verdict.headline and details:
+        yield Row(verdict.summary, indent=2)
+    yield from _who(report)
+    yield from _do_now(report, details=details)
+    yield from _path(report.path, width)
+    yield from _causes(report, details=details)
+    yield from _then(report, details=details)
+    healed = [transient_words(one) for one in report.transients]
+    yield from _section("Healed by itself", [Row(one, "cyan", "~") for one in (healed if details else healed[:MOST])])
+    yield from _trace(report, details=details)
+    yield from _connectivity(report, details=details)
+    yield from _known_issues(report, details=details)
+    yield from _unobserved(report, details=details)
+    if details:
+        yield from _changes(report)
+        yield from _ruled_out(report)
+        yield from _findings(report)
 
 
-def _path(path: tuple[PathHop, ...]) -> Iterator[RenderableType]:
-    """The packet's way on one line, and what is wrong under the hop where it is wrong."""
+def _section(title: str, rows: Iterable[Row]) -> Iterator[Row]:
+    """A title with its rows under it; nothing where there are none."""
+    listed = list(rows)
+    if listed:
+        yield Row()
+        yield Row(title, "bold")
+        yield from (Row(r.text, r.style, r.sign, r.indent + 2, r.is_exact) for r in listed)
+
+
+def _who(report: Report) -> Iterator[Row]:
+    rows = [Row(one) for one in brief.who(report)] if report.verdict.status != "healthy" else []
+    if report.since:
+        rows.append(Row(f"Since {report.since.first}: {brief.counted(report.since.pods, 'pod')} lost readiness."))
+    changed = [change_words(one) for one in brief.recent(report)][:2]
+    rows += [Row(f"Changed before (a lead, not proof): {one}") for one in changed if rows]
+    yield from _section("Who is affected", rows)
+
+
+def _do_now(report: Report, *, details: bool) -> Iterator[Row]:
+    for number, fix in enumerate(report.remediations if details else report.remediations[:1]):
+        title = "What to do now" if number == 0 else "Or"
+        nodes = brief.some([one.node for one in fix.at if one.node])
+        rows = list(_fix(fix, details=details))
+        if not details and report.remediations[1:]:
+            more = brief.alternatives(report.remediations[1:]).rstrip(".")
+            rows.append(Row(f"Or: {more} (-v shows the commands)."))
+        if number == 0 and offer(report) is not None:
+            rows.append(Row("or by a plan, which somebody else approves:"))
+            rows.append(
+                Row(f"cnibot plan propose fix --for {report.scope.namespace}", "bold cyan", "", 2, is_exact=True)
+            )
+        yield from _section(f"{title}{f' on {nodes}' if nodes else ''} ({brief.risk(fix)})", rows)
+    if report.verdict.status == "inconclusive":
+        looks = [one for one in report.steps if not one.is_warning][: None if details else MOST]
+        rows = [Row(one.sentence, sign="→") for one in looks]
+        if report.coverage.access == "api":
+            rows.insert(
+                0, Row("let cnibot inspect the nodes: --access agent; `cnibot doctor` names the permissions", sign="→")
+            )
+        yield from _section("What would settle it (cheapest first)", rows)
+
+
+def _fix(fix: RemediationReport, *, details: bool) -> Iterator[Row]:
+    yield Row(f"{fix.why.rstrip('.')}.")
+    if fix.decide:
+        yield Row(f"You decide: {fix.decide}")
+    if not fix.commands and fix.no_command:
+        yield Row(f"No command: {fix.no_command}")
+    groups = brief.grouped(fix)
+    for nodes, commands in groups:
+        if len(groups) > 1:
+            yield Row(f"on {brief.some(nodes) or 'any machine with kubectl'}:")
+        yield from _commands(commands, details=details)
+    if details and fix.undo:
+        yield Row("to undo:", "dim")
+        yield from _commands(fix.undo, details=True)
+
+
+def _commands(commands: Sequence[str], *, details: bool) -> Iterator[Row]:
+    shown, hidden = pasteable(commands)
+    if hidden and details:
+        shown, hidden = list(commands), 0
+    yield from (Row(line, "bold cyan", indent=2, is_exact=True) for line in shown)
+    if hidden:
+        yield Row(f"# {left_out(hidden)}: -v shows them", "dim", indent=2, is_exact=True)
+
+
+def _path(path: tuple[PathHop, ...], width: int | None) -> Iterator[Row]:
+    """The packet's way on one line with what is wrong under its hop; a hop a line where that has no room."""
     if not path:
         return
-    line, below = Text("\n  "), ""
+    drawn, below = _across(path)
+    yield Row()
+    if width is None or max(len(drawn), len(below)) + 2 <= width:
+        yield Row(drawn, "dim", indent=2, is_exact=True)
+        if below:
+            yield Row(below, "red", indent=2, is_exact=True)
+        return
+    for hop in path:
+        sign = {"ok": "│", "broken": "✗", "suspect": "?", "unknown": "┆"}[hop.state]
+        detail = f": {hop.detail}" if hop.detail and hop.state != "ok" else ""
+        yield Row(f"{hop.name}{detail}", "bold red" if hop.state == "broken" else "dim", sign, 2)
+
+
+def _across(path: tuple[PathHop, ...]) -> tuple[str, str]:
+    line = below = ""
     for index, hop in enumerate(path):
-        if index:
-            style = "bold red" if hop.state == "broken" else "yellow" if hop.state == "suspect" else "dim"
-            line.append(f" {HOP_SIGNS[hop.state]} ", style=style)
-        start = len(line.plain.lstrip("\n"))
-        name_style = {"broken": "bold red", "ok": "green", "suspect": "yellow"}.get(hop.state, "dim")
-        line.append(bounded(hop.name, 40), style=name_style)
+        line += f" {HOP_SIGNS[hop.state]} " if index else ""
         if hop.state == "broken" and not below:
-            below = " " * start + "▲ " + bounded(hop.detail, 160)
-    yield line
-    if below:
-        yield Text(below, style="red")
+            below = f"{' ' * len(line)}▲ {bounded(hop.detail, 160)}"
+        line += bounded(hop.name, 60)
+    return line, below
 
 
-def _cause(report: Report, cause: CauseReport, *, details: bool) -> Iterator[RenderableType]:
-    head = Text()
-    head.append(f"\n{cause.title} ", style="bold")
-    head.append(cause.confidence.replace("_", " "), style=CONFIDENCE_STYLES[cause.confidence])
-    yield head
-    lines: list[RenderableType] = []
-    if cause.mechanism:
-        lines.append(Text(bounded(cause.mechanism, 600), style="dim"))
-    most = None if details else MOST
-    lines += [_bullet("✓", sentence, "green") for sentence in cause.evidence_for[:most]]
-    lines += [_bullet("≠", sentence, "cyan") for sentence in cause.look_alikes[:most]]
-    lines += [_bullet("✗", sentence, "red") for sentence in cause.evidence_against[:most]]
-    lines += [_bullet("?", sentence, "yellow") for sentence in cause.unobserved[: None if details else 2]]
-    if len(report.causes) and len(cause.subjects) > 1:
-        more = f" and {len(cause.subjects) - MOST} more" if len(cause.subjects) > MOST else ""
-        lines.append(_bullet("@", ", ".join(cause.subjects[:MOST]) + more, "dim"))
-    yield Padding(Group(*lines), (0, 0, 0, 2))
+def _causes(report: Report, *, details: bool) -> Iterator[Row]:
+    standing = brief.standing(report)
+    named = [cause for cause in report.causes if cause.confidence != "ruled_out"]
+    for number, cause in enumerate(named if details else standing or named[:2]):
+        title = f"{'Why' if number == 0 else 'Besides'}: {cause.title} ({cause.confidence.replace('_', ' ')})"
+        yield from _section(title, _proofs(report, cause, details=details))
+    follows = [Row(one, sign="↳") for one in brief.follows(report)]
+    yield from _section("Follows from it", follows if details else follows[:MOST])
+    if not any(cause.confidence in {"confirmed", "likely"} for cause in report.causes):
+        found = [one for one in report.findings if one.severity in {"fail", "warn"}]
+        rows = [Row(one.sentence, SEVERITY_STYLES[one.severity], "✗") for one in found[:MOST]]
+        yield from _section("What was found", [] if details else rows)
 
 
-def _failures(report: Report, *, details: bool) -> Iterator[RenderableType]:
-    if details or any(c.confidence in {"confirmed", "likely"} for c in report.causes):
+def _proofs(report: Report, cause: CauseReport, *, details: bool) -> Iterator[Row]:
+    if details:
+        yield Row(cause.mechanism, "dim") if cause.mechanism else Row()
+        yield from (Row(one, "green", "✓") for one in cause.evidence_for)
+        yield from (Row(one, "cyan", "≠") for one in cause.look_alikes)
+        yield from (Row(one, "red", "✗") for one in cause.evidence_against)
+        yield from (Row(one, "yellow", "?") for one in cause.unobserved)
+        if len(cause.subjects) > 1:
+            yield Row(", ".join(cause.subjects), "dim", "@")
         return
-    found = [finding for finding in report.findings if finding.severity in {"fail", "warn"}]
-    yield from _section("What was found", [_bullet("✗", f.sentence, SEVERITY_STYLES[f.severity]) for f in found[:MOST]])
+    proofs = brief.proofs(report, cause) or list(cause.evidence_for[:3])
+    yield from (Row(one, "green", "✓") for one in proofs)
+    yield from (Row(one, "yellow", "?") for one in cause.unobserved[:2])
+    if alike := brief.not_these([cause]):
+        yield Row(f"not: {and_more(alike, _NOT_LISTED, by='; ')}", "cyan", "≠")
+    if warning := brief.never([cause]):
+        yield Row(warning, "cyan", "≠")
 
 
-def _who(report: Report) -> Iterator[RenderableType]:
-    radius = report.blast_radius
-    if not (radius.pods or radius.nodes or radius.services):
+def _then(report: Report, *, details: bool) -> Iterator[Row]:
+    if report.verdict.status == "inconclusive":
         return
-    parts = [f"{radius.pods} pods" + (f" on {', '.join(radius.nodes[:5])}" if radius.nodes else "")]
-    if len(radius.nodes) > 5:
-        parts[0] += f" and {len(radius.nodes) - 5} more nodes"
-    if radius.services:
-        more = f" and {len(radius.services) - 5} more" if len(radius.services) > 5 else ""
-        parts.append("Services " + ", ".join(radius.services[:5]) + more)
-    if radius.platforms:
-        parts.append("platforms " + ", ".join(radius.platforms))
-    yield from _section("Who is hit", [Text("; ".join(parts))])
-
-
-def _connectivity(report: Report, *, details: bool) -> Iterator[RenderableType]:
-    """The directions that fail; with `details` all of them."""
-    bad = failing_pairs(report)
-    shown = report.connectivity if details else bad[:MOST]
-    signs = {"ok": ("✓", "green"), "failed": ("✗", "bold red"), "partial": ("!", "yellow"), "unknown": ("?", "dim")}
-    lines: list[RenderableType] = [
-        _bullet(signs[pair.state][0], pair_words(pair), signs[pair.state][1]) for pair in shown[:MOST_PAIRS]
+    steps = [one for one in report.steps if not one.is_warning][: None if details else 3]
+    rows = [Row(one.sentence, sign="→") for one in steps] or [
+        Row(one, sign="→") for one in report.next_steps[:3] if not report.steps
     ]
-    hidden = len(report.connectivity if details else bad) - len(lines)
-    if hidden:
-        lines.append(Text(f"and {hidden} more" + ("" if details else ": -v shows them"), style="dim"))
-    yield from _section("Between nodes", lines)
+    yield from _section("Then", rows)
 
 
-def _changes(report: Report, *, details: bool) -> Iterator[RenderableType]:
-    shown = report.changes if details else report.changes[:MOST]
-    lines: list[RenderableType] = [_bullet("~", change_words(change), "dim") for change in shown]
-    if len(report.changes) > len(shown):
-        lines.append(Text(f"and {len(report.changes) - len(shown)} more: -v shows them", style="dim"))
-    if lines or details:
-        lines += [_bullet("·", sentence, "dim") for sentence in usual_changes(report)]
-    yield from _section(CHANGED_BEFORE, lines)
+def _trace(report: Report, *, details: bool) -> Iterator[Row]:
+    """What became of probe packets; where a cause is known only with details."""
+    if not details and report.verdict.cause:
+        return
+    shown = [one for one in report.trace if one.lost or details]
+    yield from _section("Probe packets", [Row(one.sentence, "dim", "↯" if one.lost else "✓") for one in shown])
 
 
-def _next(report: Report, *, details: bool) -> Iterator[RenderableType]:
-    lines: list[RenderableType] = []
-    for number, fix in enumerate(report.remediations[:3], start=1):
-        lines.append(_bullet(f"{number}.", f"{fix.why} [{RISK_WORDS[fix.risk]}]"))
-        lines += _commands(fix.commands, "", "bold cyan", details=details)
-        lines += _commands(fix.undo, "undo: ", "dim", details=details)
-    lines += [_bullet("→", step) for step in report.next_steps[:MOST]]
-    yield from _section("What next", lines)
+def _connectivity(report: Report, *, details: bool) -> Iterator[Row]:
+    """Every direction with `details`; without, those that fail where no cause is known."""
+    if not details and report.verdict.cause:
+        return
+    shown = report.connectivity if details else failing_pairs(report)[:MOST]
+    signs = {"ok": ("✓", "green"), "failed": ("✗", "bold red"), "partial": ("!", "yellow"), "unknown": ("?", "dim")}
+    rows = [Row(pair_words(pair), signs[pair.state][1], signs[pair.state][0]) for pair in shown[:MOST_PAIRS]]
+    hidden = len(report.connectivity if details else failing_pairs(report)) - len(rows)
+    more = [Row(f"{left_out(hidden)}{'' if details else ': -v shows them'}", "dim")] if hidden and rows else []
+    yield from _section("Between nodes", rows + more)
 
 
-def _commands(commands: tuple[str, ...], word: str, style: str, *, details: bool) -> Iterator[RenderableType]:
-    shown = commands if details else commands[:MOST_COMMANDS]
-    for command in shown:
-        yield Text(f"     {word}{command}", style=style, overflow="fold")
-    if len(commands) > len(shown):
-        yield Text(f"     {word}and {len(commands) - len(shown)} more like it (-v shows all)", style="dim")
+def _changes(report: Report) -> Iterator[Row]:
+    rows = [Row(change_words(one), "dim", "~") for one in report.changes]
+    yield from _section(CHANGED_BEFORE, rows + [Row(one, "dim", "·") for one in usual_changes(report)])
 
 
-def _known_issues(report: Report, *, details: bool) -> Iterator[RenderableType]:
+def _known_issues(report: Report, *, details: bool) -> Iterator[Row]:
     signs = {"matches": ("=", "bold"), "possible": ("~", "yellow"), "ruled_out": ("≠", "cyan")}
-    lines: list[RenderableType] = []
-    matched = any(issue.match == "matches" for issue in report.known_issues)
-    for issue in report.known_issues[: MOST if details else MOST_ISSUES]:
-        if issue.match == "possible" and matched and not details:
-            continue
+    matching, refuted = brief.issues(report)
+    first = [*matching, *refuted] or list(report.known_issues[:2])
+    rows: list[Row] = []
+    for issue in report.known_issues if details else first:
         sign, style = signs[issue.match]
         why = f": {issue.why[0]}" if issue.why else ""
-        lines.append(_bullet(sign, f"{issue.id} {issue.match.replace('_', ' ')}{why}", style))
-    yield from _section("Known issues", lines)
+        rows.append(Row(f"{issue.id} {issue.match.replace('_', ' ')}{why}", style, sign))
+    yield from _section("Known issues", rows)
 
 
-def _unobserved(report: Report, *, details: bool) -> Iterator[RenderableType]:
+def _unobserved(report: Report, *, details: bool) -> Iterator[Row]:
     missing = report.coverage.unobserved
     shown = missing if details else missing[:3]
-    lines: list[RenderableType] = []
+    rows: list[Row] = []
     for each in shown:
         remedy = f" (would help: {each.remedy})" if each.remedy else ""
-        lines.append(_bullet("?", f"{each.what}: {each.why}{remedy}", "yellow"))
-    if len(missing) > len(shown):
-        lines.append(Text(f"and {len(missing) - len(shown)} more: -v shows them", style="dim"))
-    yield from _section("Not seen", lines)
+        rows.append(Row(f"{each.what}: {each.why}{remedy}", "yellow", "?"))
+    if hidden := left_out(len(missing) - len(shown)):
+        rows.append(Row(f"{hidden}: -v shows them", "dim"))
+    yield from _section("Not seen", rows)
 
 
-def _ruled_out(report: Report) -> Iterator[RenderableType]:
+def _ruled_out(report: Report) -> Iterator[Row]:
     out = [cause for cause in report.causes if cause.confidence == "ruled_out"]
-    lines: list[RenderableType] = [_bullet("≠", f"{c.id}: {'; '.join(c.evidence_against[:2])}", "dim") for c in out]
-    yield from _section("Ruled out", lines)
+    yield from _section("Ruled out", [Row(f"{c.id}: {'; '.join(c.evidence_against[:2])}", "dim", "≠") for c in out])
 
 
-def _findings(report: Report) -> Iterator[RenderableType]:
-    lines: list[RenderableType] = [
-        _bullet(SEVERITY_SIGNS[f.severity], f"{f.probe}: {f.sentence}", SEVERITY_STYLES[f.severity])
+def _findings(report: Report) -> Iterator[Row]:
+    rows = [
+        Row(f"{f.probe}: {f.sentence}", SEVERITY_STYLES[f.severity], SEVERITY_SIGNS[f.severity])
         for f in report.findings
     ]
-    yield from _section("All findings", lines)
+    yield from _section("All findings", rows)

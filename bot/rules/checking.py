@@ -137,7 +137,7 @@ class Checker:
                 msg = f"size() counts a list or a string, and {_shown(node.target)} is neither"
                 raise ExpressionError(msg)
             return "number"
-        self._require(node.target, "str", f"what .{node.method}() is asked of")
+        self._require(node.target, "str", f"what .{node.method}() is called on")
         if not isinstance(node.argument, Lit) or not isinstance(node.argument.value, str):
             msg = f".{node.method}() takes a string literal"
             raise ExpressionError(msg)
@@ -146,7 +146,7 @@ class Checker:
         return "bool"
 
     def _macro(self, node: Macro) -> Kind:
-        self._require(node.target, "list", f"what .{node.kind}() is asked of")
+        self._require(node.target, "list", f"what .{node.kind}() is called on")
         for fact in facts_of(node.body):
             # The library stops at the first unobserved fact in a macro's body, even beside a deciding element.
             msg = f"the body of .{node.kind}() may read {node.name} only, not {fact.variable}.{fact.key}"

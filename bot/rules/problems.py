@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bot.domain.errors import BotError
+from bot.domain.listing import and_more
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -39,5 +40,4 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def one_of(words: Sequence[str], limit: int = 12) -> str:
     """The words as a list for a sentence, cut at `limit`."""
-    shown = ", ".join(words[:limit])
-    return f"{shown}, …" if len(words) > limit else shown
+    return and_more(words, limit)

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, get_args
+from typing import Any, Protocol, TypeVar, cast, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from bot.domain.foreign import read_text
 from bot.rules.problems import Problem, RulesError, did_you_mean
 
 try:
@@ -24,6 +25,9 @@ NamedT = TypeVar("NamedT", bound="Named")
 _PACKAGE = Path(__file__).resolve().parent.parent
 _MAX_BYTES = 512 * 1024
 _MAX_DEPTH = 30
+_MAX_NODES = 50_000
+_MAX_UNCOUNTED = 10_000
+"""So many characters cannot be nested deeply enough to do harm."""
 
 
 @dataclass(slots=True)
@@ -72,10 +76,10 @@ def read(path: Path) -> Document:
     """
     name = str(path)
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise RulesError([Problem(name, 0, "", f"is larger than {_MAX_BYTES // 1024} KiB")])
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path, _MAX_BYTES)
+    except OSError as error:
+        raise RulesError([Problem(name, 0, "", f"cannot be read: {error.strerror or error}")]) from error
+    except UnicodeDecodeError as error:
         raise RulesError([Problem(name, 0, "", f"cannot be read: {error}")]) from error
     return parse(text, name)
 
@@ -83,11 +87,13 @@ def read(path: Path) -> Document:
 def parse(text: str, name: str) -> Document:
     """The document in a text; RulesError as in `read`."""
     try:
+        if len(text) > _MAX_UNCOUNTED:
+            _check_depth(text, name)
         root: Any = yaml.compose(text, Loader=_Loader)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         raise RulesError([Problem(name, line, "", f"is no YAML: {error.problem}")]) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RulesError([Problem(name, 0, "", f"is no YAML: {error}")]) from error
     if not isinstance(root, yaml.MappingNode):
         raise RulesError([Problem(name, 1, "", "must be a mapping of fields")])
@@ -96,10 +102,25 @@ def parse(text: str, name: str) -> Document:
     return document
 
 
+def _check_depth(text: str, name: str) -> None:
+    """The composer in C calls itself for each level: enough of them end the process."""
+    depth = 0
+    events: Any = yaml.parse(text, Loader=_Loader)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    for event in cast("Iterable[Any]", events):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _MAX_DEPTH:
+            raise RulesError([Problem(name, event.start_mark.line + 1, "", "is nested too deeply")])
+
+
 def _build(node: Any, where: Where, document: Document) -> Any:
     document.lines[where] = node.start_mark.line + 1
     if len(where) > _MAX_DEPTH:
         raise RulesError([document.problem(where, "is nested too deeply (or refers to itself)")])
+    if len(document.lines) > _MAX_NODES:  # aliases of aliases: a small file that means millions of values
+        raise RulesError([document.problem(where, f"is one of more than {_MAX_NODES} values")])
     if isinstance(node, yaml.MappingNode):
         return _mapping(node, where, document)
     if isinstance(node, yaml.SequenceNode):
@@ -162,7 +183,7 @@ def _schema_problems(document: Document, schema: type[BaseModel], error: Validat
         if item["type"] == "too_short" and any(
             len(o["loc"]) > len(where) and o["loc"][: len(where)] == where for o in items
         ):
-            continue  # a sequence counts as empty when one of its items is wrong, which is told by itself
+            continue  # a sequence counts as empty when one of its items is wrong, which is reported by itself
         if item["type"] == "extra_forbidden":
             known = _fields_at(schema, where[:-1])
             yield document.problem(where, f"there is no such field{did_you_mean(str(where[-1]), known)}")

@@ -2,21 +2,29 @@
 
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.domain.errors import bounded
 from bot.domain.facts import VARIABLES, FactTable, Subject, SubjectKind, Value
+from bot.domain.listing import and_more
 from bot.rules.checking import Vocabulary
 from bot.rules.problems import did_you_mean, one_of
 from bot.rules.syntax import ExpressionError
 
 _FIELD = re.compile(r"(\{\{|\}\})|\{([^{}]*)\}")
 _REFERENCE = re.compile(r"([a-z]+)(?:\.([a-z0-9_]+))?")
-_MAX_VALUE = 200
+_MAX_VALUE = 600
+"""As long as the longest message that is kept whole, that of a failed sandbox."""
 _MAX_ITEMS = 5
+_MOST_VALUES = 2
+_MAX_COMMANDS = 64
+"""As many as the subjects for which commands are written out."""
 Fill = Callable[[str, FactTable, Mapping[str, Subject]], str]
 NOT_OBSERVED = "(not observed)"
+PARTS = {"namespace": 0, "name": 2}
+"""What a pod's or a Service's own name gives: `{pod.namespace}`, `{pod.name}`."""
+NAMESPACED = frozenset({SubjectKind.POD, SubjectKind.SERVICE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +33,67 @@ class Template:
 
     source: str
     subject: SubjectKind
+    raw: frozenset[str] = frozenset()
+    """Fields whose values are commands of ours, which a shell is to read."""
 
     def render(self, facts: FactTable, subject: Subject) -> str:
         """The sentence about one subject; what has no value reads "(not observed)"."""
         return self._filled(_sentence_value, facts, subject)
 
-    def command(self, facts: FactTable, subject: Subject) -> str:
-        """The same for a shell: values are quoted, an unobserved one is a placeholder such as <own_dev>."""
-        return self._filled(_command_value, facts, subject)
+    def of_several(self, facts: FactTable, subjects: Sequence[Subject]) -> str:
+        """One sentence about several subjects: of values that differ two are listed, more cut to their beginning."""
+        contexts = [facts.relations.context(subject) for subject in subjects]
+
+        def filled(field: re.Match[str]) -> str:
+            if field[1]:
+                return field[1][:1]
+            return _shared(dict.fromkeys(_sentence_value(field[2], facts, context) for context in contexts))
+
+        return _FIELD.sub(filled, self.source)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """What it reads, in order: "pod.own_dev", "node"."""
+        return tuple(field for brace, field in _FIELD.findall(self.source) if not brace)
+
+    def unknown(self, facts: FactTable, subject: Subject) -> tuple[str, ...]:
+        """The fields without a value that a command could take."""
+        context = facts.relations.context(subject)
+        return tuple(field for field in self.fields if _words(field, facts, context) is None)
+
+    def commands(self, facts: FactTable, subject: Subject) -> tuple[str, ...]:
+        """The same for a shell, values quoted: one command, of a list one for each item; none without a value."""
+        context = facts.relations.context(subject)
+        values = {field: _words(field, facts, context) for field in self.fields}
+        many = max((len(words) for words in values.values() if words is not None), default=1)
+        if any(words is None for words in values.values()):
+            return ()
+        return tuple(self._command(values, index) for index in range(min(many, _MAX_COMMANDS)))
+
+    def _command(self, values: Mapping[str, Sequence[str] | None], index: int) -> str:
+        def filled(field: re.Match[str]) -> str:
+            words = values.get(field[2])
+            if field[1] or not words:
+                return field[1][:1] if field[1] else ""
+            text = words[min(index, len(words) - 1)]
+            return text if field[2] in self.raw else quoted(text)
+
+        return _FIELD.sub(filled, self.source)
 
     def _filled(self, value: Fill, facts: FactTable, subject: Subject) -> str:
         context = facts.relations.context(subject)
         return _FIELD.sub(lambda field: field[1][:1] if field[1] else value(field[2], facts, context), self.source)
+
+
+def _shared(values: Iterable[str]) -> str:
+    """Different values as one: up to two of them by name, of more their common beginning."""
+    distinct = list(values)
+    if len(distinct) <= _MOST_VALUES:
+        return "/".join(distinct)
+    same = 0
+    while same < len(distinct[0]) and all(value[: same + 1] == distinct[0][: same + 1] for value in distinct):
+        same += 1
+    return f"{distinct[0][:same]}*"
 
 
 def template(source: str, vocabulary: Vocabulary, subject: SubjectKind) -> Template:
@@ -44,6 +101,7 @@ def template(source: str, vocabulary: Vocabulary, subject: SubjectKind) -> Templ
 
     Raises ExpressionError for a name that no rule about `subject` can read.
     """
+    raw: set[str] = set()
     for brace, field in _FIELD.findall(source):
         if brace:
             continue
@@ -51,8 +109,11 @@ def template(source: str, vocabulary: Vocabulary, subject: SubjectKind) -> Templ
         if match is None:
             msg = f"{{{field}}} is not a fact: write {{variable.fact}}"
             raise ExpressionError(msg)
+        if match[2] in PARTS and VARIABLES[subject].get(match[1]) in NAMESPACED:
+            continue
         if match[2] is not None:
-            vocabulary.spec(subject, match[1], match[2])
+            if vocabulary.spec(subject, match[1], match[2]).is_command:
+                raw.add(field)
         elif match[1] not in VARIABLES[subject]:
             known = list(VARIABLES[subject])
             msg = f"a rule about a {subject} names {one_of(known)}, not {match[1]!r}{did_you_mean(match[1], known)}"
@@ -60,7 +121,7 @@ def template(source: str, vocabulary: Vocabulary, subject: SubjectKind) -> Templ
     if re.search(r"[{}]", _FIELD.sub("", source)):
         msg = "a brace is not closed"
         raise ExpressionError(msg)
-    return Template(source, subject)
+    return Template(source, subject, frozenset(raw))
 
 
 def shown(value: Value) -> str:
@@ -71,9 +132,7 @@ def shown(value: Value) -> str:
         case float():
             return f"{value:.4g}"
         case tuple():
-            items = [bounded(str(item), _MAX_VALUE) for item in value[:_MAX_ITEMS]]
-            more = f" and {len(value) - _MAX_ITEMS} more" if len(value) > _MAX_ITEMS else ""
-            return ", ".join(items) + more if items else "none"
+            return and_more([bounded(str(item), _MAX_VALUE) for item in value], _MAX_ITEMS) or "none"
         case _:
             return bounded(str(value), _MAX_VALUE)
 
@@ -82,8 +141,11 @@ def _find(field: str, facts: FactTable, context: Mapping[str, Subject]) -> Value
     variable, _, key = field.partition(".")
     if variable not in context:
         return None
+    of = context[variable]
     if not key:
-        return context[variable].name or "the cluster"
+        return of.name or "the cluster"
+    if key in PARTS and of.kind in NAMESPACED:
+        return of.name.partition("/")[PARTS[key]]
     return facts.of(context[variable]).get(key)
 
 
@@ -92,10 +154,13 @@ def _sentence_value(field: str, facts: FactTable, context: Mapping[str, Subject]
     return NOT_OBSERVED if value is None else shown(value)
 
 
-def _command_value(field: str, facts: FactTable, context: Mapping[str, Subject]) -> str:
+def _words(field: str, facts: FactTable, context: Mapping[str, Subject]) -> Sequence[str] | None:
+    """What a field gives a command; None where nothing is there, or what a command would take for an option."""
     value = _find(field, facts, context)
-    text = "" if value is None else shown(value)
-    if not text or text.startswith("-"):  # nothing there, or what a command would take for an option
-        return f"<{field.rpartition('.')[2]}>"
-    # "node-1/x" style names stay readable; anything a shell would read is quoted: it comes from a cluster.
+    words = [shown(one) for one in value] if isinstance(value, tuple) else [] if value is None else [shown(value)]
+    return words if words and not any(not word or word.startswith("-") for word in words) else None
+
+
+def quoted(text: str) -> str:
+    """A value as one word: what a shell would read is quoted, for it comes from a cluster; names stay readable."""
     return text if re.fullmatch(r"[A-Za-z0-9_.:/@-]+", text) else shlex.quote(text)

@@ -27,10 +27,10 @@ from slack_bolt.response import BoltResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.slack.identity import Identity, WhoAmI
-from bot.slack.incoming import Received, is_own_edit, received
+from bot.slack.incoming import Received, is_own_edit, received, sender, storable
 from bot.slack.metrics import ACK_SECONDS, RECEIVED
-from bot.slack.needs import EVENT_SCOPES
-from bot.store.inbox import Kind
+from bot.slack.scopes import EVENT_SCOPES
+from bot.store.inbox.inbox import Kind, TooManyError
 
 log = structlog.get_logger()
 
@@ -41,7 +41,7 @@ Asking = Callable[[], Awaitable[Identity]]
 class Accepting(Protocol):
     """The inbox, as far as it takes things in."""
 
-    async def accept(self, dedup_id: str, kind: Kind, body: Mapping[str, Any]) -> bool:
+    async def accept(self, dedup_id: str, kind: Kind, body: Mapping[str, Any], *, owner: str = "") -> bool:
         """Whether it is new; kept when this returns."""
         ...
 
@@ -111,19 +111,22 @@ class _Keeping(AsyncMiddleware):
         """The acknowledgement. Errors: the inbox's own; then there is none."""
         del resp, next
         began = perf_counter()
-        found = received(req.body, self._events)
-        outcome = await self._keep(found, req)
-        answer = await (req.context.ack(options=[]) if found.is_question else req.context.ack())
+        body = storable(req.body)
+        found = received(body, self._events)
+        try:
+            outcome, answer_text = await self._keep(found, body, req.context.authorize_result), ""
+        except TooManyError as error:
+            outcome, answer_text = "refused", str(error)
+        answer = await (req.context.ack(options=[]) if found.is_question else req.context.ack(answer_text))
         RECEIVED.labels(found.name, outcome).inc()
         ACK_SECONDS.labels(found.name).observe(perf_counter() - began)
         return answer
 
-    async def _keep(self, found: Received, req: AsyncBoltRequest) -> str:
+    async def _keep(self, found: Received, body: Mapping[str, Any], authorized: AuthorizeResult | None) -> str:
         """What became of it."""
-        authorized = req.context.authorize_result
-        if found.kind is None or (authorized and is_own_edit(req.body, authorized.bot_id, authorized.bot_user_id)):
+        if found.kind is None or (authorized and is_own_edit(body, authorized.bot_id, authorized.bot_user_id)):
             return "ignored"
-        is_new = await self._inbox.accept(found.dedup_id, found.kind, req.body)
+        is_new = await self._inbox.accept(found.dedup_id, found.kind, body, owner=sender(body))
         return "new" if is_new else "repeated"
 
 

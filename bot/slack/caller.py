@@ -1,15 +1,22 @@
 """Who asks, where, and how to answer them alone: the same for commands, mentions, buttons, dialogues and shortcuts."""
 
-import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from bot.aio.groups import TaskGroup
 from bot.domain.authorization import Action, Decision, Scope, authorize
-from bot.domain.outgoing import Content, Place, Whisper
-from bot.slack import saying, views
+from bot.domain.errors import NotNowError
+from bot.domain.outgoing import Content, Ephemeral, Place, Priority
+from bot.slack import views
 from bot.slack.services import Services
+from bot.slack.views import notices
 from bot.store import Entry
+
+PATIENCE_S = 30.0
+"""How long a question that is answered in the channel waits for Slack to say who asks, and where."""
+NOTICE_S = 10.0
+"""How often one person in one channel gets the same notice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +34,7 @@ class Caller:
     thread: str | None = None
     """The ts of the thread in which the answer belongs; None: at the level of the channel."""
     within: str | None = None
-    """The ts of the thread in which it was asked. What one person alone is told shows only in threads that exist."""
+    """The ts of the thread in which it was asked. A message to one person alone shows only in threads that exist."""
     message: str = ""
     """The ts of the message that was pressed or pointed at."""
     response_url: str = ""
@@ -84,12 +91,12 @@ def of_interaction(entry: Entry) -> Caller:
     )
 
 
-async def whisper(services: Services, caller: Caller, name: str, content: Content) -> None:
+async def ephemeral(services: Services, caller: Caller, name: str, content: Content) -> None:
     """Tell the caller alone. The same name is said once for each request."""
     if not (caller.user and caller.channel):
         return
     await services.outbox.put(
-        Whisper(
+        Ephemeral(
             key=f"{caller.key}:{name}",
             place=Place(channel=caller.channel, thread=caller.within),
             user=caller.user,
@@ -99,7 +106,29 @@ async def whisper(services: Services, caller: Caller, name: str, content: Conten
     )
 
 
+async def notice(services: Services, caller: Caller, name: str, content: Content) -> None:
+    """Tell the caller alone what anybody can make us say (refusals, mistakes, help): each once in ten seconds.
+
+    It goes out behind everything else, and by the command's own address where there is one: the channel's one message
+    a second belongs to those who may ask.
+    """
+    if not (caller.user and caller.channel):
+        return
+    while_s = int(caller.at // NOTICE_S)
+    await services.outbox.put(
+        Ephemeral(
+            key=f"notice:{name}:{caller.channel}:{caller.user}:{while_s}",
+            place=Place(channel=caller.channel, thread=caller.within),
+            user=caller.user,
+            content=content,
+            response_url=caller.response_url,
+            priority=Priority.NOTICE,
+        )
+    )
+
+
 _RISKY = frozenset({Action.SHARE, Action.APPROVE})
+_PATIENT = frozenset({Action.DIAGNOSE, Action.WATCH})
 
 
 async def decide(
@@ -110,13 +139,20 @@ async def decide(
     cluster: str | None = None,
     namespace: str | None = None,
 ) -> Decision:
-    """Whether the caller may do this, by what Slack says about them and the channel: now, where much hangs on it."""
+    """Whether the caller may do this, by what Slack says about them and the channel: now, where much hangs on it.
+
+    Errors: `NotNowError`: Slack says nothing, and it is worth waiting.
+    """
     is_risky = action in _RISKY
-    async with asyncio.TaskGroup() as group:  # the first word is due within a second
+    async with TaskGroup() as group:  # the first word is due within a second
         asked = group.create_task(services.people.principal(caller.user, fresh=is_risky))
         is_external = await _is_external(services, caller.channel, fresh=is_risky)
     scope = Scope(cluster=cluster, namespace=namespace, channel=caller.channel, is_channel_external=is_external)
-    return authorize(asked.result(), action, scope, services.grants)
+    decision = authorize(asked.result(), action, scope, services.grants)
+    is_unknown = bool(asked.result().unknown) or is_external is None
+    if not decision.allowed and is_unknown and action in _PATIENT and services.now() - caller.at < PATIENCE_S:
+        raise NotNowError(f"Slack does not say who {caller.user} is, or what channel {caller.channel} is.")
+    return decision
 
 
 async def _is_external(services: Services, channel_id: str, *, fresh: bool) -> bool | None:
@@ -124,7 +160,7 @@ async def _is_external(services: Services, channel_id: str, *, fresh: bool) -> b
     if not channel_id:
         return False
     channel = await services.channels.channel(channel_id, fresh=fresh)
-    # where we are not, nothing is posted: whoever may ask is told to invite us, and asks again
+    # where we are not, nothing is posted: a person with the right is asked to invite us, and tries again
     return False if channel.is_member is False and channel.is_external is None else channel.is_external
 
 
@@ -136,18 +172,32 @@ async def is_allowed(
     cluster: str | None = None,
     namespace: str | None = None,
 ) -> bool:
-    """Whether the caller may do this; if not they are told why, and who may."""
+    """Whether the caller may do this; if not they get the reason, and who may."""
     decision = await decide(services, caller, action, cluster=cluster, namespace=namespace)
     if not decision.allowed:
-        await whisper(services, caller, "refused", views.refused(decision))
+        await notice(services, caller, "refused", views.refused(decision))
     return decision.allowed
 
 
+async def permitted(
+    services: Services, caller: Caller, action: Action, places: Iterable[tuple[str, str]]
+) -> list[tuple[str, str]]:
+    """Those of the places (cluster, namespace) where the caller may do this: names of others are not shown."""
+    principal = await services.people.principal(caller.user)
+
+    def may(place: tuple[str, str]) -> bool:
+        cluster, namespace = place
+        scope = Scope(cluster=cluster, namespace=namespace, channel=caller.channel)
+        return authorize(principal, action, scope, services.grants).allowed
+
+    return list(filter(may, places))
+
+
 async def is_present(services: Services, caller: Caller) -> bool:
-    """Whether we are in the channel and can post there; if not the caller is told what to do."""
+    """Whether we are in the channel and can post there; if not the caller gets the remedy."""
     channel = await services.channels.channel(caller.channel)
     if channel.is_member is False or channel.is_archived:
-        await whisper(services, caller, "invite", saying.not_here(is_archived=bool(channel.is_archived)))
+        await ephemeral(services, caller, "invite", notices.not_here(is_archived=bool(channel.is_archived)))
         return False
     return True
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 import structlog
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.slack.asking import NOT_ANSWERED, Remembered, why
+from bot.slack.lookups import NOT_ANSWERED, CachedLookup, why
 
 log = structlog.get_logger()
 
@@ -28,6 +28,8 @@ class Channel:
     is_external: bool | None = None
     """Whether people of another organisation are in it, or are invited."""
     is_archived: bool | None = None
+    unknown: str = ""
+    """Why Slack said nothing at all; "" when it answered."""
 
 
 class Channels:
@@ -35,7 +37,7 @@ class Channels:
 
     def __init__(self, client: AsyncWebClient, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._client: Any = client  # the SDK's methods are not fully annotated
-        self._known = Remembered(self._ask, clock=clock)
+        self._known = CachedLookup(self._ask, clock=clock)
 
     async def channel(self, channel_id: str, *, fresh: bool = False) -> Channel:
         """The channel as of at most a minute ago. Never raises for what Slack does."""
@@ -46,7 +48,7 @@ class Channels:
             return await self._known.of(channel_id, fresh=True)  # somebody may just have invited us
         except NOT_ANSWERED as error:
             log.warning("channels.unknown", channel=channel_id, why=why(error))
-            return Channel(id=channel_id)
+            return Channel(id=channel_id, unknown=why(error))
 
     def forget(self, channel_id: str) -> None:
         """Something about it changed: shared, joined, renamed."""

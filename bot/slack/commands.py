@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bot.domain.errors import bounded
+from bot.slack import plan_commands
+from bot.slack.plan_commands import ListPlans, PlanCommand, ResumePlans, StopPlans
 
 MAX_TEXT = 1000
 """Longer text is nobody's command."""
@@ -56,7 +58,7 @@ class StopWatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListPlaybooks:
-    """The playbooks: what is looked at, in which order."""
+    """The playbooks: what is checked, and in which order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,11 +69,41 @@ class KnownIssues:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """Keep these words with the incident of this thread."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assign:
+    """Who takes care of the incident of this thread."""
+
+    user: str | None
+    """Their id; "" for nobody, None for whoever says it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Help:
     """What can be typed, and what you may do."""
 
 
-Command = Diagnose | Status | ListIncidents | StartWatch | StopWatch | ListPlaybooks | KnownIssues | Help
+Command = (
+    Diagnose
+    | Status
+    | ListIncidents
+    | StartWatch
+    | StopWatch
+    | Note
+    | Assign
+    | ListPlaybooks
+    | KnownIssues
+    | PlanCommand
+    | ListPlans
+    | StopPlans
+    | ResumePlans
+    | Help
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,10 +126,13 @@ def parse(text: str) -> Command | Mistake:
     verb = _VERBS.get(words[0].lower())
     if verb is None:
         return _unknown(words)
+    if verb.takes_prose:
+        rest = text.split(maxsplit=1)[1:]
+        return verb.read([rest[0].strip()] if rest else [])
     return verb.read(words[1:])
 
 
-def spelled(command: Command) -> str:
+def spelled(command: Command) -> str:  # noqa: PLR0911 one a kind of command
     """How the command is typed, without `/cni`: `parse` reads it as the same command."""
     match command:
         case Diagnose(namespace=namespace, pod=pod, cluster=cluster):
@@ -108,11 +143,28 @@ def spelled(command: Command) -> str:
             return f"unwatch{_spelled(namespace=namespace, cluster=cluster)}"
         case KnownIssues(id=issue):
             return f"known-issues {issue or ''}".strip()
+        case Note() | Assign():
+            return _spelled_in_thread(command)
+        case PlanCommand() | ListPlans() | StopPlans() | ResumePlans():
+            return plan_commands.spelled(command)
         case Status() | ListIncidents() | ListPlaybooks() | Help():
             return _ALONE[type(command)]
 
 
-_ALONE = {Status: "status", ListIncidents: "incidents", ListPlaybooks: "playbooks", Help: "help"}
+def _spelled_in_thread(command: Note | Assign) -> str:
+    if isinstance(command, Note):
+        return f"note {html.escape(command.text, quote=False)}"
+    if command.user is None:
+        return "assign me"
+    return f"assign <@{command.user}>" if command.user else "assign nobody"
+
+
+_ALONE = {
+    Status: "status",
+    ListIncidents: "incidents",
+    ListPlaybooks: "playbooks",
+    Help: "help",
+}
 
 
 def _spelled(*, namespace: str, pod: str | None = None, cluster: str | None = None) -> str:
@@ -124,6 +176,8 @@ def _spelled(*, namespace: str, pod: str | None = None, cluster: str | None = No
 class _Verb:
     usage: str
     read: Callable[[Sequence[str]], Command | Mistake]
+    takes_prose: bool = False
+    """What follows is one text as it was typed, not words."""
 
 
 def _diagnose(words: Sequence[str]) -> Command | Mistake:
@@ -161,6 +215,19 @@ def _known_issues(words: Sequence[str]) -> Command | Mistake:
     return KnownIssues(id=words[0].lower())
 
 
+def _note(words: Sequence[str]) -> Command | Mistake:
+    text = plain(words[0]).strip() if words else ""
+    return Note(text=text) if text else Mistake(sentence="Which note? Type `note TEXT`.")
+
+
+def _assign(words: Sequence[str]) -> Command | Mistake:
+    who = words[0] if words else "me"
+    if who.lower() in {"me", "nobody"}:
+        return Assign(user=None if who.lower() == "me" else "")
+    found = _USER.fullmatch(who)
+    return Assign(user=found[1]) if found else Mistake(sentence="To whom? Type `assign @NAME`, or `me`, or `nobody`.")
+
+
 def _alone(command: Command) -> Callable[[Sequence[str]], Command]:
     """A command that takes nothing; words after it are politely overlooked ("status please")."""
     return lambda _: command
@@ -172,10 +239,19 @@ _VERBS = {
     "incidents": _Verb("incidents", _alone(ListIncidents())),
     "watch": _Verb("watch NAMESPACE [cluster NAME]", _start_watch),
     "unwatch": _Verb("unwatch NAMESPACE [cluster NAME]", _stop_watch),
+    "note": _Verb("note TEXT", _note, takes_prose=True),
+    "assign": _Verb("assign @NAME", _assign, takes_prose=True),
     "playbooks": _Verb("playbooks", _alone(ListPlaybooks())),
     "known-issues": _Verb("known-issues [ID]", _known_issues),
+    "plan": _Verb("plan WHAT … [cluster NAME]", plan_commands.plan),
+    "plans": _Verb("plans", _alone(ListPlans())),
+    "stop": _Verb("stop [REASON]", plan_commands.stop),
+    "resume": _Verb("resume", _alone(ResumePlans())),
     "help": _Verb("help", _alone(Help())),
 }
+
+_SUGGESTED = [verb for verb in _VERBS if verb not in {"stop", "resume"}]
+"""Nobody is led to the kill switch by a mistyped namespace."""
 
 USAGE = tuple(verb.usage for verb in _VERBS.values())
 """How each command is typed, without `/cni`."""
@@ -184,14 +260,21 @@ _OTHER_WORDS = {
     "diag": "diagnose", "diagnosis": "diagnose", "check": "diagnose", "debug": "diagnose", "why": "diagnose",
     "incident": "incidents", "list": "incidents", "ls": "incidents", "health": "status", "ping": "status",
     "issue": "known-issues", "issues": "known-issues", "known": "known-issues", "knownissues": "known-issues",
-    "playbook": "playbooks", "monitor": "watch", "stop": "unwatch", "usage": "help", "?": "help", "hi": "help",
+    "playbook": "playbooks", "monitor": "watch", "usage": "help", "?": "help", "hi": "help",
 }  # fmt: skip
 """What people type who have not read the help; only ever suggested."""
+
+_CHANGES = frozenset({"fix", "rollback", "approve", "undo", "apply", "repair", "heal", "restart"})
+_NO_CHANGE = (
+    "One word changes nothing. `plan WHAT` proposes a change, and another person approves it on its card; `plans` "
+    "lists what is waiting. The commands that fix a fault are in its verdict, under Do now."
+)
 
 _LABEL = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
 _NAMESPACE = re.compile(_LABEL)
 _POD = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _CLUSTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]{0,252}")
+_USER = re.compile(r"<@([UW][A-Z0-9]{2,20})(?:\|[^<>]*)?>")
 _ISSUE = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 MAX_POD = 253
 
@@ -199,6 +282,11 @@ MAX_POD = 253
 def is_namespace(name: str) -> bool:
     """Whether a namespace can have this name (RFC 1123 label)."""
     return bool(_NAMESPACE.fullmatch(name))
+
+
+def is_pod(name: str) -> bool:
+    """Whether a pod or a workload can have this name (RFC 1123 subdomain)."""
+    return len(name) <= MAX_POD and bool(_POD.fullmatch(name))
 
 
 _TOKEN = re.compile(r"<([^<>|]*)(?:\|([^<>]*))?>")
@@ -282,7 +370,7 @@ def _checked(named: dict[str, str], verb: str) -> Mistake | None:
         shown = bounded(named["namespace"], 60)
         return Mistake(sentence=f"No namespace can be called {shown!r}: lower-case letters, digits and hyphens only.")
     pod = named.get("pod")
-    if pod is not None and (len(pod) > MAX_POD or not _POD.fullmatch(pod)):
+    if pod is not None and not is_pod(pod):
         return Mistake(sentence=f"No pod can be called {bounded(pod, 60)!r}.", nearest=f"{verb} {named['namespace']}")
     cluster = named.get("cluster")
     if cluster is not None and not _CLUSTER.fullmatch(cluster):
@@ -293,8 +381,10 @@ def _checked(named: dict[str, str], verb: str) -> Mistake | None:
 def _unknown(words: Sequence[str]) -> Mistake:
     """A first word that is no command: the nearest one, or a diagnosis where it looks like a namespace's name."""
     asked = words[0].lower()
+    if asked in _CHANGES:
+        return Mistake(sentence=_NO_CHANGE, nearest="plans")
     sentence = f"There is no command {bounded(words[0], 60)!r}."
-    near = _OTHER_WORDS.get(asked) or next(iter(difflib.get_close_matches(asked, [*_VERBS], n=1, cutoff=0.6)), "")
+    near = _OTHER_WORDS.get(asked) or next(iter(difflib.get_close_matches(asked, _SUGGESTED, n=1, cutoff=0.6)), "")
     if near:
         meant = _VERBS[near].read(words[1:])
         return Mistake(sentence=sentence, nearest=_VERBS[near].usage if isinstance(meant, Mistake) else spelled(meant))

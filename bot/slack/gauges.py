@@ -1,4 +1,4 @@
-"""How full the queues are, and whether the store and Slack still know us: looked at every few seconds and minutes."""
+"""How full the queues are, and whether the store and Slack still know us: inspected every few seconds and minutes."""
 
 import asyncio
 from dataclasses import asdict
@@ -8,6 +8,7 @@ import structlog
 from prometheus_client import Gauge, Histogram
 from slack_sdk.errors import SlackApiError
 
+from bot.aio.groups import TaskGroup
 from bot.slack.identity import ask, reason_of
 from bot.slack.services import Services
 from bot.store import StoreUnavailableError
@@ -19,14 +20,14 @@ ASK_EVERY_S = 300.0
 REVOKED = {"account_inactive", "invalid_auth", "not_authed", "token_expired", "token_revoked"}
 _NAP_S = 0.25
 
-INBOX = Gauge("cnibot_inbox_entries", "What came from Slack and is not handled, or was given up.", ("state",))
-OUTBOX = Gauge("cnibot_outbox_items", "What is to be said in Slack and is not said, or was given up.", ("state",))
+INBOX = Gauge("cnibot_inbox_entries", "Requests from Slack that are waiting, or were given up.", ("state",))
+OUTBOX = Gauge("cnibot_outbox_items", "Messages that wait to be posted in Slack, or were given up.", ("state",))
 OUTBOX_DONE = Gauge("cnibot_outbox_done", "What the outbox of this process has done since it started.", ("what",))
 OUTBOX_AGE = Gauge("cnibot_outbox_oldest_seconds", "How long the oldest waiting item of the outbox has waited.")
 DIAGNOSES = Gauge("cnibot_diagnoses", "Diagnoses.", ("state",))
 LAG = Histogram(
     "cnibot_loop_lag_seconds",
-    "How much later than it wanted the loop that answers Slack got its turn; looked at four times a second.",
+    "How late the event loop that answers Slack runs; sampled four times a second.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0),
 )
 INCIDENTS = Gauge("cnibot_incidents_open", "Open incidents.")
@@ -40,13 +41,13 @@ class Measuring:
         self._every_s = every_s
         self._ask_every_s = ask_every_s
         self.store_trouble = "not asked yet"
-        """Why the store does not answer; "" when it does."""
+        """Why the store did not take our last write; "" when it did."""
         self.token_trouble = ""
         """Why Slack no longer takes the bot token (it was revoked, the app was removed); "" when it does."""
 
     async def run(self) -> None:
         """Look, wait, look again."""
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             group.create_task(_lag())
             group.create_task(self._look())
             group.create_task(self._ask())
@@ -77,6 +78,7 @@ class Measuring:
 
     async def _measure(self) -> None:
         services = self._services
+        await services.store.prove_writable()
         inbox, outbox = await services.store.inbox.counts(), await services.outbox.state()
         INBOX.labels("waiting").set(inbox.waiting)
         INBOX.labels("dead").set(inbox.dead)
@@ -85,8 +87,8 @@ class Measuring:
         OUTBOX_AGE.set(max(0.0, services.now() - outbox.oldest_at) if outbox.oldest_at else 0.0)
         for what, count in asdict(services.outbox.counters).items():
             OUTBOX_DONE.labels(what).set(count)
-        DIAGNOSES.labels("running").set(services.desk.running)
-        DIAGNOSES.labels("waiting").set(services.desk.waiting)
+        DIAGNOSES.labels("running").set(services.service.running)
+        DIAGNOSES.labels("waiting").set(services.service.waiting)
         INCIDENTS.set(len(await services.store.incidents.open_ones()))
 
 

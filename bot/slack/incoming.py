@@ -6,13 +6,17 @@ five minutes. The header `x-slack-retry-num` is no sign of either: Socket Mode s
 
 import hashlib
 import json
+import re
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from bot.slack.needs import EVENT_SCOPES
-from bot.store.inbox import Kind
+from bot.alerts.slack_message import is_alert_message
+from bot.slack.scopes import EVENT_SCOPES
+from bot.store.inbox.inbox import Kind
 
+_PLACES = {"channel": "channels", "group": "groups"}
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _INTERACTIONS: dict[str, Kind] = {
     "block_actions": "action",
     "interactive_message": "action",
@@ -39,7 +43,8 @@ class Received:
 def received(body: Mapping[str, Any], events: Container[str] = EVENT_SCOPES) -> Received:
     """What a body is, and its id. Never fails: what is unknown is acknowledged and not kept.
 
-    Nor are events beside `events`: what people say to each other is none of ours, even where an app is sent it.
+    Nor are events beside `events`, nor messages that are not a program's about alerts: what people say to each other
+    is none of ours, even where an app is sent it.
     """
     if "command" in body:
         return _kept("command", body, str(body.get("trigger_id", "")))
@@ -55,9 +60,17 @@ def received(body: Mapping[str, Any], events: Container[str] = EVENT_SCOPES) -> 
 
 
 def _event(body: Mapping[str, Any], events: Container[str]) -> Received:
-    if str(_of(body, "event").get("type")) not in events:
+    event = _of(body, "event")
+    name = event_name(event)
+    if name not in events or (name.startswith("message.") and not is_alert_message(event)):
         return Received(name="event", kind=None, dedup_id="")
     return _kept("event", body, str(body.get("event_id", "")))
+
+
+def event_name(event: Mapping[str, Any]) -> str:
+    """As apps subscribe to it: messages by the kind of their channel."""
+    name = str(event.get("type") or "")
+    return f"message.{_PLACES.get(str(event.get('channel_type')), 'other')}" if name == "message" else name
 
 
 def _interaction_id(kind: Kind, body: Mapping[str, Any]) -> str:
@@ -93,6 +106,20 @@ def is_own_edit(body: Mapping[str, Any], bot_id: str | None, user_id: str | None
     return any(
         (bot_id and author.get("bot_id") == bot_id) or (user_id and author.get("user") == user_id) for author in authors
     )
+
+
+def sender(body: Mapping[str, Any]) -> str:
+    """The id of the person behind a body, as it says itself; "" where it names none."""
+    named = (body.get("user_id"), _of(body, "user").get("id"), _of(body, "event").get("user"))
+    return next((one[:64] for one in named if isinstance(one, str) and one), "")
+
+
+def storable(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The body with halves of characters (lone surrogates) replaced: JSON can name them, and no UTF-8 holds them."""
+    text = json.dumps(body, ensure_ascii=False)
+    if text.isascii() or not _SURROGATE.search(text):
+        return body
+    return cast("Mapping[str, Any]", json.loads(_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)))
 
 
 def _of(body: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -22,7 +22,7 @@ NOT_ANSWERED = (SlackApiError, aiohttp.ClientError, OSError, TimeoutError)
 """What it means that Slack did not answer, or not with what was asked."""
 
 
-class Remembered(Generic[Answer]):
+class CachedLookup(Generic[Answer]):
     """Answers by id, asked for at most once at a time. What failed is not remembered."""
 
     def __init__(

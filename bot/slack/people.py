@@ -7,7 +7,6 @@ Source: https://docs.slack.dev/reference/objects/user-object/
 Source: https://docs.slack.dev/reference/methods/usergroups.users.list/
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -17,9 +16,10 @@ import structlog
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.aio.each import each
+from bot.aio.groups import TaskGroup
 from bot.domain.authorization import Grant, Principal
-from bot.slack.asking import NOT_ANSWERED, Remembered, why
 from bot.slack.identity import Identity, NotIdentifiedError, WhoAmI
+from bot.slack.lookups import NOT_ANSWERED, CachedLookup, why
 
 log = structlog.get_logger()
 
@@ -52,14 +52,14 @@ class People:
         self._client: Any = client  # the SDK's methods are not fully annotated
         self._who_am_i = who_am_i
         self._groups = tuple(sorted({group for grant in grants for group in grant.groups}))
-        self._accounts = Remembered(self._ask_account, clock=clock)
-        self._members = Remembered(self._ask_members, clock=clock)
+        self._accounts = CachedLookup(self._ask_account, clock=clock)
+        self._members = CachedLookup(self._ask_members, clock=clock)
 
     async def principal(self, user_id: str, *, fresh: bool = False) -> Principal:
         """The person as of at most a minute ago; `fresh`: as of now. Never raises for what Slack does."""
         if not user_id:
             return Principal(user_id="", unknown="no user was named")
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             asked = group.create_task(self._groups_of(user_id, fresh=fresh))
             account = await self._account(user_id, fresh=fresh)
         if isinstance(account, str):

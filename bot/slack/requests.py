@@ -1,7 +1,7 @@
 """Slack over HTTP: one signed request in, one answer out, whatever the web framework.
 
 Bolt parses a body before it knows who sent it, and answers 500 to a timestamp or a body that is none. So the signature
-is looked at here first: a stranger gets 401 and nothing of theirs is parsed.
+is inspected here first: a stranger gets 401 and nothing of theirs is parsed.
 
 Source: https://docs.slack.dev/authentication/verifying-requests-from-slack/
 """
@@ -57,8 +57,8 @@ class Requests:
         if not isinstance(request.body.get("event", {}), Mapping):
             return _NOT_SLACKS
         done = await self._app.async_dispatch(request)
-        told = {name: str(values[0]) for name, values in done.headers.items() if name in _TOLD and values}
-        return Answer(status=503 if done.status >= 500 else done.status, body=done.body or "", headers=told)
+        kept = {name: str(values[0]) for name, values in done.headers.items() if name in _TOLD and values}
+        return Answer(status=503 if done.status >= 500 else done.status, body=done.body or "", headers=kept)
 
     def _believed(self, body: bytes, headers: Mapping[str, str]) -> str | None:
         """The body as text, when Slack signed it within the last five minutes."""

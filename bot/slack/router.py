@@ -8,19 +8,27 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
-from bot.incidents.watching import WATCH_DUE
-from bot.slack import saying
-from bot.slack.caller import Caller, inside, of_command, of_event, of_interaction, whisper
-from bot.slack.handlers import buttons
+from bot.incidents.alerting.quiet import ALERTS_QUIET
+from bot.incidents.alerting.reconciling import POLL_DUE
+from bot.incidents.sweeps import SWEEP_DUE
+from bot.incidents.watches import WATCH_DUE
+from bot.slack.caller import Caller, ephemeral, inside, of_command, of_event, of_interaction
+from bot.slack.handlers import buttons, plans
+from bot.slack.handlers.alert_messages import alert_message
 from bot.slack.handlers.alerts import diagnose_message
-from bot.slack.handlers.doubting import not_it_submitted
+from bot.slack.handlers.commands import mention, slash_command
+from bot.slack.handlers.feedback import not_it_submitted
+from bot.slack.handlers.firing import alert_received, alerts_quiet
 from bot.slack.handlers.home import home_opened
-from bot.slack.handlers.running import give_up
-from bot.slack.handlers.typed import mention, slash_command
+from bot.slack.handlers.polling import poll_due
+from bot.slack.handlers.runs import give_up
+from bot.slack.handlers.sweeping import sweep_due
 from bot.slack.handlers.watching import watch_due
 from bot.slack.handlers.workspace import channel_changed, channel_renumbered, disconnected, group_changed
+from bot.slack.incoming import event_name
 from bot.slack.services import Services
-from bot.slack.views import ids
+from bot.slack.views import ids, notices
+from bot.slack.views import plans as plan_views
 from bot.store import Entry
 
 log = structlog.get_logger()
@@ -34,21 +42,41 @@ EVENTS: Mapping[str, Handler] = {
     "channel_shared": channel_changed,
     "channel_unshared": channel_changed,
     "channel_id_changed": channel_renumbered,
+    "message.channels": alert_message,
+    "message.groups": alert_message,
     "app_uninstalled": disconnected,
     "tokens_revoked": disconnected,
 }
 """The events that Slack must send us, by type."""
+
+DUE: Mapping[str, Handler] = {
+    WATCH_DUE: watch_due,
+    SWEEP_DUE: sweep_due,
+    ALERTS_QUIET: alerts_quiet,
+    POLL_DUE: poll_due,
+}
+"""What the clock puts into the inbox, by type."""
 
 BUTTONS: Mapping[str, Handler] = {
     ids.DETAILS: buttons.details,
     ids.RERUN: buttons.rerun,
     ids.SHARE: buttons.share,
     ids.NOT_IT: buttons.not_it,
+    ids.PROPOSE_FIX: plans.propose_fix,
     ids.DIAGNOSE_NAMESPACE: buttons.diagnose_namespace,
+    plan_views.APPROVE: plans.approve,
+    plan_views.REFUSE: plans.refuse,
+    plan_views.STOP: plans.stop,
+    plan_views.SHOW: plans.show,
+    ids.DIAGNOSE_POD: buttons.diagnose_pod,
 }
 """By action_id, up to a colon: what follows it only keeps ids of one row apart."""
 
-SUBMISSIONS: Mapping[str, Handler] = {ids.NOT_IT_VIEW: not_it_submitted}
+SUBMISSIONS: Mapping[str, Handler] = {
+    ids.NOT_IT_VIEW: not_it_submitted,
+    plan_views.APPROVE_VIEW: plans.approved,
+    plan_views.REFUSE_VIEW: plans.refused,
+}
 """By the dialogue's callback_id."""
 
 SHORTCUTS: Mapping[str, Handler] = {ids.DIAGNOSE_MESSAGE: diagnose_message}
@@ -72,32 +100,35 @@ class Router:
     async def on_dead(self, entry: Entry, error: str) -> None:
         """Tell whoever asked that it was given up: by a fault of ours, not of theirs."""
         log.error("entry.given_up", entry=entry.id, kind=entry.kind, error=error)
-        services, content = self._services, saying.failed_inside(entry.id)
+        services, content = self._services, notices.failed_inside(entry.id)
         caller = caller_of(entry)
         if caller is not None and handler_of(entry) is not None:
-            await whisper(services, caller, "given-up", content)
+            await ephemeral(services, caller, "given-up", content)
         for incident in await services.store.incidents.open_ones():
-            if incident.status == "diagnosing" and await services.desk.has_begun(incident, dedup=entry.id):
+            if incident.status == "diagnosing" and await services.service.has_begun(incident, dedup=entry.id):
                 await give_up(services, incident, content)
 
 
 def handler_of(entry: Entry) -> Handler | None:
     """The handler; None for what concerns nobody here. A button is never without an answer."""
     match entry.kind:
-        case "command":
-            return slash_command
-        case "event":
-            kind = str(inside(entry.body, "event").get("type") or "")
-            return watch_due if kind == WATCH_DUE else EVENTS.get(kind)
+        case "command" | "alert":
+            return slash_command if entry.kind == "command" else alert_received
+        case "event" | "due":
+            is_due = entry.kind == "due"
+            return DUE.get(str(entry.body.get("type") or "")) if is_due else EVENTS.get(_type(entry))
         case "action":
-            action_id = str(buttons.pressed(entry).get("action_id") or "")
-            return BUTTONS.get(action_id.partition(":")[0], buttons.unknown_button)
+            return BUTTONS.get(buttons.action_of(entry), buttons.unknown_button)
         case "view_submission":
             return SUBMISSIONS.get(str(inside(entry.body, "view").get("callback_id") or ""))
         case "shortcut":
             return SHORTCUTS.get(str(entry.body.get("callback_id") or ""))
         case "view_closed":
             return None
+
+
+def _type(entry: Entry) -> str:
+    return event_name(inside(entry.body, "event"))
 
 
 def caller_of(entry: Entry) -> Caller | None:
@@ -109,5 +140,5 @@ def caller_of(entry: Entry) -> Caller | None:
             return of_event(entry)
         case "action" | "shortcut":
             return of_interaction(entry)
-        case "view_submission" | "view_closed":
+        case "view_submission" | "view_closed" | "alert" | "due":
             return None

@@ -10,6 +10,7 @@ METHOD_SCOPES: dict[str, frozenset[str]] = {
     "apps.connections.open": frozenset(),  # the app-level token's connections:write
     "auth.test": frozenset(),
     "chat.getPermalink": frozenset(),
+    "chat.delete": frozenset({"chat:write"}),
     "chat.postEphemeral": frozenset({"chat:write"}),
     "chat.postMessage": frozenset({"chat:write"}),
     "chat.update": frozenset({"chat:write"}),
@@ -38,10 +39,15 @@ EVENT_SCOPES: dict[str, frozenset[str]] = {
     "channel_id_changed": _CHANNELS,
     "channel_shared": _CHANNELS,
     "channel_unshared": _CHANNELS,
+    "message.channels": frozenset({"channels:history"}),
+    "message.groups": frozenset({"groups:history"}),
     "subteam_members_changed": frozenset({"usergroups:read"}),
     "tokens_revoked": frozenset(),
 }
-"""Bot scopes of each event that the app subscribes to. Others are acknowledged and not kept."""
+"""Bot scopes of each event that the app subscribes to. Others are acknowledged and not kept.
+
+Of messages only what programs say about alerts is kept (`bot.slack.incoming`).
+"""
 
 FEATURE_SCOPES = frozenset({"commands"})
 """Of slash commands and shortcuts."""

@@ -1,14 +1,21 @@
 """What handlers work with, given to each of them as one value."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.aio.latest import Latest
+from bot.alerts.operator_routes import Route
 from bot.domain.authorization import Grant
 from bot.domain.report import Report
-from bot.incidents.desk import Desk
+from bot.incidents.alerting.reconciling import Reconciler
+from bot.incidents.alerting.storms import Storms
+from bot.incidents.links import Links
+from bot.incidents.plans import PlanService
+from bot.incidents.service import DiagnosisService
 from bot.slack.channels import Channels
 from bot.slack.identity import WhoAmI
 from bot.slack.outbox import Outbox
@@ -44,12 +51,38 @@ class Services:
     """For questions, and for views, which need their trigger at once; messages go through the outbox."""
     who_am_i: WhoAmI
     store: Store
-    desk: Desk
+    service: DiagnosisService
+    plans: PlanService
     outbox: Outbox
     people: People
     channels: Channels
     grants: tuple[Grant, ...] = ()
+    watch_every_s: float
+    """How often a watched namespace is diagnosed."""
+    alert_channel: str = ""
+    """Where incidents that alerts open are posted."""
+    alert_channels: frozenset[str] = frozenset()
+    """Where Alertmanager's own messages are read."""
+    takes_webhook: bool = False
+    """Whether Alertmanager's webhook comes here, too."""
+    anchor_wait_s: float = 1.5
+    """How long one of the two waits for the other."""
+    alert_routes: tuple[Route, ...] = ()
+    reconciler: Reconciler | None = None
+    """Asks Alertmanager's API; None where no address is known."""
+    alert_cards: Latest = field(default_factory=lambda: Latest(pause_s=0.5))
+    """Keeps messages about alerts from being written in the wrong order, and more often than Slack takes them."""
+    alert_turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(16))
+    """So many alerts are joined to incidents at a time: a storm leaves the store to others, too."""
+    storms: Storms = field(init=False)
+    links: Links | None = None
+    """To pages of incidents; None where nobody reaches them."""
+    quiet_channels: frozenset[str] = frozenset()
+    """Where an incident is posted in one reply."""
     draw: Draw = draw_nothing
     connections: Callable[[], str] = lambda: ""
     """How Slack reaches us, in words: "2 of 2 connections"."""
     now: Callable[[], float] = time.time
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "storms", Storms(store=self.store, service=self.service))

@@ -11,6 +11,7 @@ import structlog
 from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.aio.groups import TaskGroup
 from bot.domain.errors import BotError
 from bot.slack.metrics import RECONNECTS
 from bot.slack.socket_connection import Connection, Door, Timing
@@ -82,14 +83,14 @@ class SocketMode:
 
     async def run(self) -> None:
         """Keep the connections up until `stop`. Errors: `SlackRefusedError`."""
-        async with aiohttp.ClientSession(trust_env=True) as session, asyncio.TaskGroup() as group:
+        async with aiohttp.ClientSession(trust_env=True) as session, TaskGroup() as group:
             door = Door(
                 app=self._app, client=self._client, app_token=self._app_token, session=session, timing=self._timing
             )
             for _ in range(self._wanted):
                 group.create_task(self._keep_one(door, group))
 
-    async def _keep_one(self, door: Door, group: asyncio.TaskGroup) -> None:
+    async def _keep_one(self, door: Door, group: TaskGroup) -> None:
         """One connection after another; the old one leaves when the new one is greeted."""
         failures = 0
         previous: Connection | None = None

@@ -20,6 +20,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.aio.groups import TaskGroup
 from bot.slack.identity import reason_of
 from bot.slack.metrics import CONNECTIONS
 
@@ -127,7 +128,7 @@ class Connection:
         self.is_live = True
         self.settled.set()
         with CONNECTIONS.track_inprogress():
-            async with asyncio.TaskGroup() as answers:
+            async with TaskGroup() as answers:
                 end = await self._read(websocket, answers, self._door.timing.renew_s)
                 if self._is_leaving and end == "renewed":
                     return "stopped"
@@ -136,9 +137,7 @@ class Connection:
                     await self._read(websocket, answers, None)
                 return end
 
-    async def _read(
-        self, websocket: aiohttp.ClientWebSocketResponse, answers: asyncio.TaskGroup, limit_s: float | None
-    ) -> End:
+    async def _read(self, websocket: aiohttp.ClientWebSocketResponse, answers: TaskGroup, limit_s: float | None) -> End:
         """Answer each envelope in a task of its own. "renewed": the time is over, or we are to leave."""
         if self._is_leaving:
             return "renewed"

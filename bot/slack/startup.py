@@ -8,8 +8,9 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.domain.checks import Check
+from bot.domain.listing import and_more
 from bot.slack.identity import Identity, ask, reason_of
-from bot.slack.needs import needed_scopes
+from bot.slack.scopes import needed_scopes
 from bot.slack.socket_connection import open_ticket
 
 Result = TypeVar("Result")
@@ -67,7 +68,12 @@ async def _transport(client: AsyncWebClient, mode: str, app_token: str, signing_
         name = "Slack: signing secret"
         if not signing_secret:
             remedy = f"Set CNIBOT_SLACK_SIGNING_SECRET ({_APP_PAGE}, Basic Information, App Credentials)."
-            return Check(name=name, state="failed", problem="There is none, so no request is believed.", remedy=remedy)
+            return Check(
+                name=name,
+                state="failed",
+                problem="No signing secret is set, so every request is rejected.",
+                remedy=remedy,
+            )
         return Check(name=name, says="set; that it is right shows with the first request")
     name = "Slack: Socket Mode"
     remedy = f"{_where('CNIBOT_SLACK_APP_TOKEN', 'xapp-')} Socket Mode must be enabled on the app's page."
@@ -98,8 +104,7 @@ async def _membership(client: AsyncWebClient) -> Check:
     if not found:
         remedy = "Type /invite @cni in the channel where incidents belong."
         return Check(name=name, state="warning", problem="The bot is a member of no channel.", remedy=remedy)
-    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-    return Check(name=name, says=f"member of {', '.join(f'#{each}' for each in found[:3])}{more}")
+    return Check(name=name, says=f"member of {and_more([f'#{each}' for each in found], 3)}")
 
 
 def _where(variable: str, prefix: str) -> str:

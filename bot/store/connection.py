@@ -13,9 +13,9 @@ from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
 
-from bot.store.address import Address
 from bot.store.errors import StoreUnavailableError
 from bot.store.keys import Keys
+from bot.store.server.address import Address
 
 log = structlog.get_logger()
 

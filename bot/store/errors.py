@@ -1,9 +1,9 @@
 """What can go wrong with the store, in whole sentences that never hold a password."""
 
-from bot.domain.errors import BotError, bounded
+from bot.domain.errors import BotError, NotNowError, bounded
 
 
-class StoreUnavailableError(BotError):
+class StoreUnavailableError(NotNowError):
     """The store cannot take or give anything now: nothing may be acknowledged. Trying again later may help."""
 
     def __init__(self, where: str, why: str) -> None:
@@ -41,5 +41,5 @@ class UnknownIncidentError(BotError):
     """No such incident, or it has been forgotten since."""
 
     def __init__(self, incident_id: str) -> None:
-        super().__init__(f"There is no incident {bounded(incident_id, 40)} (any more).")
+        super().__init__(f"There is no incident {bounded(incident_id, 40)}, or it is no longer kept.")
         self.incident_id = incident_id

@@ -1,7 +1,7 @@
 """Incidents, their runs and their reports.
 
-An incident is a hash: `data` (JSON), beside it what scripts change or ask for (`run`, `status`, `updated_at`, `scope`).
-`scopes` leads from a scope to its open incident, `open` holds the ids of all open ones.
+An incident is a hash: `data` (JSON), beside it what scripts change or ask for (`run`, `status`, `updated_at`, `scope`,
+`assignee`). `scopes` leads from a scope to its open incident, `open` holds the ids of all open ones.
 """
 
 import secrets
@@ -25,6 +25,7 @@ ATTACH_S = DAY_S
 """An incident in which nothing has happened for so long takes up nobody any more: it is closed, a new one is opened."""
 KEPT_S = 30 * DAY_S
 """How long incidents and reports are kept after their last change."""
+_FIELDS = ("data", "run", "status", "updated_at", "assignee")
 KEPT_RUNS = 20
 """How many reports of one incident are kept."""
 MOST_REPORT_BYTES = 32 * 2**20
@@ -73,14 +74,26 @@ end
 return 1
 """
 
-# KEYS: dedup, the incident. ARGV: how long the answer is remembered. Answer: the run, or 0 when there is no incident.
+# KEYS: dedup, the incident. ARGV: how long the answer is remembered, now, the run that must be the latest or "".
+# Answer: the run; 0 when there is no incident, -1 when another run has begun since.
 _BEGIN_RUN = """
 local known = redis.call('GET', KEYS[1])
 if known then return tonumber(known) end
 if redis.call('EXISTS', KEYS[2]) == 0 then return 0 end
+if ARGV[3] ~= '' and redis.call('HGET', KEYS[2], 'run') ~= ARGV[3] then return -1 end
+if redis.call('HGET', KEYS[2], 'status') ~= 'closed' then -- opening it again is `save`'s
+  redis.call('HSET', KEYS[2], 'status', 'diagnosing', 'updated_at', ARGV[2])
+end
 local run = redis.call('HINCRBY', KEYS[2], 'run', 1)
 redis.call('SET', KEYS[1], run, 'EX', ARGV[1])
 return run
+"""
+
+# KEYS: the incident. ARGV: the user.
+_ASSIGN = """
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+redis.call('HSET', KEYS[1], 'assignee', ARGV[1])
+return 1
 """
 
 
@@ -102,6 +115,7 @@ class Incidents:
         self._opening = connection.script(_OPEN)
         self._saving = connection.script(_SAVE)
         self._beginning = connection.script(_BEGIN_RUN)
+        self._assigning = connection.script(_ASSIGN)
 
     async def open(  # noqa: PLR0913 - the facts of who asked about what
         self,
@@ -109,22 +123,24 @@ class Incidents:
         cluster: str,
         namespace: str,
         pod: str | None,
+        node: str | None = None,
         channel: str,
         thread: str | None,
+        playbook: str = "",
         opened_by: str,
         now: float,
         dedup: str,
     ) -> tuple[Incident, bool]:
-        """The open incident of this cluster, namespace, pod and channel, or a new one; and whether it is new.
+        """The open incident of this cluster, namespace, pod, node and channel, or a new one; and whether it is new.
 
         The same `dedup` gives the same answer again. An incident untouched for `ATTACH_S` is closed, not attached to.
         """
-        scope = msgspec.json.encode((cluster, namespace, pod, channel))
+        scope = _scope(cluster, namespace, pod, node, channel)
         while True:
             new = self._new_id()
             incident = Incident(
-                id=new, cluster=cluster, namespace=namespace, pod=pod, channel=channel, thread=thread,
-                root_key=f"{new}:root", opened_at=now, opened_by=opened_by, updated_at=now,
+                id=new, cluster=cluster, namespace=namespace, pod=pod, node=node, channel=channel, thread=thread,
+                playbook=playbook, root_key=f"{new}:root", opened_at=now, opened_by=opened_by, updated_at=now,
             )  # fmt: skip
             keys = [self._keys.digest("opened", dedup), self._scopes, self._open, self._key(new)]
             arguments = [
@@ -147,6 +163,14 @@ class Incidents:
                 return found, is_new
             await self._forget(keys[0], scope)  # it expired in the meantime, or cannot be read
 
+    async def is_open(self, *, cluster: str, namespace: str, pod: str | None, node: str | None, channel: str) -> bool:
+        """Whether there is an open incident of this scope and channel."""
+        async with self._connection.door() as client:
+            scope = _scope(cluster, namespace, pod, node, channel)
+            found = cast("bytes | None", await client.hget(self._scopes, scope))
+        incident = await self.get(found.decode()) if found else None
+        return incident is not None and incident.is_open
+
     async def _forget(self, opened: str, scope: bytes) -> None:
         async with self._connection.door() as client:
             await client.delete(opened)
@@ -155,28 +179,38 @@ class Incidents:
     async def get(self, incident_id: str) -> Incident | None:
         """The incident, or None."""
         async with self._connection.door() as client:
-            raw = await client.hmget(self._key(incident_id), ["data", "run", "status"])
+            raw = await client.hmget(self._key(incident_id), list(_FIELDS))
         return _decoded(incident_id, cast("list[bytes | None]", raw))
 
     async def save(self, incident: Incident) -> bool:
-        """Keep its new state, all but `run`. False, and no change: a newer run has begun since, or it is gone."""
+        """Keep its new state, all but `run` and `assignee`.
+
+        False, and no change: a newer run has begun since, or it is gone.
+        """
         keys = [self._key(incident.id), self._scopes, self._open]
         data = msgspec.json.encode(incident)
         arguments = [incident.id, data, incident.run, incident.status, repr(incident.updated_at), KEPT_S]
         async with self._connection.door():
             return bool(cast("int", await self._saving(keys=keys, args=arguments)))
 
-    async def begin_run(self, incident_id: str, dedup: str) -> int:
+    async def assign(self, incident_id: str, user: str) -> bool:
+        """Note who takes care of it; "" for nobody. False: there is no such incident (any more)."""
+        key = self._key(incident_id)
+        async with self._connection.door():
+            return bool(cast("int", await self._assigning(keys=[key], args=[user])))
+
+    async def begin_run(self, incident_id: str, dedup: str, *, now: float, after: int | None = None) -> int | None:
         """The number of a new run, from 1; the same `dedup` gives the same number again.
 
-        Errors: `UnknownIncidentError`.
+        None: a run has begun since the one with the number `after`. Errors: `UnknownIncidentError`.
         """
         keys = [self._keys.digest("begun", f"{incident_id} {dedup}"), self._key(incident_id)]
         async with self._connection.door():
-            run = cast("int", await self._beginning(keys=keys, args=[_DEDUP_S]))
+            arguments = [_DEDUP_S, repr(now), "" if after is None else after]
+            run = cast("int", await self._beginning(keys=keys, args=arguments))
         if not run:
             raise UnknownIncidentError(incident_id)
-        return run
+        return run if run > 0 else None
 
     async def begun_run(self, incident_id: str, dedup: str) -> int | None:
         """The number of the run that this `dedup` began; None when it began none."""
@@ -191,7 +225,7 @@ class Incidents:
             ids = sorted(member.decode() for member in members)
             async with client.pipeline(transaction=False) as pipe:
                 for incident_id in ids:
-                    pipe.hmget(self._key(incident_id), ["data", "run", "status"])
+                    pipe.hmget(self._key(incident_id), list(_FIELDS))
                 answers = cast("list[list[bytes | None]]", await pipe.execute())
             gone = [incident_id for incident_id, raw in zip(ids, answers, strict=True) if raw[0] is None]
             if gone:
@@ -199,6 +233,21 @@ class Incidents:
         found = [_decoded(incident_id, raw) for incident_id, raw in zip(ids, answers, strict=True)]
         chosen = [one for one in found if one and one.is_open and cluster in {None, one.cluster}]
         return tuple(sorted(chosen, key=lambda one: (-one.updated_at, one.id)))
+
+    async def mark_healthy(self, incident: Incident, at: float) -> None:
+        """Remember when nothing was wrong with the incident's scope."""
+        async with self._connection.door() as client:
+            await client.set(self._healthy_key(incident), repr(at), ex=KEPT_S)
+
+    async def healthy_at(self, incident: Incident) -> float | None:
+        """When a diagnosis of the same scope last found nothing wrong, wherever it was asked for; None: not known."""
+        async with self._connection.door() as client:
+            at = await client.get(self._healthy_key(incident))
+        return float(at) if at else None
+
+    def _healthy_key(self, incident: Incident) -> str:
+        scope = msgspec.json.encode((incident.cluster, incident.namespace, incident.pod))
+        return self._keys.digest("healthy", scope.decode())
 
     async def put_report(self, incident_id: str, run: int, report_json: bytes) -> None:
         """Keep the report of a run; of each incident the last `KEPT_RUNS`. Errors: `TooLargeError`."""
@@ -229,6 +278,11 @@ class Incidents:
         return self._keys.of("report", incident_id, run)
 
 
+def _scope(cluster: str, namespace: str, pod: str | None, node: str | None, channel: str) -> bytes:
+    """What two incidents that are open at the same time do not share."""
+    return msgspec.json.encode((cluster, namespace, pod, channel, *([node] if node else [])))
+
+
 def _unpacked(packed: bytes) -> bytes:
     """The bytes, never more of them than were allowed in."""
     unpacking = zlib.decompressobj()
@@ -239,8 +293,8 @@ def _unpacked(packed: bytes) -> bytes:
 
 
 def _decoded(incident_id: str, raw: list[bytes | None]) -> Incident | None:
-    data, run, status = raw
-    if data is None or run is None or status is None:
+    data, run, status, updated_at, assignee = raw
+    if data is None or run is None or status is None or updated_at is None:
         return None
     try:
         incident = msgspec.json.decode(data, type=Incident)
@@ -248,7 +302,13 @@ def _decoded(incident_id: str, raw: list[bytes | None]) -> Incident | None:
         if stands not in get_args(IncidentStatus):
             log.warning("store.unreadable", incident=incident_id, status=stands[:20])
             return None
-        return replace(incident, run=int(run), status=cast("IncidentStatus", stands))
+        return replace(
+            incident,
+            run=int(run),
+            status=cast("IncidentStatus", stands),
+            updated_at=float(updated_at),
+            assignee=(assignee or b"").decode(),
+        )
     except (msgspec.MsgspecError, ValueError) as error:  # of another release, or somebody else's
         log.warning("store.unreadable", incident=incident_id, why=str(error))
         return None

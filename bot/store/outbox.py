@@ -13,7 +13,7 @@ from typing import Literal, cast
 import msgspec
 import structlog
 
-from bot.domain.outgoing import Attach, Edit, Outgoing, Post, React, Whisper
+from bot.domain.outgoing import Attach, Edit, Ephemeral, Outgoing, Post, React
 from bot.store.connection import Connection
 from bot.store.keys import DAY_S
 from bot.store.outbox_entries import (
@@ -94,8 +94,8 @@ class OutboxQueue:
         target = (item.message_key or "", item.message_ts or "") if isinstance(item, React) else ("", "")
         answer = await self._run(
             "put", item.key, kind_of(item), place.channel, place.thread or "", place.thread_key or "",
-            int(priority_of(item)), item.user if isinstance(item, Whisper) else "", now, encoded(item), file, len(file),
-            *target, limits.channel_items, limits.all_files_bytes,
+            int(priority_of(item)), item.user if isinstance(item, Ephemeral) else "", now, encoded(item), file,
+            len(file), *target, limits.channel_items, limits.all_files_bytes,
         )  # fmt: skip
         if answer == b"full":
             raise OutboxFullError(place.channel, f"{limits.channel_items} messages wait already")
@@ -150,6 +150,10 @@ class OutboxQueue:
         )
         return cast("int", answer)
 
+    async def move_thread(self, channel: str, thread: str, to: str) -> None:
+        """What is meant for the thread that began at the ts `thread` goes to the one that begins at `to`."""
+        await self._command("SET", f"moved:{channel}:{thread}", to, "EX", KEEP_S)
+
     async def keep(
         self,
         key: str,
@@ -158,11 +162,11 @@ class OutboxQueue:
         now: float,
         hold_until: float,
         next_post_at: float = 0.0,
-        strikes: int = 0,
+        failures: int = 0,
     ) -> None:
         """It could not be sent now. Its thread waits until `hold_until`, the channel until `next_post_at`."""
         state = "sending" if is_uncertain else "queued"
-        await self._run("keep", key, state, now, hold_until, hold_until, next_post_at, strikes)
+        await self._run("keep", key, state, now, hold_until, hold_until, next_post_at, failures)
 
     async def give_up(self, dead: Dead, *, next_post_at: float) -> None:
         """It will never be sent."""
@@ -200,10 +204,10 @@ class OutboxQueue:
         next_edit_at: float,
         pause_until: float = 0.0,
         withheld_after_s: float = 5.0,
-        strikes: int = 0,
+        failures: int = 0,
     ) -> None:
         """It could not be made now: the message waits until `next_edit_at`, its method until `pause_until`."""
-        await self._run("keep_change", key, method, now, next_edit_at, pause_until, withheld_after_s, strikes)
+        await self._run("keep_change", key, method, now, next_edit_at, pause_until, withheld_after_s, failures)
 
     async def ts_of(self, key: str) -> str | None:
         """The ts of the post with this key; None while it is not sent, or forgotten."""

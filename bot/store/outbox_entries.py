@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from bot.domain.errors import BotError
-from bot.domain.outgoing import Attach, Content, Post, Priority, React, Whisper
+from bot.domain.outgoing import Attach, Content, Ephemeral, Post, Priority, React
 
 MAX_TEXT = 40_000
 """Slack cuts a message's text there."""
@@ -18,7 +18,7 @@ MAX_BLOCKS_BYTES = 256 * 1024
 Unit = tuple[Literal["posts", "changes"], str]
 """What one process serves at a time: the posts of a channel, or its edits and reactions."""
 
-Kept = Post | Whisper | Attach | React
+Kept = Post | Ephemeral | Attach | React
 """Items with a record of their own; an edit belongs to the record of its post."""
 
 
@@ -95,7 +95,7 @@ class ToSend:
     """An item to post."""
 
     key: str
-    item: Post | Whisper | Attach
+    item: Post | Ephemeral | Attach
     """With its newest content. Of a file without its bytes: `OutboxQueue.file`."""
     is_uncertain: bool
     """It may be in Slack already: look before sending."""
@@ -105,7 +105,7 @@ class ToSend:
     """The post whose thread was meant does not exist."""
     first_at: float
     """When it was tried first."""
-    strikes: int
+    failures: int
     """How often it failed for a reason of its own."""
     failing_since: float | None
     file_id: str
@@ -123,6 +123,8 @@ class Arrived:
     thread: str
     content: Content | None = None
     """What the message says, if it can be edited."""
+    is_beside: bool = False
+    """By a command's own address: it took nothing of what the channel may be sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +134,7 @@ class ToEdit:
     key: str
     ts: str
     content: Content
-    strikes: int
+    failures: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +144,7 @@ class ToReact:
     key: str
     ts: str
     item: React
-    strikes: int
+    failures: int
 
 
 class Put(Enum):
@@ -155,29 +157,23 @@ class Put(Enum):
     """An edit that replaced one which had waited long and is now never shown."""
 
 
-_KINDS: dict[str, type[Kept]] = {"post": Post, "whisper": Whisper, "attach": Attach, "react": React}
+_KINDS: dict[str, type[Kept]] = {"post": Post, "whisper": Ephemeral, "attach": Attach, "react": React}
 
 
 def kind_of(item: Kept) -> str:
-    """The word for it in the store."""
-    return type(item).__name__.lower()
+    """The word for it in the store, which older entries were kept under, too."""
+    return next(word for word, kind in _KINDS.items() if kind is type(item))
 
 
 def priority_of(item: Kept) -> Priority:
-    """A whisper answers somebody who waits for it."""
-    match item:
-        case Whisper():
-            return Priority.VERDICT
-        case React():
-            return Priority.NORMAL
-        case _:
-            return item.priority
+    """How soon it is to be sent."""
+    return Priority.NORMAL if isinstance(item, React) else item.priority
 
 
 def encoded(item: Kept) -> bytes:
     """As JSON, without the bytes of a file."""
     match item:
-        case Post() | Whisper():
+        case Post() | Ephemeral():
             return msgspec.json.encode(replace(item, content=bounded_content(item.content)))
         case Attach():
             return msgspec.json.encode(replace(item, content=b""))
@@ -221,7 +217,7 @@ def to_send(answer: list[bytes]) -> ToSend:
         thread=text[4],
         is_rootless=text[5] == "1",
         first_at=float(text[8]),
-        strikes=int(text[9] or 0),
+        failures=int(text[9] or 0),
         failing_since=float(text[10]) if text[10] else None,
         file_id=text[11],
         put_at=float(text[12]),
@@ -232,7 +228,7 @@ def to_change(answer: list[bytes]) -> ToEdit | ToReact:
     """From the answer of claim_change.lua."""
     key, ts = answer[1].decode(), answer[2].decode()
     if answer[0] == b"edit":
-        return ToEdit(key=key, ts=ts, content=decoded_content(answer[3]), strikes=int(answer[4] or 0))
+        return ToEdit(key=key, ts=ts, content=decoded_content(answer[3]), failures=int(answer[4] or 0))
     item = decoded("react", answer[3])
     assert isinstance(item, React)
-    return ToReact(key=key, ts=ts, item=item, strikes=int(answer[4] or 0))
+    return ToReact(key=key, ts=ts, item=item, failures=int(answer[4] or 0))

@@ -55,6 +55,10 @@ class Feedback:
         found = await _values(self._connection, self._key, FeedbackEntry)
         return tuple(sorted(found, key=lambda entry: (entry.at, entry.incident, entry.run, entry.user)))
 
+    async def doubters(self, incident: str, run: int) -> tuple[str, ...]:
+        """Who said of the verdict of this run that it is wrong, first come first."""
+        return tuple(entry.user for entry in await self.all() if (entry.incident, entry.run) == (incident, run))
+
 
 def _field(*parts: str) -> str:
     """A name that no other parts have, whatever characters are in them."""

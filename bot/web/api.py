@@ -7,7 +7,10 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from bot.web.alertmanager import Webhook, respond
+from bot.web.connections import HAS_CERTIFICATE
 from bot.web.health import Health
+from bot.web.incident_pages import IncidentPages
 
 MAX_BODY_BYTES = 2**20
 """Slack's requests stay far below; what is larger is refused before it is read."""
@@ -28,9 +31,27 @@ OnSlack = Callable[[bytes, Mapping[str, str]], Awaitable[Answer]]
 """Takes the body and the headers, names in lower case."""
 
 
-def build_api(health: Health, *, on_slack: OnSlack | None = None, max_body_bytes: int = MAX_BODY_BYTES) -> FastAPI:
-    """The application. Without `on_slack` there is no `/slack/events` (Socket Mode)."""
-    api = FastAPI(title="cnibot", docs_url=None, redoc_url=None, openapi_url=None)
+def build_api(
+    *,
+    on_slack: OnSlack | None = None,
+    alertmanager: Webhook | None = None,
+    incidents: IncidentPages | None = None,
+    max_body_bytes: int = MAX_BODY_BYTES,
+) -> FastAPI:
+    """For others. Without `on_slack` there is no `/slack/events` (Socket Mode); likewise the others' addresses."""
+    api = _bare()
+    if on_slack is not None:
+        api.post("/slack/events")(_slack(on_slack, max_body_bytes))
+    if alertmanager is not None:
+        api.post("/alertmanager")(_alertmanager(alertmanager))
+    if incidents is not None:
+        api.get("/incidents/{incident_id}")(incidents.answer)
+    return api
+
+
+def build_health_api(health: Health) -> FastAPI:
+    """For the kubelet and Prometheus, on a socket of its own: who floods the other one does not end the bot."""
+    api = _bare()
 
     async def healthz() -> Response:
         """The event loop turns."""
@@ -45,9 +66,27 @@ def build_api(health: Health, *, on_slack: OnSlack | None = None, max_body_bytes
 
     for path, answer in (("/healthz", healthz), ("/readyz", readyz), ("/metrics", metrics)):
         api.get(path)(answer)
-    if on_slack is not None:
-        api.post("/slack/events")(_slack(on_slack, max_body_bytes))
     return api
+
+
+def _bare() -> FastAPI:
+    """No documentation, and no redirects: they would lead to whatever host the caller names."""
+    return FastAPI(title="cnibot", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+
+
+def _alertmanager(webhook: Webhook) -> Callable[[Request], Awaitable[Response]]:
+    async def notified(request: Request) -> Response:
+        async def read(most: int) -> bytes | None:
+            return await _bounded(request, most)
+
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        has_certificate = bool(getattr(request.state, HAS_CERTIFICATE, False))
+        status, text = await respond(
+            webhook, headers, request.query_params.get("cluster"), read, has_certificate=has_certificate
+        )
+        return PlainTextResponse(text, status_code=status)
+
+    return notified
 
 
 def _slack(on_slack: OnSlack, max_body_bytes: int) -> Callable[[Request], Awaitable[Response]]:

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from bot.cluster.node_agents import CLEANUP_S
+from bot.cluster.access.node_agents import CLEANUP_S
 from bot.settings import Settings, load_settings
 from tests.architecture.manifests import pod_specs, the
 
@@ -52,7 +52,8 @@ def test_files_are_where_the_volumes_are(deployed: Settings) -> None:
 def test_probes_ask_where_the_bot_answers(deployed: Settings) -> None:
     probes = {name: CONTAINER[name]["httpGet"] for name in ("startupProbe", "livenessProbe", "readinessProbe")}
 
-    assert {(probe["host"], probe["port"]) for probe in probes.values()} == {(deployed.http_host, deployed.http_port)}
+    asked = {(probe["host"], probe["port"]) for probe in probes.values()}
+    assert asked == {(deployed.health_host, deployed.health_port)}
     assert probes["livenessProbe"]["path"] == "/healthz"
     assert probes["readinessProbe"]["path"] == "/readyz"
 

@@ -10,15 +10,18 @@ from typing import Any
 
 import pytest
 
-from bot.app.examining import examine
+from bot.app import doctor
+from bot.app.doctor import installation_checks
 from bot.domain.checks import Check
+from bot.domain.errors import ConfigurationError
 from bot.domain.outgoing import Content, Place, Post
 from bot.lab.slack.options import BOT_SCOPES, SlackOptions
 from bot.lab.slack.workspace import SlackWorkspace
-from bot.settings import Settings
+from bot.settings import AlertmanagerSettings, Settings, load_settings
 from bot.store import open_store
 from bot.store.outbox_entries import Dead
 from tests.cluster.small_cluster import small_cluster
+from tests.incidents.alerting.listing import listed, peer
 
 
 def settings(state_dir: Path, **more: Any) -> Settings:
@@ -27,13 +30,14 @@ def settings(state_dir: Path, **more: Any) -> Settings:
 
 
 async def found(wanted: Settings) -> dict[str, Check]:
-    return {check.name: check for check in await examine(wanted)}
+    return {check.name: check for check in await installation_checks(wanted)}
 
 
 async def test_all_is_well(tmp_path: Path) -> None:
     grant = {"actions": ["read"], "users": ["*"]}
     async with small_cluster(tmp_path / "cluster") as cluster, SlackWorkspace.start() as slack:
         cluster.namespace("cnibot")
+        cluster.node("node-1")
         checks = await found(
             settings(
                 tmp_path / "state",
@@ -45,12 +49,36 @@ async def test_all_is_well(tmp_path: Path) -> None:
             )
         )
 
-    assert {name: check.problem for name, check in checks.items() if check.state != "ok"} == {}
-    assert list(checks) == [
+    assert [name for name, check in checks.items() if check.state != "ok"] == ["Agent image"], "not pinned"
+    assert [name for name in checks if name != "Agent image"] == [
         "Playbooks", "Store", "Slack: bot token", "Slack: scopes", "Slack: Socket Mode", "Slack: channels", "Grants",
-        "Cluster lab: rights", "Cluster lab: access",
+        "Cluster lab: rights", "Cluster lab: access", "Cluster lab: exec",
     ]  # fmt: skip
+    assert checks["Cluster lab: exec"].says.startswith("the agent on node-1 reported, kernel ")
+    assert cluster.storage.list("pods", "cnibot") == []
     assert checks["Cluster lab: access"].says == "node agents: everything can be seen"
+
+
+async def test_alerts_that_nobody_would_hear_of_are_found(tmp_path: Path) -> None:
+    routes = tmp_path / "routes.yaml"
+    routes.write_text("routes:\n  - matchers: [team=edge]\n    channel: C0NOBODY\n", encoding="utf-8")
+    async with SlackWorkspace.start() as slack:
+        given = {
+            "slack_api_url": slack.api_url,
+            "slack_bot_token": slack.bot_token,
+            "alertmanager_token": "t0ken",
+            "alert_channel": "C0INCIDENTS",
+        }
+        fine = (await found(settings(tmp_path / "state", **given, alert_channels=["C0ALERTS"])))["Alerts"]
+        mute = (await found(settings(tmp_path / "state", **given, alert_routes=routes)))["Alerts"]
+        routes.write_text("routes:\n  - matchers: [team]\n    ignore: x\n", encoding="utf-8")
+        wrong = (await found(settings(tmp_path / "state", **given, alert_routes=routes)))["Alerts"]
+
+    assert (fine.state, fine.says) == ("ok", "0 routes, posted in C0ALERTS, C0INCIDENTS")
+    assert mute.state == "warning"
+    assert "cannot be posted in C0NOBODY" in mute.problem
+    assert wrong.state == "failed"
+    assert f"{routes}:2" in wrong.problem
 
 
 async def test_a_cluster_without_rights_says_which(tmp_path: Path) -> None:
@@ -61,9 +89,31 @@ async def test_a_cluster_without_rights_says_which(tmp_path: Path) -> None:
     rights, access = checks["Cluster lab: rights"], checks["Cluster lab: access"]
     assert rights.state == "warning"
     assert "Not allowed to list namespaces" in rights.problem
-    assert "kubectl apply --kustomize deploy" in rights.remedy
+    assert "kubectl apply --kustomize deploy/manifests" in rights.remedy
     assert access.state == "warning"
     assert access.problem.startswith("Rung agent is not possible: not allowed to create")
+
+
+@pytest.mark.parametrize(
+    ("absent", "nodes", "state", "problem"),
+    [
+        (True, ["node-1"], "failed", "its image has no program cnibot-agent"),
+        (False, [], "warning", "It was not tried: no node's kubelet reports."),
+    ],
+    ids=["another image", "no node"],
+)
+async def test_a_right_to_exec_is_tried(
+    tmp_path: Path, *, absent: bool, nodes: list[str], state: str, problem: str
+) -> None:
+    async with small_cluster(tmp_path / "cluster") as cluster:
+        cluster.namespace("cnibot")
+        cluster.node(*nodes)
+        if absent:
+            cluster.kubelet.absent.add("cnibot-agent")
+        checks = await found(settings(tmp_path / "state", clusters={"lab": {"kubeconfig": cluster.kubeconfig()}}))
+
+    assert checks["Cluster lab: exec"].state == state
+    assert problem in checks["Cluster lab: exec"].problem
 
 
 async def test_without_the_right_to_list_pods_nothing_works(tmp_path: Path) -> None:
@@ -79,9 +129,9 @@ async def test_without_the_right_to_list_pods_nothing_works(tmp_path: Path) -> N
     ("more", "name", "problem"),
     [
         ({}, "Cluster lab", "The kubeconfig /nowhere/config cannot be used: there is no such file."),
-        ({}, "Slack", "It is not configured: cnibot serve cannot run, cnibot diagnose can."),
+        ({}, "Slack", "It is not configured: cnibot diagnose works, cnibot serve does not."),
         ({}, "Grants", "Nobody in Slack may do anything."),
-        ({"slack_mode": "http", "slack_bot_token": "xoxp-1"}, "Slack: signing secret", "There is none"),
+        ({"slack_mode": "http", "slack_bot_token": "xoxp-1"}, "Slack: signing secret", "No signing secret is set"),
         ({"redis_url": "redis://127.0.0.1:1/0"}, "Store", "The store at redis://127.0.0.1:1/0 is not available"),
         ({"redis_url": "memcached://127.0.0.1"}, "Store", "CNIBOT_REDIS_URL"),
         ({"slack_bot_token_file": "/nowhere/token"}, "Slack", "CNIBOT_SLACK_BOT_TOKEN_FILE"),
@@ -139,7 +189,7 @@ async def test_messages_that_were_given_up_are_told(tmp_path: Path, reasons: lis
     check = (await found(settings(tmp_path)))["Store"]
 
     assert (check.state, check.problem) == ("warning", problem)
-    assert "ask again" in check.remedy
+    assert "run the diagnosis again" in check.remedy
     assert "CNIBOT_REDIS_URL" not in check.remedy
 
 
@@ -164,3 +214,46 @@ async def test_the_program_answers_in_json(tmp_path: Path, variables: dict[str, 
         assert {"name", "state", "says", "problem", "remedy", "may_pass"} == set(answer["checks"][0])
     else:
         assert "cnibot: " in err.decode()
+
+
+PINNED = "ghcr.io/cnibot/cnibot@sha256:" + "0" * 64
+
+
+async def test_an_image_that_can_be_moved_is_warned_of(tmp_path: Path) -> None:
+    """Node agents run as root on every node."""
+    (check,) = await doctor.image(Settings(state_dir=tmp_path, agent_image="registry.example/cnibot:1"))
+    (pinned,) = await doctor.image(Settings(state_dir=tmp_path, agent_image=PINNED))
+
+    assert (check.state, pinned.state) == ("warning", "ok")
+    assert check.problem.startswith("registry.example/cnibot:1 is named by a tag")
+
+
+@pytest.mark.parametrize("image", ["", "registry.example/cnibot:1", "registry.example/cnibot@sha256:1"])
+def test_who_wants_only_pinned_images_gets_no_other(
+    image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CNIBOT_ONLY_PINNED_IMAGES", "true")
+    monkeypatch.setenv("CNIBOT_AGENT_IMAGE", image)
+    with pytest.raises(ConfigurationError, match="agent_image names no digest"):
+        load_settings()
+    monkeypatch.setenv("CNIBOT_AGENT_IMAGE", PINNED)
+
+    assert load_settings().is_agent_image_pinned
+
+
+async def test_alertmanagers_are_asked(tmp_path: Path) -> None:
+    async with peer(listed("A"), listed("B")) as one, peer() as other:
+        other.status = 401
+        given = [{"urls": [one.url]}, {"urls": [one.url, other.url], "cluster": "lab"}, {"urls": [other.url]}]
+        made = settings(tmp_path / "state", alertmanagers=given[:1], alert_channel="C0ALERTS")
+        checks = [
+            check
+            for which in given
+            for check in await doctor.alertmanagers(
+                made.model_copy(update={"alertmanagers": (AlertmanagerSettings.model_validate(which),)})
+            )
+        ]
+
+    assert [check.state for check in checks] == ["ok", "warning", "failed"]
+    assert checks[0].says == "2 alerts for the receiver cnibot"
+    assert "HTTP 401" in checks[2].problem

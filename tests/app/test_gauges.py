@@ -5,23 +5,31 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
+import pytest
 from prometheus_client import REGISTRY
+from redis.asyncio import Redis
 
-from bot.app.opening import Bot, open_bot
+from bot.app.wiring import Bot, open_bot
 from bot.domain.outgoing import Content, Place, Post
 from bot.incidents.clusters import Clusters
 from bot.lab.slack.workspace import SlackWorkspace
-from bot.slack.measuring import Measuring
+from bot.slack.gauges import Measuring
 from tests.app.test_serving import StubbornCluster, settings_for
+from tests.redis import RedisServer
 from tests.slack.waiting import until
 
 
+def redis_at(url: str) -> Redis:
+    return Redis.from_url(url)  # pyright: ignore[reportUnknownMemberType] untyped arguments
+
+
 @asynccontextmanager
-async def measured(state_dir: Path) -> AsyncGenerator[tuple[SlackWorkspace, Bot, Measuring]]:
+async def measured(state_dir: Path, **more: Any) -> AsyncGenerator[tuple[SlackWorkspace, Bot, Measuring]]:
     """A bot that does nothing but measure itself."""
     async with SlackWorkspace.start() as slack, AsyncExitStack() as stack:
-        bot = await open_bot(settings_for(slack, state_dir), stack, Clusters([StubbornCluster()]))
+        bot = await open_bot(settings_for(slack, state_dir, **more), stack, Clusters([StubbornCluster()]))
         measuring = Measuring(bot.services, every_s=0.01, ask_every_s=0.01)
         async with asyncio.TaskGroup() as group:
             running = group.create_task(measuring.run())
@@ -74,3 +82,40 @@ async def test_all_that_the_outbox_counts_is_shown(tmp_path: Path) -> None:
 
         await until(lambda: shown() == wanted)
         assert wanted["dead"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "cure", "why"),
+    [
+        (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"), "a replica and takes no writes"),
+        (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0"), "no memory left"),
+    ],
+    ids=["read-only", "out of memory"],
+)
+async def test_a_store_that_answers_and_takes_no_writes(
+    spoil: tuple[str, ...], cure: tuple[str, ...], why: str, tmp_path: Path
+) -> None:
+    """It answers PING all the while, and every command of people got an error."""
+    with RedisServer() as server:
+        async with measured(tmp_path, redis_url=server.url) as (_, bot, measuring), redis_at(server.url) as admin:
+            await admin.execute_command(*spoil)  # pyright: ignore[reportUnknownMemberType] untyped arguments
+            await until(lambda: measuring.store_trouble)
+            told = measuring.store_trouble
+            await bot.services.store.ping()
+            await admin.execute_command(*cure)  # pyright: ignore[reportUnknownMemberType]
+            await until(lambda: not measuring.store_trouble)
+
+    assert why in told
+
+
+async def test_a_store_whose_password_has_changed(tmp_path: Path) -> None:
+    with RedisServer(password="old") as server:
+        url = f"unix://:old@{server.socket}"
+        async with measured(tmp_path, redis_url=url) as (_, _bot, measuring), redis_at(url) as admin:
+            await admin.execute_command("CONFIG", "SET", "requirepass", "new")  # pyright: ignore[reportUnknownMemberType]
+            await admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")  # pyright: ignore[reportUnknownMemberType]
+            await until(lambda: measuring.store_trouble)
+            told = measuring.store_trouble
+
+    assert "does not accept the user name or the password" in told
+    assert "old" not in told

@@ -16,15 +16,17 @@ import pytest
 
 from bot.aio.failures import first_failure
 from bot.aio.stopping import Stop
-from bot.app import NotReadyError, PartFailedError, Running, running, serve
+from bot.app import NotReadyError, PartFailedError, Running, lifecycle, serve
 from bot.app.failures import part
+from bot.diagnosis.request import OnProgress, Request
+from bot.domain.alert import AlertScope
 from bot.domain.errors import BotError, ConfigurationError, ServerError
 from bot.domain.report import Report
+from bot.incidents.alerting.locating import Located
 from bot.incidents.clusters import Clusters
-from bot.incidents.request import OnProgress, Request
 from bot.lab.slack.options import SlackOptions
 from bot.lab.slack.workspace import SlackWorkspace
-from bot.settings import GrantSettings, Settings
+from bot.settings import GrantSettings, Settings, load_settings
 from tests.slack.waiting import until
 
 ALL = "diagnose", "read", "watch", "share", "feedback"
@@ -46,6 +48,12 @@ class StubbornCluster:
     async def namespaces(self) -> tuple[str, ...]:
         return ("shop",)
 
+    async def nodes(self) -> tuple[str, ...]:
+        return ()
+
+    async def locate(self, scope: AlertScope) -> Located | None:
+        return Located(namespace="shop", subject=str(scope))
+
 
 def settings_for(slack: SlackWorkspace, state_dir: Path, **more: object) -> Settings:
     """What an operator would set."""
@@ -57,6 +65,7 @@ def settings_for(slack: SlackWorkspace, state_dir: Path, **more: object) -> Sett
             "slack_app_token": slack.app_token,
             "slack_signing_secret": slack.signing_secret,
             "http_port": 0,
+            "health_port": 0,
             "drain_s": 5,
             "grants": [GrantSettings.model_validate({"actions": ALL, "users": ["*"]})],
             **more,
@@ -74,7 +83,7 @@ class Served:
 
     async def get(self, path: str) -> tuple[int, str]:
         """What its HTTP server says."""
-        async with aiohttp.ClientSession((await self.ready).address) as session, session.get(path) as answer:
+        async with aiohttp.ClientSession((await self.ready).health_address) as session, session.get(path) as answer:
             return answer.status, await answer.text()
 
 
@@ -105,7 +114,7 @@ async def test_it_becomes_ready_and_answers(tmp_path: Path) -> None:
     line = bot.ready.result().says
     assert outcome.acked
     assert line.startswith("cnibot is ready: @cni in Lab, ")
-    assert line.endswith(f"clusters: lab; health and metrics: {bot.ready.result().address}")
+    assert line.endswith(f"clusters: lab; health and metrics: {bot.ready.result().health_address}")
     assert readiness == (200, '{"ready":true,"not_ready":{}}')
     assert health[0] == 200
     assert "cnibot_inbox_entries" in metrics[1]
@@ -126,6 +135,28 @@ async def test_over_http_the_same_people_get_the_same_answers(tmp_path: Path) ->
     assert slack.sockets.opened == 0
 
 
+async def test_alerts_come_in_where_a_token_is_set(tmp_path: Path) -> None:
+    """And open an incident in the channel of the settings, though this cluster is on fire."""
+    alert = {"status": "firing", "labels": {"alertname": "KubePodNotReady", "namespace": "shop", "pod": "web"}}
+    more = {"alertmanager_token": "t0ken", "alert_channel": "C0INCIDENTS"}
+    cluster = StubbornCluster(may_answer=True)
+    async with SlackWorkspace.start() as slack, serving(settings_for(slack, tmp_path, **more), cluster) as bot:
+        async with aiohttp.ClientSession((await bot.ready).address) as session:
+            for headers, status in (({}, 401), ({"Authorization": "Bearer t0ken"}, 200)):
+                async with session.post("/alertmanager", json={"alerts": [alert]}, headers=headers) as answer:
+                    assert answer.status == status
+        await slack.until(lambda: [each for each in slack.everything("incidents") if "No diagnosis" in each.text])
+
+    assert cluster.looked == 1
+
+
+def test_alerts_without_a_channel_are_a_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CNIBOT_ALERTMANAGER_TOKEN", "t0ken")
+
+    with pytest.raises(ConfigurationError, match="without alert_channel"):
+        load_settings()
+
+
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
@@ -143,7 +174,7 @@ async def test_what_no_waiting_cures_ends_it_at_once(tmp_path: Path, wrong: dict
 
 
 async def test_while_slack_is_away_it_waits_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "_RETRY_S", 0.05)
+    monkeypatch.setattr(lifecycle, "_RETRY_S", 0.05)
     async with SlackWorkspace.start() as slack:
         slack.faults.down()
         missing: list[str] = []
@@ -160,7 +191,7 @@ async def test_while_slack_is_away_it_waits_and_says_so(tmp_path: Path, monkeypa
         port = _free_port()
         async with asyncio.TaskGroup() as group:
             group.create_task(_until_connected(look))
-            async with serving(settings_for(slack, tmp_path, http_port=port)):
+            async with serving(settings_for(slack, tmp_path, health_port=port)):
                 pass
 
     assert missing[0].startswith("Slack cannot be reached")
@@ -237,7 +268,7 @@ async def test_a_part_that_dies_takes_the_bot_with_it() -> None:
 
     for work, sentence in (
         (dies, "The part 'outbox' of the bot ended: KeyError: 'pods'."),
-        (returns, "The part 'outbox' of the bot ended: it returned, and nobody asked it to."),
+        (returns, "The part 'outbox' of the bot ended: it ended without being asked to."),
     ):
         with pytest.raises(PartFailedError) as caught:
             await part("outbox", work(), Stop())
@@ -276,6 +307,7 @@ async def _program(slack: SlackWorkspace, state_dir: Path, app_token: str) -> as
         "SLACK_BOT_TOKEN": slack.bot_token,
         "SLACK_APP_TOKEN": app_token,
         "HTTP_PORT": "0",
+        "HEALTH_PORT": "0",
         "CLUSTERS": json.dumps({"lab": {"kubeconfig": "/nowhere"}}),
     }
     environment = {**os.environ, **{f"CNIBOT_{name}": value for name, value in ours.items()}}

@@ -7,8 +7,12 @@ import yaml
 
 from tests.architecture.tree import ROOT
 
-DEPLOY = ROOT / "deploy"
-KUSTOMIZATIONS = sorted(path.parent for path in DEPLOY.rglob("kustomization.yaml"))
+MANIFESTS = ROOT / "deploy" / "manifests"
+MONITORING = ROOT / "deploy" / "monitoring"
+KUSTOMIZATIONS = [
+    *sorted(path.parent for path in MANIFESTS.rglob("kustomization.yaml")),
+    *sorted(path.parent for path in MONITORING.rglob("kustomization.yaml")),
+]
 
 Manifest = dict[str, Any]
 
@@ -21,9 +25,10 @@ def documents(path: Path) -> list[Manifest]:
 def manifests() -> list[tuple[str, Manifest]]:
     """(file, object) of everything that deploy/ would create, overlays included."""
     return [
-        (str(path.relative_to(DEPLOY)), item)
-        for path in sorted(DEPLOY.rglob("*.yaml"))
-        if path.name != "kustomization.yaml" and path.parent.name != "slack"  # Slack's manifest is none of Kubernetes'
+        (str(path.relative_to(directory)), item)
+        for directory in (MANIFESTS, MONITORING)
+        for path in sorted(directory.rglob("*.yaml"))
+        if path.name != "kustomization.yaml"
         for item in documents(path)
     ]
 

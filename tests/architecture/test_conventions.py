@@ -1,6 +1,7 @@
 """House rules that no linter knows."""
 
 import ast
+import re
 from pathlib import Path
 
 from tests.architecture.tree import ROOT, python_files
@@ -61,3 +62,11 @@ def test_every_module_says_what_it_is_for() -> None:
     ]
 
     assert silent == []
+
+
+def test_every_task_group_lets_deadlines_fire() -> None:
+    """Before Python 3.13 a group of asyncio's own can disarm the `asyncio.timeout` around it: see bot.aio.groups."""
+    bare = re.compile(r"\basyncio\.TaskGroup\b|from asyncio import .*\bTaskGroup\b")
+    using = [path for path in python_files("bot") if bare.search(path.read_text(encoding="utf-8"))]
+
+    assert using == [ROOT / "bot/aio/groups.py"]

@@ -15,12 +15,12 @@ from typing import Any, cast
 
 import pytest
 
-from bot.lab.launch import LabOptions, start
-from tests.architecture.manifests import DEPLOY, Manifest, documents
+from bot.lab.cluster.launch import LabOptions, start
+from tests.architecture.manifests import MANIFESTS, Manifest, documents
 
 pytestmark = pytest.mark.lab
 
-FILES = ("namespace.yaml", "service-account.yaml", "rbac.yaml")
+FILES = ("namespace.yaml", "service-account.yaml", "rbac.yaml", "exec/rbac.yaml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ def bot_kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     try:
         admin = login(lab.state.kubeconfig)
         for name in FILES:
-            for item in documents(DEPLOY / name):
+            for item in documents(MANIFESTS / name):
                 admin.create(collection(item), item)
         path = "/api/v1/namespaces/cnibot/serviceaccounts/cnibot/token"
         wish: Manifest = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
@@ -86,20 +86,22 @@ def bot_kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         lab.stop()
 
 
-def diagnose(kubeconfig: Path, namespace: str) -> dict[str, Any]:
+def diagnose(kubeconfig: Path, namespace: str, access: str = "agent") -> dict[str, Any]:
     """The report, made with nothing but that kubeconfig's rights."""
     command = [sys.executable, "-m", "bot", "diagnose", namespace, "--kubeconfig", str(kubeconfig), "--output", "json"]
+    command += ["--access", access]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("{"), done.stdout + done.stderr
     return json.loads(done.stdout)
 
 
-def test_rights_of_the_base_are_enough(bot_kubeconfig: Path) -> None:
-    report = diagnose(bot_kubeconfig, "seldon-mesh")
+@pytest.mark.parametrize("access", ["api", "exec", "cni-agent", "agent"])
+def test_what_is_granted_is_enough_on_every_rung(bot_kubeconfig: Path, access: str) -> None:
+    report = diagnose(bot_kubeconfig, "seldon-mesh", access)
 
-    assert report["verdict"]["status"] == "healthy"
-    assert report["coverage"]["access"] == "agent"
-    assert [item for item in report["coverage"]["unobserved"] if "not allowed" in item["why"]] == []
+    assert report["verdict"]["status"] == ("healthy" if access == "agent" else "inconclusive")
+    assert report["coverage"]["access"] == access
+    assert [item for item in report["coverage"]["unobserved"] if "not allowed" in item["why"].lower()] == []
 
 
 def test_node_agents_are_gone_afterwards(bot_kubeconfig: Path) -> None:

@@ -1,9 +1,13 @@
 """What can be known about the image without building it. (hadolint reads it too, in `make check`.)"""
 
 import re
+import subprocess
 import tomllib
 from dataclasses import dataclass
 
+import pytest
+
+from bot.settings import Settings
 from tests.architecture.tree import ROOT
 
 
@@ -39,11 +43,32 @@ def last(word: str) -> str:
 
 
 def test_base_images_are_pinned_to_a_python_and_a_debian_release() -> None:
+    """One argument names it for both stages, also with a digest: the virtualenv is copied from one to the other."""
     bases = [item.rest.split()[0] for item in INSTRUCTIONS if item.word == "FROM"]
+    (base,) = [item.rest for item in INSTRUCTIONS if item.word == "ARG" and item.stage == -1]
 
-    assert len(bases) == 2
-    assert all(re.fullmatch(r"python:3\.1[123](\.\d+)?-slim-(bookworm|trixie)", base) for base in bases), bases
-    assert len(set(bases)) == 1, "the virtualenv is copied: both stages need the same Python at the same path"
+    assert bases == ["${BASE}", "${BASE}"]
+    assert re.fullmatch(r"BASE=python:3\.1[123](\.\d+)?-slim-(bookworm|trixie)(@sha256:[0-9a-f]{64})?", base), base
+
+
+DIGEST = "sha256:" + "0" * 64
+
+
+@pytest.mark.parametrize("base", ["", "python:3.13-slim-bookworm", f"python@{DIGEST}0", f"python b@{DIGEST}"])
+def test_no_image_is_built_on_what_can_be_moved(base: str) -> None:
+    made = subprocess.run(["make", "image", f"BASE={base}"], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert made.returncode == 2
+    assert "BASE names no digest" in made.stderr
+
+
+def test_an_image_is_built_on_what_somebody_has_looked_at() -> None:
+    base = f"python:3.13-slim-bookworm@{DIGEST}"
+    made = subprocess.run(
+        ["make", "--dry-run", "image", f"BASE={base}"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert f'docker build --build-arg BASE="{base}" --tag "cnibot" .' in made.stdout
 
 
 def test_runs_as_nobody_in_particular() -> None:
@@ -51,7 +76,15 @@ def test_runs_as_nobody_in_particular() -> None:
 
 
 def test_nothing_is_fetched_from_an_address() -> None:
-    assert not [item for item in INSTRUCTIONS if item.word == "ADD" or re.search(r"\w://|\bcurl\b|\bwget\b", item.rest)]
+    building = [item for item in INSTRUCTIONS if item.word != "HEALTHCHECK"]
+
+    assert not [item for item in building if item.word == "ADD" or re.search(r"\w://|\bcurl\b|\bwget\b", item.rest)]
+
+
+def test_health_is_asked_where_the_bot_answers() -> None:
+    fields = Settings.model_fields
+
+    assert f"http://{fields['health_host'].default}:{fields['health_port'].default}/healthz" in last("HEALTHCHECK")
 
 
 def test_what_is_copied_exists_and_is_let_into_the_context() -> None:

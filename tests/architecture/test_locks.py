@@ -42,7 +42,6 @@ def test_every_lock_is_there() -> None:
         "requirements-build.lock",
         "requirements-dev.lock",
         "requirements-lab.lock",
-        "requirements-test.lock",
         "requirements.lock",
     ]
 

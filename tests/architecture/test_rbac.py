@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 from typing import Any
 
-from bot.cluster.access import rung_needs
-from bot.cluster.scope import CONFIG_MAPS, SNAPSHOT_NEEDS
+from bot.cluster.access.ladder import rung_needs
+from bot.cluster.snapshot.scope import CONFIG_MAPS, SNAPSHOT_NEEDS
 from bot.domain.access import Need
 from bot.domain.facts import Rung
 from bot.probes.catalogue import PROBES
-from tests.architecture.manifests import DEPLOY, Manifest, documents, manifests, the
+from bot.remediation.rights import EXECUTOR_NEEDS
+from tests.architecture.manifests import MANIFESTS, Manifest, documents, manifests, the
 
 Atom = tuple[str, str, str, str]
 """(namespace or "", verb, API group, resource)"""
@@ -50,7 +51,7 @@ def granted(items: list[Manifest]) -> set[Atom]:
 
 def in_file(name: str) -> set[Atom]:
     """What a file of deploy/ allows."""
-    return granted(documents(DEPLOY / name))
+    return granted(documents(MANIFESTS / name))
 
 
 def test_base_misses_nothing_that_is_needed() -> None:
@@ -66,10 +67,15 @@ def test_rungs_by_exec_are_granted_apart() -> None:
     assert in_file("exec/rbac.yaml") == atoms([*rung_needs(Rung.EXEC), *rung_needs(Rung.CNI_AGENT)])
 
 
+def test_carrying_plans_out_is_granted_apart() -> None:
+    """Who only diagnoses needs no right to change anything."""
+    assert in_file("remediation/rbac.yaml") == atoms(EXECUTOR_NEEDS)
+
+
 def test_each_rule_of_the_code_has_its_file() -> None:
     files = {file for file, item in manifests() if item["kind"] in {"Role", "ClusterRole"}}
 
-    assert files == {"rbac.yaml", "exec/rbac.yaml"}
+    assert files == {"rbac.yaml", "exec/rbac.yaml", "remediation/rbac.yaml"}
 
 
 def test_roles_are_bound_to_the_bot_alone() -> None:

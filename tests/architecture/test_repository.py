@@ -42,7 +42,7 @@ def test_top_level_is_the_agreed_one() -> None:
     agreed = {
         ".ci", ".dockerignore", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "Dockerfile", "LICENSE",
         "Makefile", "README.md", "bot", "deploy", "docs", "playbooks", "pyproject.toml", "requirements-build.lock",
-        "requirements-dev.lock", "requirements-lab.lock", "requirements-test.lock", "requirements.lock",
+        "requirements-dev.lock", "requirements-lab.lock", "requirements.lock",
         "tests",
     }  # fmt: skip
     found = {path.relative_to(ROOT).parts[0] for path in source_files()}

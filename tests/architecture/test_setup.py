@@ -12,7 +12,7 @@ from tests.architecture.tree import copied
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A place where nothing is set up yet."""
-    return copied(tmp_path, ".ci", "pyproject.toml", *(f"requirements-{kind}.lock" for kind in ("lab", "test", "dev")))
+    return copied(tmp_path, ".ci", "pyproject.toml", *(f"requirements-{kind}.lock" for kind in ("lab", "dev")))
 
 
 def setup(tree: Path, *arguments: str, **environment: str) -> tuple[int, str]:
@@ -45,4 +45,4 @@ def test_interpreter_of_another_version(tree: Path) -> None:
 def test_unknown_kind(tree: Path) -> None:
     code, said = setup(tree, "everything")
 
-    assert (code, said) == (1, "setup: usage: .ci/setup lab|test|dev|system|browser\n")
+    assert (code, said) == (1, "setup: usage: .ci/setup lab|dev|system|browser|monitoring\n")

@@ -10,8 +10,8 @@ import time
 
 from bot.causes.differential import differentiate
 from bot.causes.loading import load_causes
-from bot.domain.facts import CLUSTER, FactTable, Relations, node, pair, pod, service
-from bot.domain.finding import Flow, Symptom, SymptomKind
+from bot.domain.facts import CLUSTER, FactTable, Flow, Relations, node, pair, pod, service
+from bot.domain.finding import Symptom, SymptomKind
 from bot.probes.catalogue import FACTS
 from bot.rules.source import data_directory
 from tests.causes.world import CLUSTER_FACTS, NODE, PAIR, POD, SERVICE, Facts, table

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from bot.lab.launch import LabOptions, start
+from bot.lab.cluster.launch import LabOptions, start
 from bot.lab.slack.options import SlackOptions
 from bot.lab.slack.workspace import SlackWorkspace
 
@@ -48,6 +48,7 @@ async def bot(slack: SlackWorkspace, kubeconfig: Path, state: Path, at_once: int
         "SLACK_BOT_TOKEN": slack.bot_token,
         "SLACK_APP_TOKEN": slack.app_token,
         "HTTP_PORT": "0",
+        "HEALTH_PORT": "0",
     }
     environment = {**os.environ, **{f"CNIBOT_{name}": value for name, value in ours.items()}}
     began = time.perf_counter()

@@ -9,11 +9,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.diagnosis.judge import judge
+from bot.diagnosis.knowledge import Knowledge, load_knowledge
 from bot.domain.errors import ConfigurationError
 from bot.domain.report import CauseReport, FindingReport, Report
 from bot.incidents.drafting import draft_from_report, read_report
-from bot.incidents.judge import judge
-from bot.incidents.knowledge import Knowledge, load_knowledge
 from bot.known_issues.drafting import Nothing, as_yaml, draft, unfinished
 from bot.known_issues.loading import build
 from bot.probes.catalogue import FACTS

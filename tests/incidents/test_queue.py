@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from bot.incidents.turns import Turns
+from bot.incidents.queue import DiagnosisQueue
 
 Start = Callable[..., Awaitable[None]]
 
@@ -20,18 +20,18 @@ class Hall:
     """People who come, get their turn, and leave when they are told to."""
 
     def __init__(self, most: int, group: asyncio.TaskGroup) -> None:
-        self.turns = Turns(most)
+        self.turns = DiagnosisQueue(most)
         self.group = group
         self.inside: list[str] = []
         self.places: dict[str, list[int]] = {}
         self.leave: dict[str, asyncio.Event] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
-    async def comes(self, *names: str, is_patient: bool = False) -> None:
+    async def comes(self, *names: str, is_background: bool = False) -> None:
         for name in names:
             self.leave[name] = asyncio.Event()
             self.places[name] = []
-            self.tasks[name] = self.group.create_task(self._visit(name, is_patient=is_patient))
+            self.tasks[name] = self.group.create_task(self._visit(name, is_background=is_background))
             await settle()
 
     async def leaves(self, *names: str) -> None:
@@ -39,8 +39,8 @@ class Hall:
             self.leave[name].set()
             await settle()
 
-    async def _visit(self, name: str, *, is_patient: bool) -> None:
-        async with self.turns.turn(self.places[name].append, is_patient=is_patient):
+    async def _visit(self, name: str, *, is_background: bool) -> None:
+        async with self.turns.turn(self.places[name].append, is_background=is_background):
             self.inside.append(name)
             await self.leave[name].wait()
             self.inside.remove(name)
@@ -91,7 +91,7 @@ async def test_a_turn_given_to_somebody_who_gives_up_at_that_moment_goes_to_the_
 async def test_the_patient_come_after_all_others_and_leave_room() -> None:
     async with asyncio.TaskGroup() as group:
         hall = Hall(2, group)
-        await hall.comes("w1", "w2", "w3", is_patient=True)
+        await hall.comes("w1", "w2", "w3", is_background=True)
         assert hall.inside == ["w1"]  # one turn stays free for people
         await hall.comes("a", "b")
         assert hall.inside == ["w1", "a"]
@@ -106,6 +106,6 @@ async def test_the_patient_come_after_all_others_and_leave_room() -> None:
 async def test_with_one_turn_the_patient_get_it_too() -> None:
     async with asyncio.TaskGroup() as group:
         hall = Hall(1, group)
-        await hall.comes("w1", is_patient=True)
+        await hall.comes("w1", is_background=True)
         assert hall.inside == ["w1"]
         await hall.leaves("w1")

@@ -1,4 +1,4 @@
-"""The desk, with real Redis and recorded clusters."""
+"""The service, with real Redis and recorded clusters."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from bot.diagnosis.recording import Recording, record
+from bot.diagnosis.request import OnProgress, Progress, Request
 from bot.domain.errors import DeadlineError, ForbiddenError, UnknownNamespaceError, UnreachableError
 from bot.domain.incident import Incident
 from bot.domain.report import Report
 from bot.incidents.clusters import Clusters, UnknownClusterError, nearest
-from bot.incidents.desk import Asked, Desk, Limits
-from bot.incidents.recording import Recording, record
-from bot.incidents.request import OnProgress, Progress, Request
+from bot.incidents.service import DiagnosisRequest, DiagnosisService, Limits
 from bot.store import Store
 from tests.probes.build import two_nodes
 from tests.recorded_cluster import RecordedCluster, knowledge
@@ -58,51 +58,53 @@ def recording() -> Recording:
 
 @dataclass
 class Room:
-    desk: Desk
+    service: DiagnosisService
     lab: Watched
     eu: Watched
 
     async def begun(self, dedup: str = "e1", namespace: str = "shop") -> Incident:
-        asked = Asked(cluster="lab", namespace=namespace, channel="C1", by="U1")
-        incident, _ = await self.desk.open(asked, dedup=dedup)
-        return await self.desk.begin(incident, dedup=dedup)
+        asked = DiagnosisRequest(cluster="lab", namespace=namespace, channel="C1", by="U1")
+        incident, _ = await self.service.open(asked, dedup=dedup)
+        return await self.service.begin(incident, dedup=dedup)
 
 
 @pytest.fixture
 def room(store: Store) -> Room:
     recordings = {"shop": recording(), "payments": recording()}
     lab, eu = Watched(name="lab", recordings=recordings), Watched(name="eu", recordings={"games": recording()})
-    return Room(Desk(store, knowledge(), Clusters([lab, eu]), Limits(max_diagnoses=2, check_s=0.05)), lab, eu)
+    return Room(
+        DiagnosisService(store, knowledge(), Clusters([lab, eu]), Limits(max_diagnoses=2, check_s=0.05)), lab, eu
+    )
 
 
 async def test_a_report_is_kept_and_names_the_cluster_as_people_do(room: Room) -> None:
     incident = await room.begun()
-    report = await room.desk.diagnose(incident)
+    report = await room.service.diagnose_incident(incident)
 
     assert report.scope.cluster == "lab"
-    assert await room.desk.report(incident.id, 1) == report
+    assert await room.service.report(incident.id, 1) == report
 
 
 async def test_a_run_that_was_diagnosed_is_not_diagnosed_again(room: Room) -> None:
-    first = await room.desk.diagnose(await room.begun())
-    again = await room.desk.diagnose(await room.begun())
+    first = await room.service.diagnose_incident(await room.begun())
+    again = await room.service.diagnose_incident(await room.begun())
 
     assert again == first
     assert room.lab.looks == 1
 
 
 async def test_another_request_is_another_run(room: Room) -> None:
-    await room.desk.diagnose(await room.begun())
+    await room.service.diagnose_incident(await room.begun())
     incident = await room.begun("e2")
 
     assert incident.run == 2
-    await room.desk.diagnose(incident)
+    await room.service.diagnose_incident(incident)
     assert room.lab.looks == 2
 
 
 async def test_progress_is_told_in_order(room: Room) -> None:
     told: list[Progress] = []
-    await room.desk.diagnose(await room.begun(), on_progress=told.append)
+    await room.service.diagnose_incident(await room.begun(), on_progress=told.append)
 
     assert [each.stage for each in told] == ["api", "api", "access", "node", "node", "judge"]
 
@@ -112,12 +114,16 @@ async def test_who_has_to_wait_is_told_where_they_stand(room: Room) -> None:
     told: list[Progress] = []
     async with asyncio.TaskGroup() as group:
         for number in range(2):
-            group.create_task(room.desk.diagnose(await room.begun(f"e{number}", f"shop{number}" if number else "shop")))
+            group.create_task(
+                room.service.diagnose_incident(await room.begun(f"e{number}", f"shop{number}" if number else "shop"))
+            )
         await asyncio.sleep(0)
-        third = group.create_task(room.desk.diagnose(await room.begun("e3", "payments"), on_progress=told.append))
+        third = group.create_task(
+            room.service.diagnose_incident(await room.begun("e3", "payments"), on_progress=told.append)
+        )
         while not told:  # noqa: ASYNC110 progress has no event
             await asyncio.sleep(0.001)
-        assert (room.desk.running, room.desk.waiting) == (2, 1)
+        assert (room.service.running, room.service.waiting) == (2, 1)
         assert told[0].sentence == "number 1 in the queue: 2 other diagnoses are running"
         room.lab.recordings = {**room.lab.recordings, "shop1": room.lab.recordings["shop"]}
         room.lab.hold.set()
@@ -128,13 +134,13 @@ async def test_a_failure_is_the_askers_as_it_is(room: Room) -> None:
     room.lab.failure = UnreachableError("https://x", "refused", "")
 
     with pytest.raises(UnreachableError):
-        await room.desk.diagnose(await room.begun())
-    assert room.desk.running == 0
+        await room.service.diagnose_incident(await room.begun())
+    assert room.service.running == 0
 
 
 async def test_an_unknown_namespace_is_an_error_with_names(room: Room) -> None:
     with pytest.raises(UnknownNamespaceError) as error:
-        await room.desk.diagnose(await room.begun(namespace="shp"))
+        await room.service.diagnose_incident(await room.begun(namespace="shp"))
     assert error.value.nearest[0] == "shop"
 
 
@@ -142,25 +148,25 @@ async def test_cancelling_cancels_the_diagnosis_and_frees_the_turn(room: Room) -
     room.lab.hold = asyncio.Event()
     incident = await room.begun()
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(room.desk.diagnose(incident))
+        task = group.create_task(room.service.diagnose_incident(incident))
         await room.lab.begun.wait()
         task.cancel()
     assert room.lab.cleaned.is_set()
-    assert room.desk.running == 0
-    assert await room.desk.report(incident.id, 1) is None
+    assert room.service.running == 0
+    assert await room.service.report(incident.id, 1) is None
 
 
 async def test_a_diagnosis_that_does_not_end_is_ended(store: Store) -> None:
     lab = Watched(name="lab", recordings={"shop": recording()}, hold=asyncio.Event())
-    desk = Desk(store, knowledge(), Clusters([lab]), Limits(timeout_s=0.01, cleanup_s=0.01))
+    service = DiagnosisService(store, knowledge(), Clusters([lab]), Limits(timeout_s=0.01, cleanup_s=0.01))
     with pytest.raises(DeadlineError, match="did not end within"):
-        await desk.examine("lab", "shop")
+        await service.diagnose_namespace("lab", "shop")
     assert lab.cleaned.is_set()
 
 
 async def test_a_healthy_incident_is_closed_and_asking_again_opens_another(room: Room) -> None:
     incident = await room.begun()
-    concluded = await room.desk.conclude(incident, await room.desk.diagnose(incident))
+    concluded = await room.service.conclude(incident, await room.service.diagnose_incident(incident))
 
     assert (concluded.status, concluded.summary) == ("closed", "3 pods on 2 nodes reach what they need.")
     assert (await room.begun("e2")).id != incident.id
@@ -169,7 +175,7 @@ async def test_a_healthy_incident_is_closed_and_asking_again_opens_another(room:
 async def test_an_older_run_does_not_overwrite_a_newer_one(room: Room, store: Store) -> None:
     first = await room.begun()
     second = await room.begun("e2")
-    await room.desk.fail(first, "too slow")
+    await room.service.fail(first, "too slow")
 
     kept = await store.incidents.get(first.id)
     assert kept
@@ -179,8 +185,8 @@ async def test_an_older_run_does_not_overwrite_a_newer_one(room: Room, store: St
 async def test_what_began_a_run_is_remembered(room: Room) -> None:
     incident = await room.begun()
 
-    assert await room.desk.has_begun(incident, dedup="e1")
-    assert not await room.desk.has_begun(incident, dedup="e2")
+    assert await room.service.has_begun(incident, dedup="e1")
+    assert not await room.service.has_begun(incident, dedup="e2")
 
 
 @pytest.mark.parametrize(
@@ -197,20 +203,20 @@ async def test_what_began_a_run_is_remembered(room: Room) -> None:
 async def test_checking_a_namespace(
     cluster: str | None, namespace: str, *, is_known: bool, near: tuple[str, ...], room: Room
 ) -> None:
-    check = await room.desk.check(cluster, namespace)
+    check = await room.service.check(cluster, namespace)
 
     assert (check.is_known, check.nearest) == (is_known, near)
 
 
 async def test_a_namespace_that_is_elsewhere_is_found_there(room: Room) -> None:
-    assert (await room.desk.check("lab", "games")).elsewhere == ("eu",)
+    assert (await room.service.check("lab", "games")).elsewhere == ("eu",)
 
 
 async def test_a_new_namespace_is_never_denied_from_memory(room: Room) -> None:
-    assert not (await room.desk.check("lab", "fresh")).is_known
+    assert not (await room.service.check("lab", "fresh")).is_known
     room.lab.recordings = {**room.lab.recordings, "fresh": room.lab.recordings["shop"]}
 
-    assert (await room.desk.check("lab", "fresh")).is_known
+    assert (await room.service.check("lab", "fresh")).is_known
 
 
 @pytest.mark.parametrize(
@@ -220,19 +226,19 @@ async def test_what_is_not_known_in_time_is_not_known(failure: Exception | None,
     room.lab.failure = failure
     room.lab.hold = asyncio.Event() if failure is None else None
 
-    assert (await room.desk.check("lab", "shop")).is_known is None
+    assert (await room.service.check("lab", "shop")).is_known is None
 
 
 async def test_an_unknown_cluster_is_said_with_the_names_there_are(room: Room) -> None:
     with pytest.raises(UnknownClusterError, match=r"There is no cluster 'moon'. There are: lab, eu."):
-        await room.desk.check("moon", "shop")
+        await room.service.check("moon", "shop")
 
 
 async def test_clusters_that_answer(room: Room) -> None:
     room.eu.failure = UnreachableError("https://eu", "refused", "")
     room.lab.failure = ForbiddenError("list", "namespaces")
 
-    lab, eu = await room.desk.states()
+    lab, eu = await room.service.states()
 
     assert lab.is_reachable  # it answered, though not what was asked
     assert not eu.is_reachable

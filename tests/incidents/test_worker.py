@@ -1,4 +1,4 @@
-"""The workshop: a real process, diagnosing the lab."""
+"""The worker: a real process, diagnosing the lab."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from bot.cluster.kube import Api
+from bot.cluster.client.api import Api
 from bot.cluster.objects import Pod
+from bot.diagnosis.request import Progress, Request, silent
 from bot.domain.errors import BotError, UnknownNamespaceError
-from bot.incidents.request import Progress, Request, silent
-from bot.incidents.workshop import Workshop, WorkshopError, open_workshop
+from bot.incidents.worker import DiagnosisWorker, WorkerError, open_worker
 from tests.conftest import LabUnderTest
 from tests.slack.waiting import until
 
@@ -23,7 +23,7 @@ SHOP = Request(namespace="shop")
 
 
 def speaking(script: str) -> tuple[str, ...]:
-    """A program that says what no workshop should."""
+    """A program that says what no worker should."""
     return sys.executable, "-c", script
 
 
@@ -40,7 +40,7 @@ async def older_agents(calico_lab: LabUnderTest) -> set[str]:
     return await agents(calico_lab)
 
 
-async def begun(workshop: Workshop, lab: LabUnderTest, group: asyncio.TaskGroup) -> asyncio.Task[object]:
+async def begun(worker: DiagnosisWorker, lab: LabUnderTest, group: asyncio.TaskGroup) -> asyncio.Task[object]:
     """A diagnosis that has begun to look at nodes."""
     at_nodes = asyncio.Event()
 
@@ -48,29 +48,29 @@ async def begun(workshop: Workshop, lab: LabUnderTest, group: asyncio.TaskGroup)
         if progress.stage == "node":
             at_nodes.set()
 
-    task: asyncio.Task[object] = group.create_task(workshop.diagnose(lab.kubeconfig, None, SHOP, tell))
+    task: asyncio.Task[object] = group.create_task(worker.diagnose(lab.kubeconfig, None, SHOP, tell))
     await at_nodes.wait()
     return task
 
 
-def killed(workshop: Workshop) -> None:
-    assert workshop.pid
-    os.kill(workshop.pid, signal.SIGKILL)
+def killed(worker: DiagnosisWorker) -> None:
+    assert worker.pid
+    os.kill(worker.pid, signal.SIGKILL)
 
 
-async def interrupted(workshop: Workshop, lab: LabUnderTest, by: Callable[[], None]) -> None:
+async def interrupted(worker: DiagnosisWorker, lab: LabUnderTest, by: Callable[[], None]) -> None:
     """A diagnosis in the middle of which this happens."""
     async with asyncio.TaskGroup() as group:
-        await begun(workshop, lab, group)
+        await begun(worker, lab, group)
         by()
 
 
 async def test_several_diagnoses_at_once_each_with_its_own_progress(calico_lab: LabUnderTest) -> None:
     told: dict[str, list[str]] = {"shop": [], "mlflow": []}
-    async with open_workshop() as workshop, asyncio.TaskGroup() as group:
+    async with open_worker() as worker, asyncio.TaskGroup() as group:
         tasks = {
             namespace: group.create_task(
-                workshop.diagnose(
+                worker.diagnose(
                     calico_lab.kubeconfig,
                     None,
                     Request(namespace=namespace),
@@ -87,78 +87,78 @@ async def test_several_diagnoses_at_once_each_with_its_own_progress(calico_lab: 
 
 
 async def test_a_namespace_that_is_not_there_comes_back_with_names(calico_lab: LabUnderTest) -> None:
-    async with open_workshop() as workshop:
+    async with open_worker() as worker:
         with pytest.raises(UnknownNamespaceError) as error:
-            await workshop.diagnose(calico_lab.kubeconfig, None, Request(namespace="shpo"), silent)
+            await worker.diagnose(calico_lab.kubeconfig, None, Request(namespace="shpo"), silent)
     assert error.value.nearest == ("shop",)
 
 
 async def test_trouble_in_the_world_comes_back_in_its_own_words(tmp_path: Path) -> None:
-    async with open_workshop() as workshop:
+    async with open_worker() as worker:
         with pytest.raises(BotError, match="cannot be used"):
-            await workshop.diagnose(tmp_path / "none", None, SHOP, silent)
+            await worker.diagnose(tmp_path / "none", None, SHOP, silent)
 
 
 async def test_playbooks_with_mistakes_are_named_and_mended_playbooks_read(
     calico_lab: LabUnderTest, tmp_path: Path
 ) -> None:
     (tmp_path / "bad.yaml").write_text("kind: Playbok\n")
-    async with open_workshop([tmp_path]) as workshop:
+    async with open_worker([tmp_path]) as worker:
         with pytest.raises(BotError, match=r"bad\.yaml"):
-            await workshop.diagnose(calico_lab.kubeconfig, None, SHOP, silent)
+            await worker.diagnose(calico_lab.kubeconfig, None, SHOP, silent)
         (tmp_path / "bad.yaml").unlink()
-        report = await workshop.diagnose(calico_lab.kubeconfig, None, SHOP, silent)
+        report = await worker.diagnose(calico_lab.kubeconfig, None, SHOP, silent)
     assert report.verdict.status == "healthy"
 
 
 async def test_a_cancelled_diagnosis_removes_its_node_agents_and_spares_the_others(
     calico_lab: LabUnderTest, older_agents: set[str]
 ) -> None:
-    async with open_workshop() as workshop, asyncio.TaskGroup() as group:
-        cancelled, other = await begun(workshop, calico_lab, group), await begun(workshop, calico_lab, group)
+    async with open_worker() as worker, asyncio.TaskGroup() as group:
+        cancelled, other = await begun(worker, calico_lab, group), await begun(worker, calico_lab, group)
         cancelled.cancel()
         await other
     assert await agents(calico_lab) <= older_agents
 
 
 async def test_at_its_end_it_lets_diagnoses_clean_up(calico_lab: LabUnderTest, older_agents: set[str]) -> None:
-    async with asyncio.TaskGroup() as group, open_workshop() as workshop:
-        task = await begun(workshop, calico_lab, group)
+    async with asyncio.TaskGroup() as group, open_worker() as worker:
+        task = await begun(worker, calico_lab, group)
         task.cancel()
     assert await agents(calico_lab) <= older_agents
 
 
 async def test_when_the_bot_is_gone_it_cleans_up_and_ends(calico_lab: LabUnderTest, older_agents: set[str]) -> None:
-    async with open_workshop() as workshop:
+    async with open_worker() as worker:
         with pytest.raises(ExceptionGroup) as failures:
-            await interrupted(workshop, calico_lab, by=workshop.close)  # all that a dead bot is to it: no more input
-        assert failures.group_contains(WorkshopError, match="told to end")
+            await interrupted(worker, calico_lab, by=worker.close)  # all that a dead bot is to it: no more input
+        assert failures.group_contains(WorkerError, match="asked to stop")
         assert await agents(calico_lab) <= older_agents
 
 
 async def test_a_process_that_is_killed_is_told_and_replaced(calico_lab: LabUnderTest) -> None:
-    async with open_workshop() as workshop:
+    async with open_worker() as worker:
         with pytest.raises(ExceptionGroup) as failures:
-            await interrupted(workshop, calico_lab, by=lambda: killed(workshop))
-        assert failures.group_contains(WorkshopError, match="killed by signal 9")
-        report = await workshop.diagnose(calico_lab.kubeconfig, None, SHOP, silent)
+            await interrupted(worker, calico_lab, by=lambda: killed(worker))
+        assert failures.group_contains(WorkerError, match="killed by signal 9")
+        report = await worker.diagnose(calico_lab.kubeconfig, None, SHOP, silent)
     assert report.verdict.status == "healthy"
 
 
 async def test_ctrl_c_is_for_the_bot_alone(calico_lab: LabUnderTest) -> None:
-    async with open_workshop() as workshop, asyncio.TaskGroup() as group:
-        task = await begun(workshop, calico_lab, group)
-        assert workshop.pid
-        os.kill(workshop.pid, signal.SIGINT)
+    async with open_worker() as worker, asyncio.TaskGroup() as group:
+        task = await begun(worker, calico_lab, group)
+        assert worker.pid
+        os.kill(worker.pid, signal.SIGINT)
         await task
 
 
 async def test_without_work_it_ends_and_work_begins_another(tmp_path: Path) -> None:
-    async with open_workshop(idle_s=0) as workshop:
+    async with open_worker(idle_s=0) as worker:
         for _ in range(2):
             with pytest.raises(BotError):
-                await workshop.diagnose(tmp_path / "none", None, SHOP, silent)
-            await until(lambda: workshop.pid is None)
+                await worker.diagnose(tmp_path / "none", None, SHOP, silent)
+            await until(lambda: worker.pid is None)
 
 
 @pytest.mark.parametrize(
@@ -170,16 +170,16 @@ async def test_without_work_it_ends_and_work_begins_another(tmp_path: Path) -> N
     ],
 )
 async def test_whatever_it_says_the_asker_gets_an_end(script: str, why: str) -> None:
-    async with open_workshop(program=speaking(script)) as workshop:
-        with pytest.raises(WorkshopError, match=why):
-            await workshop.diagnose(None, None, SHOP, silent)
-        assert workshop.pid is None
+    async with open_worker(program=speaking(script)) as worker:
+        with pytest.raises(WorkerError, match=why):
+            await worker.diagnose(None, None, SHOP, silent)
+        assert worker.pid is None
 
 
 async def test_secrets_of_slack_and_redis_stay_with_the_bot(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("CNIBOT_SLACK_BOT_TOKEN", "CNIBOT_REDIS_URL"):
         monkeypatch.setenv(name, "hush")
     script = "import os, sys; sys.exit(sum(value == 'hush' for value in os.environ.values()))"
-    async with open_workshop(program=speaking(script)) as workshop:
-        with pytest.raises(WorkshopError, match="it ended with code 0"):
-            await workshop.diagnose(None, None, SHOP, silent)
+    async with open_worker(program=speaking(script)) as worker:
+        with pytest.raises(WorkerError, match="it ended with code 0"):
+            await worker.diagnose(None, None, SHOP, silent)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any, Literal
@@ -13,9 +15,11 @@ from typing import Any, Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from bot.domain.report import Connectivity, Coverage, PathHop, Report, ReportScope, Verdict
-from bot.render.pictures import Artist, matrix_of, way_of
+from bot.render.pictures import Artist, canvas, matrix_of, way_of
+from bot.render.pictures.fonts import provide
 from bot.render.pictures.matrix_model import MOST_NODES, labels
 
 State = Literal["ok", "failed", "partial", "unknown"]
@@ -92,6 +96,27 @@ def test_titles(wrong: dict[tuple[str, str], State], title: str) -> None:
     matrix = matrix_of(between(NODES, wrong))
     assert matrix
     assert matrix.title == title
+
+
+def losing(size: int, *lost: tuple[str, str]) -> Report:
+    """Small packets pass in all directions, those of a size do not in some."""
+    ways = between(NODES, {}).connectivity
+    found = tuple(replace(way, lost_bytes=size if (way.source, way.target) in lost else None) for way in ways)
+    hops = (PathHop(name="shop/a", state="ok"), PathHop(name="overlay", state="broken"))
+    return report(connectivity=found, path=hops)
+
+
+def test_where_large_packets_vanish_both_titles_say_so() -> None:
+    """A matrix that calls every direction good beside a way that ends contradicts it."""
+    told = losing(1400, ("node-1", "node-2"), ("node-2", "node-1"))
+    matrix, way = matrix_of(told), way_of(told)
+    assert matrix
+    assert way
+    assert matrix.title == "Small packets pass everywhere, 1400 bytes vanish in 2 of 6 directions"
+    assert [cell.state for cell in matrix.cells[0]] == ["ok", "large", "ok"]
+    assert matrix.bad == (True, True, False)
+    assert matrix.alt_text.endswith("Large packets vanish: node-1 to node-2, node-2 to node-1.")
+    assert way.title == "The way of packets of 1400 bytes ends at overlay"
 
 
 def test_single_directions_are_told_in_words() -> None:
@@ -240,6 +265,42 @@ async def test_pictures_of_a_hostile_report(tmp_path: Path) -> None:
         assert picture.title
 
 
+@pytest.mark.parametrize(
+    ("color", "ground", "least"),
+    [
+        *((canvas.INK, ground, 4.5) for ground in (canvas.PAPER, canvas.RED_PALE, canvas.AMBER_PALE)),
+        (canvas.GREY, canvas.PAPER, 4.5),
+        (canvas.GREEN, canvas.PAPER, 4.5),
+        (canvas.PAPER, canvas.RED, 4.5),
+        *((canvas.GREEN, ground, 3) for ground in (canvas.GREEN_PALE, canvas.AMBER_PALE)),
+        (canvas.RED, canvas.AMBER_PALE, 3),
+        (canvas.INK, canvas.AMBER, 3),
+        (canvas.PAPER, canvas.GREEN, 3),
+        (canvas.FAINT, canvas.PAPER, 3),
+    ],
+)
+def test_letters_and_marks_stand_out_from_their_ground(color: str, ground: str, least: float) -> None:
+    """WCAG 2.2, 1.4.3 and 1.4.11: letters 4.5 to 1, marks 3 to 1."""
+    light, dark = sorted((luminance(color), luminance(ground)), reverse=True)
+    assert (light + 0.05) / (dark + 0.05) >= least
+
+
+def luminance(color: str) -> float:
+    """Source: https://www.w3.org/TR/WCAG22/#dfn-relative-luminance"""
+    parts = [int(color[index : index + 2], 16) / 255 for index in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+async def test_a_picture_brings_its_own_ground(tmp_path: Path) -> None:
+    """Slack shows it on white or on black: nothing of that shines through, so the contrast is the same on both."""
+    for picture in await Artist(tmp_path).draw(losing(1400, ("node-1", "node-2"))):
+        with Image.open(io.BytesIO(picture.png)) as image:
+            assert "transparency" not in image.info
+            assert image.convert("RGBA").getchannel("A").getextrema() == (255, 255)
+            assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+
+
 async def test_nothing_to_draw_starts_no_child(tmp_path: Path) -> None:
     artist = Artist(tmp_path, program=("/nonexistent",))
     assert await artist.draw(report()) == ()
@@ -262,13 +323,41 @@ async def test_a_child_that_fails_costs_the_picture_only(tmp_path: Path, program
 async def test_a_child_that_hangs_is_ended(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     script = f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(3600)"
-    artist = Artist(tmp_path, deadline_s=3.0, program=(sys.executable, "-c", script))
+    artist = Artist(tmp_path, hangs_s=3.0, program=(sys.executable, "-c", script))
     assert await artist.draw(report(path=PATH)) == ()
     assert not alive(pid)
 
 
 def alive(pid: Path) -> bool:
     return pid.exists() and Path(f"/proc/{pid.read_text(encoding='ascii')}").exists()
+
+
+async def test_a_child_that_computes_for_ever_is_ended(tmp_path: Path) -> None:
+    """By the processor time that it used: a child that is only slow gets all the time that it needs."""
+    spin = "import resource; resource.setrlimit(resource.RLIMIT_CPU, (1, 2))\nwhile True: pass"
+    artist = Artist(tmp_path, program=(sys.executable, "-c", spin))
+    assert await artist.draw(report(path=PATH)) == ()
+
+
+async def test_the_list_of_fonts_is_made_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ahead, cache = tmp_path / "ahead", tmp_path / "cache"
+    ahead.mkdir()
+    (ahead / "fontlist-v1.json").write_text("{}", encoding="utf-8")
+    monkeypatch.setattr("bot.render.pictures.fonts.prepared", lambda: ahead)
+
+    provide(cache)
+    (cache / "fontlist-v1.json").write_text("a newer one", encoding="utf-8")
+    provide(cache)
+
+    assert (cache / "fontlist-v1.json").read_text(encoding="utf-8") == "a newer one"
+
+
+def test_nothing_made_ahead_is_nothing_provided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.render.pictures.fonts.prepared", lambda: tmp_path / "none")
+
+    provide(tmp_path / "cache")
+
+    assert not (tmp_path / "cache").exists()
 
 
 async def test_cancelling_ends_the_child_too(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     (tmp_path / "big.yaml").write_text("a: " + "x" * 600_000)
     (tmp_path / "latin.yaml").write_bytes(b"a: \xe9\n")
 
-    with pytest.raises(RulesError, match=r"big.yaml: is larger than 512 KiB"):
+    with pytest.raises(RulesError, match=r"big.yaml: cannot be read: it is larger than 512 KiB"):
         read(tmp_path / "big.yaml")
     with pytest.raises(RulesError, match=r"latin.yaml: cannot be read: "):
         read(tmp_path / "latin.yaml")

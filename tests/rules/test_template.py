@@ -13,6 +13,7 @@ VOCABULARY = Vocabulary(
         FactSpec(name="pod.ms", type="float", doc=""),
         FactSpec(name="pod.names", type="list", doc=""),
         FactSpec(name="node.is_ready", type="bool", doc=""),
+        FactSpec(name="pod.recreate", type="str", doc="", is_command=True),
     ]
 )
 POD, NODE = pod("shop", "a"), node("node-1")
@@ -22,8 +23,8 @@ def render(source: str, **values: Value) -> str:
     return template(source, VOCABULARY, SubjectKind.POD).render(facts(**values), POD)
 
 
-def command(source: str, **values: Value) -> str:
-    return template(source, VOCABULARY, SubjectKind.POD).command(facts(**values), POD)
+def commands(source: str, **values: Value) -> tuple[str, ...]:
+    return template(source, VOCABULARY, SubjectKind.POD).commands(facts(**values), POD)
 
 
 def facts(**values: Value) -> FactTable:
@@ -39,7 +40,25 @@ def test_values_and_names_stand_where_they_were_asked_for() -> None:
 
 def test_what_was_not_observed_says_so() -> None:
     assert render("link {pod.own_dev}") == "link (not observed)"
-    assert command("ip link show {pod.own_dev}") == "ip link show <own_dev>"
+    assert commands("ip link show {pod.own_dev}") == ()
+    assert template("{pod} {pod.own_dev}", VOCABULARY, SubjectKind.POD).unknown(facts(), POD) == ("pod.own_dev",)
+
+
+def test_a_list_gives_a_command_for_each_of_its_items() -> None:
+    assert commands("ip rule add to {pod.names} dev {pod.own_dev}", names=("a", "b c"), own_dev="cali1") == (
+        "ip rule add to a dev cali1",
+        "ip rule add to 'b c' dev cali1",
+    )
+    assert commands("ip rule add to {pod.names}", names=()) == ()
+
+
+def test_a_pods_name_comes_in_two_parts() -> None:
+    assert commands("kubectl -n {pod.namespace} logs {pod.name}") == ("kubectl -n shop logs a",)
+
+
+def test_a_command_that_a_probe_has_put_together_stays_one() -> None:
+    """Its words are quoted already: quoted again it would be one word."""
+    assert commands("{pod.recreate}", recreate="kubectl -n shop delete pod a") == ("kubectl -n shop delete pod a",)
 
 
 def test_lists_are_cut() -> None:
@@ -52,10 +71,10 @@ def test_hostile_values_are_bounded_in_sentences_and_quoted_in_commands() -> Non
     hostile = "x; rm -rf / #\n\x1b[31m"
 
     assert "\n" not in render("{pod.own_dev}", own_dev=hostile)
-    assert len(render("{pod.own_dev}", own_dev="y" * 5_000)) <= 200
-    assert command("ip link show {pod.own_dev}", own_dev=hostile) == "ip link show 'x; rm -rf / # [31m'"
-    assert command("ip link show {pod.own_dev}", own_dev="-rf") == "ip link show <own_dev>"
-    assert command("ip link show {pod.own_dev}", own_dev="cali1.2@if3") == "ip link show cali1.2@if3"
+    assert len(render("{pod.own_dev}", own_dev="y" * 5_000)) <= 600
+    assert commands("ip link show {pod.own_dev}", own_dev=hostile) == ("ip link show 'x; rm -rf / # [31m'",)
+    assert commands("ip link show {pod.own_dev}", own_dev="-rf") == ()
+    assert commands("ip link show {pod.own_dev}", own_dev="cali1.2@if3") == ("ip link show cali1.2@if3",)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bot.domain.incident import Watch
-from bot.incidents.watching import WATCH_DUE
+from bot.incidents.alerting.reconciling import POLL_DUE
+from bot.incidents.watches import WATCH_DUE
 from bot.schedule import Schedule, scheduled
 from bot.store import Entry, Store, open_store
 from tests.redis import RedisServer
@@ -38,10 +39,10 @@ async def test_a_watch_is_due_in_every_period(store: Store) -> None:
     async with scheduled(store, every_s=0.05):
         found = await due(store, 2)
 
-    events = [entry.body["event"] for entry in found[:2]]
-    assert [event["type"] for event in events] == [WATCH_DUE, WATCH_DUE]
-    assert events[0]["period"] < events[1]["period"]
-    assert (events[0]["cluster"], events[0]["namespace"], events[0]["channel"]) == ("lab", "shop", "C1")
+    first, second = found[:2]
+    assert [(entry.kind, entry.body["type"]) for entry in (first, second)] == [("due", WATCH_DUE)] * 2
+    assert first.body["period"] < second.body["period"]
+    assert (first.body["cluster"], first.body["namespace"], first.body["channel"]) == ("lab", "shop", "C1")
 
 
 async def test_in_one_period_a_watch_is_due_once(store: Store) -> None:
@@ -60,3 +61,12 @@ async def test_a_store_that_is_away_is_waited_for(tmp_path: Path, caplog: pytest
             server.stop()
 
             await Schedule(store, every_s=600).tick()  # nothing is raised: the next period is as good
+
+
+async def test_in_one_period_an_alertmanager_is_asked_once(store: Store) -> None:
+    for _ in range(3):
+        await Schedule(store, every_s=600, poll_s=60, polled=["am", "other"], now=lambda: 1_000.0).tick_polls()
+
+    assert {(one.body["type"], one.body["name"]) for one in await due(store, 2)} == {
+        (POLL_DUE, "am"), (POLL_DUE, "other"),
+    }  # fmt: skip

@@ -10,9 +10,8 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.slack.bolt import build_app
 from bot.slack.identity import Identity
-from bot.slack.needs import EVENT_SCOPES
 from bot.store.errors import StoreUnavailableError
-from bot.store.inbox import Kind
+from bot.store.inbox.inbox import Kind
 from tests.slack.bodies import SECRET
 
 IDENTITY = Identity(
@@ -32,7 +31,7 @@ class Kept:
     def __post_init__(self) -> None:
         self.is_open.set()
 
-    async def accept(self, dedup_id: str, kind: Kind, body: Mapping[str, Any]) -> bool:
+    async def accept(self, dedup_id: str, kind: Kind, body: Mapping[str, Any], *, owner: str = "") -> bool:
         await self.is_open.wait()
         if self.is_down:
             raise StoreUnavailableError("127.0.0.1:6379", "connection refused")
@@ -48,5 +47,4 @@ async def identified() -> Identity:
 def app_into(kept: Kept) -> AsyncApp:
     """The app, as if Slack had said who we are."""
     client = AsyncWebClient(token="xoxb-1")
-    events = {*EVENT_SCOPES, "message"}
-    return build_app(client, signing_secret=SECRET, inbox=kept, who_am_i=identified, events=events)
+    return build_app(client, signing_secret=SECRET, inbox=kept, who_am_i=identified)

@@ -14,7 +14,7 @@ from bot.slack.bolt import build_app
 from bot.slack.identity import Identity, NotIdentifiedError
 from bot.slack.incoming import is_own_edit, received
 from tests.slack.bodies import SECRET, command, event, form, press
-from tests.slack.intake import Kept, app_into, identified
+from tests.slack.intake import Kept, app_into
 
 KINDS: list[tuple[dict[str, Any], str, str]] = [
     (event(), "event", "event:Ev1"),
@@ -103,13 +103,21 @@ async def test_an_event_before_slack_said_who_we_are_is_not_lost() -> None:
     assert kept.entries == {}
 
 
+ALERT = "[FIRING:1] KubePodNotReady shop (warning)"
+
+
+def posted(**fields: Any) -> dict[str, Any]:
+    """A message in a public channel."""
+    return event(**{"type": "message", "channel_type": "channel", **fields})
+
+
 @pytest.mark.parametrize(
     "echo",
     [
-        event(type="message", user="UBOT", bot_id="BBOT"),
-        event(type="message", subtype="bot_message", bot_id="BBOT", user=None),
-        event(type="message", subtype="message_changed", user=None, message={"bot_id": "BBOT", "text": "x"}),
-        event(type="message", subtype="message_deleted", user=None, previous_message={"bot_id": "BBOT"}),
+        posted(user="UBOT", bot_id="BBOT", text=ALERT),
+        posted(subtype="bot_message", bot_id="BBOT", user=None, text=ALERT),
+        posted(subtype="message_changed", user=None, message={"bot_id": "BBOT", "text": ALERT}),
+        posted(subtype="message_deleted", user=None, previous_message={"bot_id": "BBOT", "text": ALERT}),
     ],
     ids=["own", "own by name", "own, edited", "own, deleted"],
 )
@@ -126,18 +134,28 @@ async def test_an_edit_by_somebody_else_is_kept() -> None:
     """Alertmanager resolves by editing its message."""
     kept = Kept()
 
-    await send(kept, event(type="message", subtype="message_changed", user=None, message={"bot_id": "BALERTS"}))
+    message = {"bot_id": "BALERTS", "text": ALERT}
+    await send(kept, posted(subtype="message_changed", user=None, message=message))
 
     assert list(kept.entries) == ["event:Ev1"]
 
 
-async def test_what_people_say_to_each_other_is_not_kept() -> None:
-    """An app can be subscribed to more than the code knows what to do with."""
+@pytest.mark.parametrize(
+    "said",
+    [
+        posted(text="lunch?"),
+        posted(text=ALERT),
+        posted(text="deployed", bot_id="BCI"),
+        posted(text=ALERT, bot_id="BALERTS", channel_type="im"),
+        event(type="reaction_added"),
+    ],
+    ids=["a person", "a person about an alert", "another program", "in private", "other events"],
+)
+async def test_of_what_is_said_only_alerts_of_programs_are_kept(said: dict[str, Any]) -> None:
+    """An app can be sent more than the code knows what to do with."""
     kept = Kept()
-    app = build_app(AsyncWebClient(token="xoxb-1"), signing_secret=SECRET, inbox=kept, who_am_i=identified)
 
-    said = event(type="message", text="lunch?")
-    answer = await app.async_dispatch(AsyncBoltRequest(mode="socket_mode", body=said))
+    answer = await send(kept, said)
 
     assert answer.status == 200
     assert kept.entries == {}

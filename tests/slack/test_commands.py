@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bot.slack.commands import (
     USAGE,
+    Assign,
     Command,
     Diagnose,
     Help,
@@ -17,6 +18,7 @@ from bot.slack.commands import (
     ListIncidents,
     ListPlaybooks,
     Mistake,
+    Note,
     StartWatch,
     Status,
     StopWatch,
@@ -33,6 +35,8 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(StartWatch, namespace=names, cluster=clusters),
     st.builds(StopWatch, namespace=names, cluster=clusters),
     st.builds(KnownIssues, id=st.none() | st.from_regex(r"[a-z0-9]+(-[a-z0-9]+){0,3}", fullmatch=True)),
+    st.builds(Note, text=st.from_regex(r"[a-z<&]+( [a-z0-9>]+)*", fullmatch=True)),
+    st.builds(Assign, user=st.sampled_from([None, "", "U0BOB"])),
     st.sampled_from([Status(), ListIncidents(), ListPlaybooks(), Help()]),
 )
 
@@ -62,6 +66,11 @@ commands: st.SearchStrategy[Command] = st.one_of(
         ("watch shop cluster eu", StartWatch(namespace="shop", cluster="eu")),
         ("unwatch shop", StopWatch(namespace="shop")),
         ("playbooks", ListPlaybooks()),
+        ("note Restarted  node-2 &lt;by hand&gt;", Note(text="Restarted  node-2 <by hand>")),
+        ("assign", Assign(user=None)),
+        ("assign me", Assign(user=None)),
+        ("assign nobody", Assign(user="")),
+        ("assign <@U0BOB|bob>", Assign(user="U0BOB")),
         ("known-issues", KnownIssues()),
         ("known-issues Calico-8689", KnownIssues(id="calico-8689")),
         ("help", Help()),
@@ -145,3 +154,12 @@ def test_a_mention_of_ourselves_is_no_word(text: str) -> None:
 def test_each_command_is_documented() -> None:
     page = (Path(__file__).parents[2] / "docs/slack-commands.md").read_text(encoding="utf-8")
     assert [usage for usage in USAGE if f"`/cni {usage}`" not in page] == []
+
+
+@pytest.mark.parametrize("text", ["fix", "rollback seldon-mesh", "approve 7c1f9a"])
+def test_commands_that_would_change_a_cluster_say_what_there_is(text: str) -> None:
+    mistake = parse(text)
+
+    assert isinstance(mistake, Mistake)
+    assert "`plan WHAT` proposes a change" in mistake.sentence
+    assert not isinstance(parse(mistake.nearest), Mistake)

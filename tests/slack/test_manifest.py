@@ -12,9 +12,9 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.lab.slack.options import SlackOptions
 from bot.lab.slack.web_api import METHODS
 from bot.lab.slack.workspace import SlackWorkspace
-from bot.slack import needs, router
+from bot.slack import router, scopes
 from bot.slack.client import open_client
-from bot.slack.needs import EVENT_SCOPES, METHOD_SCOPES, needed_scopes
+from bot.slack.scopes import EVENT_SCOPES, METHOD_SCOPES, needed_scopes
 from bot.slack.startup import verify
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,7 +40,7 @@ def methods_in(source: str) -> Iterator[str]:
 
 
 def methods_called() -> set[str]:
-    sources = [path for path in (ROOT / "bot/slack").rglob("*.py") if path != Path(needs.__file__)]
+    sources = [path for path in (ROOT / "bot/slack").rglob("*.py") if path != Path(scopes.__file__)]
     return {name for path in sources for name in methods_in(path.read_text(encoding="utf-8"))}
 
 

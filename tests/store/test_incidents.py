@@ -92,7 +92,7 @@ async def test_an_id_that_is_taken_is_not_given_again(store: Store) -> None:
 
 async def test_runs_count_up_and_a_repeated_request_gets_its_run_again(store: Store) -> None:
     incident, _ = await store.incidents.open(**asked())
-    runs = [await store.incidents.begin_run(incident.id, dedup) for dedup in ("a", "b", "a", "c", "b")]
+    runs = [await store.incidents.begin_run(incident.id, dedup, now=1.0) for dedup in ("a", "b", "a", "c", "b")]
 
     assert runs == [1, 2, 1, 3, 2]
     stands = await store.incidents.get(incident.id)
@@ -102,8 +102,8 @@ async def test_runs_count_up_and_a_repeated_request_gets_its_run_again(store: St
 
 async def test_an_older_run_does_not_overwrite_a_newer_one(store: Store) -> None:
     incident, _ = await store.incidents.open(**asked())
-    await store.incidents.begin_run(incident.id, "a")
-    await store.incidents.begin_run(incident.id, "b")
+    await store.incidents.begin_run(incident.id, "a", now=1.0)
+    await store.incidents.begin_run(incident.id, "b", now=1.0)
     assert await store.incidents.save(replace(incident, run=2, status="broken", summary="new"))
     assert not await store.incidents.save(replace(incident, run=1, status="healthy", summary="old"))
 
@@ -115,8 +115,8 @@ async def test_an_older_run_does_not_overwrite_a_newer_one(store: Store) -> None
 async def test_an_unknown_incident(store: Store) -> None:
     assert await store.incidents.get("inc-00000000") is None
     assert await store.incidents.report("inc-00000000", 1) is None
-    with pytest.raises(UnknownIncidentError, match=r"There is no incident inc-00000000 \(any more\)"):
-        await store.incidents.begin_run("inc-00000000", "a")
+    with pytest.raises(UnknownIncidentError, match=r"There is no incident inc-00000000, or it is no longer kept"):
+        await store.incidents.begin_run("inc-00000000", "a", now=1.0)
     incident, _ = await store.incidents.open(**asked())
     assert not await store.incidents.save(replace(incident, id="inc-00000000"))
 
@@ -172,7 +172,7 @@ async def test_a_report_that_would_burst_is_none(store: Store, monkeypatch: pyte
 
 async def test_everything_that_is_about_an_incident_expires(store: Store) -> None:
     incident, _ = await store.incidents.open(**asked())
-    await store.incidents.begin_run(incident.id, "a")
+    await store.incidents.begin_run(incident.id, "a", now=1.0)
     await store.incidents.put_report(incident.id, 1, b"{}")
     await store.incidents.save(replace(incident, run=1, status="broken"))
     async with store.connection.door() as client:
@@ -265,10 +265,13 @@ class Life(RuleBasedStateMachine):
 
     @rule(incident=known, dedup=st.sampled_from(["x", "y", "z"]))
     def begin_run(self, incident: str, dedup: str) -> None:
-        run = self.loop.run(self.store.incidents.begin_run(incident, dedup))
+        run = self.loop.run(self.store.incidents.begin_run(incident, dedup, now=self.now))
         if (incident, dedup) not in self.runs:
             stands = self.incidents[incident]
-            self.incidents[incident] = replace(stands, run=stands.run + 1)
+            begun = replace(stands, run=stands.run + 1)
+            self.incidents[incident] = (
+                replace(begun, status="diagnosing", updated_at=self.now) if stands.is_open else begun
+            )
             self.runs[incident, dedup] = stands.run + 1
         assert run == self.runs[incident, dedup]
 

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from bot.domain.outgoing import Attach, Content, Edit, Place, Post, Priority, React, Whisper
+from bot.domain.outgoing import Attach, Content, Edit, Ephemeral, Place, Post, Priority, React
 from bot.store import Store
 from bot.store.outbox import OutboxQueue
 from bot.store.outbox_entries import (
@@ -74,15 +74,15 @@ async def test_items_come_back_as_they_were_put(queue: OutboxQueue) -> None:
     blocks = ({"type": "section", "text": {"type": "mrkdwn", "text": "é </b>\x00"}},)
     content = Content(text="é\n\x00", blocks=blocks)
     place = Place(channel=C, thread="1.0")
-    items: list[Post | Whisper | Attach] = [
+    items: list[Post | Ephemeral | Attach] = [
         Post(key="p", place=place, content=content, priority=Priority.PROGRESS, response_url="http://r"),
-        Whisper(key="w", place=Place(channel=C), user="U1", content=content, response_url="http://r"),
+        Ephemeral(key="w", place=Place(channel=C), user="U1", content=content, response_url="http://r"),
         Attach(key="a", place=place, filename="f", title="t", alt_text="x", content=b"\x00\xff", comment="c"),
     ]
     for item in items:
         assert await queue.put(item, now=0) is Put.NEW
         assert await queue.put(item, now=0) is Put.KNOWN
-    back: dict[str, Post | Whisper | Attach] = {}
+    back: dict[str, Post | Ephemeral | Attach] = {}
     for now in range(3):
         todo = await next_post(queue, now)
         back[todo.key] = todo.item
@@ -104,7 +104,7 @@ async def test_order_is_by_priority_between_threads_and_by_time_within(queue: Ou
     await queue.put(post("a2", Priority.VERDICT, thread_key="a"), now=0)
     await queue.put(post("t1", thread="7.7"), now=0)
     await queue.put(post("t2", Priority.VERDICT, thread="7.7"), now=0)
-    await queue.put(Whisper(key="w", place=Place(channel=C), user="U", content=Content(text="w")), now=0)
+    await queue.put(Ephemeral(key="w", place=Place(channel=C), user="U", content=Content(text="w")), now=0)
 
     assert await everything(queue) == ["a", "a1", "a2", "t1", "t2", "w", "b", "progress"]
 
@@ -307,7 +307,7 @@ async def test_nothing_stays_for_ever(queue: OutboxQueue, store: Store) -> None:
     """Whatever is left in Redis when nothing waits has a time to live, or is bounded in number."""
     await queue.put(post("a"), now=0)
     await queue.put(React(key="r", place=Place(channel=C), message_key="a", name="eyes"), now=0)
-    await queue.put(Whisper(key="w", place=Place(channel=C), user="U", content=Content(text="w")), now=0)
+    await queue.put(Ephemeral(key="w", place=Place(channel=C), user="U", content=Content(text="w")), now=0)
     await queue.put(
         Attach(key="f", place=Place(channel=C), filename="f", title="t", alt_text="", content=b"x"), now=0
     )  # fmt: skip

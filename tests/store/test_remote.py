@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from bot.store import Inbox, StoreUnavailableError, open_store
 from tests.redis import RedisServer, find_server
-from tests.store.working import Book, at_work
+from tests.store.inbox_workers import Book, at_work
 
 
 def free_port() -> int:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from bot.domain.errors import NotNowError
 from bot.store import Entry, Store, StoreUnavailableError, open_store
 from tests.redis import RedisServer
-from tests.store.working import Book, at_work, empty
+from tests.store.inbox_workers import Book, at_work, empty
 
 
 @pytest.fixture
@@ -88,6 +89,20 @@ async def test_work_goes_on_after_the_store_was_emptied(fragile: Store) -> None:
         await book.until(lambda handled: len(handled) == 2)
 
 
+async def test_work_goes_on_after_the_store_was_emptied_before_suspects_were_looked_for(
+    server: RedisServer, tmp_path: Path
+) -> None:
+    """The first wait for entries follows a sweep: what is asked next asks about a group that is gone."""
+    book = Book()
+    async with open_store(server.url, tmp_path, lease_s=60) as store, at_work(store.inbox.work(book)):
+        async with store.connection.door() as client:
+            while not any(one["cmd"] == "xreadgroup" for one in await client.client_list()):
+                pass
+            await client.execute_command("FLUSHALL")  # pyright: ignore[reportUnknownMemberType]
+        await store.inbox.accept("Ev1", "event", {})
+        await book.until(lambda handled: len(handled) == 1)
+
+
 async def test_a_handler_that_misses_the_store_has_not_failed(fragile: Store) -> None:
     """Ten minutes without a store must not use up an entry's attempts."""
     book = Book()
@@ -106,6 +121,22 @@ async def test_a_handler_that_misses_the_store_has_not_failed(fragile: Store) ->
         await empty(fragile.inbox)
 
     assert [entry.attempt for entry in book.handled] == [1] * 4
+
+
+async def test_a_handler_that_needs_an_answer_from_elsewhere_has_not_failed(fragile: Store) -> None:
+    book = Book()
+
+    async def handle(entry: Entry) -> None:
+        await book(entry)
+        if len(book.handled) < 7:
+            raise NotNowError("Slack does not say.")
+
+    await fragile.inbox.accept("Ev1", "event", {})
+    async with at_work(fragile.inbox.work(handle)):
+        await empty(fragile.inbox)
+
+    assert [entry.attempt for entry in book.handled] == [1] * 7
+    assert (await fragile.inbox.counts()).dead == 0
 
 
 WORKER = """

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 
-from bot.cluster.kube import Api
+from bot.cluster.client.api import Api
 from bot.cluster.objects import Pod
 from tests.conftest import LabUnderTest
 
@@ -17,12 +17,21 @@ async def agents(api: Api) -> list[str]:
     return [pod.metadata.name for pod in listed.items if pod.metadata.deletion_timestamp is None]
 
 
+def _heeds_ctrl_c() -> None:
+    """What a shell starts in the background ignores Ctrl-C, and so does all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 async def test_ctrl_c_removes_the_node_agents_and_says_so(calico_lab: LabUnderTest) -> None:
     environment = {**os.environ, "KUBECONFIG": str(calico_lab.kubeconfig)}
     async with Api.connect(calico_lab.kubeconfig, None) as api, asyncio.timeout(60):
         command = (sys.executable, "-m", "bot", "diagnose", "seldon-mesh")
         running = await asyncio.create_subprocess_exec(
-            *command, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+            *command,
+            env=environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            preexec_fn=_heeds_ctrl_c,
         )
         async for change in api.watch(AGENTS, Pod, timeout_s=30):
             if change.object.status.phase == "Running":

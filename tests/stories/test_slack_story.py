@@ -39,7 +39,7 @@ async def test_a_slash_command_ends_in_a_verdict_in_its_thread(
         assert slack.user("alice").mention in root.text
         assert "proxy ARP" in verdict.text
         (issue,) = [line for line in verdict.text.splitlines() if "8689" in line]
-        assert "ruled out" in issue
+        assert issue.startswith("*Not* ")
         assert "Replace the CNI" not in verdict.text
 
         opened = await slack.user("bob").click(CHANNEL, verdict.ts, "cni_details")
@@ -69,9 +69,9 @@ async def test_somebody_of_another_organisation_is_refused_in_private(
         said = len(slack.everything(CHANNEL))
 
         await slack.user("eve").click(CHANNEL, verdict.ts, "cni_rerun")
-        (whisper,) = await slack.until(lambda: slack.user("eve").whispers(CHANNEL), ANSWER_S)
+        (ephemeral,) = await slack.until(lambda: slack.user("eve").whispers(CHANNEL), ANSWER_S)
 
-        assert "organi" in whisper.text
+        assert "organi" in ephemeral.text
         assert len(verdicts(slack)) == 1
         assert len([one for one in slack.everything(CHANNEL) if not one.files]) <= said
 

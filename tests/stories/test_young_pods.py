@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from bot.cluster.kube import Api
+from bot.cluster.client.api import Api
+from bot.cluster.client.paths import api_path
 from bot.cluster.objects import Pod
-from bot.cluster.paths import api_path
+from bot.diagnosis.diagnose import diagnose
+from bot.diagnosis.knowledge import Knowledge, load_knowledge
+from bot.diagnosis.request import Progress, Request
 from bot.domain.report import Report
-from bot.incidents.diagnose import diagnose
-from bot.incidents.knowledge import Knowledge, load_knowledge
-from bot.incidents.request import Progress, Request
 from tests.conftest import LabUnderTest
 
 NAMESPACE, NAME = "seldon-mesh", "newborn"
@@ -61,7 +61,8 @@ async def seen(lab: LabUnderTest, knowledge: Knowledge, *, heals: bool) -> Repor
             if heals and "looking again" in progress.sentence:
                 group.create_task(on_node(lab, "sysctl", "-w", cure))
 
-        return (await diagnose(api, Request(namespace=NAMESPACE), knowledge, on_progress=hear)).report
+        asked = Request(namespace=NAMESPACE, with_trace=False)  # no exec but those of the looks
+        return (await diagnose(api, asked, knowledge, on_progress=hear)).report
 
 
 async def test_a_gateway_that_comes_late_is_transient_and_no_sysctl_is_blamed(

@@ -24,7 +24,7 @@ CHANNEL = "incidents"
 
 def grants(slack: SlackWorkspace) -> list[dict[str, list[str]]]:
     """What the stories' people may do: every full member may diagnose, members of @sre watch as well."""
-    everything = ["diagnose", "read", "share", "feedback", "watch"]
+    everything = ["diagnose", "read", "share", "feedback", "watch", "propose", "approve"]
     return [{"actions": everything, "users": ["*"], "groups": [], "clusters": ["*"], "namespaces": ["*"]}]
 
 
@@ -39,6 +39,7 @@ def environment(lab: LabUnderTest, slack: SlackWorkspace, state: Path, **setting
         "CNIBOT_SLACK_BOT_TOKEN": slack.bot_token,
         "CNIBOT_SLACK_APP_TOKEN": slack.app_token,
         "CNIBOT_HTTP_PORT": "0",
+        "CNIBOT_HEALTH_PORT": "0",
         **settings,
     }
 

@@ -4,14 +4,15 @@ import asyncio
 import io
 import json
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import aiohttp
 import pytest
+from fastapi import FastAPI
 
 from bot.domain.errors import ConfigurationError
 from bot.slack.requests import Requests
-from bot.web.api import OnSlack, build_api
+from bot.web.api import OnSlack, build_api, build_health_api
 from bot.web.health import Health
 from bot.web.server import listening, run_server
 from tests.slack.bodies import SECRET, command, encoded, event, press, signed
@@ -19,19 +20,23 @@ from tests.slack.intake import Kept, app_into
 
 
 @asynccontextmanager
-async def web(health: Health, on_slack: OnSlack | None = None) -> AsyncGenerator[aiohttp.ClientSession]:
+async def served(api: FastAPI) -> AsyncGenerator[aiohttp.ClientSession]:
     """A client of a running server."""
     stop = asyncio.Event()
     async with listening("127.0.0.1", 0) as bound, asyncio.TaskGroup() as group:
-        group.create_task(run_server(build_api(health, on_slack=on_slack), bound, stop, drain_s=1))
+        group.create_task(run_server(api, bound, stop, drain_s=1))
         async with aiohttp.ClientSession(f"http://127.0.0.1:{bound.getsockname()[1]}") as session:
             yield session
         stop.set()
 
 
+def web(on_slack: OnSlack | None = None) -> AbstractAsyncContextManager[aiohttp.ClientSession]:
+    return served(build_api(on_slack=on_slack))
+
+
 @asynccontextmanager
 async def slack_over_http(kept: Kept) -> AsyncGenerator[aiohttp.ClientSession]:
-    async with web(Health(), Requests(app_into(kept), SECRET)) as session:
+    async with web(Requests(app_into(kept), SECRET)) as session:
         yield session
 
 
@@ -131,14 +136,14 @@ async def test_slack_is_asked_to_come_again_when_nothing_can_be_kept() -> None:
 
 async def test_without_a_secret_nothing_is_believed() -> None:
     kept = Kept()
-    async with web(Health(), Requests(app_into(kept), "")) as session:
+    async with web(Requests(app_into(kept), "")) as session:
         answer = await post(session, BODY, signed(BODY, secret=""))
 
     assert answer[0] == 401
 
 
 async def test_in_socket_mode_there_is_no_door_for_slack() -> None:
-    async with web(Health()) as session:
+    async with web() as session:
         answer = await post(session, BODY, signed(BODY))
 
     assert answer[0] == 404
@@ -147,7 +152,7 @@ async def test_in_socket_mode_there_is_no_door_for_slack() -> None:
 async def test_readiness_names_what_is_missing() -> None:
     missing = {"slack": "no connection", "store": ""}
     health = Health(parts={name: lambda name=name: missing[name] for name in missing})
-    async with web(health) as session:
+    async with served(build_health_api(health)) as session:
         async with session.get("/readyz") as answer:
             before = answer.status, await answer.json()
         missing["slack"] = ""
@@ -162,9 +167,9 @@ async def test_readiness_names_what_is_missing() -> None:
 
 
 async def test_metrics_tell_what_came_from_slack() -> None:
-    async with slack_over_http(Kept()) as session:
+    async with slack_over_http(Kept()) as session, served(build_health_api(Health())) as own:
         await post(session, BODY, signed(BODY))
-        async with session.get("/metrics") as answer:
+        async with own.get("/metrics") as answer:
             text = await answer.text()
 
     assert 'cnibot_slack_received_total{kind="event",outcome="new"}' in text

@@ -1,4 +1,4 @@
-"""The process of the workshop: orders on standard input, words on standard output. It ends when its input does."""
+"""The process of the worker: orders on standard input, words on standard output. It ends when its input does."""
 
 import asyncio
 import gc
@@ -15,14 +15,17 @@ import msgspec
 import structlog
 
 from bot import logs
+from bot.aio.cancellation import stray_cancellation_as_error
+from bot.aio.groups import TaskGroup
 from bot.aio.memory import give_back
-from bot.domain.errors import BotError, UnknownNamespaceError
+from bot.cluster.client.api_addresses import ApiAddresses, use_addresses
+from bot.diagnosis.diagnose import diagnose_cluster
+from bot.diagnosis.knowledge import Knowledge, load_knowledge
+from bot.diagnosis.request import Progress
+from bot.domain.errors import BotError, PodsHiddenError, UnknownNamespaceError, UnknownPodError
 from bot.domain.report import Report
-from bot.incidents.diagnose import diagnose_cluster
-from bot.incidents.knowledge import Knowledge, load_knowledge
-from bot.incidents.request import Progress
-from bot.incidents.workshop.messages import Cancel, Failed, Order, Reported, Start, Told, Word
-from bot.incidents.workshop.workshop import MOST_BYTES
+from bot.incidents.worker.client import MOST_BYTES
+from bot.incidents.worker.messages import Cancel, Command, Event, Failed, Progressed, Reported, Start
 
 log = structlog.get_logger()
 
@@ -30,7 +33,7 @@ NICENESS = 10
 """Whoever answers people goes first."""
 
 
-class _Workbench:
+class _Worker:
     """Where the orders are done, all at the same time."""
 
     def __init__(self, playbooks: Sequence[Path], out: BinaryIO) -> None:
@@ -42,10 +45,10 @@ class _Workbench:
 
     async def work(self) -> None:
         """Do what is ordered until nothing more can come; then cancel the rest, and let it clean up."""
-        orders: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
+        orders: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
         reader = asyncio.StreamReader(limit=MOST_BYTES)
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             async for line in reader:
                 match orders.decode(line):
                     case Start() as start:
@@ -62,14 +65,19 @@ class _Workbench:
 
     async def _do(self, start: Start) -> None:
         try:
-            said: Word = Reported(number=start.number, report=await self._report(start))
+            with stray_cancellation_as_error():
+                said: Event = Reported(number=start.number, report=await self._report(start))
+        except UnknownPodError as error:
+            said = Failed(number=start.number, kind="pod", sentence=str(error), nearest=error.nearest)
+        except PodsHiddenError as error:
+            said = Failed(number=start.number, kind="hidden", sentence=str(error), permission=error.permission)
         except UnknownNamespaceError as error:
             said = Failed(number=start.number, kind="namespace", sentence=str(error), nearest=error.nearest)
         except BotError as error:
             said = Failed(number=start.number, kind="world", sentence=str(error))
         except Exception as error:
-            log.exception("workshop.failed", namespace=start.request.namespace)
-            said = Failed(number=start.number, kind="fault", sentence=f"{type(error).__name__} in the workshop")
+            log.exception("worker.failed", namespace=start.request.namespace)
+            said = Failed(number=start.number, kind="fault", sentence=f"{type(error).__name__} in the worker")
         finally:
             self._tasks.pop(start.number, None)
         self._say(said)
@@ -78,7 +86,7 @@ class _Workbench:
 
     async def _report(self, start: Start) -> Report:
         def tell(progress: Progress) -> None:
-            self._say(Told(number=start.number, progress=progress))
+            self._say(Progressed(number=start.number, progress=progress))
 
         done = await diagnose_cluster(
             Path(start.kubeconfig) if start.kubeconfig else None,
@@ -98,7 +106,7 @@ class _Workbench:
             gc.freeze()  # what lives as long as we do is not looked through again
         return self._knowledge
 
-    def _say(self, word: Word) -> None:
+    def _say(self, word: Event) -> None:
         """One line, without waiting: the bot reads at once whatever we say."""
         with suppress(BrokenPipeError):  # it died, and the end of our input will tell us
             self._out.write(msgspec.json.encode(word) + b"\n")
@@ -106,14 +114,17 @@ class _Workbench:
 
 
 def main() -> None:
-    """Work for the bot that began us. Arguments: the level of logging, then directories of playbooks."""
+    """Work for the bot that began us. Arguments: the level of logging, the state directory, addresses of the
+    API server, then directories of playbooks.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(NICENESS)
-    level, *playbooks = sys.argv[1:]
+    level, directory, addresses, *playbooks = sys.argv[1:]
     logs.configure(level)
+    use_addresses(ApiAddresses(addresses.split(), Path(directory) if directory else None))
     out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library may print is nothing that the bot should read
-    asyncio.run(_Workbench([Path(each) for each in playbooks], out).work())
+    asyncio.run(_Worker([Path(each) for each in playbooks], out).work())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The bot's side of the workshop: begins the process when the first diagnosis is asked for, ends it when none was long.
+"""The bot's side of the worker: begins the process when the first diagnosis is asked for, ends it when none was long.
 
 Slack wants its acknowledgements within three seconds and people their first word within one. Reading a large cluster
 and weighing causes are seconds of computing; in a thread of the bot's own process they kept the loop that answers from
@@ -7,7 +7,6 @@ its turn for up to a second. A process of their own does not, and gives its memo
 
 import asyncio
 import itertools
-import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator, Sequence
@@ -18,11 +17,14 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from bot.aio.children import child_environment
 from bot.aio.failures import first_failure
-from bot.domain.errors import BotError, UnknownNamespaceError, bounded
+from bot.aio.groups import TaskGroup
+from bot.cluster.client.api_addresses import addresses_in_use
+from bot.diagnosis.request import OnProgress, Progress, Request
+from bot.domain.errors import BotError, PodsHiddenError, UnknownNamespaceError, UnknownPodError, bounded
 from bot.domain.report import Report
-from bot.incidents.request import OnProgress, Progress, Request
-from bot.incidents.workshop.messages import Cancel, Failed, Order, Reported, Start, Told, Word
+from bot.incidents.worker.messages import Cancel, Command, Event, Failed, Progressed, Reported, Start
 
 log = structlog.get_logger()
 
@@ -32,16 +34,14 @@ CLOSE_S = 15.0
 """How long work that is cancelled may clean up: node agents are removed."""
 MOST_BYTES = 64 * 2**20
 """Of one message."""
-_OURS_ALONE = ("CNIBOT_SLACK_", "CNIBOT_REDIS_")
-"""Settings that hold secrets which a diagnosis has no use for."""
 
 
-class WorkshopError(Exception):
-    """The workshop did not do its work by a fault of its own: it died, or failed in a way nobody thought of."""
+class WorkerError(Exception):
+    """The worker did not do its work by a fault of its own: it died, or failed in a way nobody thought of."""
 
 
 class DiagnosisError(BotError):
-    """Why there is no verdict, in the words of the error in the workshop."""
+    """Why there is no verdict, in the words of the error in the worker."""
 
 
 @dataclass(slots=True)
@@ -64,31 +64,36 @@ class _Child:
     process: Process
     jobs: dict[int, _Job] = field(default_factory=dict[int, _Job])
 
-    def say(self, order: Order) -> None:
+    def say(self, order: Command) -> None:
         if self.process.stdin and not self.process.stdin.is_closing():
             self.process.stdin.write(msgspec.json.encode(order) + b"\n")
 
-    def hear(self, word: Word) -> None:
+    def receive(self, word: Event) -> None:
         job = self.jobs.get(word.number)
         if job is None or job.ended.done():  # cancelled meanwhile
             return
         match word:
-            case Told():
+            case Progressed():
                 job.tell(word.progress)
             case Reported():
                 job.ended.set_result(word.report)
             case Failed(kind="namespace"):
                 job.ended.set_exception(UnknownNamespaceError(job.request.namespace, word.nearest))
+            case Failed(kind="pod"):
+                error = UnknownPodError(job.request.namespace, job.request.pod or "", word.nearest)
+                job.ended.set_exception(error)
+            case Failed(kind="hidden"):
+                job.ended.set_exception(PodsHiddenError(job.request.namespace, word.permission))
             case Failed(kind="world"):
                 job.ended.set_exception(DiagnosisError(word.sentence))
             case Failed():
-                job.ended.set_exception(WorkshopError(word.sentence))
+                job.ended.set_exception(WorkerError(word.sentence))
 
     def lose(self, why: str) -> None:
         """Tell all who wait that nothing will come."""
         for job in self.jobs.values():
             if not job.ended.done():
-                job.ended.set_exception(WorkshopError(why))
+                job.ended.set_exception(WorkerError(why))
 
     def close(self) -> None:
         """Let it cancel what runs, clean up and end; what takes too long is killed."""
@@ -101,10 +106,10 @@ class _Child:
             self.process.kill()
 
 
-class Workshop:
-    """Makes diagnoses, several at a time. `open_workshop` opens one."""
+class DiagnosisWorker:
+    """Makes diagnoses, several at a time. `open_worker` opens one."""
 
-    def __init__(self, group: asyncio.TaskGroup, program: Sequence[str], *, idle_s: float) -> None:
+    def __init__(self, group: TaskGroup, program: Sequence[str], *, idle_s: float) -> None:
         self._group = group
         self._program = program
         self._idle_s = idle_s
@@ -123,7 +128,7 @@ class Workshop:
     ) -> Report:
         """The report on the cluster that the kubeconfig names. Cancelling this cancels it, and does not wait for it.
 
-        Errors: `UnknownNamespaceError`; `BotError`: why it is impossible; `WorkshopError`.
+        Errors: `UnknownNamespaceError`; `BotError`: why it is impossible; `WorkerError`.
         """
         number = next(self._numbers)
         job = _Job(request, on_progress, asyncio.get_running_loop().create_future())
@@ -151,24 +156,23 @@ class Workshop:
             self._child = None
 
     async def _begin(self) -> _Child:
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(_OURS_ALONE)}
         process = await asyncio.create_subprocess_exec(
             *self._program,
-            stdin=PIPE, stdout=PIPE, limit=MOST_BYTES, env=environment,
+            stdin=PIPE, stdout=PIPE, limit=MOST_BYTES, env=child_environment(),
             start_new_session=True,  # Ctrl-C reaches us alone; the child ends with its standard input
         )  # fmt: skip
         child = self._child = _Child(process)
-        self._group.create_task(self._attend(child), name="workshop")
+        self._group.create_task(self._attend(child), name="worker")
         return child
 
     async def _attend(self, child: _Child) -> None:
         """Hand on what the process says until it has ended, and never leave it behind."""
         assert child.process.stdout
-        words: msgspec.json.Decoder[Word] = msgspec.json.Decoder(Word)
+        words: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
         why = ""
         try:
             async for line in child.process.stdout:
-                child.hear(words.decode(line))
+                child.receive(words.decode(line))
         except ValueError as error:  # msgspec's own too: not what was agreed, or a line beyond all bounds
             why = f"it said what cannot be read ({bounded(str(error))})"
             child.kill()
@@ -180,25 +184,27 @@ class Workshop:
             if self._child is child:
                 self._child = None
                 why = why or (f"it was killed by signal {-code}" if code < 0 else f"it ended with code {code}")
-                log.error("workshop.lost", why=why, diagnoses=len(child.jobs))
-            child.lose(f"The process that makes diagnoses was lost: {why or 'it was told to end'}.")
+                log.error("worker.lost", why=why, diagnoses=len(child.jobs))
+            child.lose(f"The process that makes diagnoses was lost: {why or 'it was asked to stop'}.")
 
 
 @asynccontextmanager
-async def open_workshop(
+async def open_worker(
     playbooks: Sequence[Path] = (),
     *,
     log_level: str = "warning",
     idle_s: float = IDLE_S,
-    program: Sequence[str] = (sys.executable, "-m", "bot.incidents.workshop"),
-) -> AsyncGenerator[Workshop]:
-    """A workshop that knows these directories of playbooks beside our own; at its end everything is cleaned up."""
+    program: Sequence[str] = (sys.executable, "-m", "bot.incidents.worker"),
+) -> AsyncGenerator[DiagnosisWorker]:
+    """A worker that knows these directories of playbooks beside our own; at its end everything is cleaned up."""
     try:
-        async with asyncio.TaskGroup() as group:
-            workshop = Workshop(group, (*program, log_level, *map(str, playbooks)), idle_s=idle_s)
+        async with TaskGroup() as group:
+            known = addresses_in_use()
+            about = (log_level, str(known.directory or ""), " ".join(known.configured), *map(str, playbooks))
+            worker = DiagnosisWorker(group, (*program, *about), idle_s=idle_s)
             try:
-                yield workshop
+                yield worker
             finally:
-                workshop.close()
+                worker.close()
     except BaseExceptionGroup as failures:
         raise first_failure(failures) from failures

@@ -1,11 +1,11 @@
-"""What the bot and its workshop say to each other: JSON, one message a line."""
+"""What the bot and its worker say to each other: JSON, one message a line."""
 
 from typing import Literal
 
 import msgspec
 
+from bot.diagnosis.request import Progress, Request
 from bot.domain.report import Report
-from bot.incidents.request import Progress, Request
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
@@ -24,7 +24,7 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag="cancel"):
     number: int
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True, tag="told"):
+class Progressed(msgspec.Struct, frozen=True, kw_only=True, tag="progressed"):
     """How far it is."""
 
     number: int
@@ -42,12 +42,14 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
     """Its end without a verdict."""
 
     number: int
-    kind: Literal["world", "namespace", "fault"]
-    """What went wrong: something in the world; there is no such namespace; a mistake of ours."""
+    kind: Literal["world", "namespace", "pod", "hidden", "fault"]
+    """What went wrong: something in the world; no such namespace, or pod; pods may not be listed; a mistake of ours."""
     sentence: str
     nearest: tuple[str, ...] = ()
-    """Names of namespaces that resemble the one asked for."""
+    """Names that resemble the one asked for."""
+    permission: str = ""
+    """What would be needed."""
 
 
-Order = Start | Cancel
-Word = Told | Reported | Failed
+Command = Start | Cancel
+Event = Progressed | Reported | Failed

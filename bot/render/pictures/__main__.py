@@ -9,12 +9,16 @@ import sys
 
 import msgspec
 
-from bot.render.pictures.artist import Drawn, Order
+from bot.render.pictures.artist import CPU_S, Drawn, Order
+from bot.render.pictures.fonts import prepare
 
 
 def main() -> None:
-    """Draw what was ordered."""
-    resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
+    """Draw what was ordered, or (`fonts`) make the list of fonts ahead."""
+    if sys.argv[1:] == ["fonts"]:
+        prepare()
+        return
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S + 1))
     os.nice(10)  # nobody waits for a picture
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
     from bot.render.pictures.matrix_drawing import draw_matrix  # noqa: PLC0415 - only the child may import matplotlib

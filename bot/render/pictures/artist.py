@@ -1,7 +1,7 @@
 """The bot's side of drawing: a child process with a deadline, and what to do without."""
 
 import asyncio
-import os
+import signal
 import sys
 from asyncio.subprocess import PIPE
 from dataclasses import dataclass
@@ -12,15 +12,20 @@ from typing import Literal
 import msgspec
 import structlog
 
+from bot.aio.children import child_environment
 from bot.domain.errors import bounded
 from bot.domain.report import Report
 from bot.render.marks import cleaned
+from bot.render.pictures.fonts import provide
 from bot.render.pictures.matrix_model import Matrix, matrix_of
 from bot.render.pictures.path_model import Way, way_of
 
 log = structlog.get_logger()
 
-DEADLINE_S = 60.0
+CPU_S = 60
+"""Of processor time, which a slow or busy machine does not use up: the child limits itself."""
+HANGS_S = 900.0
+"""A child that has not ended by then waits for something that does not come."""
 MOST_BYTES = 4 * 2**20
 
 
@@ -54,9 +59,9 @@ class Drawn:
 class Artist:
     """Draws reports, one at a time. `cache` is a directory for the list of fonts, which takes seconds to make."""
 
-    def __init__(self, cache: Path, *, deadline_s: float = DEADLINE_S, program: tuple[str, ...] | None = None) -> None:
+    def __init__(self, cache: Path, *, hangs_s: float = HANGS_S, program: tuple[str, ...] | None = None) -> None:
         self._cache = cache
-        self._deadline_s = deadline_s
+        self._hangs_s = hangs_s
         self._program = program or (sys.executable, "-m", "bot.render.pictures")
         self._one = asyncio.Lock()
         self._is_able = bool(program) or util.find_spec("matplotlib") is not None
@@ -89,19 +94,22 @@ class Artist:
         return tuple(found)
 
     async def _drawn(self, order: Order) -> Drawn:
-        environment = {**os.environ, "MPLCONFIGDIR": str(self._cache), "MPLBACKEND": "agg"}
+        environment = {**child_environment(), "MPLCONFIGDIR": str(self._cache), "MPLBACKEND": "agg"}
         process = None
         try:
-            async with asyncio.timeout(self._deadline_s):
+            provide(self._cache)
+            async with asyncio.timeout(self._hangs_s):
                 process = await asyncio.create_subprocess_exec(
                     *self._program, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment, limit=MOST_BYTES
                 )
                 said, complaints = await process.communicate(msgspec.json.encode(order))
             if process.returncode == 0:
                 return msgspec.json.decode(said, type=Drawn)
+            if process.returncode in {-signal.SIGXCPU, -signal.SIGKILL}:
+                complaints += f"it used {CPU_S} s of processor time, or was killed".encode()
             why = bounded(complaints[-1000:].decode(errors="replace"), 300)
         except TimeoutError:
-            why = f"it took longer than {self._deadline_s:.3g} s"
+            why = f"it had not ended after {self._hangs_s:.3g} s"
         except (OSError, msgspec.MsgspecError) as error:
             why = str(error)
         finally:

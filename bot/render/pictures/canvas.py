@@ -1,6 +1,6 @@
 """What the pictures share: paper, colours, letters. Imports matplotlib: for the drawing child alone.
 
-The colours are Okabe and Ito's, told apart with any kind of colour vision; every one comes with a mark or a word.
+The colours are Okabe and Ito's, distinguishable with any kind of colour vision; every one comes with a mark or a word.
 Source: https://jfly.uni-koeln.de/color/
 """
 
@@ -23,7 +23,7 @@ DPI = 160
 
 INK = "#1d2b36"
 GREY = "#66757f"
-FAINT = "#c9d2d9"
+FAINT = "#87929b"
 PAPER = "#ffffff"
 
 GREEN, GREEN_PALE = "#00795a", "#d5efe5"

@@ -27,14 +27,16 @@ LEAST_WIDTH = 6.4
 
 _CORNER = "from ↓   to →"
 
-_FILL = {"ok": GREEN_PALE, "failed": RED, "partial": AMBER_PALE, "unknown": PAPER}
-_EDGE = {"ok": GREEN_PALE, "failed": RED, "partial": AMBER, "unknown": FAINT}
+_FILL = {"ok": GREEN_PALE, "failed": RED, "partial": AMBER_PALE, "large": AMBER_PALE, "unknown": PAPER}
+_EDGE = {"ok": GREEN_PALE, "failed": RED, "partial": AMBER, "large": AMBER, "unknown": FAINT}
 _LEGEND: tuple[tuple[State, str], ...] = (
     ("ok", "reached"),
     ("partial", "fails now and then"),
     ("failed", "fails"),
     ("unknown", "not tested"),
 )
+_LARGE: tuple[State, str] = ("large", "large packets vanish")
+"""Shown where a direction is so: most faults take packets of any size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +83,7 @@ def draw_matrix(matrix: Matrix) -> bytes:
         for row, column in product(range(count), repeat=2)
     ]
     _draw_cells(paper, cells, scale)
-    _draw_legend(paper, top + side + 0.42)
+    _draw_legend(paper, top + side + 0.42, *([_LARGE] if any(cell.lost_bytes for cell, *_ in cells) else []))
     if matrix.note:
         paper.write(MARGIN, top + side + 0.74, matrix.note, 9, color=GREY, style="italic")
     return paper.png()
@@ -104,21 +106,23 @@ def _label(paper: Paper, matrix: Matrix, scale: _Scale, *, left: float, top: flo
 def _draw_cells(paper: Paper, cells: list[tuple[Cell, float, float]], scale: _Scale) -> None:
     half = scale.cell * 0.46
     shape = box(2 * half, 2 * half, half * 0.28)
-    for state in ("ok", "unknown", "partial", "failed"):
+    for state in ("ok", "unknown", "partial", "large", "failed"):
         places = [(x, y) for cell, x, y in cells if cell.state == state]
         if not places:
             continue
         paper.stamp(shape, places, fill=_FILL[state], edge=_EDGE[state], line=0.9)
-        has_count = scale.has_counts and state in {"failed", "partial"}
+        has_count = scale.has_counts and state in {"failed", "partial", "large"}
         _draw_marks(paper, state, [(x, y - half * 0.26) for x, y in places] if has_count else places, half)
     for cell, x, y in cells:
         if scale.has_counts and cell.state in {"failed", "partial"} and cell.tested:
             color = PAPER if cell.state == "failed" else INK
             paper.write(x, y + half * 0.58, f"{cell.failed} of {cell.tested}", 7.5, ha="center", color=color)
+        if scale.has_counts and cell.lost_bytes:
+            paper.write(x, y + half * 0.58, f"≥ {cell.lost_bytes} B", 7.5, ha="center")
 
 
 def _draw_marks(paper: Paper, state: State, places: list[tuple[float, float]], half: float) -> None:
-    """A sign for each state, so that none is told by its colour alone."""
+    """A sign for each state, so that none is distinguished by its colour alone."""
     size = half * 0.42
     width = max(half * 9, 0.9)
     match state:
@@ -129,14 +133,17 @@ def _draw_marks(paper: Paper, state: State, places: list[tuple[float, float]], h
         case "partial":
             paper.stamp(circle(size), places, fill=PAPER, edge=INK, line=max(half * 5, 0.7))
             paper.stamp(half_circle(size), places, fill=INK)
+        case "large":  # a small packet passes, a large one does not
+            paper.stroke([line for x, y in places for line in tick(x - size, y, size * 0.6)], GREEN, width)
+            paper.stroke([line for x, y in places for line in cross(x + size, y, size * 0.55)], RED, width)
         case "unknown":
             paper.stroke([[(x - size * 0.5, y), (x + size * 0.5, y)] for x, y in places], FAINT, width)
 
 
-def _draw_legend(paper: Paper, y: float) -> None:
+def _draw_legend(paper: Paper, y: float, *more: tuple[State, str]) -> None:
     x = MARGIN + 0.12
     scale = _Scale(cell=0.26, letters=9)
-    for state, words in _LEGEND:
+    for state, words in (*_LEGEND, *more):
         _draw_cells(paper, [(Cell(state=state), x, y)], scale)
         paper.write(x + 0.22, y, words, 9, color=INK)
         x += 0.22 + paper.text_width(words, 9) + 0.42

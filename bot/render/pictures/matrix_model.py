@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bot.domain.errors import bounded
+from bot.domain.listing import and_more
 from bot.domain.report import Connectivity, Report
 from bot.render.marks import scope_words
 
@@ -15,7 +16,7 @@ MOST_NAME = 24
 MOST_ALT = 1900
 """Slack takes 2,000 characters."""
 
-State = Literal["ok", "failed", "partial", "unknown"]
+State = Literal["ok", "failed", "partial", "large", "unknown"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,8 @@ class Cell:
     state: State
     tested: int = 0
     failed: int = 0
+    lost_bytes: int = 0
+    """From this size on packets vanish, though smaller ones pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +37,7 @@ class Matrix:
     title: str
     subtitle: str
     names: tuple[str, ...]
-    """Nodes as they are labelled: short, and told apart."""
+    """Nodes as they are labelled: short, and distinct."""
     bad: tuple[bool, ...]
     """For each node, whether something fails from it or to it."""
     cells: tuple[tuple[Cell, ...], ...]
@@ -87,6 +90,8 @@ def _weights(pairs: Sequence[Connectivity], deaf: set[str], dumb: set[str]) -> C
         if pair.state in {"failed", "partial"} and pair.source not in dumb and pair.target not in deaf:
             for node in {pair.source, pair.target}:
                 found[node] += 2 if pair.state == "failed" else 1
+        elif _loses_large(pair):
+            found.update((pair.source, pair.target))
     return found
 
 
@@ -97,7 +102,16 @@ def _when(started_at: str) -> str:
 
 
 def _cell(pair: Connectivity | None) -> Cell:
-    return Cell(state=pair.state, tested=pair.tested, failed=pair.failed) if pair else Cell(state="unknown")
+    if pair is None:
+        return Cell(state="unknown")
+    if _loses_large(pair):
+        return Cell(state="large", tested=pair.tested, lost_bytes=pair.lost_bytes or 0)
+    return Cell(state=pair.state, tested=pair.tested, failed=pair.failed)
+
+
+def _loses_large(pair: Connectivity) -> bool:
+    """Whether only large packets fail in this direction."""
+    return pair.state == "ok" and pair.lost_bytes is not None
 
 
 def _natural(name: str) -> tuple[tuple[int, str], ...]:
@@ -129,12 +143,19 @@ def _title(pairs: Sequence[Connectivity]) -> str:
     decided = [pair for pair in pairs if pair.state != "unknown"]
     failed = sum(pair.state == "failed" for pair in decided)
     partial = sum(pair.state == "partial" for pair in decided)
+    large = [pair for pair in decided if _loses_large(pair)]
+    if large and not failed and not partial:
+        where = " everywhere" if len(decided) == len(pairs) else ""
+        size, ways = min(pair.lost_bytes or 0 for pair in large), sum(one.source != one.target for one in decided)
+        return f"Small packets pass{where}, {size} bytes vanish in {len(large)} of {ways} directions"
     if not failed and not partial:
         return "Every node reaches every other" if len(decided) == len(pairs) else "What was tested, reaches its node"
     parts = [f"{failed} of {len(decided)} directions fail"] if failed else []
     if partial:
         now_and_then = f"{partial} fail{'s' * (partial == 1)} now and then"
         parts.append(now_and_then if failed else f"{partial} of {len(decided)} directions fail now and then")
+    if large:
+        parts.append(f"large packets vanish in {len(large)} more")
     return ", ".join(parts)
 
 
@@ -152,9 +173,9 @@ def _alt_text(pairs: Sequence[Connectivity], nodes: int, deaf: set[str], dumb: s
     """What the picture shows, in sentences: whole rows and columns first, then single pairs."""
     sentences = [f"Connectivity matrix of {nodes} nodes: {_title(pairs)}."]
     if dumb:
-        sentences.append(f"Reaching no other node: {_some(sorted(dumb, key=_natural), 20)}.")
+        sentences.append(f"Reaching no other node: {and_more(sorted(dumb, key=_natural), 20)}.")
     if deaf:
-        sentences.append(f"Reached by no other node: {_some(sorted(deaf, key=_natural), 20)}.")
+        sentences.append(f"Reached by no other node: {and_more(sorted(deaf, key=_natural), 20)}.")
     rest = [
         pair for pair in pairs
         if pair.source == pair.target or (pair.source not in dumb and pair.target not in deaf)
@@ -162,7 +183,9 @@ def _alt_text(pairs: Sequence[Connectivity], nodes: int, deaf: set[str], dumb: s
     for state, words in (("failed", "Fails"), ("partial", "Fails now and then")):
         found = [_pair(pair) for pair in rest if pair.state == state]
         if found:
-            sentences.append(f"{words}: {_some(found, 20)}.")
+            sentences.append(f"{words}: {and_more(found, 20)}.")
+    if large := [_pair(pair) for pair in rest if _loses_large(pair)]:
+        sentences.append(f"Large packets vanish: {and_more(large, 20)}.")
     if unknown := sum(pair.state == "unknown" for pair in pairs):
         sentences.append(f"Not tested: {unknown} direction{'s' * (unknown > 1)}.")
     return bounded(" ".join(sentences), MOST_ALT)
@@ -170,8 +193,3 @@ def _alt_text(pairs: Sequence[Connectivity], nodes: int, deaf: set[str], dumb: s
 
 def _pair(pair: Connectivity) -> str:
     return f"within {pair.source}" if pair.source == pair.target else f"{pair.source} to {pair.target}"
-
-
-def _some(words: Sequence[str], most: int) -> str:
-    more = len(words) - most
-    return ", ".join(words[:most]) + (f" and {more} more" if more > 0 else "")

@@ -85,7 +85,7 @@ def _draw_station(paper: Paper, station: Station, y: float, lines: list[str]) ->
 
 
 def _draw_mark(paper: Paper, station: Station, x: float, y: float) -> None:
-    """A sign for each state, so that none is told by its colour alone."""
+    """A sign for each state, so that none is distinguished by its colour alone."""
     size = RADIUS * 0.42
     match station.state:
         case "ok":

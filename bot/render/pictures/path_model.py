@@ -5,7 +5,7 @@ from typing import Literal
 
 from bot.domain.errors import bounded
 from bot.domain.report import PathHop, Report
-from bot.render.marks import scope_words
+from bot.render.marks import failing_pairs, scope_words
 
 MOST_STATIONS = 12
 MOST_ALT = 1900
@@ -38,14 +38,14 @@ def way_of(report: Report) -> Way | None:
     if not report.path:
         return None
     stations = tuple(_station(hop) for hop in report.path[:MOST_STATIONS])
-    title = _title(stations)
+    title = _title(stations, _lost_size(report))
     cause = f" · {report.verdict.cause}" if report.verdict.cause else ""
-    told = [f"{one.name} {one.words}" + (f" ({one.detail})" if one.detail else "") for one in stations]
+    reported = [f"{one.name} {one.words}" + (f" ({one.detail})" if one.detail else "") for one in stations]
     return Way(
         title=title,
         subtitle=bounded(f"{scope_words(report)}{cause}", 110),
         stations=stations,
-        alt_text=bounded(f"The packet's way: {title}. Station by station: {'; '.join(told)}.", MOST_ALT),
+        alt_text=bounded(f"The packet's way: {title}. Station by station: {'; '.join(reported)}.", MOST_ALT),
     )
 
 
@@ -55,10 +55,18 @@ def _station(hop: PathHop) -> Station:
     )
 
 
-def _title(stations: tuple[Station, ...]) -> str:
+def _lost_size(report: Report) -> int | None:
+    """The size from which packets vanish, where all that are smaller pass everywhere."""
+    if failing_pairs(report):
+        return None
+    return min((way.lost_bytes for way in report.connectivity if way.lost_bytes), default=None)
+
+
+def _title(stations: tuple[Station, ...], size: int | None) -> str:
+    whose = f"The way of packets of {size} bytes" if size else "The packet's way"
     for station in stations:
         if station.state == "broken":
-            return f"The packet's way ends at {station.name}"
+            return f"{whose} ends at {station.name}"
         if station.state == "suspect":
-            return f"The packet's way may end at {station.name}"
-    return "The packet's way"
+            return f"{whose} may end at {station.name}"
+    return whose

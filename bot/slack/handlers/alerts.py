@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from bot.domain.authorization import Action
-from bot.slack import saying
-from bot.slack.caller import inside, is_allowed, is_present, of_interaction, whisper
+from bot.slack.caller import ephemeral, inside, is_allowed, is_present, of_interaction, permitted
 from bot.slack.commands import Diagnose, is_namespace, plain
 from bot.slack.handlers.diagnose import diagnose
 from bot.slack.services import Services
+from bot.slack.views import notices
 from bot.store import Entry
 
 MAX_TEXT = 20_000
@@ -57,18 +57,19 @@ async def diagnose_message(services: Services, entry: Entry) -> None:
     alert = read(inside(entry.body, "message"))
     if not await is_allowed(services, caller, Action.DIAGNOSE) or not await is_present(services, caller):
         return
-    clusters = [name for name in services.desk.clusters.names if name.lower() == (alert.cluster or "").lower()]
+    clusters = [name for name in services.service.clusters.names if name.lower() == (alert.cluster or "").lower()]
     cluster = clusters[0] if clusters else None
-    if len(alert.named) == 1 and (cluster or services.desk.clusters.is_one):
+    if len(alert.named) == 1 and (cluster or services.service.clusters.is_one):
         await diagnose(services, caller, Diagnose(namespace=alert.named[0], cluster=cluster))
         return
-    among = [cluster] if cluster else list(services.desk.clusters.names)
-    choices = [pair async for pair in _existing(services, alert.named or alert.words, among)]
+    among = [cluster] if cluster else list(services.service.clusters.names)
+    existing = [pair async for pair in _existing(services, alert.named or alert.words, among)]
+    choices = await permitted(services, caller, Action.DIAGNOSE, existing)
     if len(choices) == 1:
         await diagnose(services, caller, Diagnose(namespace=choices[0][1], cluster=choices[0][0]))
         return
-    content = saying.which_namespace(choices, was_named=bool(alert.named))
-    await whisper(services, caller, "which", content)
+    content = notices.which_namespace(choices, was_named=bool(alert.named))
+    await ephemeral(services, caller, "which", content)
 
 
 async def _existing(
@@ -76,7 +77,7 @@ async def _existing(
 ) -> AsyncIterator[tuple[str, str]]:
     """The words that are names of namespaces, as (cluster, namespace)."""
     for cluster in clusters:
-        known = set(await services.desk.namespaces(cluster, within_s=0.5) or ())
+        known = set(await services.service.namespaces(cluster, within_s=0.5) or ())
         for word in words:
             if word in known:
                 yield cluster, word

@@ -1,9 +1,10 @@
 """What people type: `/cni …`, and `@cni …` in channels and threads."""
 
 from bot.domain.authorization import Scope, allowed_actions, standing
-from bot.slack import saying, views
-from bot.slack.caller import Caller, inside, of_command, of_event, whisper
+from bot.slack import views
+from bot.slack.caller import Caller, inside, notice, of_command, of_event
 from bot.slack.commands import (
+    Assign,
     Command,
     Diagnose,
     Help,
@@ -11,6 +12,7 @@ from bot.slack.commands import (
     ListIncidents,
     ListPlaybooks,
     Mistake,
+    Note,
     StartWatch,
     Status,
     StopWatch,
@@ -18,10 +20,14 @@ from bot.slack.commands import (
     without_mention,
 )
 from bot.slack.handlers.diagnose import diagnose
-from bot.slack.handlers.knowing import known_issues, playbooks
-from bot.slack.handlers.looking import incidents, status
+from bot.slack.handlers.knowledge import known_issues, playbooks
+from bot.slack.handlers.notes import keep_with_incident
+from bot.slack.handlers.plans import obey_plans
+from bot.slack.handlers.status import incidents, status
 from bot.slack.handlers.watching import start_watch, stop_watch
+from bot.slack.plan_commands import ListPlans, PlanCommand, ResumePlans, StopPlans
 from bot.slack.services import Services
+from bot.slack.views import notices
 from bot.store import Entry
 
 
@@ -47,11 +53,11 @@ async def _read(services: Services, caller: Caller, text: str, prefix: str) -> N
         await obey(services, caller, command)
         return
     decision = standing(await services.people.principal(caller.user))
-    content = saying.mistaken(command, prefix) if decision.allowed else views.refused(decision)
-    await whisper(services, caller, "mistake", content)
+    content = notices.mistaken(command, prefix) if decision.allowed else views.refused(decision)
+    await notice(services, caller, "mistake", content)
 
 
-async def obey(services: Services, caller: Caller, command: Command) -> None:
+async def obey(services: Services, caller: Caller, command: Command) -> None:  # noqa: C901 one a kind of command
     """Do what the command says."""
     match command:
         case Diagnose():
@@ -64,10 +70,14 @@ async def obey(services: Services, caller: Caller, command: Command) -> None:
             await start_watch(services, caller, command)
         case StopWatch():
             await stop_watch(services, caller, command)
+        case Note() | Assign():
+            await keep_with_incident(services, caller, command)
         case ListPlaybooks():
             await playbooks(services, caller)
         case KnownIssues():
             await known_issues(services, caller, command)
+        case PlanCommand() | ListPlans() | StopPlans() | ResumePlans():
+            await obey_plans(services, caller, command)
         case Help():
             await show_help(services, caller)
 
@@ -77,7 +87,7 @@ async def show_help(services: Services, caller: Caller) -> None:
     principal = await services.people.principal(caller.user)
     decision = standing(principal)
     if not decision.allowed:
-        await whisper(services, caller, "help", views.refused(decision))
+        await notice(services, caller, "refused", views.refused(decision))
         return
     actions = allowed_actions(principal, Scope(channel=caller.channel), services.grants)
-    await whisper(services, caller, "help", views.help_(actions))
+    await notice(services, caller, "help", views.help_(actions))

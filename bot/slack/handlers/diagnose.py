@@ -1,25 +1,23 @@
 """`diagnose NAMESPACE`: from a command, a mention, a button or a shortcut to an incident and its thread."""
 
-from typing import Any
-
 import structlog
 
 from bot.domain.authorization import Action
-from bot.domain.errors import UnknownNamespaceError
+from bot.domain.errors import UnknownNamespaceError, UnknownPodError
 from bot.domain.incident import Incident
 from bot.incidents.clusters import UnknownClusterError
-from bot.incidents.desk import Asked
-from bot.slack import saying, views
-from bot.slack.asking import NOT_ANSWERED, why
-from bot.slack.caller import Caller, is_allowed, is_present, whisper
+from bot.incidents.service import DiagnosisRequest
+from bot.slack import views
+from bot.slack.caller import Caller, ephemeral, is_allowed, is_present, permitted
 from bot.slack.commands import Diagnose
-from bot.slack.handlers.running import run
+from bot.slack.handlers.runs import permalink, run
 from bot.slack.services import Services
+from bot.slack.views import notices
 
 log = structlog.get_logger()
 
 STALE_S = 900.0
-"""A run that has not been heard of for so long is not waited for."""
+"""A run that has been silent for so long is not waited for."""
 
 
 async def diagnose(services: Services, caller: Caller, command: Diagnose) -> None:
@@ -31,7 +29,7 @@ async def diagnose(services: Services, caller: Caller, command: Diagnose) -> Non
         return
     if not await is_present(services, caller) or not await exists(services, caller, cluster, command.namespace):
         return
-    asked = Asked(
+    asked = DiagnosisRequest(
         cluster=cluster,
         namespace=command.namespace,
         pod=command.pod,
@@ -39,7 +37,7 @@ async def diagnose(services: Services, caller: Caller, command: Diagnose) -> Non
         thread=caller.thread,
         by=caller.user,
     )
-    incident, is_new = await services.desk.open(asked, dedup=caller.key)
+    incident, is_new = await services.service.open(asked, dedup=caller.key)
     await take_up(services, caller, incident, is_new=is_new)
 
 
@@ -49,14 +47,19 @@ async def take_up(services: Services, caller: Caller, incident: Incident, *, is_
         is_running = await is_busy(services, incident, caller.key)
         if is_running or not await _is_in_thread(services, caller, incident):
             link = await permalink(services, incident)
-            await whisper(services, caller, "attached", saying.attached(incident, link, is_running=is_running))
+            await ephemeral(services, caller, "attached", notices.attached(incident, link, is_running=is_running))
         if is_running:
             return
-    incident = await services.desk.begin(incident, dedup=caller.key)
+    incident = await services.service.begin(incident, dedup=caller.key, by=caller.user)
     outcome = await run(services, incident, asked_by=caller.user, response_url=caller.response_url)
     if isinstance(outcome, UnknownNamespaceError):  # not known in time to say so before anything was posted
-        near = views.unknown_namespace(outcome.name, outcome.nearest, incident.cluster)
-        await whisper(services, caller, "unknown-namespace", near)
+        known = [(incident.cluster, one) for one in outcome.nearest]
+        nearest = tuple(one for _, one in await permitted(services, caller, Action.DIAGNOSE, known))
+        near = views.unknown_namespace(outcome.name, nearest, incident.cluster)
+        await ephemeral(services, caller, "unknown-namespace", near)
+    if isinstance(outcome, UnknownPodError):
+        near = views.unknown_pod(outcome.namespace, outcome.name, outcome.nearest, incident.cluster)
+        await ephemeral(services, caller, "unknown-pod", near)
 
 
 async def _is_in_thread(services: Services, caller: Caller, incident: Incident) -> bool:
@@ -65,26 +68,28 @@ async def _is_in_thread(services: Services, caller: Caller, incident: Incident) 
 
 
 async def cluster_for(services: Services, caller: Caller, action: Action, name: str | None) -> str | None:
-    """The name of the cluster that is meant. None: there is none, and those who may know are told which there are."""
+    """The name of the cluster that is meant. None: there is none, and those who may know get the names."""
     try:
-        return services.desk.clusters.named(name).name
+        return services.service.clusters.named(name).name
     except UnknownClusterError as error:
         if await is_allowed(services, caller, action):
-            await whisper(services, caller, "cluster", saying.plainly(str(error)))
+            await ephemeral(services, caller, "cluster", notices.plainly(str(error)))
         return None
 
 
 async def exists(services: Services, caller: Caller, cluster: str, namespace: str) -> bool:
     """False: the namespace surely does not exist, and the caller is shown the nearest names."""
-    check = await services.desk.check(cluster, namespace)
+    check = await services.service.check(cluster, namespace)
     if check.is_known is not False:
         return True
+    elsewhere = await permitted(services, caller, Action.DIAGNOSE, [(one, namespace) for one in check.elsewhere])
+    nearest = await permitted(services, caller, Action.DIAGNOSE, [(cluster, one) for one in check.nearest])
     content = (
-        saying.on_other_clusters(namespace, cluster, check.elsewhere)
-        if check.elsewhere
-        else views.unknown_namespace(namespace, check.nearest, cluster)
+        notices.on_other_clusters(namespace, cluster, tuple(one for one, _ in elsewhere))
+        if elsewhere
+        else views.unknown_namespace(namespace, tuple(one for _, one in nearest), cluster)
     )
-    await whisper(services, caller, "unknown-namespace", content)
+    await ephemeral(services, caller, "unknown-namespace", content)
     return False
 
 
@@ -92,21 +97,4 @@ async def is_busy(services: Services, incident: Incident, dedup: str) -> bool:
     """Whether another run of it is under way. One that `dedup` began was cut short, and is to be ended now."""
     if incident.status != "diagnosing" or services.now() - incident.updated_at >= STALE_S:
         return False
-    return not await services.desk.has_begun(incident, dedup=dedup)
-
-
-async def permalink(services: Services, incident: Incident) -> str:
-    """The address of the incident's thread; "" where Slack did not tell, or the thread has not begun."""
-    ts = incident.thread or await services.outbox.ts_of(incident.root_key)
-    return await message_link(services, incident.channel, ts) if ts else ""
-
-
-async def message_link(services: Services, channel: str, ts: str) -> str:
-    """The address of a message; "" where Slack did not tell."""
-    try:
-        client: Any = services.client  # the SDK's methods are not fully annotated
-        answer = await client.chat_getPermalink(channel=channel, message_ts=ts)
-    except NOT_ANSWERED as error:
-        log.warning("permalink.unknown", channel=channel, why=why(error))
-        return ""
-    return str(answer.get("permalink", ""))
+    return not await services.service.has_begun(incident, dedup=dedup)

@@ -1,16 +1,17 @@
 """A submitted "Not it": recorded, and said in the thread, so that nobody acts on a verdict that is doubted."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from bot.domain.authorization import Action
 from bot.domain.incident import FeedbackEntry
-from bot.domain.outgoing import Post
-from bot.slack import saying, views
-from bot.slack.caller import Caller, decide, inside, of_interaction, whisper
-from bot.slack.handlers.running import thread_of
+from bot.domain.outgoing import Edit, Post, Priority
+from bot.slack import views
+from bot.slack.caller import Caller, decide, inside, notice, of_interaction
+from bot.slack.handlers.runs import show_root, thread_of, verdict_of
 from bot.slack.services import Services
-from bot.slack.views import ids
+from bot.slack.views import ids, notices
 from bot.store import Entry
 
 MAX_TEXT = 2_000
@@ -27,15 +28,23 @@ async def not_it_submitted(services: Services, entry: Entry) -> None:
     caller = _in_channel(of_interaction(entry), incident.channel)
     decision = await decide(services, caller, Action.FEEDBACK, cluster=incident.cluster, namespace=incident.namespace)
     if not decision.allowed:
-        await whisper(services, caller, "refused", views.refused(decision))
+        await notice(services, caller, "refused", views.refused(decision))
         return
     text = _text(view)
     await services.store.feedback.add(
         FeedbackEntry(incident=incident.id, run=run, user=caller.user, text=text, at=services.now())
     )
-    report = await services.desk.report(incident.id, run)
-    content = saying.doubted(caller.user, text, run, report.verdict.cause if report else None)
+    report = await services.service.report(incident.id, run)
+    content = notices.doubted(caller.user, text, run, report.verdict.cause if report else None)
     await services.outbox.put(Post(key=f"{caller.key}:doubt", place=thread_of(incident), content=content))
+    if report is not None:  # on the verdict itself, too: nobody shall act on it unwarned
+        older = await services.service.same_fault(incident)
+        marked = await verdict_of(services, replace(incident, run=run), report, older)
+        edit = Edit(
+            key=f"{incident.id}:{run}:verdict", place=thread_of(incident), content=marked, priority=Priority.NORMAL
+        )
+        await services.outbox.put(edit)
+    await show_root(services, incident.id)
 
 
 def _in_channel(caller: Caller, channel: str) -> Caller:

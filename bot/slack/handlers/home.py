@@ -6,9 +6,9 @@ import structlog
 
 from bot.domain.authorization import Action, Scope, allowed_actions, authorize, standing
 from bot.slack import views
-from bot.slack.asking import NOT_ANSWERED, why
 from bot.slack.caller import inside
-from bot.slack.handlers.looking import MOST_SHOWN, NO_STATE, permalinks, readable, state_of
+from bot.slack.handlers.status import MOST_SHOWN, NO_STATE, permalinks, readable, state_of
+from bot.slack.lookups import NOT_ANSWERED, why
 from bot.slack.services import Services
 from bot.store import Entry
 
@@ -42,7 +42,7 @@ async def _home(services: Services, user: str) -> dict[str, Any]:
             now=services.now(),
             incidents=shown,
             permalinks=await permalinks(services, shown[:MOST_SHOWN]),
-            status=await state_of(services),
+            status=await state_of(services, user, ""),
             actions=allowed_actions(principal, Scope(), services.grants),
         )
     )

@@ -1,4 +1,4 @@
-"""Progress while a diagnosis runs: the newest state of each step, told at most once a second."""
+"""Progress while a diagnosis runs: the newest state of each step, posted at most once a second."""
 
 import asyncio
 import time
@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 
 import structlog
 
+from bot.aio.groups import TaskGroup
+from bot.diagnosis.request import OnProgress, Progress
 from bot.domain.errors import BotError
-from bot.incidents.request import OnProgress, Progress
 
 log = structlog.get_logger()
 
@@ -43,8 +44,8 @@ class Steps:
         """Since the first word."""
         return time.monotonic() - self._began
 
-    async def told(self, tell: Tell) -> None:
-        """Tell each news until cancelled; what happens within a second is told together."""
+    async def posted(self, tell: Tell) -> None:
+        """Tell each news until cancelled; what happens within a second is posted together."""
         while True:
             await self._news.wait()
             self._news.clear()
@@ -57,11 +58,11 @@ class Steps:
 
 @asynccontextmanager
 async def live(tell: Tell) -> AsyncGenerator[OnProgress]:
-    """Steps that are told while the block runs. A failure of the block is raised as it is, not in a group."""
+    """Steps that are posted while the block runs. A failure of the block is raised as it is, not in a group."""
     steps = Steps()
     failure: BaseException | None = None
-    async with asyncio.TaskGroup() as group:
-        telling = group.create_task(steps.told(tell))
+    async with TaskGroup() as group:
+        telling = group.create_task(steps.posted(tell))
         try:
             yield steps.add
         except Exception as error:  # noqa: BLE001 raised again below, outside the group

@@ -7,10 +7,10 @@ from bot.aio.each import each
 from bot.domain.authorization import Action, Scope, authorize
 from bot.domain.checks import Check
 from bot.domain.incident import Incident
-from bot.incidents.desk import ClusterState
+from bot.incidents.service import ClusterState
 from bot.slack import views
-from bot.slack.caller import Caller, is_allowed, whisper
-from bot.slack.handlers.diagnose import permalink
+from bot.slack.caller import Caller, ephemeral, is_allowed
+from bot.slack.handlers.runs import permalink
 from bot.slack.services import Services
 
 MOST_SHOWN = 25
@@ -22,7 +22,8 @@ NO_STATE = views.StatusModel(version=VERSION)
 async def status(services: Services, caller: Caller) -> None:
     """Whether clusters answer, what runs and waits, and how Slack reaches us."""
     if await is_allowed(services, caller, Action.READ):
-        await whisper(services, caller, "status", views.status(await state_of(services)))
+        state = await state_of(services, caller.user, caller.channel)
+        await ephemeral(services, caller, "status", views.status(state))
 
 
 async def incidents(services: Services, caller: Caller) -> None:
@@ -31,22 +32,28 @@ async def incidents(services: Services, caller: Caller) -> None:
         return
     shown = await readable(services, caller.user, caller.channel, await services.store.incidents.open_ones())
     links = await permalinks(services, shown[:MOST_SHOWN])
-    await whisper(services, caller, "incidents", views.incident_list(shown, links))
+    await ephemeral(services, caller, "incidents", views.incident_list(shown, links))
 
 
-async def state_of(services: Services) -> views.StatusModel:
-    """How the bot is doing."""
-    checks = [_check(state) for state in await services.desk.states()]
+async def state_of(services: Services, user: str, channel: str) -> views.StatusModel:
+    """How the bot is doing; of clusters and namespaces no more than this person may read here."""
+    principal = await services.people.principal(user)
+
+    def may(cluster: str, namespace: str | None = None) -> bool:
+        scope = Scope(cluster=cluster, namespace=namespace, channel=channel)
+        return authorize(principal, Action.READ, scope, services.grants).allowed
+
+    checks = [_check(state) for state in await services.service.states() if may(state.name)]
     queue = await services.outbox.state()
     return views.StatusModel(
         version=VERSION,
         checks=tuple(checks),
         connections=services.connections(),
-        running=services.desk.running,
-        waiting=services.desk.waiting,
+        running=services.service.running,
+        waiting=services.service.waiting,
         unsent=queue.waiting,
-        open_incidents=len(await services.store.incidents.open_ones()),
-        watches=await services.store.watches.all(),
+        open_incidents=len(await readable(services, user, channel, await services.store.incidents.open_ones())),
+        watches=tuple(one for one in await services.store.watches.all() if may(one.cluster, one.namespace)),
     )
 
 
@@ -54,7 +61,7 @@ def _check(state: ClusterState) -> Check:
     name = f"Cluster {state.name}"
     if state.is_reachable:
         return Check(name=name, says="its API server answers")
-    return Check(name=name, state="failed", problem=state.sentence, remedy="`cnibot doctor` tells more.")
+    return Check(name=name, state="failed", problem=state.sentence, remedy="Run `cnibot doctor` for details.")
 
 
 async def readable(services: Services, user: str, channel: str, found: Iterable[Incident]) -> tuple[Incident, ...]:
@@ -69,7 +76,7 @@ async def readable(services: Services, user: str, channel: str, found: Iterable[
 
 
 async def permalinks(services: Services, shown: Iterable[Incident]) -> dict[str, str]:
-    """Addresses of threads by incident; those that Slack told."""
+    """Addresses of threads by incident; those that Slack returned."""
     listed = tuple(shown)
 
     async def link(incident: Incident) -> str:

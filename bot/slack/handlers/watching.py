@@ -6,19 +6,20 @@ nothing by itself, and `status` tells which cluster does not answer.
 
 import structlog
 
-from bot.domain.authorization import Action
+from bot.domain.authorization import Action, Scope, authorize
 from bot.domain.errors import BotError
 from bot.domain.incident import SCHEDULE, Incident, Watch
 from bot.domain.outgoing import Content, Place, Post
 from bot.domain.report import Report
-from bot.incidents.desk import Asked
-from bot.incidents.watching import is_news
+from bot.incidents.service import DiagnosisRequest
+from bot.incidents.watches import is_news
 from bot.slack import views
-from bot.slack.caller import Caller, inside, is_allowed, is_present, whisper
+from bot.slack.caller import Caller, ephemeral, is_allowed, is_present
 from bot.slack.commands import StartWatch, StopWatch
-from bot.slack.handlers.diagnose import cluster_for, exists, is_busy
-from bot.slack.handlers.running import run
+from bot.slack.handlers.diagnose import cluster_for, exists, is_busy, take_up
+from bot.slack.handlers.runs import run
 from bot.slack.services import Services
+from bot.slack.views import notices
 from bot.store import Entry, StoreUnavailableError
 
 log = structlog.get_logger()
@@ -30,14 +31,20 @@ async def start_watch(services: Services, caller: Caller, command: StartWatch) -
     if cluster is None or not await exists(services, caller, cluster, command.namespace):
         return
     place = (cluster, command.namespace, caller.channel)
-    known = await _watch(services, place)
-    if known is not None and known.since != caller.at:  # a watch of this very moment is the one that we have begun
-        await whisper(services, caller, "watch", _was_so(place, caller, is_watched=True))
-        return
-    content = views.watch_changed(command.namespace, cluster, by=caller.user, is_watched=True)
-    await _say(services, caller, content)
     watch = Watch(cluster=cluster, namespace=command.namespace, channel=caller.channel, by=caller.user, since=caller.at)
-    await services.store.watches.add(watch)
+    is_ours = await services.store.watches.add(watch)  # first, for two may ask at once
+    known = None if is_ours else await _watch(services, place)
+    if known is not None and known.since != caller.at:  # a watch of this very moment is the one that we have begun
+        await ephemeral(services, caller, "watch", _was_so(place, caller, is_watched=True))
+        return
+    content = views.watch_changed(
+        command.namespace, cluster, by=caller.user, is_watched=True, every_s=services.watch_every_s
+    )
+    await _say(services, caller, content)
+    asked = DiagnosisRequest(cluster=cluster, namespace=command.namespace, channel=caller.channel, by=caller.user)
+    incident, is_new = await services.service.open(asked, dedup=caller.key)
+    if is_new:  # a first verdict, so that later ones are a change; an open incident's thread says how it stands
+        await take_up(services, caller, incident, is_new=True)
 
 
 async def stop_watch(services: Services, caller: Caller, command: StopWatch) -> None:
@@ -48,7 +55,7 @@ async def stop_watch(services: Services, caller: Caller, command: StopWatch) -> 
     place = (cluster, command.namespace, caller.channel)
     if await _watch(services, place) is None:
         if await services.outbox.ts_of(f"{caller.key}:watch") is None:  # else we have stopped it ourselves
-            await whisper(services, caller, "watch", _was_so(place, caller, is_watched=False))
+            await ephemeral(services, caller, "watch", _was_so(place, caller, is_watched=False))
         return
     content = views.watch_changed(command.namespace, cluster, by=caller.user, is_watched=False)
     await _say(services, caller, content)
@@ -84,8 +91,7 @@ async def _say(services: Services, caller: Caller, content: Content) -> None:
 
 async def watch_due(services: Services, entry: Entry) -> None:
     """A watch's turn has come: diagnose, and speak when the verdict is another one than last time."""
-    event = inside(entry.body, "event")
-    cluster, namespace, channel = (str(event.get(name) or "") for name in ("cluster", "namespace", "channel"))
+    cluster, namespace, channel = (str(entry.body.get(name) or "") for name in ("cluster", "namespace", "channel"))
     if not await _is_still_wanted(services, cluster, namespace, channel):
         return
     incident = await _open_incident(services, cluster, namespace, channel)
@@ -94,16 +100,17 @@ async def watch_due(services: Services, entry: Entry) -> None:
     report = await _examined(services, cluster, namespace)
     if report is None or not is_news(incident, report):
         return
-    asked = Asked(cluster=cluster, namespace=namespace, channel=channel, by=SCHEDULE)
-    taken, _ = await services.desk.open(asked, dedup=entry.id)
-    begun = await services.desk.begin(taken, dedup=entry.id)
-    await services.desk.keep(begun, report)
+    asked = DiagnosisRequest(cluster=cluster, namespace=namespace, channel=channel, by=SCHEDULE)
+    taken, _ = await services.service.open(asked, dedup=entry.id)
+    begun = await services.service.begin(taken, dedup=entry.id, by=SCHEDULE)
+    await services.service.keep(begun, report)
     await run(services, begun, asked_by=SCHEDULE)
 
 
 async def _is_still_wanted(services: Services, cluster: str, namespace: str, channel: str) -> bool:
     """Whether the watch is still there, and its channel still ours alone."""
-    if await _watch(services, (cluster, namespace, channel)) is None:
+    watch = await _watch(services, (cluster, namespace, channel))
+    if watch is None or not await _may_still(services, watch):
         return False
     where = await services.channels.channel(channel)
     if where.is_external is not False or where.is_member is False:
@@ -112,17 +119,46 @@ async def _is_still_wanted(services: Services, cluster: str, namespace: str, cha
     return True
 
 
+async def _may_still(services: Services, watch: Watch) -> bool:
+    """Whether its owner may watch there as of now. Who may not has no watch any more, and the channel is notified.
+
+    Where Slack cannot say who they are, this turn is left out and nothing is lost.
+    """
+    principal = await services.people.principal(watch.by, fresh=True)
+    where = await services.channels.channel(watch.channel)
+    scope = Scope(
+        cluster=watch.cluster,
+        namespace=watch.namespace,
+        channel=watch.channel,
+        is_channel_external=where.is_external,
+    )
+    decision = authorize(principal, Action.WATCH, scope, services.grants)
+    if (
+        decision.allowed or where.is_external is not False
+    ):  # nothing is posted in a shared channel, which keeps its watch
+        return decision.allowed
+    if principal.unknown:
+        log.warning("watch.owner_unknown", namespace=watch.namespace, channel=watch.channel, why=principal.unknown)
+        return False
+    log.warning("watch.ended", namespace=watch.namespace, channel=watch.channel, by=watch.by, why=decision.reason)
+    place = Place(channel=watch.channel)
+    content = notices.watch_ended(watch.namespace, watch.cluster, by=watch.by)
+    key = f"watch-ended:{watch.cluster}:{watch.namespace}:{watch.channel}:{watch.since}"
+    await services.outbox.put(Post(key=key, place=place, content=content))
+    await services.store.watches.remove(watch.cluster, watch.namespace, watch.channel)
+    return False
+
+
 async def _open_incident(services: Services, cluster: str, namespace: str, channel: str) -> Incident | None:
     found = await services.store.incidents.open_ones(cluster)
-    return next(
-        (each for each in found if (each.namespace, each.pod, each.channel) == (namespace, None, channel)), None
-    )
+    scope = (namespace, None, None, channel)
+    return next((each for each in found if (each.namespace, each.pod, each.node, each.channel) == scope), None)
 
 
 async def _examined(services: Services, cluster: str, namespace: str) -> Report | None:
     """The report; None where none could be had."""
     try:
-        return await services.desk.examine(cluster, namespace)
+        return await services.service.diagnose_namespace(cluster, namespace)
     except StoreUnavailableError:
         raise
     except BotError as error:

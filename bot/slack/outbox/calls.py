@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Literal, cast
 
 import aiohttp
+from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.domain.outgoing import Content
-from bot.slack.outbox.failures import Failure, RefusedError, Trouble, judge_status, named_in
+from bot.slack.outbox.failures import Failure, RefusedError, Trouble, classify, classify_status, named_in
 
 METADATA = "cnibot_message"
 """The event type of the metadata that carries a message's key. Anybody in the workspace can read it."""
@@ -24,7 +25,7 @@ Answer = Mapping[str, Any]
 
 
 class Calls:
-    """Slack, as the outbox uses it. Errors of all: see `failures.judge`."""
+    """Slack, as the outbox uses it. Errors of all: see `failures.classify`."""
 
     def __init__(self, client: AsyncWebClient, *, request_s: float) -> None:
         if client.session is None:
@@ -33,14 +34,28 @@ class Calls:
         self._session: aiohttp.ClientSession = client.session
         self._request_s = request_s
 
-    async def post(self, channel: str, thread: str, content: Content, key: str) -> str:
-        """The ts of the new message."""
+    async def post(self, channel: str, thread: str, content: Content, key: str) -> tuple[str, str]:
+        """The ts of the new message, and the thread it is in.
+
+        That is "" although one was asked for, where the thread's first message was deleted: Slack says nothing of it.
+        """
         body = _body(channel, thread, content)
         body["metadata"] = {"event_type": METADATA, "event_payload": {"key": key}}
         body |= {"unfurl_links": False, "unfurl_media": False}
-        return str((await self._call("chat.postMessage", body))["ts"])
+        answer = await self._call("chat.postMessage", body)
+        ts, message = str(answer["ts"]), cast("Answer", answer.get("message") or {})
+        found = str(message.get("thread_ts") or "")
+        return ts, "" if found == ts else found
 
-    async def whisper(self, channel: str, thread: str, content: Content, user: str) -> str:
+    async def remove(self, channel: str, ts: str) -> None:
+        """The message is gone when this returns."""
+        try:
+            await self._call("chat.delete", {"channel": channel, "ts": ts})
+        except SlackApiError as error:
+            if classify(error).reason != "message_not_found":
+                raise
+
+    async def ephemeral(self, channel: str, thread: str, content: Content, user: str) -> str:
         """The ts of the new message, by which nothing can be done with it."""
         body = {**_body(channel, thread, content), "user": user}
         return str((await self._call("chat.postEphemeral", body)).get("message_ts") or "")
@@ -70,7 +85,7 @@ class Calls:
         async with self._session.post(url, data=content, proxy=self._client.proxy, timeout=timeout) as taken:
             await taken.read()
             if taken.status != 200:
-                raise RefusedError(judge_status(taken.status, taken.headers, otherwise=Trouble.PASSING))
+                raise RefusedError(classify_status(taken.status, taken.headers, otherwise=Trouble.PASSING))
 
     async def show_file(self, file_id: str, title: str, channel: str, thread: str, comment: str) -> None:
         """Post an uploaded file."""
@@ -107,7 +122,7 @@ class Calls:
             word = (await taken.text())[:100]
             if taken.status != 200:
                 otherwise, why = named_in(word, otherwise=Trouble.REFUSED), f"response_url: {word or taken.status}"
-                raise RefusedError(judge_status(taken.status, taken.headers, otherwise=otherwise, reason=why))
+                raise RefusedError(classify_status(taken.status, taken.headers, otherwise=otherwise, reason=why))
 
     async def _messages(self, channel: str, thread: str, since: float) -> AsyncIterator[Answer]:
         asked: dict[str, Any] = {

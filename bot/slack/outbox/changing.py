@@ -2,16 +2,16 @@
 
 import structlog
 
-from bot.slack.outbox.context import Backoff, Context, strike_s
-from bot.slack.outbox.failures import Failure, Trouble, judge
-from bot.slack.outbox.words import withheld
+from bot.slack.outbox.context import Backoff, Context, pause_s
+from bot.slack.outbox.failures import Failure, Trouble, classify
+from bot.slack.views.delivery_notices import withheld
 from bot.store.errors import StoreUnavailableError
 from bot.store.outbox_entries import Dead, Nothing, ToEdit, ToReact, Wait
 
 log = structlog.get_logger()
 
-_STRIKES = {Trouble.PASSING, Trouble.CRASHED}
-_KEPT = {Trouble.RATE_LIMITED, Trouble.UNREACHED, Trouble.LOST, Trouble.NOT_AUTHORIZED, *_STRIKES}
+_COUNTED = {Trouble.PASSING, Trouble.CRASHED}
+_KEPT = {Trouble.RATE_LIMITED, Trouble.UNREACHED, Trouble.LOST, Trouble.NOT_AUTHORIZED, *_COUNTED}
 
 
 class Changing:
@@ -45,7 +45,7 @@ class Changing:
         except StoreUnavailableError:
             raise
         except Exception as error:
-            failure = judge(error)
+            failure = classify(error)
             if failure.trouble is Trouble.CRASHED:
                 log.exception("outbox.crashed", key=todo.key)
             if failure.trouble is not Trouble.DONE:
@@ -71,12 +71,12 @@ class Changing:
         context.counters.edited += 1
         if missed > 0:
             await context.queue.put(withheld(todo.key, self._channel, missed), now=now)
-            context.bells.ring(self._channel)
+            context.wakeups.ring(self._channel)
 
     async def _failed(self, todo: ToEdit | ToReact, failure: Failure) -> None:
         context, timing, now = self._context, self._context.timing, self._context.clock.now()
-        strikes = todo.strikes + (failure.trouble in _STRIKES)
-        is_hopeless = failure.trouble not in _KEPT or strikes >= timing.strikes
+        failures = todo.failures + (failure.trouble in _COUNTED)
+        is_hopeless = failure.trouble not in _KEPT or failures >= timing.most_failures
         if is_hopeless or (isinstance(todo, ToReact) and failure.trouble is Trouble.NOT_AUTHORIZED):
             await self._give_up(todo, failure, now)
             return
@@ -89,9 +89,9 @@ class Changing:
         )  # fmt: skip
         await context.queue.keep_change(
             todo.key, "update" if isinstance(todo, ToEdit) else "react", now=now,
-            next_edit_at=now + rest_s + max(timing.edit_s, strike_s(strikes)),
+            next_edit_at=now + rest_s + max(timing.edit_s, pause_s(failures)),
             pause_until=now + rest_s if rest_s else 0.0,
-            withheld_after_s=timing.withheld_after_s, strikes=strikes - todo.strikes,
+            withheld_after_s=timing.withheld_after_s, failures=failures - todo.failures,
         )  # fmt: skip
 
     async def _give_up(self, todo: ToEdit | ToReact, failure: Failure, now: float) -> None:

@@ -20,6 +20,8 @@ class Counters:
     """Posts, whispers and files."""
     edited: int = 0
     reacted: int = 0
+    merged: int = 0
+    """Notices that were not sent because the person had got the same within the last seconds."""
     withheld: int = 0
     """Edits that were never sent because a newer one came while their message had to wait."""
     retried: int = 0
@@ -34,8 +36,8 @@ class Counters:
     """Given up, with a reason."""
 
 
-class Bells:
-    """Wakes who waits for work: one bell a channel, and "" for who looks after all."""
+class Wakeups:
+    """Wakes who waits for work: one wakeup a channel, and "" for who looks after all."""
 
     def __init__(self) -> None:
         self._events: dict[str, asyncio.Event] = {}
@@ -64,12 +66,12 @@ class Context:
     token: str
     """This process, among those that share the store."""
     counters: Counters = field(default_factory=Counters)
-    bells: Bells = field(default_factory=Bells)
+    wakeups: Wakeups = field(default_factory=Wakeups)
 
 
-def strike_s(strikes: int) -> float:
+def pause_s(failures: int) -> float:
     """How long to leave an item alone that failed so often for a reason of its own."""
-    return float(min(2**strikes, 60)) if strikes else 0.0
+    return float(min(2**failures, 60)) if failures else 0.0
 
 
 class Backoff:

@@ -16,7 +16,8 @@ from slack_sdk.errors import SlackApiError
 from bot.domain.errors import bounded
 
 _DEFAULT_RETRY_AFTER_S = 10.0
-_MAX_RETRY_AFTER_S = 3600.0
+_MAX_RETRY_AFTER_S = 300.0
+"""Whoever asks again sooner than Slack said is refused again; below the store's FARTHEST_S."""
 
 
 class Trouble(Enum):
@@ -97,7 +98,7 @@ _WORDS: dict[Trouble, tuple[str, ...]] = {
 _TROUBLES = {word: trouble for trouble, words in _WORDS.items() for word in words}
 
 
-def judge(error: Exception) -> Failure:
+def classify(error: Exception) -> Failure:
     """What an exception from a call means."""
     match error:
         case RefusedError():
@@ -112,7 +113,7 @@ def judge(error: Exception) -> Failure:
             return Failure(trouble=Trouble.CRASHED, reason=_name(error))
 
 
-def judge_status(status: int, headers: Mapping[str, str], *, otherwise: Trouble, reason: str = "") -> Failure:
+def classify_status(status: int, headers: Mapping[str, str], *, otherwise: Trouble, reason: str = "") -> Failure:
     """What an HTTP status means by itself; `otherwise` when it means nothing for all requests alike."""
     if status == 429:
         return Failure(trouble=Trouble.RATE_LIMITED, reason="ratelimited", retry_after_s=_retry_after_s(headers))
@@ -133,7 +134,7 @@ def _judge_answer(error: SlackApiError) -> Failure:
     data: object = getattr(answer, "data", None)
     word = str(cast("Mapping[str, object]", data).get("error") or "") if isinstance(data, dict) else ""
     if status == 429 or status >= 500 or (status != 200 and not word):  # 403, 407: a proxy says no, not Slack
-        return judge_status(status, headers, otherwise=Trouble.UNREACHED)
+        return classify_status(status, headers, otherwise=Trouble.UNREACHED)
     if word.startswith("restricted_action"):
         return Failure(trouble=Trouble.REFUSED, reason=word)
     if trouble := _TROUBLES.get(word):

@@ -1,19 +1,22 @@
 """The outbox's front: what the rest of the bot calls."""
 
 import asyncio
+import dataclasses
 from contextlib import suppress
 from uuid import uuid4
 
 import structlog
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.domain.outgoing import Outgoing
+from bot.aio.groups import TaskGroup
+from bot.domain.outgoing import Edit, Ephemeral, Outgoing, Post, Priority
 from bot.slack.outbox.calls import Calls
 from bot.slack.outbox.changing import Changing
 from bot.slack.outbox.context import Context, Counters
 from bot.slack.outbox.delivery import Delivery
 from bot.slack.outbox.posting import Posting
 from bot.slack.outbox.timing import Clock, RealClock, Timing
+from bot.slack.views.quiet import unmentioned
 from bot.store.errors import StoreUnavailableError
 from bot.store.outbox import OutboxQueue
 from bot.store.outbox_entries import Budget, Nothing, Put, QueueState, Unit
@@ -32,8 +35,10 @@ class Outbox:
         timing: Timing | None = None,
         budget: Budget | None = None,
         clock: Clock | None = None,
+        quiet_channels: frozenset[str] = frozenset(),
     ) -> None:
-        """`client` comes from `open_client`; the rest is for tests."""
+        """`client` comes from `open_client`. In `quiet_channels` nobody is mentioned. The rest is for tests."""
+        self._quiet = quiet_channels
         timing, clock = timing or Timing(), clock or RealClock()
         calls = Calls(client, request_s=timing.request_s)
         delivery = Delivery(queue, calls, settled_at=lambda: clock.now() + timing.in_flight_s)
@@ -62,12 +67,16 @@ class Outbox:
         never be sent (no channel, a file over the limit).
         """
         context = self.context
+        if item.place.channel in self._quiet and isinstance(item, Post | Edit):
+            item = dataclasses.replace(item, content=unmentioned(item.content))
         became = await context.queue.put(
             item, now=context.clock.now(), withheld_after_s=context.timing.withheld_after_s
         )
         context.counters.withheld += became is Put.WITHHELD
+        is_notice = isinstance(item, Ephemeral) and item.priority is Priority.NOTICE
+        context.counters.merged += is_notice and became is Put.KNOWN
         if became is not Put.KNOWN:
-            context.bells.ring(item.place.channel)
+            context.wakeups.ring(item.place.channel)
 
     async def ts_of(self, key: str) -> str | None:
         """The ts of the post with this key; None while it is not sent, or forgotten."""
@@ -84,22 +93,22 @@ class Outbox:
         context = self.context
         end = context.clock.now() + timeout_s
         while True:
-            bell = context.bells.of("")
+            wakeup = context.wakeups.of("")
             with suppress(StoreUnavailableError):
                 if (await self.state()).waiting == 0:
                     return True
             left_s = end - context.clock.now()
             if left_s <= 0:
                 return False
-            await context.clock.wait(bell, min(left_s, 0.2))
+            await context.clock.wait(wakeup, min(left_s, 0.2))
 
     async def run(self) -> None:
         """Send until cancelled; survives the absence of the store and of Slack."""
         context = self.context
         has_taken_over = not context.queue.is_alone
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             while True:
-                bell = context.bells.of("")
+                wakeup = context.wakeups.of("")
                 try:
                     if not has_taken_over:
                         await context.queue.take_over(settled_at=context.clock.now() + context.timing.settle_s)
@@ -110,13 +119,13 @@ class Outbox:
                             group.create_task(self._serve(unit), name=f"outbox {' '.join(unit)}")
                 except StoreUnavailableError as error:
                     log.warning("outbox.store_away", why=error.why)
-                await context.clock.wait(bell, context.timing.scan_s)
+                await context.clock.wait(wakeup, context.timing.scan_s)
 
     async def _serve(self, unit: Unit) -> None:
         """Serve a unit until it has no work, or another process has taken it."""
         worker = Posting(self.context, unit[1]) if unit[0] == "posts" else Changing(self.context, unit[1])
         try:
-            async with asyncio.TaskGroup() as group:
+            async with TaskGroup() as group:
                 renewing = group.create_task(self._renew(unit))
                 while not await self._work(unit, worker):
                     pass
@@ -135,7 +144,7 @@ class Outbox:
     async def _work(self, unit: Unit, worker: Posting | Changing) -> bool:
         """One step, and the wait after it; whether the work has ended."""
         context = self.context
-        bell = context.bells.of(unit[1])
+        wakeup = context.wakeups.of(unit[1])
         wait_s = await worker.step()
         match wait_s:
             case Nothing.LOST:
@@ -143,7 +152,7 @@ class Outbox:
             case Nothing.IDLE:
                 return await context.queue.release(unit, context.token, only_idle=True)
             case _ if wait_s > 0:
-                await context.clock.wait(bell, min(wait_s, context.timing.scan_s))
+                await context.clock.wait(wakeup, min(wait_s, context.timing.scan_s))
                 return False
             case _:
                 return False

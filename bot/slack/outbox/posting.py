@@ -1,17 +1,18 @@
 """Posts of one channel: one step sends at most one item."""
 
 import structlog
+from slack_sdk.errors import SlackApiError
 
 from bot.domain.outgoing import Attach, Place, Post
-from bot.slack.outbox.context import Backoff, Context, strike_s
-from bot.slack.outbox.failures import Failure, Trouble, judge
-from bot.slack.outbox.words import instead_of_file, invite_me, withheld
+from bot.slack.outbox.context import Backoff, Context, pause_s
+from bot.slack.outbox.failures import Failure, RefusedError, Trouble, classify
+from bot.slack.views.delivery_notices import instead_of_file, invite_me, withheld
 from bot.store.errors import StoreUnavailableError
 from bot.store.outbox_entries import Arrived, Dead, Nothing, ToSend, Wait, kind_of
 
 log = structlog.get_logger()
 
-_STRIKES = {Trouble.PASSING, Trouble.CRASHED}
+_COUNTED = {Trouble.PASSING, Trouble.CRASHED}
 _HOPELESS = {Trouble.REFUSED, Trouble.NOT_INVITED, Trouble.BLOCKS, Trouble.TOO_LONG, Trouble.NO_THREAD, Trouble.DONE}
 
 
@@ -54,7 +55,7 @@ class Posting:
         except StoreUnavailableError:
             raise
         except Exception as error:
-            failure = judge(error)
+            failure = classify(error)
             if failure.trouble is Trouble.CRASHED:
                 log.exception("outbox.crashed", key=todo.key)
             await self._failed(todo, failure)
@@ -66,7 +67,7 @@ class Posting:
     async def _deliver(self, todo: ToSend) -> Arrived | None:
         context = self._context
         if not todo.is_uncertain:
-            return await context.delivery.send(todo)
+            return await self._send(todo)
         if arrived := await context.delivery.find(todo):
             context.counters.reconciled += 1
             log.info("outbox.reconciled", key=todo.key, channel=self._channel, ts=arrived.ts)
@@ -75,10 +76,27 @@ class Posting:
         await context.queue.keep(todo.key, is_uncertain=False, now=now, hold_until=now)
         return None
 
+    async def _send(self, todo: ToSend) -> Arrived | None:
+        """None: its thread is gone, and now goes on elsewhere: there the item is sent next."""
+        context = self._context
+        try:
+            return await context.delivery.send(todo)
+        except (SlackApiError, RefusedError) as error:
+            failure = classify(error)
+            if not (todo.thread and failure.trouble is Trouble.NO_THREAD):
+                raise
+        anchor, now = await context.delivery.anchor(todo), context.clock.now()
+        log.warning("outbox.thread_gone", key=todo.key, thread=todo.thread, anchor=anchor, reason=failure.reason)
+        await context.queue.move_thread(self._channel, todo.thread, anchor)
+        next_at = now + context.timing.post_s
+        await context.queue.keep(todo.key, is_uncertain=False, now=now, hold_until=now, next_post_at=next_at)
+        return None
+
     async def _arrived(self, todo: ToSend, arrived: Arrived) -> None:
         context, now = self._context, self._context.clock.now()
+        rest_s = 0.0 if arrived.is_beside else context.timing.post_s
         missed = await context.queue.sent(
-            arrived, now=now, next_post_at=now + context.timing.post_s, next_edit_at=now + context.timing.edit_s
+            arrived, now=now, next_post_at=now + rest_s, next_edit_at=now + context.timing.edit_s
         )
         context.counters.sent += 1
         log.info(
@@ -86,13 +104,13 @@ class Posting:
         )
         if missed > 0:
             await context.queue.put(withheld(todo.key, todo.item.place.channel, missed), now=now)
-        context.bells.ring(self._channel)  # edits and reactions have waited for it
+        context.wakeups.ring(self._channel)  # edits and reactions have waited for it
 
     async def _failed(self, todo: ToSend, failure: Failure) -> None:
         context, timing, now = self._context, self._context.timing, self._context.clock.now()
-        strikes = todo.strikes + (failure.trouble in _STRIKES)
+        failures = todo.failures + (failure.trouble in _COUNTED)
         is_old = todo.failing_since is not None and now - todo.failing_since > timing.give_up_s
-        if _is_hopeless(todo, failure) or is_old or strikes >= timing.strikes:
+        if _is_hopeless(todo, failure) or is_old or failures >= timing.most_failures:
             await self._give_up(todo, failure)
             return
         context.counters.retried += 1
@@ -102,14 +120,15 @@ class Posting:
         is_about_looking = todo.is_uncertain and failure.trouble is Trouble.RATE_LIMITED
         # After the channel's rest other threads come first: it may be this message that Slack breaks down over.
         hold_s = rest_s + (0.0 if failure.trouble is Trouble.RATE_LIMITED else timing.post_s)
-        hold_s = max(hold_s, strike_s(strikes), timing.settle_s if failure.is_uncertain else 0.0)
+        hold_s = max(hold_s, pause_s(failures), timing.settle_s if failure.is_uncertain else 0.0)
         log.warning(
             "outbox.kept", key=todo.key, channel=self._channel, trouble=failure.trouble.name, reason=failure.reason,
             detail=failure.detail, again_in_s=round(max(hold_s, rest_s), 1), is_uncertain=is_uncertain,
         )  # fmt: skip
         await context.queue.keep(
             todo.key, is_uncertain=is_uncertain, now=now, hold_until=now + hold_s,
-            next_post_at=0.0 if is_about_looking else now + max(rest_s, timing.post_s), strikes=strikes - todo.strikes,
+            next_post_at=0.0 if is_about_looking else now + max(rest_s, timing.post_s),
+            failures=failures - todo.failures,
         )  # fmt: skip
 
     async def _give_up(self, todo: ToSend, failure: Failure) -> None:
@@ -122,7 +141,7 @@ class Posting:
         await context.queue.give_up(dead, next_post_at=now + context.timing.post_s)
         context.counters.dead += 1
         await self._say_so(todo, failure, now)
-        context.bells.ring(self._channel)
+        context.wakeups.ring(self._channel)
 
     async def _say_so(self, todo: ToSend, failure: Failure, now: float) -> None:
         """A person who waits for it learns why it does not come."""
@@ -133,7 +152,7 @@ class Posting:
                 try:
                     await context.delivery.respond(url, invite_me(place.channel))
                 except Exception as error:  # noqa: BLE001 the reason is in the dead list and in the log already
-                    log.warning("outbox.invitation_lost", key=todo.key, reason=judge(error).reason)
+                    log.warning("outbox.invitation_lost", key=todo.key, reason=classify(error).reason)
             case Attach() if failure.trouble is not Trouble.NOT_INVITED:
                 await context.queue.put(
                     Post(

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,7 +26,7 @@ class Timing:
     longest_backoff_s: float = 30.0
     give_up_s: float = 24 * 3600
     """An item that has failed for so long is given up: nobody waits for it any more."""
-    strikes: int = 6
+    most_failures: int = 6
     """So often an item may fail for a reason of its own: about a minute, as the waits double."""
     lease_s: float = 12.0
     """A process that has not said for so long that it serves a channel has ended."""
@@ -51,11 +52,24 @@ class Clock(Protocol):
 
 
 class RealClock:
-    """The machine's clock, which all processes on all nodes share more or less."""
+    """The machine's clock, which all processes on all nodes share more or less.
+
+    Where it is set back, this one goes on at half its speed until the other has caught up: what was to be done in a
+    second is done in two, not in an hour.
+    """
+
+    def __init__(self, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._wall = wall
+        self._monotonic = monotonic
+        self._now = 0.0
+        self._asked_at = monotonic()
 
     def now(self) -> float:
-        """Unix time."""
-        return time.time()
+        """Unix time; never less than before."""
+        asked_at = self._monotonic()
+        self._now = max(self._wall(), self._now + (asked_at - self._asked_at) / 2)
+        self._asked_at = asked_at
+        return self._now
 
     async def wait(self, event: asyncio.Event, timeout_s: float) -> None:
         """Returns when the event is set, or after `timeout_s`."""

@@ -9,6 +9,7 @@ from bot.slack.views.answers import (
     refused,
     status,
     unknown_namespace,
+    unknown_pod,
     watch_changed,
 )
 from bot.slack.views.details import details_modal, loading_modal, not_it_modal, problem_modal
@@ -17,7 +18,7 @@ from bot.slack.views.homes import home
 from bot.slack.views.knowledge import known_issue, known_issue_list, playbook_list
 from bot.slack.views.models import Approval, HomeModel, StatusModel
 from bot.slack.views.threads import failed, opening, progress, shared
-from bot.slack.views.verdicts import verdict
+from bot.slack.views.verdicts import same_fault, seen_from, verdict
 
 __all__ = [
     "Approval",
@@ -38,9 +39,12 @@ __all__ = [
     "problem_modal",
     "progress",
     "refused",
+    "same_fault",
+    "seen_from",
     "shared",
     "status",
     "unknown_namespace",
+    "unknown_pod",
     "verdict",
     "watch_changed",
 ]

@@ -7,10 +7,11 @@ from bot.domain.authorization import ANYONE, Action, Decision
 from bot.domain.checks import Check
 from bot.domain.incident import Incident, Watch
 from bot.domain.outgoing import Content
-from bot.slack.commands import USAGE, is_namespace
-from bot.slack.views import blocks, ids, words
+from bot.slack.commands import USAGE, is_namespace, is_pod
+from bot.slack.views import blocks, ids, report_lines
 from bot.slack.views.models import StatusModel
 from bot.slack.views.parts import Part, message, part
+from bot.slack.views.report_lines import bullet
 from bot.slack.views.text import (
     NOTHING,
     Mrkdwn,
@@ -21,23 +22,29 @@ from bot.slack.views.text import (
     joined,
     lines,
     link,
+    listed,
     moment,
     person,
     said,
 )
-from bot.slack.views.words import bullet
 
 MOST_CHOICES = 5
 _MOST_NAMED = 10
 
 COMMANDS: Mapping[str, tuple[Mrkdwn, Action]] = {
-    "diagnose": (said("say why the pods of a namespace cannot talk"), Action.DIAGNOSE),
-    "status": (said("whether clusters and Slack answer, and what runs"), Action.READ),
+    "diagnose": (said("find out why the pods of a namespace cannot talk"), Action.DIAGNOSE),
+    "status": (said("whether clusters and Slack respond, and what is running"), Action.READ),
     "incidents": (said("open incidents, with links to their threads"), Action.READ),
-    "watch": (said("diagnose regularly, and say here when the verdict changes"), Action.WATCH),
-    "unwatch": (said("stop that"), Action.WATCH),
-    "playbooks": (said("what is looked at, in which order"), Action.READ),
-    "known-issues": (said("published issues that are held against the evidence"), Action.READ),
+    "watch": (said("diagnose regularly, and post here when the verdict changes"), Action.WATCH),
+    "unwatch": (said("stop watching it"), Action.WATCH),
+    "note": (said("in an incident's thread: add this to its timeline"), Action.FEEDBACK),
+    "assign": (said("in an incident's thread: who takes care of it (also `me`, `nobody`)"), Action.FEEDBACK),
+    "playbooks": (said("what is checked, and in which order"), Action.READ),
+    "known-issues": (said("published issues, compared with the evidence"), Action.READ),
+    "plan": (said("propose a change, for somebody else to approve"), Action.PROPOSE),
+    "plans": (said("the newest plans and their outcome"), Action.READ),
+    "stop": (said("the kill switch: no plan starts, and running ones are undone"), Action.APPROVE),
+    "resume": (said("allow plans again"), Action.APPROVE),
     "help": (said("this"), Action.READ),
 }
 """What each command does, and the right that it needs."""
@@ -51,7 +58,7 @@ def help_(actions: Collection[Action]) -> Content:
         bullet(said("On an alert: the message's menu (⋮), *Diagnose this alert*")),
         bullet(said("Under a verdict: *Details*, *Re-run*, *Share report*, *Not it*")),
     ]
-    closing = said("It only reads. It changes nothing in a cluster, and says what it could not see.")
+    closing = said("A diagnosis only reads, and says what it could not see. Changes take two people.")
     return message(
         "",
         [
@@ -67,7 +74,7 @@ def help_(actions: Collection[Action]) -> Content:
 
 def _command(usage: str, actions: Collection[Action]) -> Mrkdwn:
     does, needs = COMMANDS[usage.partition(" ")[0]]
-    may = NOTHING if needs in actions or usage == "help" else said(" _(you may not: ask who administers cnibot)_")
+    may = NOTHING if needs in actions or usage == "help" else said(" _(not allowed: ask your cnibot administrator)_")
     return bullet(joined(code(f"/cni {usage}"), said(" "), does, may))
 
 
@@ -80,7 +87,7 @@ def status_parts(model: StatusModel) -> list[Part]:
     """The same for the Home."""
     bad = [check for check in model.checks if check.state != "ok"]
     failed = sum(not check.ok for check in bad)
-    head = said("🟢 *cnibot is well.*")
+    head = said("🟢 *cnibot is healthy.*")
     if bad:
         what = f"{failed} of {len(model.checks)} checks failed." if failed else "It works, with warnings."
         head = joined(said("🔴 *") if failed else said("🟠 *"), escape(what), said("*"))
@@ -112,24 +119,44 @@ def _check(check: Check) -> Mrkdwn:
 
 def _watch(watch: Watch) -> Mrkdwn:
     scope = joined(code(watch.namespace, 80), said(" on "), code(watch.cluster, 80))
-    return joined(scope, said(" for "), channel(watch.channel), said(", asked for by "), person(watch.by))
+    return joined(scope, said(" for "), channel(watch.channel), said(", requested by "), person(watch.by))
 
 
 def incident_list(incidents: Sequence[Incident], permalinks: Mapping[str, str]) -> Content:
-    """Open incidents, each with its thread."""
+    """Open incidents, those with the same fault as one."""
     if not incidents:
         return message("", [Part(items=(said("There are no open incidents."),))])
-    listed = part(said("*Open incidents*"), incidents, lambda one: incident_row(one, permalinks), most=30)
+    listed = part(said("*Open incidents*"), by_fault(incidents), lambda one: incident_row(one, permalinks), most=30)
     return message("", [replace(listed, more="in the App Home")])
 
 
-def incident_row(incident: Incident, permalinks: Mapping[str, str]) -> Mrkdwn:
-    """One incident on one line."""
-    permalink = permalinks.get(incident.id, "")
-    told = joined(said(": "), escape(incident.summary, 160)) if incident.summary else NOTHING
-    state = joined(words.status(incident), said(" "), words.scope(incident), told)
-    thread = link(permalink, "thread") if permalink else channel(incident.channel)
-    return bullet(joined(state, thread, moment(incident.updated_at), by=" · "))
+def by_fault(incidents: Sequence[Incident]) -> list[list[Incident]]:
+    """The incidents, those with the same cluster, cause and place together, in the order of their newest."""
+    groups: dict[tuple[str, ...], list[Incident]] = {}
+    for one in incidents:
+        groups.setdefault(one.fault or (one.id,), []).append(one)
+    return list(groups.values())
+
+
+def incident_row(group: Sequence[Incident], permalinks: Mapping[str, str]) -> Mrkdwn:
+    """One fault on one line, with its threads."""
+    newest, oldest = group[0], min(group, key=lambda one: one.opened_at)
+    fact = escape(newest.headline or newest.summary, 160)
+    state = joined(report_lines.status(newest), said(" "), fact or report_lines.scope(newest))
+    asked = len({one.namespace for one in group})
+    counts = (
+        f"{newest.pods} pod{'' if newest.pods == 1 else 's'}" if newest.pods else "",
+        f"{asked} namespaces" if asked > 1 else "",
+        f"{len(group)} threads" if len(group) > 1 else "",
+    )
+    numbers = escape(", ".join(filter(None, counts)))
+    threads = joined(*(_thread(one, permalinks) for one in group[:5]), by=", ")
+    return bullet(joined(state, numbers, code(newest.cluster, 80), threads, moment(oldest.opened_at), by=" · "))
+
+
+def _thread(incident: Incident, permalinks: Mapping[str, str]) -> Mrkdwn:
+    address = permalinks.get(incident.id, "")
+    return link(address, incident.namespace) if address else channel(incident.channel)
 
 
 def refused(decision: Decision) -> Content:
@@ -143,12 +170,7 @@ def refused(decision: Decision) -> Content:
 def _who_may(ids_: Sequence[str]) -> Mrkdwn:
     if ANYONE in ids_:
         return said("every full member of this workspace")
-    more = (
-        joined(said(" and "), escape(str(len(ids_) - _MOST_NAMED)), said(" more"))
-        if len(ids_) > _MOST_NAMED
-        else NOTHING
-    )
-    return joined(joined(*(person(one) for one in ids_[:_MOST_NAMED]), by=", "), more) if ids_ else NOTHING
+    return listed([person(one) for one in ids_], _MOST_NAMED)
 
 
 def unknown_namespace(asked: str, nearest: Sequence[str], cluster: str) -> Content:
@@ -159,7 +181,7 @@ def unknown_namespace(asked: str, nearest: Sequence[str], cluster: str) -> Conte
     )
     if not names:
         return message(
-            "", [Part(items=(joined(sorry, said(" No other has a like name. Check the spelling, and the cluster.")),))]
+            "", [Part(items=(joined(sorry, said(" No similar name was found. Check the spelling and the cluster.")),))]
         )
     asked_for = joined(sorry, said(" Did you mean "), joined(*(code(name) for name in names), by=", "), said("?"))
     buttons = [
@@ -174,20 +196,46 @@ def unknown_namespace(asked: str, nearest: Sequence[str], cluster: str) -> Conte
     return message("", [Part(items=(asked_for,))], blocks.actions(*buttons))
 
 
+def unknown_pod(namespace: str, asked: str, nearest: Sequence[str], cluster: str) -> Content:
+    """No such pod or workload; those with like names, each with a button."""
+    names = [name for name in nearest if is_pod(name)][:MOST_CHOICES]
+    sorry = joined(
+        said("There is no pod or workload "), code(clean(asked, 80), 120), said(" in "), code(namespace, 80), said(".")
+    )
+    if not names:
+        return message("", [Part(items=(joined(sorry, said(" No similar name was found.")),))])
+    buttons = [
+        blocks.button(
+            name,
+            f"{ids.DIAGNOSE_POD}:{count}",
+            ids.pod_value(cluster, namespace, name),
+            says=f"Diagnose {name}",
+        )
+        for count, name in enumerate(names)
+    ]
+    asked_for = joined(sorry, said(" Did you mean "), joined(*(code(name) for name in names), by=", "), said("?"))
+    return message("", [Part(items=(asked_for,))], blocks.actions(*buttons))
+
+
 def watch_changed(
     namespace: str, cluster: str, *, by: str, is_watched: bool, was_so: bool = False, every_s: float | None = None
 ) -> Content:
     """That a namespace is (not) watched here any more, for everybody in the channel."""
     scope = joined(code(namespace, 80), said(" on "), code(cluster, 80))
     if was_so:
-        state = (
-            said(" is watched in this channel already.") if is_watched else said(" was not watched in this channel.")
-        )
+        state = said(" is already watched in this channel.") if is_watched else said(" is not watched in this channel.")
         return message("", [Part(items=(joined(scope, state),))])
     if not is_watched:
         return message("", [Part(items=(joined(person(by), said(" stopped the watch of "), scope, said(".")),))])
-    often = escape(f"every {every_s / 60:.0f} minutes") if every_s else said("regularly")
-    told = said(", and this channel hears when the verdict changes. `/cni unwatch` stops it.")
+    often = escape(f"every {span(every_s)}, next within {span(every_s)}") if every_s else said("regularly")
+    then = said(". The first verdict follows; after that, only changes are posted here. `/cni unwatch` stops it.")
     return message(
-        "", [Part(items=(joined(person(by), said(" watches "), scope, said(": it is diagnosed "), often, told),))]
+        "", [Part(items=(joined(person(by), said(" watches "), scope, said(": it is diagnosed "), often, then),))]
     )
+
+
+def span(seconds: float) -> str:
+    """A length of time in one unit."""
+    if seconds < 90:
+        return f"{max(seconds, 0):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3_600:.1f} h"

@@ -36,9 +36,11 @@ def header(text: str) -> Block:
     return {"type": "header", "text": _plain_text(text, MAX_HEADER)}
 
 
-def section(text: Mrkdwn, accessory: Block | None = None) -> Block:
-    """A paragraph, with a button beside it."""
+def section(text: Mrkdwn, accessory: Block | None = None, *, is_whole: bool = False) -> Block:
+    """A paragraph, with a button beside it. One that must be read whole is not folded behind "see more"."""
     block: Block = {"type": "section", "text": _mrkdwn(text, MAX_SECTION)}
+    if is_whole:
+        block["expand"] = True
     return block | {"accessory": accessory} if accessory else block
 
 
@@ -57,6 +59,12 @@ def button(
     if says:
         element["accessibility_label"] = plain(says, 75)
     return element | {"style": style} if style else element
+
+
+def overflow(action_id: str, options: Sequence[tuple[str, str]]) -> Block:
+    """A menu behind three dots, of labels and their values. Slack takes up to five."""
+    shown = [{"text": _plain_text(label, 75), "value": value[:150]} for label, value in options[:5]]
+    return {"type": "overflow", "action_id": action_id[:255], "options": shown}
 
 
 def actions(*buttons: Block) -> Block:

@@ -14,10 +14,15 @@ def withheld(key: str, channel: str, count: int) -> Post:
     return Post(key=f"{key}:withheld", place=place, content=Content(text=text), priority=Priority.PROGRESS)
 
 
+def goes_on_here() -> Content:
+    """The first message of a thread that goes on in another place."""
+    return Content(text="The first message of a thread was deleted. The thread goes on here.")
+
+
 def invite_me(channel: str) -> Content:
     """Why the answer to a command does not come. The channel's id is from Slack's own payload."""
     return Content(
-        text=f"I cannot post in <#{channel}>, because I am not in it. Invite me there with `/invite`, then ask again."
+        text=f"I cannot post in <#{channel}>, because I am not in it. Invite me there with `/invite`, then try again."
     )
 
 

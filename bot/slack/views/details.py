@@ -1,16 +1,16 @@
 """The modals under a verdict: everything in a window, and "Not it"."""
 
 from collections.abc import Iterator
-from datetime import datetime
 
-from bot.domain.report import CauseReport, KnownIssueReport, RemediationReport, Report, Unobserved
+from bot.domain.report import CauseReport, KnownIssueReport, NextStep, RemediationReport, Report, Unobserved
+from bot.render import brief
 from bot.render.marks import CHANGED_BEFORE, change_words, pair_words, transient_words, usual_changes
-from bot.slack.views import blocks, ids, words
+from bot.slack.views import blocks, ids, report_lines
 from bot.slack.views.blocks import Block
 from bot.slack.views.parts import chapter
-from bot.slack.views.text import Mrkdwn, clean, code, escape, joined, moment, said
-from bot.slack.views.verdicts import heading, standing
-from bot.slack.views.words import bullet
+from bot.slack.views.report_lines import bullet
+from bot.slack.views.text import Mrkdwn, clean, code, escape, joined, said
+from bot.slack.views.verdicts import heading
 
 MAX_BYTES = 250_000
 """Of a view's JSON, says Slack; the rooms below come to less."""
@@ -40,13 +40,18 @@ def details_modal(report: Report, *, incident_id: str, run: int) -> Block:
         *chapter(
             "Healed by itself", report.transients, lambda one: _row(transient_words(one)), room=6_000, most_blocks=3
         ),
+        *chapter("Probe packets", report.trace, lambda one: _row(one.sentence), room=8_000, most_blocks=4),
         *chapter(
-            "Ruled out", out, lambda one: (bullet(words.ruled_out(one, reasons=12)),), room=25_000, most_blocks=12
+            "Ruled out",
+            out,
+            lambda one: (bullet(report_lines.ruled_out(one, reasons=12)),),
+            room=25_000,
+            most_blocks=12,
         ),
         *chapter("Known issues", report.known_issues, _known_issue, room=15_000, most_blocks=7),
         *chapter("Between nodes", report.connectivity, lambda one: _row(pair_words(one)), room=8_000, most_blocks=4),
         *chapter(CHANGED_BEFORE, changes, _row, room=8_000, most_blocks=4),
-        *chapter("Findings", findings, lambda one: (words.finding(one),), room=35_000, most_blocks=14),
+        *chapter("Findings", findings, lambda one: (report_lines.finding(one),), room=35_000, most_blocks=14),
         *chapter("Not observed", report.coverage.unobserved, _unobserved, room=12_000, most_blocks=6),
     ]
     return blocks.modal(_TITLE, rows, callback_id=ids.DETAILS_VIEW, metadata=ids.run_value(incident_id, run))
@@ -55,32 +60,24 @@ def details_modal(report: Report, *, incident_id: str, run: int) -> Block:
 def _top(report: Report) -> Iterator[Mrkdwn]:
     if report.verdict.summary not in heading(report):
         yield escape(clean(report.verdict.summary, 600), 1_200)
-    yield words.facts(report)
-    yield joined(said("Diagnosed at "), _moment(report.started_at))
+    yield report_lines.facts(report)
+    yield joined(said("Diagnosed at "), report_lines.time_of(report.started_at))
     if report.path:
-        yield joined(said("*Where:* "), words.path(report))
-    if radius := joined(*words.who_is_hit(report), by="; "):
-        yield joined(said("*Who is hit:* "), radius)
+        yield joined(said("*Where:* "), report_lines.path(report))
+    if affected := " ".join(brief.who(report)):
+        yield joined(said("*Who is affected:* "), escape(affected, 700))
     if report.blast_radius.pod_names:
         yield joined(said("*Pods:* "), escape(", ".join(report.blast_radius.pod_names[:50]), 1_500))
 
 
-def _moment(written: str) -> Mrkdwn:
-    """An RFC 3339 time in the reader's own zone, or as it stands."""
-    try:
-        return moment(datetime.fromisoformat(written).timestamp())
-    except (ValueError, OverflowError, OSError):
-        return escape(written, 40)
-
-
 def _standing_first(report: Report) -> list[CauseReport]:
     """Those that stand, the ones of the verdict first."""
-    first = standing(report)
+    first = brief.standing(report)
     return [*first, *(c for c in report.causes if c.confidence != "ruled_out" and all(c is not one for one in first))]
 
 
 def _cause(cause: CauseReport) -> Iterator[Mrkdwn]:
-    yield joined(words.cause_title(cause), said(" "), code(cause.id, 80))
+    yield joined(report_lines.cause_title(cause), said(" "), code(cause.id, 80))
     if cause.mechanism:
         yield joined(said("_How it works:_ "), escape(cause.mechanism, 900))
     for word, sentences in (
@@ -90,31 +87,31 @@ def _cause(cause: CauseReport) -> Iterator[Mrkdwn]:
     ):
         for sentence in sentences:
             yield joined(word, escape(sentence, 600))
-    for sentence in cause.look_alikes:
-        refuted = words.look_alike(sentence)
-        yield joined(said("• not "), refuted) if refuted else bullet(escape(sentence))
+    for one in cause.likenesses:
+        refuted = report_lines.look_alike(one)
+        yield joined(said("• not "), refuted) if refuted else bullet(escape(one.sentence))
     if cause.subjects:
         yield joined(said("• where: "), escape(", ".join(cause.subjects[:50]), 1_200))
 
 
-def _to_do(report: Report) -> list[RemediationReport | str]:
-    return [*report.remediations, *report.next_steps]
+def _to_do(report: Report) -> list[RemediationReport | NextStep]:
+    return [*report.remediations, *(step for step in report.steps if not step.is_warning)]
 
 
-def _do(numbered: tuple[int, RemediationReport | str]) -> Iterator[Mrkdwn]:
+def _do(numbered: tuple[int, RemediationReport | NextStep]) -> Iterator[Mrkdwn]:
     number, one = numbered
-    if isinstance(one, str):
-        yield words.step(one, number)
+    if isinstance(one, NextStep):
+        yield report_lines.step(one, number)
     else:
-        yield from words.fix_in_full(one, number)
+        yield from report_lines.fix_in_full(one, number)
 
 
 def _known_issue(one: KnownIssueReport) -> Iterator[Mrkdwn]:
-    yield words.known_issue_in_full(one)
+    yield report_lines.known_issue_in_full(one)
 
 
 def _unobserved(one: Unobserved) -> Iterator[Mrkdwn]:
-    yield bullet(words.unobserved(one))
+    yield bullet(report_lines.unobserved(one))
 
 
 def _row(sentence: str) -> Iterator[Mrkdwn]:
@@ -133,7 +130,7 @@ def not_it_modal(incident_id: str, run: int, cause: str | None) -> Block:
             ids.NOT_IT_BLOCK,
             ids.NOT_IT_INPUT,
             placeholder="For example: the node's uplink was down, see the switch's log",
-            hint="Kept with the report for those who mend the rules. It changes nothing in the cluster. No passwords.",
+            hint="Kept with the report for those who fix the rules. It changes nothing in the cluster. No passwords.",
         ),
     ]
     metadata = ids.run_value(incident_id, run)

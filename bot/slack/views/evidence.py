@@ -6,7 +6,7 @@ from typing import cast
 
 import msgspec
 
-from bot.domain.redact import redacted
+from bot.domain.redact import redact, redacted
 from bot.domain.report import Report
 from bot.render.markdown import markdown
 
@@ -34,7 +34,7 @@ def _left_out(whole: dict[str, object], short: dict[str, object]) -> Iterator[st
         if isinstance(value, list | tuple):
             every, kept = len(cast("list[object]", value)), len(cast("list[object]", short[name]))
             if kept < every:
-                yield f"\n(left out for want of room: {every - kept} of {every} {name.replace('_', ' ')})\n"
+                yield f"\n(left out to save space: {every - kept} of {every} {name.replace('_', ' ')})\n"
 
 
 def _trimmed(value: object) -> object:
@@ -57,4 +57,4 @@ def _trimmed(value: object) -> object:
 
 def _slug(text: str, limit: int) -> str:
     """Letters, digits and dashes: a name for every file system."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", text[: limit * 4]).strip("-")[:limit].strip("-") or "report"
+    return re.sub(r"[^A-Za-z0-9]+", "-", redact(text[: limit * 4])).strip("-")[:limit].strip("-") or "report"

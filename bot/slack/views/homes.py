@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 from bot.slack.commands import USAGE
 from bot.slack.views import blocks
-from bot.slack.views.answers import incident_row, refused, status_parts
+from bot.slack.views.answers import by_fault, incident_row, refused, status_parts
 from bot.slack.views.blocks import Block
 from bot.slack.views.models import Approval, HomeModel
 from bot.slack.views.parts import Part, fitted, part
+from bot.slack.views.report_lines import bullet
 from bot.slack.views.text import NOTHING, Mrkdwn, code, escape, joined, link, moment, said
-from bot.slack.views.words import bullet
 
 _ROOM = 12_000
 
@@ -17,8 +17,8 @@ _ROOM = 12_000
 def home(model: HomeModel) -> Block:
     """One person's Home."""
     if model.refusal is not None and not model.refusal.allowed:
-        told = blocks.section(Mrkdwn(refused(model.refusal).text))
-        return blocks.home_tab([blocks.header("cnibot"), told])
+        answer = blocks.section(Mrkdwn(refused(model.refusal).text))
+        return blocks.home_tab([blocks.header("cnibot"), answer])
     rows = [block for chapter in (_open(model), _approvals(model), _health(model), _help(model)) for block in chapter]
     return blocks.home_tab(rows)
 
@@ -30,7 +30,7 @@ def _chapter(title: str, *parts: Part) -> Iterator[Block]:
 
 
 def _open(model: HomeModel) -> Iterator[Block]:
-    rows = part(NOTHING, model.incidents, lambda one: incident_row(one, model.permalinks), most=30)
+    rows = part(NOTHING, by_fault(model.incidents), lambda one: incident_row(one, model.permalinks), most=30)
     nothing = Part(items=(said("None. `/cni diagnose NAMESPACE` in a channel opens one."),))
     return _chapter("Open incidents", rows if rows.items else nothing)
 
@@ -54,7 +54,7 @@ def _health(model: HomeModel) -> Iterator[Block]:
 
 
 def _help(model: HomeModel) -> Iterator[Block]:
-    may = ", ".join(model.actions) or "nothing yet: ask who administers cnibot"
+    may = ", ".join(model.actions) or "nothing yet: ask your cnibot administrator"
     rows = [
         bullet(
             joined(

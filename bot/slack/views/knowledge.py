@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bot.domain.outgoing import Content
+from bot.render.marks import RISK_WORDS
 from bot.slack.views.parts import Part, message, part
+from bot.slack.views.report_lines import bullet
 from bot.slack.views.text import NOTHING, Mrkdwn, code, escape, joined, reference, said
-from bot.slack.views.words import bullet, risk
 
 if TYPE_CHECKING:
     from bot.known_issues.schema import KnownIssue, WorkaroundFile
@@ -22,7 +23,7 @@ _TRUST = {
 
 def playbook_list(playbooks: Sequence["Playbook"]) -> Content:
     """The playbooks, and what each looks at."""
-    note = said("`/cni diagnose` follows `namespace`, and recognises applications by themselves.")
+    note = said("`/cni diagnose` follows `namespace`, and recognises applications on its own.")
     return message("", [part(said("*Playbooks*"), playbooks, _playbook, most=40), Part(items=(note,), is_small=True)])
 
 
@@ -42,7 +43,7 @@ def known_issue_list(issues: Sequence["KnownIssue"]) -> Content:
         rows.append(row)
     rest = joined(*(code(one.id) for one in issues[len(rows) :][:60]), by=" ")
     note = said(
-        "A title proves nothing: a verdict says which of them the evidence fits. `/cni known-issues ID` tells all."
+        "A title proves nothing: a verdict shows which of them match the evidence. `/cni known-issues ID` shows one."
     )
     return message(
         "",
@@ -55,13 +56,13 @@ def known_issue_list(issues: Sequence["KnownIssue"]) -> Content:
 
 
 def known_issue(issue: "KnownIssue") -> Content:
-    """One known issue: what it is, how it is told, what helped."""
+    """One known issue: what it is, how it is recognised, what helped."""
     return message(
         f"{issue.id}: {issue.title}",
         [
             Part(items=(escape(issue.mechanism, 900),)),
             Part(items=tuple(_facts(issue)), rank=3),
-            part(said("*To be checked by hand*"), issue.check, lambda one: bullet(escape(one)), most=5, rank=2),
+            part(said("*Check by hand*"), issue.check, lambda one: bullet(escape(one)), most=5, rank=2),
             part(said("*What helped* (safest first)"), issue.workaround, _helped, most=8, rank=1, least=3),
             Part(title=said("*Mind*"), items=(escape(issue.notes, 500),) if issue.notes else (), rank=4),
         ],
@@ -69,7 +70,7 @@ def known_issue(issue: "KnownIssue") -> Content:
 
 
 def _helped(one: "WorkaroundFile") -> Mrkdwn:
-    return bullet(joined(escape(one.does), said(" "), risk(one.risk)))
+    return bullet(joined(escape(one.does), said(" "), said("("), escape(RISK_WORDS[one.risk]), said(")")))
 
 
 def _facts(issue: "KnownIssue") -> Iterator[Mrkdwn]:
@@ -79,8 +80,8 @@ def _facts(issue: "KnownIssue") -> Iterator[Mrkdwn]:
         ("Affected", issue.affected),
         ("Fixed in", issue.fixed_in),
         ("Seen on", issue.environment),
-        ("Goes with the causes", ", ".join(issue.causes)),
-        ("How sure", _TRUST[issue.confidence]),
+        ("Related causes", ", ".join(issue.causes)),
+        ("Confidence", _TRUST[issue.confidence]),
     )
     yield from (joined(said("*"), escape(name), said(":* "), escape(text)) for name, text in rows if text)
     threads = joined(*(reference(str(one)) for one in issue.references[:6]), by=", ")

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from bot.domain.authorization import Decision
-from bot.domain.incident import SCHEDULE, Incident
+from bot.domain.incident import ALERT, SCHEDULE, Incident
 from bot.domain.outgoing import Content
 from bot.slack.commands import Mistake
-from bot.slack.views import blocks, ids, words
-from bot.slack.views.answers import refused
+from bot.slack.views import blocks, ids, report_lines
+from bot.slack.views.answers import refused, span
 from bot.slack.views.parts import Part, message
 from bot.slack.views.text import Mrkdwn, code, escape, joined, lines, link, moment, person, said
 
@@ -27,9 +27,9 @@ def plainly(text: str) -> Content:
 def not_here(*, is_archived: bool) -> Content:
     """We cannot post in the channel."""
     if is_archived:
-        return sentence(said("This channel is archived: nothing can be posted here. Ask in another one."))
+        return sentence(said("This channel is archived: nothing can be posted here. Use another channel."))
     return sentence(
-        said("I am not in this channel, so I could not post the answer. Type `/invite @cni`, then ask again.")
+        said("I am not in this channel, so I could not post the answer. Type `/invite @cni`, then try again.")
     )
 
 
@@ -49,7 +49,7 @@ def attached(incident: Incident, permalink: str, *, is_running: bool) -> Content
     if is_running:
         return sentence(
             scope,
-            said(" is being diagnosed already, asked for by "),
+            said(" is already being diagnosed, requested by "),
             _person(incident.opened_by),
             said(": see "),
             where,
@@ -61,35 +61,82 @@ def attached(incident: Incident, permalink: str, *, is_running: bool) -> Content
     )
 
 
-def settled(incident: Incident, *, asked_by: str, cluster_shown: bool, took_s: float) -> Content:
-    """What becomes of the message that showed progress: how it stands now, for whoever reads the channel only."""
-    what = joined(words.status(incident), said(" "), words.scope(incident, cluster_shown=cluster_shown))
-    summary = joined(said(": "), escape(incident.summary, 500)) if incident.summary else said("")
-    small = joined(said("Asked for by "), _person(asked_by), escape(f", {took_s:.0f} s. The verdict is in the thread."))
-    return message("", [Part(items=(joined(what, summary),)), Part(items=(small,), is_small=True)])
+def settled(incident: Incident, *, cluster_shown: bool) -> Content:
+    """What becomes of a later run's progress message: which run it was. The verdict follows."""
+    parts = [
+        joined(said("Run "), escape(str(incident.run))),
+        _person(incident.asked_by),
+        escape(f"{incident.took_s:.0f} s"),
+        report_lines.scope(incident, cluster_shown=True) if cluster_shown else said(""),
+    ]
+    return message("", [Part(items=(joined(*parts, by=" · "),), is_small=True)])
+
+
+def root(incident: Incident, *, cluster_shown: bool, doubted_by: Sequence[str] = (), page: str = "") -> Content:
+    """How the incident stands, for whoever reads the channel only: the newest status, whatever was said before.
+
+    `page`: the address of its page.
+    """
+    state = report_lines.status(incident)
+    if incident.status == "closed":
+        after = escape(f"after {span(incident.updated_at - incident.opened_at)}.")
+        was = joined(said(" Was: "), escape(incident.was, 200)) if incident.was else said("")
+        head = (
+            joined(state, said(" "), after, was)
+            if incident.found_run
+            else joined(said("🟢 *HEALTHY* "), _fact(incident))
+        )
+    else:
+        head = joined(state, said(" "), _fact(incident))
+    if doubted_by:
+        head = joined(head, said(" · "), doubted_by_words(doubted_by))
+    ran = joined(escape(f"run {incident.run}, {incident.took_s:.0f} s, for"), said(" "), _person(incident.asked_by))
+    last = joined(ran, said(" at "), moment(incident.updated_at)) if incident.run > 1 else ran
+    if incident.status == "closed" and incident.found_run:
+        last = joined(last, said(": healthy"))
+    small = [report_lines.scope(incident, cluster_shown=cluster_shown), last]
+    if incident.assignee:
+        small.append(joined(said("taken care of by "), person(incident.assignee)))
+    if page:
+        small.append(link(page, "page"))
+    return message("", [Part(items=(head,)), Part(items=(joined(*small, by=" · "),), is_small=True)])
+
+
+def doubted_by_words(users: Sequence[str]) -> Mrkdwn:
+    """By whom a verdict is doubted."""
+    return joined(said("*doubted by* "), joined(*map(_person, users[:3]), by=", "))
+
+
+def _fact(incident: Incident) -> Mrkdwn:
+    return escape(incident.headline or incident.summary or incident.namespace, 300)
 
 
 def _person(user: str) -> Mrkdwn:
-    return said("a watch") if user == SCHEDULE else person(user)
+    if user in {ALERT, SCHEDULE}:
+        return said("an alert") if user == ALERT else said("a watch")
+    return person(user)
 
 
-def closed(run: int) -> Content:
-    """The incident is over."""
-    again = said(" when it was diagnosed again") if run > 1 else said("")
-    return sentence(
-        said("Nothing is wrong any more"), again, said(": this incident is closed. Asking again opens a new one."),
-    )  # fmt: skip
+def closed() -> Content:
+    """An incident in which something was wrong is over."""
+    return sentence(said("Nothing is wrong any more, so this incident is closed. The next diagnosis opens a new one."))
+
+
+def not_in_a_thread() -> Content:
+    """A note or an assignment that belongs to no incident."""
+    answer = said(" belongs into the thread of an open incident: answer there.")
+    return sentence(code("@cni note TEXT"), said(" or "), code("@cni assign @NAME"), answer)
 
 
 def gone() -> Content:
     """A button whose incident or report is no longer kept."""
-    return sentence(said("The report of this run is no longer kept. Ask for a new diagnosis."))
+    return sentence(said("The report of this run is no longer kept. Run a new diagnosis."))
 
 
 def old_button() -> Content:
     """A button that no version of the bot, or another one, knows."""
     return sentence(
-        said("This button does nothing any more: it is of another version of cnibot. "),
+        said("This button is from another version of cnibot and no longer works. "),
         code("/cni help"),
         said(" shows what works."),
     )
@@ -97,7 +144,7 @@ def old_button() -> Content:
 
 def too_late() -> Content:
     """Slack lets a dialogue open within three seconds only."""
-    return sentence(said("Slack did not let me open the dialogue in time. Press the button again."))
+    return sentence(said("The dialog did not open in time. Press the button again."))
 
 
 def elsewhere() -> Content:
@@ -107,14 +154,12 @@ def elsewhere() -> Content:
 
 def failed_inside(reference: str) -> Content:
     """Our own mistake."""
-    return sentence(
-        said("That failed by a fault of cnibot's own, three times. It is in its log under "), code(reference), said(".")
-    )
+    return sentence(said("cnibot hit an internal error and gave up. Look for "), code(reference), said(" in its log."))
 
 
 def already_shared() -> Content:
     """Somebody shared this report before."""
-    return sentence(said("This report has been shared with the channel already."))
+    return sentence(said("This report has already been shared with the channel."))
 
 
 def refused_dialogue(decision: Decision) -> blocks.Block:
@@ -136,11 +181,26 @@ def doubted(user: str, text: str, run: int, cause: str | None) -> Content:
     )
 
 
+def watch_ended(namespace: str, cluster: str, *, by: str) -> Content:
+    """A watch whose owner may not watch there any more."""
+    scope = joined(code(namespace, 80), said(" on "), code(cluster, 80))
+    return sentence(
+        said("The watch of "), scope, said(" has ended: "), person(by), said(" is no longer allowed to watch it.")
+    )
+
+
+def not_yours_any_more() -> Content:
+    """The asker lost the right while a diagnosis ran."""
+    return sentence(
+        said("The requester is no longer allowed to diagnose this namespace, so the verdict is not posted.")
+    )
+
+
 def withheld() -> Content:
     """The channel was shared with others while a diagnosis ran."""
     return sentence(
-        said("This channel is shared with another organisation by now: the verdict is not posted here."),
-        said(" Ask for it in a channel of our own."),
+        said("This channel is now shared with another organisation, so the verdict is not posted here."),
+        said(" Run the diagnosis in an internal channel."),
     )
 
 
@@ -148,8 +208,8 @@ def on_other_clusters(namespace: str, cluster: str, others: Sequence[str]) -> Co
     """The namespace is not where it was looked for, but elsewhere."""
     nowhere = joined(said("There is no namespace "), code(namespace, 100), said(" on "), code(cluster, 80))
     known = joined(*(code(other, 80) for other in others[:MOST_CHOICES]), by=", ")
-    told = joined(nowhere, said(", but there is on "), known, said("."))
-    return message("", [Part(items=(told,))], _choices([(other, namespace) for other in others], cluster_shown=True))
+    answer = joined(nowhere, said(", but there is on "), known, said("."))
+    return message("", [Part(items=(answer,))], _choices([(other, namespace) for other in others], cluster_shown=True))
 
 
 def which_namespace(choices: Sequence[tuple[str, str]], *, was_named: bool) -> Content:
@@ -162,7 +222,7 @@ def which_namespace(choices: Sequence[tuple[str, str]], *, was_named: bool) -> C
     asked = (
         said("Several namespaces are named in this message. Which one?")
         if was_named
-        else said("This message names no namespace as such, but these words in it are names of namespaces. Which one?")
+        else said("This message names no namespace directly, but some of its words are names of namespaces. Which one?")
     )
     several = len({cluster for cluster, _ in choices}) > 1
     return message("", [Part(items=(asked,))], _choices(choices, cluster_shown=several))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import LiteralString, TypeVar
 
+from bot.domain.listing import left_out
 from bot.domain.outgoing import Content
 from bot.slack.views import blocks
 from bot.slack.views.blocks import Block
@@ -36,6 +37,10 @@ class Part:
     """Where they are."""
     is_small: bool = False
     """Small print."""
+    is_whole: bool = False
+    """Slack folds none of it behind "see more"."""
+    after: tuple[Block, ...] = ()
+    """Blocks under it that need no words in the text."""
 
     @property
     def text(self) -> Mrkdwn:
@@ -51,7 +56,7 @@ class Part:
             yield self.title
         yield from self.items
         if self.hidden:
-            yield joined(said("… and "), escape(str(self.hidden)), said(" more "), said(self.more))
+            yield joined(said("… "), escape(left_out(self.hidden)), said(" "), said(self.more))
 
     def without_last(self) -> "Part":
         """One item less, counted as hidden."""
@@ -73,7 +78,8 @@ class Part:
     def blocks(self) -> Iterator[Block]:
         """The pieces as blocks."""
         for piece in self.pieces():
-            yield blocks.context(piece) if self.is_small else blocks.section(piece)
+            yield blocks.context(piece) if self.is_small else blocks.section(piece, is_whole=self.is_whole)
+        yield from self.after
 
 
 def part(
@@ -108,7 +114,7 @@ def heading_text(heading: str) -> str:
 
 def fitted(parts: Sequence[Part], room: int) -> list[Part]:
     """The parts with as many items as fit: first down to `least` of each, then to one, then to a mere count."""
-    found = [one for one in parts if one.items or one.hidden]
+    found = [one for one in parts if one.items or one.hidden or one.after]
     order = sorted(range(len(found)), key=lambda at: -found[at].rank)
     size = sum(units(one.text) + 2 for one in found)
     for step in ("least", "one", "none"):
@@ -146,7 +152,7 @@ def chapter(
             continue
         break
     if whole < len(sources):
-        more = joined(said("… and "), escape(str(len(sources) - whole)), said(" more: *Share report* has them all"))
+        more = joined(said("… "), escape(left_out(len(sources) - whole)), said(": *Share report* has them all"))
         pages = [*pages[: most_blocks - 2], [more]]
     sections = [blocks.section(Mrkdwn("\n".join(page))) for page in pages if page]
     return [blocks.header(title), *sections] if sections else []

@@ -3,18 +3,23 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 
-from bot.domain.incident import Incident
+from bot.domain.incident import ALL_NODES, Incident
+from bot.domain.listing import and_more, left_out
 from bot.domain.report import (
     CauseReport,
     FindingReport,
     KnownIssueReport,
+    LookAlike,
+    NextStep,
     RemediationReport,
     Report,
-    Risk,
     Unobserved,
 )
-from bot.render.marks import RISK_WORDS, SEVERITY_SIGNS, STATUS_WORDS, access_words, cni_words, scope_words
+from bot.render import brief
+from bot.render.loops import MOST_LISTED, SHOWN_OF_MANY, looped
+from bot.render.marks import SEVERITY_SIGNS, STATUS_WORDS
 from bot.slack.views.text import (
     MAX_LINE,
     NOTHING,
@@ -26,7 +31,7 @@ from bot.slack.views.text import (
     fence,
     fits,
     joined,
-    lines,
+    moment,
     reference,
     said,
 )
@@ -50,14 +55,11 @@ _HOP_WORDS = {
     "suspect": said("*? SUSPECTED HERE*"),
     "unknown": said("_not known_"),
 }
-_SUBJECT = r"(?:pod|node|service|pair) [^\s,:]+"
-_SUBJECTS = re.compile(rf"({_SUBJECT}(?:, {_SUBJECT})*)(?: and (\d+) more)?: ")
-_LOOK = re.compile(r"(.{1,300}) \(([^()]{1,300}); decides ([^()]{1,300})\)")
 _OBJECT = re.compile(r"(pod|node) (?:([a-z0-9-]{1,63})/)?([a-z0-9][a-z0-9.-]{0,252})")
 _MAX_HOPS = 8
 _MAX_NAME = 64
 _MAX_READ = 1_200
-_COMMANDS = 3
+MAX_LOOP = 1_400
 _IN_ONE_FENCE = 4
 
 
@@ -66,39 +68,20 @@ def bullet(line: Mrkdwn) -> Mrkdwn:
     return joined(said("• "), line) if line else NOTHING
 
 
-def condensed(sentence: str, namespace: str = "") -> str:
-    """A sentence about many subjects, which are named first, with one of them (of the namespace asked about).
-
-    Without the "and" that binds it to the sentence before: here each stands alone.
-    """
-    match = _SUBJECTS.match(sentence := clean(sentence, _MAX_READ))
-    if match is None:
-        return sentence
-    subjects = match[1].split(", ")
-    named = next((one for one in subjects if one.partition(" ")[2].startswith(f"{namespace}/")), subjects[0])
-    more = len(subjects) - 1 + int((match[2] or "0")[:9])
-    return f"{named}{f' and {more} more' if more else ''}: {sentence[match.end() :].removeprefix('and ')}"
-
-
 def facts(report: Report) -> Mrkdwn:
-    """What was asked about and how much was seen, as small print."""
-    parts = [scope_words(report), cni_words(report), access_words(report), f"{report.took_s:.1f} s"]
+    """The cause's id, what was asked about and how much was seen, as small print."""
     verdict = report.verdict
-    named = (
-        joined(code(verdict.cause, 80), said(" ("), escape(verdict.confidence or "", 20), said(")"))
-        if verdict.cause
-        else NOTHING
-    )
-    return joined(named, *(escape(part, 200) for part in parts), by=" · ")
+    named = code(verdict.cause, 80) if verdict.cause else NOTHING
+    return joined(named, escape(brief.facts(report), 600), by=" · ")
 
 
 def path(report: Report) -> Mrkdwn:
     """The packet's way in words, hop after hop; of a long one the neighbourhood of the hop that matters.
 
-    Where no node was looked at, no hop before it is called ok.
+    Where no node was inspected, no hop before it is called ok.
     """
     hops = report.path
-    ok = _HOP_WORDS["ok"] if report.coverage.nodes_observed else said("_not looked at_")
+    ok = _HOP_WORDS["ok"] if report.coverage.nodes_observed else said("_not inspected_")
     at = next((index for index, hop in enumerate(hops) if hop.state in {"broken", "suspect"}), 0)
     start = max(0, min(at - _MAX_HOPS + 2, len(hops) - _MAX_HOPS))
     shown = [
@@ -110,34 +93,23 @@ def path(report: Report) -> Mrkdwn:
     return joined(before, joined(*shown, by=" → "), after)
 
 
-def look_alike(sentence: str) -> Mrkdwn:
-    """From "not CAUSE: why" the cause and the fact that shows it; nothing for a look-alike that is not refuted."""
-    name, colon, why = clean(sentence, _MAX_READ).partition(": ")
-    if not colon or not name.startswith("not "):
-        return NOTHING
-    return joined(code(name.removeprefix("not "), 80), said(": "), escape(why))
-
-
-def not_refuted(cause: CauseReport) -> Iterator[str]:
-    """The sentences about look-alikes that nothing refutes."""
-    return (sentence for sentence in cause.look_alikes if not sentence.startswith("not "))
+def look_alike(one: LookAlike) -> Mrkdwn:
+    """A look-alike with the fact that refutes it; nothing for one that is not refuted."""
+    return joined(code(one.cause, 80), said(": "), escape(one.why)) if one.is_refuted else NOTHING
 
 
 def ruled_out(cause: CauseReport, *, reasons: int = 1) -> Mrkdwn:
     """A cause that was considered and excluded, with the facts that do it: each fact once, and where it holds."""
     where: dict[str, list[str]] = {}
-    for sentence in cause.evidence_against[:50]:
-        match = _SUBJECTS.match(sentence := clean(sentence, _MAX_READ))
-        fact, subject = (sentence[match.end() :], match[1]) if match else (sentence, "")
-        where.setdefault(fact, []).append(subject)
-    told = sorted(where.items(), key=lambda item: -len(item[1]))[:reasons]
-    why = "; ".join(f"{fact}{_at(subjects)}" for fact, subjects in told)
+    for statement in cause.opposing[:50]:
+        where.setdefault(clean(statement.text, _MAX_READ), []).extend(statement.subjects)
+    shown = sorted(where.items(), key=lambda item: -len(item[1]))[:reasons]
+    why = "; ".join(f"{fact}{_at(subjects)}" for fact, subjects in shown)
     return joined(code(cause.id, 80), said(": "), escape(why or cause.title, MAX_LINE if reasons == 1 else 600))
 
 
 def _at(subjects: list[str]) -> str:
-    more = f" and {len(subjects) - 1} more" if len(subjects) > 1 else ""
-    return f" ({subjects[0]}{more})" if subjects[0] else ""
+    return f" ({and_more(subjects, 1)})" if subjects else ""
 
 
 _MATCHES = {"matches": said("*matches*"), "possible": said("*possible*"), "ruled_out": said("*ruled out*")}
@@ -165,21 +137,18 @@ def known_issue_in_full(issue: KnownIssueReport) -> Mrkdwn:
 
 def _reason(issue: KnownIssueReport) -> str:
     """Of a possible one what keeps it open, else the first."""
-    is_open = [why for why in issue.why if why.startswith(("to be checked", "not observed", "nothing that"))]
-    return next(iter(is_open if issue.match == "possible" and is_open else issue.why), "")
+    return next(iter(issue.open if issue.match == "possible" and issue.open else issue.why), "")
 
 
-def step(sentence: str, number: int) -> Mrkdwn:
+def step(one: NextStep, number: int) -> Mrkdwn:
     """A next step; where it is a look that decides between causes, the command first, to be copied."""
     count = escape(f"{number}.")
-    sentence = clean(sentence, _MAX_READ)  # before anything is taken apart: half a secret is not known as one
-    match = _LOOK.fullmatch(sentence)
-    if match is None:
-        return joined(count, said(" "), escape(sentence[:1].upper() + sentence[1:]))
-    look, subject, decides = match.groups()
-    filled = _filled(look, subject)
-    at = NOTHING if filled != look else joined(said(" at "), escape(subject, 120))
-    return joined(count, said(" "), code(filled), at, said(" decides "), escape(decides))
+    if not one.look:
+        text = clean(one.text, _MAX_READ)
+        return joined(count, said(" "), escape(text[:1].upper() + text[1:]))
+    filled = _filled(clean(one.look, _MAX_READ), clean(one.subject))
+    at = NOTHING if filled != one.look else joined(said(" at "), escape(one.subject, 120))
+    return joined(count, said(" "), code(filled), at, said(" decides "), escape(", ".join(one.decides)))
 
 
 def _filled(look: str, subject: str) -> str:
@@ -193,23 +162,6 @@ def _filled(look: str, subject: str) -> str:
     return (
         look.replace("<pod>", f"-n {namespace} {name}") if kind == "pod" and namespace and "kubectl" in look else look
     )
-
-
-def who_is_hit(report: Report) -> Iterator[Mrkdwn]:
-    """Pods, nodes, Services and platforms."""
-    radius = report.blast_radius
-    if radius.pods or radius.nodes:
-        nodes = f" on {_some(radius.nodes)}" if radius.nodes else ""
-        yield escape(f"{radius.pods} pod{'' if radius.pods == 1 else 's'}{nodes}")
-    if radius.services:
-        yield escape(f"Services {_some(radius.services)}")
-    if radius.platforms:
-        yield escape(f"platforms {_some(radius.platforms)}")
-
-
-def _some(names: tuple[str, ...], most: int = 5) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def unobserved(each: Unobserved) -> Mrkdwn:
@@ -226,39 +178,75 @@ def finding(one: FindingReport) -> Mrkdwn:
     )
 
 
-def fix(one: RemediationReport, number: int) -> Mrkdwn:
-    """An offered fix: what it does, its risk in words, the exact commands, and how to undo it."""
-    head = joined(escape(f"{number}."), said(" "), escape(one.why, 400), said(" "), risk(one.risk))
-    undo = [said("To undo:"), _commands(one.undo, 1)] if one.undo else []
-    return lines([head, _commands(one.commands, _COMMANDS), *undo])
+def fix(one: RemediationReport, title: Mrkdwn) -> Iterator[Mrkdwn]:
+    """An offered fix: where, how far it reaches, what it does, and the exact commands."""
+    groups = brief.grouped(one)
+    place = brief.some(groups[0][0]) if len(groups) == 1 else ""
+    where = joined(said(" on *"), escape(place, 200), said("*")) if place else NOTHING
+    yield joined(title, where, said(". "), risk(one), said(". "), escape(sentence(one.why), 400))
+    if one.decide:
+        yield joined(said("_You decide:_ "), escape(sentence(one.decide), 300))
+    for nodes, commands in groups:
+        if len(groups) > 1:
+            yield joined(said("on *"), escape(brief.some(nodes) or "any machine with kubectl", 200), said("*"))
+        yield _commands(commands)
+    if not one.at and one.no_command:
+        yield joined(said("_No command:_ "), escape(sentence(one.no_command), 300))
+
+
+def sentence(text: str) -> str:
+    """Foreign text as a sentence. Secrets are struck out first: with a capital letter they are not known any more."""
+    read = clean(text, _MAX_READ)
+    return f"{read[:1].upper()}{read[1:].rstrip('.')}."
 
 
 def fix_in_full(one: RemediationReport, number: int) -> Iterator[Mrkdwn]:
-    """The same with every command, in rows that fit a section each."""
-    yield fix(replace(one, commands=(), undo=()), number)
-    yield from _fences(one.commands)
+    """The same with every command, in rows that fit a section each, and how to undo it."""
+    yield from fix(replace(one, at=()), joined(escape(f"{number}."), said(" *Fix*")))
+    for nodes, commands in brief.grouped(one):
+        if nodes:
+            yield joined(said("on *"), escape(", ".join(nodes), 300), said("*"))
+        yield from _fences(commands)
     if one.undo:
         yield said("To undo:")
         yield from _fences(one.undo)
 
 
 def _fences(commands: tuple[str, ...]) -> Iterator[Mrkdwn]:
+    loop = looped(commands)
+    if loop and fits(loop):
+        yield fence(loop.split("\n"))
+        return
     for at in range(0, len(commands), _IN_ONE_FENCE):
-        yield _commands(commands[at : at + _IN_ONE_FENCE], None)
+        shown = [command for command in commands[at : at + _IN_ONE_FENCE] if fits(command)]
+        more = len(commands[at : at + _IN_ONE_FENCE]) - len(shown)
+        yield fence([*shown, *([f"# {left_out(more)}: in the shared report"] if more else [])])
 
 
-def risk(one: Risk) -> Mrkdwn:
-    """A risk class in words."""
-    return joined(said("_("), escape(RISK_WORDS[one]), said(")_"))
+def risk(one: RemediationReport) -> Mrkdwn:
+    """How far a fix reaches, in words."""
+    text = brief.risk(one)
+    return escape(f"{text[:1].upper()}{text[1:]}", 120)
 
 
-def _commands(commands: tuple[str, ...], most: int | None) -> Mrkdwn:
-    """Whole commands only: what is left out is counted in a comment."""
+def _commands(commands: tuple[str, ...]) -> Mrkdwn:
+    """What can be pasted: a loop where commands differ in one word; whole commands only, the others are counted."""
+    loop = looped(commands)
+    if loop and len(loop) <= MAX_LOOP:
+        return fence(loop.split("\n"))
+    most = MOST_LISTED if len(commands) <= MOST_LISTED else SHOWN_OF_MANY
     shown = [command for command in commands[:most] if fits(command)]
-    more = len(commands) - len(shown)
-    if more:
-        shown.append(f"# and {more} more: see Details" if most else f"# and {more} more: in the shared report")
+    if len(shown) < len(commands):
+        shown.append(f"# all {len(commands)} in Details")
     return fence(shown)
+
+
+def time_of(written: str) -> Mrkdwn:
+    """An RFC 3339 time in the reader's own zone, or as it stands."""
+    try:
+        return moment(datetime.fromisoformat(written).timestamp())
+    except (ValueError, OverflowError, OSError):
+        return escape(written, 40)
 
 
 def cause_title(cause: CauseReport) -> Mrkdwn:
@@ -272,7 +260,10 @@ def status(incident: Incident) -> Mrkdwn:
 
 
 def scope(incident: Incident, *, cluster_shown: bool = True) -> Mrkdwn:
-    """Namespace or pod, and the cluster."""
-    where = f"{incident.namespace}/{incident.pod}" if incident.pod else incident.namespace
-    named = code(where, 320)
+    """Namespace, pod, node or all nodes, and the cluster."""
+    named = code(f"{incident.namespace}/{incident.pod}" if incident.pod else incident.namespace, 320)
+    if incident.node == ALL_NODES:
+        named = said("all nodes")
+    elif incident.node:
+        named = joined(said("node "), code(incident.node, 260))
     return joined(named, said(" on "), code(incident.cluster, 80)) if cluster_shown else named

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import LiteralString, NewType
 
 from bot.domain.errors import bounded
+from bot.domain.listing import and_more
 from bot.domain.redact import redact
 
 Mrkdwn = NewType("Mrkdwn", str)
@@ -115,13 +116,18 @@ def code(text: str, limit: int = MAX_LINE) -> Mrkdwn:
 
 def bold(text: str, limit: int = MAX_LINE) -> Mrkdwn:
     """Foreign text in bold. Asterisks in it would end the bold, so they go."""
-    inner = escape(text.replace("*", " "), limit - 2)
+    inner = escape(clean(text, limit).replace("*", " "), limit - 2)
     return Mrkdwn(f"*{inner}*") if inner else NOTHING
 
 
 def joined(*parts: Mrkdwn, by: LiteralString = "") -> Mrkdwn:
     """Parts in a row, the empty ones left out."""
     return Mrkdwn(by.join(part for part in parts if part))
+
+
+def listed(parts: Sequence[Mrkdwn], most: int) -> Mrkdwn:
+    """The first of them, and how many more there are."""
+    return Mrkdwn(and_more(parts, most))
 
 
 def lines(parts: Iterable[Mrkdwn]) -> Mrkdwn:

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 
-from bot.domain.errors import BotError, ForbiddenError, UnknownPodError
-from bot.domain.incident import SCHEDULE, Incident
+from bot.diagnosis.request import Progress
+from bot.domain.errors import BotError, ForbiddenError, PodsHiddenError, UnknownPodError
+from bot.domain.incident import ALERT, ALL_NODES, SCHEDULE, Incident
 from bot.domain.outgoing import Content
 from bot.domain.report import Report
-from bot.incidents.request import Progress
-from bot.slack.views import blocks, ids, words
-from bot.slack.views.parts import Part, message, part
-from bot.slack.views.text import NOTHING, Mrkdwn, clean, code, escape, joined, link, person, said
-from bot.slack.views.verdicts import heading, standing
-from bot.slack.views.words import bullet
+from bot.render import brief
+from bot.slack.views import blocks, ids, report_lines
+from bot.slack.views.parts import Part, message
+from bot.slack.views.text import NOTHING, Mrkdwn, code, escape, joined, link, person, said
+from bot.slack.views.verdicts import heading
 
 _MOST_ROWS = 12
 _STAGES = {"queue": "waiting", "api": "Kubernetes API", "access": "Access", "node": "", "judge": "Judging"}
@@ -39,14 +39,20 @@ def progress(incident: Incident, steps: Sequence[Progress], *, elapsed_s: float,
 
 
 def _intro(incident: Incident, asked_by: str, *, cluster_shown: bool) -> Part:
-    asked = (
-        said("The watch asked for it.") if asked_by == SCHEDULE else joined(person(asked_by), said(" asked for it."))
-    )
+    asked = _asker(asked_by)
     again = joined(said(" Run "), escape(str(incident.run)), said(".")) if incident.run > 1 else NOTHING
     doing = said("⏳ *Diagnosing* ")
     if incident.status != "diagnosing":
-        doing = joined(words.status(incident), said(": diagnosed "))
-    return Part(items=(joined(doing, words.scope(incident, cluster_shown=cluster_shown), said(". "), asked, again),))
+        doing = joined(report_lines.status(incident), said(": diagnosed "))
+    return Part(
+        items=(joined(doing, report_lines.scope(incident, cluster_shown=cluster_shown), said(". "), asked, again),)
+    )
+
+
+def _asker(user: str) -> Mrkdwn:
+    if user in {ALERT, SCHEDULE}:
+        return said("Requested by an alert.") if user == ALERT else said("Requested by the watch.")
+    return joined(said("Requested by "), person(user), said("."))
 
 
 def _latest(steps: Sequence[Progress]) -> Iterator[Progress]:
@@ -67,9 +73,9 @@ def _worth(rows: list[Progress]) -> list[Progress]:
 
 def _row(step: Progress) -> Mrkdwn:
     name = step.subject or _STAGES[step.stage]
-    told = joined(said(": "), escape(step.sentence, 200)) if step.sentence else NOTHING
+    outcome = joined(said(": "), escape(step.sentence, 200)) if step.sentence else NOTHING
     failed_ = said(" *failed*") if step.state == "failed" else NOTHING
-    return joined(_SIGNS[step.state], said(" "), escape(name, 100), failed_, told)
+    return joined(_SIGNS[step.state], said(" "), escape(name, 100), failed_, outcome)
 
 
 def failed(error: BotError, incident: Incident) -> Content:
@@ -77,41 +83,44 @@ def failed(error: BotError, incident: Incident) -> Content:
     rows = [escape(str(error), 900), *_remedies(error)]
     value = ids.run_value(incident.id, incident.run)
     again = blocks.button("Re-run", ids.RERUN, value, says="Re-run this diagnosis")
-    title = f"{words.STATUS_SIGNS['failed']} {words.INCIDENT_WORDS['failed']}: {_scope_words(incident)}"
+    title = f"{report_lines.STATUS_SIGNS['failed']} {report_lines.INCIDENT_WORDS['failed']}: {_scope_words(incident)}"
     return message(title, [Part(items=(row,), rank=at) for at, row in enumerate(rows)], blocks.actions(again))
 
 
 def _scope_words(incident: Incident) -> str:
     where = f"{incident.namespace}/{incident.pod}" if incident.pod else incident.namespace
+    if incident.node:
+        where = "all nodes" if incident.node == ALL_NODES else f"node {incident.node}"
     return f"{where} on {incident.cluster}"
 
 
 def _remedies(error: BotError) -> Iterator[Mrkdwn]:
     match error:
-        case ForbiddenError():
+        case ForbiddenError() | PodsHiddenError():
             yield joined(said("The permission that would help: "), code(error.permission))
         case UnknownPodError() if error.nearest:
             yield joined(
-                said("Pods with like names: "), joined(*(code(name, 260) for name in error.nearest[:5]), by=", ")
+                said("Pods with similar names: "), joined(*(code(name, 260) for name in error.nearest[:5]), by=", ")
             )
         case _:
             pass
-    yield said("Nothing was found out about the network: this says neither that it works nor that it does not.")
+    yield said("The network was not checked: this says neither that it works nor that it is broken.")
 
 
 def shared(report: Report, *, by: str, permalink: str = "") -> Content:
-    """For the whole channel: the verdict in brief, and where the rest is."""
+    """For the whole channel: the verdict in brief, what to do, and where the rest is."""
     thread = joined(said(" · "), link(permalink, "the thread with the evidence")) if permalink else NOTHING
-    hit = joined(*words.who_is_hit(report), by="; ")
-    summary = clean(report.verdict.summary, 400)
-    told = NOTHING if summary.rstrip(".") in heading(report) else escape(summary, 500)
+    affected = joined(said("*Who:* "), escape(" ".join(brief.who(report)), 600)) if brief.who(report) else NOTHING
+    fixes = [row for one in report.remediations[:1] for row in report_lines.fix(one, said("*Do now*"))]
+    causes = [escape(f"{cause.title} ({cause.confidence})", 200) for cause in brief.standing(report)]
+    why = joined(said("*Why:* "), joined(*causes, by="; ")) if causes else NOTHING
     return message(
         heading(report),
         [
-            Part(items=(words.facts(report),), is_small=True),
-            Part(items=(told,) if told else ()),
-            part(said("*Why*"), standing(report), lambda cause: bullet(words.cause_title(cause)), most=2),
-            Part(items=(joined(said("*Who is hit:* "), hit),) if hit else (), rank=1),
+            Part(items=(affected,) if affected else ()),
+            Part(items=tuple(fixes), is_whole=True, rank=1, least=len(fixes)),
+            Part(items=(why,) if why else ()),
             Part(items=(joined(said("Shared by "), person(by), thread),)),
+            Part(items=(report_lines.facts(report),), is_small=True),
         ],
     )

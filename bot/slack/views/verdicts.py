@@ -1,39 +1,74 @@
-"""The verdict: what is broken and where, why, who is hit, what to do, and what it is not. One screen."""
+"""The verdict: what is broken and for whom, what to do now, three proofs, and what it is not. One screen of a phone."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 
+from bot.domain.listing import and_more
 from bot.domain.outgoing import Content
-from bot.domain.report import CauseReport, Report, Unobserved
-from bot.render.marks import (
-    CHANGED_BEFORE,
-    STATUS_WORDS,
-    change_words,
-    failing_pairs,
-    pair_words,
-    transient_words,
-    usual_changes,
-)
-from bot.slack.views import blocks, ids, words
+from bot.domain.report import CauseReport, KnownIssueReport, Report, Unobserved
+from bot.remediation.offers import offer
+from bot.render import brief
+from bot.render.marks import STATUS_WORDS, change_words, failing_pairs, pair_words, transient_words
+from bot.slack.views import blocks, ids, report_lines
 from bot.slack.views.blocks import Block
 from bot.slack.views.parts import Part, message, part
-from bot.slack.views.text import NOTHING, Mrkdwn, clean, code, escape, joined, said
-from bot.slack.views.words import bullet
+from bot.slack.views.report_lines import bullet
+from bot.slack.views.text import (
+    NOTHING,
+    Mrkdwn,
+    clean,
+    code,
+    escape,
+    joined,
+    lines,
+    link,
+    moment,
+    person,
+    reference,
+    said,
+)
 
-_HEADING = 140
+MAX_HEADING = 90
 _SUMMARY = 400
+_MOST_FOLLOWS = 2
+_NOT_LISTED = 3
+"""Look-alikes named in the line that excludes them; the others are counted."""
 
 
-def verdict(report: Report, *, incident_id: str, run: int) -> Content:
-    """The verdict of one run, with its buttons."""
-    return message(heading(report), list(_parts(report)), _buttons(ids.run_value(incident_id, run)))
+def verdict(
+    report: Report,
+    *,
+    incident_id: str,
+    run: int,
+    healthy_at: float | None = None,
+    same_as: str = "",
+    doubted_by: Sequence[str] = (),
+) -> Content:
+    """The verdict of one run.
+
+    `healthy_at`: when a run last found nothing wrong; `same_as`: the thread of an older incident with the same fault;
+    `doubted_by`: who says that it is wrong.
+    """
+    doubts = joined(said("⚠️ *Doubted by* "), joined(*map(person, doubted_by[:3]), by=", "), said(": see the thread."))
+    doubt = Part(items=(doubts,) if doubted_by else ())
+    if report.verdict.status == "healthy":
+        parts = list(_healthy(report))
+    else:
+        parts = [
+            _who(report, healthy_at, same_as),
+            *_do_now(report),
+            Part(after=(_buttons(incident_id, run, has_plan=offer(report) is not None),)),
+        ]
+        parts += [*_why(report), _then(report)]
+    small = Part(items=(report_lines.facts(report),), is_small=True)
+    foot = (_buttons(incident_id, run),) if report.verdict.status == "healthy" else ()
+    return message(heading(report), [doubt, *parts, small], *foot)
 
 
 def heading(report: Report) -> str:
-    """Status and summary: what a notification shows. Of a long summary its beginning, for `_summary` tells it all."""
-    word = f"{words.STATUS_SIGNS[report.verdict.status]} {STATUS_WORDS[report.verdict.status]}: "
-    summary = clean(report.verdict.summary, _SUMMARY).rstrip(".") or report.scope.namespace
-    return word + (summary if len(summary) <= _HEADING - len(word) else _beginning(summary, _HEADING - len(word)))
+    """Sign, status, place, fact, effect: short enough for a lock screen."""
+    head = f"{report_lines.STATUS_SIGNS[report.verdict.status]} {STATUS_WORDS[report.verdict.status]} "
+    line = clean(brief.headline(report), _SUMMARY)
+    return head + (line if len(head) + len(line) <= MAX_HEADING else _beginning(line, MAX_HEADING - len(head)))
 
 
 def _beginning(summary: str, limit: int) -> str:
@@ -43,69 +78,107 @@ def _beginning(summary: str, limit: int) -> str:
     return f"{head[: ends[0]] if ends else head.rpartition(' ')[0] or head} …"
 
 
-def _parts(report: Report) -> Iterator[Part]:
-    """In the order in which people ask."""
-    yield Part(items=(words.facts(report),), is_small=True)
-    yield Part(items=tuple(_summary(report)))
-    named = standing(report)
-    for number, cause in enumerate(named):
-        yield _why(report, cause, is_first=number == 0)
-    yield from _found(report, named)
-    yield part(said("*Healed by itself*"), report.transients, lambda one: _row(transient_words(one)), most=3, rank=5)
-    yield _not_these(report, named)
-    yield _who(report)
-    yield from _what_next(report)
-    yield _known_issues(report)
-    yield _changed(report)
-    yield _not_seen(report, named)
+def _healthy(report: Report) -> Iterator[Part]:
+    """Next to nothing: what healed by itself, and what is worth knowing."""
+    healed = [transient_words(one) for one in report.transients]
+    yield part(said("*Healed by itself*"), healed, _row, most=3, rank=5)
+    warned = [one.sentence for one in report.findings if one.severity == "warn"]
+    yield part(said("*Worth knowing*"), warned, _row, most=3, rank=6)
 
 
-def _summary(report: Report) -> Iterator[Mrkdwn]:
-    """The summary where the heading had no room for it, and the packet's way."""
+def _who(report: Report, healthy_at: float | None, same_as: str) -> Part:
+    """Who is affected, since when, and where the same fault is dealt with already."""
     summary = clean(report.verdict.summary, _SUMMARY)
-    if summary.rstrip(".") not in heading(report):
-        yield escape(summary, _SUMMARY)
-    if report.path:
-        yield joined(said("*Where:* "), words.path(report))
+    rows: list[Mrkdwn] = []
+    if not report.verdict.headline and summary.rstrip(".") not in heading(report):
+        rows.append(escape(summary, _SUMMARY))
+    if affected := brief.who(report):
+        rows.append(joined(said("*Who:* "), escape(" ".join(affected), 700)))
+    if report.verdict.status in {"broken", "degraded"} or report.since:
+        rows.append(joined(said("*Since:* "), since(report, healthy_at)))
+    if same_as:
+        rows.append(joined(said("*Same fault as* "), link(same_as, "an older incident"), said(".")))
+    pairs = failing_pairs(report)
+    if pairs and not report.verdict.cause:
+        rows.append(joined(said("*Between nodes:* "), escape("; ".join(map(pair_words, pairs[:4])))))
+    return Part(items=tuple(rows), is_whole=True, rank=2)
 
 
-def standing(report: Report) -> list[CauseReport]:
-    """The causes that a reader must know: those that explain something, at most two; else the best candidates."""
-    named = [cause for cause in report.causes if cause.confidence != "ruled_out"]
-    sure = [cause for cause in named if cause.confidence in {"confirmed", "likely"} and cause.explains]
-    return (sure or [cause for cause in named if cause.id == report.verdict.cause])[:2]
+def since(report: Report, healthy_at: float | None) -> Mrkdwn:
+    """When it began: between the last healthy run and what Kubernetes saw first; and what changed within the hour."""
+    began, seen = report.since, report_lines.time_of(report.started_at)
+    unready = joined(
+        escape(brief.counted(began.pods, "pod")), said(" lost readiness at "), report_lines.time_of(began.first)
+    ) if began else NOTHING  # fmt: skip
+    if healthy_at is not None:
+        when = joined(said("between "), moment(healthy_at), said(" (healthy) and "), seen)
+        when = joined(when, said("; ") if unready else NOTHING, unready)
+    else:
+        when = unready or joined(said("not known; first seen "), seen)
+    changed = [change_words(one) for one in brief.recent(report)]
+    listed = and_more(changed, 1) + (", see Details" if len(changed) > 1 else "")
+    lead = joined(said(" Changed before (a lead, not proof): "), escape(listed), said("."))
+    return joined(when, said("."), lead if changed else NOTHING)
 
 
-def _why(report: Report, cause: CauseReport, *, is_first: bool) -> Part:
-    title = joined(said("*Why:* "), words.cause_title(cause))
-    return part(
-        title,
-        cause.evidence_for,
-        lambda sentence: _evidence(sentence, report),
-        most=5 if is_first else 3,
-        rank=2,
-        least=3,
-    )
+def _do_now(report: Report) -> Iterator[Part]:
+    """The fix to paste; where nothing is proven, what would settle it."""
+    if report.remediations:
+        rows = [*report_lines.fix(report.remediations[0], said("*Do now*"))]
+        if more := report.remediations[1:]:
+            rows.append(joined(said("*Or:* "), escape(brief.alternatives(more), 300), said(" (see Details)")))
+        yield Part(items=tuple(rows), is_whole=True, rank=1, least=len(rows))
+    if report.verdict.status != "inconclusive":
+        return
+    title = said("*What would settle it* (cheapest first)")
+    if not report.steps and report.coverage.access != "agent":
+        look = said("Let cnibot inspect the nodes: `cnibot doctor` names the permissions, then *Re-run*")
+        yield Part(title=title, items=(bullet(look),), rank=2)
+    steps = [*enumerate(report.steps, start=1)]
+    yield part(title, steps, lambda one: report_lines.step(one[1], one[0]), most=4, rank=2, least=3)
+    if report.coverage.unobserved:
+        missed = sorted(report.coverage.unobserved, key=lambda each: not each.is_about(report.scope.namespace))
+        yield part(said("*Not seen*"), missed, _missed, most=3, rank=4)
 
 
-def _evidence(sentence: str, report: Report) -> Mrkdwn:
-    return bullet(escape(words.condensed(sentence, report.scope.namespace)))
+def _missed(one: Unobserved) -> Mrkdwn:
+    return bullet(report_lines.unobserved(one))
 
 
 def _row(sentence: str) -> Mrkdwn:
     return bullet(escape(sentence))
 
 
-def _found(report: Report, named: list[CauseReport]) -> Iterator[Part]:
+def _why(report: Report) -> Iterator[Part]:
+    """At most three proofs, a second fault, and what it is not."""
+    named = brief.standing(report)
+    matching, refuted = brief.issues(report)
+    yield part(said("*Known*"), matching, _known, most=2, rank=3)
+    for number, cause in enumerate(named):
+        title = said("*Why* ") if number == 0 else joined(said("*Besides:* "), escape(cause.title, 160), said(" "))
+        proofs = brief.proofs(report, cause, 3 if number == 0 else 2)
+        rows = tuple(bullet(escape(one, 260)) for one in proofs)
+        sure = joined(title, escape(f"({cause.confidence})"))
+        if number == 0 and not rows:
+            sure = joined(said("*Why:* "), escape(f"{cause.title} ({cause.confidence})", 180))
+        yield Part(title=sure, items=rows, rank=3, least=2) if rows else Part(items=(sure,), rank=3)
+    if follows := brief.follows(report):
+        line = and_more(follows, _MOST_FOLLOWS, by="; ")
+        yield Part(items=(joined(said("*Follows from it:* "), escape(line, 400), said(".")),), rank=4)
+    yield from _open(report, named)
+    yield Part(items=tuple(_not_these(report, named, refuted)), rank=4, least=2)
+
+
+def _known(one: KnownIssueReport) -> Mrkdwn:
+    return bullet(report_lines.known_issue(one))
+
+
+def _open(report: Report, named: list[CauseReport]) -> Iterator[Part]:
     """What does not work, as long as no cause is known; and what else may be the cause of something."""
-    warned = [one.sentence for one in report.findings if one.severity == "warn"]
-    if report.verdict.status == "healthy":
-        yield part(said("*Worth knowing*"), warned, _row, most=3, rank=6)
-        return
     if not named:
         summary = clean(report.verdict.summary, _SUMMARY)
-        failed = [one.sentence for one in report.findings if one.severity == "fail"]
-        rows = [one for one in (*failed, *warned)[:8] if clean(one).rstrip(".…") not in summary]
+        found = [one.sentence for grade in ("fail", "warn") for one in report.findings if one.severity == grade]
+        rows = [one for one in found[:8] if clean(one).rstrip(".…") not in summary]
         yield part(said("*What was found*"), rows, _row, most=4, rank=3, least=2)
     maybe = [cause for cause in report.causes if cause.confidence in {"likely", "possible"} and cause not in named]
     title = said("*Also possible, not proven*") if named else said("*Possible, not proven*")
@@ -113,89 +186,69 @@ def _found(report: Report, named: list[CauseReport]) -> Iterator[Part]:
 
 
 def _candidate(cause: CauseReport) -> Mrkdwn:
-    named = joined(code(cause.id, 80), said(": "), escape(cause.title, 160))
-    return bullet(joined(named, said(" ("), escape(cause.confidence), said(")")))
+    return bullet(joined(escape(cause.title, 160), said(" ("), escape(cause.confidence), said(")")))
 
 
-def _not_these(report: Report, named: list[CauseReport]) -> Part:
-    """Look-alikes with the fact that excludes each; then the other causes that were excluded, by number."""
-    rows = [one for one in _unique(named, lambda cause: cause.look_alikes) if one.startswith("not ")]
-    told = {sentence.partition(": ")[0] for sentence in rows}
-    others = [c for c in report.causes if c.confidence == "ruled_out" and f"not {c.id}" not in told]
-    if not rows:
-        return part(said("*Ruled out*"), others, lambda cause: bullet(words.ruled_out(cause)), most=3, rank=5)
-    title = said("*Ruled out* (what looks alike, and the fact against it)")
-    found = part(title, rows, lambda row: bullet(words.look_alike(row)), most=4, rank=4, least=2)
-    return replace(found, hidden=found.hidden + len(others))
+def _not_these(report: Report, named: list[CauseReport], refuted: list[KnownIssueReport]) -> Iterator[Mrkdwn]:
+    """Look-alikes that were checked, by plain title; a famous issue that it is not; and no new CNI."""
+    alike = brief.not_these(named)
+    out = sum(cause.confidence == "ruled_out" for cause in report.causes)
+    if alike:
+        listed = and_more(alike, _NOT_LISTED, beyond=max(0, out - len(alike)), by="; ")
+        yield joined(said("*Not:* "), escape(listed, 500))
+    warning = brief.never(named)
+    advice = escape(f"{warning}.", 200) if warning else NOTHING
+    for one in refuted:
+        why = joined(said(": "), escape(one.why[0], 260)) if one.why else NOTHING
+        issue = joined(said("*Not* "), reference(one.references[0], one.id), why, said("."))
+        yield joined(issue, advice, by=" ")
+    if advice and not refuted:
+        yield advice
 
 
-def _unique(causes: Sequence[CauseReport], sentences: Callable[[CauseReport], Sequence[str]]) -> list[str]:
-    """What the causes say, each sentence once."""
-    return list(dict.fromkeys(sentence for cause in causes for sentence in sentences(cause)))
+def _then(report: Report) -> Part:
+    """What keeps it fixed."""
+    if report.verdict.status == "inconclusive":
+        return Part()
+    rows = [one.text for one in report.steps if one.text and not one.is_warning]
+    looks = [*enumerate((one for one in report.steps if one.look), start=1)]
+    found = [joined(said("*Then:* "), escape(report_lines.sentence(text), 300)) for text in rows[:2]]
+    found += [joined(said("*To be sure:* "), report_lines.step(one, 0)) for _, one in looks[:1]]
+    return Part(items=(lines(found),) if found else (), rank=5)
 
 
-def _who(report: Report) -> Part:
-    """Blast radius, and the directions between nodes that are dead."""
-    radius = joined(*words.who_is_hit(report), by="; ")
-    pairs = failing_pairs(report)
-    more = f"; and {len(pairs) - 4} more directions" if len(pairs) > 4 else ""
-    between = (
-        joined(said("Between nodes: "), escape("; ".join(map(pair_words, pairs[:4])) + more)) if pairs else NOTHING
-    )
-    told = joined(said("*Who is hit:* "), radius) if radius else NOTHING
-    return Part(items=tuple(one for one in (told, between) if one), rank=7)
-
-
-def _what_next(report: Report) -> Iterator[Part]:
-    """Fixes, safest first; and steps, cheapest first."""
-    fixes = [*enumerate(report.remediations, start=1)]
-    title = said("*What to do* (safest first; cnibot changes nothing by itself)")
-    yield part(title, fixes, lambda one: words.fix(one[1], one[0]), most=3, rank=1)
-    is_open = report.verdict.status == "inconclusive"
-    title = said("*What would settle it* (cheapest first)") if is_open else said("*And then*")
-    if is_open and not report.next_steps and report.coverage.access != "agent":
-        look = said("1. Let cnibot look at the nodes: `cnibot doctor` names the permissions, then *Re-run*")
-        yield Part(title=title, items=(look,), rank=2)
-    steps = [*enumerate(report.next_steps, start=1)]
-    rank, least = (2, 3) if is_open else (5, 1)
-    yield part(title, steps, lambda one: words.step(one[1], one[0]), most=4, rank=rank, least=least)
-
-
-def _known_issues(report: Report) -> Part:
-    """The verdict on each. Those ruled out are never behind all the possible ones: they are what people will name."""
-    of = {
-        match: [one for one in report.known_issues if one.match == match]
-        for match in ("matches", "possible", "ruled_out")
-    }
-    first = 0 if of["matches"] else 2
-    ordered = [*of["matches"], *of["possible"][:first], *of["ruled_out"], *of["possible"][first:]]
-    return part(said("*Known issues*"), ordered, lambda one: bullet(words.known_issue(one)), most=4, rank=4, least=2)
-
-
-def _changed(report: Report) -> Part:
-    rows = [change_words(change) for change in report.changes]
-    return part(said(f"*{CHANGED_BEFORE}*"), [*rows, *usual_changes(report)] if rows else (), _row, most=3, rank=5)
-
-
-def _not_seen(report: Report, named: list[CauseReport]) -> Part:
-    """What the namespace asked about lacks comes first; then what bears on the causes of the verdict."""
-    scope = f"{report.scope.namespace}/"
-    missed = sorted(report.coverage.unobserved, key=lambda each: scope not in each.what + each.why)
-    rows: list[Unobserved | str] = [
-        *missed,
-        *_unique(named, lambda cause: (*cause.unobserved, *words.not_refuted(cause))),
-    ]
-    return part(said("*Not observed*"), rows, _missed, most=3, rank=6)
-
-
-def _missed(one: Unobserved | str) -> Mrkdwn:
-    return bullet(escape(one) if isinstance(one, str) else words.unobserved(one))
-
-
-def _buttons(value: str) -> Block:
+def _buttons(incident_id: str, run: int, *, is_shareable: bool = True, has_plan: bool = False) -> Block:
+    value = ids.run_value(incident_id, run)
+    share = [("Share report", ids.option_value(ids.SHARE, value))] if is_shareable else []
+    says = "Propose fix: a plan that somebody else approves"
+    propose = [blocks.button("Propose fix", ids.PROPOSE_FIX, value, style="primary", says=says)] if has_plan else []
     return blocks.actions(
+        *propose,
         blocks.button("Details", ids.DETAILS, value, says="Details: all causes, findings and commands"),
         blocks.button("Re-run", ids.RERUN, value, says="Re-run this diagnosis"),
-        blocks.button("Share report", ids.SHARE, value, says="Share the report with the channel"),
-        blocks.button("Not it", ids.NOT_IT, value, says="Not it: say that this verdict is wrong"),
+        blocks.overflow(ids.MORE, [*share, ("Not it", ids.option_value(ids.NOT_IT, value))]),
     )
+
+
+def same_fault(report: Report, *, link_to: str, incident_id: str, run: int) -> Content:
+    """Instead of a verdict: the same fault has an incident in this channel already."""
+    where = link(link_to, brief.headline(report)) if link_to else escape(brief.headline(report))
+    sign = escape(report_lines.STATUS_SIGNS[report.verdict.status])
+    scope = code(report.scope.namespace, 80)
+    line = joined(sign, said(" *Same fault as* "), where, said(". The commands are there."))
+    return message(
+        "",
+        [
+            Part(items=(line,)),
+            Part(items=(joined(said("*Who:* "), escape(" ".join(brief.who(report)), 500)),)),
+            Part(items=(joined(said("asked about "), scope),), is_small=True),
+        ],
+        _buttons(incident_id, run, is_shareable=False),
+    )
+
+
+def seen_from(report: Report, *, link_to: str) -> Content:
+    """For the older thread: somebody met its fault from elsewhere."""
+    other = code(report.scope.namespace, 80)
+    where = joined(other, said(" ("), link(link_to, "its thread"), said(")")) if link_to else other
+    return message("", [Part(items=(joined(said("The same fault was seen again, from "), where, said(".")),))])

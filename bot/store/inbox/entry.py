@@ -6,9 +6,10 @@ from typing import Any, Literal, cast, get_args
 
 import msgspec
 
-from bot.store.leases import Taken
+from bot.store.inbox.leases import Taken
 
-Kind = Literal["command", "event", "action", "view_submission", "view_closed", "shortcut"]
+Kind = Literal["command", "event", "action", "view_submission", "view_closed", "shortcut", "alert", "due"]
+"""What Slack and Alertmanager send, and (due) what the clock puts there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,7 @@ class DeadEntry:
 
 Handle = Callable[[Entry], Awaitable[None]]
 OnDead = Callable[[Entry, str], Awaitable[None]]
-"""Told of an entry that was given up, with a sentence that says why."""
+"""Called with an entry that was given up, with a sentence that says why."""
 
 
 class UnreadableEntryError(Exception):

@@ -13,6 +13,10 @@ from bot.store.connection import DEADLINE_S, Connection
 from bot.store.keys import HOUR_S
 
 GROUP = "workers"
+SUSPECT_FROM = 2
+"""An entry that was begun so often and ended with its process each time: perhaps it was the reason."""
+_MOST_ORPHANS = 1000
+_Claimed = list[tuple[bytes | None, Mapping[bytes, bytes] | None]]
 _KEPT_DEAD = 1000
 _FOREVER_MS = 10**11  # some years; Redis takes what lies before 1970 for now
 _IDLE_CONSUMER_MS = HOUR_S * 1000
@@ -32,19 +36,38 @@ end
 return lost
 """
 
-# KEYS: stream. ARGV: group, id.
-_FINISH = """
+_DISOWN = """
+local function disown(owners, crashes, id)
+  redis.call('HDEL', crashes, id)
+  local owner = redis.call('HGET', owners, id)
+  if owner then
+    redis.call('HDEL', owners, id)
+    if redis.call('HINCRBY', owners, 'of ' .. owner, -1) <= 0 then redis.call('HDEL', owners, 'of ' .. owner) end
+  end
+end
+"""
+
+# KEYS: stream, owners, crashes. ARGV: group, id.
+_FINISH = (
+    _DISOWN
+    + """
+disown(KEYS[2], KEYS[3], ARGV[2])
 redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
 return redis.call('XDEL', KEYS[1], ARGV[2])
 """
+)
 
-# KEYS: stream, dead. ARGV: group, id, most kept, then fields.
-_BURY = """
+# KEYS: stream, dead, owners, crashes. ARGV: group, id, most kept, then fields.
+_BURY = (
+    _DISOWN
+    + """
 if redis.call('XACK', KEYS[1], ARGV[1], ARGV[2]) == 0 then return 0 end
+disown(KEYS[3], KEYS[4], ARGV[2])
 redis.call('XDEL', KEYS[1], ARGV[2])
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', unpack(ARGV, 4))
 return 1
 """
+)
 
 # KEYS: stream. ARGV: group, our consumer, idle in ms. Consumers of processes that have ended and left nothing undone.
 _TIDY = """
@@ -65,6 +88,8 @@ class Taken:
     fields: Mapping[bytes, bytes] = field(repr=False)
     deliveries: int = 1
     """How often it was taken, this time included."""
+    crashes: int = 0
+    """How often its process ended while it alone was at work there."""
 
 
 class Leases:
@@ -76,8 +101,35 @@ class Leases:
         self._is_alone = is_alone
         self.lease_s = lease_s
         self.stream, self.dead = connection.keys.of("inbox"), connection.keys.of("inbox", "dead")
+        self.owners = connection.keys.of("inbox", "owners")
+        """A hash: entry to person, and "of PERSON" to how many entries of theirs wait."""
+        self.crashes = connection.keys.of("inbox", "crashes")
+        """A hash: suspect to how often it was begun alone and has not ended."""
         self._holding, self._finishing = connection.script(_HOLD), connection.script(_FINISH)
         self._burying, self._tidying = connection.script(_BURY), connection.script(_TIDY)
+
+    async def next_suspect(self, held: Collection[str]) -> str | None:
+        """An entry that was at work when two processes ended, of which one should be found guilty or not by itself."""
+        pending = await self._orphans(0 if self._is_alone else int(self.lease_s * 1000))
+        return next((one for one, begun in pending.items() if begun >= SUSPECT_FROM and one not in held), None)
+
+    async def take_alone(self, entry_id: str) -> Taken | None:
+        """Take a suspect, with one crash more noted until it ends; None where somebody else has it."""
+        idle_ms = 0 if self._is_alone else int(self.lease_s * 1000)
+        async with self._connection.door() as client:
+            crashes = int(await client.hincrby(self.crashes, entry_id, 1)) - 1
+            claimed = await client.xclaim(self.stream, GROUP, self._consumer, idle_ms, [entry_id])
+        taken = [fields for name, fields in cast("_Claimed", claimed) if name is not None and fields is not None]
+        return Taken(id=entry_id, fields=taken[0], deliveries=SUSPECT_FROM, crashes=crashes) if taken else None
+
+    async def _orphans(self, idle_ms: int) -> dict[str, int]:
+        """Entries whose lease has run out, oldest first, and how often each was begun."""
+        async with self._connection.door() as client:
+            pending = cast(
+                "list[dict[str, Any]]",
+                await client.xpending_range(self.stream, GROUP, "-", "+", _MOST_ORPHANS, idle=idle_ms or None),
+            )
+        return {one["message_id"].decode(): int(one["times_delivered"]) for one in pending}
 
     async def prepare(self) -> None:
         """Make the group, where there is none: on an empty server, or after somebody emptied it."""
@@ -103,18 +155,13 @@ class Leases:
         `is_first`: when we are alone, entries of others are those of our dead predecessors and need no waiting.
         """
         idle_ms = 0 if is_first and self._is_alone else int(self.lease_s * 1000)
+        deliveries = await self._orphans(idle_ms)
+        wanted = [one for one, begun in deliveries.items() if begun < SUSPECT_FROM and one not in held][:most]
+        if not wanted:
+            return []
         async with self._connection.door() as client:
-            pending = cast(
-                "list[dict[str, Any]]",
-                await client.xpending_range(self.stream, GROUP, "-", "+", most + len(held), idle=idle_ms or None),
-            )
-            deliveries = {one["message_id"].decode(): int(one["times_delivered"]) for one in pending}
-            wanted = [one for one in deliveries if one not in held][:most]
-            if not wanted:
-                return []
             claimed = cast(
-                "list[tuple[bytes | None, Mapping[bytes, bytes] | None]]",
-                await client.xclaim(self.stream, GROUP, self._consumer, idle_ms, cast("Any", wanted)),
+                "_Claimed", await client.xclaim(self.stream, GROUP, self._consumer, idle_ms, cast("Any", wanted))
             )
         return [
             Taken(id=name.decode(), fields=fields, deliveries=deliveries[name.decode()] + 1)
@@ -127,8 +174,10 @@ class Leases:
         return await self._hold(held, idle_ms=0)
 
     async def give_back(self, held: Mapping[str, int]) -> None:
-        """Let others take `held` over at once."""
+        """Let others take `held` over at once. What was cut short by our own end is not guilty of it."""
         await self._hold(held, idle_ms=_FOREVER_MS)
+        async with self._connection.door() as client:
+            await client.hdel(self.crashes, *held)
 
     async def _hold(self, held: Mapping[str, int], *, idle_ms: int) -> set[str]:
         pairs = [part for pair in held.items() for part in pair]
@@ -139,14 +188,15 @@ class Leases:
     async def finish(self, entry_id: str) -> None:
         """It has been handled: forget it."""
         async with self._connection.door():
-            await self._finishing(keys=[self.stream], args=[GROUP, entry_id])
+            await self._finishing(keys=[self.stream, self.owners, self.crashes], args=[GROUP, entry_id])
 
     async def bury(self, taken: Taken, error: str, at: float) -> None:
         """It is given up: put it aside."""
         fields = {b"id": taken.id.encode(), b"error": error.encode(), b"at": repr(at).encode()}
         parts = [part for pair in (dict(taken.fields) | fields).items() for part in pair]
         async with self._connection.door():
-            await self._burying(keys=[self.stream, self.dead], args=[GROUP, taken.id, _KEPT_DEAD, *parts])
+            keys = [self.stream, self.dead, self.owners, self.crashes]
+            await self._burying(keys=keys, args=[GROUP, taken.id, _KEPT_DEAD, *parts])
 
     async def dead_ones(self, limit: int) -> list[Taken]:
         """What was put aside, latest first."""

@@ -7,17 +7,19 @@ from typing import cast
 
 import structlog
 
+from bot.aio.cancellation import stray_cancellation_as_error
+from bot.aio.groups import TaskGroup
 from bot.aio.retry import Backoff
-from bot.domain.errors import bounded
+from bot.domain.errors import NotNowError, bounded
 from bot.store.connection import Connection
-from bot.store.entry import Entry, Handle, OnDead, UnreadableEntryError, decoded
 from bot.store.errors import StoreUnavailableError
-from bot.store.leases import Leases, Taken
+from bot.store.inbox.entry import Entry, Handle, OnDead, UnreadableEntryError, decoded
+from bot.store.inbox.leases import Leases, Taken
 
 log = structlog.get_logger()
 
-MOST_DELIVERIES = 10
-"""An entry that was begun so often kills its process, most likely: it is given up."""
+MOST_CRASHES = 5
+"""An entry with which its process ended so often while nothing else was at work is the reason: it is given up."""
 
 _READ_S = 1.0
 _PAUSE_S = 0.1
@@ -59,6 +61,9 @@ class Worker:
         self._backoff = backoff
         self._clock = clock
         self._held: dict[str, _Held] = {}
+        self._is_prepared = False
+        """Whether the group is there, as far as we know: it is gone after somebody emptied the store."""
+        self._may_be_suspects = False
         self._cut: dict[str, int] = {}
         """Entries whose handling was cut short by our end, with the attempts before that one."""
 
@@ -67,7 +72,7 @@ class Worker:
         self._gate = asyncio.Semaphore(concurrency)
         self._most_held = concurrency * 8
         try:
-            async with asyncio.TaskGroup() as group:
+            async with TaskGroup() as group:
                 keeping = group.create_task(self._keep_leases())
                 await self._feed(group, stopping)
                 while tasks := [held.task for held in self._held.values() if held.task]:
@@ -76,20 +81,22 @@ class Worker:
         finally:
             await self._give_back()
 
-    async def _feed(self, group: asyncio.TaskGroup, stopping: asyncio.Event) -> None:
+    async def _feed(self, group: TaskGroup, stopping: asyncio.Event) -> None:
         """Take entries as there is room for them."""
-        is_prepared = False
         sweep_at = tidy_at = 0.0
         is_first = True
         now = asyncio.get_running_loop().time
         while not stopping.is_set():
+            if await self._examined_suspect(group):
+                continue
             slots = await self._room()
             taken: list[Taken] = []
             try:
-                if not is_prepared:
+                if not self._is_prepared:
                     await self._leases.prepare()
-                    is_prepared = True
+                    self._is_prepared = True
                 if now() >= sweep_at:
+                    self._may_be_suspects = True
                     taken = await self._leases.take_over(slots, self._held, is_first=is_first)
                     is_first = False
                     if len(taken) < slots:  # else there may be more
@@ -101,7 +108,7 @@ class Worker:
                     taken = await self._leases.take_new(slots, min(_READ_S, max(sweep_at - now(), 0.01)))
             except StoreUnavailableError as error:
                 log.warning("inbox.waits", why=error.why)
-                is_prepared = False
+                self._is_prepared = False
                 self._free(slots - len(taken))
                 self._start(group, taken)
                 await self._connection.until_back()
@@ -109,6 +116,35 @@ class Worker:
             else:
                 self._free(slots - len(taken))
                 self._start(group, taken)
+
+    async def _examined_suspect(self, group: TaskGroup) -> bool:
+        """Whether there was an entry that may have ended its processes: it is handled with nothing else at work.
+
+        Only so does the next crash say whose fault it is. Who was merely beside the culprit is not given up with it.
+        Where the store does not answer, the caller prepares it anew before it takes more.
+        """
+        if not self._may_be_suspects:
+            return False
+        try:
+            suspect = await self._leases.next_suspect(self._held)
+            if suspect is None:
+                self._may_be_suspects = False
+                return False
+            while tasks := [held.task for held in self._held.values() if held.task]:
+                await asyncio.wait(tasks)
+            taken = await self._leases.take_alone(suspect)
+        except StoreUnavailableError as error:
+            log.warning("inbox.waits", why=error.why)
+            self._is_prepared = False
+            return False
+        if taken:
+            log.warning("inbox.suspect", entry=taken.id, crashes=taken.crashes)
+            await self._gate.acquire()
+            self._start(group, [taken])
+            task = self._held[taken.id].task
+            assert task
+            await asyncio.wait([task])
+        return True
 
     async def _room(self) -> int:
         """Waits until something may be taken; how much. As many slots are taken."""
@@ -125,7 +161,7 @@ class Worker:
         for _ in range(slots):
             self._gate.release()
 
-    def _start(self, group: asyncio.TaskGroup, taken: list[Taken]) -> None:
+    def _start(self, group: TaskGroup, taken: list[Taken]) -> None:
         for one in taken:
             held = _Held(taken=one, attempt=one.deliveries)
             self._held[one.id] = held
@@ -152,8 +188,8 @@ class Worker:
             entry = decoded(taken)
         except UnreadableEntryError as error:
             return None, f"It cannot be read: {error}"
-        if taken.deliveries > MOST_DELIVERIES:
-            return entry, f"It was begun {taken.deliveries - 1} times, and each time its process ended."
+        if taken.crashes >= MOST_CRASHES:
+            return entry, f"It was begun {taken.crashes} times with nothing beside it, and each time its process ended."
         return entry, ""
 
     async def _try(self, held: _Held, entry: Entry) -> str:
@@ -162,9 +198,10 @@ class Worker:
         pause_s = _PAUSE_S
         while True:
             try:
-                await self._handle(replace(entry, attempt=held.attempt))
+                with stray_cancellation_as_error():
+                    await self._handle(replace(entry, attempt=held.attempt))
             except Exception as error:
-                if _is_of_the_store(error):
+                if _is_passing(error):
                     log.warning("inbox.handler_waits", entry=entry.id, why=str(error))
                     self._rest(held)
                     await self._connection.until_back()
@@ -209,12 +246,12 @@ class Worker:
                 return
 
     async def _tell(self, entry: Entry, error: str) -> None:
-        """Before it is put aside: told twice is better than never."""
+        """Before it is put aside: reported twice is better than never."""
         while True:
             try:
                 await self._on_dead(entry, error)
             except Exception as failure:
-                if not _is_of_the_store(failure):
+                if not _is_passing(failure):
                     log.exception("inbox.on_dead_failed", entry=entry.id)
                     return
                 await self._connection.until_back()
@@ -223,7 +260,7 @@ class Worker:
                 return
 
     async def _keep_leases(self) -> None:
-        """Let Redis hear of us; stop working on what others have taken over in the meantime."""
+        """Renew our claim in Redis; stop working on what others have taken over in the meantime."""
         while True:
             await asyncio.sleep(self._leases.lease_s / 3)
             if not self._held:
@@ -247,9 +284,9 @@ class Worker:
                 log.warning("inbox.not_given_back", entries=len(self._cut), why=error.why)
 
 
-def _is_of_the_store(error: Exception) -> bool:
-    """Whether it failed because the store was away, also inside of a task group."""
+def _is_passing(error: Exception) -> bool:
+    """Whether it failed for want of somebody's answer, also inside of a task group."""
     if isinstance(error, ExceptionGroup):
         group = cast("ExceptionGroup[Exception]", error)
-        return group.subgroup(StoreUnavailableError) is not None
-    return isinstance(error, StoreUnavailableError)
+        return group.subgroup(NotNowError) is not None
+    return isinstance(error, NotNowError)

@@ -23,7 +23,7 @@ if reason == '' then
   redis.call('HSET', record, 'said', item(key, 'editing_said'))
 end
 redis.call('HSET', record, 'next_edit_at', next_edit_at)
-redis.call('HDEL', record, 'editing', 'editing_said', 'editing_since', 'edit_strikes')
+redis.call('HDEL', record, 'editing', 'editing_said', 'editing_since', 'edit_failures')
 redis.call('EXPIRE', record, keep_s)
 redis.call('ZREM', k('changes', channel), key)
 if redis.call('HEXISTS', record, 'edit') == 1 then -- a newer one came meanwhile: to the end of the line

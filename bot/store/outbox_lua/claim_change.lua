@@ -1,5 +1,5 @@
 -- The next edit or reaction that may be made now.
--- Answers {lost}, {idle}, {wait, until} or {edit, key, ts, content, strikes} or {react, key, ts, item, strikes}.
+-- Answers {lost}, {idle}, {wait, until} or {edit, key, ts, content, failures} or {react, key, ts, item, failures}.
 -- ARGV: channel token now burst per_minute reserve
 local channel, token, now = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local burst, per_s, reserve = tonumber(ARGV[4]), tonumber(ARGV[5]) / 60, tonumber(ARGV[6])
@@ -11,7 +11,12 @@ local buckets = {}
 local function bucket(method)
   if not buckets[method] then
     local values = redis.call('HMGET', k('bucket', method), 'tokens', 'at', 'pause_until')
-    local tokens = number(values[1], burst) + math.max(0, now - number(values[2], now)) * per_s
+    local at = number(values[2], now)
+    if at > now then -- a clock was set back: count from here
+      redis.call('HSET', k('bucket', method), 'at', ARGV[3])
+      at = now
+    end
+    local tokens = number(values[1], burst) + (now - at) * per_s
     buckets[method] = {tokens = math.min(burst, tokens), pause_until = number(values[3], 0)}
   end
   return buckets[method]
@@ -21,7 +26,7 @@ end
 local function spend(method, priority)
   local left = bucket(method)
   local needed = priority >= 2 and 1 + reserve or 1
-  if left.pause_until > now then
+  if is_ahead(left.pause_until, now) then
     not_before(left.pause_until)
     return false
   end
@@ -43,14 +48,14 @@ local function take(key)
     return nil
   end
   local at = number(item(key, 'next_edit_at'), 0)
-  if at > now then
+  if is_ahead(at, now) then
     return not_before(at)
   end
   if kind == 'react' then
     if not spend('react', number(item(key, 'priority'), 1)) then
       return nil
     end
-    return {'react', key, item(key, 'ts'), item(key, 'item'), item(key, 'edit_strikes')}
+    return {'react', key, item(key, 'ts'), item(key, 'item'), item(key, 'edit_failures')}
   end
   if not spend('update', number(item(key, 'edit_priority'), 2)) then
     return nil
@@ -60,7 +65,7 @@ local function take(key)
       'editing_since', item(key, 'edit_since'))
     redis.call('HDEL', record, 'edit', 'edit_said', 'edit_since')
   end
-  return {'edit', key, item(key, 'ts'), item(key, 'editing'), item(key, 'edit_strikes')}
+  return {'edit', key, item(key, 'ts'), item(key, 'editing'), item(key, 'edit_failures')}
 end
 
 return first_taken(k('changes', channel), take) or soonest and {'wait', string.format('%.17g', soonest)} or {'idle'}

@@ -9,7 +9,7 @@ if redis.call('EXISTS', k('lanes', channel)) == 0 then
   return {'idle'}
 end
 local paced = number(redis.call('GET', k('pace', channel)), 0)
-if paced > now and paced < now + 4000 then -- more than Slack may ask for: a clock was set back
+if is_ahead(paced, now) then
   return {'wait', string.format('%.17g', paced)}
 end
 
@@ -26,9 +26,20 @@ local function thread_of(key)
   return '', '1'
 end
 
+local function moved(thread)
+  for _ = 1, 5 do -- its new first message may have been deleted, too
+    local to = redis.call('GET', k('moved', channel, thread))
+    if not to then
+      break
+    end
+    thread = to
+  end
+  return thread
+end
+
 local function take(lane)
   local held = number(redis.call('HGET', k('hold', channel), lane), 0)
-  if held > now then
+  if is_ahead(held, now) then
     return not_before(held)
   end
   local key = redis.call('LINDEX', k('lane', channel, lane), 0)
@@ -41,7 +52,7 @@ local function take(lane)
   local is_uncertain = item(key, 'state') == 'sending'
   if is_uncertain then
     local settled = number(item(key, 'settle_at'), 0)
-    if settled > now then -- the request may still be under way, perhaps from a process that stalls
+    if is_ahead(settled, now) then -- the request may still be under way, perhaps from a process that stalls
       return not_before(settled)
     end
   else
@@ -54,8 +65,8 @@ local function take(lane)
     redis.call('HSETNX', record, 'first_at', ARGV[3])
   end
   local thread, is_rootless = thread_of(key)
-  return {'send', key, item(key, 'kind'), is_uncertain and '1' or '0', thread, is_rootless, item(key, 'item'),
-    item(key, 'content'), item(key, 'first_at'), item(key, 'strikes'), item(key, 'failing_since'),
+  return {'send', key, item(key, 'kind'), is_uncertain and '1' or '0', moved(thread), is_rootless, item(key, 'item'),
+    item(key, 'content'), item(key, 'first_at'), item(key, 'failures'), item(key, 'failing_since'),
     item(key, 'file_id'), item(key, 'put_at')}
 end
 

@@ -9,13 +9,16 @@
 --   changes:C     sorted set: messages to edit and reactions to add, the next one first
 --   after:KEY     list: reactions that wait for the message KEY to be sent
 --   alias:C:TS    the lane of the thread that begins at TS
+--   moved:C:TS    the ts at which the thread that began at TS goes on, since its first message was deleted
 --   pace:C        the time of the next post
 --   bucket:METHOD hash tokens, at, pause_until: what is left of the budget of a method over all channels
 --   units         set of "posts C" and "changes C" with work; lease:UNIT is who serves it: "TOKEN UNTIL"
 --   waiting       sorted set by time put: item keys, and "edit:KEY"; counts: hash C -> items; bytes: of files
 --   dead          list of what was given up, newest first
 --
--- All times are Unix time, given by the caller.
+-- All times are Unix time, given by the caller. Nothing is ever put off for as long as FARTHEST_S: a time that lies
+-- farther ahead was written by a clock that has been set back since, and is not waited for.
+local FARTHEST_S = 400
 
 local function k(...)
   return KEYS[1] .. ':' .. table.concat({...}, ':')
@@ -33,12 +36,16 @@ local function item(key, field)
   return redis.call('HGET', k('item', key), field) or ''
 end
 
+local function is_ahead(at, now)
+  return at > now and at < now + FARTHEST_S
+end
+
 local function is_mine(unit, token)
   local holder = redis.call('GET', k('lease', unit)) or ''
   return string.match(holder, '^(%S+)') == token
 end
 
--- The earliest time before which something that was looked at cannot be done; nil where nothing has to wait.
+-- The earliest time before which something that was inspected cannot be done; nil where nothing has to wait.
 local soonest = nil
 local function not_before(at)
   if not soonest or at < soonest then
@@ -71,11 +78,12 @@ local function place_lane(channel, lane)
   if not head then
     redis.call('ZREM', k('lanes', channel), lane)
     redis.call('HDEL', k('hold', channel), lane)
-    redis.call('HDEL', k('tally', channel), lane .. '|0', lane .. '|1', lane .. '|2')
+    redis.call('HDEL', k('tally', channel), lane .. '|0', lane .. '|1', lane .. '|2',
+      lane .. '|3')
     return
   end
-  local best = 2
-  for priority = 0, 2 do
+  local best = 3
+  for priority = 0, 3 do
     if number(redis.call('HGET', k('tally', channel), lane .. '|' .. priority), 0) > 0 then
       best = priority
       break

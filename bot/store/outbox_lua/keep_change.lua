@@ -1,12 +1,12 @@
 -- The edit or reaction could not be made now: keep it, unless a newer edit has come.
--- ARGV: key method now next_edit_at pause_until withheld_after_s strike
+-- ARGV: key method now next_edit_at pause_until withheld_after_s failed
 local key, method, now, next_edit_at, pause_until, patience_s = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local record = k('item', key)
 if redis.call('EXISTS', record) == 0 then
   return 0
 end
 redis.call('HSET', record, 'next_edit_at', next_edit_at)
-redis.call('HINCRBY', record, 'edit_strikes', ARGV[7])
+redis.call('HINCRBY', record, 'edit_failures', ARGV[7])
 if redis.call('HEXISTS', record, 'editing') == 1 then
   local since = item(key, 'editing_since')
   if redis.call('HEXISTS', record, 'edit') == 0 then

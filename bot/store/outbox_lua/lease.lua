@@ -3,7 +3,7 @@
 local unit, token, now, lease_s = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local holder = redis.call('GET', k('lease', unit)) or ''
 local who, till = string.match(holder, '^(%S+) (%S+)$')
-if who and who ~= token and tonumber(till) > now then
+if who and who ~= token and is_ahead(tonumber(till), now) then
   return 0
 end
 redis.call('SET', k('lease', unit), token .. ' ' .. string.format('%.17g', now + lease_s), 'EX', 86400)

@@ -23,7 +23,7 @@ else
   redis.call('HSET', record, 'edit_since', now)
   redis.call('ZADD', k('waiting'), 'NX', now, 'edit:' .. key)
 end
-redis.call('HSET', record, 'edit', content, 'edit_said', said, 'edit_priority', priority, 'edit_strikes', 0)
+redis.call('HSET', record, 'edit', content, 'edit_said', said, 'edit_priority', priority, 'edit_failures', 0)
 
 if state == 'sent' then
   local old = redis.call('ZSCORE', k('changes', channel), key)

@@ -9,7 +9,7 @@ if state ~= 'queued' and state ~= 'sending' then
 end
 leave(key)
 redis.call('HSET', record, 'state', 'sent', 'ts', ts, 'thread', thread, 'said', said, 'next_edit_at', next_edit_at)
-redis.call('HDEL', record, 'item', 'content', 'settle_at', 'first_at', 'strikes', 'failing_since')
+redis.call('HDEL', record, 'item', 'content', 'settle_at', 'first_at', 'failures', 'failing_since')
 redis.call('EXPIRE', record, kind == 'post' and keep_s or 172800)
 redis.call('SET', k('pace', channel), next_post_at, 'EX', 86400)
 if kind == 'post' and thread == '' and ts ~= '' then

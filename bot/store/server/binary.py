@@ -12,6 +12,7 @@ import shutil
 from importlib import util
 from pathlib import Path
 
+from bot.aio.children import child_environment
 from bot.store.errors import NoServerError
 
 OLDEST = (6, 2)
@@ -57,7 +58,7 @@ async def _version(path: str) -> tuple[int, int] | None:
         async with asyncio.timeout(5):
             process = await asyncio.create_subprocess_exec(
                 path, "--version", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.DEVNULL, env=child_environment(),
             )  # fmt: skip
             said, _ = await process.communicate()
     except (OSError, TimeoutError):

@@ -1,6 +1,7 @@
 """Opening the store."""
 
 import re
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,17 +11,25 @@ import structlog
 from redis.asyncio import Redis
 
 from bot.domain.errors import ConfigurationError
-from bot.store.address import SETTING, Address, parse
+from bot.store.alerts import Alerts
+from bot.store.anchors import Anchors
+from bot.store.audit import Audit
 from bot.store.connection import Connection, connect, is_refusal
 from bot.store.errors import StoreUnavailableError
-from bot.store.inbox import Inbox
+from bot.store.inbox.inbox import Inbox
 from bot.store.incidents import Incidents
 from bot.store.keys import Keys
 from bot.store.outbox import OutboxQueue
 from bot.store.people import Feedback, Watches
-from bot.store.server import StoreServer
+from bot.store.plans import Plans
+from bot.store.seen_alerts import SeenAlerts
+from bot.store.server.address import SETTING, Address, parse
+from bot.store.server.server import StoreServer
+from bot.store.timeline import Timeline
 
 log = structlog.get_logger()
+
+_ALIVE_S = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +40,15 @@ class Store:
     """Its address, without secrets."""
     inbox: Inbox
     incidents: Incidents
+    alerts: Alerts
+    anchors: Anchors
+    seen_alerts: SeenAlerts
+    timeline: Timeline
     watches: Watches
     feedback: Feedback
     outbox: OutboxQueue
+    plans: Plans
+    audit: Audit
     connection: Connection = field(repr=False)
     warnings: tuple[str, ...] = ()
     """What about this store may lose what was accepted, in sentences."""
@@ -42,6 +57,11 @@ class Store:
         """Whether it answers. Errors: `StoreUnavailableError`."""
         async with self.connection.door() as client:
             await client.ping()  # pyright: ignore[reportUnknownMemberType] untyped arguments
+
+    async def prove_writable(self) -> None:
+        """Whether it takes writes, which a replica, a full memory or a full disk does not. Errors as `ping`."""
+        async with self.connection.door() as client:
+            await client.set(self.connection.keys.of("alive"), time.time(), ex=_ALIVE_S)
 
 
 @asynccontextmanager
@@ -55,7 +75,7 @@ async def open_store(
 ) -> AsyncGenerator[Store]:
     """The store at `url`; None: a redis-server of our own with its data in `state_dir`/store.
 
-    `prefix` begins every key. `lease_s`: an entry of the inbox whose process has not been heard of for so long is
+    `prefix` begins every key. `lease_s`: an entry of the inbox whose process has been silent for so long is
     handled again. `server` replaces the usual one of our own. Errors: `ConfigurationError`, `StoreInUseError`,
     `NoServerError`, `StoreUnavailableError`.
     """
@@ -79,15 +99,22 @@ async def open_store(
 async def _opened(connection: Connection, *, lease_s: float, is_ours: bool) -> AsyncGenerator[Store]:
     try:
         warnings = await _examine(connection)
+        audit = Audit(connection)
         for sentence in () if is_ours else warnings:
             log.warning("store.may_forget", where=connection.where, why=sentence)
         yield Store(
             where=connection.where,
             inbox=Inbox(connection, lease_s=lease_s, is_alone=is_ours),
             incidents=Incidents(connection),
+            alerts=Alerts(connection),
+            anchors=Anchors(connection),
+            seen_alerts=SeenAlerts(connection),
+            timeline=Timeline(connection),
             watches=Watches(connection),
             feedback=Feedback(connection),
             outbox=OutboxQueue(connection, is_alone=is_ours),
+            plans=Plans(connection, audit),
+            audit=audit,
             connection=connection,
             warnings=() if is_ours else warnings,
         )

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import structlog
 
+from bot.aio.children import child_environment
 from bot.domain.errors import ConfigurationError
 from bot.store.errors import StoreInUseError, StoreUnavailableError
-from bot.store.locking import FileLock
-from bot.store.programs import candidates, choose
+from bot.store.server.binary import candidates, choose
+from bot.store.server.file_lock import FileLock
 
 log = structlog.get_logger()
 
@@ -75,12 +76,20 @@ class StoreServer:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self._bot_lock.take():
                 raise StoreInUseError(str(self._directory.parent), self._bot_lock.holder())
+            self._keep_to_ourselves()
             self._folder = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise ConfigurationError(f"The state directory {self._directory}", error.strerror or str(error)) from error
         if not self._server_lock.take():
             await self._end_orphan()
         await self._launch()
+
+    def _keep_to_ourselves(self) -> None:
+        """People's words are in there; also where an older version, or somebody's umask, has left it open."""
+        self._directory.chmod(0o700)
+        for path in self._directory.rglob("*"):
+            if not path.is_symlink():
+                path.chmod(0o700 if path.is_dir() else 0o600)
 
     async def revive(self) -> None:
         """Start it again if it has ended (killed, or its disk was full). Errors: as `start`."""
@@ -116,11 +125,12 @@ class StoreServer:
     async def _launch(self) -> None:
         programs = candidates() if self._programs is None else self._programs
         program = await choose(programs, self._directory)
-        with (self._directory / "server.log").open("wb"):
-            pass  # of this run only: it does not grow for ever
+        fresh = os.O_WRONLY | os.O_CREAT | os.O_TRUNC  # of this run only: it does not grow for ever
+        os.close(os.open(self._directory / "server.log", fresh, 0o600))
         self._process = await asyncio.create_subprocess_exec(
             *_command(program), cwd=self._directory, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL,
-            pass_fds=(self._server_lock.descriptor,), start_new_session=True,
+            env=child_environment(), pass_fds=(self._server_lock.descriptor,), start_new_session=True,
+            umask=0o077,
         )  # fmt: skip
         await self._until_ready(self._process)
 

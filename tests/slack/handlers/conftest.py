@@ -5,22 +5,25 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
+from bot.cluster.client.api import Api
+from bot.diagnosis.recording import Recording, record
+from bot.diagnosis.request import OnProgress, Progress, Request
 from bot.domain.authorization import Action, Grant
-from bot.domain.errors import ForbiddenError, UnreachableError
+from bot.domain.errors import ForbiddenError, PodsHiddenError, UnreachableError
+from bot.domain.plan import Plan
 from bot.domain.report import Report
 from bot.incidents.clusters import Clusters
-from bot.incidents.desk import Desk, Limits
-from bot.incidents.recording import Recording, record
-from bot.incidents.request import OnProgress, Progress, Request
+from bot.incidents.plans import PlanService, PlanSettings
+from bot.incidents.service import DiagnosisService, Limits
 from bot.lab.slack import SlackOptions, SlackWorkspace
-from bot.lab.slack.actors import Actor
 from bot.lab.slack.message import Message
+from bot.lab.slack.users import Actor
 from bot.slack.bolt import build_app
 from bot.slack.channels import Channels
 from bot.slack.client import open_client
@@ -72,6 +75,7 @@ class Place(RecordedCluster):
 
     unreachable: set[str]
     silent: set[str]
+    hidden: set[str]
 
     async def namespaces(self) -> tuple[str, ...]:
         if self.name in self.silent:
@@ -83,6 +87,8 @@ class Place(RecordedCluster):
     async def diagnose(self, request: Request, on_progress: OnProgress) -> Report:
         if self.name in self.unreachable:
             raise UnreachableError("https://eu.example:6443", "refused", "")
+        if self.name in self.hidden:
+            raise PodsHiddenError(request.namespace, f"list pods in namespace {request.namespace}")
         return await RecordedCluster.diagnose(self, request, on_progress)
 
 
@@ -120,6 +126,8 @@ class Office:
     """Names of clusters."""
     silent: set[str]
     """Names of clusters that do not say which namespaces they have."""
+    hidden: set[str]
+    """Names of clusters in which we may not list pods."""
     taken: list[Entry] = field(default_factory=list[Entry])
     handled: list[Entry] = field(default_factory=list[Entry])
 
@@ -156,6 +164,14 @@ class Office:
 
         return (await self.ws.until(found))[-1]
 
+    async def pick(self, who: str, verdict: Message, action_id: str) -> None:
+        """Pick from the menu beside a verdict's buttons."""
+        options = [
+            one for block in verdict.blocks for each in block.get("elements", []) for one in each.get("options", [])
+        ]
+        value = next(one["value"] for one in options if one["value"].startswith(action_id))
+        await self.ws.user(who).click(HERE, verdict.ts, "cni_more", value)
+
     async def modal(self, who: str, part: str) -> tuple[str, str]:
         """The id of the person's window with these words in it, and all its words."""
 
@@ -167,7 +183,7 @@ class Office:
         return (await self.ws.until(found))[0]
 
     async def whispered(self, who: str, part: str, channel: str | None = None) -> str:
-        """The whisper with these words in it."""
+        """The ephemeral with these words in it."""
 
         def found() -> str:
             texts = [each.text for each in self.ws.user(who).whispers(channel)]
@@ -229,12 +245,14 @@ async def opened_office(
     limits: Limits | None = None,
     only_on: Mapping[str, str] | None = None,
     at_work: bool = True,
+    plans: PlanService | None = None,
 ) -> AsyncGenerator[Office]:
     """The bot, connected to a workspace of its own."""
     gate = Gate()
     recordings = {"shop": broken(), "shop-staging": healthy(), "payments": healthy()}
     lost: set[str] = set()
     silent: set[str] = set()
+    hidden: set[str] = set()
     places = [
         Place(
             name=name,
@@ -242,10 +260,11 @@ async def opened_office(
             between=gate.pass_,
             unreachable=lost,
             silent=silent,
+            hidden=hidden,
         )
         for name in clusters
     ]
-    desk = Desk(store, knowledge(), Clusters(places), limits or Limits())
+    service = DiagnosisService(store, knowledge(), Clusters(places), limits or Limits())
     async with (
         SlackWorkspace.start(SlackOptions()) as ws,
         open_client(ws.bot_token, base_url=ws.api_url) as client,
@@ -256,11 +275,14 @@ async def opened_office(
             client=client,
             who_am_i=who_am_i,
             store=store,
-            desk=desk,
+            service=service,
+            plans=plans or _no_plans(store),
             outbox=Outbox(store.outbox, client, timing=QUICK),
             people=People(client, who_am_i, grants),
             channels=Channels(client),
             grants=grants,
+            watch_every_s=900,
+            alert_channel=HERE,
             connections=lambda: "2 of 2 connections",
         )
         office = Office(
@@ -272,6 +294,7 @@ async def opened_office(
             gate=gate,
             unreachable=lost,
             silent=silent,
+            hidden=hidden,
         )
         app = build_app(client, signing_secret=ws.signing_secret, inbox=store.inbox, who_am_i=who_am_i)
         sockets = SocketMode(app, ws.app_token, client=client)
@@ -285,6 +308,18 @@ async def opened_office(
             gate.open()
             for task in tasks:
                 task.cancel()
+
+
+def _no_plans(store: Store) -> PlanService:
+    """A service for tests in which nobody proposes anything."""
+
+    async def diagnose(plan: Plan) -> Report:
+        raise AssertionError(plan)
+
+    def connect(name: str) -> AbstractAsyncContextManager[Api]:
+        raise AssertionError(name)
+
+    return PlanService(store, connect, diagnose, PlanSettings())
 
 
 def _own(cluster: str, only_on: Mapping[str, str]) -> dict[str, Recording]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bot.domain.authorization import Action, Grant
 from bot.lab.slack.alertmanager import AlertGroup
 from bot.slack.handlers.alerts import read
 from tests.slack.handlers.conftest import Office, Opened
@@ -47,9 +48,9 @@ async def test_the_alert_is_diagnosed_in_its_own_thread(group: AlertGroup, offic
 async def test_of_several_namespaces_the_person_chooses(office: Office) -> None:
     ts = await shortcut(office, firing(namespace="shop", target="payments"))
     await office.whispered("alice", "Which one?", "alerts")
-    whisper = office.alice.whispers("alerts")[-1]
+    ephemeral = office.alice.whispers("alerts")[-1]
 
-    await office.alice.click("alerts", whisper.ts, "cni_diagnose_namespace:1", None)
+    await office.alice.click("alerts", ephemeral.ts, "cni_diagnose_namespace:1", None)
 
     await office.ws.until(lambda: [one for one in office.ws.everything("alerts") if "cni_details" in one.action_ids])
     await office.quiet()
@@ -104,3 +105,14 @@ async def test_in_several_clusters_the_person_chooses(open_office: Opened) -> No
 )
 def test_reading(message: dict[str, Any], named: tuple[str, ...]) -> None:
     assert read(message).named == named
+
+
+async def test_namespaces_that_one_may_not_diagnose_are_not_told_by_the_shortcut(open_office: Opened) -> None:
+    """A message of one's own with many words would else ask which of them are namespaces."""
+    some = Grant(actions=frozenset({Action.DIAGNOSE}), users=frozenset({"U0BOB"}), namespaces=("elsewhere",))
+    office = await open_office(grants=(some,))
+    await shortcut(office, firing(text="shop payments shop-staging elsewhere"), who="bob")
+
+    told = [one.text for one in await office.ws.until(lambda: office.ws.user("bob").whispers())]
+
+    assert not any(name in text for text in told for name in ("shop", "payments"))

@@ -51,7 +51,7 @@ async def test_a_rerun_goes_on_in_the_thread_and_closes_what_is_mended(office: O
     assert office.ws.user("bob").whispers() == []
 
 
-async def test_a_rerun_of_a_closed_incident_opens_a_new_one_in_the_same_thread(office: Office) -> None:
+async def test_a_rerun_of_a_closed_incident_that_finds_something_opens_it_again(office: Office) -> None:
     ts, verdict = await office.diagnosed("diagnose payments")
     await office.quiet()
     office.recordings["payments"] = office.recordings["shop"]
@@ -59,20 +59,22 @@ async def test_a_rerun_of_a_closed_incident_opens_a_new_one_in_the_same_thread(o
     await office.alice.click(HERE, verdict.ts, "cni_rerun")
 
     assert "BROKEN" in (await office.verdict(ts, count=2)).text
+    await office.quiet()
     (incident,) = await office.store.incidents.open_ones()
-    assert incident.thread == ts
+    assert (incident.run, incident.status) == (2, "broken")
+    assert "BROKEN" in office.ws.thread(HERE, ts)[0].text
 
 
 async def test_a_report_is_shared_once(office: Office) -> None:
     ts, verdict = await office.diagnosed()
 
-    await office.alice.click(HERE, verdict.ts, "cni_share")
+    await office.pick("alice", verdict, "cni_share")
     shared = await office.said("Shared by <@U0ALICE>")
     assert office.ws.permalink(HERE, ts) in shared.text
     await office.ws.until(lambda: any(one.files for one in office.ws.thread(HERE, shared.ts)))
-    await office.ws.user("bob").click(HERE, verdict.ts, "cni_share")
+    await office.pick("bob", verdict, "cni_share")
 
-    await office.whispered("bob", "shared with the channel already")
+    await office.whispered("bob", "already been shared with the channel")
     await office.quiet()
     assert len(office.roots()) == 2
 
@@ -80,11 +82,14 @@ async def test_a_report_is_shared_once(office: Office) -> None:
 async def test_not_it_is_recorded_and_said_in_the_thread(office: Office) -> None:
     ts, verdict = await office.diagnosed()
 
-    await office.alice.click(HERE, verdict.ts, "cni_not_it")
+    await office.pick("alice", verdict, "cni_not_it")
     window, _ = await office.modal("alice", "cni_not_it_view")
     await office.alice.submit(window, {"cni_not_it_input": "it was <!channel> the firewall"})
 
     note = await office.said("says that it is not", ts)
+    await office.quiet()
+    assert "Doubted by* <@U0ALICE>" in (await office.verdict(ts)).text
+    assert "doubted by* <@U0ALICE>" in office.roots()[0].text
     assert "the firewall" in note.text
     assert "<!channel>" not in note.text
     (entry,) = await office.store.feedback.all()
@@ -96,7 +101,7 @@ async def test_an_unknown_button_is_answered(office: Office) -> None:
 
     await office.alice.click(HERE, ts, "cni_approve_everything")
 
-    await office.whispered("alice", "This button does nothing any more")
+    await office.whispered("alice", "no longer works")
 
 
 @pytest.mark.parametrize("value", ["inc-00000000:1", "nonsense", ""])

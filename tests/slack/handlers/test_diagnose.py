@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.slack.handlers.conftest import HERE, Office, Opened, healthy
 
 
@@ -13,8 +15,8 @@ async def test_a_command_leads_to_a_thread_with_a_verdict(office: Office) -> Non
     assert "shop" in root.text
     assert "<@U0ALICE>" in root.text
     assert verdict in replies
-    assert "BROKEN: Proxy ARP is off" in verdict.text
-    assert verdict.action_ids == ["cni_details", "cni_rerun", "cni_share", "cni_not_it"]
+    assert "BROKEN shop/a: proxy ARP is off, 1 pod has no gateway" in verdict.text
+    assert verdict.action_ids == ["cni_propose_fix", "cni_details", "cni_rerun", "cni_more"]
     (file,) = await office.ws.until(lambda: office.ws.files(HERE))
     assert file.name.endswith(".md")
     (incident,) = await office.store.incidents.open_ones()
@@ -53,9 +55,9 @@ async def test_a_mention_is_answered_in_the_thread_in_which_it_was_said(office: 
 async def test_a_misspelt_namespace_gets_buttons_that_work(office: Office) -> None:
     await office.alice.slash(HERE, "/cni", "diagnose shpo")
     await office.whispered("alice", "There is no namespace `shpo`")
-    whisper = office.alice.whispers(HERE)[-1]
+    ephemeral = office.alice.whispers(HERE)[-1]
 
-    await office.alice.click(HERE, whisper.ts, "cni_diagnose_namespace:0")
+    await office.alice.click(HERE, ephemeral.ts, "cni_diagnose_namespace:0")
 
     (root,) = await office.ws.until(office.roots)
     assert "BROKEN" in (await office.verdict(root.ts)).text
@@ -67,7 +69,7 @@ async def test_a_second_asker_is_led_to_the_running_diagnosis(office: Office) ->
     (root,) = await office.ws.until(office.roots)
     await office.ws.user("bob").slash(HERE, "/cni", "diagnose shop")
 
-    told = await office.whispered("bob", "is being diagnosed already")
+    told = await office.whispered("bob", "is already being diagnosed")
     assert office.ws.permalink(HERE, root.ts) in told
     office.gate.open()
     await office.verdict(root.ts)
@@ -103,12 +105,22 @@ async def test_where_the_bot_is_not_it_asks_to_be_invited(office: Office) -> Non
     await office.ws.until(lambda: office.ws.messages("general"))
 
 
-async def test_a_channel_shared_with_others_gets_no_diagnosis(office: Office) -> None:
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("diagnose shop", "verdicts name pods and nodes, and are not posted here; ask in a channel of your own"),
+        ("watch shop", "so nothing is watched here; ask in a channel of your own"),
+        ("plan fix for shop", "plans name pods and nodes, and are not posted here"),
+    ],
+)
+async def test_a_channel_shared_with_others_gets_nothing_and_hears_why(office: Office, typed: str, told: str) -> None:
     office.ws.invite("shared", "cni")
-    await office.alice.slash("shared", "/cni", "diagnose shop")
+    await office.alice.slash("shared", "/cni", typed)
 
-    await office.whispered("alice", "shared with another organisation", "shared")
+    whispered = await office.whispered("alice", "shared with another organisation (Slack Connect)", "shared")
+    assert told in whispered
     await office.quiet()
+    assert await office.store.watches.all() == ()
     assert await office.store.incidents.open_ones() == ()
 
 
@@ -147,3 +159,27 @@ async def test_a_namespace_of_another_cluster_is_offered_there(open_office: Open
 
     root = await office.said("games")
     assert " on eu " in (await office.verdict(root.ts)).text
+
+
+async def test_a_misspelt_pod_is_no_incident_and_gets_buttons_that_work(office: Office) -> None:
+    await office.alice.slash(HERE, "/cni", "diagnose shop pod aa")
+
+    await office.whispered("alice", "There is no pod or workload `aa` in `shop`")
+    await office.quiet()
+    assert await office.store.incidents.open_ones() == ()
+    ephemeral = office.alice.whispers(HERE)[-1]
+    await office.alice.click(HERE, ephemeral.ts, "cni_diagnose_pod:0")
+
+    root = await office.said("BROKEN")
+    assert "`shop/a`" in root.text
+
+
+async def test_where_pods_may_not_be_listed_nothing_is_known(office: Office) -> None:
+    office.hidden.add("lab")
+    await office.alice.slash(HERE, "/cni", "diagnose shop")
+
+    root = await office.said("NO DIAGNOSIS")
+    (said,) = await office.ws.until(lambda: office.ws.thread(HERE, root.ts)[1:])
+    assert "I may not list pods in shop (403): nothing is known. Needed: list pods in namespace shop." in said.text
+    assert "has no pods" not in said.text
+    assert "this says neither that it works nor that it is broken" in said.text

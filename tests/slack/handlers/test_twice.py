@@ -10,7 +10,7 @@ from tests.slack.handlers.conftest import HERE, Office, Opened, work
 
 async def test_whatever_is_handled_twice_happens_once(office: Office) -> None:
     ts, verdict = await office.diagnosed()
-    await office.alice.click(HERE, verdict.ts, "cni_share")
+    await office.pick("alice", verdict, "cni_share")
     await office.said("Shared by")
     await office.alice.slash(HERE, "/cni", "watch payments")
     await office.said("watches")

@@ -15,7 +15,7 @@ async def test_a_channel_shared_while_a_diagnosis_runs_gets_no_verdict(office: O
     await office.heard("channel_shared")
     office.gate.open()
 
-    assert (await office.said("shared with another organisation by now")).ts == root.ts
+    assert (await office.said("now shared with another organisation")).ts == root.ts
     await office.quiet()
     assert "Proxy ARP" not in "".join(one.text for one in office.ws.everything(HERE))
 
@@ -40,7 +40,7 @@ async def test_a_fault_of_our_own_is_owned_up_to(office: Office) -> None:
     await office.router.on_dead(Entry(id=entry_id, kind="command", body=body, received_at=0, attempt=4), "a bug")
 
     await office.whispered("alice", f"`{entry_id}`")
-    await office.said("a fault of cnibot", root.ts)
+    await office.said("internal error", root.ts)
     (incident,) = await office.store.incidents.open_ones()
     assert incident.status == "failed"
 

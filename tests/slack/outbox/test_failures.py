@@ -10,7 +10,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
-from bot.slack.outbox.failures import Failure, RefusedError, Trouble, judge
+from bot.slack.outbox.failures import Failure, RefusedError, Trouble, classify
 
 
 def answered(status: int, data: Any, headers: dict[str, str] | None = None) -> Failure:
@@ -21,7 +21,7 @@ def answered(status: int, data: Any, headers: dict[str, str] | None = None) -> F
     )  # fmt: skip
     with pytest.raises(SlackApiError) as caught:
         response.validate()
-    return judge(caught.value)
+    return classify(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_answers(status: int, data: Any, trouble: Trouble, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "wait_s"), [("30", 30), ("0", 1), ("-5", 1), ("soon", 10), ("nan", 10), ("inf", 3600), ("1e9", 3600)]
+    ("header", "wait_s"), [("30", 30), ("0", 1), ("-5", 1), ("soon", 10), ("nan", 10), ("inf", 300), ("1e9", 300)]
 )
 def test_retry_after_is_honoured_within_reason(header: str, wait_s: float) -> None:
     failure = answered(429, {"ok": False}, {"retry-after": header})
@@ -93,7 +93,7 @@ def test_slack_says_which_block_it_did_not_like() -> None:
     ],
 )
 def test_exceptions(error: Exception, trouble: Trouble) -> None:
-    assert judge(error).trouble is trouble
+    assert classify(error).trouble is trouble
 
 
 async def test_nobody_at_home_is_told_apart_from_a_lost_reply(unused_tcp_port: int) -> None:
@@ -101,4 +101,4 @@ async def test_nobody_at_home_is_told_apart_from_a_lost_reply(unused_tcp_port: i
         with pytest.raises(aiohttp.ClientError) as caught:
             await session.post(f"http://127.0.0.1:{unused_tcp_port}/")
 
-    assert judge(caught.value) == Failure(trouble=Trouble.UNREACHED, reason="ClientConnectorError")
+    assert classify(caught.value) == Failure(trouble=Trouble.UNREACHED, reason="ClientConnectorError")

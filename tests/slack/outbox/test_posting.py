@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from bot.domain.outgoing import Attach, Content, Edit, Place, Post, Priority, React, Whisper
+from bot.domain.outgoing import Attach, Content, Edit, Ephemeral, Place, Post, Priority, React
 from tests.slack.outbox.rig import Rig
 
 
@@ -119,7 +119,7 @@ async def test_what_can_never_be_sent_is_kept_aside_with_its_reason_and_blocks_n
 async def test_whispers_reach_one_person(rig: Rig) -> None:
     outbox = rig.outbox()
     alice = rig.ws.user("alice")
-    await outbox.put(Whisper(key="w", place=rig.place(), user=alice.id, content=Content(text="for you")))
+    await outbox.put(Ephemeral(key="w", place=rig.place(), user=alice.id, content=Content(text="for you")))
     await rig.work(outbox)
 
     assert [one.text for one in alice.whispers("incidents")] == ["for you"]
@@ -131,7 +131,7 @@ async def test_a_whisper_waits_for_the_thread_it_belongs_to(rig: Rig) -> None:
     alice = rig.ws.user("alice")
     await outbox.put(rig.post("root"))
     place = rig.place(thread_key="root")
-    await outbox.put(Whisper(key="w", place=place, user=alice.id, content=Content(text="for you")))
+    await outbox.put(Ephemeral(key="w", place=place, user=alice.id, content=Content(text="for you")))
     await rig.work(outbox)
 
     (call,) = rig.ws.calls.of("chat.postEphemeral")

@@ -17,7 +17,7 @@ from bot.slack.outbox import Outbox
 from bot.store import open_store
 from bot.store.outbox_entries import ToSend
 from tests.redis import RedisServer
-from tests.slack.outbox.rig import QUICK, Rig
+from tests.slack.outbox.rig import TIMING, Rig
 
 
 @asynccontextmanager
@@ -95,7 +95,7 @@ async def test_who_stops_in_order_leaves_the_channel_to_the_other_at_once(rig: R
     async with running(second):
         await rig.clock.pump(lambda: len(rig.said()) == 2)
 
-    assert rig.clock.now() - begun < QUICK.lease_s / 2
+    assert rig.clock.now() - begun < TIMING.lease_s / 2
 
 
 async def test_slack_down_for_ten_minutes_loses_nothing(rig: Rig) -> None:
@@ -168,7 +168,7 @@ async def test_a_store_that_is_away_for_a_while_stops_nothing_for_good(rig: Rig,
             open_store(server.url, tmp_path) as store,
             open_client(rig.ws.bot_token, base_url=rig.ws.api_url) as client,
         ):
-            outbox = Outbox(store.outbox, client, timing=QUICK, clock=rig.clock)
+            outbox = Outbox(store.outbox, client, timing=TIMING, clock=rig.clock)
             async with running(outbox):
                 await outbox.put(rig.post("a"))
                 await rig.ws.until(rig.said)

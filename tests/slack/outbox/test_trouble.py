@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
+from slack_sdk.errors import SlackApiError
 
-from bot.domain.outgoing import Attach, Content, Place, Post, Whisper
+from bot.domain.outgoing import Attach, Content, Ephemeral, Place, Post, Priority
 from bot.lab.slack.handles import ResponseUrl
+from bot.lab.slack.ids import Ids
+from bot.slack.outbox import Outbox
+from bot.slack.outbox.timing import RealClock
+from bot.slack.views.delivery_notices import goes_on_here
 from tests.slack.outbox.rig import Rig
 
 BAD_BLOCKS = ({"type": "no such block"},)
@@ -46,11 +52,11 @@ async def test_who_asks_where_the_bot_is_not_is_told_to_invite_it(rig: Rig) -> N
 @pytest.mark.parametrize("blocks", [(), BAD_BLOCKS])
 async def test_a_whisper_takes_the_response_url_where_the_bot_is_not(rig: Rig, blocks: tuple[dict[str, str]]) -> None:
     outbox = rig.outbox()
-    whisper = Whisper(
+    ephemeral = Ephemeral(
         key="w", place=rig.place(channel="general"), user=rig.ws.user("alice").id,
         content=Content(text="not allowed", blocks=blocks), response_url=response_url(rig),
     )  # fmt: skip
-    await outbox.put(whisper)
+    await outbox.put(ephemeral)
     await rig.work(outbox)
 
     assert whispers(rig) == ["not allowed"]
@@ -59,44 +65,117 @@ async def test_a_whisper_takes_the_response_url_where_the_bot_is_not(rig: Rig, b
 
 async def test_a_whisper_whose_response_url_is_used_up_is_given_up_at_once(rig: Rig) -> None:
     outbox = rig.outbox()
-    whisper = Whisper(
+    ephemeral = Ephemeral(
         key="w", place=rig.place(channel="general"), user=rig.ws.user("alice").id, content=Content(text="x"),
         response_url=response_url(rig, uses=0),
     )  # fmt: skip
-    await outbox.put(whisper)
-    await outbox.put(replace(whisper, key="w2", response_url=""))
+    await outbox.put(ephemeral)
+    await outbox.put(replace(ephemeral, key="w2", response_url=""))
     took_s = await rig.work(outbox)
 
     assert sorted(one.reason for one in await rig.queue.dead()) == ["not_in_channel", "response_url: used_url"]
     assert took_s < 5
 
 
-async def test_a_reply_to_what_was_deleted_goes_to_the_channel(rig: Rig) -> None:
-    outbox = rig.outbox()
+GOES_ON = goes_on_here().text
+
+
+def delete(rig: Rig, ts: str) -> None:
+    channel = rig.ws.channel("incidents")
+    rig.ws.platform.world.delete(channel, channel.messages[ts])
+
+
+async def a_root_that_is_deleted(rig: Rig, outbox: Outbox) -> str:
     await outbox.put(rig.post("root"))
     await rig.work(outbox)
     ts = await outbox.ts_of("root")
     assert ts
-    del rig.ws.channel("incidents").messages[ts]
+    delete(rig, ts)
+    return ts
+
+
+async def test_a_thread_whose_first_message_was_deleted_goes_on_under_another(rig: Rig) -> None:
+    """Slack takes the reply into the channel without a word; it is removed there."""
+    outbox = rig.outbox()
+    thread = await a_root_that_is_deleted(rig, outbox)
+    await outbox.put(rig.post("verdict", thread_key="root"))
+    await outbox.put(rig.post("more", thread_key="verdict"))
+    await outbox.put(Post(key="late", place=rig.place(thread=thread), content=Content(text="late")))
+    took_s = await rig.work(outbox)
+
+    anchor, *replies = rig.messages()
+    assert (anchor.text, anchor.thread_ts) == (GOES_ON, anchor.ts)
+    assert [(one.text, one.thread_ts) for one in replies] == [
+        ("verdict", anchor.ts), ("more", anchor.ts), ("late", anchor.ts),
+    ]  # fmt: skip
+    assert len(rig.times("chat.delete")) == 1
+    assert took_s >= 3, "one post a second"
+
+
+async def test_a_thread_that_moved_may_move_again(rig: Rig) -> None:
+    outbox = rig.outbox()
+    await a_root_that_is_deleted(rig, outbox)
+    await outbox.put(rig.post("verdict", thread_key="root"))
+    await rig.work(outbox)
+    anchor, verdict = rig.messages()
+    delete(rig, verdict.ts)
+    delete(rig, anchor.ts)
+    await outbox.put(rig.post("more", thread_key="root"))
+    await rig.work(outbox)
+
+    again, more = rig.messages()
+    assert (again.text, more.text, more.thread_ts) == (GOES_ON, "more", again.ts)
+
+
+async def test_a_thread_that_slack_never_knew_goes_on_under_another_message(rig: Rig) -> None:
+    outbox = rig.outbox()
+    await outbox.put(Post(key="a", place=rig.place(thread="123.456"), content=Content(text="verdict")))
+    await rig.work(outbox)
+
+    anchor, verdict = rig.messages()
+    assert (anchor.text, verdict.text, verdict.thread_ts) == (GOES_ON, "verdict", anchor.ts)
+
+
+@pytest.mark.parametrize("method", ["chat.postMessage", "chat.delete"])
+async def test_nothing_is_said_twice_where_slacks_reply_about_a_lost_thread_got_lost(rig: Rig, method: str) -> None:
+    outbox = rig.outbox()
+    await a_root_that_is_deleted(rig, outbox)
+    rig.ws.faults.lose_replies(method, times=1)
+    await outbox.put(rig.post("verdict", thread_key="root"))
+    await rig.work(outbox)
+
+    anchor, verdict = rig.messages()
+    assert (anchor.text, verdict.text, verdict.thread_ts) == (GOES_ON, "verdict", anchor.ts)
+
+
+async def test_what_slack_does_not_let_us_remove_stays_and_is_not_said_twice(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = rig.outbox()
+    await a_root_that_is_deleted(rig, outbox)
+
+    async def refuse(_channel: str, _ts: str) -> None:
+        answer = SimpleNamespace(status_code=200, headers={}, data={"ok": False, "error": "no_permission"})
+        raise SlackApiError("no", answer)
+
+    monkeypatch.setattr(outbox.context.calls, "remove", refuse)
     await outbox.put(rig.post("verdict", thread_key="root"))
     await outbox.put(rig.post("more", thread_key="verdict"))
     await rig.work(outbox)
 
     verdict, more = rig.messages()
-    assert (verdict.text, verdict.thread_ts) == ("verdict", verdict.ts), "the first of a new thread"
-    assert (more.text, more.thread_ts) == ("more", verdict.ts)
+    assert (verdict.text, more.text, more.thread_ts) == ("verdict", "more", verdict.ts)
 
 
-async def test_a_reply_to_what_was_deleted_whose_reply_got_lost_is_found_in_the_channel(rig: Rig) -> None:
+async def test_a_file_follows_its_thread(rig: Rig) -> None:
     outbox = rig.outbox()
-    await outbox.put(Post(key="a", place=rig.place(thread="123.456"), content=Content(text="verdict")))
-    await rig.work(outbox, for_s=0.1)
-    assert rig.said() == ["verdict"]
-    rig.ws.faults.lose_replies("chat.postMessage", times=1)
-    await outbox.put(Post(key="b", place=rig.place(thread="123.789"), content=Content(text="another")))
+    place = rig.place(thread="123.456")
+    file = Attach(key="f", place=place, filename="x", title="Evidence", alt_text="", content=b"x", comment="Look.")
+    await outbox.put(file)
     await rig.work(outbox)
 
-    assert rig.said() == ["verdict", "another"]
+    anchor, shown = rig.messages()
+    assert (anchor.text, shown.text, shown.thread_ts) == (GOES_ON, "Look.", anchor.ts)
 
 
 async def test_a_message_that_slack_breaks_down_over_lets_others_pass(rig: Rig) -> None:
@@ -151,7 +230,7 @@ async def test_without_the_right_to_look_a_message_is_rather_said_twice_than_nev
 
 
 async def test_a_mistake_of_our_own_is_tried_for_a_while(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    rig.timing = replace(rig.timing, strikes=3)
+    rig.timing = replace(rig.timing, most_failures=3)
     outbox = rig.outbox()
     tries: list[float] = []
 
@@ -178,6 +257,55 @@ async def test_what_has_failed_for_a_day_is_given_up(rig: Rig) -> None:
 
     assert [one.key for one in await rig.queue.dead()] == ["a"]
     assert took_s >= 120
+
+
+async def test_a_clock_that_was_set_back_holds_up_nothing(rig: Rig) -> None:
+    """What stands in the store was written by a process before that, which was killed with its leases."""
+    first = rig.outbox()
+    await first.put(rig.post("a"))
+    await rig.work(first)
+    for number in range(12):
+        await first.put(rig.edit("a", f"a {number}", Priority.NORMAL))
+        await rig.work(first)
+    rig.ws.faults.rate_limit("chat.postMessage", 1, 30)
+    rig.ws.faults.rate_limit("chat.update", 1, 30)
+    await first.put(rig.post("b", thread_key="a"))
+    await first.put(rig.edit("a", "edited", Priority.NORMAL))
+    await rig.work(first, for_s=0.5)
+    for unit in await rig.queue.units():
+        await rig.queue.lease(unit, "dead", now=rig.clock.now(), lease_s=12)
+    rig.clock.advance(-3600)
+
+    took_s = await rig.work(rig.outbox())
+
+    assert rig.said() == ["edited", "b"]
+    assert took_s < 60
+
+
+async def test_a_lost_reply_is_found_where_our_clock_is_hours_ahead_of_slacks(rig: Rig) -> None:
+    rig.ws.world.clock = lambda: rig.clock.now() - 5 * 3600
+    rig.ws.world.ids = Ids(rig.ws.world.clock)
+    rig.ws.faults.lose_replies("chat.postMessage")
+    outbox = rig.outbox()
+    await outbox.put(rig.post("a"))
+    await rig.work(outbox)
+
+    assert rig.said() == ["a"]
+    assert outbox.counters.reconciled == 1
+
+
+def test_the_clock_never_runs_backwards_and_catches_up() -> None:
+    wall, passed = 1000.0, 0.0
+    clock = RealClock(lambda: wall, lambda: passed)
+    assert clock.now() == 1000.0
+    wall, passed = 400.0, 0.0
+    assert clock.now() == 1000.0
+    wall, passed = 410.0, 10.0
+    assert clock.now() == 1005.0, "at half its speed"
+    wall, passed = 1700.0, 1300.0
+    assert clock.now() == 1700.0
+    wall, passed = 9000.0, 1301.0
+    assert clock.now() == 9000.0
 
 
 async def test_a_record_of_another_version_blocks_nobody(rig: Rig) -> None:

@@ -1,20 +1,22 @@
 """Messages as people read them: `golden/`. `python -m tests.slack.views.goldens` renews them: read them then."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from bot.diagnosis.knowledge import load_knowledge
+from bot.diagnosis.request import Progress
 from bot.domain.authorization import Action, Decision
 from bot.domain.checks import Check
 from bot.domain.errors import ForbiddenError
-from bot.domain.incident import Incident, Watch
+from bot.domain.incident import Incident, IncidentStatus, Watch
 from bot.domain.outgoing import Content
 from bot.domain.report import Report
-from bot.incidents.knowledge import load_knowledge
-from bot.incidents.request import Progress
 from bot.slack import views
+from bot.slack.views import notices
 from tests.slack.views.limits import texts_of
 
 HERE = Path(__file__).parent
@@ -81,6 +83,21 @@ def _home() -> Mapping[str, Any]:
     return views.home(model)
 
 
+def _root(status: IncidentStatus, **changes: Any) -> Callable[[], str]:
+    stands = replace(
+        INCIDENT,
+        status=status,
+        headline="node-2: proxy ARP is off, 8 pods have no gateway",
+        was="node-2: proxy ARP is off, 8 pods have no gateway",
+        found_run=1,
+        took_s=3.2,
+        asked_by="U0ALICE",
+        updated_at=INCIDENT.opened_at + 840,
+        **changes,
+    )
+    return lambda: of_message(notices.root(stands, cluster_shown=True))
+
+
 def of_message(content: Content) -> str:
     """The text, and the labels of the buttons."""
     labels = [text for block in content.blocks if block["type"] == "actions" for text in texts_of(block)]
@@ -104,6 +121,13 @@ CASES: Mapping[str, Callable[[], str]] = {
     "verdict-inconclusive": _verdict("inconclusive"),
     "verdict-nothing-seen": _verdict("nothing-seen"),
     "verdict-healthy": _verdict("healthy"),
+    "verdict-path-mtu": _verdict("path-mtu"),
+    "root-broken": _root("broken", run=1),
+    "root-broken-again": _root("broken", run=2),
+    "root-closed": _root("closed", run=3),
+    "same-fault": lambda: of_message(
+        views.same_fault(report("one-cause"), link_to="https://acme.slack.com/archives/C0INCIDENTS/p1", **RUN)
+    ),
     "details": lambda: of_view(views.details_modal(report("one-cause"), **RUN)),
     "not-it": lambda: of_view(views.not_it_modal("inc-0123abcd", 1, "calico-proxy-arp-off")),
     "shared": lambda: of_message(

@@ -85,17 +85,25 @@ def _block(block: Mapping[str, Any]) -> Iterator[str]:
             for element in block["elements"]:
                 yield from _text(element, 2_000)
         case "actions":
-            actions = [element["action_id"] for element in block["elements"]]
-            if len(actions) != len(set(actions)) or not 1 <= len(actions) <= 25:
-                yield "action_ids"
-            for element in block["elements"]:
-                yield from _text(element["text"], 75)
-                if not 0 < len(element.get("value", "x")) <= 2_000 or len(element.get("accessibility_label", "")) > 75:
-                    yield "value or label"
+            yield from _actions(block["elements"])
         case "input":
             yield from _text(block["label"], 2_000)
         case other:
             assert other == "divider"
+
+
+def _actions(elements: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    actions = [element["action_id"] for element in elements]
+    if len(actions) != len(set(actions)) or not 1 <= len(actions) <= 25:
+        yield "action_ids"
+    for element in elements:
+        options = element.get("options", ())
+        if len(options) > 5 or any(not 0 < len(one["value"]) <= 150 for one in options):
+            yield "options"
+        for shown in options or [element]:
+            yield from _text(shown["text"], 75)
+        if not 0 < len(element.get("value", "x")) <= 2_000 or len(element.get("accessibility_label", "")) > 75:
+            yield "value or label"
 
 
 def _text(text: Mapping[str, Any], limit: int) -> Iterator[str]:

@@ -21,6 +21,7 @@ SECRETS = {
     "client-key-data: LS0tLS1CRUdJTiBSU0EgUFJJVkFURSBLRVktLS0tLQo=": "LS0tLS1CRUdJTi",
     "postgres://app:p4ssw0rd@db.shop.svc:5432/x": "p4ssw0rd",
     "xoxb-1234567890-abcdefghij": "1234567890-abcdefghij",
+    "token=ab*st4rry-s3cret": "st4rry-s3cret",
 }
 """Text that shows a secret, and what of it must not be seen."""
 

@@ -14,9 +14,11 @@ from redis.asyncio import Redis
 from bot.aio.retry import Backoff
 from bot.domain.errors import TooLargeError
 from bot.store import Entry, Inbox, Store, StoreUnavailableError, open_store
-from bot.store.leases import Leases
+from bot.store.inbox.entry import Handle, OnDead
+from bot.store.inbox.leases import Leases
+from bot.store.inbox.worker import Worker
 from tests.redis import RedisServer
-from tests.store.working import Book, at_work, empty
+from tests.store.inbox_workers import Book, at_work, empty
 
 QUICK = Backoff(attempts=4, first_s=0.01, max_s=0.02)
 
@@ -121,6 +123,23 @@ async def test_a_failing_handler_is_called_again(store: Store) -> None:
     assert [entry.attempt for entry in book.handled] == [1, 2, 3]
     assert len({entry.id for entry in book.handled}) == 1
     assert (await inbox.counts()).dead == 0
+
+
+async def test_a_cancellation_that_nobody_ordered_is_a_failure_with_a_last_word(store: Store) -> None:
+    told: list[str] = []
+
+    async def handle(_: Entry) -> None:
+        raise asyncio.CancelledError
+
+    async def on_dead(_: Entry, error: str) -> None:
+        told.append(error)
+
+    inbox = patient(store)
+    await inbox.accept("Ev1", "command", {})
+    async with at_work(inbox.work(handle, on_dead=on_dead)):
+        await empty(inbox)
+
+    assert told == ["StrayCancellationError: it was cancelled without a request"]
 
 
 async def test_an_entry_that_always_fails_is_put_aside_and_told(store: Store) -> None:
@@ -300,24 +319,91 @@ async def test_who_lost_its_lease_stops(store: Store, redis_server: RedisServer,
 
 
 async def test_an_entry_that_kills_its_process_is_given_up(store: Store) -> None:
-    """Otherwise one request would take the bot down for ever."""
-    await store.inbox.accept("Ev1", "event", {})
-    async with store.connection.door() as client:
-        await client.xgroup_create("cnibot:inbox", "workers", id="0")
-        await client.xreadgroup("workers", "dead", {"cnibot:inbox": ">"})
-        name = await only_id(client)
-        await client.xclaim("cnibot:inbox", "workers", "dead", 0, [name], retrycount=10, idle=10**8)
-    book = Book()
-    async with at_work(store.inbox.work(book)):
-        await empty(store.inbox)
+    """Otherwise one request would take the bot down for ever; but nothing that was merely beside it is given up."""
+    done: list[int] = []
+    told: list[int] = []
+    lives = Lives(store)
 
-    assert book.handled == []
-    (dead,) = await store.inbox.dead()
-    assert dead.error == "It was begun 10 times, and each time its process ended."
+    async def handle(entry: Entry) -> None:
+        if entry.body["number"] == 7:
+            await lives.die()
+        await asyncio.sleep(0.01)
+        done.append(entry.body["number"])
+
+    async def on_dead(entry: Entry, error: str) -> None:
+        told.append(entry.body["number"])
+        assert error == "It was begun 5 times with nothing beside it, and each time its process ended."
+
+    for number in range(20):
+        await store.inbox.accept(f"Ev{number}", "event", {"number": number})
+    while not await lives.live(handle, on_dead):
+        pass
+
+    assert told == [7]
+    assert sorted(done) == [number for number in range(20) if number != 7]
+    assert len(lives.ended) == 2 + 5
+    async with store.connection.door() as client:
+        assert await client.exists("cnibot:inbox:crashes") == 0
+
+
+async def test_processes_that_are_killed_lose_nothing(store: Store) -> None:
+    """Killed by others: everything is handled in the end, and nothing is given up."""
+    done: list[int] = []
+    told: list[str] = []
+    lives = Lives(store)
+
+    async def handle(entry: Entry) -> None:
+        await asyncio.sleep(0.01)
+        done.append(entry.body["number"])
+        if len(done) % 4 == 0 and len(lives.ended) < 15:
+            await lives.die()
+
+    async def on_dead(_: Entry, error: str) -> None:
+        told.append(error)
+
+    for number in range(40):
+        await store.inbox.accept(f"Ev{number}", "event", {"number": number})
+    while not await lives.live(handle, on_dead):
+        pass
+
+    assert told == []
+    assert set(done) == set(range(40))
+    assert lives.ended
+
+
+class Lives:
+    """Processes one after the other on a store that each has for itself; they die without a word."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._dying = asyncio.Event()
+        self.ended: list[str] = []
+
+    async def die(self) -> None:
+        self._dying.set()
+        await asyncio.Event().wait()  # what runs no more does nothing more
+
+    async def live(self, handle: Handle, on_dead: OnDead) -> bool:
+        """One life; whether everything was handled at its end."""
+        self._dying = asyncio.Event()
+        inbox = Inbox(self._store.connection, is_alone=True, backoff=QUICK)
+
+        async def cut_off(self: Worker) -> None:
+            """A process that is killed gives nothing back."""
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Worker, "_give_back", cut_off)
+            async with asyncio.timeout(30), at_work(inbox.work(handle, on_dead=on_dead)):
+                while not self._dying.is_set():
+                    if not (await inbox.counts()).waiting:
+                        return True
+                    await asyncio.sleep(0.005)
+        self.ended.append("killed")
+        return False
 
 
 async def test_a_full_inbox_says_so(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.store.inbox.MOST_WAITING", 2)
+    monkeypatch.setattr("bot.store.inbox.inbox.MOST_WAITING", 2)
     await store.inbox.accept("Ev1", "event", {})
     await store.inbox.accept("Ev2", "event", {})
     with pytest.raises(StoreUnavailableError, match=r"its inbox is full \(2 entries\)"):
@@ -326,12 +412,12 @@ async def test_a_full_inbox_says_so(store: Store, monkeypatch: pytest.MonkeyPatc
 
 
 async def test_a_request_has_a_bound(store: Store) -> None:
-    with pytest.raises(TooLargeError, match="A request from Slack is larger than 2 MiB"):
+    with pytest.raises(TooLargeError, match="A request is larger than 2 MiB"):
         await store.inbox.accept("Ev1", "event", {"text": "x" * 2 * 2**20})
 
 
 async def test_consumers_of_ended_processes_are_forgotten(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.store.leases._IDLE_CONSUMER_MS", -1)
+    monkeypatch.setattr("bot.store.inbox.leases._IDLE_CONSUMER_MS", -1)
     await store.inbox.accept("Ev1", "event", {})
     async with store.connection.door() as client:
         await client.xgroup_create("cnibot:inbox", "workers", id="0")

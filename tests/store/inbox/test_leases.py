@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from bot.store import Inbox, open_store
-from bot.store.leases import Leases, Taken
+from bot.store.inbox.leases import Leases, Taken
 from tests.redis import RedisServer
 
 PROCESSES = st.sampled_from([0, 1])
@@ -34,6 +34,7 @@ class Shift(RuleBasedStateMachine):
         self.held: list[dict[str, Taken]] = [{}, {}]
         self.orphans: set[str] = set()
         """Taken by a process that crashed: theirs until somebody takes it over."""
+        self.begun_alone: dict[str, int] = {}
         self.accepted: set[str] = set()
         self.settled: set[bytes] = set()
         self.inbox = Inbox(self.store.connection, clock=lambda: 0.0)
@@ -73,6 +74,19 @@ class Shift(RuleBasedStateMachine):
             self.orphans.discard(one.id)
 
     @rule(who=PROCESSES)
+    def take_suspect(self, who: int) -> None:
+        """What was begun twice and did not end is taken by itself, and each time is counted."""
+        mine = self.held[who]
+        suspect = self.loop.run(self.processes[who].next_suspect(mine))
+        taken = self.loop.run(self.processes[who].take_alone(suspect)) if suspect else None
+        if taken:
+            assert taken.id not in mine
+            assert taken.crashes == self.begun_alone.get(taken.id, 0)
+            self.begun_alone[taken.id] = taken.crashes + 1
+            mine[taken.id] = taken
+            self.orphans.discard(taken.id)
+
+    @rule(who=PROCESSES)
     def keep(self, who: int) -> None:
         """A process learns what it has lost."""
         lost = self.loop.run(self.processes[who].keep(dict.fromkeys(self.held[who], 1)))
@@ -98,6 +112,7 @@ class Shift(RuleBasedStateMachine):
             else:
                 self.loop.run(self.processes[who].bury(taken, "no good", 0.0))
         self.settled.add(taken.fields[b"body"])
+        self.begun_alone.pop(taken.id, None)
 
     @rule()
     def tidy(self) -> None:
@@ -120,6 +135,10 @@ class Shift(RuleBasedStateMachine):
         rest: dict[str, Taken] = {}
         while taken := self.loop.run(last.take_over(100, rest, is_first=True)):
             rest |= {one.id: one for one in taken}
+        while suspect := self.loop.run(last.next_suspect(rest)):
+            one = self.loop.run(last.take_alone(suspect))
+            assert one
+            rest[one.id] = one
         while taken := self.loop.run(last.take_new(100, 0.001)):
             rest |= {one.id: one for one in taken}
         self.loop.run(self.entered.__aexit__(None, None, None))

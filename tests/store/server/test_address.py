@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.errors import ConfigurationError
-from bot.store.address import Address, parse
 from bot.store.connection import connect
+from bot.store.server.address import Address, parse
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,11 @@ from redis.asyncio import Redis
 
 from bot.domain.errors import ConfigurationError
 from bot.store import NoServerError, Store, StoreInUseError, StoreUnavailableError, open_store
-from bot.store.locking import FileLock
-from bot.store.programs import candidates, wheel_program
-from bot.store.server import StoreServer
+from bot.store.server.binary import candidates, wheel_program
+from bot.store.server.file_lock import FileLock
+from bot.store.server.server import StoreServer
 from tests.redis import RedisServer, find_server
-from tests.store.working import Book, at_work, empty
+from tests.store.inbox_workers import Book, at_work, empty
 
 
 async def test_what_was_accepted_is_there_after_a_restart(tmp_path: Path) -> None:
@@ -44,6 +44,20 @@ def modes(*paths: Path) -> list[int]:
 async def test_only_the_owner_reads_the_state(tmp_path: Path) -> None:
     async with open_store(None, tmp_path):
         assert modes(tmp_path / "store", tmp_path / "store" / "redis.sock") == [0o700, 0o600]
+
+
+async def test_files_that_others_could_read_are_closed(tmp_path: Path) -> None:
+    """What Redis makes, and what an older version or a lax umask has left."""
+    async with open_store(None, tmp_path) as store:
+        await store.inbox.accept("Ev1", "event", {"text": "people's words"})
+    left = [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
+    assert any("aof" in path.name for path in left)
+    assert set(modes(*left)) == {0o600}
+    for path in left:
+        path.chmod(0o644)
+
+    async with open_store(None, tmp_path):
+        assert set(modes(*(path for path in (tmp_path / "store").rglob("*") if path.is_file()))) == {0o600}
 
 
 async def test_a_second_bot_is_refused(tmp_path: Path) -> None:
@@ -170,7 +184,7 @@ async def test_the_wheels_server_will_do(tmp_path: Path) -> None:
         incident, _ = await store.incidents.open(
             cluster="c", namespace="n", pod=None, channel="C1", thread=None, opened_by="U1", now=1.0, dedup="Ev1"
         )
-        assert await store.incidents.begin_run(incident.id, "Ev1") == 1
+        assert await store.incidents.begin_run(incident.id, "Ev1", now=1.0) == 1
         assert await store.inbox.accept("Ev1", "event", {})
         async with at_work(store.inbox.work(book)):
             await book.until(lambda handled: len(handled) == 1)

@@ -1,0 +1,539 @@
+"""`cnibot plan …` and `cnibot audit …`: under the name that the API server knows you by."""
+
+import asyncio
+import enum
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
+
+import typer
+from rich.console import Console
+
+from bot.aio.stopping import until_terminated
+from bot.cli.common import begin, errors_explained, fail, the_store
+from bot.settings import ClusterSettings, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bot.domain.plan import Person, Plan
+    from bot.domain.plan_journal import JournalEntry
+    from bot.domain.plan_life import PlanRecord, Refusal
+    from bot.domain.report import Report
+    from bot.incidents.plans import PlanService
+    from bot.remediation.cilium_preflight import Check
+    from bot.remediation.requests import PlanRequest
+    from bot.store import Store
+
+T = TypeVar("T")
+REFUSED = 1
+"""The exit code when nothing was decided or changed, or the plan did not end well."""
+
+plan = typer.Typer(name="plan", help="Changes of a cluster: proposed, approved, carried out.", no_args_is_help=True)
+propose = typer.Typer(
+    name="propose",
+    help="Make a plan, check it by a dry run, and let it wait for approval. NAMESPACE is diagnosed before and after.",
+    no_args_is_help=True,
+)
+plan.add_typer(propose)
+
+
+class PlanOutput(enum.StrEnum):
+    """The forms of a plan."""
+
+    TEXT = "text"
+    JSON = "json"
+    SHELL = "shell"
+    ANSIBLE = "ansible"
+
+
+_Id = Annotated[str, typer.Argument(help="The plan's id.", show_default=False)]
+_For = Annotated[str, typer.Option("--for", metavar="NAMESPACE", help="The namespace whose pods cannot talk.")]
+_Cluster = Annotated[str | None, typer.Option("--cluster", help="The cluster's name in the settings; else the first.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Desk:
+    """What the commands work with."""
+
+    settings: Settings
+    store: "Store"
+    clusters: "Mapping[str, ClusterSettings]"
+    service: "PlanService"
+
+    def connect(self, cluster: str) -> Any:
+        """The API of a cluster, as the person at the terminal."""
+        from bot.app.plans import connecting  # noqa: PLC0415 `cnibot --help` needs none of it
+
+        return connecting(self.clusters)(cluster)
+
+    def cluster(self, name: str | None) -> str:
+        """The cluster that is meant."""
+        return name or next(iter(self.clusters))
+
+    async def person(self, cluster: str) -> "Person":
+        """Who sits here, as the API server says."""
+        from bot.domain.plan import Person  # noqa: PLC0415
+
+        async with self.connect(cluster) as api:
+            return Person(realm="kubernetes", name=await api.who_am_i())
+
+
+@asynccontextmanager
+async def _desk(settings: Settings) -> "AsyncGenerator[_Desk]":
+    from bot.app.plans import plan_service  # noqa: PLC0415
+    from bot.app.wiring import clusters_of  # noqa: PLC0415
+
+    clusters = await clusters_of(settings)
+
+    async def diagnose(made: "Plan") -> "Report":
+        return await _diagnosis(settings, clusters[made.cluster], made.namespace)
+
+    async with the_store(settings) as store:
+        yield _Desk(
+            settings=settings,
+            store=store,
+            clusters=clusters,
+            service=plan_service(settings, store, clusters, diagnose),
+        )
+
+
+async def _diagnosis(settings: Settings, cluster: ClusterSettings, namespace: str) -> "Report":
+    from bot.cli.common import knowledge_of  # noqa: PLC0415
+    from bot.diagnosis.diagnose import diagnose_cluster  # noqa: PLC0415
+    from bot.diagnosis.request import Request  # noqa: PLC0415
+
+    request = Request(
+        namespace=namespace,
+        timeout_s=settings.timeout_s,
+        bot_namespace=settings.bot_namespace,
+        agent_image=settings.agent_image,
+        max_nodes=settings.max_nodes,
+        with_trace=False,
+    )
+    done = await diagnose_cluster(cluster.kubeconfig, cluster.context, request, knowledge_of(settings, None))
+    return done.report
+
+
+def _at_desk(work: Callable[[_Desk], Awaitable[T]]) -> T:
+    """What the work gives; what goes wrong in one sentence."""
+
+    async def worked(settings: Settings) -> T:
+        async with _desk(settings) as desk:
+            return await work(desk)
+
+    with errors_explained():
+        return asyncio.run(until_terminated(worked(begin())))
+
+
+def _propose(asked: "PlanRequest | None", namespace: str, cluster: str | None) -> None:
+    async def work(desk: _Desk) -> "PlanRecord":
+        from bot.incidents.plans import Proposal  # noqa: PLC0415
+        from bot.remediation.verification import baseline_of  # noqa: PLC0415
+
+        name = desk.cluster(cluster)
+        report = await _diagnosis(desk.settings, desk.clusters[name], namespace)
+        named = next((one for one in report.causes if one.id == report.verdict.cause), None)
+        proposal = Proposal(
+            asked=asked or await desk.service.fix_for(name, report),
+            cluster=name,
+            namespace=namespace,
+            requester=await desk.person(name),
+            baseline=baseline_of(report),
+            evidence=(report.verdict.summary, *(named.evidence_for[:3] if named else ())),
+        )
+        return await desk.service.propose(proposal)
+
+    _show_text(_at_desk(work))
+
+
+@propose.command("fix")
+def propose_fix(namespace: _For, cluster: _Cluster = None) -> None:
+    """Propose what the verdict leads to: the rollback of a bad revision, or a restart of the CNI's agent."""
+    _propose(None, namespace, cluster)
+
+
+@propose.command("roll-back")
+def propose_roll_back(
+    namespace: _For,
+    workload: Annotated[
+        str, typer.Option(help="NAMESPACE/NAME of a DaemonSet, or deployment/NAMESPACE/NAME. Empty: the CNI's agent.")
+    ] = "",
+    revision: Annotated[str, typer.Option(help="Its number or name. Empty: the newest that differs.")] = "",
+    cluster: _Cluster = None,
+) -> None:
+    """Put the template of an earlier revision of a DaemonSet or Deployment back."""
+    from bot.remediation.requests import RollBack  # noqa: PLC0415
+
+    is_deployment = workload.startswith("deployment/")
+    where, name = _named(workload.removeprefix("deployment/")) if workload else ("", "")
+    kind = "Deployment" if is_deployment else "DaemonSet"
+    _propose(RollBack(kind=kind, namespace=where, name=name, revision=revision), namespace, cluster)
+
+
+@propose.command("restart-agents")
+def propose_restart_agents(
+    nodes: Annotated[list[str], typer.Argument(help="The nodes.", show_default=False)],
+    namespace: _For,
+    cluster: _Cluster = None,
+) -> None:
+    """Restart the CNI's agent on some nodes, one after the other, each cordoned meanwhile."""
+    from bot.remediation.requests import RestartAgents  # noqa: PLC0415
+
+    _propose(RestartAgents(nodes=tuple(nodes)), namespace, cluster)
+
+
+_Node = Annotated[str, typer.Argument(help="The node.", show_default=False)]
+
+
+@propose.command("cordon")
+def propose_cordon(node: _Node, namespace: _For, cluster: _Cluster = None) -> None:
+    """Let no new pod be scheduled on a node."""
+    from bot.remediation.requests import Cordon  # noqa: PLC0415
+
+    _propose(Cordon(node=node), namespace, cluster)
+
+
+@propose.command("uncordon")
+def propose_uncordon(node: _Node, namespace: _For, cluster: _Cluster = None) -> None:
+    """Let pods be scheduled on a node again."""
+    from bot.remediation.requests import Uncordon  # noqa: PLC0415
+
+    _propose(Uncordon(node=node), namespace, cluster)
+
+
+@propose.command("drain")
+def propose_drain(node: _Node, namespace: _For, cluster: _Cluster = None) -> None:
+    """Cordon a node and evict its pods, as their PodDisruptionBudgets allow."""
+    from bot.remediation.requests import Drain  # noqa: PLC0415
+
+    _propose(Drain(node=node), namespace, cluster)
+
+
+@propose.command("restore")
+def propose_restore(
+    named: Annotated[
+        str,
+        typer.Argument(
+            metavar="OBJECT",
+            help="ConfigMap/NAMESPACE/NAME, FelixConfiguration/NAME or IPPool/NAME.",
+            show_default=False,
+        ),
+    ],
+    recording: Annotated[
+        Path, typer.Option("--from", help="A recording (--record) of when it was right.", exists=True, dir_okay=False)
+    ],
+    namespace: _For,
+    cluster: _Cluster = None,
+) -> None:
+    """Put fields of the CNI's configuration back as a recording has them."""
+    from bot.diagnosis.recording import load  # noqa: PLC0415
+    from bot.incidents.plans.recorded import recorded  # noqa: PLC0415
+    from bot.remediation.requests import Restore  # noqa: PLC0415
+
+    with errors_explained():
+        wanted = recorded(load(recording), named)
+    _propose(Restore(wanted=wanted), namespace, cluster)
+
+
+@propose.command("recreate-pod")
+def propose_recreate_pod(
+    pod: Annotated[str, typer.Argument(help="NAMESPACE/NAME.", show_default=False)], cluster: _Cluster = None
+) -> None:
+    """Delete one pod, so that its controller makes it again."""
+    from bot.remediation.requests import RecreatePod  # noqa: PLC0415
+
+    where, name = _named(pod)
+    _propose(RecreatePod(namespace=where, pod=name), where, cluster)
+
+
+@propose.command("target-port")
+def propose_target_port(
+    service: Annotated[str, typer.Argument(help="NAMESPACE/NAME.", show_default=False)],
+    to: Annotated[str, typer.Argument(help="The port on which the pods listen.", show_default=False)],
+    port: Annotated[str, typer.Option(help="Which of the Service's ports, by name or number.")] = "",
+    cluster: _Cluster = None,
+) -> None:
+    """Correct a Service's targetPort."""
+    from bot.remediation.requests import TargetPort  # noqa: PLC0415
+
+    where, name = _named(service)
+    _propose(TargetPort(namespace=where, service=name, port=port, to=to), where, cluster)
+
+
+@propose.command("selector")
+def propose_selector(
+    service: Annotated[str, typer.Argument(help="NAMESPACE/NAME.", show_default=False)],
+    labels: Annotated[list[str], typer.Argument(help="KEY=VALUE, each.", show_default=False)],
+    cluster: _Cluster = None,
+) -> None:
+    """Correct a Service's selector."""
+    from bot.remediation.requests import Selector  # noqa: PLC0415
+
+    where, name = _named(service)
+    pairs = dict(label.split("=", 1) for label in labels if "=" in label)
+    if len(pairs) != len(labels):
+        fail("Each label is KEY=VALUE.", 2)
+    _propose(Selector(namespace=where, service=name, labels=pairs), where, cluster)
+
+
+@propose.command("scale")
+def propose_scale(
+    deployment: Annotated[str, typer.Argument(help="NAMESPACE/NAME.", show_default=False)],
+    replicas: Annotated[int, typer.Argument(help="How many.", show_default=False, min=1)],
+    cluster: _Cluster = None,
+) -> None:
+    """Scale a Deployment."""
+    from bot.remediation.requests import Scale  # noqa: PLC0415
+
+    where, name = _named(deployment)
+    _propose(Scale(namespace=where, deployment=name, replicas=replicas), where, cluster)
+
+
+def _named(text: str) -> tuple[str, str]:
+    where, slash, name = text.partition("/")
+    if not (where and slash and name) or "/" in name:
+        fail(f"{text!r} is not NAMESPACE/NAME.", 2)
+    return where, name
+
+
+@plan.command("preflight-cilium")
+def preflight_cilium(
+    values: Annotated[Path, typer.Argument(help="The values for the chart, as YAML.", exists=True, dir_okay=False)],
+    cluster: _Cluster = None,
+) -> None:
+    """Say what would break if Cilium were installed with these values. It reads only. Exit code 1: something would."""
+
+    async def work(desk: _Desk) -> "list[Check]":
+        import yaml  # noqa: PLC0415
+
+        from bot.cluster.writer import Writer  # noqa: PLC0415
+        from bot.domain.errors import ConfigurationError  # noqa: PLC0415
+        from bot.remediation import cilium_preflight  # noqa: PLC0415
+
+        try:
+            given: object = yaml.safe_load(values.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigurationError(str(values), str(error)) from error
+        if not isinstance(given, dict):
+            raise ConfigurationError(str(values), "it is no mapping of values")
+        async with desk.connect(desk.cluster(cluster)) as api:
+            seen = await cilium_preflight.read(Writer(api))
+        return cilium_preflight.preflight(cast("dict[str, Any]", given), seen)
+
+    checks = _at_desk(work)
+    for one in checks:
+        typer.echo(f"{one.state:<8} {one.id:<6} {one.sentence}")
+    from bot.remediation.cilium_preflight import NOT_CHECKED  # noqa: PLC0415
+
+    typer.echo("Not checked:")
+    for sentence in NOT_CHECKED:
+        typer.echo(f"  {sentence}")
+    if any(one.state == "blocked" for one in checks):
+        raise typer.Exit(REFUSED)
+
+
+@plan.command("show")
+def show(
+    plan_id: _Id,
+    output: Annotated[PlanOutput, typer.Option("--output", "-o", help="Output format.")] = PlanOutput.TEXT,
+) -> None:
+    """Show a plan whole: each step, what is changed, and what has become of it."""
+
+    async def work(desk: _Desk) -> "tuple[PlanRecord, tuple[JournalEntry, ...]]":
+        return await desk.service.get(plan_id), await desk.service.journal(plan_id)
+
+    record, journal = _at_desk(work)
+    match output:
+        case PlanOutput.TEXT:
+            _show_text(record, journal)
+        case PlanOutput.JSON:
+            import msgspec  # noqa: PLC0415
+
+            content = {"record": record, "digest": record.plan.digest, "journal": journal}
+            sys.stdout.write(msgspec.json.format(msgspec.json.encode(content)).decode() + "\n")
+        case PlanOutput.SHELL:
+            from bot.render.plans import plan_shell  # noqa: PLC0415
+
+            sys.stdout.write(plan_shell(record.plan))
+        case PlanOutput.ANSIBLE:
+            from bot.render.plans import plan_ansible  # noqa: PLC0415
+
+            sys.stdout.write(plan_ansible(record.plan))
+
+
+@plan.command("list")
+def list_() -> None:
+    """List the plans, newest first."""
+
+    async def work(desk: _Desk) -> "tuple[PlanRecord, ...]":
+        return await desk.service.recent()
+
+    for one in _at_desk(work):
+        typer.echo(f"{one.plan.id}  {one.state:<10}  {one.plan.cluster}  {one.plan.title}")
+
+
+@plan.command("approve")
+def approve(
+    plan_id: _Id,
+    digest: Annotated[
+        str, typer.Option(help="The digest that you read; without it, you are asked for it after the plan is shown.")
+    ] = "",
+    reason: Annotated[str, typer.Option(help="Why; it is part of the audit.")] = "",
+    cluster: Annotated[str, typer.Option("--cluster", help="The cluster's name, if the plan requires it.")] = "",
+    break_glass: Annotated[  # noqa: FBT002 a switch of the command line
+        bool,
+        typer.Option("--break-glass", help="Alone, whatever the hour. For those named for it; everybody is notified."),
+    ] = False,
+) -> None:
+    """Approve a plan of somebody else. You must be allowed to make its changes yourself."""
+
+    async def work(desk: _Desk) -> "PlanRecord | Refusal":
+        from bot.remediation.rights import missing_rights  # noqa: PLC0415
+
+        record = await desk.service.get(plan_id)
+        read = digest
+        if not read:
+            _show_text(record)
+            read = record.plan.digest if typer.confirm("Approve exactly this?") else ""
+        if not record.plan.digest.startswith(read) or len(read) < 8:
+            fail("That is not the digest of this plan (at least 8 characters of it).", REFUSED)
+        async with desk.connect(record.plan.cluster) as api:
+            missing = await missing_rights(record.plan, api)
+        if missing:
+            fail(f"You may not do yourself what this plan does: {'; '.join(missing)}.", REFUSED)
+        person = await desk.person(record.plan.cluster)
+        return await desk.service.approve(
+            plan_id, person, digest=record.plan.digest, reason=reason, typed=cluster, is_break_glass=break_glass
+        )
+
+    _told(_at_desk(work))
+
+
+@plan.command("reject")
+def reject(plan_id: _Id, reason: Annotated[str, typer.Option(help="Why.")] = "") -> None:
+    """Refuse a plan: nothing is changed."""
+
+    async def work(desk: _Desk) -> "PlanRecord | Refusal":
+        record = await desk.service.get(plan_id)
+        return await desk.service.refuse(plan_id, await desk.person(record.plan.cluster), reason)
+
+    _told(_at_desk(work))
+
+
+@plan.command("abort")
+def abort(plan_id: _Id) -> None:
+    """Abort a plan; one that runs turns back at its next step."""
+
+    async def work(desk: _Desk) -> "PlanRecord | Refusal":
+        record = await desk.service.get(plan_id)
+        return await desk.service.abort(plan_id, await desk.person(record.plan.cluster))
+
+    _told(_at_desk(work))
+
+
+@plan.command("run")
+def run(plan_id: _Id) -> None:
+    """Carry an approved plan out, or go on with one whose process was killed. Exit code 0: the fault is gone."""
+
+    async def work(desk: _Desk) -> "PlanRecord | Refusal":
+        async def tell(record: "PlanRecord", journal: "Sequence[JournalEntry]") -> None:
+            line = journal[-1]
+            step = record.plan.steps[line.step]
+            note = f": {line.note}" if line.note else ""
+            Console(stderr=True, soft_wrap=True).print(
+                f"{line.step + 1}/{len(record.plan.steps)} {line.way} {step.title}: {line.event}{note}",
+                markup=False,
+                highlight=False,
+            )
+
+        return await desk.service.execute(plan_id, who=f"terminal {id(desk)}", on_move=tell)
+
+    _told(_at_desk(work), good=("verified", "checked"))
+
+
+@plan.command("stop")
+def stop(reason: Annotated[str, typer.Option(help="Why.")] = "", cluster: _Cluster = None) -> None:
+    """Throw the kill switch: no plan begins, and what runs turns back at its next step."""
+
+    async def work(desk: _Desk) -> None:
+        await desk.service.stop_all(await desk.person(desk.cluster(cluster)), reason)
+
+    _at_desk(work)
+    typer.echo("All changes are stopped until: cnibot plan resume")
+
+
+@plan.command("resume")
+def resume(cluster: _Cluster = None) -> None:
+    """Release the kill switch."""
+
+    async def work(desk: _Desk) -> None:
+        await desk.service.resume_all(await desk.person(desk.cluster(cluster)))
+
+    _at_desk(work)
+    typer.echo("Plans may be carried out again.")
+
+
+def _show_text(record: "PlanRecord", journal: "tuple[JournalEntry, ...]" = ()) -> None:
+    from bot.render.plans import plan_text  # noqa: PLC0415
+
+    sys.stdout.write(plan_text(record, journal))
+
+
+def _told(answer: "PlanRecord | Refusal", *, good: tuple[str, ...] = ()) -> None:
+    """What came of it; exit code 1 for a refusal, and for an end that is not among the good ones."""
+    from bot.domain.plan_life import Refusal  # noqa: PLC0415
+
+    if isinstance(answer, Refusal):
+        fail(answer.sentence, REFUSED)
+    typer.echo(f"Plan {answer.plan.id}: {answer.state}. {answer.sentence}".strip())
+    if good and answer.state not in good:
+        raise typer.Exit(REFUSED)
+
+
+audit = typer.Typer(name="audit", help="Who changed what, when, and who approved it.", no_args_is_help=True)
+
+
+@audit.command("verify")
+def verify(
+    head: Annotated[
+        str, typer.Option(help="The end that you noted down (NUMBER:HASH): nothing before it is gone.")
+    ] = "",
+) -> None:
+    """Show whether any entry of the audit was altered, removed or reordered. Exit code 1: one was."""
+
+    async def work(desk: _Desk) -> tuple[list[str], str]:
+        from bot.store.audit import flaws, hashed  # noqa: PLC0415
+
+        lines = [line async for line in desk.store.audit.lines()]
+        end = await desk.store.audit.head()
+        found = list(flaws(lines, end))
+        if head and head not in hashed(lines):
+            found.append(f"There is no entry {head[:20]}…: the audit was cut or made anew.")
+        return found, str(end)
+
+    found, end = _at_desk(work)
+    for sentence in found:
+        typer.echo(sentence)
+    if found:
+        raise typer.Exit(REFUSED)
+    typer.echo(f"The audit is whole. It ends with {end}")
+
+
+@audit.command("export")
+def export(
+    file: Annotated[Path | None, typer.Option("--file", help="Where to; else standard output.", dir_okay=False)] = None,
+) -> None:
+    """Write all entries as JSON, one a line."""
+
+    async def work(desk: _Desk) -> list[bytes]:
+        return [line async for line in desk.store.audit.lines()]
+
+    text = b"".join(line + b"\n" for line in _at_desk(work))
+    if file is None:
+        sys.stdout.write(text.decode())
+    else:
+        file.write_bytes(text)

@@ -1,0 +1,131 @@
+"""Whether what a step asks for holds, as read from the cluster at that moment. What cannot be read raises."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bot.cluster.writer import Object, Writer
+from bot.domain.listing import and_more
+from bot.domain.plan import (
+    Condition,
+    Gone,
+    NodeReady,
+    NodesReady,
+    NotMarked,
+    OthersReady,
+    Replaced,
+    RolledOut,
+    value_at,
+)
+from bot.remediation.marks import holder
+
+
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """Whether it holds, and why not as the end of a sentence."""
+
+    is_so: bool
+    why: str = ""
+
+
+async def holds(  # noqa: PLR0911 one for each kind
+    condition: Condition, writer: Writer, *, now: float
+) -> Holds:
+    """Whether the condition holds now. Errors: `BotError`: it cannot be determined."""
+    match condition:
+        case NodeReady(node=node):
+            return node_ready(node, await writer.read(f"/api/v1/nodes/{node}"))
+        case NodesReady(explained=explained):
+            return nodes_ready(await writer.items("/api/v1/nodes"), explained)
+        case NotMarked(target=target):
+            plan = holder(await writer.read(target.path), now)
+            return Holds(is_so=not plan, why=f"plan {plan} has {target} in hand")
+        case Gone(target=target):
+            uid = value_at(await writer.read(target.path) or {}, ("metadata", "uid"))
+            return Holds(is_so=uid != target.uid, why=f"{target} has not ended yet")
+        case RolledOut(target=target):
+            return rolled_out(str(target), await writer.read(target.path))
+        case OthersReady(owner=owner, node=node):
+            pods = await writer.items(f"/api/v1/namespaces/{owner.namespace}/pods")
+            return others_ready(pods, owner.uid, node, await writer.read(owner.path))
+        case Replaced(owner=owner, uid=uid, node=node):
+            pods = await writer.items(f"/api/v1/namespaces/{owner.namespace}/pods")
+            return replaced(pods, owner.uid, uid, node, await writer.read(owner.path))
+
+
+def is_true(obj: Object, condition: str) -> bool:
+    """Whether a condition of the object's status is True."""
+    found: Sequence[Mapping[str, Any]] = value_at(obj, ("status", "conditions")) or ()
+    return any(one.get("type") == condition and one.get("status") == "True" for one in found)
+
+
+def node_ready(name: str, node: Object | None) -> Holds:
+    """Whether a node can take and run pods."""
+    if node is None:
+        return Holds(is_so=False, why=f"node {name} does not exist")
+    return Holds(is_so=is_true(node, "Ready"), why=f"node {name} is not Ready")
+
+
+def nodes_ready(nodes: Sequence[Object], explained: Sequence[str]) -> Holds:
+    """Whether every node is Ready but for those whose trouble is known."""
+    dead = (one["metadata"]["name"] for one in nodes if not is_true(one, "Ready"))
+    others = sorted(set(dead) - set(explained))
+    verb = "is" if len(others) == 1 else "are"
+    return Holds(is_so=not others, why=f"{and_more(others, 3)} {verb} not Ready, which the incident does not explain")
+
+
+def owned(pods: Sequence[Object], owner_uid: str) -> list[Object]:
+    """The pods of an owner."""
+    return [
+        pod
+        for pod in pods
+        if any(one.get("uid") == owner_uid for one in value_at(pod, ("metadata", "ownerReferences")) or ())
+    ]
+
+
+def is_ready(pod: Object) -> bool:
+    """Whether a pod is Ready and stays."""
+    return is_true(pod, "Ready") and value_at(pod, ("metadata", "deletionTimestamp")) is None
+
+
+def others_ready(pods: Sequence[Object], owner_uid: str, node: str, owner: Object | None) -> Holds:
+    """Whether a DaemonSet is ready on all nodes but one."""
+    desired = value_at(owner or {}, ("status", "desiredNumberScheduled"))
+    if not isinstance(desired, int):
+        return Holds(is_so=False, why="its DaemonSet does not say how many pods it wants")
+    elsewhere = [pod for pod in owned(pods, owner_uid) if value_at(pod, ("spec", "nodeName")) != node]
+    ready = sum(map(is_ready, elsewhere))
+    return Holds(is_so=ready >= desired - 1, why=f"on other nodes {ready} of {desired - 1} of its pods are ready")
+
+
+def replaced(pods: Sequence[Object], owner_uid: str, uid: str, node: str, owner: Object | None) -> Holds:
+    """Whether the owner has made another pod, and that one is ready."""
+    own = owned(pods, owner_uid)
+    if any(value_at(pod, ("metadata", "uid")) == uid for pod in own):
+        return Holds(is_so=False, why="the old pod is still there")
+    if node:
+        here = [pod for pod in own if value_at(pod, ("spec", "nodeName")) == node]
+        return Holds(is_so=any(map(is_ready, here)), why=f"no new pod is ready on {node}")
+    wanted = value_at(owner or {}, ("spec", "replicas"))
+    ready = sum(map(is_ready, own))
+    return Holds(is_so=isinstance(wanted, int) and ready >= wanted, why=f"{ready} of {wanted} pods are ready")
+
+
+def rolled_out(name: str, obj: Object | None) -> Holds:
+    """Whether a DaemonSet or Deployment has brought all pods to its template."""
+    if obj is None:
+        return Holds(is_so=False, why=f"{name} no longer exists")
+    status: Mapping[str, Any] = value_at(obj, ("status",)) or {}
+    if status.get("observedGeneration", 0) < value_at(obj, ("metadata", "generation")):
+        return Holds(is_so=False, why=f"the controller has not seen the change of {name}")
+    if "desiredNumberScheduled" in status:
+        wanted = status["desiredNumberScheduled"]
+        updated, available = status.get("updatedNumberScheduled", 0), status.get("numberAvailable", 0)
+        left = 0
+    else:
+        wanted = value_at(obj, ("spec", "replicas"))
+        wanted = 1 if wanted is None else wanted
+        updated, available = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
+        left = status.get("replicas", 0) - wanted
+    why = f"{updated} of {wanted} pods have the new template, {available} are available"
+    return Holds(is_so=updated >= wanted and available >= wanted and left <= 0, why=why)

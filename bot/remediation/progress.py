@@ -1,0 +1,118 @@
+"""What comes next, from a plan and its journal alone: the same for the process that began and for one that takes over.
+
+Nothing is ever repeated because its end is not known: after `begun` without an end comes Observe, never Write.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from bot.domain.plan import Plan, Recheck
+from bot.domain.plan_journal import Event, JournalEntry, Way
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Do the step (or its way back): nothing of it has begun."""
+
+    step: int
+    way: Way
+
+
+@dataclass(frozen=True, slots=True)
+class Observe:
+    """Look whether the step has happened: it was begun, and nobody knows how that ended."""
+
+    step: int
+    way: Way
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Wait until what the step is to bring about holds."""
+
+    step: int
+    way: Way
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """From here on the way back."""
+
+    step: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Nothing is left to do."""
+
+    outcome: Literal["verified", "undone", "halted", "aborted", "stale"]
+    why: str
+
+
+Move = Write | Observe | Verify | Turn | End
+
+
+def next_move(plan: Plan, journal: Sequence[JournalEntry], *, is_stopping: bool = False) -> Move:
+    """The next thing to do."""
+    last: dict[tuple[int, Way], JournalEntry] = {}
+    for entry in journal:
+        if entry.event != "turned":
+            last[entry.step, entry.way] = entry
+    for entry in last.values():
+        if entry.event == "lost":
+            return End("halted", f"step {entry.step + 1}, {plan.steps[entry.step].title}: {entry.note}")
+    turned = next((entry for entry in journal if entry.event == "turned"), None)
+    return _forward(plan, last, is_stopping=is_stopping) if turned is None else _back(plan, last, turned)
+
+
+def _event(last: Mapping[tuple[int, Way], JournalEntry], step: int, way: Way) -> Event | None:
+    entry = last.get((step, way))
+    return entry.event if entry else None
+
+
+def _forward(plan: Plan, last: Mapping[tuple[int, Way], JournalEntry], *, is_stopping: bool) -> Move:
+    for number, step in enumerate(plan.steps):
+        match _event(last, number, "do"):
+            case None if is_stopping:
+                return Turn(number, "somebody asked to stop") if last else End("aborted", "somebody asked to stop")
+            case None:
+                return Write(number, "do")
+            case "begun":
+                return Observe(number, "do")
+            case "written":
+                return Verify(number, "do")
+            case "verified":
+                continue
+            case _:
+                why = f"step {number + 1}, {step.title}: {last[number, 'do'].note}"
+                landed = any(_event(last, each, "do") not in {None, "refused"} for each in range(number + 1))
+                return Turn(number, why) if landed else End("stale", why)
+    checks = (number for number, step in enumerate(plan.steps) if isinstance(step.do, Recheck))
+    return End("verified", "; ".join(last[number, "do"].note for number in checks))
+
+
+def _back(plan: Plan, last: Mapping[tuple[int, Way], JournalEntry], turned: JournalEntry) -> Move:
+    for number in reversed(range(len(plan.steps))):
+        step, event = plan.steps[number], _event(last, number, "do")
+        if event in {None, "refused"}:
+            continue
+        if step.undo == "person" or (step.undo == "person-unless-verified" and event != "verified"):
+            left = f"step {number + 1} was done and is left as it is: {step.title}"
+            return End("halted", f"{turned.note}; {left}")
+        if step.undo != "restore":
+            continue
+        match _event(last, number, "undo"):
+            case None:
+                return Write(number, "undo")
+            case "begun":
+                return Observe(number, "undo")
+            case "written":
+                return Verify(number, "undo")
+            case "verified":
+                continue
+            case _:
+                note = last[number, "undo"].note
+                return End("halted", f"{turned.note}; undoing step {number + 1}, {step.title}, failed: {note}")
+    return End("undone", turned.note)

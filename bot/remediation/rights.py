@@ -1,0 +1,57 @@
+"""The permissions that carrying a plan out needs: asked of whoever approves in the terminal, granted in `deploy/`."""
+
+from collections.abc import Mapping
+
+from bot.cluster.client.api import Api
+from bot.cluster.client.paths import attributes
+from bot.domain.access import Need
+from bot.domain.plan import Delete, Plan, Recheck, Replace
+from bot.remediation.actions.restore import CALICO_GROUP
+
+
+def _changing(*resources: str, group: str = "") -> tuple[Need, ...]:
+    """To read such objects, and to change a field of theirs: each plan marks the object that it has in hand."""
+    return tuple(Need(verb=verb, group=group, resource=each) for each in resources for verb in ("get", "patch"))
+
+
+_DELETING_PODS = (Need(verb="get", resource="pods"), Need(verb="delete", resource="pods"))
+_EVICTING_PODS = (Need(verb="get", resource="pods"), Need(verb="create", resource="pods/eviction"))
+
+ACTION_NEEDS: Mapping[str, tuple[Need, ...]] = {
+    "roll-back": _changing("daemonsets", "deployments", group="apps"),
+    "restart-agents": (*_changing("daemonsets", group="apps"), *_changing("nodes"), *_DELETING_PODS),
+    "recreate-pod": (*_changing("daemonsets", "replicasets", "statefulsets", group="apps"), *_DELETING_PODS),
+    "correct-target-port": _changing("services"),
+    "correct-selector": _changing("services"),
+    "scale": _changing("deployments", group="apps"),
+    "cordon": _changing("nodes"),
+    "uncordon": _changing("nodes"),
+    "drain": (*_changing("nodes"), *_EVICTING_PODS),
+    "restore": (*_changing("configmaps"), *_changing("felixconfigurations", "ippools", group=CALICO_GROUP)),
+}
+"""What each action writes, and reads besides what a diagnosis reads."""
+
+EXECUTOR_NEEDS: tuple[Need, ...] = tuple(dict.fromkeys(need for needs in ACTION_NEEDS.values() for need in needs))
+"""What all actions together need."""
+
+
+async def missing_rights(plan: Plan, api: Api) -> tuple[str, ...]:
+    """Those of the plan's writes that these credentials may not make: "patch daemonsets.apps in kube-system"."""
+    found: list[str] = []
+    for step in plan.steps:
+        if isinstance(step.do, Recheck):
+            continue
+        asked = attributes(*_request(step.do))
+        is_allowed = await api.can_i(
+            asked.verb, asked.resource, namespace=asked.namespace, group=asked.group, name=asked.name
+        )
+        if not is_allowed:
+            found.append(f"{asked.verb} {asked.what}")
+    return tuple(dict.fromkeys(found))
+
+
+def _request(do: Replace | Delete) -> tuple[str, str]:
+    """The method and path by which it is done."""
+    if isinstance(do, Replace):
+        return "PATCH", do.target.path
+    return ("POST", f"{do.target.path}/eviction") if do.is_eviction else ("DELETE", do.target.path)

@@ -1,0 +1,93 @@
+"""Whether a change helped: the probes that found the fault, before and after it."""
+
+from dataclasses import replace
+from statistics import median
+from typing import Literal
+
+from bot.domain.listing import and_more
+from bot.domain.plan import Baseline, Ways
+from bot.domain.report import Connectivity, Report
+from bot.remediation.executor import Better
+
+MOST_WAYS = 4
+
+
+def baseline_of(report: Report) -> Baseline:
+    """What a later report is compared with."""
+    return Baseline(
+        status=report.verdict.status,
+        cause=report.verdict.cause or "",
+        failing=failing(report),
+        nodes_observed=report.coverage.nodes_observed,
+        pods_observed=report.coverage.pods_observed,
+        ways=ways_of(report),
+        nodes=tuple(sorted({*report.blast_radius.nodes, *report.blast_radius.fault_nodes})),
+    )
+
+
+def ways_of(report: Report) -> Ways:
+    """The matrix of directions between nodes, as far as it was tried."""
+    tried = [one for one in report.connectivity if one.state != "unknown"]
+    times = [one.latency_ms for one in tried if one.state == "ok" and one.latency_ms is not None]
+    return Ways(
+        tested=tuple(map(_way, tried)),
+        failing=tuple(_way(one) for one in tried if one.state != "ok"),
+        latency_ms=round(median(times), 2) if times else None,
+    )
+
+
+def _way(one: Connectivity) -> str:
+    return f"{one.source} to {one.target}"
+
+
+def ways_words(before: Ways, now: Ways) -> str:
+    """Both matrices in sentences, with what changed; "" where nothing was tried afterwards."""
+    if not now.tested:
+        return ""
+    working, worked = (len(one.tested) - len(one.failing) for one in (now, before))
+    rows = [
+        f"Directions between nodes: {working} of {len(now.tested)} work (before: {worked} of {len(before.tested)})."
+    ]
+    healed = [one for one in before.failing if one in now.tested and one not in now.failing]
+    rows += [f"Work again: {and_more(healed, MOST_WAYS)}."] if healed else []
+    rows += [f"Fail: {and_more(now.failing, MOST_WAYS)}."] if now.failing else []
+    if now.latency_ms is not None:
+        was = f" (before: {before.latency_ms:.2f} ms)" if before.latency_ms is not None else ""
+        rows.append(f"Median latency: {now.latency_ms:.2f} ms{was}.")
+    return " ".join(rows)
+
+
+def failing(report: Report) -> tuple[str, ...]:
+    """What fails, each once."""
+    return tuple(sorted({f"{one.probe} {one.subject}" for one in report.findings if one.severity == "fail"}))
+
+
+def compared(before: Baseline, after: Report, *, expects: Literal["better", "not-worse"] = "better") -> Better:
+    """Whether it is as expected now, with the matrices. Who saw less than before cannot tell."""
+    better = _judged(before, after, expects=expects)
+    words = ways_words(before.ways, ways_of(after))
+    return replace(better, sentence=f"{better.sentence} {words}".strip())
+
+
+def _judged(before: Baseline, after: Report, *, expects: Literal["better", "not-worse"]) -> Better:
+    now = failing(after)
+    counts = f"{len(now)} checks fail, before {len(before.failing)}"
+    if after.verdict.status == "healthy":
+        return Better(is_better=True, sentence=f"Healthy: {counts}.")
+    seen = after.coverage.nodes_observed
+    if seen < before.nodes_observed or after.verdict.status == "inconclusive":
+        why = f"{seen} nodes could be inspected, {before.nodes_observed} before; {after.verdict.summary}"
+        return Better(is_better=None, sentence=f"Not known: {why}")
+    new = sorted(set(now) - set(before.failing))
+    named = {cause.id for cause in after.causes if cause.confidence in {"confirmed", "likely"}}
+    if new:
+        worse = f"Something else fails now: {new[0]}."
+    elif expects == "not-worse":
+        return Better(is_better=True, sentence=f"Nothing became worse: {counts}.")
+    elif before.cause and before.cause in named:
+        worse = f"The cause is still there ({before.cause})."
+    elif len(now) >= len(before.failing):
+        worse = "Nothing became better."
+    else:
+        return Better(is_better=True, sentence=f"{counts}. What is left: {after.verdict.summary}")
+    return Better(is_better=False, sentence=f"{worse} {counts}.")

@@ -1,0 +1,299 @@
+"""A plan for people: as text, and as commands for those who would rather run it themselves."""
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import yaml
+
+from bot.cluster.client.api import eviction
+from bot.domain.errors import bounded
+from bot.domain.plan import (
+    Action,
+    Condition,
+    Delete,
+    Gone,
+    NodeReady,
+    NodesReady,
+    NotMarked,
+    OthersReady,
+    Plan,
+    Recheck,
+    Replace,
+    Replaced,
+    RolledOut,
+    Step,
+)
+from bot.domain.plan_journal import JournalEntry
+from bot.domain.plan_life import PlanRecord
+from bot.domain.redact import MASK, redact
+from bot.remediation.differences import differences, shown
+
+MOST_CHARACTERS = 400
+_VARIABLE = re.compile(r"\[([^\]]+)\]\.value$")
+SIGNS = {
+    "waiting": "⏳ WAITING FOR APPROVAL",
+    "approved": "✅ APPROVED",
+    "running": "▶️ RUNNING",
+    "verified": "🟢 VERIFIED",
+    "undone": "↩️ UNDONE",
+    "halted": "🔴 HALF DONE",
+    "refused": "🚫 REFUSED",
+    "expired": "⌛ EXPIRED",
+    "superseded": "🔁 REPLACED",
+    "stale": "⚠️ NOT RUN",
+    "checked": "🔎 CHECKED, NOT RUN",
+    "aborted": "⏹️ ABORTED",
+}
+RISKS = {
+    "r0": "none",
+    "r1": "one pod or one Service",
+    "r2": "one node at a time",
+    "r3": "the whole cluster",
+}
+
+
+def value_shown(value: Any) -> str:
+    """A value in one line, secrets struck out; one that is cut says so, for danger hides at the end of long values."""
+    text = redact(shown(value))
+    if len(text) <= MOST_CHARACTERS:
+        return bounded(text, MOST_CHARACTERS)
+    return f"{bounded(text[: MOST_CHARACTERS - 60], MOST_CHARACTERS)} [CUT: {len(text)} characters, see --output json]"
+
+
+def field_shown(where: str, value: Any) -> str:
+    """The value of a field; that of a variable whose name says that it is a secret is struck out."""
+    variable = _VARIABLE.search(where)
+    if variable and isinstance(value, str):
+        pair = f"{variable[1]}={value}"
+        if redact(pair) != pair:
+            return MASK
+    return value_shown(value)
+
+
+def exactly(do: Action) -> Iterator[str]:
+    """What is done to which object, in the API's terms."""
+    match do:
+        case Recheck():
+            yield "reads only"
+        case Delete(target=target):
+            if do.is_eviction:
+                yield f"POST {target.path}/eviction (only if its uid is still {target.uid} and its budgets allow it)"
+            else:
+                yield f"DELETE {target.path} (only if its uid is still {target.uid})"
+        case Replace(target=target, field=field):
+            yield f"PATCH {target.path} (uid {target.uid}; only if {'.'.join(field)} is still as below)"
+            for where, before, after in differences(do.before, do.after, ".".join(field)):
+                yield f"  {where}: {field_shown(where, before)} → {field_shown(where, after)}"
+
+
+def condition_shown(  # noqa: PLR0911 one for each kind
+    condition: Condition,
+) -> str:
+    """What must hold."""
+    match condition:
+        case NodeReady(node=node):
+            return f"node {node} is Ready"
+        case NodesReady(explained=explained):
+            return "every node is Ready" + (f" but for {', '.join(explained)}" if explained else "")
+        case OthersReady(owner=owner, node=node):
+            return f"{owner.name} is ready on all nodes but {node}"
+        case Replaced(owner=owner, node=node):
+            return f"a new pod of {owner} is Ready" + (f" on {node}" if node else "")
+        case Gone(target=target):
+            return f"{target} has ended"
+        case RolledOut(target=target):
+            return f"every pod of {target} has the new template and is available"
+        case NotMarked(target=target):
+            return f"no other plan has {target} in hand"
+
+
+UNDO_WORDS = {
+    "restore": "the former value is restored",
+    "not-needed": "none needed",
+    "person": "never by itself: a person decides",
+    "person-unless-verified": "none needed once it is verified; else a person decides",
+}
+
+
+def plan_text(record: PlanRecord, journal: Sequence[JournalEntry] = ()) -> str:
+    """Everything about a plan, line by line."""
+    return "\n".join(_lines(record, journal)) + "\n"
+
+
+def _lines(record: PlanRecord, journal: Sequence[JournalEntry]) -> Iterator[str]:
+    plan = record.plan
+    yield f"{SIGNS[record.state]}: {plan.title} on {plan.cluster}"
+    if record.sentence:
+        yield record.sentence
+    yield f"plan {plan.id}, proposed by {plan.requester}" + (f", for incident {plan.incident}" if plan.incident else "")
+    yield f"digest {plan.digest}"
+    yield f"risk: {RISKS[plan.risk]}; expected to take {plan.expected_s:.0f} s"
+    yield plan.disruption
+    yield from (f"warning: {bounded(one)}" for one in plan.warnings)
+    if plan.cause or plan.evidence:
+        yield "why:" + (f" {plan.cause}" if plan.cause else "")
+        yield from (f"  {redact(bounded(one, MOST_CHARACTERS))}" for one in plan.evidence)
+    yield "steps:"
+    done = {(line.step, line.way): line for line in journal if line.event != "turned"}
+    for number, step in enumerate(plan.steps):
+        marks = [f"{way} {done[number, way].event}" for way in ("do", "undo") if (number, way) in done]
+        yield f"  {number + 1}. {step.title}" + (f" [{', '.join(marks)}]" if marks else "")
+        yield from (f"     {line}" for line in _step_lines(step))
+    for one in record.approvals:
+        how = "GLASS BROKEN" if one.is_break_glass else "approved"
+        yield f"{how} by {one.person}" + (f": {bounded(one.reason)}" if one.reason else "")
+
+
+def _step_lines(step: Step) -> Iterator[str]:
+    yield from (f"before: {condition_shown(one)}" for one in step.guards)
+    yield from exactly(step.do)
+    yield from (f"after, within {step.within_s:.0f} s: {condition_shown(one)}" for one in step.verify)
+    yield f"undo: {UNDO_WORDS[step.undo]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One command of kubectl, and the command that must print `expects` before it."""
+
+    title: str
+    argv: tuple[str, ...]
+    check: tuple[str, ...] = ()
+    expects: str = ""
+    given: str = ""
+    """What the command reads from standard input."""
+
+
+def commands(plan: Plan) -> Iterator[Command]:
+    """The plan as kubectl commands, in order. What only cnibot can do (its probes, its mark) is left out."""
+    for step in plan.steps:
+        match step.do:
+            case Replace() as change if change.field[:2] != ("metadata", "annotations"):
+                yield Command(title=step.title, argv=(*_on("patch", step.do), "--type=json", "--patch", _patch(change)))
+            case Delete(target=target):
+                where = _on("get", step.do)
+                raw = ("kubectl", "create", "--raw", f"{target.path}/eviction", "--filename=-")
+                yield Command(
+                    title=step.title,
+                    argv=raw if step.do.is_eviction else _on("delete", step.do),
+                    check=(*where, "--output=jsonpath={.metadata.uid}"),
+                    expects=target.uid,
+                    given=msgspec.json.encode(eviction(target.name, target.namespace, target.uid)).decode()
+                    if step.do.is_eviction
+                    else "",
+                )
+            case _:
+                continue
+        for condition in step.verify:
+            yield from _waiting(condition, step.within_s)
+
+
+def _on(verb: str, do: Replace | Delete) -> tuple[str, ...]:
+    namespace = (f"--namespace={do.target.namespace}",) if do.target.namespace else ()
+    return ("kubectl", verb, do.target.kind.lower(), do.target.name, *namespace)
+
+
+def _patch(change: Replace) -> str:
+    """A JSON patch that fails unless the field is as it was."""
+    path = "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in change.field)
+    operations: list[Mapping[str, Any]] = []
+    if change.before is not None:
+        operations.append({"op": "test", "path": path, "value": change.before})
+    if change.after is None:
+        operations.append({"op": "remove", "path": path})
+    else:
+        operations.append({"op": "add", "path": path, "value": change.after})
+    return msgspec.json.encode(operations).decode()
+
+
+def _waiting(condition: Condition, within_s: float) -> Iterator[Command]:
+    target = condition.target if isinstance(condition, RolledOut) else None
+    if isinstance(condition, Replaced) and condition.owner.kind != "ReplicaSet":
+        target = condition.owner
+    if target is not None:
+        argv = (
+            "kubectl",
+            "rollout",
+            "status",
+            f"{target.kind.lower()}/{target.name}",
+            f"--namespace={target.namespace}",
+        )
+        yield Command(title=f"wait until {condition_shown(condition)}", argv=(*argv, f"--timeout={within_s:.0f}s"))
+
+
+def plan_shell(plan: Plan) -> str:
+    """The plan as a shell script that stops at the first thing that is not as the plan says."""
+    rows = ["#!/bin/sh", f"# {_comment(plan.title)} (plan {plan.id}, digest {plan.digest})", "set -eu"]
+    for command in commands(plan):
+        rows.append(f"\n# {_comment(command.title)}")
+        if command.check:
+            rows.append(f'test "$({shlex.join(command.check)})" = {shlex.quote(command.expects)}')
+        given = f"printf %s {shlex.quote(command.given)} | " if command.given else ""
+        rows.append(given + shlex.join(command.argv))
+    return "\n".join(rows) + "\n"
+
+
+def _comment(text: str) -> str:
+    """Foreign text that stays in its comment."""
+    return bounded(text)
+
+
+def plan_ansible(plan: Plan) -> str:
+    """The plan as a playbook for a host that has kubectl; it needs ansible-core and no collection."""
+    tasks: list[dict[str, Any]] = []
+    for command in commands(plan):
+        if command.check:
+            tasks.append(
+                {
+                    "name": f"Look before: {_plain(command.title)}",
+                    "ansible.builtin.command": {"argv": [*map(_plain, command.check)]},
+                    "register": "looked",
+                    "changed_when": False,
+                    "failed_when": f"looked.rc != 0 or looked.stdout != {command.expects!r}",
+                }
+            )
+        waits = command.argv[1] == "rollout"
+        tasks.append(
+            {
+                "name": _plain(command.title),
+                "ansible.builtin.command": {"argv": [*map(_unsafe, command.argv)]}
+                | ({"stdin": _unsafe(command.given)} if command.given else {}),
+                "changed_when": not waits,
+            }
+        )
+    play = {
+        "name": f"{_plain(plan.title)} (plan {plan.id}, digest {plan.digest[:12]})",
+        "hosts": "localhost",
+        "gather_facts": False,
+        "tasks": tasks,
+    }
+    return yaml.dump([play], Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
+
+
+class _Unsafe(str):
+    """A value that Ansible takes as it stands: braces in it are no template."""
+
+    __slots__ = ()
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML with Ansible's tag for such values."""
+
+
+def _represented(dumper: yaml.SafeDumper, value: _Unsafe) -> yaml.Node:
+    return dumper.represent_scalar("!unsafe", str(value))  # pyright: ignore[reportUnknownMemberType] untyped
+
+
+_Dumper.add_representer(_Unsafe, _represented)
+
+
+def _unsafe(word: str) -> str:
+    return _Unsafe(word) if "{" in word else word
+
+
+def _plain(text: str) -> str:
+    """Without braces: names of tasks are templates as well."""
+    return bounded(text).replace("{{", "{ {").replace("{%", "{ %")

@@ -1,0 +1,229 @@
+"""The card of a plan: one message, edited through its life. Sign and word first, the same title always."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from bot.domain.listing import left_out
+from bot.domain.outgoing import Content
+from bot.domain.plan import Person, Recheck
+from bot.domain.plan_journal import JournalEntry
+from bot.domain.plan_life import Approval, PlanRecord
+from bot.render.plans import RISKS, SIGNS, UNDO_WORDS, exactly, plan_text
+from bot.slack.views import blocks
+from bot.slack.views.blocks import Block
+from bot.slack.views.parts import Part, message
+from bot.slack.views.text import (
+    Mrkdwn,
+    code,
+    escape,
+    fence,
+    joined,
+    lines,
+    moment,
+    person,
+    plain,
+    said,
+    units,
+)
+
+APPROVE = "cni_plan_approve"
+REFUSE = "cni_plan_refuse"
+STOP = "cni_plan_stop"
+SHOW = "cni_plan_show"
+REFUSE_VIEW = "cni_plan_refuse_view"
+APPROVE_VIEW = "cni_plan_approve_view"
+REASON_BLOCK, REASON_INPUT = "cni_plan_reason_block", "cni_plan_reason_input"
+CLUSTER_BLOCK, CLUSTER_INPUT = "cni_plan_cluster_block", "cni_plan_cluster_input"
+REFUSE_BLOCK, REFUSE_INPUT = "cni_plan_refuse_block", "cni_plan_refuse_input"
+
+_ID = re.compile(r"p-[0-9a-f]{8}")
+_MOST_STEPS = 12
+_MOST_EXACT = 8
+_LINE = 300
+
+
+def parse_plan(value: str) -> str | None:
+    """The plan that a button's value names; None when it has another form."""
+    return value if _ID.fullmatch(value) else None
+
+
+def plan_card(record: PlanRecord, journal: Sequence[JournalEntry] = (), *, needed: int) -> Content:
+    """The card as the plan stands. `needed`: how many people must approve it."""
+    plan = record.plan
+    heading = f"{SIGNS[record.state]}: {plan.title}"
+    parts = [
+        Part(items=tuple(_says(record, journal))),
+        Part(title=said("*Exactly this:*"), items=tuple(_exact(record)), rank=2, least=1),
+        Part(items=tuple(_facts(record, needed)), rank=1),
+        Part(title=said("*Why*"), items=tuple(_row(one) for one in plan.evidence[:4]), rank=4),
+        Part(title=said("*Know before you approve*"), items=tuple(_row(one) for one in plan.warnings[:4]), rank=3),
+        Part(items=(_small(record),), is_small=True),
+    ]
+    shown = parts if record.is_open else [parts[0], parts[-1]]
+    buttons = _buttons(record)
+    return message(heading, shown, *((blocks.actions(*buttons),) if buttons else ()))
+
+
+def _row(text: str) -> Mrkdwn:
+    return joined(said("• "), escape(text, _LINE))
+
+
+def _says(record: PlanRecord, journal: Sequence[JournalEntry]) -> Iterator[Mrkdwn]:
+    """What has become of it; before that, what people will notice."""
+    if record.sentence:
+        yield escape(record.sentence, 900)
+    else:
+        yield escape(f"{record.plan.disruption} Expected to take {record.plan.expected_s:.0f} s.", 600)
+    if glass := record.glass_broken_by:
+        yield joined(said("🔨 *GLASS BROKEN* by "), _who(glass.person), said(": "), escape(glass.reason, 500))
+    elif record.approvals:
+        names = joined(*(_who(one.person) for one in record.approvals), by=", ")
+        yield joined(said("Approved by "), names, said("."))
+    if record.state == "running" or (journal and not record.is_open):
+        yield lines(_steps(record, journal))
+
+
+def _steps(record: PlanRecord, journal: Sequence[JournalEntry]) -> Iterator[Mrkdwn]:
+    last = {(line.step, line.way): line for line in journal if line.event != "turned"}
+    for number, step in enumerate(record.plan.steps[:_MOST_STEPS]):
+        done, undone = last.get((number, "do")), last.get((number, "undo"))
+        sign = said("· ")
+        if undone:
+            sign = said("↩ ")
+        elif done:
+            sign = {"verified": said("✓ "), "failed": said("✗ "), "refused": said("✗ ")}.get(done.event, said("… "))
+        note = (undone or done).note if (undone or done) else ""  # pyright: ignore[reportOptionalMemberAccess]
+        yield joined(sign, escape(f"{number + 1}. {step.title}" + (f": {note}" if note else ""), _LINE))
+
+
+def _exact(record: PlanRecord) -> Iterator[Mrkdwn]:
+    """Each write, in the API's terms. What has no room is counted by the part, never cut unseen."""
+    rows: list[str] = []
+    for step in record.plan.steps:
+        if not isinstance(step.do, Recheck):
+            rows += exactly(step.do)
+    for row in rows[:_MOST_EXACT]:
+        yield code(row, _LINE)
+    if hidden := left_out(len(rows) - _MOST_EXACT, "lines"):
+        yield joined(escape(hidden), said(": *Show plan* has them all"))
+
+
+def _facts(record: PlanRecord, needed: int) -> Iterator[Mrkdwn]:
+    plan = record.plan
+    yield joined(said("*Risk* "), escape(RISKS[plan.risk]))
+    undo = dict.fromkeys(UNDO_WORDS[step.undo] for step in plan.steps if step.undo != "not-needed")
+    yield joined(said("*Undo* "), escape("; ".join(undo) or UNDO_WORDS["not-needed"]))
+    yield joined(said("*Checked by* the diagnosis of "), code(plan.namespace, 80), said(", made again"))
+    people = "1 person" if needed == 1 else f"{needed} people"
+    yield joined(said("*Approval* "), escape(f"{people}, not the proposer"))
+
+
+def _who(one: Person) -> Mrkdwn:
+    return person(one.name) if one.realm == "slack" else code(one.name, 80)
+
+
+def _small(record: PlanRecord) -> Mrkdwn:
+    plan = record.plan
+    rows = [
+        joined(said("Plan "), code(plan.id), said(" on "), code(plan.cluster, 80)),
+        joined(said("proposed by "), _who(plan.requester)),
+        joined(said("digest "), code(plan.digest[:12])),
+        joined(said("cluster read "), moment(plan.made_at)),
+    ]
+    if record.state in {"waiting", "approved"}:
+        rows.append(joined(said("expires "), moment(plan.expires_at)))
+    return joined(*rows, by=" · ")
+
+
+def _buttons(record: PlanRecord) -> list[Block]:
+    plan = record.plan
+    show = blocks.button("Show plan", SHOW, plan.id, says="Show the whole plan")
+    match record.state:
+        case "waiting":
+            approve = blocks.button("Approve", APPROVE, plan.id, style="primary", says="Approve this plan and run it")
+            confirm = _confirm(f"Run plan {plan.id} on {plan.cluster}?", f"{plan.title}. Your name is recorded.")
+            refuse = blocks.button("Refuse", REFUSE, plan.id, style="danger", says="Refuse this plan")
+            return [approve | {"confirm": confirm}, refuse, show]
+        case "approved" | "running":
+            stop = blocks.button("Stop", STOP, plan.id, style="danger", says="Stop this plan and turn back")
+            return [stop, show]
+        case _:
+            return [show]
+
+
+def _confirm(title: str, text: str) -> dict[str, Any]:
+    return {
+        "title": {"type": "plain_text", "text": plain(title, 100)},
+        "text": {"type": "plain_text", "text": plain(text, 300)},
+        "confirm": {"type": "plain_text", "text": "Approve and run"},
+        "deny": {"type": "plain_text", "text": "Not now"},
+    }
+
+
+def plan_list(records: Sequence[PlanRecord]) -> Content:
+    """The newest plans, one a line."""
+    rows = [
+        joined(code(one.plan.id), escape(f" {SIGNS[one.state]}: {one.plan.title} on {one.plan.cluster}", _LINE))
+        for one in records[:20]
+    ]
+    return message("", [Part(items=tuple(rows) or (said("There are no plans. `/cni plan` proposes one."),))])
+
+
+def plan_news(record: PlanRecord) -> Content:
+    """The line in the thread when a plan has ended: edits notify nobody."""
+    plan = record.plan
+    return message("", [Part(items=(escape(f"{SIGNS[record.state]}: {plan.title}. {record.sentence}", 900),))])
+
+
+def plan_drifted(record: PlanRecord, why: str) -> Content:
+    """The line in the thread when somebody has changed what a verified plan had set right."""
+    line = joined(said("🔁 *Plan "), code(record.plan.id), said(" does not hold any more:* "), escape(why, 600))
+    return message("", [Part(items=(line, said("The incident is open again: diagnosing.")))])
+
+
+def plan_modal(record: PlanRecord, journal: Sequence[JournalEntry]) -> Block:
+    """The plan whole, in a window; where it has not room for all, it says so."""
+    rows, pages, used = plan_text(record, journal).splitlines(), list[list[str]]([[]]), 0
+    for row in rows:
+        size = units(row) + 30
+        if used + size > 2_500:
+            pages.append([])
+            used = 0
+        pages[-1].append(row)
+        used += size
+    most = 40
+    shown = [blocks.section(fence(page)) for page in pages[:most]]
+    if len(pages) > most:
+        shown.append(
+            blocks.section(joined(said("*CUT.* The whole plan: "), code(f"cnibot plan show {record.plan.id}")))
+        )
+    return blocks.modal(f"Plan {record.plan.id}", shown)
+
+
+def approve_modal(record: PlanRecord, *, asks_reason: bool, asks_cluster: bool) -> Block:
+    """What the policy wants to be said and typed before this plan is approved."""
+    plan = record.plan
+    fields = [blocks.section(escape(f"{plan.title} on {plan.cluster}. Digest {plan.digest[:12]}.", 600))]
+    if asks_reason:
+        hint = "It is kept in the audit."
+        fields.append(blocks.text_input("Why?", REASON_BLOCK, REASON_INPUT, hint=hint))
+    if asks_cluster:
+        hint = "Exactly as it stands on the card."
+        fields.append(blocks.text_input("The cluster's name", CLUSTER_BLOCK, CLUSTER_INPUT, hint=hint))
+    metadata = f"{plan.id} {plan.digest}"
+    return blocks.modal("Approve the plan", fields, callback_id=APPROVE_VIEW, metadata=metadata, submit="Approve")
+
+
+def glass_news(record: PlanRecord, glass: Approval) -> Content:
+    """For the whole channel: somebody went past the policy."""
+    who = joined(said("🔨 *GLASS BROKEN* by "), _who(glass.person), said(": "), escape(record.plan.title, _LINE))
+    return message("", [Part(items=(who, joined(said("*Why:* "), escape(glass.reason, 500)), _small(record)))])
+
+
+def refuse_modal(record: PlanRecord) -> Block:
+    """Why it is refused."""
+    field = blocks.text_input(
+        "Why?", REFUSE_BLOCK, REFUSE_INPUT, hint="It is posted in the thread and kept in the audit."
+    )
+    return blocks.modal("Refuse the plan", [field], callback_id=REFUSE_VIEW, metadata=record.plan.id, submit="Refuse")

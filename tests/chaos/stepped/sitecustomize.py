@@ -1,0 +1,19 @@
+"""A clock that a scenario can step: found on PYTHONPATH by the bot and by the processes that it starts.
+
+What hangs on the time of day asks `time.time`, which here adds what the file says. `datetime.now`, which stamps reports
+and the expiry of node agents, is C's own and stays; so do the monotonic clocks, as when a machine's clock is stepped.
+"""
+
+import os
+import time
+from pathlib import Path
+
+_FILE = Path(os.environ["CHAOS_CLOCK"])
+_real = time.time
+
+
+def _stepped() -> float:
+    return _real() + float(_FILE.read_text(encoding="ascii"))
+
+
+time.time = _stepped

@@ -1,0 +1,47 @@
+"""Before and after: what the probes say of a change, with the matrix of directions and its latency."""
+
+from dataclasses import replace
+from typing import Any
+
+from bot.domain.plan import Ways
+from bot.domain.report import Connectivity, Report
+from bot.remediation.verification import baseline_of, compared, ways_words
+from tests.incidents.planning import report
+
+
+def way(source: str, target: str, state: Any, latency_ms: float | None = None) -> Connectivity:
+    return Connectivity(source=source, target=target, state=state, tested=1, failed=0, latency_ms=latency_ms)
+
+
+def seen(base: Report, *ways: Connectivity) -> Report:
+    return replace(base, connectivity=ways)
+
+
+def test_the_matrix_and_the_latency_are_told_before_and_after() -> None:
+    before = seen(report("broken", fails=2), way("a", "b", "failed"), way("b", "a", "ok", 0.30))
+    after = seen(report(), way("a", "b", "ok", 0.40), way("b", "a", "ok", 0.50))
+
+    better = compared(baseline_of(before), after)
+
+    assert better.is_better
+    assert better.sentence == (
+        "Healthy: 0 checks fail, before 2. Directions between nodes: 2 of 2 work (before: 1 of 2). "
+        "Work again: a to b. Median latency: 0.45 ms (before: 0.30 ms)."
+    )
+
+
+def test_a_direction_that_nobody_tried_counts_neither_as_working_nor_as_healed() -> None:
+    before, now = Ways(tested=("a to b",), failing=("a to b",)), Ways(tested=("b to a",))
+
+    assert ways_words(before, now) == "Directions between nodes: 1 of 1 work (before: 0 of 1)."
+    assert ways_words(before, Ways()) == ""
+
+
+def test_an_unknown_direction_is_not_in_the_baseline() -> None:
+    assert baseline_of(seen(report(), way("a", "b", "unknown"))).ways == Ways()
+
+
+def test_what_still_fails_is_named() -> None:
+    after = seen(report("broken", fails=1), way("a", "b", "partial"))
+
+    assert "Fail: a to b." in compared(baseline_of(report("broken", fails=2)), after).sentence

@@ -1,0 +1,439 @@
+"""Alerts from the webhook to the thread: what is diagnosed, what joins, what is said."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from bot.alerts.operator_routes import load_routes
+from bot.domain.incident import Incident
+from bot.incidents.alerting.intake import Accepted, AlertIntake
+from bot.incidents.alerting.quiet import AGAIN_S, QUIET_S
+from bot.incidents.alerting.storms import STORM_SCOPES
+from bot.lab.slack.message import Message
+from bot.schedule import Schedule
+from bot.slack.router import Router
+from tests.probes.build import two_nodes
+from tests.recorded_cluster import knowledge
+from tests.slack.handlers.conftest import HERE, Office, Opened, healthy, recorded
+from tests.slack.handlers.test_watching import Clock
+
+STARTED = "2026-11-29T23:31:02.113Z"
+
+
+def alert(name: str, status: str = "firing", /, starts_at: str = STARTED, **labels: str) -> dict[str, Any]:
+    return {
+        "status": status,
+        "labels": {"severity": "warning", **labels, "alertname": name},
+        "startsAt": starts_at,
+        "endsAt": "0001-01-01T00:00:00Z" if status == "firing" else "2026-11-29T23:45:00Z",
+    }
+
+
+async def send(office: Office, *alerts: dict[str, Any]) -> Accepted:
+    """As Alertmanager does."""
+    intake = AlertIntake(office.store.inbox, office.services.service.clusters)
+    return await intake(json.dumps({"version": "4", "alerts": alerts}).encode(), None)
+
+
+async def sent(office: Office, *alerts: dict[str, Any]) -> None:
+    """And everything that follows."""
+    await send(office, *alerts)
+    await office.quiet()
+
+
+def ready(pod: str, status: str = "firing", **labels: str) -> dict[str, Any]:
+    return alert("KubePodNotReady", status, namespace="shop", pod=pod, job="kube-state-metrics", **labels)
+
+
+async def only(office: Office) -> Incident:
+    (incident,) = await office.store.incidents.open_ones()
+    return incident
+
+
+def thread(office: Office) -> list[Message]:
+    (root,) = office.roots()
+    return office.ws.thread(HERE, root.ts)
+
+
+def card(office: Office) -> str:
+    """The message about alerts in the only thread."""
+    (found,) = [each for each in thread(office) if "firing," in each.text]
+    return found.text
+
+
+async def test_an_alert_is_diagnosed_in_a_thread_of_its_own(office: Office) -> None:
+    await sent(office, ready("a"))
+
+    (root,) = office.roots()
+    assert "BROKEN" in root.text
+    assert "an alert" in root.text
+    assert "proxy ARP" in (await office.verdict(root.ts)).text
+    assert "It is likely the network" in card(office)
+    assert "KubePodNotReady" in card(office)
+    assert "`pod shop/a`" in card(office)
+    assert (await only(office)).opened_by == "alert"
+
+
+async def test_a_fault_that_hits_others_is_not_said_to_be_the_reason(office: Office) -> None:
+    await sent(office, ready("b"))
+
+    assert "A network fault was found, but it does not explain* this alert." in card(office)
+    assert "It is" not in card(office)
+
+
+async def test_a_healthy_network_is_said_to_be_innocent_and_the_incident_waits_for_the_alert(office: Office) -> None:
+    await sent(office, alert("KubePodCrashLooping", namespace="payments", pod="web"))
+
+    assert "Not the network" in card(office)
+    assert (await only(office)).status == "healthy"
+
+    await sent(office, alert("KubePodCrashLooping", "resolved", namespace="payments", pod="web"))
+    assert "*Ended* after" in card(office)
+    assert (await only(office)).run == 1  # nothing was wrong: there is nothing to verify
+
+
+async def test_repeats_and_the_second_of_a_pair_change_nothing(office: Office) -> None:
+    assert await send(office, ready("a"), ready("b")) == Accepted(new=2, known=0)
+    assert await send(office, ready("b"), ready("a")) == Accepted(new=0, known=2)
+    await office.quiet()
+
+    assert "2 firing, 0 ended" in card(office)
+    assert (await only(office)).run == 1
+
+
+async def test_further_alerts_of_the_same_scope_join_without_another_diagnosis(office: Office) -> None:
+    await sent(office, ready("a"))
+    await sent(office, *(ready(f"web-{number}") for number in range(20)))
+
+    assert "21 firing" in card(office)
+    assert "and 18 more" in card(office)
+    assert (await only(office)).run == 1
+    assert len(office.roots()) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ready("b", severity="critical"),
+        alert("KubePodCrashLooping", namespace="shop", pod="b"),
+    ],
+    ids=["a severity", "a name"],
+)
+async def test_what_is_new_about_an_alert_breaks_the_pause(office: Office, other: dict[str, Any]) -> None:
+    await sent(office, ready("a"))
+    await sent(office, other)
+
+    assert (await only(office)).run == 2
+
+
+async def test_two_at_the_same_moment_are_one_diagnosis(office: Office) -> None:
+    office.gate.shut()
+    await send(office, ready("a"), alert("KubePodCrashLooping", namespace="shop", pod="b"))
+    await office.ws.until(lambda: office.gate.waiting)
+    await send(office, alert("KubeDeploymentReplicasMismatch", namespace="shop", deployment="web"))
+    await office.ws.until(lambda: any("3 firing" in each.text for each in office.ws.everything(HERE)))
+    office.gate.open()
+    await office.quiet()
+
+    assert (await only(office)).run == 1
+    assert "3 firing" in card(office)
+
+
+async def test_the_end_of_all_alerts_is_verified_and_closes_the_incident(office: Office) -> None:
+    await sent(office, ready("a"), ready("b"))
+    await sent(office, ready("b", "resolved"))
+    assert "1 firing, 1 ended" in card(office)
+    assert (await only(office)).run == 1
+
+    office.recordings["shop"] = healthy()
+    await sent(office, ready("a", "resolved"))
+
+    (root,) = office.roots()
+    assert "HEALTHY" in (await office.verdict(root.ts, count=2)).text
+    assert "0 firing, 2 ended" in card(office)
+    assert "It was: Proxy ARP is off" in card(office)
+    assert "Checked again" in card(office)
+    assert (await only(office)).status == "healthy"
+
+
+async def test_alerts_that_end_while_they_are_diagnosed_are_verified_too(office: Office) -> None:
+    office.gate.shut()
+    await send(office, ready("a"))
+    await office.ws.until(lambda: office.gate.waiting)
+    await send(office, ready("a", "resolved"))
+    await office.ws.until(lambda: any("1 ended" in each.text for each in office.ws.everything(HERE)))
+    office.gate.open()
+    await office.quiet()
+
+    assert (await only(office)).run == 2
+
+
+async def test_an_alert_that_goes_on_after_it_ended_is_new_with_the_old_start(office: Office) -> None:
+    """Prometheus restores the start of its alerts after an outage of its own."""
+    for status in ("firing", "resolved", "firing", "resolved", "firing"):
+        assert (await send(office, ready("a", status))).new == 1
+        await office.quiet()
+
+    assert "3 times: flapping" in card(office)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(time.time())
+
+
+async def pass_time(office: Office, clock: Clock, seconds: float) -> None:
+    """Until the clock looks for incidents again; all that comes of it."""
+    clock.at = max(clock.at, time.time()) + seconds  # what the office wrote so far has real times
+    office.services = dataclasses.replace(office.services, now=clock)
+    office.router = Router(office.services)
+    await Schedule(office.store, every_s=600, now=clock).tick_alerts()
+    await office.quiet()
+
+
+async def test_after_a_quiet_period_the_incident_is_closed(office: Office, clock: Clock) -> None:
+    await sent(office, ready("a"))
+    office.recordings["shop"] = healthy()
+    await sent(office, ready("a", "resolved"))
+    await pass_time(office, clock, 1)
+    assert (await only(office)).status == "healthy"
+
+    await pass_time(office, clock, QUIET_S + 300)
+    assert await office.store.incidents.open_ones() == ()
+    assert "this incident is closed" in thread(office)[-1].text
+
+
+async def test_an_alert_that_comes_again_within_it_is_the_same_incident(office: Office, clock: Clock) -> None:
+    await sent(office, ready("a"))
+    office.recordings["shop"] = healthy()
+    await sent(office, ready("a", "resolved"))
+    await sent(office, ready("a", starts_at="2026-11-29T23:50:00Z"))
+    await pass_time(office, clock, 10 * QUIET_S)
+
+    assert (await only(office)).id
+    assert "The network works again" in card(office)
+    assert len(office.roots()) == 1
+
+
+async def test_what_alertmanager_says_is_over_and_is_not_stays_open_and_is_looked_at_again(
+    office: Office, clock: Clock
+) -> None:
+    await sent(office, ready("a"))
+    await sent(office, ready("a", "resolved"))
+    assert "Alertmanager says resolved, cnibot does not" in card(office)
+    assert (await only(office)).run == 2
+
+    office.recordings["shop"] = healthy()
+    await pass_time(office, clock, AGAIN_S + 300)
+    assert "Checked again" in card(office)
+    await pass_time(office, clock, AGAIN_S + QUIET_S + 300)
+    assert await office.store.incidents.open_ones() == ()
+
+
+async def test_alerts_that_a_verdict_explains_join_it_whatever_their_scope(office: Office) -> None:
+    """A node's alert, when pods of that node are known to be cut off."""
+    await sent(office, ready("a"))
+    await sent(office, alert("KubeNodeNotReady", node="node-1"))
+
+    incident = await only(office)
+    assert (incident.namespace, incident.node, incident.run) == ("shop", None, 1)
+    assert "2 firing" in card(office)
+
+
+async def test_alerts_that_it_does_not_explain_do_not(office: Office) -> None:
+    office.recordings["kube-system"] = healthy()
+    await sent(office, ready("a"))
+    await sent(office, alert("KubeNodeNotReady", node="node-2"))
+
+    assert {(each.namespace, each.node) for each in await office.store.incidents.open_ones()} == {
+        ("shop", None),
+        ("kube-system", "node-2"),
+    }
+
+
+async def test_a_storm_is_one_sweep(office: Office) -> None:
+    """Not a diagnosis, a thread and a line in the channel for each namespace."""
+    for number in range(30):
+        office.recordings[f"team-{number}"] = healthy()
+    office.recordings["kube-system"] = office.recordings["shop"]
+    await sent(office, *(alert("KubePodNotReady", namespace=f"team-{n}", pod=f"web-{n}") for n in range(30)))
+
+    incidents = await office.store.incidents.open_ones()
+    sweeps = [each for each in incidents if each.node == "*"]
+    assert len(incidents) == STORM_SCOPES + 1
+    assert len(office.roots()) == STORM_SCOPES + 1
+    (sweep,) = sweeps
+    assert len((await office.store.alerts.of(sweep.id)).alerts) == 30 - STORM_SCOPES
+    assert sweep.run == 1
+
+
+async def test_a_rule_that_has_nothing_to_measure_here_is_called_so(office: Office) -> None:
+    world, *_ = two_nodes()
+    for name, node in world.nodes.items():
+        info = msgspec.structs.replace(node.status.node_info, kubelet_version="v1.33.1+k3s1")
+        world.nodes[name] = msgspec.structs.replace(node, status=msgspec.structs.replace(node.status, node_info=info))
+    office.recordings.clear()
+    office.recordings["kube-system"] = recorded(world)
+    await sent(office, alert("KubeProxyDown", job="kube-proxy"))
+
+    (said,) = office.roots()
+    assert "*The rule does not apply here.*" in said.text
+    assert "K3s runs kube-proxy inside its own process" in said.text
+    assert await office.store.incidents.open_ones() == ()
+
+
+async def test_where_nothing_does_its_work_the_absence_of_kube_proxy_is_diagnosed(office: Office) -> None:
+    office.recordings["kube-system"] = office.recordings["shop"]
+    await sent(office, alert("KubeProxyDown", job="kube-proxy"))
+
+    assert (await only(office)).node == "*"
+
+
+async def test_nobody_knew_what_ended(office: Office) -> None:
+    await sent(office, ready("a", "resolved"))
+
+    assert office.roots() == []
+
+
+async def test_silent_alerts_are_left_alone(office: Office) -> None:
+    await sent(office, alert("Watchdog", severity="none"), alert("InfoInhibitor", namespace="shop"))
+
+    assert office.roots() == []
+
+
+async def test_a_node_is_looked_at_from_where_dns_runs(office: Office) -> None:
+    office.recordings["kube-system"] = office.recordings["shop"]
+    await sent(office, alert("KubeNodeNotReady", node="node-1"))
+
+    incident = await only(office)
+    assert (incident.namespace, incident.node) == ("kube-system", "node-1")
+    assert "node `node-1`" in office.roots()[0].text
+    assert "It is likely the network" in card(office)
+
+
+async def test_an_alert_about_everything_is_held_against_nothing(office: Office) -> None:
+    office.recordings["kube-system"] = office.recordings["shop"]
+    await sent(office, alert("KubeAPIErrorBudgetBurn"))
+
+    assert (await only(office)).node == "*"
+    assert "all nodes" in office.roots()[0].text
+    assert "names nothing to compare it with" in card(office)
+
+
+async def test_what_the_cluster_does_not_have_is_said_once_a_day(office: Office) -> None:
+    for number in range(3):
+        await sent(office, alert("ProbeFailed", instance=f"https://shop-{number}.example.com/"))
+
+    (said,) = office.roots()
+    assert "names `address shop-0.example.com`, which this cluster does not have" in said.text
+
+
+async def test_a_namespace_that_is_gone_is_said_once_and_not_diagnosed(office: Office) -> None:
+    await sent(office, *(alert("KubePodNotReady", namespace="deleted", pod=f"web-{number}") for number in range(5)))
+
+    (said,) = office.roots()
+    assert "names `pod deleted/web-" in said.text
+    assert "which this cluster does not have" in said.text
+    assert await office.store.incidents.open_ones() == ()
+
+
+async def test_the_channel_of_another_organisation_hears_nothing(office: Office) -> None:
+    office.ws.admin.share("incidents")
+    await office.heard("channel_shared")
+    await sent(office, ready("a"))
+
+    assert office.roots() == []
+    assert await send(office, ready("a")) == Accepted(new=1, known=0)  # its repetition is heard when that has changed
+
+
+@pytest.mark.parametrize("trouble", ["rate_limit", "server_error"])
+async def test_an_alert_waits_until_slack_says_what_the_channel_is(office: Office, trouble: str) -> None:
+    """It was accepted, and Alertmanager repeats it in hours."""
+    getattr(office.ws.faults, trouble)("conversations.info", 3)
+
+    await sent(office, ready("a"))
+
+    assert len(office.roots()) == 1
+    assert (await only(office)).status == "broken"
+
+
+async def test_labels_ping_nobody(office: Office) -> None:
+    await sent(office, alert("<!channel> *bold*", namespace="shop", pod="<@U0ALICE>"))
+
+    assert "<!channel>" not in card(office)
+    assert "<@U0ALICE>" not in card(office)
+
+
+async def test_of_several_clusters_a_label_says_which(open_office: Opened) -> None:
+    office = await open_office(clusters=("eu", "us"))
+    await sent(office, ready("a", cluster="US"), alert("Other", namespace="shop"))
+
+    assert (await only(office)).cluster == "us"
+
+
+async def test_a_killed_bot_ends_what_it_began(open_office: Opened) -> None:
+    """The entry is handled again, by another process."""
+    office = await open_office(at_work=False)
+    await send(office, ready("a"))
+    (entry,) = await taken(office)
+    await office.router.handle(entry)
+    await office.router.handle(entry)
+    await office.services.outbox.drained(10)
+
+    assert (await only(office)).run == 1
+    assert len([each for each in thread(office) if "cni_details" in each.action_ids]) == 1
+    assert "1 firing, 0 ended" in card(office)
+
+
+async def taken(office: Office) -> list[Any]:
+    """What waits in the inbox, as the worker would hand it out."""
+    import asyncio  # noqa: PLC0415
+
+    found: list[Any] = []
+    stop = asyncio.Event()
+
+    async def keep(entry: Any) -> None:
+        found.append(entry)
+        stop.set()
+
+    await office.store.inbox.work(keep, stopping=stop)
+    return found
+
+
+async def test_a_route_of_the_operators_holds_for_the_whole_incident(office: Office, tmp_path: Path) -> None:
+    """Scope, severity and playbook; at each diagnosis, and at the end of the alert."""
+    file = tmp_path / "routes.yaml"
+    file.write_text(
+        "routes:\n"
+        "  - matchers: ['alertname=\"CheckoutSlow\"']\n"
+        "    scope: {namespace: '{team}', pod: '{unit}'}\n"
+        "    severity: critical\n"
+        "    playbook: pod-arp-table\n"
+        "  - matchers: ['alertname=\"Noise\"']\n"
+        "    ignore: it is noise\n"
+    )
+    names = {each.name for each in knowledge().playbooks}
+    office.services = dataclasses.replace(office.services, alert_routes=load_routes(file, names))
+    office.router = Router(office.services)
+    slow = {"team": "shop", "unit": "a"}
+    await sent(office, alert("Noise", namespace="shop"), alert("CheckoutSlow", **slow))
+
+    incident = await only(office)
+    report = await office.services.service.report(incident.id, 1)
+    assert report is not None
+    assert {finding.probe for finding in report.findings} == {"pod-arp-table", "pod-link", "pod-sandbox"}
+    assert "*CheckoutSlow* (critical) `pod shop/a`" in card(office)
+
+    await sent(office, alert("CheckoutSlow", "resolved", **slow))
+    assert (await only(office)).run == 2
+    report = await office.services.service.report(incident.id, 2)
+    assert report is not None
+    assert {finding.probe for finding in report.findings} == {"pod-arp-table", "pod-link", "pod-sandbox"}
+    assert "*CheckoutSlow* (critical) `pod shop/a` ended" in card(office)

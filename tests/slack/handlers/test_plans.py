@@ -1,0 +1,273 @@
+"""Plans in Slack: proposed in the incident's thread, decided by buttons, each click answered."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.domain.plan import Person
+from bot.domain.plan_life import PlanRecord
+from bot.domain.plan_policy import Policy
+from bot.lab.slack.message import Message
+from bot.slack.handlers.plans import announce_glass, look_for_drift
+from bot.store import Store
+from tests.incidents.planning import Bench, bench
+from tests.slack.handlers.conftest import HERE, Office, Opened
+from tests.slack.handlers.test_buttons import with_button
+
+FIX = "plan target-port shop/web 8080"
+
+
+@dataclass
+class Desk:
+    """A bot with a cluster that it may change."""
+
+    office: Office
+    at: Bench
+
+    async def card(self) -> Message:
+        """The card of the plan that alice proposed after a diagnosis."""
+        await self.office.diagnosed()
+        assert (await self.office.alice.slash(HERE, "/cni", FIX)).acked
+        return await self.found("WAITING FOR APPROVAL")
+
+    async def found(self, word: str) -> Message:
+        """The card, once it says this."""
+
+        def cards() -> list[Message]:
+            return [
+                one for one in self.office.ws.everything(HERE) if word in one.text and "cni_plan_show" in one.action_ids
+            ]
+
+        return (await self.office.ws.until(cards))[-1]
+
+    async def plan(self) -> PlanRecord:
+        (record,) = await self.office.store.plans.recent()
+        return record
+
+    def port(self) -> Any:
+        return self.at.object("services", "web")["spec"]["ports"][0]["targetPort"]
+
+
+@pytest.fixture
+async def desk(open_office: Opened, store: Store, tmp_path: Path) -> AsyncIterator[Desk]:
+    async with bench(tmp_path, store) as at:
+        at.web()
+        yield Desk(office=await open_office(plans=at.service()), at=at)
+
+
+async def test_a_plan_is_proposed_approved_by_somebody_else_and_verified(desk: Desk) -> None:
+    card = await desk.card()
+    assert "spec.ports" in card.text
+    assert "8081 → 8080" in card.text
+    assert desk.port() == 8081
+
+    await desk.office.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
+
+    ended = await desk.found("VERIFIED")
+    assert ended.ts == card.ts, "one message, edited"
+    assert "<@U0BOB>" in ended.text
+    assert "cni_plan_approve" not in ended.action_ids
+    assert desk.port() == 8080
+
+    def news() -> list[Message]:
+        """Edits notify nobody."""
+        thread = desk.office.ws.thread(HERE, str(card.thread_ts))
+        return [one for one in thread if "The fault is gone" in one.text and not one.action_ids]
+
+    assert await desk.office.ws.until(news)
+
+
+async def test_the_button_under_the_verdict_proposes_the_fix_once(desk: Desk) -> None:
+    desk.at.calico()
+    await desk.at.settled()
+    _, verdict = await desk.office.diagnosed()
+    assert "cni_propose_fix" in verdict.action_ids
+    await desk.office.alice.click(HERE, verdict.ts, "cni_propose_fix")
+
+    card = await desk.found("WAITING FOR APPROVAL")
+    assert "restart calico-node on node-1" in card.text
+    assert card.thread_ts == verdict.thread_ts
+
+    await desk.office.ws.user("bob").click(HERE, verdict.ts, "cni_propose_fix")
+    await desk.office.whispered("bob", "waits for approval")
+    await desk.plan()  # there is one
+
+
+async def test_what_somebody_changes_back_opens_the_incident_again(desk: Desk) -> None:
+    card = await desk.card()
+    await desk.office.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
+    await desk.found("VERIFIED")
+    record, services = await desk.plan(), desk.office.services
+    assert await services.plans.drifted(record) == "", "it is as the plan left it"
+
+    ports = [{"port": 80, "targetPort": 8081}]
+    desk.at.cluster.storage.patch("services", "web", "shop", {"spec": {"ports": ports}})
+    await look_for_drift(services, record, {})
+
+    told = await desk.office.said("does not hold any more", str(card.thread_ts))
+    assert "spec.ports of Service shop/web" in told.text
+    await desk.office.verdict(str(card.thread_ts), count=2)
+
+
+async def test_a_guest_proposes_nothing(desk: Desk) -> None:
+    _, verdict = await desk.office.diagnosed()
+    await desk.office.ws.user("carol").click(HERE, verdict.ts, "cni_propose_fix")
+
+    await desk.office.whispered("carol", "Guests may not use cnibot")
+    assert await desk.office.store.plans.recent() == ()
+
+
+async def test_the_button_of_an_older_verdict_proposes_nothing(desk: Desk) -> None:
+    ts, verdict = await desk.office.diagnosed()
+    await desk.office.alice.click(HERE, verdict.ts, "cni_rerun")
+    await desk.office.verdict(ts, count=2)
+    await desk.office.quiet()
+    await desk.office.alice.click(HERE, verdict.ts, "cni_propose_fix")
+
+    await desk.office.whispered("alice", "not the newest")
+    assert await desk.office.store.plans.recent() == ()
+
+
+async def test_who_proposed_it_is_told_alone_and_the_card_stays(desk: Desk) -> None:
+    card = await desk.card()
+    await desk.office.alice.click(HERE, card.ts, "cni_plan_approve")
+
+    await desk.office.whispered("alice", "You proposed this plan; another person has to approve it.")
+    assert (await desk.plan()).state == "waiting"
+    assert (await desk.found("WAITING")).ts == card.ts
+    assert desk.port() == 8081
+
+
+async def test_a_guest_cannot_approve(desk: Desk) -> None:
+    card = await desk.card()
+    await desk.office.ws.user("carol").click(HERE, card.ts, "cni_plan_approve")
+
+    await desk.office.whispered("carol", "Guests may not use cnibot")
+    assert (await desk.plan()).state == "waiting"
+
+
+async def test_a_second_click_is_told_what_became_of_it(desk: Desk) -> None:
+    card = await desk.card()
+    await desk.office.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
+    await desk.found("VERIFIED")
+    old = await with_button(desk.office, HERE, "cni_plan_approve", (await desk.plan()).plan.id)
+    await desk.office.ws.user("bob").click(HERE, old, "cni_plan_approve")
+
+    await desk.office.whispered("bob", "has run; the fault is gone")
+
+
+async def test_an_expired_plan_says_so_and_loses_its_buttons(desk: Desk) -> None:
+    card = await desk.card()
+    desk.at.seconds = 901
+    await desk.office.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
+
+    await desk.office.whispered("bob", "has expired")
+    expired = await desk.found("EXPIRED")
+    assert "cni_plan_approve" not in expired.action_ids
+    assert desk.port() == 8081
+
+
+async def test_a_refusal_is_said_with_its_reason(desk: Desk) -> None:
+    card = await desk.card()
+    bob = desk.office.ws.user("bob")
+    await bob.click(HERE, card.ts, "cni_plan_refuse")
+    view_id, _ = await desk.office.modal("bob", "Why?")
+    await bob.submit(view_id, {"cni_plan_refuse_input": "The node is drained anyway."})
+
+    refused = await desk.found("REFUSED")
+    assert "The node is drained anyway." in refused.text
+    assert desk.port() == 8081
+
+
+STRICT = Policy(reason_required=frozenset({"r1"}), typed_cluster=frozenset({"r1"}))
+
+
+@pytest.fixture
+async def strict(open_office: Opened, store: Store, tmp_path: Path) -> AsyncIterator[Desk]:
+    """Where whoever approves says why, and types the cluster's name."""
+    async with bench(tmp_path, store) as at:
+        at.web()
+        yield Desk(office=await open_office(plans=at.service(policy=STRICT)), at=at)
+
+
+async def test_what_the_policy_wants_to_be_typed_is_asked_for_in_a_window(strict: Desk) -> None:
+    card = await strict.card()
+    plan, bob = (await strict.plan()).plan, strict.office.ws.user("bob")
+    await bob.click(HERE, card.ts, "cni_plan_approve")
+    view_id, _ = await strict.office.modal("bob", plan.digest[:12])
+    words = {"cni_plan_reason_input": "Checkout is down.", "cni_plan_cluster_input": "elsewhere"}
+    await bob.submit(view_id, words)
+    await strict.office.whispered("bob", "Type the name of the cluster")
+    assert strict.port() == 8081
+
+    await bob.click(HERE, card.ts, "cni_plan_approve")
+    view_id, _ = await strict.office.modal("bob", plan.digest[:12])
+    await bob.submit(view_id, words | {"cni_plan_cluster_input": plan.cluster})
+    await strict.found("VERIFIED")
+    assert (await strict.plan()).approvals[0].reason == "Checkout is down."
+
+
+async def test_a_broken_glass_is_told_to_the_whole_channel(desk: Desk) -> None:
+    await desk.card()
+    oncall = Person(realm="kubernetes", name="oncall@example.org")
+    at_work = desk.at.service(policy=Policy(break_glass=frozenset({oncall.name})))
+    plan = (await desk.plan()).plan
+    await at_work.approve(plan.id, oncall, digest=plan.digest, reason="All is down", is_break_glass=True)
+
+    await announce_glass(desk.office.services, await desk.plan())
+    told = await desk.office.said("GLASS BROKEN")
+    assert "All is down" in told.text
+    assert oncall.name in told.text
+
+
+async def test_the_plan_is_shown_whole(desk: Desk) -> None:
+    card = await desk.card()
+    await desk.office.ws.user("bob").click(HERE, card.ts, "cni_plan_show")
+
+    _, words = await desk.office.modal("bob", "steps:")
+    assert (await desk.plan()).plan.digest in words
+
+
+async def test_nothing_is_planned_without_a_diagnosis_or_without_words(desk: Desk) -> None:
+    await desk.office.alice.slash(HERE, "/cni", FIX)
+    await desk.office.whispered("alice", "Nothing justifies a plan yet")
+    await desk.office.alice.slash(HERE, "/cni", "plan")
+    await desk.office.whispered("alice", "What is to be planned?")
+    await desk.office.alice.slash(HERE, "/cni", "plan scale shop")
+    await desk.office.whispered("alice", "plan scale NAMESPACE/DEPLOYMENT NUMBER")
+
+
+async def test_what_cannot_be_planned_is_said_with_the_way_to_do_it(desk: Desk) -> None:
+    tracked = {"argocd.argoproj.io/tracking-id": "shop:/Service:shop/web"}
+    desk.at.cluster.storage.patch("services", "web", "shop", {"metadata": {"annotations": tracked}})
+    await desk.office.diagnosed()
+    await desk.office.alice.slash(HERE, "/cni", FIX)
+
+    await desk.office.whispered("alice", "Argo CD application shop")
+
+
+async def test_the_kill_switch_in_slack(desk: Desk) -> None:
+    card = await desk.card()
+    await desk.office.ws.user("bob").slash(HERE, "/cni", "stop change freeze")
+    await desk.office.whispered("bob", "All changes are stopped")
+    await desk.office.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
+
+    ended = await desk.found("NOT RUN")
+    assert "has stopped all changes (change freeze)" in ended.text
+    assert desk.port() == 8081
+    await desk.office.ws.user("bob").slash(HERE, "/cni", "resume")
+    await desk.office.whispered("bob", "carried out again")
+
+
+async def test_a_button_of_a_plan_that_is_gone_is_answered(desk: Desk) -> None:
+    card = await desk.card()
+    async with desk.office.store.connection.door() as client:
+        await client.delete(desk.office.store.connection.keys.of("plan", (await desk.plan()).plan.id))
+    await desk.office.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
+
+    await desk.office.whispered("bob", "no longer kept")
