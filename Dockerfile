@@ -1,7 +1,10 @@
 # One image, two programs: `cnibot` (the default, not root) and `cnibot-agent`, which a node agent's pod runs as root.
 # Every Python package is locked with hashes; the final stage has no compiler, no build backend and no pip.
 
-FROM python:3.13-slim-bookworm AS build
+# A tag can be moved: --build-arg BASE=python:3.13-slim-bookworm@sha256:… builds on what somebody has looked at.
+ARG BASE=python:3.13-slim-bookworm
+# hadolint ignore=DL3006
+FROM ${BASE} AS build
 WORKDIR /src
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
 # Dependencies first: this layer changes only when the locks do.
@@ -15,9 +18,11 @@ COPY playbooks ./playbooks
 RUN python -m hatchling build --target wheel --directory /tmp/wheel \
  && python -m pip --python /opt/cnibot/bin/python install --no-deps --no-index /tmp/wheel/*.whl \
  && /opt/cnibot/bin/python -m compileall -q /opt/cnibot/lib \
+ && /opt/cnibot/bin/python -m bot.render.pictures fonts \
  && /opt/cnibot/bin/cnibot --help >/dev/null
 
-FROM python:3.13-slim-bookworm
+# hadolint ignore=DL3006
+FROM ${BASE}
 LABEL org.opencontainers.image.title="cnibot" \
       org.opencontainers.image.description="Says why Kubernetes pods cannot talk, with evidence, and helps to fix it safely" \
       org.opencontainers.image.licenses="Apache-2.0"
@@ -33,5 +38,8 @@ RUN apt-get update \
 COPY --from=build /opt/cnibot /opt/cnibot
 ENV PATH=/opt/cnibot/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER 65532:65532
+# Of `cnibot serve` under a plain container engine; Kubernetes has probes of its own and does not look at it.
+HEALTHCHECK --start-period=60s --interval=15s --timeout=6s \
+    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9743/healthz', timeout=5)"]
 ENTRYPOINT ["cnibot"]
 CMD ["--help"]

@@ -2,41 +2,67 @@
 # PYTHON=/path/to/python3.12 chooses the interpreter; JOBS=4 the number of test processes.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo gym sample test coverage check docs transcript screenshots lock upgrade format clean
+.PHONY: help demo gym sample test e2e chaos coverage image check docs transcript screenshots lock upgrade format clean
 MAKEFLAGS += --no-print-directory
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 export PYTHON
 unexport PYTHONDONTWRITEBYTECODE # some shells set it; hundreds of processes would then compile everything anew
 JOBS ?= $(shell echo $$(($$(nproc) + 2)))
 ARGS ?=
+IMAGE ?= cnibot
+# Tests of hostile text, peers and files, of lost deadlines, floods and crashes; `make test` runs the short ones, too.
+ATTACKS := tests/contracts tests/web/test_floods.py tests/aio tests/cli/test_unforeseen.py \
+	tests/diagnosis/test_lower_rungs.py tests/slack/handlers/test_refusals.py tests/slack/handlers/test_twice.py \
+	tests/slack/outbox tests/slack/test_thousand_events.py tests/store/inbox tests/store/test_trouble.py \
+	tests/store/test_remote.py tests/store/server tests/app/test_gauges.py tests/incidents/test_killed_executors.py \
+	tests/stories/test_e2e.py tests/stories/test_several_replicas.py
 
 help: ## What can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: ## Try it in the browser: cluster, Slack workspace and bot (without a terminal: print the founding story)
 	@.ci/setup system
 	@.ci/setup lab
-	@if [ -t 0 ] && [ -t 1 ]; then cnibot demo $(ARGS); else cnibot demo --scripted $(ARGS); fi
+	@trap '' INT; if [ -t 0 ] && [ -t 1 ]; then cnibot demo $(ARGS); else cnibot demo --scripted $(ARGS); fi
 
-gym: ## Break the lab in every way it knows, diagnose each, write docs/accuracy.md (an hour; ARGS=--resume: go on)
+gym: ## Faults drawn from a fresh seed, then each that the lab knows; write docs/accuracy.md (hours; ARGS=--resume)
 	@.ci/setup system
 	@.ci/setup dev
-	@cnibot lab gym --decoys 100 --healthy 100 --pairs 60 --write docs/accuracy.json $(ARGS) >/dev/null; \
+	@cnibot lab gym --generated 240 --decoys 60 --repeat --write docs/accuracy-generated.json $(ARGS) >/dev/null; \
+		cnibot lab gym --decoys 100 --healthy 100 --pairs 60 --write docs/accuracy.json $(ARGS) >/dev/null; \
 		code=$$?; python .ci/docs.py write; exit $$code
 
-sample: ## A shuffled sample of the gym, as CI plays it; ARGS='--seed 7' for another
+sample: ## A sample of the gym, the same in each CI run: the lab's faults, then generated ones; ARGS='--seed 7' for another
 	@.ci/setup system
 	@.ci/setup lab
 	@cnibot lab gym --sample 25 --decoys 10 --rung api --rung agent --output json $(ARGS)
+	@cnibot lab gym --generated 12 --decoys 6 --seed 512897 $(ARGS)
 
 test: ## Run the tests; ARGS='-k arp' for some
 	@.ci/setup system
-	@.ci/setup test
-	@if [ -n "$$CNIBOT_CI" ]; then .ci/setup browser; fi
-	@pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder $(ARGS)
+	@.ci/setup dev
+	@if [ -n "$$CNIBOT_CI" ]; then .ci/setup browser && .ci/setup monitoring; fi
+	@pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder -m "not long" $(ARGS)
+
+e2e: ## Diagnose a real cluster, whole and broken (docs/e2e.md): KUBECONFIG=FILE [NODE_FAULTS=1] [E2E_IMAGE=IMAGE]
+	@.ci/setup dev
+	@[ -n "$(KUBECONFIG)" ] || { echo "Which cluster? make e2e KUBECONFIG=FILE"; exit 2; }
+	@E2E_KUBECONFIG="$(KUBECONFIG)" E2E_NODE_FAULTS="$(NODE_FAULTS)" E2E_IMAGE="$(E2E_IMAGE)" \
+		pytest -p no:randomly -p no:xdist tests/e2e $(ARGS)
+
+chaos: ## Seeded chaos against the real bot: SEED=7 plays one again, ROUNDS=50 the attacks of all tests and 50 new ones
+	@.ci/setup system
+	@.ci/setup dev
+	@if [ -n "$(ROUNDS)" ]; then pytest -n $(JOBS) --dist loadscope $(ATTACKS); fi
+	@python .ci/chaos.py $(if $(SEED),--seed $(SEED)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(ARGS)
 
 coverage: ## Run the tests and ask that they reach 90 % of bot; twice as long as make test (then: coverage report)
 	@$(MAKE) test ARGS='--cov=bot --cov-report= --cov-fail-under=90 $(ARGS)'
+
+image: ## Build the image IMAGE on BASE=python:3.13-slim-bookworm@sha256:…: a tag alone, which can be moved, is refused
+	@echo "$(BASE)" | grep -Eqx '[^ ]+@sha256:[0-9a-f]{64}' || { \
+		echo "BASE names no digest: make image BASE=python:3.13-slim-bookworm@sha256:…" >&2; exit 2; }
+	@docker build --build-arg BASE="$(BASE)" --tag "$(IMAGE)" .
 
 check: ## Lint, types, direction of imports, locks and generated docs
 	@.ci/setup dev
@@ -46,7 +72,7 @@ docs: ## Write the generated pages again
 	@.ci/setup dev
 	@python .ci/docs.py write
 
-transcript: ## Play the demo and put what it printed into README.md
+transcript: ## Play the demo and put what it printed into docs/story.md, and its diagnosis into README.md
 	@.ci/setup system
 	@.ci/setup dev
 	@python .ci/transcript.py write

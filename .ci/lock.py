@@ -36,7 +36,6 @@ class Lock:
 EVERYTHING = Lock(file="requirements-dev.lock", runtime=True, extras=("lab",), groups=("dev",))
 LOCKS = (
     EVERYTHING,
-    Lock(file="requirements-test.lock", runtime=True, extras=("lab",), groups=("test",)),
     Lock(file="requirements-lab.lock", runtime=True, extras=("lab",), groups=("setup", "build")),
     Lock(file="requirements.lock", runtime=True, extras=("plots",)),  # the image draws pictures
     Lock(file="requirements-build.lock", runtime=False, groups=("build",)),

@@ -1,7 +1,7 @@
-"""Keeps the transcript in README.md what the demo really prints.
+"""Keeps the transcript in docs/story.md, and its chapter in README.md, what the demo really prints.
 
-    python .ci/transcript.py write     run the demo, and put what it printed into README.md
-    python .ci/transcript.py check     run it, and tell whether README.md still shows that
+    python .ci/transcript.py write     run the demo, and put what it printed into both
+    python .ci/transcript.py check     run it, and tell whether they still show that
 
 Compared are the steps of the story, the commands and the verdicts, by words: what differs from run to run is forgiven,
 numbers, generated names and the order of evidence among them.
@@ -14,7 +14,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-README = ROOT / "README.md"
+PAGE, README = ROOT / "docs" / "story.md", ROOT / "README.md"
+CHAPTER = "# The diagnosis\n"
+"""What README shows: enough to see what a verdict looks like."""
 COMMAND = ("cnibot", "demo", "--scripted")
 BEGIN, END = f"<!-- transcript of: {' '.join(COMMAND)} -->\n", "<!-- /transcript -->"
 
@@ -37,14 +39,26 @@ def played() -> str:
     return "\n".join(line.rstrip() for line in done.stdout.splitlines()).strip("\n") + "\n"
 
 
-def split(readme: str) -> tuple[str, str, str]:
+def split(page: str) -> tuple[str, str, str]:
     """What stands before the transcript, the transcript, and what stands after it."""
-    head, _, rest = readme.partition(BEGIN)
+    head, _, rest = page.partition(BEGIN)
     shown, _, tail = rest.partition(END)
     return head, shown.removeprefix("```text\n").removesuffix("```\n"), tail
 
 
-TELLING = re.compile(r"(?m)^(?:# .*| (?:HEALTHY|BROKEN|DEGRADED|INCONCLUSIVE) .*|\$ .*|.*\((?:confirmed|likely)\).*)$")
+def chapter(transcript: str) -> str:
+    """The chapter of it that README shows."""
+    _, title, rest = transcript.partition(CHAPTER)
+    return title + rest.partition("\n# ")[0].rstrip("\n") + "\n"
+
+
+def put(page: Path, text: str) -> None:
+    """The text in the place of the page's transcript."""
+    head, _, tail = split(page.read_text(encoding="utf-8"))
+    page.write_text(f"{head}{BEGIN}```text\n{text}```\n{END}{tail}", encoding="utf-8")
+
+
+TELLING = re.compile(r"(?m)^(?:# .*| ?(?:HEALTHY|BROKEN|DEGRADED|INCONCLUSIVE) .*|\$ .*|.*\((?:confirmed|likely)\).*)$")
 """The lines that tell the story."""
 
 
@@ -57,18 +71,23 @@ def words(text: str) -> set[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Exit code 1 when README.md shows something else than the demo prints."""
-    head, shown, tail = split(README.read_text(encoding="utf-8"))
+    """Exit code 1 when the pages show something else than the demo prints."""
+    _, shown, _ = split(PAGE.read_text(encoding="utf-8"))
     match arguments:
         case ["write"]:
-            README.write_text(f"{head}{BEGIN}```text\n{played()}```\n{END}{tail}", encoding="utf-8")
+            now = played()
+            put(PAGE, now)
+            put(README, chapter(now))
             return 0
         case ["check"]:
+            if split(README.read_text(encoding="utf-8"))[1] != chapter(shown):
+                print("README.md shows another diagnosis than docs/story.md")
+                return 1
             was, now = words(shown), words(played())
             if was == now:
                 return 0
-            print(f"only in README.md: {' '.join(sorted(was - now))}")
-            print(f"only in the demo:  {' '.join(sorted(now - was))}")
+            print(f"only in docs/story.md: {' '.join(sorted(was - now))}")
+            print(f"only in the demo:      {' '.join(sorted(now - was))}")
             print("to write it again: make transcript")
             return 1
         case _:

@@ -58,21 +58,29 @@ def evidence(cause: dict[str, Any]) -> Iterator[str]:
 
 
 def remedies(cause: dict[str, Any]) -> Iterator[str]:
-    """How to see it by hand, and what mends it."""
+    """How to see it by hand, and what fixes it."""
     yield from ("## How to see it by hand", "", " ".join(cause["unobserved"].split()), "")
     if cause.get("changes"):
         yield from (f"It usually follows {' '.join(cause['changes'].split())}.", "")
     if cause.get("fix"):
-        yield from ("## What mends it", "")
+        yield from ("## What fixes it", "")
     for fix in cause.get("fix", ()):
-        yield from (f"**{fix['id']}** (risk {fix['risk']}): {' '.join(fix['does'].split())}.", "")
-        for word, key in (("do", "commands"), ("undo", "undo")):
-            if fix.get(key):
-                yield from (f"To {word}:", "", "```", *fix[key], "```", "")
-        if fix.get("then"):
-            yield from (f"Then: {' '.join(fix['then'].split())}.", "")
+        yield from remedy(fix)
     if cause.get("never"):
         yield from (f"Not this: {' '.join(cause['never'].split())}.", "")
+
+
+def remedy(fix: dict[str, Any]) -> Iterator[str]:
+    """One fix: what it does, what a person decides, and its commands or why there are none."""
+    yield from (f"**{fix['id']}** (risk {fix['risk']}): {' '.join(fix['does'].split())}.", "")
+    for word, key in (("You decide", "decide"), ("No command", "no_command")):
+        if fix.get(key):
+            yield from (f"{word}: {' '.join(fix[key].split())}.", "")
+    for word, key in (("do", "commands"), ("undo", "undo")):
+        if fix.get(key):
+            yield from (f"To {word}:", "", "```", *fix[key], "```", "")
+    if fix.get("then"):
+        yield from (f"Then: {' '.join(fix['then'].split())}.", "")
 
 
 def page(cause: dict[str, Any]) -> str:

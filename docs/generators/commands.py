@@ -8,7 +8,7 @@ import typer
 import typer.main
 
 from bot.cli import app
-from bot.lab.commands import app as lab_app
+from bot.lab.cluster.commands import app as lab_app
 
 INTRO = """# Commands
 

@@ -2,7 +2,7 @@
 
 from bot.domain.facts import FactSpec
 from bot.probes.catalogue import PROBES
-from bot.probes.probe import Probe
+from bot.probes.engine.probe import Probe
 
 INTRO = """# Probes and their facts
 
