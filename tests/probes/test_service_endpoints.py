@@ -493,6 +493,11 @@ def test_pods_that_their_own_node_does_not_reach():
     world.test(facts.node("node-1"), "local-pod", to=late)
     assert judged(world)[0].of(web)["unready_why"] == "application"
 
+    world.test(facts.node("node-1"), "local-pod", to=late, protocol="tcp", port=9004, outcome="ECONNREFUSED")
+    assert judged(world)[0].of(web)["unready_why"] == "application"
+    listening(world, late, ("0.0.0.0", 9004))
+    assert judged(world)[0].of(web)["unready_why"] == "network", "a pod does not refuse where it listens"
+
 
 def test_pods_of_a_node_whose_kubelet_does_not_report():
     world, *_ = two_nodes()
