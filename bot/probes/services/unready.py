@@ -143,7 +143,7 @@ def _reached_from_own_node(evidence: Evidence) -> Mapping[str, bool]:
     return {ip: is_answered and ip not in refused for ip, is_answered in answered.items()}
 
 
-def _heard(evidence: Evidence, subject: Subject) -> Collection[int]:
+def _heard(evidence: Evidence, subject: Subject) -> set[int]:
     """The TCP ports at which a pod listens for others; none where that was not read."""
     report = evidence.pod_reports.get(subject)
     listeners = (report.state.listeners if report and report.state else None) or ()
