@@ -23,6 +23,7 @@ from bot.agent.firewall_watch import FirewallWatch
 from bot.agent.firewalls import find_tables
 from bot.agent.hostfiles import read_cni_binaries, read_cni_files, read_sysctl_files
 from bot.agent.ipvs import parse_ipvs
+from bot.agent.machine import read_machine
 from bot.agent.matrix import Job, plan, repeat, run_all, to_repeat, with_doubts
 from bot.agent.namespace import Reading, read_again, read_namespace
 from bot.agent.netlink import NetlinkSocket
@@ -340,6 +341,7 @@ class Survey:
         tests = (self._tests.get(at) or _cut(job.test, self._stop_reason) for at, job in enumerate(self._jobs))
         return NodeReport(
             node=self._task.node,
+            machine=read_machine(self._host_root),
             started_at=self._started_at.isoformat(timespec="milliseconds"),
             took_s=round(time.monotonic() - self._began, 3),
             is_partial=self._is_partial,

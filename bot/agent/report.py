@@ -480,11 +480,23 @@ class Missing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What tells a machine from others, and its kubelet reports in the Node's status, too; "" where it was not read."""
+
+    boot_id: str = ""
+    """Another one at each start of the kernel; nodes that are containers of one machine share it."""
+    machine_id: str = ""
+    system_uuid: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeReport:
     """All that one node agent saw."""
 
     schema: str = REPORT_SCHEMA
     node: str
+    machine: Machine = Machine()
+    """Where it was made."""
     started_at: str
     """RFC 3339, UTC."""
     took_s: float

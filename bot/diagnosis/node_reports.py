@@ -9,6 +9,7 @@ from typing import Protocol
 from bot.agent.report import NodeReport, Task
 from bot.aio.groups import TaskGroup
 from bot.cluster.access.exec_rung import report_by_cni_agent, report_by_exec
+from bot.cluster.access.machines import check_machine
 from bot.cluster.access.node_agents import (
     DEFAULT_IMAGE,
     AgentPod,
@@ -84,11 +85,13 @@ class Looks:
         async def look(node: str, task: Task, *, when_ready: WhenReady | None = None) -> NodeReport:
             match self.rung_of[node]:
                 case Rung.AGENT:
-                    return await self._by_agent(node, task, when_ready)
+                    report = await self._by_agent(node, task, when_ready)
                 case Rung.CNI_AGENT:
-                    return await report_by_cni_agent(self.api, task, evidence.cni, deadline_s=self._left_s())
-                case _:
+                    report = await report_by_cni_agent(self.api, task, evidence.cni, deadline_s=self._left_s())
+                case _:  # each pod tells of itself only
                     return await report_by_exec(self.api, task, evidence.snapshot, deadline_s=self._left_s())
+            check_machine(report, evidence.nodes)
+            return report
 
         return look
 

@@ -20,6 +20,7 @@ from bot.agent.attempts import make_socket
 from bot.agent.firewall_watch import FirewallWatch
 from bot.agent.firewalls import find_tables
 from bot.agent.links import read_links
+from bot.agent.machine import read_machine
 from bot.agent.namespace import Reading
 from bot.agent.netlink import NetlinkSocket
 from bot.agent.netns import Home
@@ -227,6 +228,7 @@ class Following:
     def _report(self, trace: NodeTrace) -> NodeReport:
         return NodeReport(
             node=self._task.node,
+            machine=read_machine(self._host_root),
             started_at=datetime.fromtimestamp(self._began_at, UTC).isoformat(timespec="milliseconds"),
             took_s=round(time.monotonic() - self._began, 3),
             kernel=platform.release(),

@@ -155,7 +155,7 @@ def test_the_pods_link_is_its_peer_not_the_device_of_the_route(peer: int, expect
 
 def sight(root: NetnsState, answers: dict[str, RouteAnswer]) -> exec_script.ScriptOutput:
     return exec_script.ScriptOutput(
-        state=root, kernel="6.18", nameservers=None, search=(), ndots=1, missing=(), answers=answers
+        state=root, kernel="6.18", boot_id="", nameservers=None, search=(), ndots=1, missing=(), answers=answers
     )
 
 
