@@ -125,6 +125,7 @@ class Route:
 class Rule:
     """A policy routing rule (`ip rule`)."""
 
+    family: Literal[4, 6] = 4
     priority: int
     src: str = ""
     dst: str = ""

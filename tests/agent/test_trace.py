@@ -1,7 +1,8 @@
 """Series of probe packets followed on the real kernel: where they are last seen, and what ended them."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ pytestmark = [
     pytest.mark.skipif(bool(why_no_namespaces()), reason=why_no_namespaces() or "-"),
     pytest.mark.skipif(not is_root(), reason="the tap is root's"),
 ]
-SERVER = {"tcp": [7001], "udp": [7001]}
+SERVER = {"tcp": [7001], "udp": [7001], "terse": [7003]}
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +101,25 @@ def test_what_is_masqueraded_under_another_port_is_still_ours(
     assert not there.src.startswith(source.ip)
     back = {key: count for key, count in seen(trace, "reply").items() if key in {WIRE_IN, ("node", "cali0", "out")}}
     assert back == {WIRE_IN: 17, ("node", "cali0", "out"): 17}
+
+
+@pytest.mark.parametrize("is_lost", [False, True], ids=["answered", "answers are lost"])
+def test_short_answers_to_masqueraded_datagrams_are_followed(node: Node, is_lost: bool) -> None:  # noqa: FBT001
+    """The server's answers have neither our port nor our length until their address is changed back."""
+    source, target = node.pods
+    node.nft(MASQUERADE.format(rule='oifname "cali1" masquerade fully-random'))
+    if is_lost:
+        node.nft(CHAIN.format(family="netdev", hook='ingress device "cali1"', rule="udp sport 7003 drop"))
+    try:
+        fate = fate_in([node], one := flow(source, target.ip, port=7003))
+        trace = trace_of(follow([node], one)["node-1"])
+    finally:
+        node.nft("delete table ip nat\n" + "delete table netdev guard\n" * is_lost)
+
+    replies = seen(trace, "reply")
+    assert replies["0003", "eth0", "out"] == replies[WIRE_IN] == 17
+    assert (fate.lost, fate.leg) == ((17, "reply") if is_lost else (0, ""))
+    assert not is_lost or fate.last_seen == "cali1 of node-1, coming in"
 
 
 WIRE_IN = ("node", "cali1", "in")
@@ -420,7 +440,7 @@ TARGET6 = "fd00:1::10"
 ENDS6 = ("fd00::10", TARGET6)
 
 
-@pytest.mark.parametrize("protocol", ["udp", "tcp"])
+@pytest.mark.parametrize("protocol", ["udp", "tcp", "icmp"])
 def test_ipv6_is_followed_the_same_way(dual: Node, protocol: str) -> None:
     source = dual.pods[0]
 
@@ -467,3 +487,110 @@ def test_an_unheard_ipv6_port_is_told_by_the_target(dual: Node) -> None:
 
     assert (only_drop(trace).netns, only_drop(trace).reason) == (dual.pods[1].uid, "NO_SOCKET")
     assert (trace.sent[0].icmp, trace.sent[0].icmp_from) == ("port-unreachable", TARGET6)
+
+
+OTHER_TABLE = ("-6 rule del to fd00:1::10 lookup 77 pref 50", "-6 route flush table 77")
+BY_TABLE = " table 77 of node-1 (ip rule 50: from all lookup 77)"
+
+
+@pytest.mark.parametrize(
+    ("broken", "fixed", "changes", "place", "culprit"),
+    [
+        (
+            ("-6 route add blackhole fd00:1::10/128 table 77", "-6 rule add to fd00:1::10 lookup 77 pref 50"),
+            OTHER_TABLE,
+            {},
+            "cali0 of node-1",
+            f"route blackhole fd00:1::10/128{BY_TABLE}",
+        ),
+        (
+            ("-6 route add unreachable fd00:1::10/128 table 77", "-6 rule add to fd00:1::10 lookup 77 pref 50"),
+            OTHER_TABLE,
+            {"protocol": "icmp"},
+            "cali0 of node-1",
+            f"route unreachable fd00:1::10/128{BY_TABLE}",
+        ),
+        (
+            ("-6 route add prohibit fd00:1::10/128 table 77", "-6 rule add to fd00:1::10 lookup 77 pref 50"),
+            OTHER_TABLE,
+            {"protocol": "tcp"},
+            "cali0 of node-1",
+            f"route prohibit fd00:1::10/128{BY_TABLE}",
+        ),
+        (
+            ("-6 rule add to fd00:1::10 prohibit pref 50",),
+            ("-6 rule del to fd00:1::10 prohibit pref 50",),
+            {},
+            "cali0 of node-1",
+            "ip rule 50: from all to fd00:1::10/128 prohibit of node-1",
+        ),
+        (
+            ("link set cali1 mtu 1300",),
+            ("link set cali1 mtu 1500",),
+            {"protocol": "icmp", "length": 1400},
+            "cali1 of node-1",
+            "mtu 1300 of cali1 of node-1",
+        ),
+        (
+            ("-6 addr add fd00::10/128 dev lo nodad",),
+            ("-6 addr del fd00::10/128 dev lo",),
+            {},
+            "cali1 of node-1",
+            "address fd00::10 on lo of node-1",
+        ),
+        (
+            ("-6 neigh replace fd00:1::10 lladdr 02:00:00:00:00:77 dev cali1 nud permanent",),
+            ("-6 neigh del fd00:1::10 dev cali1",),
+            {},
+            "eth0 of shop/pod-1-on-1",
+            "neighbour fd00:1::10 lladdr 02:00:00:00:00:77 PERMANENT on cali1 of node-1, while eth0 has ",
+        ),
+    ],
+    ids=["blackhole", "unreachable", "prohibit", "a rule that prohibits", "MTU", "held elsewhere", "wrong MAC"],
+)
+def test_what_takes_ipv6_is_named(
+    dual: Node, broken: Sequence[str], fixed: Sequence[str], changes: dict[str, Any], place: str, culprit: str
+) -> None:
+    source = dual.pods[0]
+    for line in broken:
+        dual.namespaces.run(dual.number, "ip", *line.split())
+    try:
+        fate = fate_in([dual], flow(source, TARGET6, addresses=ENDS6, **changes))
+    finally:
+        for line in fixed:
+            dual.namespaces.run(dual.number, "ip", *line.split())
+
+    assert (fate.lost, fate.died_at) == (17, place)
+    assert fate.culprit.startswith(culprit)
+
+
+def test_forwarding_of_ipv6_that_is_off_is_named(dual: Node) -> None:
+    dual.sysctl({"ipv6.conf.all.forwarding": 0})
+    try:
+        fate = fate_in([dual], flow(dual.pods[0], TARGET6, addresses=ENDS6))
+    finally:
+        dual.sysctl({"ipv6.conf.all.forwarding": 1})
+
+    assert fate.culprit == "sysctl net.ipv6.conf.all.forwarding = 0 of node-1"
+
+
+def test_neighbour_discovery_that_nobody_answers_is_told(dual: Node) -> None:
+    dual.ip_command("route add fd00:1::99/128 dev cali1")
+    try:
+        fate = fate_in([dual], flow(dual.pods[0], "fd00:1::99", addresses=("fd00::10", "fd00:1::99")))
+    finally:
+        dual.ip_command("route del fd00:1::99/128 dev cali1")
+
+    assert fate.reason == "they wait for fd00:1::99 on cali1, which does not answer neighbour discovery"
+
+
+def test_a_router_that_says_packet_too_big_is_heard(dual: Node) -> None:
+    source = dual.pods[0]
+    dual.ip_command("link set cali1 mtu 1300")
+    try:
+        trace = trace_of(follow([dual], flow(source, TARGET6, addresses=ENDS6, protocol="icmp", length=1420))["node-1"])
+    finally:
+        dual.ip_command("link set cali1 mtu 1500")
+
+    assert seen(trace, "error")["0002", "eth0", "in"]
+    assert trace.sent[0].icmp == "packet-too-big"

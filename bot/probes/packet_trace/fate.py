@@ -19,7 +19,7 @@ from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
 from bot.probes.filters.naming import is_kube_proxys
 from bot.probes.filters.traced import traced_drops
-from bot.probes.packet_trace.culprits import culprit_of
+from bot.probes.packet_trace.culprits import culprit_of, is_refused_by_routing
 from bot.probes.packet_trace.stealing import Stray, Taker, diverted_to, taker_of
 from bot.probes.packet_trace.way import (
     SOURCE_NODE,
@@ -68,6 +68,7 @@ REASONS = {
     "BPF_CGROUP_EGRESS": "a BPF program of a cgroup refuses them",
     "SOCKET_FILTER": "a filter of the socket refuses them",
 }
+UNANSWERED = frozenset({"NEIGH_FAILED", "NEIGH_QUEUEFULL"})
 UNTRANSLATED = "nothing translated the Service's address: they left their node for {} itself, which is nowhere"
 SOMEBODY_TAKES = "the kernel tells no drop: they were redirected, stolen, or handed to a program"
 VANISHED = "they vanished without a word of the kernel"
@@ -231,8 +232,12 @@ def _why(drop: PacketDrop) -> str:
         return f"a packet filter took them (hook {family}{drop.hook})" if drop.hook else "a packet filter took them"
     if drop.reason == "NO_SOCKET":
         return "nobody takes that tunnel's packets" if drop.tunnel else "nobody listens there"
-    if drop.symbol == "ip_error" and drop.reason == "NOT_SPECIFIED":
+    if is_refused_by_routing(drop):
         return "routing refuses them (blackhole, unreachable or prohibit)"
+    if drop.reason in UNANSWERED and is_ipv6(split_address(drop.dst)[0]):
+        return "the next hop does not answer neighbour discovery"
+    if drop.reason == "IP_INNOROUTES" and is_ipv6(split_address(drop.dst)[0]):
+        return "there is no route for them, or one that says unreachable"
     return REASONS.get(drop.reason, "the kernel dropped them")
 
 

@@ -72,7 +72,7 @@ def observe_rules(evidence: Evidence, root: NodeView, sights: Sequence[PodView],
     node = facts.node(root.name)
     others = [name for name in evidence.nodes_in_scope if name != root.name]
     pairs = {name: facts.pair(root.name, name) for name in others}
-    if not root.state.rules:
+    if not Routing(root.state).has_rules_of(4):
         why = "the node's routing rules were not read"
         into.miss_all(node, ("foreign_rule", "foreign_rules"), why)
         for pair in pairs.values():

@@ -10,9 +10,10 @@ Source: https://man7.org/linux/man-pages/man8/ip-rule.8.html; net/core/fib_rules
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 from bot.agent.report import NetnsState, Route, Rule, Test
-from bot.probes.shared.routing import RouteTable, network
+from bot.probes.shared.routing import RouteTable, family_of, network_of
 
 LOCAL = 255
 _PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "dns-tcp": 6, "dns-udp": 17}
@@ -68,7 +69,7 @@ class Routing:
     def __init__(self, state: NetnsState) -> None:
         self._rules = sorted(state.rules, key=lambda rule: rule.priority)
         self._routes = state.routes
-        self._tables: dict[int, RouteTable] = {}
+        self._tables: dict[tuple[int, Literal[4, 6]], RouteTable] = {}
 
     def answer(self, packet: Packet) -> Answer | None:
         """What becomes of a packet that nobody marked; None when no table knows a way."""
@@ -81,20 +82,30 @@ class Routing:
                 return
             yield one
 
-    def table(self, number: int) -> RouteTable:
-        """One table."""
-        if number not in self._tables:
-            self._tables[number] = RouteTable(self._routes, number)
-        return self._tables[number]
+    def table(self, number: int, family: Literal[4, 6] = 4) -> RouteTable:
+        """One table of a family."""
+        if (number, family) not in self._tables:
+            self._tables[number, family] = RouteTable(self._routes, number, family)
+        return self._tables[number, family]
+
+    def has_rules_of(self, family: Literal[4, 6]) -> bool:
+        """Whether the rules of a family were read: every kernel has some."""
+        return any(rule.family == family for rule in self._rules)
 
     @cached_property
     def written(self) -> tuple[Rule, ...]:
-        """The rules that the kernel does not make by itself."""
-        return tuple(rule for rule in self._rules if not _is_kernels(rule))
+        """The IPv4 rules that the kernel does not make by itself."""
+        return tuple(rule for rule in self._rules if rule.family == 4 and not _is_kernels(rule))
 
     def _answers(self, packet: Packet) -> Iterator[Answer]:
+        family = family_of(packet.dst)
         for rule in self._rules:
-            if rule.table == LOCAL or not takes(rule, packet) or _asks_for_others(rule, packet) is False:
+            if (
+                rule.family != family
+                or rule.table == LOCAL
+                or not takes(rule, packet)
+                or _asks_for_others(rule, packet) is False
+            ):
                 continue
             if rule.action in REFUSING:
                 yield Answer(rule)
@@ -102,8 +113,8 @@ class Routing:
                 yield Answer(rule, route)
 
     def _route(self, rule: Rule, dst: str) -> Route | None:
-        route = self.table(rule.table).lookup(dst)
-        net = network(route.dst) if route else None
+        route = self.table(rule.table, rule.family).lookup(dst)
+        net = network_of(route.dst, rule.family) if route else None
         is_suppressed = rule.suppress_prefix is not None and net is not None and net.prefixlen <= rule.suppress_prefix
         return None if is_suppressed else route
 
@@ -142,8 +153,10 @@ def is_within(ip: str, cidr: str) -> bool:
     """Whether an address lies in the network of a rule; "" and "all" are every one."""
     if cidr in {"", "all", "default"}:
         return True
-    net, host = network(cidr), network(ip)
-    return net is not None and host is not None and host.subnet_of(net)
+    net, host = network_of(cidr, family_of(ip)), network_of(ip, family_of(ip))
+    if net is None or host is None:
+        return False
+    return int(host.network_address) & int(net.netmask) == int(net.network_address)
 
 
 def in_words(answer: Answer) -> str:
