@@ -68,14 +68,16 @@ check: ## Lint, types, direction of imports, locks and generated docs
 	@.ci/setup dev
 	@.ci/check
 
-docs: ## Write the generated pages again
+docs: ## Write the generated pages again, and build the documentation site into build/site/html
 	@.ci/setup dev
 	@python .ci/docs.py write
+	@python .ci/site.py
 
-transcript: ## Play the demo and put what it printed into docs/story.md, and its diagnosis into README.md
+transcript: ## Play the demo and the quick start, and put what they printed into docs/story.md, README.md, docs/quickstart.md
 	@.ci/setup system
 	@.ci/setup dev
-	@python .ci/transcript.py write
+	@python .ci/transcript.py write story
+	@python .ci/transcript.py write quickstart
 
 screenshots: ## Take the pictures of the page in docs/pictures again (needs chromium)
 	@.ci/setup system
