@@ -96,7 +96,7 @@ async def test_work_goes_on_after_the_store_was_emptied_before_suspects_were_loo
     book = Book()
     async with open_store(server.url, tmp_path, lease_s=60) as store, at_work(store.inbox.work(book)):
         async with store.connection.door() as client:
-            while not any(one["cmd"] == "xreadgroup" for one in await client.client_list()):
+            while not any(one["cmd"] == "xreadgroup" for one in await client.client_list()):  # pyright: ignore[reportUnknownMemberType]
                 pass
             await client.execute_command("FLUSHALL")  # pyright: ignore[reportUnknownMemberType]
         await store.inbox.accept("Ev1", "event", {})
