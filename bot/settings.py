@@ -121,6 +121,19 @@ class AlertmanagerSettings(BaseModel):
         return self
 
 
+class CiliumSettings(BaseModel):
+    """What plans install Cilium from."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
+
+    chart: Path
+    """The archive of its chart, version 1.18 to 1.20: `helm pull cilium --repo https://helm.cilium.io --version …`."""
+    sha256: Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")]
+    """What `sha256sum` says of it."""
+    helm: str = "helm"
+    """The program that renders it, Helm 3 or 4."""
+
+
 class QuietHoursSettings(BaseModel):
     """A time of the week in which plans of some risks are neither approved nor begun."""
 
@@ -263,6 +276,9 @@ class Settings(BaseSettings):
     break_glass: frozenset[str] = frozenset()
     """Who may approve alone in the terminal, also their own plan and in quiet hours, with a reason and loudly: user
     names as the API server knows them. Empty: nobody."""
+
+    cilium: CiliumSettings | None = None
+    """From what plans install Cilium, as `{chart, sha256, helm}`. Unset: none is installed."""
 
     watch_every_s: float = Field(default=900.0, ge=30, le=86400)
     """How often a watched namespace is diagnosed, in seconds."""

@@ -97,6 +97,12 @@ def cilium_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabUnde
 
 
 @pytest.fixture
+def bare_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabUnderTest]:
+    """A lab without a CNI, for one test: what is installed in it stays."""
+    yield from _start("none", tmp_path_factory)
+
+
+@pytest.fixture
 async def calico_lab(calico_session: LabUnderTest) -> AsyncIterator[LabUnderTest]:
     """A healthy calico-vxlan lab; what the test breaks with `client.break_` is healed after it."""
     yield calico_session

@@ -117,7 +117,7 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, clusters: Clusters
             settings,
             store,
             {name: one.executor for name, one in known.items()},
-            lambda plan: service.diagnose_namespace(plan.cluster, plan.namespace),
+            lambda plan, namespace: service.diagnose_namespace(plan.cluster, namespace),
         ),
         outbox=Outbox(store.outbox, client, quiet_channels=settings.quiet_channels),
         people=People(client, who_am_i, grants),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bot.domain.plan_life import PlanRecord, Refusal
     from bot.domain.report import Report
     from bot.incidents.plans import PlanService
-    from bot.remediation.cilium_preflight import Check
+    from bot.remediation.cilium.preflight import Check
     from bot.remediation.requests import PlanRequest
     from bot.store import Store
 
@@ -89,8 +89,8 @@ async def _desk(settings: Settings) -> "AsyncGenerator[_Desk]":
 
     clusters = await clusters_of(settings)
 
-    async def diagnose(made: "Plan") -> "Report":
-        return await _diagnosis(settings, clusters[made.cluster], made.namespace)
+    async def diagnose(made: "Plan", namespace: str) -> "Report":
+        return await _diagnosis(settings, clusters[made.cluster], namespace)
 
     async with the_store(settings) as store:
         yield _Desk(
@@ -293,6 +293,26 @@ def propose_scale(
     _propose(Scale(namespace=where, deployment=name, replicas=replicas), where, cluster)
 
 
+@propose.command("install-cilium")
+def propose_install_cilium(
+    pod_range: Annotated[
+        str, typer.Argument(metavar="POD_RANGE", help="Each node gets a /24 of it: 10.42.0.0/16.", show_default=False)
+    ],
+    namespace: _For = "kube-system",
+    tunnel_port: Annotated[int, typer.Option(help="UDP, between all nodes.", min=1, max=65535)] = 8472,
+    api_server: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="How agents reach the API server; empty: by its Service.")
+    ] = "",
+    cluster: _Cluster = None,
+) -> None:
+    """Install Cilium as the first CNI of a cluster whose nodes wait for one, from the chart in the settings."""
+    from bot.remediation.cilium.values import CiliumValues  # noqa: PLC0415
+    from bot.remediation.requests import InstallCilium  # noqa: PLC0415
+
+    values = CiliumValues(pod_range=pod_range, tunnel_port=tunnel_port, api_server=api_server)
+    _propose(InstallCilium(values=values), namespace, cluster)
+
+
 def _named(text: str) -> tuple[str, str]:
     where, slash, name = text.partition("/")
     if not (where and slash and name) or "/" in name:
@@ -312,7 +332,7 @@ def preflight_cilium(
 
         from bot.cluster.writer import Writer  # noqa: PLC0415
         from bot.domain.errors import ConfigurationError  # noqa: PLC0415
-        from bot.remediation import cilium_preflight  # noqa: PLC0415
+        from bot.remediation.cilium import preflight as cilium_preflight  # noqa: PLC0415
 
         try:
             given: object = yaml.safe_load(values.read_text(encoding="utf-8"))
@@ -327,7 +347,7 @@ def preflight_cilium(
     checks = _at_desk(work)
     for one in checks:
         typer.echo(f"{one.state:<8} {one.id:<6} {one.sentence}")
-    from bot.remediation.cilium_preflight import NOT_CHECKED  # noqa: PLC0415
+    from bot.remediation.cilium.preflight import NOT_CHECKED  # noqa: PLC0415
 
     typer.echo("Not checked:")
     for sentence in NOT_CHECKED:
@@ -442,10 +462,11 @@ def run(plan_id: _Id) -> None:
     async def work(desk: _Desk) -> "PlanRecord | Refusal":
         async def tell(record: "PlanRecord", journal: "Sequence[JournalEntry]") -> None:
             line = journal[-1]
-            step = record.plan.steps[line.step]
+            step = record.plan.step(line.step, line.way)
+            of = len(record.plan.back if line.way == "undo" and record.plan.back else record.plan.steps)
             note = f": {line.note}" if line.note else ""
             Console(stderr=True, soft_wrap=True).print(
-                f"{line.step + 1}/{len(record.plan.steps)} {line.way} {step.title}: {line.event}{note}",
+                f"{line.step + 1}/{of} {line.way} {step.title}: {line.event}{note}",
                 markup=False,
                 highlight=False,
             )

@@ -1,11 +1,12 @@
 """Whether a change helped: the probes that found the fault, before and after it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
 from typing import Literal
 
 from bot.domain.listing import and_more
-from bot.domain.plan import Baseline, Ways
+from bot.domain.plan import Baseline, Recheck, Ways
 from bot.domain.report import Connectivity, Report
 from bot.remediation.executor import Better
 
@@ -60,6 +61,27 @@ def ways_words(before: Ways, now: Ways) -> str:
 def failing(report: Report) -> tuple[str, ...]:
     """What fails, each once."""
     return tuple(sorted({f"{one.probe} {one.subject}" for one in report.findings if one.severity == "fail"}))
+
+
+def judged(asked: Recheck, before: Baseline, after: Report) -> Better:
+    """What a diagnosis says that a plan asked for."""
+    if asked.expects == "every-way":
+        return every_way(asked.nodes, ways_of(after))
+    return compared(before, after, expects=asked.expects)
+
+
+def every_way(nodes: Sequence[str], now: Ways) -> Better:
+    """Whether pods on each of these nodes reach pods on each other one. What was not tried is not known."""
+    wanted = [f"{source} to {target}" for source in nodes for target in nodes if source != target]
+    failing = [one for one in wanted if one in now.failing]
+    untried = [one for one in wanted if one not in now.tested]
+    latency = f", median latency {now.latency_ms:.2f} ms" if now.latency_ms is not None else ""
+    if failing:
+        sentence = f"{len(failing)} of {len(wanted)} directions between nodes fail: {and_more(failing, MOST_WAYS)}."
+        return Better(is_better=False, sentence=sentence)
+    if untried:
+        return Better(is_better=None, sentence=f"Not known: nobody tried {and_more(untried, MOST_WAYS)}.")
+    return Better(is_better=True, sentence=f"All {len(wanted)} directions between nodes work{latency}.")
 
 
 def compared(before: Baseline, after: Report, *, expects: Literal["better", "not-worse"] = "better") -> Better:

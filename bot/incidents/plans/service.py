@@ -30,8 +30,8 @@ from bot.remediation.actions.draft import Circumstances, NotPlannedError, is_for
 from bot.remediation.conditions import holds
 from bot.remediation.executor import MAX_PAUSE_S, PAUSE_S, UNKNOWN_S, Better, Executor, may_pass
 from bot.remediation.offers import confirmed, offer
-from bot.remediation.requests import PlanRequest, draft, rehearsed
-from bot.remediation.verification import compared
+from bot.remediation.requests import PlanRequest, Supplies, draft, rehearsed
+from bot.remediation.verification import judged
 from bot.store import Store, StoreUnavailableError
 from bot.store.plans import Lease, Stop
 
@@ -42,8 +42,8 @@ PlanMode = Literal["shadow", "execute"]
 
 Connect = Callable[[str], AbstractAsyncContextManager[Api]]
 """The API of a cluster by its name."""
-Diagnose = Callable[[Plan], Awaitable[Report]]
-"""The diagnosis that justified a plan, made again."""
+Diagnose = Callable[[Plan, str], Awaitable[Report]]
+"""A diagnosis of this namespace for a plan: of the one that justified it, or of the plan's test pods."""
 OnMove = Callable[[PlanRecord, Sequence[JournalEntry]], Awaitable[None]]
 
 
@@ -58,6 +58,7 @@ class PlanSettings:
     mode: PlanMode = "shadow"
     policy: Policy = field(default_factory=Policy)
     limits: Limits = field(default_factory=Limits)
+    supplies: Supplies = field(default_factory=Supplies)
     expiry_s: float = 900.0
     pause_s: float = PAUSE_S
     unknown_s: float = UNKNOWN_S
@@ -123,7 +124,7 @@ class PlanService:
             return known
         async with self._connect(proposal.cluster) as api:
             writer = Writer(api)
-            made = await draft(proposal.asked, writer)
+            made = await draft(proposal.asked, writer, self._settings.supplies)
             given = Circumstances(
                 id=plan_id,
                 cluster=proposal.cluster,
@@ -187,10 +188,10 @@ class PlanService:
 
     async def _supersede(self, plan: Plan) -> None:
         """Of two plans for one object the older one is void."""
-        uids = {target.uid for target in plan.targets}
+        keys = {target.key for target in plan.targets}
         for other in await self._plans.recent():
-            theirs = {target.uid for target in other.plan.targets}
-            if other.plan.id != plan.id and other.plan.cluster == plan.cluster and uids & theirs:
+            theirs = {target.key for target in other.plan.targets}
+            if other.plan.id != plan.id and other.plan.cluster == plan.cluster and keys & theirs:
                 await self._plans.decide(
                     other.plan.id,
                     lambda stands: plan_life.supersede(stands, plan.id, self._now()),
@@ -351,9 +352,10 @@ class PlanService:
     async def _carried_out(self, record: PlanRecord, lease: Lease, on_move: OnMove) -> PlanRecord | Refusal:
         plan = record.plan
 
-        async def recheck() -> Better:
+        async def recheck(asked: Recheck) -> Better:
             try:
-                return compared(plan.baseline, await self._diagnose(plan), expects=plan.expects)
+                report = await self._diagnose(plan, asked.namespace or plan.namespace)
+                return judged(asked, plan.baseline, report)
             except BotError as error:
                 return Better(is_better=None, sentence=f"No diagnosis could be had afterwards: {error}")
 
@@ -436,8 +438,9 @@ class PlanService:
 
     async def write(self, lease: Lease, record: PlanRecord, place: int, line: JournalEntry) -> None:
         """A line of the journal, and what the audit says of it."""
-        step = record.plan.steps[line.step]
-        what = f"step {line.step + 1} of {len(record.plan.steps)}, {line.way}, {step.title}"
+        step = record.plan.step(line.step, line.way)
+        of = len(record.plan.back if line.way == "undo" and record.plan.back else record.plan.steps)
+        what = f"step {line.step + 1} of {of}, {line.way}, {step.title}"
         event = "checked" if isinstance(step.do, Recheck) else "step"
         detail = f"{what}: {line.note}" if line.note else what
         entry = self._entry(f"{event} {line.event}", record, _EXECUTOR, detail)

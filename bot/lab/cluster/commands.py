@@ -32,7 +32,9 @@ Output = Annotated[str, typer.Option("--output", help="text or json")]
 
 @app.command()
 def up(
-    cni: Annotated[str, typer.Option(help="calico-vxlan, flannel-vxlan (as K3s) or cilium-tunnel")] = "calico-vxlan",
+    cni: Annotated[
+        str, typer.Option(help="calico-vxlan, flannel-vxlan (as K3s), cilium-tunnel or none")
+    ] = "calico-vxlan",
     nodes: Annotated[int, typer.Option(help="Number of nodes")] = 3,
     state: State = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return when the lab is ready")] = False,  # noqa: FBT002

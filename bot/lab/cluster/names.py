@@ -11,6 +11,8 @@ Json: TypeAlias = dict[str, Any]
 
 Cni: TypeAlias = Literal["calico-vxlan", "flannel-vxlan", "cilium-tunnel"]
 CNIS: Final[tuple[Cni, ...]] = ("calico-vxlan", "flannel-vxlan", "cilium-tunnel")
+BARE: Final = "none"
+"""A lab without a CNI, for somebody to install Cilium as the first one."""
 
 POD_CIDR: Final = "10.42.0.0/16"
 SERVICE_CIDR: Final = "10.43.0.0/16"

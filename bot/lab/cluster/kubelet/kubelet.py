@@ -153,7 +153,7 @@ def register(storage: Storage, node: Node, plane: DataPlane, version: str, *, co
         "addresses": [{"type": "InternalIP", "address": node.ip}, {"type": "Hostname", "address": node.name}],
         "capacity": size,
         "allocatable": size,
-        "conditions": node_conditions([]),
+        "conditions": node_conditions([], is_network_ready=plane.configuration() in plane.node_files(node.name)),
         "nodeInfo": info,
         "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
     }

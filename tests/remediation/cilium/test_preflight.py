@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.remediation.cilium_preflight import Check, Seen, preflight
+from bot.remediation.cilium.preflight import Check, Seen, preflight
 
 ARTICLE: dict[str, Any] = {
     "kubeProxyReplacement": True,

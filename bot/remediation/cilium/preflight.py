@@ -17,7 +17,7 @@ from bot.cluster.client.paths import api_path
 from bot.cluster.writer import Object, Writer
 from bot.domain.errors import BotError, NotFoundError
 from bot.domain.plan import value_at
-from bot.remediation.conditions import is_true
+from bot.remediation.status import is_true
 
 State = Literal["ok", "blocked", "asks", "warns", "unknown"]
 """blocked: it must not be done so. asks: somebody must accept it. unknown: not read, so not known to be well."""
@@ -75,6 +75,11 @@ class Check:
     state: State
     sentence: str
 
+    @property
+    def stops(self) -> bool:
+        """Whether nothing may be installed: it must not be done so, or whether it may is not known."""
+        return self.state in {"blocked", "unknown"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
@@ -131,10 +136,14 @@ def preflight(values: Mapping[str, Any], seen: Seen) -> list[Check]:
         *_values(given),
         *_ranges(given, seen),
         *_tunnel(given, seen),
-        *_nodes(seen),
-        *_pods(seen),
+        *_ready(seen),
+        *kernels(seen),
+        *managed(seen),
+        *embedded(seen),
+        *host_ports(seen),
+        *_bare(seen),
         *_policies(seen),
-        *_traces(seen),
+        *traces(seen),
         *_api_server(given, seen),
     ]
     order: Mapping[State, int] = {"blocked": 0, "unknown": 1, "asks": 2, "warns": 3, "ok": 4}
@@ -196,7 +205,20 @@ def _ranges(given: Mapping[str, Any], seen: Seen) -> Iterator[Check]:
             id="P04", state="blocked", sentence=f"{_POOLS} names no range: the default, 10.0.0.0/8, may not be free"
         )
         return
-    taken = _taken(seen)
+    yield from overlaps(wanted, seen)
+    hosts = sum(2 ** max(0, 24 - new.prefixlen) for new in wanted if new.version == 4)
+    if seen.nodes is not None and hosts < len(seen.nodes):
+        yield Check(
+            id="P04",
+            state="blocked",
+            sentence=f"The range holds {hosts} nodes of /24 each; there are {len(seen.nodes)}.",
+        )
+
+
+def overlaps(ranges: Iterable[Any], seen: Seen, *, but: Sequence[str] = ()) -> Iterator[Check]:
+    """Whether the ranges overlap addresses that are in use, but for those of some kinds."""
+    wanted = _networks(ranges)
+    taken = {what: networks for what, networks in _taken(seen).items() if what not in but}
     for what, networks in taken.items():
         if networks is None:
             yield Check(id="P04", state="unknown", sentence=f"{what} could not be read, so they may overlap")
@@ -213,13 +235,6 @@ def _ranges(given: Mapping[str, Any], seen: Seen) -> Iterator[Check]:
         for new in wanted
     ):
         yield Check(id="P04", state="ok", sentence="The new range overlaps no address that is known here.")
-    hosts = sum(2 ** max(0, 24 - new.prefixlen) for new in wanted if new.version == 4)
-    if seen.nodes is not None and hosts < len(seen.nodes):
-        yield Check(
-            id="P04",
-            state="blocked",
-            sentence=f"The range holds {hosts} nodes of /24 each; there are {len(seen.nodes)}.",
-        )
 
 
 def _overlap(what: str, overlapping: Sequence[Network], wanted: Sequence[Network], taken: Mapping[str, Any]) -> str:
@@ -292,41 +307,56 @@ def _tunnel(given: Mapping[str, Any], seen: Seen) -> Iterator[Check]:
             )
 
 
-def _nodes(seen: Seen) -> Iterator[Check]:
+def _ready(seen: Seen) -> Iterator[Check]:
     if seen.nodes is None:
         yield Check(id="P15", state="unknown", sentence="Nodes could not be read")
-        return
-    embedded: list[str] = []
-    for node in seen.nodes:
-        name = str(node["metadata"]["name"])
-        info: Mapping[str, Any] = value_at(node, ("status", "nodeInfo")) or {}
+    for node in seen.nodes or ():
         if not is_true(node, "Ready"):
+            name = node["metadata"]["name"]
             yield Check(id="P15", state="blocked", sentence=f"Node {name} is not Ready: repair first, then migrate")
-        version = _version(str(info.get("kernelVersion", "")))
+
+
+def _info(node: Object, key: str) -> str:
+    return str(value_at(node, ("status", "nodeInfo", key)) or "")
+
+
+def kernels(seen: Seen) -> Iterator[Check]:
+    """Whether Cilium runs on the nodes' kernels and processors."""
+    for node in seen.nodes or ():
+        name, kernel, architecture = (
+            str(node["metadata"]["name"]),
+            _info(node, "kernelVersion"),
+            _info(node, "architecture"),
+        )
+        version = _version(kernel)
         if version is None:
             yield Check(id="P06", state="unknown", sentence=f"The kernel of {name} is not known")
-        elif version < _OLDEST_KERNEL and ".el8" not in str(info.get("kernelVersion")):
+        elif version < _OLDEST_KERNEL and ".el8" not in kernel:
             yield Check(
                 id="P06",
                 state="blocked",
-                sentence=f"Node {name} runs kernel {info['kernelVersion']}: Cilium 1.18 and newer need 5.10",
+                sentence=f"Node {name} runs kernel {kernel}: Cilium 1.18 and newer need 5.10",
             )
-        if info.get("architecture") not in {"amd64", "arm64"}:
+        if architecture not in {"amd64", "arm64"}:
             yield Check(
                 id="P07",
                 state="blocked",
-                sentence=f"Node {name} is {info.get('architecture') or 'of no known architecture'}",
+                sentence=f"Node {name} is {architecture or 'of no known architecture'}",
             )
-        if any(part in str(info.get("kubeletVersion", "")) for part in _MANAGED):
+
+
+def managed(seen: Seen) -> Iterator[Check]:
+    """Whether a provider owns the nodes' CNI."""
+    for node in seen.nodes or ():
+        if any(part in _info(node, "kubeletVersion") for part in _MANAGED):
+            name = node["metadata"]["name"]
             yield Check(id="P01", state="blocked", sentence=f"Node {name} is managed: the provider owns its CNI")
-        if "+k3s" in str(info.get("kubeletVersion", "")) or "+rke2" in str(info.get("kubeletVersion", "")):
-            embedded.append(name)
-    yield from _embedded(embedded, seen)
 
 
-def _embedded(names: Sequence[str], seen: Seen) -> Iterator[Check]:
+def embedded(seen: Seen) -> Iterator[Check]:
     """K3s runs flannel inside its own process: only its arguments, on every server, tell that it does not."""
-    if not names:
+    versions = [_info(node, "kubeletVersion") for node in seen.nodes or ()]
+    if not any("+k3s" in one or "+rke2" in one for one in versions):
         return
     arguments = [
         str(value)
@@ -354,7 +384,8 @@ def _version(kernel: str) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
-def _pods(seen: Seen) -> Iterator[Check]:
+def host_ports(seen: Seen) -> Iterator[Check]:
+    """Pods that want a port of their node: beside kube-proxy, Cilium alone serves none."""
     if seen.pods is None:
         yield Check(
             id="P13", state="unknown", sentence="Pods could not be read: hostPorts, and pods without a controller"
@@ -376,9 +407,12 @@ def _pods(seen: Seen) -> Iterator[Check]:
             state="blocked",
             sentence=f"{len(ports)} pods use a hostPort, such as {ports[0]}: Cilium serves none beside kube-proxy",
         )
+
+
+def _bare(seen: Seen) -> Iterator[Check]:
     bare = [
         _name(pod)
-        for pod in seen.pods
+        for pod in seen.pods or ()
         if not value_at(pod, ("metadata", "ownerReferences")) and value_at(pod, ("status", "phase")) == "Running"
     ]
     if bare:
@@ -404,7 +438,8 @@ def _policies(seen: Seen) -> Iterator[Check]:
         )
 
 
-def _traces(seen: Seen) -> Iterator[Check]:
+def traces(seen: Seen) -> Iterator[Check]:
+    """What an earlier try has left."""
     if seen.cilium_nodes is None:
         yield Check(id="P17", state="unknown", sentence="CiliumNodes could not be read: what an earlier try left")
     elif seen.cilium_nodes:
