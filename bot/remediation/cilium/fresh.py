@@ -44,7 +44,7 @@ def waiting_nodes(seen: Seen) -> tuple[str, ...]:
 
 
 def is_waiting(node: Object) -> bool:
-    """Whether the node is not Ready, and for want of a CNI."""
+    """Whether the node is not Ready because it waits for a CNI."""
     return not is_true(node, "Ready") and WAITING in str(condition_of(node, "Ready").get("message", ""))
 
 
@@ -100,7 +100,9 @@ def _waiting(seen: Seen) -> Iterator[Check]:
         sentence = f"{and_more(ready, 3)}: Ready, so some CNI is configured there. This is no fresh cluster"
         yield Check(id="P15", state="blocked", sentence=sentence)
     if other:
-        sentence = f"{and_more(other, 3)}: not Ready, and not for want of a CNI. Look at the kubelet there first"
+        sentence = (
+            f"{and_more(other, 3)}: not Ready, and not because they wait for a CNI. Look at the kubelet there first"
+        )
         yield Check(id="P15", state="blocked", sentence=sentence)
     if not ready and not other:
         yield Check(id="P15", state="ok", sentence=f"All {len(seen.nodes)} nodes wait for a CNI, and for nothing else.")
