@@ -67,6 +67,29 @@ class FirewallStep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FirewallChange:
+    """A rule that changes packets and lets them go on."""
+
+    backend: Literal["nft", "iptables-legacy", "iptables-nft"]
+    family: str
+    table: str
+    chain: str
+    kind: str
+    """destination, redirect (to the machine itself), source, untracked, hops, mark."""
+    to: str = ""
+    """"ip:port" with either left out, ranges with a dash; the hops ("1", "-60"); "KEEP/FLIP" of a mark; "": unknown."""
+    matches: tuple[FirewallMatch, ...] = ()
+    text: str
+    """As in `FirewallRule`."""
+    hook: str = ""
+    """That of the base chain from which packets come to it, with its priority and devices."""
+    priority: int = 0
+    devices: tuple[str, ...] = ()
+    packets: int | None = None
+    packets_delta: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Firewall:
     """The packet filters of one namespace, all backends together."""
 
@@ -78,5 +101,7 @@ class Firewall:
     """Names of chains of a known writer: cali-…, FLANNEL-…, KUBE-…, KUBE-ROUTER…, CILIUM_…, ufw…, DOCKER…"""
     steps: tuple[FirewallStep, ...] | None = None
     """The rules of all chains that lead to a drop, in their order; None when they were not read, or too many."""
+    changes: tuple[FirewallChange, ...] = ()
+    """At most 200; without those in chains of single Services and pods."""
     marks_elsewhere: int = 0
     """Bits of the packet mark that rules of other chains may set."""

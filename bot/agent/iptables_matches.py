@@ -65,10 +65,41 @@ _NOTHING = frozenset(
         "--log-level",
         "--nflog-prefix",
         "--nflog-group",
+        "--to-destination",
+        "--to-source",
+        "--to-ports",
+        "--ttl-set",
+        "--ttl-dec",
+        "--ttl-inc",
+        "--hl-set",
+        "--hl-dec",
+        "--hl-inc",
+        "--nfmask",
+        "--ctmask",
+        "--set-mss",
+        "--set-dscp",
+        "--set-dscp-class",
+        "--set-tos",
+        "--zone",
     }
 )
 """Options with a word that are no conditions, or belong to a target."""
-_FLAGS = frozenset({"-f", "--queue-bypass", "--physdev-is-bridged", "--physdev-is-in", "--physdev-is-out"})
+_FLAGS = frozenset(
+    {
+        "-f",
+        "--queue-bypass",
+        "--physdev-is-bridged",
+        "--physdev-is-in",
+        "--physdev-is-out",
+        "--random",
+        "--random-fully",
+        "--persistent",
+        "--notrack",
+        "--restore-mark",
+        "--save-mark",
+        "--clamp-mss-to-pmtu",
+    }
+)
 """Options without a word."""
 _TWO_WORDS = frozenset({"--tcp-flags", "--match-set"})
 _RPFILTER = frozenset({"--rpfilter", "--invert", "--loose", "--validmark", "--accept-local"})

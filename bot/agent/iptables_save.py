@@ -10,14 +10,16 @@ from typing import Literal
 
 from bot.agent.filter_ways import RawRule
 from bot.agent.iptables_matches import mark_set, matches_of
-from bot.agent.report import FirewallChain, FirewallRule, FirewallStep
-from bot.agent.rules import RULES_LIMIT, TEXT_LIMIT, RuleSet, Step
+from bot.agent.packet_changes import iptables_change
+from bot.agent.report import FirewallChain, FirewallChange, FirewallRule, FirewallStep
+from bot.agent.rules import MANY_OF_A_KIND, RULES_LIMIT, TEXT_LIMIT, RuleSet, Step
 from bot.agent.source_nat import iptables_nat_rule
 
 Backend = Literal["iptables-legacy", "iptables-nft"]
 CHAIN = re.compile(r":(\S+) (\S+)(?: \[(\d+):)?")
 RULE = re.compile(r"(?:\[(\d+):\d+\] )?-A (\S+) ?(.*)")
 QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+SOURCE_NAT, SOURCE_NAT_PRIORITY = {("nat", "POSTROUTING"), ("nat", "INPUT")}, 100
 PRIORITIES = {"raw": -300, "mangle": -150, "nat": -100, "filter": 0, "security": 50}
 
 
@@ -44,7 +46,7 @@ def parse_iptables_save(text: str, backend: Backend, family: str, *, with_steps:
             table=name,
             chain=chain[:64],
             hook=chain.lower()[:64],
-            priority=PRIORITIES.get(name, 0),
+            priority=SOURCE_NAT_PRIORITY if (name, chain) in SOURCE_NAT else PRIORITIES.get(name, 0),
             policy=policy,
             rules=counts.get((name, chain), 0),
             packets=packets,
@@ -67,6 +69,21 @@ def _take(found: RuleSet, rule: re.Match[str], backend: Backend, family: str, ta
                 table=table,
                 chain=chain,
                 verdict="drop" if target == "DROP" else f"reject with {how[:64]}",
+                text=f"-A {chain} {text}"[:TEXT_LIMIT],
+                packets=int(packets[:18]) if packets else None,
+            )
+        )
+    changed = iptables_change(options, target, text.split()) if target in _WORDS else None
+    if changed and not chain.startswith(MANY_OF_A_KIND):
+        found.changes.append(
+            FirewallChange(
+                backend=backend,
+                family=family,
+                table=table,
+                chain=chain,
+                kind=changed[0],
+                to=changed[1],
+                matches=matches_of(text),
                 text=f"-A {chain} {text}"[:TEXT_LIMIT],
                 packets=int(packets[:18]) if packets else None,
             )

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 
 from bot.agent.firewall_report import Firewall
 from bot.agent.firewall_report import FirewallChain as FirewallChain  # noqa: PLC0414 (handed on)
+from bot.agent.firewall_report import FirewallChange as FirewallChange  # noqa: PLC0414
 from bot.agent.firewall_report import FirewallMatch as FirewallMatch  # noqa: PLC0414
 from bot.agent.firewall_report import FirewallRule as FirewallRule  # noqa: PLC0414
 from bot.agent.firewall_report import FirewallStep as FirewallStep  # noqa: PLC0414

@@ -3,9 +3,11 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from bot.agent.filter_ways import RawRule, chain_key, ways_to_drops
-from bot.agent.report import Firewall, FirewallChain, FirewallRule, ServicePort, ServiceRules
+from bot.agent.packet_changes import hooked
+from bot.agent.report import Firewall, FirewallChain, FirewallChange, FirewallRule, ServicePort, ServiceRules
 from bot.agent.source_nat import NatRule
 
 DROPS_LIMIT = 200
@@ -91,6 +93,8 @@ class RuleSet:
 
     chains: list[FirewallChain] = field(default_factory=list[FirewallChain])
     drops: list[FirewallRule] = field(default_factory=list[FirewallRule])
+    changes: list[FirewallChange] = field(default_factory=list[FirewallChange])
+    """Without their hooks."""
     names: set[str] = field(default_factory=set[str])
     """Chains of known writers."""
     nat: dict[chain_key, list[NatRule]] = field(default_factory=lambda: defaultdict[chain_key, list[NatRule]](list))
@@ -111,6 +115,7 @@ class RuleSet:
         """Take over what another tool found."""
         self.chains += other.chains
         self.drops += other.drops
+        self.changes += other.changes
         self.names |= other.names
         self.steps.update(other.steps)
         self.ways.update(other.ways)
@@ -119,8 +124,9 @@ class RuleSet:
 
 def firewall(before: RuleSet, after: RuleSet | None) -> Firewall:
     """The report's view: with growth between two readings, the rules that took packets first."""
-    drops, chains = list(before.drops), before.chains
+    drops, chains, changes = list(before.drops), before.chains, before.changes
     if after is not None:
+        changes = [_with_growth(rule, later) for rule, later in _paired(before.changes, after.changes)]
         drops = [_with_growth(rule, later) for rule, later in _paired(before.drops, after.drops)]
         chains = _chains_with_growth(before.chains, after.chains)
     steps, marks = ways_to_drops(before.ways, before.chains)
@@ -131,6 +137,7 @@ def firewall(before: RuleSet, after: RuleSet | None) -> Firewall:
         drops_total=len(drops),
         foreign_chains=tuple(sorted(before.names)[:NAMES_LIMIT]),
         steps=steps,
+        changes=hooked(changes, before.ways, before.chains),
         marks_elsewhere=marks,
     )
 
@@ -191,11 +198,12 @@ def _reached(mentions: Iterable[tuple[chain_key, Step]], rules: RuleSet) -> Iter
                 waiting += [(key, inner) for inner in rules.steps.get(key, ())]
 
 
-def _paired(
-    before: Iterable[FirewallRule], after: Iterable[FirewallRule]
-) -> Iterator[tuple[FirewallRule, FirewallRule | None]]:
+_Counted = TypeVar("_Counted", FirewallRule, FirewallChange)
+
+
+def _paired(before: Iterable[_Counted], after: Iterable[_Counted]) -> Iterator[tuple[_Counted, _Counted | None]]:
     """Each rule with itself in the later reading; equal rules in the same order."""
-    later: dict[tuple[str, ...], list[FirewallRule]] = defaultdict(list)
+    later: dict[tuple[str, ...], list[_Counted]] = defaultdict(list)
     for rule in after:
         later[_identity(rule)].append(rule)
     for rule in before:
@@ -215,11 +223,12 @@ def _chains_with_growth(before: Iterable[FirewallChain], after: Iterable[Firewal
     return found
 
 
-def _identity(rule: FirewallRule) -> tuple[str, ...]:
-    return rule.backend, rule.family, rule.table, rule.chain, rule.verdict, rule.text
+def _identity(rule: FirewallRule | FirewallChange) -> tuple[str, ...]:
+    does = rule.verdict if isinstance(rule, FirewallRule) else rule.kind
+    return rule.backend, rule.family, rule.table, rule.chain, does, rule.text
 
 
-def _with_growth(rule: FirewallRule, later: FirewallRule | None) -> FirewallRule:
+def _with_growth(rule: _Counted, later: _Counted | None) -> _Counted:
     if later is None or rule.packets is None or later.packets is None:
         return rule
     return replace(rule, packets=later.packets, packets_delta=max(0, later.packets - rule.packets))

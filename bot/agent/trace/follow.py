@@ -25,15 +25,15 @@ from bot.agent.namespace import Reading
 from bot.agent.netlink import NetlinkSocket
 from bot.agent.netns import Home
 from bot.agent.pods import PodWork, match_pods
-from bot.agent.report import Missing, NetnsState, NodeReport, Task
+from bot.agent.report import Firewall, Missing, NetnsState, NodeReport, Task
 from bot.agent.rtnetlink import read_addresses, read_neighbours
-from bot.agent.trace.counting import moves, read_drop_counters, rule_moves
+from bot.agent.trace.counting import change_moves, moves, read_drop_counters, rule_moves
 from bot.agent.trace.gate import Gate
 from bot.agent.trace.instrument import Instrument, open_instrument
 from bot.agent.trace.packets import Fingerprints
 from bot.agent.trace.series import Series
 from bot.agent.trace.sightings import Sniffer
-from bot.agent.traced import CounterMove, NodeTrace, PacketDrop, RuleMove, Sighting, TraceFlow, Unresolved
+from bot.agent.traced import CounterMove, NodeTrace, PacketDrop, Sighting, TraceFlow, Unresolved
 from bot.aio.groups import TaskGroup
 
 WINDOW_S = 0.9
@@ -97,7 +97,7 @@ class Following:
                 one.close()  # before TCP sends again: counters are read now
             for place in self._places:
                 place.after = self._counters(place)
-            rules = await self._rule_moves(watch)
+            firewall = await self._growth_of(watch)
             sightings = tuple(chain.from_iterable(self._sightings(place, fingerprints) for place in self._places))
             trace = NodeTrace(
                 instrument=name,
@@ -108,7 +108,8 @@ class Following:
                 sightings=sightings,
                 drops=self._drops(instrument),
                 counters=tuple(self._moves()),
-                rules=rules,
+                rules=rule_moves(firewall),
+                changes=change_moves(firewall),
                 unresolved=tuple(self._unresolved()),
             )
         return self._report(trace)
@@ -179,10 +180,10 @@ class Following:
         watch = FirewallWatch(home=self._home, netns_fd=self._home.fd, label=NODE, present=present, threads=threads)
         return watch if await self._in_time(watch.look()) else None
 
-    async def _rule_moves(self, watch: FirewallWatch | None) -> tuple[RuleMove, ...] | None:
+    async def _growth_of(self, watch: FirewallWatch | None) -> Firewall | None:
         if watch is None or not await self._in_time(watch.look_again()):
             return None
-        return rule_moves(watch.result())
+        return watch.result()
 
     async def _in_time(self, looking: Awaitable[None]) -> bool:
         deadline = asyncio.timeout(RULES_S)

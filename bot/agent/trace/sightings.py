@@ -59,6 +59,7 @@ class _Seen:
     first_at: float = 0.0
     src: str = ""
     dst: str = ""
+    hops_left: int = 0
 
 
 class Sniffer:
@@ -102,6 +103,7 @@ class Sniffer:
                 first_ms=round((one.first_at - began_at) * 1000, 3),
                 src=one.src,
                 dst=one.dst,
+                hops_left=one.hops_left,
             )
             for (flow, dev, is_out, leg, tunnel), one in seen.items()
         ]
@@ -128,7 +130,7 @@ def _stamp(ancillary: Sequence[tuple[int, int, bytes]]) -> float:
 
 def _note(seen: _Seen, mark: Mark, at: float) -> None:
     if not seen.first_at:
-        seen.first_at, seen.src, seen.dst = at, mark.src, mark.dst
+        seen.first_at, seen.src, seen.dst, seen.hops_left = at, mark.src, mark.dst, mark.hops_left
     if mark.at < 0:
         seen.unplaced += 1
     else:

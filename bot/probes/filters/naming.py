@@ -1,5 +1,6 @@
 """A rule as an on-call engineer looks it up: its place, its hook, whose it is, and its text."""
 
+from bot.agent.report import FirewallChain, FirewallChange
 from bot.domain.listing import and_more
 from bot.probes.filters.held import Held
 from bot.probes.filters.rule_owners import author_of
@@ -22,11 +23,20 @@ def is_kube_proxys(taking: Taking) -> bool:
 def rule_in_words(taking: Taking) -> str:
     """In one line: `ip/guard/c_fwd (hook forward, priority 100, of unknown origin): oifname "cali1" drop`."""
     hook = taking.hook
-    place = f"{hook.family}/{taking.table}/{taking.chain}"
+    text = taking.step.text if taking.step else f"policy {hook.policy}"
+    return _in_words(hook, taking.chain, text)
+
+
+def change_in_words(change: FirewallChange) -> str:
+    """The same of a rule that changes packets."""
+    return _in_words(change, change.chain, change.text)
+
+
+def _in_words(hook: FirewallChain | FirewallChange, chain: str, text: str) -> str:
     on = f" on {and_more(hook.devices, 3)}" if hook.devices else ""
-    who = author_of(taking.table, taking.chain)
-    text = " ".join(taking.step.text.split()) if taking.step else f"policy {hook.policy}"
+    who = author_of(hook.table, chain)
+    text = " ".join(text.split())
     where = f"hook {hook.hook.lower()}{on}, priority {hook.priority}, {f'of {who}' if who else 'of unknown origin'}"
     if len(text) > TEXT_LIMIT:
         text = text[: TEXT_LIMIT - 1] + "…"
-    return f"{place} ({where}): {text}"
+    return f"{hook.family}/{hook.table}/{chain} ({where}): {text}"

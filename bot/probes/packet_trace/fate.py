@@ -19,6 +19,7 @@ from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
 from bot.probes.filters.naming import is_kube_proxys
 from bot.probes.filters.traced import traced_drops
+from bot.probes.packet_trace.changers import Death, changer_of
 from bot.probes.packet_trace.culprits import culprit_of, is_refused_by_routing
 from bot.probes.packet_trace.stealing import Stray, Taker, diverted_to, taker_of
 from bot.probes.packet_trace.way import (
@@ -136,17 +137,32 @@ def _fate(evidence: Evidence, flow: TraceFlow, ends: Ends, sent: Sent) -> Fate:
     requests = [one for one in seen_on_the_way(evidence, flow, ends, "request") if one.sighting.count > need]
     replies = [one for one in seen_on_the_way(evidence, flow, ends, "reply") if one.sighting.count > need]
     if "ECONNREFUSED" in sent.outcomes and replies and replies[-1].stage == SOURCE_POD:
-        return _refused(evidence, fate, requests)
+        refused = _refused(evidence, fate, requests)
+        return _changed(evidence, refused, _deadliest(evidence, flow, "request", lost))
     leg: Leg = "reply" if replies or _has_arrived(requests, ends) else "request"
     if found := _deadliest(evidence, flow, leg, lost):
         seen = [one for leg in LEGS for one in seen_on_the_way(evidence, flow, ends, leg)]
-        return _killed(evidence, fate, found, seen)
+        return _changed(evidence, _killed(evidence, fate, found, seen), found)
     last = next(iter((*reversed(replies), *reversed(requests))), None)
     if last is None:
         return _never_sent(evidence, fate, sent)
     if (ways := _ways_on(evidence, flow, ends, last)) and len(ways) > 1 and sum(ways.values()) > need:
         return _spread(evidence, fate, last, len(ways))
-    return _vanished(evidence, fate, sent, last)
+    return _changed(evidence, _vanished(evidence, fate, sent, last))
+
+
+def _changed(evidence: Evidence, fate: Fate, found: tuple[str, PacketDrop] | None = None) -> Fate:
+    """The same; where a rule had changed the packets so that they died of it, by that rule."""
+    if not fate.leg:
+        return fate
+    node, drop = found or (fate.node, None)
+    death = Death(leg=fate.leg, node=node, drop=drop)
+    changer = changer_of(evidence, fate.flow, fate.ends, death)
+    if changer is None:
+        return fate
+    hop: Hop = "node" if changer.is_of_node else "pod"
+    reason = f"{changer.effect}; then: {fate.reason}"
+    return replace(fate, reason=reason, culprit=changer.words, hop=hop, taken_at=None, is_service_refusal=False)
 
 
 def _has_arrived(requests: Sequence[Seen], ends: Ends) -> bool:

@@ -34,6 +34,8 @@ class Packet:
     sport: int = 0
     dport: int = 0
     """0: any, or one that its protocol does not have."""
+    mark: int = 0
+    """0: nobody marked it, as far as is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ class Routing:
                 or rule.table == LOCAL
                 or not takes(rule, packet)
                 or _asks_for_others(rule, packet) is False
+                or _has_mark(rule, packet) is False
             ):
                 continue
             if rule.action in REFUSING:
@@ -129,7 +132,17 @@ def takes(rule: Rule, packet: Packet) -> bool:
 
 def _may_let_be(rule: Rule, packet: Packet) -> bool:
     """Whether it is not known if the rule takes the packet, addresses and devices aside."""
-    return bool(rule.fwmark) or _asks_for_others(rule, packet) is None
+    return _has_mark(rule, packet) is None or _asks_for_others(rule, packet) is None
+
+
+def _has_mark(rule: Rule, packet: Packet) -> bool | None:
+    """Whether the packet has the mark that a rule asks for; None where it may have got one."""
+    if not rule.fwmark:
+        return True
+    value, _, mask = rule.fwmark.partition("/")
+    if not packet.mark or rule.is_inverted:
+        return None
+    return packet.mark & (int(mask, 0) if mask else 0xFFFFFFFF) == int(value, 0)
 
 
 def _asks_for_others(rule: Rule, packet: Packet) -> bool | None:
