@@ -21,7 +21,7 @@ FACTS = (
         "Sizes that one pod loses silently arrive from or at another one: the path between the nodes carries them.",
         look=_LADDER,
     ),
-    fact("pair.node_first_lost_bytes", "int", "The smallest size that is lost silently from node to node.", look=_NODES),
+    fact("pair.node_first_lost_bytes", "int", "The smallest size that is lost from node to node.", look=_NODES),
     fact(
         "pair.node_path_users",
         "list",

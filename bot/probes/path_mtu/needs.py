@@ -1,7 +1,7 @@
 """Which needed flows go from one node's own address to another's, where a tunnel's smaller packets do not help them."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from bot.domain import facts
 from bot.domain.facts import Subject, SubjectKind
@@ -13,7 +13,7 @@ from bot.probes.services.needed import needed_flows
 API = facts.service("default", "kubernetes")
 
 
-def users_of_node_paths(evidence: Evidence, lost: Mapping[Subject, int]) -> Mapping[Subject, Sequence[str]]:
+def users_of_node_paths(evidence: Evidence, lost: Mapping[Subject, int]) -> Mapping[Subject, tuple[str, ...]]:
     """By pair of nodes, in words, who needs packets of the sizes that are lost there. `lost`: from which size on.
 
     A connection carries large packets both ways, whoever dialled.
