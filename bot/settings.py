@@ -259,6 +259,9 @@ class Settings(BaseSettings):
 
     remediation: Literal["shadow", "execute"] = "shadow"
     """What becomes of approved plans. `shadow`: they are checked against the cluster, and nothing is changed."""
+    admission_policy: bool = False
+    """Write the approval that is being carried out into the ConfigMap `cnibot-approval` of the bot's namespace: for the
+    chart's `admissionPolicy`, which lets the executor's account do only what that names."""
     plan_expiry_s: float = Field(default=900.0, ge=60, le=86400)
     """How long a plan can be approved and begun, in seconds."""
     approvals: dict[Risk, Annotated[int, Field(ge=1, le=10)]] = Field(

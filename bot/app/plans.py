@@ -31,6 +31,8 @@ def plan_settings(settings: Settings) -> PlanSettings:
         ),
         supplies=_supplies(settings),
         expiry_s=settings.plan_expiry_s,
+        admission_policy=settings.admission_policy,
+        bot_namespace=settings.bot_namespace,
     )
 
 
@@ -54,8 +56,23 @@ def connecting(clusters: Mapping[str, ClusterSettings]) -> Connect:
 
 
 def plan_service(
-    settings: Settings, store: Store, clusters: Mapping[str, ClusterSettings], diagnose: Diagnose
+    settings: Settings,
+    store: Store,
+    clusters: Mapping[str, ClusterSettings],
+    diagnose: Diagnose,
+    *,
+    observed: Mapping[str, ClusterSettings] | None = None,
 ) -> PlanService:
-    """The service; `diagnose` makes the diagnosis again that justified a plan."""
+    """The service; `diagnose` makes the diagnosis again that justified a plan.
+
+    `clusters` are reached as whoever changes them, `observed` as whoever looks, where that is another account.
+    """
     surroundings = Surroundings(store, alertmanagers_of(settings))
-    return PlanService(store, connecting(clusters), diagnose, plan_settings(settings), surroundings=surroundings)
+    return PlanService(
+        store,
+        connecting(clusters),
+        diagnose,
+        plan_settings(settings),
+        surroundings=surroundings,
+        observe=connecting(observed or clusters),
+    )

@@ -118,6 +118,7 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, clusters: Clusters
             store,
             {name: one.executor for name, one in known.items()},
             lambda plan, namespace: service.diagnose_namespace(plan.cluster, namespace),
+            observed=known,
         ),
         outbox=Outbox(store.outbox, client, quiet_channels=settings.quiet_channels),
         people=People(client, who_am_i, grants),

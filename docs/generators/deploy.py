@@ -1,4 +1,5 @@
-"""deploy/: the chart's rights, from what the code declares, and the plain manifests, rendered from the chart by Helm.
+"""deploy/: the chart's rights, from what the code declares, its copy of deploy/monitoring (Helm reads no file outside
+of a chart), and the plain manifests, rendered from the chart by Helm.
 
 Helm's own library renders (the development lock has it where there is a wheel); where it is missing the manifests are
 left as they are, and CI, which has it, tells when they are stale.
@@ -22,6 +23,8 @@ from bot.remediation.rights import EXECUTOR_NEEDS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHART = ROOT / "deploy" / "chart" / "cnibot"
+MONITORING = ("prometheus-rule.yaml", "dashboard.json")
+"""Of deploy/monitoring, what the chart has in it."""
 NAMESPACE = "cnibot"
 
 BY_HAND = {("create", "", "namespaces")}
@@ -93,6 +96,7 @@ def rendered(files: Mapping[str, str]) -> dict[str, str]:
         chart = Path(directory) / "cnibot"
         shutil.copytree(CHART, chart)
         for name, text in files.items():
+            (chart / name).parent.mkdir(exist_ok=True)
             (chart / name).write_text(text, encoding="utf-8")
         with helm_python.Chart.load(chart) as loaded:
             made = loaded.render(dict(VALUES), name="cnibot", namespace=NAMESPACE)
@@ -105,5 +109,7 @@ def rendered(files: Mapping[str, str]) -> dict[str, str]:
 
 def pages() -> dict[str, str]:
     """The chart's rights, and what is rendered from it with them."""
-    files = {"files/rbac.yaml": rights()}
+    published = ROOT / "deploy" / "monitoring"
+    copies = {f"files/monitoring/{name}": (published / name).read_text(encoding="utf-8") for name in MONITORING}
+    files = {"files/rbac.yaml": rights()} | copies
     return {str((CHART / name).relative_to(ROOT)): text for name, text in files.items()} | rendered(files)

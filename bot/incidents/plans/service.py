@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from bot.aio.failures import first_failure
 from bot.aio.groups import TaskGroup
+from bot.cluster.access.agent_pod import DEFAULT_NAMESPACE
 from bot.cluster.client.api import Api
 from bot.cluster.writer import Writer
 from bot.domain import plan_life
@@ -27,6 +28,7 @@ from bot.incidents.plans import limits
 from bot.incidents.plans.limits import Limits
 from bot.incidents.plans.surroundings import Surroundings
 from bot.remediation.actions.draft import Circumstances, NotPlannedError, is_forward, plan_of
+from bot.remediation.active_approval import announced
 from bot.remediation.conditions import holds
 from bot.remediation.executor import MAX_PAUSE_S, PAUSE_S, UNKNOWN_S, Better, Executor, may_pass
 from bot.remediation.offers import confirmed, offer
@@ -62,6 +64,9 @@ class PlanSettings:
     expiry_s: float = 900.0
     pause_s: float = PAUSE_S
     unknown_s: float = UNKNOWN_S
+    admission_policy: bool = False
+    """The approval that is being carried out is written into the cluster, for an admission policy to read."""
+    bot_namespace: str = DEFAULT_NAMESPACE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,11 +101,13 @@ class PlanService:
         settings: PlanSettings,
         *,
         surroundings: Surroundings | None = None,
+        observe: Connect | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._plans = store.plans
         self._troubles = (surroundings or Surroundings(store)).troubles
         self._connect = connect
+        self._observe = observe or connect
         self._diagnose = diagnose
         self._settings = settings
         self._now = now
@@ -365,7 +372,7 @@ class PlanService:
         async def halt(step: Step) -> str:
             return await self._halt() or (await self._unexpected(plan) if is_forward(step) else "")
 
-        async with self._connect(plan.cluster) as api:
+        async with self._connect(plan.cluster) as api, self._announced(plan):
             journal = _Journal(self, lease, record, on_move)
             ended = await Executor(
                 plan,
@@ -379,6 +386,15 @@ class PlanService:
                 unknown_s=self._settings.unknown_s,
             ).run()
         return await self._end(record, ended.outcome, _sentence(ended.outcome, ended.why))
+
+    @asynccontextmanager
+    async def _announced(self, plan: Plan) -> AsyncGenerator[None]:
+        """While it lasts an admission policy, where there is one, lets the executor do what this plan names."""
+        if not self._settings.admission_policy:
+            yield
+            return
+        async with self._observe(plan.cluster) as api, announced(api, plan, self._settings.bot_namespace):
+            yield
 
     async def drifted(self, record: PlanRecord) -> str:
         """What a verified plan has changed and is otherwise by now, as a sentence; "" where all is as it left it.
