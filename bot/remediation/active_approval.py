@@ -6,6 +6,7 @@ The account that looks writes it, never the executor's own.
 """
 
 import asyncio
+import re
 from collections import defaultdict
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -14,29 +15,42 @@ from typing import Any
 import structlog
 
 from bot.cluster.client.api import Api
-from bot.cluster.client.paths import api_path
+from bot.cluster.client.paths import api_path, attributes
 from bot.domain.errors import BotError, ConflictError, NotFoundError
-from bot.domain.plan import Delete, Plan, Recheck, Replace
+from bot.domain.plan import Create, Delete, Plan, Recheck, Remove, Replace, Target
 
 NAME = "cnibot-approval"
 NOTICED_S = 2.0
 """API servers learn of the ConfigMap by a watch, and refuse until then."""
 
+_KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
+"""Of a ConfigMap. An object with another name cannot be named there, and so is not made."""
+
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 def named(plan: Plan) -> dict[str, str]:
-    """By the uid of each object what may be done with it: `delete`, `evict`, and fields that may be changed."""
+    """By the uid of each object what may be done with it: `delete`, `evict`, and fields that may be changed.
+
+    Objects that the plan makes have no uid yet, and stand there by their names.
+    """
     found: defaultdict[str, set[str]] = defaultdict(set)
     for step in plan.steps:
         match step.do:
+            case Create(target=target) | Remove(target=target):
+                found[_made(target)].add("made")
             case Delete(target=target, is_eviction=is_eviction):
                 found[target.uid].add("evict" if is_eviction else "delete")
             case Replace(target=target, field=field):
                 found[target.uid].add(".".join(field[:2]) if field[0] in {"metadata", "spec"} else field[0])
             case Recheck():
                 pass
-    return {uid: ",".join(sorted(what)) for uid, what in found.items()}
+    return {key: ",".join(sorted(what)) for key, what in found.items() if _KEY.fullmatch(key)}
+
+
+def _made(target: Target) -> str:
+    asked = attributes("GET", target.path)
+    return f"made.{asked.resource}.{asked.namespace}.{asked.name}"
 
 
 @asynccontextmanager

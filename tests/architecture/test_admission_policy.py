@@ -13,7 +13,7 @@ import pytest
 from bot.cluster.client.api import Api
 from bot.cluster.client.paths import api_path
 from bot.domain.errors import NotFoundError
-from bot.domain.plan import Delete, Replace, Step, Target
+from bot.domain.plan import MADE_BY, Create, Delete, Replace, Step, Target
 from bot.remediation.active_approval import NAME, announced, named
 from bot.remediation.marks import MARK, mark_of, marking
 from tests.architecture.test_chart import helm, one, render
@@ -29,6 +29,7 @@ PLAN = plan(
     marking(CHANGED, "p-0a1b2c3d", 2e9),
     Step(title="roll back", do=Replace(target=CHANGED, field=("spec", "template"), before={"v": 2}, after={"v": 1})),
     Step(title="delete", do=Delete(target=target(kind="Pod", uid="u-2"))),
+    Step(title="make", do=Create(target=target(uid=""), manifest={})),
     Step(title="evict", do=Delete(target=target(kind="Pod", uid="u-3"), is_eviction=True)),
 )
 HELD = mark_of("p-0a1b2c3d", 2e9)
@@ -129,8 +130,8 @@ def test_what_the_plan_names_passes(policy: Policy, before: dict[str, Any], afte
         (changed(spec__more=1), "other fields of this object's spec"),
         (changed(spec=None), "other fields of this object's spec"),
         (changed(data={"a": "b"}), "other parts"),
-        (changed(metadata__labels={"k8s-app": "mine"}), "no labels, finalizers or owners"),
-        (changed(metadata__finalizers=["a/b"]), "no labels, finalizers or owners"),
+        (changed(metadata__labels={"k8s-app": "mine"}), "other parts of this object's metadata"),
+        (changed(metadata__finalizers=["a/b"]), "other parts of this object's metadata"),
         (changed(metadata__annotations=annotated(team="mine")), "no annotation but their mark"),
         (changed(metadata__annotations={MARK: HELD}), "no annotation but their mark"),
     ],
@@ -168,7 +169,7 @@ def test_pods_go_as_the_plan_says_and_no_other_way(policy: Policy) -> None:
     assert policy.refusal(EVICT, after=eviction) == ""
     assert "does not delete this object" in policy.refusal(DELETE, before=evicted)
     assert "does not delete this object" in policy.refusal(DELETE, before=changed())
-    assert "does not evict" in policy.refusal(EVICT, after={"deleteOptions": {"preconditions": {"uid": "u-2"}}})
+    assert "nor evicts this pod" in policy.refusal(EVICT, after={"deleteOptions": {"preconditions": {"uid": "u-2"}}})
     assert "does not name this object" in policy.refusal(EVICT, after={"metadata": {"name": "web"}})
 
 
@@ -198,6 +199,21 @@ def test_an_executor_who_could_approve_for_itself_is_refused(executor: str, why:
         render({"admissionPolicy": {"enabled": True, "executor": executor}})
 
 
+def test_what_the_plan_makes_it_may_take_away_again(policy: Policy) -> None:
+    made = {"metadata": {"name": "web", "uid": "u-7", "annotations": {MADE_BY: PLAN.id}}}
+    make: dict[str, Any] = {"operation": "CREATE", "resource": {"resource": "services"}, "namespace": "shop"}
+    take = make | {"operation": "DELETE"}
+
+    assert policy.refusal(make, after=made) == ""
+    assert policy.refusal(take, before=made) == ""
+    for wrong in ({"namespace": "kube-system"}, {"resource": {"resource": "pods"}}, {"subResource": "token"}):
+        assert policy.refusal(make | wrong, after=made)
+        assert policy.refusal(take | wrong, before=made)
+    unsigned = {"metadata": {"name": "web", "uid": "u-7"}}
+    assert policy.refusal(make, after=unsigned)
+    assert policy.refusal(take, before=unsigned), "somebody else has made it"
+
+
 async def test_the_approval_stands_in_the_cluster_while_the_plan_runs(tmp_path: Path) -> None:
     """By an account that has the chart's rights for it and no more; also after a process that was killed."""
     path = api_path("configmaps", namespace="cnibot", name=NAME)
@@ -216,6 +232,7 @@ async def test_the_approval_stands_in_the_cluster_while_the_plan_runs(tmp_path: 
         "plan": PLAN.id,
         "digest": PLAN.digest,
         "u-1": "metadata.annotations,spec.template",
+        "made.services.shop.web": "made",
         "u-2": "delete",
         "u-3": "evict",
     }
