@@ -5,7 +5,7 @@ import enum
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
@@ -19,6 +19,8 @@ from bot.settings import ClusterSettings, Settings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from bot.agent.report import NodeReport
+    from bot.diagnosis.request import Request
     from bot.domain.plan import Person, Plan
     from bot.domain.plan_journal import JournalEntry
     from bot.domain.plan_life import PlanRecord, Refusal
@@ -104,9 +106,16 @@ async def _desk(settings: Settings) -> "AsyncGenerator[_Desk]":
 async def _diagnosis(settings: Settings, cluster: ClusterSettings, namespace: str) -> "Report":
     from bot.cli.common import knowledge_of  # noqa: PLC0415
     from bot.diagnosis.diagnose import diagnose_cluster  # noqa: PLC0415
+
+    request = _request(settings, namespace)
+    done = await diagnose_cluster(cluster.kubeconfig, cluster.context, request, knowledge_of(settings, None))
+    return done.report
+
+
+def _request(settings: Settings, namespace: str) -> "Request":
     from bot.diagnosis.request import Request  # noqa: PLC0415
 
-    request = Request(
+    return Request(
         namespace=namespace,
         timeout_s=settings.timeout_s,
         bot_namespace=settings.bot_namespace,
@@ -114,8 +123,16 @@ async def _diagnosis(settings: Settings, cluster: ClusterSettings, namespace: st
         max_nodes=settings.max_nodes,
         with_trace=False,
     )
+
+
+async def _node_reports(settings: Settings, cluster: ClusterSettings) -> "Mapping[str, NodeReport]":
+    """What node agents see of every node's own network."""
+    from bot.cli.common import knowledge_of  # noqa: PLC0415
+    from bot.diagnosis.diagnose import diagnose_cluster  # noqa: PLC0415
+
+    request = replace(_request(settings, "kube-system"), all_nodes=True)
     done = await diagnose_cluster(cluster.kubeconfig, cluster.context, request, knowledge_of(settings, None))
-    return done.report
+    return done.recording.reports
 
 
 def _at_desk(work: Callable[[_Desk], Awaitable[T]]) -> T:
@@ -332,7 +349,8 @@ def preflight_cilium(
 
         from bot.cluster.writer import Writer  # noqa: PLC0415
         from bot.domain.errors import ConfigurationError  # noqa: PLC0415
-        from bot.remediation.cilium import preflight as cilium_preflight  # noqa: PLC0415
+        from bot.remediation.cilium.preflight import preflight  # noqa: PLC0415
+        from bot.remediation.cilium.seen import read  # noqa: PLC0415
 
         try:
             given: object = yaml.safe_load(values.read_text(encoding="utf-8"))
@@ -340,19 +358,18 @@ def preflight_cilium(
             raise ConfigurationError(str(values), str(error)) from error
         if not isinstance(given, dict):
             raise ConfigurationError(str(values), "it is no mapping of values")
-        async with desk.connect(desk.cluster(cluster)) as api:
-            seen = await cilium_preflight.read(Writer(api))
-        return cilium_preflight.preflight(cast("dict[str, Any]", given), seen)
+        name = desk.cluster(cluster)
+        reports = await _node_reports(desk.settings, desk.clusters[name])
+        async with desk.connect(name) as api:
+            seen = await read(Writer(api), reports)
+        return preflight(cast("dict[str, Any]", given), seen)
 
     checks = _at_desk(work)
     for one in checks:
-        typer.echo(f"{one.state:<8} {one.id:<6} {one.sentence}")
-    from bot.remediation.cilium.preflight import NOT_CHECKED  # noqa: PLC0415
-
-    typer.echo("Not checked:")
-    for sentence in NOT_CHECKED:
-        typer.echo(f"  {sentence}")
-    if any(one.state == "blocked" for one in checks):
+        typer.echo(f"{one.state:<8} {one.id}  {one.sentence.removesuffix('.')}.")
+        if one.state != "ok":
+            typer.echo(f"{'':<13} {one.why} {one.instead}")
+    if any(one.stops for one in checks):
         raise typer.Exit(REFUSED)
 
 

@@ -25,7 +25,7 @@ from bot.domain.plan import (
     TestPods,
     value_at,
 )
-from bot.remediation.cilium import fresh, preflight
+from bot.remediation.cilium import fresh, seen
 from bot.remediation.cilium.observed import cilium_nodes, test_pods
 from bot.remediation.cilium.values import CiliumValues
 from bot.remediation.marks import holder
@@ -66,7 +66,7 @@ async def holds(  # noqa: C901, PLR0911 one for each kind
         case JobDone(target=target):
             return job_done(str(target), await writer.read(target.path))
         case CiliumFits(values=values):
-            checks = fresh.checks(msgspec.convert(values, CiliumValues), await preflight.read(writer))
+            checks = fresh.checks(msgspec.convert(values, CiliumValues), await seen.read(writer))
             stops = [one.sentence for one in checks if one.stops]
             return Holds(is_so=not stops, why=stops[0] if stops else "")
 

@@ -20,8 +20,9 @@ from bot.remediation.actions.restart_agents import HASH, Agents, restart_agents
 from bot.remediation.actions.restore import Wanted, restore
 from bot.remediation.actions.roll_back import Workload, roll_back
 from bot.remediation.actions.workloads import controller_of, correct_selector, correct_target_port, recreate_pod, scale
-from bot.remediation.cilium import fresh, preflight
+from bot.remediation.cilium import fresh
 from bot.remediation.cilium.chart import VendoredChart, render
+from bot.remediation.cilium.seen import read
 from bot.remediation.cilium.values import NAMESPACE, CiliumValues, checked, fresh_values
 from bot.remediation.conditions import owned
 
@@ -154,7 +155,7 @@ async def _install_cilium(values: CiliumValues, writer: Writer, supplies: Suppli
             "The settings name no chart of Cilium.",
             "Put its archive beside cnibot, and its path and SHA-256 into CNIBOT_CILIUM.",
         )
-    seen = await preflight.read(writer)
+    seen = await read(writer)
     refuse_unfit(fresh.checks(values, seen))  # before a program is run
     rendered = await render(
         supplies.chart, fresh_values(values, len(seen.nodes or ())), kubernetes=await writer.version()

@@ -33,7 +33,8 @@ from bot.domain.plan import (
 from bot.remediation.actions.draft import Draft, NotPlannedError, mark_on
 from bot.remediation.cilium import fresh, pods
 from bot.remediation.cilium.chart import Manifest, Rendered, group_of
-from bot.remediation.cilium.preflight import Check, Seen
+from bot.remediation.cilium.preflight import Check
+from bot.remediation.cilium.seen import Seen
 from bot.remediation.cilium.values import (
     AGENT,
     AGENT_LABELS,

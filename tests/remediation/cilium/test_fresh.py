@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bot.remediation.cilium.fresh import WAITING, checks, waiting_nodes
-from bot.remediation.cilium.preflight import Seen
+from bot.remediation.cilium.seen import Seen
 from bot.remediation.cilium.values import CiliumValues
 
 VALUES = CiliumValues(pod_range="10.42.0.0/16")
@@ -35,7 +35,9 @@ FRESH = Seen(
     pods=[proxy_pod("node-1"), proxy_pod("node-2")],
     services=[{"metadata": {"name": "kubernetes"}, "spec": {"clusterIP": "10.43.0.1"}}],
     daemon_sets=[PROXY],
-    policies=[],
+    namespaces=[],
+    definitions=[],
+    quotas=[],
     ip_pools=[],
     cilium_nodes=[],
 )
@@ -79,6 +81,9 @@ CALICO = {
             "P04 ClusterIPs of Services lie in 10.42.0.0/16",
         ),
         ({"services": None}, "P04 ClusterIPs of Services could not be read"),
+        ({"definitions": None}, "P01 CustomResourceDefinitions could not be read"),
+        ({"namespaces": None}, "P18 Namespaces could not be read"),
+        ({"pods": None}, "P19 DaemonSets or pods could not be read"),
     ],
 )
 def test_anything_else_stops_it(changes: dict[str, Any], said: str) -> None:
@@ -100,7 +105,7 @@ def test_a_direct_way_to_the_api_server_needs_no_kube_proxy_everywhere() -> None
 def test_a_range_with_fewer_blocks_than_nodes_is_refused() -> None:
     found = stops(FRESH, CiliumValues(pod_range="10.44.3.0/24"))
 
-    assert found == ["P04 10.44.3.0/24 has 1 blocks of /24, and there are 2 nodes"]
+    assert found == ["P04 Blocks of /24 in the range: 1. Nodes: 2"]
 
 
 def test_pods_with_a_port_of_their_node_are_for_the_approvers_to_know() -> None:
