@@ -18,6 +18,7 @@ from typing import TypeVar
 from bot.agent.arp import close_all
 from bot.agent.cilium import CiliumWatch
 from bot.agent.counters import conntrack, growth, read_conntrack_stats
+from bot.agent.dials import ask_all
 from bot.agent.files import read_text
 from bot.agent.firewall_watch import FirewallWatch
 from bot.agent.firewalls import find_tables
@@ -43,6 +44,7 @@ from bot.agent.pods import (
 )
 from bot.agent.report import (
     CniFile,
+    DialAnswer,
     EgressNat,
     Missing,
     NetnsState,
@@ -119,6 +121,7 @@ class Survey:
         self._works: list[PodWork] = []
         self._jobs: list[Job] = []
         self._tests: dict[int, Test] = {}
+        self._dials: list[DialAnswer] = []
         self._conntrack = ConntrackReadings()
         self._queues = QueueReadings()
         self._neighbours: tuple[int | None, int | None] = (None, None)
@@ -217,6 +220,7 @@ class Survey:
             for work in late:
                 group.create_task(self._ask_gateway(work, rng))
         await self._repeat()
+        await ask_all(self._task.dials, sources, self._dials.append)
         async with TaskGroup() as group:
             for watch in self._watches.values():
                 group.create_task(watch.look_again())
@@ -350,6 +354,7 @@ class Survey:
             root=root,
             pods=tuple(pod_report(work) for work in self._works),
             tests=with_doubts(tuple(tests)),
+            dials=tuple(self._dials) if self._task.dials else None,
             conntrack=conntrack(root.sysctls, self._conntrack.before, self._conntrack.after),
             neighbour_entries=entries,
             neighbour_limit=limit,

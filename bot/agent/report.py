@@ -18,6 +18,8 @@ from bot.agent.report_ebpf import Cilium
 from bot.agent.report_services import EgressNat as EgressNat  # noqa: PLC0414
 from bot.agent.report_services import ServiceRules as ServiceRules  # noqa: PLC0414
 from bot.agent.task_schema import TASK_SCHEMA as TASK_SCHEMA  # noqa: PLC0414
+from bot.agent.task_schema import Dial as Dial  # noqa: PLC0414
+from bot.agent.task_schema import DialKind as DialKind  # noqa: PLC0414
 from bot.agent.task_schema import DnsQuestion as DnsQuestion  # noqa: PLC0414
 from bot.agent.task_schema import Purpose as Purpose  # noqa: PLC0414
 from bot.agent.task_schema import ServicePort as ServicePort  # noqa: PLC0414
@@ -433,6 +435,36 @@ class Test:
     mtu_steps: tuple[MtuStep, ...] = ()
 
 
+DialOutcome = Literal[
+    "answered",  # in the protocol that was spoken
+    "no-connection",  # `detail` says why
+    "silent",  # connected, or sent, and nothing came back
+    "closed",  # connected, and closed without an answer
+    "not-understood",  # an answer of another protocol, or a TLS handshake that failed
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialAnswer:
+    """What came of one question in an application's own protocol."""
+
+    source: str
+    """A pod's uid."""
+    name: str
+    """"namespace/service:port"."""
+    kind: DialKind
+    outcome: DialOutcome = "silent"
+    status: int | None = None
+    """HTTP: the status code; gRPC: the health (1: serving, 2: not serving), None where none is told."""
+    has_text: bool | None = None
+    """HTTP: whether the text that was looked for is there; None: none was."""
+    rcode: str = ""
+    addresses: tuple[str, ...] = ()
+    """DNS."""
+    latency_ms: float = 0.0
+    detail: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conntrack:
     """The connection tracking table of the root namespace."""
@@ -509,6 +541,8 @@ class NodeReport:
     root: NetnsState
     pods: tuple[PodReport, ...] = ()
     tests: tuple[Test, ...] = ()
+    dials: tuple[DialAnswer, ...] | None = None
+    """None: nothing of the kind was asked (or by an older agent)."""
     conntrack: Conntrack | None = None
     neighbour_entries: int | None = None
     """Entries of the kernel's ARP table, shared by all namespaces (/proc/net/stat/arp_cache)."""

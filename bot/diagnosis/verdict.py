@@ -50,7 +50,7 @@ def _nothing_wrong(
     return Verdict(
         status="healthy",
         summary=f"{coverage.pods_observed} pods on {coverage.nodes_observed} nodes reach what they need"
-        f"{_unready_by_themselves(findings)}.",
+        f"{_unready_by_themselves(findings)}{_wrong_answers(findings)}.",
     )
 
 
@@ -61,6 +61,12 @@ def _unready_by_themselves(findings: Sequence[Finding]) -> str:
         return ""
     where = _names([subject.name or "some pods" for subject in said])
     return f"; not ready by their own word, which is a matter of the application: {where}"
+
+
+def _wrong_answers(findings: Sequence[Finding]) -> str:
+    """The Services that are reached and answer otherwise than their playbook expects."""
+    wrong = [each.subject.name for each in findings if each.evidence.get("wrong_answers")]
+    return f"; a matter of the application, not of the network: wrong answers of {_names(wrong)}" if wrong else ""
 
 
 def _lacking(evidence: Evidence, coverage: Coverage, ways: Sequence[Connectivity]) -> Iterator[str]:

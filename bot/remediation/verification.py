@@ -11,6 +11,8 @@ from bot.domain.report import Connectivity, Report
 from bot.remediation.executor import Better
 
 MOST_WAYS = 4
+ANSWERS = "application-answers"
+"""The probe by which applications say that they do not work, though the network carries what they say."""
 
 
 def baseline_of(report: Report) -> Baseline:
@@ -87,8 +89,17 @@ def every_way(nodes: Sequence[str], now: Ways) -> Better:
 def compared(before: Baseline, after: Report, *, expects: Literal["better", "not-worse"] = "better") -> Better:
     """Whether it is as expected now, with the matrices. Who saw less than before cannot tell."""
     better = _judged(before, after, expects=expects)
-    words = ways_words(before.ways, ways_of(after))
-    return replace(better, sentence=f"{better.sentence} {words}".strip())
+    said = (better.sentence, ways_words(before.ways, ways_of(after)), answers_words(after))
+    return replace(better, sentence=" ".join(filter(None, said)))
+
+
+def answers_words(after: Report) -> str:
+    """Which applications are reached and answer wrongly, in a sentence; "" where none does.
+
+    It decides nothing: what was cut off before and starts only now answers wrongly for a while after the best of fixes.
+    """
+    wrong = [one.subject for one in after.findings if one.probe == ANSWERS and one.severity == "warn"]
+    return f"Reached, and not answering as they should: {and_more(sorted(wrong), MOST_WAYS)}." if wrong else ""
 
 
 def _judged(before: Baseline, after: Report, *, expects: Literal["better", "not-worse"]) -> Better:

@@ -113,6 +113,40 @@ def serve_tcp(port: int, host: str = "0.0.0.0") -> None:
     in_background(accept)
 
 
+_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_SETTINGS: Final = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+_UNIMPLEMENTED: Final = b"\x88\x0f\x10\x10application/grpc\x00\x0bgrpc-status\x0212"
+"""Header fields (RFC 7541): :status 200, content-type, grpc-status 12."""
+
+
+def serve_grpc(port: int, host: str = "0.0.0.0") -> None:
+    """A gRPC server that knows no method: each call ends with UNIMPLEMENTED; other protocols are hung up on."""
+    server = socket.create_server((host, port), backlog=128, reuse_port=False)
+
+    def talk(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.settimeout(30)
+            stream = connection.makefile("rb")
+            connection.sendall(_SETTINGS)
+            if stream.read(len(_PREFACE)) != _PREFACE:
+                return
+            while len(head := stream.read(9)) == 9:
+                stream.read(int.from_bytes(head[:3], "big"))
+                kind, flags, call = head[3], head[4], head[5:]
+                if kind == 1:  # HEADERS: end of stream and of headers at once
+                    size = len(_UNIMPLEMENTED).to_bytes(3, "big")
+                    connection.sendall(size + bytes((1, 0x1 | 0x4)) + call + _UNIMPLEMENTED)
+                elif kind == 4 and not flags & 1:
+                    connection.sendall(_SETTINGS[:4] + b"\x01" + _SETTINGS[5:])
+
+    def accept() -> None:
+        while True:
+            connection, _ = server.accept()
+            in_background(lambda peer=connection: talk(peer))
+
+    in_background(accept)
+
+
 def forever() -> None:
     """Keep the container running while its threads work."""
     while True:
