@@ -103,7 +103,7 @@ async def _got(dial: Dial, make: make_socket, answer: DialAnswer, tls: ssl.SSLCo
         raise EOFError
     found = STATUS_LINE.match(said)
     if not found:
-        raise NotUnderstoodError("the answer is not HTTP")
+        raise NotUnderstoodError
     has_text = dial.contains.encode() in said if dial.contains else None
     return replace(answer, outcome="answered", status=int(found[1]), has_text=has_text)
 

@@ -20,7 +20,7 @@ MOST_BYTES = 16_384
 
 
 class NotUnderstoodError(Exception):
-    """What came back is not of the protocol that was spoken."""
+    """What came back is not of the protocol that was spoken; its text says more, where there is more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ async def read_frame(reader: asyncio.StreamReader) -> Frame:
     head = await reader.readexactly(9)
     length = int.from_bytes(head[:3], "big")
     if length > MOST_BYTES:
-        raise NotUnderstoodError("the answer is not HTTP/2")
+        raise NotUnderstoodError
     return Frame(head[3], head[4], int.from_bytes(head[5:], "big") & 0x7FFF_FFFF, await reader.readexactly(length))
 
 
@@ -79,7 +79,7 @@ async def health(
     writer.write(health_request(authority, service))
     first = await read_frame(reader)
     if first.kind != SETTINGS:
-        raise NotUnderstoodError("the answer is not HTTP/2")
+        raise NotUnderstoodError
     writer.write(Frame(SETTINGS, ACK, 0, b"").encoded())
     message = b""
     is_answered = False

@@ -455,7 +455,7 @@ class DialAnswer:
     kind: DialKind
     outcome: DialOutcome = "silent"
     status: int | None = None
-    """HTTP: the status code; gRPC: the health (1: serving, 2: not serving), None where none is told."""
+    """HTTP: the status code; gRPC: the health (1: serving, 2: not serving), None where none is given."""
     has_text: bool | None = None
     """HTTP: whether the text that was looked for is there; None: none was."""
     rcode: str = ""

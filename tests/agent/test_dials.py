@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from socket import socket
 from typing import Any
@@ -44,18 +45,8 @@ async def served(handle: Handle, tls: ssl.SSLContext | None = None) -> AsyncGene
 
 async def asked(handle: Handle, server: ssl.SSLContext | None = None, **question: Any) -> DialAnswer:
     async with served(handle, server) as port:
-        dial = Dial(
-            **{
-                "name": f"shop/web:{port}",
-                "ip": LOOPBACK,
-                "port": port,
-                "kind": "http",
-                "sources": (),
-                "host": "web.shop",
-            }
-            | question
-        )
-        return await ask(dial, socket, "uid-1")
+        dial = Dial(name=f"shop/web:{port}", ip=LOOPBACK, port=port, kind="http", sources=(), host="web.shop")
+        return await ask(replace(dial, **question), socket, "uid-1")
 
 
 def saying(text: bytes, *, to: list[bytes] | None = None) -> Handle:

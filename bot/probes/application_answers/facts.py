@@ -8,7 +8,7 @@ FACTS = (
     fact(
         "service.answers",
         "str",
-        "What came of the questions that playbooks ask it: right or wrong answers, both, or no connection to ask over.",
+        "How it answers the questions of playbooks: right, wrong, both; or there was no connection to ask over.",
         values=("right", "wrong", "mixed", "unreached"),
         look=_LOOK,
     ),

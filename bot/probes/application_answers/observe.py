@@ -68,7 +68,8 @@ def complaint(expected: ExpectedAnswer, answer: DialAnswer) -> str:
         case "closed":
             return "a connection that was closed without an answer"
         case "not-understood":
-            return f"something that is not {_protocol(expected)} ({answer.detail})"
+            detail = f" ({answer.detail})" if answer.detail else ""
+            return f"something that is not {_protocol(expected)}{detail}"
         case _:
             return {"http": _http, "grpc": _grpc, "dns": _dns}[expected.kind](expected, answer)
 
