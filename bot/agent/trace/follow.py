@@ -38,6 +38,8 @@ from bot.aio.groups import TaskGroup
 
 WINDOW_S = 0.9
 """From the first packet: TCP sends again after a second."""
+ON_THE_WAY_S = 0.2
+"""From the last packet until all have met the rules, answers included."""
 DRAIN_S = 0.05
 RULES_S = 0.6
 """Whoever's rules take longer to print has their counters left out."""
@@ -88,16 +90,20 @@ class Following:
             series = [Series(flow, self._maker(place)) for flow, place in self._mine()]
             for one in series:
                 self._open.callback(one.close)
-            is_together = await self._gate()
-            for place in self._places:
-                place.before = self._counters(place)
-            await self._window(series, instrument)
-            sent = tuple(one.result() for one in series)
-            for one in series:
-                one.close()  # before TCP sends again: counters are read now
-            for place in self._places:
-                place.after = self._counters(place)
-            firewall = await self._growth_of(watch)
+            all_sent = asyncio.Event()
+            async with TaskGroup() as group:
+                group.create_task(_prepare(instrument, threads))
+                counting = group.create_task(self._growth_of(watch, all_sent))
+                is_together = await self._gate()
+                for place in self._places:
+                    place.before = self._counters(place)
+                await self._window(series, instrument, all_sent)
+                sent = tuple(one.result() for one in series)
+                for one in series:
+                    one.close()  # before TCP sends again: counters are read now
+                for place in self._places:
+                    place.after = self._counters(place)
+            firewall = counting.result()
             sightings = tuple(chain.from_iterable(self._sightings(place, fingerprints) for place in self._places))
             trace = NodeTrace(
                 instrument=name,
@@ -163,13 +169,11 @@ class Following:
 
         return make
 
-    async def _window(self, series: list[Series], instrument: Instrument) -> None:
+    async def _window(self, series: list[Series], instrument: Instrument, all_sent: asyncio.Event) -> None:
         """Send, and see what becomes of it."""
-        rng = random.Random()
         until = time.monotonic() + WINDOW_S
         async with TaskGroup() as group:
-            for one in series:
-                group.create_task(one.send(rng))
+            group.create_task(_send(series, all_sent))
             while time.monotonic() < until:
                 instrument.drain()
                 await asyncio.sleep(DRAIN_S)
@@ -180,7 +184,10 @@ class Following:
         watch = FirewallWatch(home=self._home, netns_fd=self._home.fd, label=NODE, present=present, threads=threads)
         return watch if await self._in_time(watch.look()) else None
 
-    async def _growth_of(self, watch: FirewallWatch | None) -> Firewall | None:
+    async def _growth_of(self, watch: FirewallWatch | None, all_sent: asyncio.Event) -> Firewall | None:
+        """Read while the window is still open: rules act at once, and to print them takes its time."""
+        await all_sent.wait()
+        await asyncio.sleep(ON_THE_WAY_S)
         if watch is None or not await self._in_time(watch.look_again()):
             return None
         return watch.result()
@@ -237,3 +244,17 @@ class Following:
             trace=trace,
             missing=tuple(self._missing),
         )
+
+
+async def _send(series: list[Series], all_sent: asyncio.Event) -> None:
+    """All series side by side."""
+    rng = random.Random()
+    async with TaskGroup() as group:
+        for one in series:
+            group.create_task(one.send(rng))
+    all_sent.set()
+
+
+async def _prepare(instrument: Instrument, threads: ThreadPoolExecutor) -> None:
+    """While the other nodes' agents begin to listen, and while packets are waited for."""
+    await asyncio.get_running_loop().run_in_executor(threads, instrument.prepare)
