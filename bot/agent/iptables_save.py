@@ -4,13 +4,13 @@ Source: https://ipset.netfilter.org/iptables-save.man.html (there is no grammar;
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Literal
 
 from bot.agent.filter_ways import RawRule
 from bot.agent.iptables_matches import mark_set, matches_of
-from bot.agent.packet_changes import iptables_change
+from bot.agent.packet_changes import iptables_change, verdict_of
 from bot.agent.report import FirewallChain, FirewallChange, FirewallRule, FirewallStep
 from bot.agent.rules import MANY_OF_A_KIND, RULES_LIMIT, TEXT_LIMIT, RuleSet, Step
 from bot.agent.source_nat import iptables_nat_rule
@@ -56,6 +56,16 @@ def parse_iptables_save(text: str, backend: Backend, family: str, *, with_steps:
     return found
 
 
+def saved_chains(output: bytes) -> Iterator[tuple[str, str]]:
+    """(table, chain) of each chain that it prints, by hooks or not."""
+    table = ""
+    for line in output.decode("utf-8", "replace").splitlines()[:RULES_LIMIT]:
+        if line.startswith("*"):
+            table = line[1:65]
+        elif line.startswith(":") and (chain := CHAIN.match(line)):
+            yield table, chain[1][:64]
+
+
 def _take(found: RuleSet, rule: re.Match[str], backend: Backend, family: str, table: str, *, with_steps: bool) -> None:
     packets, chain, text = rule[1], rule[2][:64], rule[3]
     options = _options(text)
@@ -98,6 +108,7 @@ def _take(found: RuleSet, rule: re.Match[str], backend: Backend, family: str, ta
             RawRule(
                 targets=(target,) if target and target not in _WORDS else (),
                 drops=target in _TAKING,
+                rewrites=bool(verdict_of(changed)),
                 sets_mark=0xFFFFFFFF if target in {"MARK", "CONNMARK"} else 0,
                 read=way,
             )
@@ -146,9 +157,11 @@ def _way(backend: Backend, family: str, table: str, chain: str, text: str) -> Se
         verdict = f"reject with {options.get('--reject-with', 'icmp-port-unreachable')[:64]}"
     elif target == "MARK" and (known := mark_set(options, target)):
         verdict = f"mark {known[0]:#x}/{known[1]:#x}"
+    rewriting = verdict_of(iptables_change(options, target, text.split()))
+    verdict = rewriting or verdict
     if not verdict:
         return ()
-    takes = target in _TAKING
+    takes = target in _TAKING or bool(rewriting)
     return (
         FirewallStep(
             backend=backend,

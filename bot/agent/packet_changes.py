@@ -71,6 +71,27 @@ def iptables_change(options: dict[str, str], target: str, words: Collection[str]
     return ("mark", f"{known[0]:#x}/{known[1]:#x}" if known else "") if is_mark else None
 
 
+def verdict_of(change: _Change | None) -> str:
+    """How a change of where packets go stands in a step: "dnat 10.0.0.1:80", notrack; "" for any other change."""
+    kind, to = change or ("", "")
+    address, _, port = to.rpartition(":")
+    fixed = "" if "-" in address else address
+    match kind:
+        case "destination":
+            shown = f"[{fixed}]" if ":" in fixed else fixed
+            return f"dnat {shown}:{port}" if fixed and port else f"dnat {fixed}".strip()
+        case "source":
+            return f"snat {fixed}".strip()
+        case "redirect":
+            return f"redirect :{port}" if port.isdecimal() else "redirect"
+        case "untracked":
+            return "notrack"
+        case "hops":
+            return f"ttl {to}" if to.isdecimal() else ""
+        case _:
+            return ""
+
+
 def _endpoint(text: str) -> tuple[str, str]:
     """("10.0.0.1", "80") of "10.0.0.1:80", ("fd00::1", "80") of "[fd00::1]:80"."""
     if text.startswith("["):

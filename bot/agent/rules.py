@@ -1,11 +1,11 @@
 """Packet filter rules of any backend, reduced to what a diagnosis asks: who drops, and where Services lead."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from bot.agent.filter_ways import RawRule, chain_key, ways_to_drops
+from bot.agent.filter_ways import RawRule, chain_key, ways_through
 from bot.agent.packet_changes import hooked
 from bot.agent.report import Firewall, FirewallChain, FirewallChange, FirewallRule, ServicePort, ServiceRules
 from bot.agent.source_nat import NatRule
@@ -111,6 +111,21 @@ class RuleSet:
         if table.startswith(KNOWN_TABLES):
             self.names.add(f"table {table[:64]}")
 
+    def beside(self, saved: Collection[tuple[str, str, str]]) -> "RuleSet":
+        """What another tool, which printed these (family, table, chain), leaves out: other hooks, and their chains."""
+        hooks = [one for one in self.chains if (one.family, one.table, one.chain) not in saved]
+        reached = {key[1:] for key in _in_force(RuleSet(chains=hooks, steps=self.steps))}
+        kept = {key for key in (*self.nat, *self.steps, *self.ways) if key[1:] in reached or key[1:] not in saved}
+        return RuleSet(
+            chains=hooks,
+            drops=[one for one in self.drops if (one.family, one.table, one.chain) not in saved],
+            changes=[one for one in self.changes if (one.family, one.table, one.chain) not in saved],
+            names=self.names,
+            nat={key: here for key, here in self.nat.items() if key in kept},
+            steps={key: here for key, here in self.steps.items() if key in kept},
+            ways={key: here for key, here in self.ways.items() if key in kept},
+        )
+
     def merge(self, other: "RuleSet") -> None:
         """Take over what another tool found."""
         self.chains += other.chains
@@ -129,7 +144,7 @@ def firewall(before: RuleSet, after: RuleSet | None) -> Firewall:
         changes = [_with_growth(rule, later) for rule, later in _paired(before.changes, after.changes)]
         drops = [_with_growth(rule, later) for rule, later in _paired(before.drops, after.drops)]
         chains = _chains_with_growth(before.chains, after.chains)
-    steps, marks = ways_to_drops(before.ways, before.chains)
+    steps, marks = ways_through(before.ways, before.chains)
     drops.sort(key=lambda rule: (-(rule.packets_delta or 0), -(rule.packets or 0)))
     return Firewall(
         chains=tuple(chains[:NAMES_LIMIT]),

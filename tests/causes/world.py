@@ -104,6 +104,7 @@ NODE: dict[str, Value] = {
     "policy_drops_ports": (), "policy_ranges_cut": (),
     "foreign_drops_hit": False, "foreign_rules_match": (), "foreign_rules_perhaps": (),
     "tunnel_rules_match": (), "forward_policy_takes": False, "raw_rpfilter_hit": False,
+    "rewriting_rules": (), "rewriting_rules_perhaps": (), "routing_rules_lost": (),
     "uplink_name": "eth0", "kubelet_unit": "kubelet", "gateway_address_dev": "lo",
     "cni_agent_log": "kubectl -n kube-system logs cni-1",
     "cni_agent_restart": "kubectl -n kube-system delete pod cni-1",
@@ -142,7 +143,7 @@ SERVICE: dict[str, Value] = {
     "listens": "target-port", "listening_ports": ("9004",), "backlog_overflow": False, "hairpin_fails": False,
     "same_node_only_fails": False, "denied_by": "none", "denied_sources": (), "denying_policies": (),
     "denied_clients": (), "denied_clients_by": "none", "denied_clients_why": (), "denied_clients_rules": (),
-    "denied_clients_flows": (), "denied_clients_hidden": (), "ports_opened_in_vain": (),
+    "denied_clients_flows": (), "denied_clients_hidden": (), "ports_opened_in_vain": (), "rules_that_miss": (),
 }  # fmt: skip
 CLUSTER_FACTS: dict[str, Value] = {
     "dns_zone": "cluster.local",

@@ -8,10 +8,19 @@ from bot.probes.filters.walking import Taking
 
 TEXT_LIMIT = 160
 _ONE_WAY = {frozenset({"request"}): ", which takes requests only", frozenset({"reply"}): ", which takes replies only"}
+_REWRITES = {
+    "dnat": "sends them elsewhere",
+    "redirect": "sends them to a local port where nobody listens",
+    "snat": "gives them a source to which no answer finds back",
+    "notrack": "keeps them from being translated",
+    "ttl": "lets them die a few hops on",
+}
 
 
 def loss_in_words(held: Held) -> str:
     """The rule, and which packets it takes, where these are of one direction only."""
+    if held.taking.is_rewriting:
+        return f"{rule_in_words(held.taking)}, which {_REWRITES[held.taking.kind]}"
     return rule_in_words(held.taking) + _ONE_WAY.get(frozenset(held.directions), "")
 
 

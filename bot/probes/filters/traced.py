@@ -119,7 +119,7 @@ def rules_that_take(
     moved = trace.rules if drop.netns in {"node", ""} else None
     possible: list[Taking] = []
     for taking, is_sure in course.taken.items():
-        if not _stood_still(firewall, taking, moved):
+        if not taking.is_rewriting and not _stood_still(firewall, taking, moved):
             possible.append(taking)
             if is_sure:
                 break
