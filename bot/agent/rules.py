@@ -1,5 +1,6 @@
 """Packet filter rules of any backend, reduced to what a diagnosis asks: who drops, and where Services lead."""
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,8 @@ BACKENDS_LIMIT = 64
 CHAINS_FOLLOWED = 500
 IPVS = "ipvs"
 """Family, table and chain under which the virtual servers of IPVS stand, which no hook's chain leads to."""
+KUBE_PROXY = re.compile(r"^(KUBE-|kube-proxy$)")
+"""Its chains of iptables, its table of nftables."""
 RULES_LIMIT = 200_000
 
 KNOWN_WRITERS = (
@@ -161,7 +164,10 @@ def service_rules(services: Sequence[ServicePort], rules: RuleSet) -> tuple[Serv
     """How often each Service port is named, and where its rules lead."""
     naming: dict[str, list[tuple[chain_key, Step]]] = defaultdict(list)
     wanted = {service.ip for service in services}
-    for key in _in_force(rules):
+    in_force = _in_force(rules)
+    # Beside kube-proxy's own a stranger's rule may name a Service, too: where that leads is no backend of it.
+    own = {key for key in in_force if key[1] == IPVS or KUBE_PROXY.search(key[2]) or KUBE_PROXY.search(key[3])}
+    for key in own or in_force:
         for step in rules.steps.get(key, ()):
             for ip in step.ips & wanted:
                 naming[ip].append((key, step))
