@@ -19,6 +19,7 @@ from bot.cli.common import (
     errors_explained,
     knowledge_of,
 )
+from bot.cli.shells import playbooks
 from bot.domain.errors import ConfigurationError
 from bot.domain.facts import Rung
 from bot.domain.report import Report
@@ -53,7 +54,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 the options of the contract
     context: Annotated[str | None, typer.Option(help="The kubeconfig's context.")] = None,
     kubeconfig: Annotated[Path | None, typer.Option(help="The kubeconfig; otherwise as kubectl finds it.")] = None,
     access: Annotated[Rung | None, typer.Option(help="The highest rung of the access ladder to use.")] = None,
-    playbook: Annotated[str, typer.Option(help="The playbook to follow.")] = "namespace",
+    playbook: Annotated[str, typer.Option(help="The playbook to follow.", autocompletion=playbooks)] = "namespace",
     output: _OutputOption = Output.TEXT,
     record: Annotated[
         Path | None, typer.Option(help="Also write what was seen to this file (.json or .json.gz).")
@@ -110,7 +111,9 @@ def _one_of(argument: str | None, option: str | None) -> str:
 def replay(
     file: Annotated[Path, typer.Argument(help="A file written by `cnibot diagnose --record`.", show_default=False)],
     output: _OutputOption = Output.TEXT,
-    playbook: Annotated[str | None, typer.Option(help="Another playbook than the recorded one.")] = None,
+    playbook: Annotated[
+        str | None, typer.Option(help="Another playbook than the recorded one.", autocompletion=playbooks)
+    ] = None,
     playbooks_dir: PlaybooksDirs = None,
     verbose: _Verbose = False,  # noqa: FBT002 a flag
 ) -> None:
