@@ -14,13 +14,14 @@ from bot.cli.common import (
     HEALTHY,
     NO_DIAGNOSIS,
     PROBLEM,
+    USAGE,
     PlaybooksDirs,
     begin,
     errors_explained,
+    fail,
     knowledge_of,
 )
 from bot.cli.shells import playbooks
-from bot.domain.errors import ConfigurationError
 from bot.domain.facts import Rung
 from bot.domain.report import Report
 from bot.settings import Settings, has_kubeconfig
@@ -102,9 +103,9 @@ def diagnose(  # noqa: PLR0913, PLR0917 the options of the contract
 def _one_of(argument: str | None, option: str | None) -> str:
     """The namespace, which is given in one of two ways."""
     if argument and option and argument != option:
-        raise ConfigurationError("namespace", f"{argument} and {option} are given: which one?")
+        fail(f"The namespace is given twice: {argument} and {option}. Which one?", USAGE)
     if not (argument or option):
-        raise ConfigurationError("namespace", "which namespace? Type: cnibot diagnose NAMESPACE")
+        fail("Which namespace? Type: cnibot diagnose NAMESPACE", USAGE)
     return argument or option or ""
 
 

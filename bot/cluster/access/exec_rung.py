@@ -220,14 +220,12 @@ def _missing_of_pod(pod: TaskPod, sight: ScriptOutput) -> tuple[Missing, ...]:
     """In one sentence: there are many pods."""
     if not sight.missing:
         return ()
-    why = f"commands in {pod.namespace}/{pod.name} do not show: {', '.join(sight.missing)}"
+    why = f"its image has no command that shows {', '.join(sight.missing)}"
     return (Missing(what=f"pods.{pod.uid}", why=why),)
 
 
 def _missing_of_node(container: str, sight: ScriptOutput) -> tuple[Missing, ...]:
-    return tuple(
-        Missing(what=f"root.{what}", why=f"commands in {container} do not show {what}") for what in sight.missing
-    )
+    return tuple(Missing(what=f"root.{what}", why=f"no command in {container} shows {what}") for what in sight.missing)
 
 
 def _report(
