@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Annotated
 
 import typer
-from typer.completion import get_completion_script
+from typer.completion import get_completion_script  # pyright: ignore[reportPrivateImportUsage]
 
 from bot.domain.errors import ConfigurationError
 from bot.settings import load_settings
