@@ -162,7 +162,7 @@ def _do_now(report: Report, *, details: bool) -> Iterator[Row]:
         yield from _section(f"{title}{f' on {nodes}' if nodes else ''} ({brief.risk(fix)})", rows)
     if report.verdict.status == "inconclusive":
         looks = [one for one in report.steps if not one.is_warning][: None if details else MOST]
-        rows = [_step(report, one) for one in looks]
+        rows = [row for one in looks for row in _step(report, one)]
         if report.coverage.access == "api":
             rows.insert(
                 0, Row("let cnibot inspect the nodes: --access agent; `cnibot doctor` names the permissions", sign="→")
@@ -170,12 +170,14 @@ def _do_now(report: Report, *, details: bool) -> Iterator[Row]:
         yield from _section("What would settle it (cheapest first)", rows)
 
 
-def _step(report: Report, one: NextStep) -> Row:
-    """A command that decides stands whole on its line."""
+def _step(report: Report, one: NextStep) -> Iterator[Row]:
+    """What to do; of a look what it decides, and the command below it, whole on its line."""
     if not one.look:
-        return Row(one.text, sign="→")
-    where = f"{one.place}; " if one.place else ""
-    return Row(f"{one.command}  ({where}{brief.decides(report, one)})", sign="→", is_exact=True)
+        yield Row(one.text, sign="→")
+        return
+    place = f"{one.place} " if one.place else ""
+    yield Row(f"{place}{brief.decides(report, one)}", sign="→")
+    yield Row(one.command, "bold cyan", indent=2, is_exact=True)
 
 
 def _fix(fix: RemediationReport, *, details: bool) -> Iterator[Row]:
@@ -271,7 +273,7 @@ def _then(report: Report, *, details: bool) -> Iterator[Row]:
     if report.verdict.status == "inconclusive":
         return
     steps = [one for one in report.steps if not one.is_warning][: None if details else 3]
-    rows = [_step(report, one) for one in steps] or [
+    rows = [row for one in steps for row in _step(report, one)] or [
         Row(one, sign="→") for one in report.next_steps[:3] if not report.steps
     ]
     yield from _section("Then", rows)
