@@ -16,7 +16,7 @@ import typer
 
 from bot.lab.cluster import launch
 from bot.lab.cluster.control import LabClient
-from bot.lab.cluster.names import CNIS
+from bot.lab.cluster.names import BARE, CNIS
 from bot.lab.cluster.state import StateDirectory, default_directory
 from bot.lab.errors import LabError
 
@@ -40,7 +40,7 @@ def fault_names(incomplete: str) -> list[str]:
 
 def cni_names(incomplete: str) -> list[str]:
     """For the shell."""
-    return [name for name in CNIS if name.startswith(incomplete)]
+    return [name for name in (*CNIS, BARE) if name.startswith(incomplete)]
 
 
 @app.command()
