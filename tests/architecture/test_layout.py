@@ -27,6 +27,7 @@ BY_THEIR_USERS = {
     "lab/cluster/workloads": "seen in running labs by tests/lab/cluster",
     "probes/services": "shared by the probes of Services: tests/probes/test_cluster_ip.py and test_service_*.py",
     "remediation/actions": "each plan is made and carried out by tests/remediation",
+    "remediation/cilium/checks": "each is met and missed by the plans of tests/remediation",
 }
 """Packages without tests of their own name, and who tests them."""
 
