@@ -51,6 +51,8 @@ ROLL_OUT_S = 600.0
 _TEST_S = 180.0
 _GONE_S = 180.0
 MOST_NODES = 100
+GUIDE = "docs/remediation.md"
+"""Where it stands what people do by hand where no plan does it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +69,11 @@ class Ground:
 
 def refuse_unfit(checks: Sequence[Check]) -> None:
     """Nothing, where nothing speaks against it. Errors: `NotPlannedError` with all that does."""
-    stops = [f"{one.id}: {one.sentence}." for one in checks if one.stops]
+    stops = [one for one in checks if one.stops]
     if stops:
-        raise NotPlannedError("Cilium is not installed here. " + " ".join(stops))
+        told = [f"{one.id}: {one.sentence.removesuffix('.')}." for one in stops]
+        instead = dict.fromkeys(one.instead for one in stops if one.instead)
+        raise NotPlannedError("Cilium is not installed here. " + " ".join(told), f"{' '.join(instead)} See {GUIDE}.")
 
 
 def install_cilium(values: CiliumValues, ground: Ground) -> Draft:
