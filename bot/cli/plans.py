@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
@@ -365,10 +366,12 @@ def preflight_cilium(
         return preflight(cast("dict[str, Any]", given), seen)
 
     checks = _at_desk(work)
-    for one in checks:
-        typer.echo(f"{one.state:<8} {one.id}  {one.sentence.removesuffix('.')}.")
-        if one.state != "ok":
-            typer.echo(f"{'':<13} {one.why} {one.instead}")
+    for (state, number), found in groupby(checks, lambda one: (one.state, one.id)):
+        same = list(found)
+        for one in same:
+            typer.echo(f"{state:<8} {number}  {one.sentence.removesuffix('.')}.")
+        if state != "ok":
+            typer.echo(f"{'':<13} {same[0].why} {same[0].instead}")
     if any(one.stops for one in checks):
         raise typer.Exit(REFUSED)
 

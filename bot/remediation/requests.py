@@ -150,13 +150,13 @@ async def draft(asked: PlanRequest, writer: Writer, supplies: Supplies) -> Draft
 
 
 async def _install_cilium(values: CiliumValues, writer: Writer, supplies: Supplies) -> Draft:
+    seen = await read(writer)
+    refuse_unfit(fresh.checks(values, seen))  # before a program is run
     if supplies.chart is None:
         raise NotPlannedError(
             "The settings name no chart of Cilium.",
             "Put its archive beside cnibot, and its path and SHA-256 into CNIBOT_CILIUM.",
         )
-    seen = await read(writer)
-    refuse_unfit(fresh.checks(values, seen))  # before a program is run
     rendered = await render(
         supplies.chart, fresh_values(values, len(seen.nodes or ())), kubernetes=await writer.version()
     )

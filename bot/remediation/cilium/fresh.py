@@ -34,12 +34,20 @@ def _kinds(values: CiliumValues) -> Iterator[CheckKind]:
     """Those of the nineteen that matter where there is no CNI, some of them asking another thing."""
     kept = {"P01": cluster.owners, "P02": cluster.embedded, "P06": cluster.kernels, "P07": cluster.machines}
     kept |= {"P17": network.traces, "P18": cluster.admission}
-    own: Mapping[str, tuple[str, _Look]] = {
-        "P03": ("No DaemonSet is the agent of a CNI.", _another_cni),
-        "P04": ("The range overlaps no address in use.", _range),
-        "P13": ("No pod wants a port of its node.", _host_ports),
-        "P15": ("All nodes wait for a CNI, and for nothing else.", _waiting),
-        "P19": ("kube-proxy serves Services, and agents reach the API server.", _services),
+    own: Mapping[str, tuple[str, str, _Look]] = {
+        "P03": (
+            "No DaemonSet is the agent of a CNI.",
+            "Diagnose it: a CNI that fails is no reason for another.",
+            _another_cni,
+        ),
+        "P04": ("The range overlaps no address in use.", "Take a range that nobody uses.", _range),
+        "P13": ("No pod wants a port of its node.", "Put them behind a NodePort Service.", _host_ports),
+        "P15": ("All nodes wait for a CNI, and for nothing else.", "Diagnose the nodes first.", _waiting),
+        "P19": (
+            "kube-proxy serves Services, and agents reach the API server.",
+            "Let kube-proxy run on every node, or name the API server's address.",
+            _services,
+        ),
     }
     for kind in CHECKS:
         if kind.id in kept:
@@ -48,13 +56,13 @@ def _kinds(values: CiliumValues) -> Iterator[CheckKind]:
                 id=kind.id, what=what, severity=kind.severity, why=kind.why, instead=kind.instead, look=kept[kind.id]
             )
         elif kind.id in own:
-            what, look = own[kind.id]
+            what, instead, look = own[kind.id]
             yield CheckKind(
                 id=kind.id,
                 what=what,
                 severity=kind.severity,
                 why=kind.why,
-                instead=kind.instead,
+                instead=instead,
                 look=lambda _, seen, look=look: look(values, seen),
             )
 
@@ -73,7 +81,7 @@ def _another_cni(_: CiliumValues, seen: Seen) -> Iterator[Outcome]:
     if seen.daemon_sets is None:
         yield Unread("DaemonSets could not be read: whether there is a CNI already")
     if found := sorted(name_of(one) for _, one in agents(seen)):
-        yield Problem(f"There is a CNI already ({and_more(found, _SOME)}): find out why it does not work, or migrate")
+        yield Problem(f"There is a CNI already ({and_more(found, _SOME)})")
 
 
 def _range(values: CiliumValues, seen: Seen) -> Iterator[Outcome]:
@@ -98,9 +106,7 @@ def _waiting(_: CiliumValues, seen: Seen) -> Iterator[Outcome]:
     if ready:
         yield Problem(f"{and_more(ready, _SOME)}: Ready, so some CNI is configured there. This is no fresh cluster")
     if other:
-        yield Problem(
-            f"{and_more(other, _SOME)}: not Ready, and not because they wait for a CNI. Look at the kubelet there first"
-        )
+        yield Problem(f"{and_more(other, _SOME)}: not Ready, and not because they wait for a CNI")
 
 
 def _services(values: CiliumValues, seen: Seen) -> Iterator[Outcome]:

@@ -39,7 +39,7 @@ def host_of(report: NodeReport) -> Host:
     """What the checks need of a node's report."""
     root = report.root
     own = {one.dev for one in root.routes if one.dst == "default" and one.dev}
-    pods = [one.mtu for one in root.links if one.kind == "veth" and one.mtu]
+    pods = [one.mtu for one in root.links if one.kind == "veth" and one.name not in own and one.mtu]
     uplinks = [one.mtu for one in root.links if one.name in own and one.mtu]
     return Host(
         links=tuple(one.name for one in root.links),

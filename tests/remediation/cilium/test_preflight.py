@@ -294,7 +294,7 @@ def test_flannel_has_no_autodetection_to_mislead() -> None:
 
 def test_a_nodes_own_network_is_read_from_its_agents_report() -> None:
     links = (
-        Link(ifindex=1, name="eth0", mtu=1460),
+        Link(ifindex=1, name="eth0", kind="veth", mtu=1460),
         Link(ifindex=2, name="flannel.1", kind="vxlan", vxlan_port=8472, mtu=1410),
         Link(ifindex=3, name="veth1", kind="veth", mtu=1410),
     )
