@@ -16,6 +16,7 @@ from itertools import chain
 from typing import TypeVar
 
 from bot.agent.arp import close_all
+from bot.agent.cgroups import read_cgroup_programs
 from bot.agent.cilium import CiliumWatch
 from bot.agent.counters import conntrack, growth, read_conntrack_stats
 from bot.agent.dials import ask_all
@@ -43,6 +44,7 @@ from bot.agent.pods import (
     visit,
 )
 from bot.agent.report import (
+    CgroupProgram,
     CniFile,
     DialAnswer,
     EgressNat,
@@ -364,8 +366,12 @@ class Survey:
             service_rules=services,
             egress_nat=self._egress_nat(root),
             cilium=cilium,
+            cgroup_programs=self._tried("cgroups", self._read_cgroups),
             missing=(*self._missing, *self._cilium.missing, *chain.from_iterable(work.missing for work in self._works)),
         )
+
+    def _read_cgroups(self) -> tuple[CgroupProgram, ...]:
+        return read_cgroup_programs(self._host_root, [pod.uid for pod in self._task.pods])
 
     def _addresses(self) -> list[str]:
         """The IPv4 addresses that were tested, each once."""

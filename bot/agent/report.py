@@ -225,6 +225,20 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CgroupProgram:
+    """A BPF program on a cgroup that may refuse what its processes send, receive or connect to."""
+
+    cgroup: str
+    """"/" for the root, else its path."""
+    pod: str = ""
+    """The uid of the pod whose cgroup it is."""
+    place: str
+    """ingress, egress, socket, bind4, connect4, sendmsg4, …"""
+    number: int
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IpsecPolicy:
     """An IPsec policy (`ip xfrm policy`) that blocks, or that asks for a tunnel."""
 
@@ -556,6 +570,8 @@ class NodeReport:
     egress_nat: tuple[EgressNat, ...] | None = None
     cilium: Cilium | None = None
     """None: no maps of Cilium's are pinned on this node (or an older agent looked)."""
+    cgroup_programs: tuple[CgroupProgram, ...] | None = None
+    """None: not read. Those of the root cgroup decide for every process of the node."""
     trace: NodeTrace | None = None
     """Of a task with series to follow; nothing else is in such a report."""
     missing: tuple[Missing, ...] = ()

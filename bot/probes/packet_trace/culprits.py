@@ -8,7 +8,7 @@ mistake (a wrong MAC address, UDP port or network identifier) it is the sender's
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from bot.agent.report import Filter, Link, NetnsState
+from bot.agent.report import CgroupProgram, Filter, Link, NetnsState
 from bot.agent.traced import PacketDrop, TraceFlow, split_address
 from bot.probes.engine.evidence import Evidence
 from bot.probes.filters.naming import rule_in_words
@@ -16,7 +16,7 @@ from bot.probes.filters.traced import namespace_of, traced_drops
 from bot.probes.packet_trace.way import Ends, Seen, tunnel_of, where
 from bot.probes.shared.pod_views import conf, strictest, sysctl
 from bot.probes.shared.policy_routing import Answer, Packet, Routing
-from bot.probes.shared.programs import program_author
+from bot.probes.shared.programs import author_of_program, program_author
 from bot.probes.shared.routing import family_of
 
 MAX_CANDIDATES = 3
@@ -105,6 +105,23 @@ def one_of(candidates: list[str]) -> str:
 
 
 # Packet filters, queues, programs
+
+
+def programs_that_refuse(evidence: Evidence, node: str, places: frozenset[str]) -> str:
+    """Programs on the root cgroup of a node that decide about its processes' sockets at these places."""
+    report = evidence.reports.get(node)
+    found = [one for one in (report.cgroup_programs if report else None) or () if one.cgroup == "/"]
+    return one_of([_cgroup_program(one, node) for one in found if one.place in places])
+
+
+def _cgroup_program(one: CgroupProgram, node: str) -> str:
+    who = author_of_program(one.name)
+    name = f"BPF program {one.name or '(name not known)'} id {one.number}"
+    return f"{name} on cgroup {one.cgroup} of {node}, {one.place} ({f'of {who}' if who else 'of unknown origin'})"
+
+
+def _on_cgroup(place: str) -> Callable[[Death], str]:
+    return lambda death: programs_that_refuse(death.evidence, death.node, frozenset({place}))
 
 
 def _packet_filter(death: Death) -> str:
@@ -408,6 +425,8 @@ _BY_REASON: Mapping[str, Callable[[Death], str]] = {
     "TC_INGRESS": _filter_of("ingress"),
     "TC_EGRESS": _filter_of("egress"),
     "XFRM_POLICY": _ipsec,
+    "BPF_CGROUP_EGRESS": _on_cgroup("egress"),
+    "SOCKET_FILTER": _on_cgroup("ingress"),
     "IP_RPFILTER": _reverse_path,
     "IP_INADDRERRORS": _forwarding,
     "IP_INNOROUTES": _refusing_route,  # of IPv6 an unreachable route, too

@@ -20,7 +20,7 @@ from bot.probes.engine.once import once_per_evidence
 from bot.probes.filters.naming import is_kube_proxys
 from bot.probes.filters.traced import traced_drops
 from bot.probes.packet_trace.changers import Death, changer_of
-from bot.probes.packet_trace.culprits import culprit_of, is_refused_by_routing
+from bot.probes.packet_trace.culprits import culprit_of, is_refused_by_routing, programs_that_refuse
 from bot.probes.packet_trace.stealing import Stray, Taker, diverted_to, taker_of
 from bot.probes.packet_trace.way import (
     SOURCE_NODE,
@@ -44,7 +44,7 @@ REFUSALS = {
     "EINVAL": "the sender's own kernel refuses: a blackhole route",
     "ENETUNREACH": "the sender's own kernel has no route",
     "EHOSTUNREACH": "the sender's own kernel gave up: an unreachable route, or a gateway that does not answer ARP",
-    "EPERM": "the sender's own kernel refuses: a packet filter, or a Service without endpoints",
+    "EPERM": "the sender's own kernel refuses: a packet filter, a program on a cgroup, or a Service without endpoints",
     "ENOBUFS": "the sender's own queue is full",
     "EMSGSIZE": "the packet is larger than the MTU that the sender knows",
 }
@@ -302,14 +302,24 @@ def _never_sent(evidence: Evidence, fate: Fate, sent: Sent) -> Fate:
     if waiting and name in {"timeout", "EHOSTUNREACH"}:
         reason = _waiting(waiting[0])
         hop = "gateway" if hop == "pod" else "node"
+    # A packet filter refuses with the same word, but the tap would have reported the drop.
+    is_told = name == "EPERM" and evidence.traces[flow.node].instrument == "bpf"
+    refusing = programs_that_refuse(evidence, flow.node, _places_of(flow)) if is_told else ""
     return replace(
         fate,
         leg="request",
         node=ends.source_node,
         first_not_seen=f"any device of {ends.source.name}",
         reason=f"{reason} ({name})",
+        culprit=refusing,
         hop=hop,
     )
+
+
+def _places_of(flow: TraceFlow) -> frozenset[str]:
+    """Where a program on a cgroup may refuse the sender, and the kernel tells no drop."""
+    family = 6 if is_ipv6(flow.ip) else 4
+    return frozenset({"socket", f"bind{family}", f"connect{family}", f"sendmsg{family}"})
 
 
 def _ways_on(evidence: Evidence, flow: TraceFlow, ends: Ends, last: Seen) -> Mapping[str, int]:
