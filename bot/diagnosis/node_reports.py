@@ -28,7 +28,9 @@ from bot.domain.report import Unobserved
 from bot.probes.engine.evidence import Evidence
 
 AGENT_DEADLINE_S = 8.0
-"""What a node agent may take for its own tests; the exec around it gets a little more."""
+"""What a node agent may take for its own tests."""
+AGENT_START_S = 4.0
+"""What it may take beside them, to start and to print; more where the diagnosis has time: a busy node starts it slowly."""
 
 
 class Look(Protocol):
@@ -100,11 +102,16 @@ class Looks:
             raise self.why_no_agents
         agent = self.agents[node]
         await agent.ready()
-        deadline_s = min(self._left_s(), task.deadline_s + 4.0)
+        deadline_s = agent_patience_s(task.deadline_s, self._left_s())
         return await run_agent(self.api, agent, task, deadline_s=deadline_s, when_ready=when_ready)
 
     def _left_s(self) -> float:
         return self.ends_at - asyncio.get_running_loop().time()
+
+
+def agent_patience_s(tests_s: float, left_s: float) -> float:
+    """How long an agent's report is awaited: up to half of what is left, the other half is a lower rung's."""
+    return min(left_s, max(tests_s + AGENT_START_S, left_s / 2))
 
 
 @asynccontextmanager
