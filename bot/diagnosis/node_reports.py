@@ -30,7 +30,7 @@ from bot.probes.engine.evidence import Evidence
 AGENT_DEADLINE_S = 8.0
 """What a node agent may take for its own tests."""
 AGENT_START_S = 4.0
-"""What it may take beside them, to start and to print; more where the diagnosis has time: a busy node starts it slowly."""
+"""What it may take beside them, to start and to print; more where the diagnosis has time, for a busy node."""
 
 
 class Look(Protocol):
