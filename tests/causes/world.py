@@ -75,7 +75,7 @@ POD: dict[str, Value] = {
     "hosts_lines_wrong": (), "hosts_lines_silent": (), "local_ports": "free", "local_port_range": "32768 to 60999",
 }  # fmt: skip
 NODE: dict[str, Value] = {
-    "agent_errors": (), "agent_log": (), "sources_rewritten": (),
+    "agent_errors": (), "agent_log": (), "sources_rewritten": (), "traced_dns": "not-followed",
     "pods_without_network": 0, "pods_running": 12, "gateway_silent_pods": 0, "gateway_checked_pods": 2,
     "gateway_silent": "none", "ip_forward": True, "all_proxy_arp": False, "all_rp_filter": 0, "arp_filtered": False,
     "arp_filters": (),

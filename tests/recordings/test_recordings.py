@@ -79,6 +79,7 @@ CASES = {
     "cilium-vxlan-blocked": Right(BROKEN, "overlay-blocked-by-underlay"),
     "cilium-lxc-rp-filter": Right(BROKEN, "cilium-rp-filter-on-lxc"),
     "cilium-pods-outside-cgroup": Right(OPEN, impossible=".*", says="nothing translated the Service's address"),
+    "cilium-agent-stopped": Right(BROKEN, "cni-agent-down", never="dns-udp-lost"),
     "cilium-rule-refuses-pods": Right(OPEN, impossible=".*", says="no route for them.* 50: from 10.244.0.0/24 unreach"),
 }
 
