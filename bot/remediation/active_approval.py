@@ -35,7 +35,7 @@ def named(plan: Plan) -> dict[str, str]:
     Objects that the plan makes have no uid yet, and stand there by their names.
     """
     found: defaultdict[str, set[str]] = defaultdict(set)
-    for step in plan.steps:
+    for step in (*plan.steps, *plan.back):
         match step.do:
             case Create(target=target) | Remove(target=target):
                 found[_made(target)].add("made")

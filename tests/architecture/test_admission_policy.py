@@ -199,6 +199,20 @@ def test_an_executor_who_could_approve_for_itself_is_refused(executor: str, why:
         render({"admissionPolicy": {"enabled": True, "executor": executor}})
 
 
+def test_what_the_way_back_makes_is_named_too() -> None:
+    job = Target(
+        kind="Job",
+        path="/apis/batch/v1/namespaces/kube-system/jobs/clear-1",
+        name="clear-1",
+        namespace="kube-system",
+        uid="",
+        resource_version="",
+    )
+    back = Step(title="clear", do=Create(target=job, manifest={}), undo="not-needed")
+
+    assert named(plan(back=(back,)))["made.jobs.kube-system.clear-1"] == "made"
+
+
 def test_what_the_plan_makes_it_may_take_away_again(policy: Policy) -> None:
     made = {"metadata": {"name": "web", "uid": "u-7", "annotations": {MADE_BY: PLAN.id}}}
     make: dict[str, Any] = {"operation": "CREATE", "resource": {"resource": "services"}, "namespace": "shop"}
