@@ -31,6 +31,10 @@ ACTION_NEEDS: Mapping[str, tuple[Need, ...]] = {
 }
 """What each action writes, and reads besides what a diagnosis reads."""
 
+INSTALLING = frozenset({"install-cilium"})
+"""Actions that make ClusterRoles and privileged pods. No role is generated for them: an administrator carries them out,
+with their own rights or with credentials that are made for it and end soon after."""
+
 EXECUTOR_NEEDS: tuple[Need, ...] = tuple(dict.fromkeys(need for needs in ACTION_NEEDS.values() for need in needs))
 """What all actions together need."""
 
