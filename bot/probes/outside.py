@@ -29,7 +29,7 @@ PODS = 2
 """From so many pods on, what all of them fail at is not one pod's trouble."""
 _OUT = frozenset({"ok", "mixed"})
 _BY_PROGRAM = frozenset({"cilium", "antrea", "ovn", "kube-ovn", "aws-vpc", "azure"})
-"""They may translate addresses by programs; Cilium does where it is told to, else by rules."""
+"""They may translate addresses by programs. Cilium does where its configuration says so, else by rules."""
 _LOOK_NODE = "ping -c 1 <outside address>  # on <node>"
 _LOOK_POD = "nsenter -t <pid> -n ping -c 1 <outside address>  # on <node>"
 
