@@ -131,15 +131,30 @@ def _of_its_own(evidence: Evidence, subject: Subject, pod: Pod) -> str:
 
 @once_per_evidence
 def _reached_from_own_node(evidence: Evidence) -> Mapping[str, bool]:
-    """By address whether anything that its own node sent there was answered."""
-    found: dict[str, bool] = {}
+    """By address whether its own node reaches what is there.
+
+    Any answer says that it does, a refusal as well; but a pod does not refuse where it listens: something on the way
+    did, and then what else was answered, such as an echo, does not help kubelet.
+    """
+    answered: dict[str, bool] = {}
+    refused: set[str] = set()
     for source, node, test in evidence.tests:
-        if source.kind is SubjectKind.NODE and any(
-            evidence.node_of(pod) == node for pod in evidence.pods_by_ip.get(test.ip, ())
-        ):
-            is_answered = test.ok > 0 or test.outcome in {"ECONNREFUSED", "reset"}
-            found[test.ip] = found.get(test.ip, False) or is_answered
-    return found
+        pods = evidence.pods_by_ip.get(test.ip, ())
+        if source.kind is not SubjectKind.NODE or all(evidence.node_of(pod) != node for pod in pods):
+            continue
+        is_answered = test.ok > 0 or test.outcome in {"ECONNREFUSED", "reset"}
+        if not test.ok and test.outcome == "ECONNREFUSED" and any(test.port in _heard(evidence, pod) for pod in pods):
+            refused.add(test.ip)
+            is_answered = False
+        answered[test.ip] = answered.get(test.ip, False) or is_answered
+    return {ip: is_answered and ip not in refused for ip, is_answered in answered.items()}
+
+
+def _heard(evidence: Evidence, subject: Subject) -> Collection[int]:
+    """The TCP ports at which a pod listens for others; none where that was not read."""
+    report = evidence.pod_reports.get(subject)
+    listeners = (report.state.listeners if report and report.state else None) or ()
+    return {each.port for each in listeners if each.protocol == "tcp" and not is_loopback(each.ip)}
 
 
 @once_per_evidence
@@ -218,7 +233,7 @@ def _is_asked_at_a_wrong_port(evidence: Evidence, subject: Subject, pod: Pod) ->
     state = evidence.pod_reports[subject].state
     if state is None or state.listeners is None:
         return False
-    open_ports = {each.port for each in state.listeners if each.protocol == "tcp" and not is_loopback(each.ip)}
+    open_ports = _heard(evidence, subject)
     probed = {port for container in pod.spec.containers for port in _probed(container)}
     served = _served_ports(evidence, subject)
     return bool(probed) and not probed & open_ports and bool(served) and set(served) <= open_ports
