@@ -156,7 +156,7 @@ CLUSTER_FACTS: dict[str, Value] = {
     "encapsulation": "vxlan",
     "kubernetes_version": "v1.33.1", "pod_ranges": ("10.42.0.0/16",), "proxy": "iptables",
     "pool_outside_cluster_cidr": False, "pools_enabled": 1,
-    "pods_two_cidrs": False, "pools_without_nat": (), "only_nodes_reach_outside": False,
+    "pods_two_cidrs": False, "is_without_cni": False, "pools_without_nat": (), "only_nodes_reach_outside": False,
 }  # fmt: skip
 BRIDGE_POD: dict[str, Value] = {
     "gateway_ip": "10.42.0.1", "gateway_kind": "bridge", "host_link_kind": "bridge-port", "host_master": "cni0",
