@@ -14,6 +14,9 @@ from bot.agent.firewall_report import FirewallChange as FirewallChange  # noqa: 
 from bot.agent.firewall_report import FirewallMatch as FirewallMatch  # noqa: PLC0414
 from bot.agent.firewall_report import FirewallRule as FirewallRule  # noqa: PLC0414
 from bot.agent.firewall_report import FirewallStep as FirewallStep  # noqa: PLC0414
+from bot.agent.report_attached import CgroupProgram as CgroupProgram  # noqa: PLC0414
+from bot.agent.report_attached import Filter as Filter  # noqa: PLC0414
+from bot.agent.report_attached import Qdisc as Qdisc  # noqa: PLC0414
 from bot.agent.report_ebpf import Cilium
 from bot.agent.report_services import EgressNat as EgressNat  # noqa: PLC0414
 from bot.agent.report_services import ServiceRules as ServiceRules  # noqa: PLC0414
@@ -176,66 +179,6 @@ class FdbEntry:
     vni: int | None = None
     """Network identifier where the entry names another than the device's."""
     vlan: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Qdisc:
-    """A queueing discipline of a device, with its counters before the tests."""
-
-    dev: str
-    kind: str
-    handle: str = "0:"
-    text: str = ""
-    """As `tc qdisc` prints it, without the device."""
-    packets: int = 0
-    dropped: int = 0
-    overlimits: int = 0
-    backlog: int = 0
-    """Packets that wait in it, after the tests."""
-    packets_delta: int = 0
-    """Growth while the tests ran; likewise for the other deltas."""
-    dropped_delta: int = 0
-    overlimits_delta: int = 0
-
-    @property
-    def is_written(self) -> bool:
-        """Somebody put it there: what the kernel does by itself has the handle 0."""
-        return self.handle not in {"0:", ""}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
-    """A filter of traffic control on a device."""
-
-    dev: str
-    direction: str
-    """ingress, egress or queue: ingress is what comes in by the device, queue what belongs to a queueing discipline."""
-    kind: str
-    """As tc calls it (u32, flower, bpf, …), or what a program hangs on by itself: xdp, tcx, netkit."""
-    name: str = ""
-    """Of a BPF program."""
-    effect: str = ""
-    """drop, redirect, police, change; program: a BPF program decides; "" when it lets packets go on."""
-    target: str = ""
-    """The device that packets are redirected to."""
-    text: str = ""
-    packets: int | None = None
-    """What its action took; None: the kernel does not say."""
-    packets_delta: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CgroupProgram:
-    """A BPF program on a cgroup that may refuse what its processes send, receive or connect to."""
-
-    cgroup: str
-    """"/" for the root, else its path."""
-    pod: str = ""
-    """The uid of the pod whose cgroup it is."""
-    place: str
-    """ingress, egress, socket, bind4, connect4, sendmsg4, …"""
-    number: int
-    name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -509,17 +509,10 @@ def test_pods_that_their_own_node_does_not_reach():
     world.test(facts.node("node-1"), "local-pod", to=late)
     assert judged(world)[0].of(web)["unready_why"] == "application"
 
-
-@pytest.mark.parametrize(("listens_at", "why"), [("0.0.0.0", "network"), ("127.0.0.1", "application")])
-def test_a_pod_does_not_refuse_its_own_node_where_it_listens(listens_at: str, why: str):
-    """A redirect that a service mesh left behind in the pod refuses in its name, while echoes are answered."""
-    world, *_ = two_nodes()
-    web, late = empty(world)
-    listening(world, late, (listens_at, 9004))
-    world.test(facts.node("node-1"), "local-pod", to=late)
     world.test(facts.node("node-1"), "local-pod", to=late, protocol="tcp", port=9004, outcome="ECONNREFUSED")
-
-    assert judged(world)[0].of(web)["unready_why"] == why
+    assert judged(world)[0].of(web)["unready_why"] == "application"
+    listening(world, late, ("0.0.0.0", 9004))
+    assert judged(world)[0].of(web)["unready_why"] == "network", "a pod does not refuse where it listens"
 
 
 def test_pods_of_a_node_whose_kubelet_does_not_report():

@@ -90,7 +90,9 @@ class _Way:
 
 
 def changer_of(evidence: Evidence, flow: TraceFlow, ends: Ends, death: Death) -> Changer | None:
-    """None where nothing that was seen of the packets is a rule's doing."""
+    """None where nothing seen of the packets is a rule's doing, or it is not known which addresses they left with."""
+    if not flow.addresses:
+        return None
     requests = _points(evidence, flow, ends, "request", death)
     points = requests if death.leg == "request" else _points(evidence, flow, ends, death.leg, death)
     way = _Way(evidence=evidence, flow=flow, ends=ends, death=death, points=points, requests=requests)

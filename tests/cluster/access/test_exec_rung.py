@@ -69,7 +69,7 @@ async def test_without_a_shell_cat_shows_what_it_can(home: SmallCluster, api: Ap
     state = report.pods[0].state
     assert state is not None
     assert state.counters["Ip.InReceives"] >= 0
-    assert report.missing[0].why == "commands in shop/web do not show: addresses, links, rules, listeners"
+    assert report.missing[0].why == "its image has no command that shows addresses, links, rules, listeners"
 
 
 async def test_a_distroless_pod_is_not_seen_and_says_why(home: SmallCluster, api: Api):
