@@ -85,12 +85,8 @@ class Kind:
         if not self.length:
             return packet
         flags = frozenset({"ack", "ack,psh"}) if packet.get("tcpflags") else packet.get("tcpflags")
-        return {
-            **packet,
-            "length": frozenset({str(self.length)}),
-            "ctstate": frozenset({"established"}),
-            "tcpflags": flags,
-        }
+        length, state = frozenset({str(self.length)}), frozenset({"established"})
+        return {**packet, "length": length, "ctstate": state, "tcpflags": flags}
 
 
 AS_TESTED = Kind()
