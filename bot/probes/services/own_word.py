@@ -17,7 +17,7 @@ from bot.domain.facts import Subject
 from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
 from bot.probes.services.needed import needed_flows
-from bot.probes.services.rules import is_loopback
+from bot.probes.services.rules import open_tcp_ports
 from bot.probes.services.unready import unready
 
 RECENT = timedelta(minutes=15)
@@ -50,12 +50,8 @@ def _is_told_no(evidence: Evidence, subject: Subject, pod: Pod, failure: str) ->
     if _ANSWERED.search(failure):
         return True
     if refused := _REFUSED.search(failure):
-        report = evidence.pod_reports.get(subject)
-        listeners = report.state.listeners if report and report.state else None
-        if listeners is None:
-            return None
-        port = int(refused[1])
-        return not any(each.port == port and each.protocol == "tcp" and not is_loopback(each.ip) for each in listeners)
+        ports = open_tcp_ports(evidence.pod_reports.get(subject))
+        return None if ports is None else int(refused[1]) not in ports
     probes = [probe for each in pod.spec.containers if (probe := each.readiness_probe)]
     return bool(probes) and all(each.exec for each in probes) and "timed out" not in failure
 

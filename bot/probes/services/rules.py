@@ -108,6 +108,14 @@ def listens_at(report: PodReport | None, backend: Backend) -> str | None:
     return "other-port" if any(not is_loopback(each.ip) for each in sockets) else "nothing"
 
 
+def open_tcp_ports(report: PodReport | None) -> frozenset[int] | None:
+    """The TCP ports at which a pod listens for others than itself; None when its sockets were not read."""
+    if report is None or report.state is None or report.state.listeners is None:
+        return None
+    listening = (each for each in report.state.listeners if each.protocol == "tcp" and not is_loopback(each.ip))
+    return frozenset(each.port for each in listening)
+
+
 def is_loopback(ip: str) -> bool:
     """Whether only the machine itself reaches an address."""
     try:

@@ -16,7 +16,7 @@ from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
 from bot.probes.services.attempts import Asked, tests_by_service
 from bot.probes.services.backends import backends
-from bot.probes.services.rules import is_loopback
+from bot.probes.services.rules import open_tcp_ports
 from bot.probes.shared.reach import aggregate, in_words, reach_of
 
 FOLLOWS = ("kubelet", "no-network", "network", "needs")
@@ -136,18 +136,11 @@ def _reached_from_own_node(evidence: Evidence) -> Mapping[str, bool]:
         if source.kind is not SubjectKind.NODE or all(evidence.node_of(pod) != node for pod in pods):
             continue
         is_answered = test.ok > 0 or test.outcome in {"ECONNREFUSED", "reset"}
-        if not test.ok and test.outcome == "ECONNREFUSED" and any(test.port in _heard(evidence, pod) for pod in pods):
+        listening = {port for pod in pods for port in open_tcp_ports(evidence.pod_reports.get(pod)) or ()}
+        if not test.ok and test.outcome == "ECONNREFUSED" and test.port in listening:
             refused.add(test.ip)
-            is_answered = False
         answered[test.ip] = answered.get(test.ip, False) or is_answered
     return {ip: is_answered and ip not in refused for ip, is_answered in answered.items()}
-
-
-def _heard(evidence: Evidence, subject: Subject) -> set[int]:
-    """The TCP ports at which a pod listens for others; none where that was not read."""
-    report = evidence.pod_reports.get(subject)
-    listeners = (report.state.listeners if report and report.state else None) or ()
-    return {each.port for each in listeners if each.protocol == "tcp" and not is_loopback(each.ip)}
 
 
 @once_per_evidence
@@ -195,10 +188,9 @@ def _is_starting(evidence: Evidence, pod: Pod) -> bool:
 
 def _is_asked_at_a_wrong_port(evidence: Evidence, subject: Subject, pod: Pod) -> bool:
     """Whether kubelet asks a port where nobody listens, while the pod listens where its Services send to."""
-    state = evidence.pod_reports[subject].state
-    if state is None or state.listeners is None:
+    open_ports = open_tcp_ports(evidence.pod_reports[subject])
+    if open_ports is None:
         return False
-    open_ports = _heard(evidence, subject)
     probed = {port for container in pod.spec.containers for port in _probed(container)}
     served = _served_ports(evidence, subject)
     return bool(probed) and not probed & open_ports and bool(served) and set(served) <= open_ports
