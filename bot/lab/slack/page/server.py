@@ -29,6 +29,8 @@ _CSP: Final = (
 """Vue compiles its templates in the browser, hence eval. Nothing is ever fetched from elsewhere."""
 _HEAD: Final = '<base target="_blank"><style>{style}</style><script>{script}</script>'
 _SHUTDOWN_S: Final = 1
+_RECONNECT_S: Final = 60
+"""How long a window may be out of touch before its page is loaded anew: a busy machine is silent for seconds."""
 
 
 @asynccontextmanager
@@ -49,7 +51,13 @@ async def page(stage: PageContext, port: int = 0) -> AsyncGenerator[str]:
         Session(stage, looking_at(stage, user, channel)).arrived()
 
     ui.run_with(  # pyright: ignore[reportUnknownMemberType] NiceGUI leaves out some of its types
-        app, dark=None, tailwind=False, show_welcome_message=False, favicon="🧪", language="en-US"
+        app,
+        dark=None,
+        tailwind=False,
+        show_welcome_message=False,
+        favicon="🧪",
+        language="en-US",
+        reconnect_timeout=_RECONNECT_S,
     )
     failure: Exception | None = None
     with socket.create_server(("127.0.0.1", port)) as listening:

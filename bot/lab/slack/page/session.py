@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from urllib.parse import urlencode
 
 from markupsafe import Markup
 from nicegui import ui
@@ -198,6 +199,11 @@ class Session:
         self.refresh()
         if (before.user, before.place, before.thread) != (self.looking.user, self.looking.place, self.looking.thread):
             self.arrived()
+            ui.navigate.history.replace(self._address())  # a page that is loaded again shows the same
+
+    def _address(self) -> str:
+        user, channel = self.world.users[self.looking.user], self.world.channels.get(self.looking.place)
+        return "/?" + urlencode({"user": user.name, "channel": channel.name if channel else self.looking.place})
 
     def arrived(self) -> None:
         """Write the headings of a new place."""

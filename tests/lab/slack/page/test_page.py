@@ -239,6 +239,20 @@ def test_everybody_sees_their_own_channels(window: Open) -> None:
     expect(side.locator("[data-channel]")).to_have_count(4)
 
 
+def test_a_page_that_is_loaded_again_shows_the_same_person_and_channel(window: Open) -> None:
+    """Windows load themselves again when they were out of touch for long."""
+    page = window("alice", "general")
+    sit_down_as(page, "eve")
+    expect(page).to_have_url(re.compile("user=eve&channel=shared"))
+    page.reload()
+    expect(page.get_by_role("heading", name="shared", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Change who you are")).to_contain_text("eve")
+    page.get_by_role("navigation").get_by_role("button", name="cni").click()
+    expect(page).to_have_url(re.compile("channel=home"))
+    page.reload()
+    expect(page.get_by_role("heading", name="cni", exact=True)).to_be_visible()
+
+
 def test_the_lab_panel_lets_alertmanager_post_also_while_slack_is_down(window: Open) -> None:
     page = window("alice")
     page.get_by_role("button", name="Lab", exact=True).click()
