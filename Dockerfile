@@ -36,6 +36,7 @@ RUN apt-get update \
  && groupadd --gid 65532 cnibot \
  && useradd --uid 65532 --gid 65532 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin cnibot
 COPY --from=build /opt/cnibot /opt/cnibot
+COPY deploy/sbom.cdx.json /opt/cnibot/share/sbom.cdx.json
 ENV PATH=/opt/cnibot/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER 65532:65532
 # Of `cnibot serve` under a plain container engine; Kubernetes has probes of its own and does not look at it.

@@ -2,7 +2,7 @@
 # PYTHON=/path/to/python3.12 chooses the interpreter; JOBS=4 the number of test processes.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo gym sample test e2e chaos coverage image check docs transcript screenshots lock upgrade format clean
+.PHONY: help demo gym sample test e2e chaos coverage image sbom check docs transcript screenshots lock upgrade format clean
 MAKEFLAGS += --no-print-directory
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 export PYTHON
@@ -64,18 +64,24 @@ image: ## Build the image IMAGE on BASE=python:3.13-slim-bookworm@sha256:…: a 
 		echo "BASE names no digest: make image BASE=python:3.13-slim-bookworm@sha256:…" >&2; exit 2; }
 	@docker build --build-arg BASE="$(BASE)" --tag "$(IMAGE)" .
 
+sbom: ## Write deploy/sbom.cdx.json, the Python packages of the image as a CycloneDX bill of materials
+	@.ci/setup dev
+	@python .ci/docs.py write
+
 check: ## Lint, types, direction of imports, locks and generated docs
 	@.ci/setup dev
 	@.ci/check
 
-docs: ## Write the generated pages again
+docs: ## Write the generated pages again, and build the documentation site into build/site/html
 	@.ci/setup dev
 	@python .ci/docs.py write
+	@python .ci/site.py
 
-transcript: ## Play the demo and put what it printed into docs/story.md, and its diagnosis into README.md
+transcript: ## Play the demo and the quick start, and put what they printed into docs/story.md, README.md, docs/quickstart.md
 	@.ci/setup system
 	@.ci/setup dev
-	@python .ci/transcript.py write
+	@python .ci/transcript.py write story
+	@python .ci/transcript.py write quickstart
 
 screenshots: ## Take the pictures of the page in docs/pictures again (needs chromium)
 	@.ci/setup system

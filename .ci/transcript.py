@@ -1,19 +1,22 @@
-"""Keeps the transcript in docs/story.md, and its chapter in README.md, what the demo really prints.
+"""Keeps the transcripts of the pages what the program really prints.
 
-    python .ci/transcript.py write     run the demo, and put what it printed into both
-    python .ci/transcript.py check     run it, and tell whether they still show that
+    python .ci/transcript.py write|check story         docs/story.md and its chapter in README.md: the demo
+    python .ci/transcript.py write|check quickstart    docs/quickstart.md: its commands, typed in a new lab
 
-Compared are the steps of the story, the commands and the verdicts, by words: what differs from run to run is forgiven,
-numbers, generated names and the order of evidence among them.
+`write` puts what was printed into the pages; `check` tells whether they still show that. Compared are the steps of the
+story, the commands and the verdicts, by words: what differs from run to run is forgiven, numbers, generated names and
+the order of evidence among them.
 """
 
 import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+QUICKSTART = ROOT / "docs" / "quickstart.md"
 PAGE, README = ROOT / "docs" / "story.md", ROOT / "README.md"
 CHAPTER = "# The diagnosis\n"
 """What README shows: enough to see what a verdict looks like."""
@@ -70,26 +73,78 @@ def words(text: str) -> set[str]:
     return set(re.findall(r"[\w/.*=+-]+", text))
 
 
-def main(arguments: list[str]) -> int:
+CONSOLE = re.compile(r"(?s)(?<=<!-- played -->\n```console\n)(.*?)(?=```\n)")
+"""The blocks of the quick start whose commands are typed."""
+NEXT = "--- and the next command ---"
+
+
+def typed(blocks: list[str]) -> list[str]:
+    """The blocks with what their commands print now, in one shell that knows nothing of this machine's clusters."""
+    commands = [[line[2:] for line in block.splitlines() if line.startswith("$ ")] for block in blocks]
+    script = "".join(f"{command}\necho '{NEXT}'\n" for some in commands for command in some)
+    with tempfile.TemporaryDirectory() as home:
+        environment = {"PATH": os.environ["PATH"], "HOME": home, "CNIBOT_STATE_DIR": f"{home}/state"}
+        environment |= {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "LANG": "C.UTF-8"}
+        try:
+            done = subprocess.run(
+                ["bash", "-c", script],
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+                timeout=300,
+            )
+        finally:
+            subprocess.run(["cnibot", "lab", "down"], env=environment, capture_output=True, check=False, timeout=60)
+    printed = iter(done.stdout.replace(home, "~").split(f"{NEXT}\n"))
+    return ["".join(f"$ {command}\n{next(printed)}" for command in some) for some in commands]
+
+
+def story(order: str) -> int:
     """Exit code 1 when the pages show something else than the demo prints."""
     _, shown, _ = split(PAGE.read_text(encoding="utf-8"))
+    if order == "write":
+        now = played()
+        put(PAGE, now)
+        put(README, chapter(now))
+        return 0
+    if split(README.read_text(encoding="utf-8"))[1] != chapter(shown):
+        print("README.md shows another diagnosis than docs/story.md")
+        return 1
+    return compared(PAGE, shown, played())
+
+
+def quickstart(order: str) -> int:
+    """Exit code 1 when the page shows something else than its commands print."""
+    page = QUICKSTART.read_text(encoding="utf-8")
+    shown = CONSOLE.findall(page)
+    now = typed(shown)
+    if order == "write":
+        left = iter(now)
+        QUICKSTART.write_text(CONSOLE.sub(lambda _: next(left), page), encoding="utf-8")
+        return 0
+    return compared(QUICKSTART, "\n".join(shown), "\n".join(now))
+
+
+def compared(page: Path, shown: str, now: str) -> int:
+    """Exit code 1, with the difference, when a page shows something else than is printed."""
+    was, found = words(shown), words(now)
+    if was == found:
+        return 0
+    print(f"only in {page.relative_to(ROOT)}: {' '.join(sorted(was - found))}")
+    print(f"only in what is printed: {' '.join(sorted(found - was))}")
+    print("to write it again: make transcript")
+    return 1
+
+
+def main(arguments: list[str]) -> int:
+    """The exit code."""
     match arguments:
-        case ["write"]:
-            now = played()
-            put(PAGE, now)
-            put(README, chapter(now))
-            return 0
-        case ["check"]:
-            if split(README.read_text(encoding="utf-8"))[1] != chapter(shown):
-                print("README.md shows another diagnosis than docs/story.md")
-                return 1
-            was, now = words(shown), words(played())
-            if was == now:
-                return 0
-            print(f"only in docs/story.md: {' '.join(sorted(was - now))}")
-            print(f"only in the demo:      {' '.join(sorted(now - was))}")
-            print("to write it again: make transcript")
-            return 1
+        case [("write" | "check") as order, "story"]:
+            return story(order)
+        case [("write" | "check") as order, "quickstart"]:
+            return quickstart(order)
         case _:
             print(__doc__)
             return 2

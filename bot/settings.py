@@ -121,6 +121,19 @@ class AlertmanagerSettings(BaseModel):
         return self
 
 
+class CiliumSettings(BaseModel):
+    """What plans install Cilium from."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
+
+    chart: Path
+    """The archive of its chart, version 1.18 to 1.20: `helm pull cilium --repo https://helm.cilium.io --version …`."""
+    sha256: Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")]
+    """What `sha256sum` says of it."""
+    helm: str = "helm"
+    """The program that renders it, Helm 3 or 4."""
+
+
 class QuietHoursSettings(BaseModel):
     """A time of the week in which plans of some risks are neither approved nor begun."""
 
@@ -246,6 +259,9 @@ class Settings(BaseSettings):
 
     remediation: Literal["shadow", "execute"] = "shadow"
     """What becomes of approved plans. `shadow`: they are checked against the cluster, and nothing is changed."""
+    admission_policy: bool = False
+    """Write the approval that is being carried out into the ConfigMap `cnibot-approval` of the bot's namespace: for the
+    chart's `admissionPolicy`, which lets the executor's account do only what that names."""
     plan_expiry_s: float = Field(default=900.0, ge=60, le=86400)
     """How long a plan can be approved and begun, in seconds."""
     approvals: dict[Risk, Annotated[int, Field(ge=1, le=10)]] = Field(
@@ -263,6 +279,9 @@ class Settings(BaseSettings):
     break_glass: frozenset[str] = frozenset()
     """Who may approve alone in the terminal, also their own plan and in quiet hours, with a reason and loudly: user
     names as the API server knows them. Empty: nobody."""
+
+    cilium: CiliumSettings | None = None
+    """From what plans install Cilium, as `{chart, sha256, helm}`. Unset: none is installed."""
 
     watch_every_s: float = Field(default=900.0, ge=30, le=86400)
     """How often a watched namespace is diagnosed, in seconds."""

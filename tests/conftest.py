@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import signal
+import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,12 @@ LONG = ("tests/stories/", "tests/architecture/", "tests/lab/", "tests/app/", "te
 """Where tests start clusters, bots and browsers."""
 RARE = re.compile(r"tests/(stories|lab|cluster/test_in_lab).*::.*(flannel|cilium)")
 """Tests in the labs that few use: a lab costs seconds of CPU to make and to end, and some as long as it is there."""
+
+
+def pytest_configure() -> None:
+    """SIGTERM ends the tests as Ctrl-C does: what they have made is removed."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -94,6 +102,12 @@ def flannel_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabUnd
 def cilium_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabUnderTest]:
     """A cilium-tunnel lab for the whole session; tests take `cilium_lab`."""
     yield from _start("cilium-tunnel", tmp_path_factory)
+
+
+@pytest.fixture
+def bare_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabUnderTest]:
+    """A lab without a CNI, for one test: what is installed in it stays."""
+    yield from _start("none", tmp_path_factory)
 
 
 @pytest.fixture

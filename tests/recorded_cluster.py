@@ -54,6 +54,9 @@ class RecordedCluster:
         """Those recorded."""
         return tuple(sorted(self.recordings))
 
+    async def reach(self) -> None:
+        """At once."""
+
     async def nodes(self) -> tuple[str, ...]:
         """Those recorded."""
         return tuple(sorted({node.metadata.name for each in self.recordings.values() for node in each.snapshot.nodes}))

@@ -7,16 +7,18 @@ import resource
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
 import pytest
 
+from bot.lab.scratch import scratch
 from bot.store import Store, open_store
 from bot.store.server.binary import candidates
+from tests.programs import ending_with_us
 
 
 def find_server() -> str:
@@ -33,9 +35,8 @@ class RedisServer:
     """
 
     def __init__(self, *options: str, password: str | None = None, is_sentinel: bool = False) -> None:
-        # One that removes itself, with a warning, and so a failed test, where somebody forgets to close the server.
-        self._home = tempfile.TemporaryDirectory(prefix="cnibot-redis-", ignore_cleanup_errors=True)
-        self.directory = Path(self._home.name)
+        self._home = ExitStack()
+        self.directory = self._home.enter_context(scratch("redis"))
         self.socket = self.directory / "redis.sock"
         self.options = (*options, "--requirepass", password) if password else options
         self._hello = f"AUTH {password}\r\n".encode() if password else b"PING\r\n"
@@ -71,7 +72,7 @@ class RedisServer:
         command = [find_server(), *kind, "--unixsocket", str(self.socket), "--dir", str(self.directory)]
         port = () if "--port" in self.options else ("--port", "0")
         self._process = subprocess.Popen(
-            [*command, *port, "--logfile", str(self.directory / "log"), *self.options],
+            ending_with_us(*command, *port, "--logfile", str(self.directory / "log"), *self.options),
             stdout=subprocess.DEVNULL,
             restore_signals=False,  # for `fill_disk`: a file over its limit is an error then, not the end
         )
@@ -124,7 +125,7 @@ class RedisServer:
 
     def _close(self) -> None:
         self.stop(signal.SIGKILL)
-        self._home.cleanup()
+        self._home.close()
 
 
 @pytest.fixture(scope="session")

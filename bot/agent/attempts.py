@@ -17,13 +17,29 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bot.agent.dns import DnsError, decode_answer, encode_question
-from bot.agent.waiting import IP_RECVERR, Attempt, Patience, Stopwatch, failed, queued_error, ready, ready_in_time
+from bot.agent.waiting import (
+    IP_RECVERR,
+    IPV6_RECVERR,
+    Attempt,
+    Patience,
+    Stopwatch,
+    failed,
+    queued_error,
+    ready,
+    ready_in_time,
+)
 
 ICMP_ECHO_REPLY, ICMP_ECHO = 0, 8
+ICMP6_ECHO_REPLY, ICMP6_ECHO = 129, 128
 SOL_RAW, ICMP_FILTER = 255, 1
+SOL_ICMPV6, ICMP6_FILTER = 58, 1
 ONLY_ECHO_REPLIES = struct.pack("=I", 0xFFFFFFFF ^ (1 << ICMP_ECHO_REPLY))
-IP_MTU_DISCOVER = 10
+ONLY_ECHO_REPLIES_6 = struct.pack(
+    "=8I", *(0xFFFFFFFF ^ (1 << ICMP6_ECHO_REPLY >> 32 * word) & 0xFFFFFFFF for word in range(8))
+)
+IP_MTU_DISCOVER, IPV6_MTU_DISCOVER = 10, 23
 IP_PMTUDISC_INTERFACE = 4
+"""Of both families."""
 ICMP_HEADER = struct.Struct("!BBHHH")
 DNS_PORT = 53
 FIRST_WORD_S = 0.04
@@ -39,9 +55,9 @@ make_socket = Callable[[int, int, int], socket.socket]
 async def icmp_echo(make: make_socket, ip: str, patience: Patience) -> Attempt:
     """Does the address answer an echo request?"""
     watch = Stopwatch()
-    echo = Echo(ident=secrets.randbelow(65_535), sequence=1)
+    echo = Echo(ident=secrets.randbelow(65_535), sequence=1, is_ipv6=":" in ip)
     try:
-        sock = open_icmp_socket(make)
+        sock = open_icmp_socket(make, ip)
     except OSError as error:
         return failed(error, watch)
     with sock:
@@ -166,20 +182,25 @@ class Echo:
 
     ident: int
     sequence: int
+    is_ipv6: bool = False
 
     def request(self, payload_bytes: int) -> bytes:
-        """The message with its checksum."""
+        """The message with its checksum, which the kernel writes into those of IPv6."""
         payload = bytes(at & 0xFF for at in range(payload_bytes))
+        if self.is_ipv6:
+            return ICMP_HEADER.pack(ICMP6_ECHO, 0, 0, self.ident, self.sequence) + payload
         header = ICMP_HEADER.pack(ICMP_ECHO, 0, 0, self.ident, self.sequence)
         return ICMP_HEADER.pack(ICMP_ECHO, 0, checksum(header + payload), self.ident, self.sequence) + payload
 
     def is_reply(self, packet: bytes) -> bool:
-        """Whether an IP packet is its reply."""
+        """Whether what a raw socket receives is its reply: an IPv4 packet, or a message of ICMPv6."""
+        if self.is_ipv6:
+            return self._is(packet, ICMP6_ECHO_REPLY)
         return self._is(packet[(packet[0] & 0xF) * 4 :] if packet else b"", ICMP_ECHO_REPLY)
 
     def is_ours(self, message: bytes) -> bool:
         """Whether an ICMP message is this request, as a router quotes it."""
-        return self._is(message, ICMP_ECHO)
+        return self._is(message, ICMP6_ECHO if self.is_ipv6 else ICMP_ECHO)
 
     def _is(self, message: bytes, wanted: int) -> bool:
         if len(message) < ICMP_HEADER.size:
@@ -188,12 +209,18 @@ class Echo:
         return (kind, ident, sequence) == (wanted, self.ident, self.sequence)
 
 
-def open_icmp_socket(make: make_socket) -> socket.socket:
-    """A raw socket that receives echo replies only and learns no path MTU. OSError when it is refused.
+def open_icmp_socket(make: make_socket, ip: str) -> socket.socket:
+    """A raw socket of this address's family: it receives echo replies only and learns no path MTU.
 
+    OSError when it is refused.
     Every raw socket to an address gets the "fragmentation needed" about any other's packet, and in the usual mode
     would enter it into the pod's routes.
     """
+    if _family(ip) == socket.AF_INET6:
+        sock = make(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+        sock.setsockopt(SOL_ICMPV6, ICMP6_FILTER, ONLY_ECHO_REPLIES_6)
+        sock.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, IP_PMTUDISC_INTERFACE)
+        return sock
     sock = make(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
     sock.setsockopt(SOL_RAW, ICMP_FILTER, ONLY_ECHO_REPLIES)
     sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_INTERFACE)
@@ -274,7 +301,14 @@ def _with_answer(attempt: Attempt, data: bytes, ident: int) -> Attempt:
 
 def _hear_errors(sock: socket.socket) -> None:
     sock.setblocking(False)
-    if sock.family == socket.AF_INET:
+    hear_errors(sock)
+
+
+def hear_errors(sock: socket.socket) -> None:
+    """Have the kernel queue the ICMP errors about what this socket sends."""
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
+    else:
         sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
 
 

@@ -16,13 +16,16 @@ from itertools import chain
 from typing import TypeVar
 
 from bot.agent.arp import close_all
+from bot.agent.cgroups import read_cgroup_programs
 from bot.agent.cilium import CiliumWatch
 from bot.agent.counters import conntrack, growth, read_conntrack_stats
+from bot.agent.dials import ask_all
 from bot.agent.files import read_text
 from bot.agent.firewall_watch import FirewallWatch
 from bot.agent.firewalls import find_tables
 from bot.agent.hostfiles import read_cni_binaries, read_cni_files, read_sysctl_files
 from bot.agent.ipvs import parse_ipvs
+from bot.agent.machine import read_machine
 from bot.agent.matrix import Job, plan, repeat, run_all, to_repeat, with_doubts
 from bot.agent.namespace import Reading, read_again, read_namespace
 from bot.agent.netlink import NetlinkSocket
@@ -41,7 +44,9 @@ from bot.agent.pods import (
     visit,
 )
 from bot.agent.report import (
+    CgroupProgram,
     CniFile,
+    DialAnswer,
     EgressNat,
     Missing,
     NetnsState,
@@ -118,6 +123,7 @@ class Survey:
         self._works: list[PodWork] = []
         self._jobs: list[Job] = []
         self._tests: dict[int, Test] = {}
+        self._dials: list[DialAnswer] = []
         self._conntrack = ConntrackReadings()
         self._queues = QueueReadings()
         self._neighbours: tuple[int | None, int | None] = (None, None)
@@ -216,6 +222,7 @@ class Survey:
             for work in late:
                 group.create_task(self._ask_gateway(work, rng))
         await self._repeat()
+        await ask_all(self._task.dials, sources, self._dials.append)
         async with TaskGroup() as group:
             for watch in self._watches.values():
                 group.create_task(watch.look_again())
@@ -340,6 +347,7 @@ class Survey:
         tests = (self._tests.get(at) or _cut(job.test, self._stop_reason) for at, job in enumerate(self._jobs))
         return NodeReport(
             node=self._task.node,
+            machine=read_machine(self._host_root),
             started_at=self._started_at.isoformat(timespec="milliseconds"),
             took_s=round(time.monotonic() - self._began, 3),
             is_partial=self._is_partial,
@@ -348,6 +356,7 @@ class Survey:
             root=root,
             pods=tuple(pod_report(work) for work in self._works),
             tests=with_doubts(tuple(tests)),
+            dials=tuple(self._dials) if self._task.dials else None,
             conntrack=conntrack(root.sysctls, self._conntrack.before, self._conntrack.after),
             neighbour_entries=entries,
             neighbour_limit=limit,
@@ -357,8 +366,12 @@ class Survey:
             service_rules=services,
             egress_nat=self._egress_nat(root),
             cilium=cilium,
+            cgroup_programs=self._tried("cgroups", self._read_cgroups),
             missing=(*self._missing, *self._cilium.missing, *chain.from_iterable(work.missing for work in self._works)),
         )
+
+    def _read_cgroups(self) -> tuple[CgroupProgram, ...]:
+        return read_cgroup_programs(self._host_root, [pod.uid for pod in self._task.pods])
 
     def _addresses(self) -> list[str]:
         """The IPv4 addresses that were tested, each once."""

@@ -45,7 +45,7 @@ class FirewallMatch:
     """One condition of a rule: that the fields, taken together, have one of the values (or none of them)."""
 
     fields: tuple[str, ...]
-    """saddr, daddr, sport, dport, proto, iif, oif, ctstate, mark, length, …; what has no such name is "unknown"."""
+    """saddr, daddr, sport, dport, proto, iif, oif, ctstate, mark, length, switched, …; anything else is "unknown"."""
     values: tuple[str, ...] = ()
     """Each as a CIDR, a word, "low-high", or "value/mask"; of several fields, joined with " . "."""
     is_inverted: bool = False
@@ -53,7 +53,7 @@ class FirewallMatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirewallStep:
-    """A rule on the way to one that drops: what it takes, and what becomes of that."""
+    """A rule on the way to one that drops or rewrites: what it takes, and what becomes of that."""
 
     backend: Literal["nft", "iptables-legacy", "iptables-nft"]
     family: str
@@ -61,9 +61,35 @@ class FirewallStep:
     chain: str
     matches: tuple[FirewallMatch, ...] = ()
     verdict: str
-    """drop, "reject with …", accept, return, queue, steal, "jump X", "goto X", "mark AND/XOR" (hexadecimal masks)."""
+    """drop, "reject with …", accept, return, queue, steal, "jump X", "goto X", "mark AND/XOR" (hexadecimal masks).
+
+    Of rules that rewrite: "dnat IP[:PORT]", "redirect[ :PORT]", "snat IP", notrack, "ttl N"; without what is not fixed.
+    """
     text: str = ""
-    """Of a rule that takes packets away: as in `FirewallRule`."""
+    """Of a rule that takes packets away or rewrites them: as in `FirewallRule`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirewallChange:
+    """A rule that changes packets and lets them go on."""
+
+    backend: Literal["nft", "iptables-legacy", "iptables-nft"]
+    family: str
+    table: str
+    chain: str
+    kind: str
+    """destination, redirect (to the machine itself), source, untracked, hops, mark."""
+    to: str = ""
+    """"ip:port" with either left out, ranges with a dash; the hops ("1", "-60"); "KEEP/FLIP" of a mark; "": unknown."""
+    matches: tuple[FirewallMatch, ...] = ()
+    text: str
+    """As in `FirewallRule`."""
+    hook: str = ""
+    """That of the base chain from which packets come to it, with its priority and devices."""
+    priority: int = 0
+    devices: tuple[str, ...] = ()
+    packets: int | None = None
+    packets_delta: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +103,11 @@ class Firewall:
     foreign_chains: tuple[str, ...] = ()
     """Names of chains of a known writer: cali-…, FLANNEL-…, KUBE-…, KUBE-ROUTER…, CILIUM_…, ufw…, DOCKER…"""
     steps: tuple[FirewallStep, ...] | None = None
-    """The rules of all chains that lead to a drop, in their order; None when they were not read, or too many."""
+    """The rules of all chains that lead to a drop or to strangers' rewriting, in their order.
+
+    None when they were not read, or too many.
+    """
+    changes: tuple[FirewallChange, ...] = ()
+    """At most 200; without those in chains of single Services and pods."""
     marks_elsewhere: int = 0
     """Bits of the packet mark that rules of other chains may set."""

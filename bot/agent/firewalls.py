@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from bot.agent.counters import NET
 from bot.agent.files import read_text
-from bot.agent.iptables_save import Backend, parse_iptables_save
+from bot.agent.iptables_save import Backend, parse_iptables_save, saved_chains
 from bot.agent.netlink import NETLINK_NETFILTER, NetlinkSocket, attributes, nested, text
 from bot.agent.netns import Home
 from bot.agent.nft_json import NftError, parse_nft
@@ -31,6 +31,7 @@ NFGENMSG = struct.Struct("!BBH")
 NFT_FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
 NO_NFTABLES = frozenset({errno.EINVAL, errno.ENOENT, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT})
 IPTABLES_TABLES = frozenset({"filter", "nat", "mangle", "raw", "security"})
+IPTABLES_CHAINS = frozenset({"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"})
 TOOL_LIMIT_S = 3.0
 TABLES_LIMIT = 16
 
@@ -51,6 +52,8 @@ class Present:
 
     nft: tuple[tuple[str, str], ...] = ()
     """(family, table)."""
+    beside_iptables: frozenset[tuple[str, str]] = frozenset()
+    """Tables that bear a name of iptables' and have a hook's chain that iptables does not know: its tool hides that."""
     devices: Mapping[tuple[str, str, str], tuple[str, ...]] = field(
         default_factory=dict[tuple[str, str, str], tuple[str, ...]]
     )
@@ -87,10 +90,13 @@ def find_tables(label: str) -> Present:
     missing: list[Missing] = []
     nft: tuple[tuple[str, str], ...] = ()
     devices: Mapping[tuple[str, str, str], tuple[str, ...]] = {}
+    beside: frozenset[tuple[str, str]] = frozenset()
     try:
         with NetlinkSocket(NETLINK_NETFILTER) as netlink:
             nft = tuple(_nft_tables(netlink))
-            devices = dict(_nft_devices(netlink)) if nft else {}
+            chains = list(_nft_base_chains(netlink)) if nft else []
+            devices = {(family, table, chain): on for family, table, chain, on in chains if on}
+            beside = frozenset((family, table) for family, table, chain, _ in chains if chain not in IPTABLES_CHAINS)
     except OSError as error:
         if error.errno not in NO_NFTABLES:
             missing.append(Missing(what=f"{label}.firewall.nft", why=str(error)))
@@ -102,7 +108,7 @@ def find_tables(label: str) -> Present:
                     legacy.append(family)
             except PermissionError as error:
                 missing.append(Missing(what=f"{label}.firewall.{family}-legacy", why=str(error)))
-    return Present(nft=nft, devices=devices, legacy=tuple(legacy), missing=tuple(missing))
+    return Present(nft=nft, beside_iptables=beside, devices=devices, legacy=tuple(legacy), missing=tuple(missing))
 
 
 class RulesReader:
@@ -142,7 +148,8 @@ class RulesReader:
             self._raw.saves.append((backend, family, output))
         if backend == "iptables-nft":
             for table in sorted(table for one, table in self._present.nft if one == family):
-                if table in IPTABLES_TABLES and (output is None or _is_left_out(table, output)):
+                is_hidden = (family, table) in self._present.beside_iptables
+                if table in IPTABLES_TABLES and (output is None or is_hidden or _is_left_out(table, output)):
                     await self._list(family, table)
 
     async def _list(self, family: str, table: str) -> None:
@@ -166,9 +173,12 @@ def parse_rules(raw: RawRules, label: str, present: Present, *, with_steps: bool
     found = RuleSet()
     for backend, family, output in raw.saves:
         found.merge(parse_iptables_save(output.decode("utf-8", "replace"), backend, family, with_steps=with_steps))
+    # What iptables-save prints of a table it knows better than nft; beside it only the other chains count.
+    by_nft = [(family, output) for backend, family, output in raw.saves if backend == "iptables-nft"]
+    saved = {(family, *at) for family, output in by_nft for at in saved_chains(output)}
     for output in raw.nft:
         try:
-            found.merge(parse_nft(output, with_steps=with_steps))
+            found.merge(parse_nft(output, with_steps=with_steps).beside(saved))
         except NftError as error:
             raw.missing.append(Missing(what=f"{label}.firewall.nft", why=str(error)))
     found.chains = [
@@ -193,16 +203,17 @@ def _saves(present: Present) -> Iterator[tuple[Backend, str, Sequence[str]]]:
             yield "iptables-legacy", family, names
 
 
-def _nft_devices(netlink: NetlinkSocket) -> Iterator[tuple[tuple[str, str, str], tuple[str, ...]]]:
-    """(family, table, chain) of each chain that hangs on devices, with their names."""
+def _nft_base_chains(netlink: NetlinkSocket) -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
+    """(family, table, chain, devices) of each chain of a hook; devices only of those that hang on some."""
     for _, body in netlink.dump(NFT_MSG_GETCHAIN, NFGENMSG.pack(0, 0, 0)):
         found = attributes(body, NFGENMSG.size)
-        hook = attributes(found.get(NFTA_CHAIN_HOOK, b""))
+        if NFTA_CHAIN_HOOK not in found:
+            continue
+        hook = attributes(found[NFTA_CHAIN_HOOK])
         names = [hook.get(NFTA_HOOK_DEV, b""), *nested(hook.get(NFTA_HOOK_DEVS, b""))]
         devices = tuple(dict.fromkeys(name for name in map(text, names) if name))
-        if devices:
-            family = NFT_FAMILIES.get(body[0], str(body[0]))
-            yield (family, text(found.get(NFTA_CHAIN_TABLE)), text(found.get(NFTA_CHAIN_NAME))), devices
+        family = NFT_FAMILIES.get(body[0], str(body[0]))
+        yield family, text(found.get(NFTA_CHAIN_TABLE)), text(found.get(NFTA_CHAIN_NAME)), devices
 
 
 def _nft_tables(netlink: NetlinkSocket) -> Iterator[tuple[str, str]]:

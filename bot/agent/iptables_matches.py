@@ -6,6 +6,7 @@ An option that has no field of the report is "unknown": it may hold or not, as o
 
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from bot.agent.report import FirewallMatch
 
@@ -65,13 +66,46 @@ _NOTHING = frozenset(
         "--log-level",
         "--nflog-prefix",
         "--nflog-group",
+        "--to-destination",
+        "--to-source",
+        "--to-ports",
+        "--ttl-set",
+        "--ttl-dec",
+        "--ttl-inc",
+        "--hl-set",
+        "--hl-dec",
+        "--hl-inc",
+        "--nfmask",
+        "--ctmask",
+        "--set-mss",
+        "--set-dscp",
+        "--set-dscp-class",
+        "--set-tos",
+        "--zone",
     }
 )
 """Options with a word that are no conditions, or belong to a target."""
-_FLAGS = frozenset({"-f", "--queue-bypass", "--physdev-is-bridged", "--physdev-is-in", "--physdev-is-out"})
+_FLAGS = frozenset(
+    {
+        "-f",
+        "--queue-bypass",
+        "--random",
+        "--random-fully",
+        "--persistent",
+        "--notrack",
+        "--restore-mark",
+        "--save-mark",
+        "--clamp-mss-to-pmtu",
+    }
+)
 """Options without a word."""
 _TWO_WORDS = frozenset({"--tcp-flags", "--match-set"})
 _RPFILTER = frozenset({"--rpfilter", "--invert", "--loose", "--validmark", "--accept-local"})
+_WHOLE = {
+    **dict.fromkeys(_RPFILTER, FirewallMatch(fields=("rpf",))),
+    "--physdev-is-bridged": FirewallMatch(fields=("switched",), values=("yes",)),
+}
+"""Options that are a condition by themselves."""
 _ICMP = {"8": "echo-request", "0": "echo-reply"}
 
 
@@ -122,8 +156,8 @@ def _condition(option: str, operands: Sequence[str], *, is_inverted: bool) -> Fi
         return _match(_FIELDS[option], "".join(operands), is_inverted=is_inverted)
     if option in _CHANCE or option in _RATE:
         return CHANCE if option in _CHANCE else UNKNOWN
-    if option in _RPFILTER:
-        return FirewallMatch(fields=("rpf",))
+    if option in _WHOLE:
+        return replace(_WHOLE[option], is_inverted=is_inverted and option not in _RPFILTER)
     if option == "--syn":
         return _flags("fin,syn,rst,ack", "syn", is_inverted=is_inverted)
     if option == "--tcp-flags" and len(operands) == 2:

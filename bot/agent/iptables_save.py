@@ -4,20 +4,22 @@ Source: https://ipset.netfilter.org/iptables-save.man.html (there is no grammar;
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Literal
 
 from bot.agent.filter_ways import RawRule
 from bot.agent.iptables_matches import mark_set, matches_of
-from bot.agent.report import FirewallChain, FirewallRule, FirewallStep
-from bot.agent.rules import RULES_LIMIT, TEXT_LIMIT, RuleSet, Step
+from bot.agent.packet_changes import iptables_change, verdict_of
+from bot.agent.report import FirewallChain, FirewallChange, FirewallRule, FirewallStep
+from bot.agent.rules import MANY_OF_A_KIND, RULES_LIMIT, TEXT_LIMIT, RuleSet, Step
 from bot.agent.source_nat import iptables_nat_rule
 
 Backend = Literal["iptables-legacy", "iptables-nft"]
 CHAIN = re.compile(r":(\S+) (\S+)(?: \[(\d+):)?")
 RULE = re.compile(r"(?:\[(\d+):\d+\] )?-A (\S+) ?(.*)")
 QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+SOURCE_NAT, SOURCE_NAT_PRIORITY = {("nat", "POSTROUTING"), ("nat", "INPUT")}, 100
 PRIORITIES = {"raw": -300, "mangle": -150, "nat": -100, "filter": 0, "security": 50}
 
 
@@ -44,7 +46,7 @@ def parse_iptables_save(text: str, backend: Backend, family: str, *, with_steps:
             table=name,
             chain=chain[:64],
             hook=chain.lower()[:64],
-            priority=PRIORITIES.get(name, 0),
+            priority=SOURCE_NAT_PRIORITY if (name, chain) in SOURCE_NAT else PRIORITIES.get(name, 0),
             policy=policy,
             rules=counts.get((name, chain), 0),
             packets=packets,
@@ -52,6 +54,16 @@ def parse_iptables_save(text: str, backend: Backend, family: str, *, with_steps:
         for (name, chain), (policy, packets) in policies.items()
     ]
     return found
+
+
+def saved_chains(output: bytes) -> Iterator[tuple[str, str]]:
+    """(table, chain) of each chain that it prints, by hooks or not."""
+    table = ""
+    for line in output.decode("utf-8", "replace").splitlines()[:RULES_LIMIT]:
+        if line.startswith("*"):
+            table = line[1:65]
+        elif line.startswith(":") and (chain := CHAIN.match(line)):
+            yield table, chain[1][:64]
 
 
 def _take(found: RuleSet, rule: re.Match[str], backend: Backend, family: str, table: str, *, with_steps: bool) -> None:
@@ -71,6 +83,21 @@ def _take(found: RuleSet, rule: re.Match[str], backend: Backend, family: str, ta
                 packets=int(packets[:18]) if packets else None,
             )
         )
+    changed = iptables_change(options, target, text.split()) if target in _WORDS else None
+    if changed and not chain.startswith(MANY_OF_A_KIND):
+        found.changes.append(
+            FirewallChange(
+                backend=backend,
+                family=family,
+                table=table,
+                chain=chain,
+                kind=changed[0],
+                to=changed[1],
+                matches=matches_of(text),
+                text=f"-A {chain} {text}"[:TEXT_LIMIT],
+                packets=int(packets[:18]) if packets else None,
+            )
+        )
     if table == "nat":
         found.nat[backend, family, table, chain].append(iptables_nat_rule(text, target))
     if with_steps:
@@ -81,6 +108,7 @@ def _take(found: RuleSet, rule: re.Match[str], backend: Backend, family: str, ta
             RawRule(
                 targets=(target,) if target and target not in _WORDS else (),
                 drops=target in _TAKING,
+                rewrites=bool(verdict_of(changed)),
                 sets_mark=0xFFFFFFFF if target in {"MARK", "CONNMARK"} else 0,
                 read=way,
             )
@@ -129,9 +157,11 @@ def _way(backend: Backend, family: str, table: str, chain: str, text: str) -> Se
         verdict = f"reject with {options.get('--reject-with', 'icmp-port-unreachable')[:64]}"
     elif target == "MARK" and (known := mark_set(options, target)):
         verdict = f"mark {known[0]:#x}/{known[1]:#x}"
+    rewriting = verdict_of(iptables_change(options, target, text.split()))
+    verdict = rewriting or verdict
     if not verdict:
         return ()
-    takes = target in _TAKING
+    takes = target in _TAKING or bool(rewriting)
     return (
         FirewallStep(
             backend=backend,

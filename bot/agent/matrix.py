@@ -255,13 +255,7 @@ def _attempt(source: Source, target: Target, patience: Patience) -> Callable[[],
         return partial(tcp_connect, source.make_socket, target.ip, target.port, patience)
     if target.protocol == "udp":
         return partial(udp_send, source.make_socket, target.ip, target.port, patience)
-    if not is_ipv4(target.ip):
-        return _no_icmp6
     return partial(icmp_echo, source.make_socket, target.ip, patience)
-
-
-async def _no_icmp6() -> Attempt:
-    return Attempt(outcome="skipped", latency_ms=0.0, detail="ICMP is tested over IPv4 only")
 
 
 def _question_jobs(task: Task, source: Source, patience: Callable[[str], Patience], pace: Pace) -> Iterator[Job]:

@@ -61,7 +61,7 @@ async def _send(make: make_socket, ip: str, size: int, patience: Patience) -> At
     watch = Stopwatch()
     echo = Echo(ident=secrets.randbelow(65_535), sequence=size & 0xFFFF)
     try:
-        sock = open_icmp_socket(make)
+        sock = open_icmp_socket(make, ip)
     except OSError as error:
         return failed(error, watch)
     with sock:

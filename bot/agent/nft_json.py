@@ -5,21 +5,24 @@ Source: https://manpages.debian.org/bookworm/libnftables1/libnftables-json.5.en.
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
 from bot.agent.filter_ways import RawRule
 from bot.agent.nft_matches import keyed, mark_set, matches_of, sets_mark
 from bot.agent.nft_text import expression_text
-from bot.agent.report import FirewallChain, FirewallMatch, FirewallRule, FirewallStep
-from bot.agent.rules import RULES_LIMIT, TEXT_LIMIT, RuleSet, Step
+from bot.agent.packet_changes import nft_change, verdict_of
+from bot.agent.report import FirewallChain, FirewallChange, FirewallMatch, FirewallRule, FirewallStep
+from bot.agent.rules import MANY_OF_A_KIND, RULES_LIMIT, TEXT_LIMIT, RuleSet, Step
 from bot.agent.source_nat import nft_nat_rule
 
 Object = Mapping[str, Any]
 ELEMENTS_LIMIT = 20_000
 NAME_LIMIT = 255
 """The kernel's own limit; kube-proxy's chains of endpoints have 80 characters and more."""
+SERVICES_TABLE = "kube-proxy"
+"""Has a chain for each Service and endpoint."""
 NESTING = frozenset({"set", "concat", "elem", "val"})
 MOST_PACKETS = (1 << 63) - 1
 
@@ -68,6 +71,7 @@ class _Reader:
             expressions = [_dict(one) for one in _list(rule.get("expr"))]
             if verdict := _dropping(expressions):
                 found.drops.append(self._drop(rule, expressions, verdict))
+            found.changes += self._changes(rule, expressions)
             key = ("nft", *_table(rule), _str(rule, "chain"))
             if _table(rule) in translating:
                 found.nat[key].append(nft_nat_rule(expressions, translating[_table(rule)]))
@@ -88,6 +92,7 @@ class _Reader:
         return RawRule(
             targets=tuple({target for verdict in verdicts for target in _jumps(verdict)}),
             drops=any(_terminal(verdict) in _TAKING or "reject" in verdict for verdict in verdicts),
+            rewrites=any(verdict_of(nft_change(one)) for one in expressions),
             sets_mark=0xFFFFFFFF if any(map(sets_mark, expressions)) else 0,
             read=partial(self._way, rule, expressions),
         )
@@ -120,6 +125,30 @@ class _Reader:
             text=(" ".join(map(expression_text, expressions)) + _comment(rule))[:TEXT_LIMIT],
             packets=self._packets((family, table), expressions),
         )
+
+    def _changes(self, rule: Object, expressions: Sequence[Object]) -> Iterator[FirewallChange]:
+        (family, table), chain = _table(rule), _str(rule, "chain")
+        if chain.startswith(MANY_OF_A_KIND) or table == SERVICES_TABLE:
+            return
+        for at, expression in enumerate(expressions):
+            if changed := nft_change(expression):
+                before = expressions[:at]
+                yield FirewallChange(
+                    backend="nft",
+                    family=family,
+                    table=table,
+                    chain=chain,
+                    kind=changed[0],
+                    to=changed[1],
+                    matches=tuple(
+                        match for one in before for match in matches_of(one, self._elements_of(family, table))
+                    ),
+                    text=(" ".join(map(expression_text, expressions)) + _comment(rule))[:TEXT_LIMIT],
+                    packets=self._packets((family, table), expressions),
+                )
+
+    def _elements_of(self, family: str, table: str) -> Callable[[str], Sequence[object] | None]:
+        return lambda name: self._sets.get((family, table, name))
 
     def _packets(self, table: tuple[str, str], expressions: Iterable[Object]) -> int | None:
         for expression in expressions:
@@ -200,12 +229,13 @@ def _terminal(verdict: Object) -> str:
 def _step(rule: Object, matches: Sequence[FirewallMatch], statement: Object, text: str) -> Iterator[FirewallStep]:
     """What the statement does with packets that met the conditions before it."""
     family, table = _table(rule)
-    verdict = _terminal(statement)
+    rewriting = verdict_of(nft_change(statement))
+    verdict = rewriting or _terminal(statement)
     if not verdict and sets_mark(statement):
         known = mark_set(statement)
         verdict = f"mark {known[0]:#x}/{known[1]:#x}" if known else "mark"
     if verdict:
-        takes = verdict in _TAKING or verdict.startswith("reject")
+        takes = verdict in _TAKING or verdict.startswith("reject") or bool(rewriting)
         yield FirewallStep(
             backend="nft",
             family=family,

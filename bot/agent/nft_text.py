@@ -41,6 +41,12 @@ def _match(part: Render) -> str:
     return f"{part('left')} {'' if operator in {'==', 'in'} else operator + ' '}{part('right')}"
 
 
+def _endpoint(part: Render) -> str:
+    ip, port = part("addr"), part("port")
+    shown = f"[{ip}]" if ":" in ip and port else ip
+    return f"{shown}:{port}" if port else shown
+
+
 def _joined(parts: list[object], between: str, depth: int) -> str:
     return between.join(expression_text(part, depth + 1) for part in parts[:16])[:LIMIT]
 
@@ -62,6 +68,11 @@ KNOWN: dict[str, Callable[[Render], str]] = {
     "prefix": lambda part: f"{part('addr')}/{part('len')}",
     "counter": lambda _: "counter",
     "reject": lambda part: f"reject with {part('type')} {part('expr')}".rstrip(),
+    "mangle": lambda part: f"{part('key')} set {part('value')}",
+    "dnat": lambda part: f"dnat to {_endpoint(part)}",
+    "snat": lambda part: f"snat to {_endpoint(part)}",
+    "redirect": lambda part: f"redirect to :{part('port')}",
+    "tcp option": lambda part: f"tcp option {part('name')} {part('field')}",
     "numgen": lambda part: f"numgen {part('mode')} mod {part('mod')}",
     "fib": lambda part: f"fib {part('flags')} {part('result')}",
     "limit": lambda part: f"limit rate {part('rate')}/{part('per')}",

@@ -10,13 +10,19 @@ from typing import ClassVar, Literal
 
 from bot.agent.firewall_report import Firewall
 from bot.agent.firewall_report import FirewallChain as FirewallChain  # noqa: PLC0414 (handed on)
+from bot.agent.firewall_report import FirewallChange as FirewallChange  # noqa: PLC0414
 from bot.agent.firewall_report import FirewallMatch as FirewallMatch  # noqa: PLC0414
 from bot.agent.firewall_report import FirewallRule as FirewallRule  # noqa: PLC0414
 from bot.agent.firewall_report import FirewallStep as FirewallStep  # noqa: PLC0414
+from bot.agent.report_attached import CgroupProgram as CgroupProgram  # noqa: PLC0414
+from bot.agent.report_attached import Filter as Filter  # noqa: PLC0414
+from bot.agent.report_attached import Qdisc as Qdisc  # noqa: PLC0414
 from bot.agent.report_ebpf import Cilium
 from bot.agent.report_services import EgressNat as EgressNat  # noqa: PLC0414
 from bot.agent.report_services import ServiceRules as ServiceRules  # noqa: PLC0414
 from bot.agent.task_schema import TASK_SCHEMA as TASK_SCHEMA  # noqa: PLC0414
+from bot.agent.task_schema import Dial as Dial  # noqa: PLC0414
+from bot.agent.task_schema import DialKind as DialKind  # noqa: PLC0414
 from bot.agent.task_schema import DnsQuestion as DnsQuestion  # noqa: PLC0414
 from bot.agent.task_schema import Purpose as Purpose  # noqa: PLC0414
 from bot.agent.task_schema import ServicePort as ServicePort  # noqa: PLC0414
@@ -125,6 +131,7 @@ class Route:
 class Rule:
     """A policy routing rule (`ip rule`)."""
 
+    family: Literal[4, 6] = 4
     priority: int
     src: str = ""
     dst: str = ""
@@ -172,52 +179,6 @@ class FdbEntry:
     vni: int | None = None
     """Network identifier where the entry names another than the device's."""
     vlan: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Qdisc:
-    """A queueing discipline of a device, with its counters before the tests."""
-
-    dev: str
-    kind: str
-    handle: str = "0:"
-    text: str = ""
-    """As `tc qdisc` prints it, without the device."""
-    packets: int = 0
-    dropped: int = 0
-    overlimits: int = 0
-    backlog: int = 0
-    """Packets that wait in it, after the tests."""
-    packets_delta: int = 0
-    """Growth while the tests ran; likewise for the other deltas."""
-    dropped_delta: int = 0
-    overlimits_delta: int = 0
-
-    @property
-    def is_written(self) -> bool:
-        """Somebody put it there: what the kernel does by itself has the handle 0."""
-        return self.handle not in {"0:", ""}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
-    """A filter of traffic control on a device."""
-
-    dev: str
-    direction: str
-    """ingress, egress or queue: ingress is what comes in by the device, queue what belongs to a queueing discipline."""
-    kind: str
-    """As tc calls it (u32, flower, bpf, …), or what a program hangs on by itself: xdp, tcx, netkit."""
-    name: str = ""
-    """Of a BPF program."""
-    effect: str = ""
-    """drop, redirect, police, change; program: a BPF program decides; "" when it lets packets go on."""
-    target: str = ""
-    """The device that packets are redirected to."""
-    text: str = ""
-    packets: int | None = None
-    """What its action took; None: the kernel does not say."""
-    packets_delta: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -431,6 +392,36 @@ class Test:
     mtu_steps: tuple[MtuStep, ...] = ()
 
 
+DialOutcome = Literal[
+    "answered",  # in the protocol that was spoken
+    "no-connection",  # `detail` says why
+    "silent",  # connected, or sent, and nothing came back
+    "closed",  # connected, and closed without an answer
+    "not-understood",  # an answer of another protocol, or a TLS handshake that failed
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialAnswer:
+    """What came of one question in an application's own protocol."""
+
+    source: str
+    """A pod's uid."""
+    name: str
+    """"namespace/service:port"."""
+    kind: DialKind
+    outcome: DialOutcome = "silent"
+    status: int | None = None
+    """HTTP: the status code; gRPC: the health (1: serving, 2: not serving), None where none is given."""
+    has_text: bool | None = None
+    """HTTP: whether the text that was looked for is there; None: none was."""
+    rcode: str = ""
+    addresses: tuple[str, ...] = ()
+    """DNS."""
+    latency_ms: float = 0.0
+    detail: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conntrack:
     """The connection tracking table of the root namespace."""
@@ -480,11 +471,23 @@ class Missing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What tells a machine from others, and its kubelet reports in the Node's status, too; "" where it was not read."""
+
+    boot_id: str = ""
+    """Another one at each start of the kernel; nodes that are containers of one machine share it."""
+    machine_id: str = ""
+    system_uuid: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeReport:
     """All that one node agent saw."""
 
     schema: str = REPORT_SCHEMA
     node: str
+    machine: Machine = Machine()
+    """Where it was made."""
     started_at: str
     """RFC 3339, UTC."""
     took_s: float
@@ -495,6 +498,8 @@ class NodeReport:
     root: NetnsState
     pods: tuple[PodReport, ...] = ()
     tests: tuple[Test, ...] = ()
+    dials: tuple[DialAnswer, ...] | None = None
+    """None: nothing of the kind was asked (or by an older agent)."""
     conntrack: Conntrack | None = None
     neighbour_entries: int | None = None
     """Entries of the kernel's ARP table, shared by all namespaces (/proc/net/stat/arp_cache)."""
@@ -508,6 +513,8 @@ class NodeReport:
     egress_nat: tuple[EgressNat, ...] | None = None
     cilium: Cilium | None = None
     """None: no maps of Cilium's are pinned on this node (or an older agent looked)."""
+    cgroup_programs: tuple[CgroupProgram, ...] | None = None
+    """None: not read. Those of the root cgroup decide for every process of the node."""
     trace: NodeTrace | None = None
     """Of a task with series to follow; nothing else is in such a report."""
     missing: tuple[Missing, ...] = ()

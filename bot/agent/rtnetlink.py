@@ -144,16 +144,17 @@ def read_routes(netlink: NetlinkSocket, names: type_names) -> Iterator[Route]:
 
 
 def read_rules(netlink: NetlinkSocket) -> Iterator[Rule]:
-    """IPv4 rules in order of priority."""
-    for kind, body in netlink.dump(RTM_GETRULE, RTMSG.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)):
+    """The rules of both families, each in order of priority."""
+    for kind, body in netlink.dump(RTM_GETRULE, RTMSG.pack(socket.AF_UNSPEC, 0, 0, 0, 0, 0, 0, 0, 0)):
         if kind != RTM_NEWRULE:
             continue
         family, dst_len, src_len, _, table, _, _, action, flags = RTMSG.unpack_from(body)
-        if family != socket.AF_INET:
+        if family not in {socket.AF_INET, socket.AF_INET6}:
             continue
         found = attributes(body, RTMSG.size)
         mark, mask = u32(found.get(FRA_FWMARK)), u32(found.get(FRA_FWMASK), 0xFFFFFFFF)
         yield Rule(
+            family=4 if family == socket.AF_INET else 6,
             priority=u32(found.get(FRA_PRIORITY)),
             src=_prefix(found.get(FRA_SRC), src_len),
             dst=_prefix(found.get(FRA_DST), dst_len),

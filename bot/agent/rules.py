@@ -1,11 +1,14 @@
 """Packet filter rules of any backend, reduced to what a diagnosis asks: who drops, and where Services lead."""
 
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
-from bot.agent.filter_ways import RawRule, chain_key, ways_to_drops
-from bot.agent.report import Firewall, FirewallChain, FirewallRule, ServicePort, ServiceRules
+from bot.agent.filter_ways import RawRule, chain_key, ways_through
+from bot.agent.packet_changes import hooked
+from bot.agent.report import Firewall, FirewallChain, FirewallChange, FirewallRule, ServicePort, ServiceRules
 from bot.agent.source_nat import NatRule
 
 DROPS_LIMIT = 200
@@ -15,6 +18,8 @@ BACKENDS_LIMIT = 64
 CHAINS_FOLLOWED = 500
 IPVS = "ipvs"
 """Family, table and chain under which the virtual servers of IPVS stand, which no hook's chain leads to."""
+KUBE_PROXY = re.compile(r"^(KUBE-|kube-proxy$)")
+"""Its chains of iptables, its table of nftables."""
 RULES_LIMIT = 200_000
 
 KNOWN_WRITERS = (
@@ -91,6 +96,8 @@ class RuleSet:
 
     chains: list[FirewallChain] = field(default_factory=list[FirewallChain])
     drops: list[FirewallRule] = field(default_factory=list[FirewallRule])
+    changes: list[FirewallChange] = field(default_factory=list[FirewallChange])
+    """Without their hooks."""
     names: set[str] = field(default_factory=set[str])
     """Chains of known writers."""
     nat: dict[chain_key, list[NatRule]] = field(default_factory=lambda: defaultdict[chain_key, list[NatRule]](list))
@@ -107,10 +114,26 @@ class RuleSet:
         if table.startswith(KNOWN_TABLES):
             self.names.add(f"table {table[:64]}")
 
+    def beside(self, saved: Collection[tuple[str, str, str]]) -> "RuleSet":
+        """What another tool, which printed these (family, table, chain), leaves out: other hooks, and their chains."""
+        hooks = [one for one in self.chains if (one.family, one.table, one.chain) not in saved]
+        reached = {key[1:] for key in _in_force(RuleSet(chains=hooks, steps=self.steps))}
+        kept = {key for key in (*self.nat, *self.steps, *self.ways) if key[1:] in reached or key[1:] not in saved}
+        return RuleSet(
+            chains=hooks,
+            drops=[one for one in self.drops if (one.family, one.table, one.chain) not in saved],
+            changes=[one for one in self.changes if (one.family, one.table, one.chain) not in saved],
+            names=self.names,
+            nat={key: here for key, here in self.nat.items() if key in kept},
+            steps={key: here for key, here in self.steps.items() if key in kept},
+            ways={key: here for key, here in self.ways.items() if key in kept},
+        )
+
     def merge(self, other: "RuleSet") -> None:
         """Take over what another tool found."""
         self.chains += other.chains
         self.drops += other.drops
+        self.changes += other.changes
         self.names |= other.names
         self.steps.update(other.steps)
         self.ways.update(other.ways)
@@ -119,11 +142,12 @@ class RuleSet:
 
 def firewall(before: RuleSet, after: RuleSet | None) -> Firewall:
     """The report's view: with growth between two readings, the rules that took packets first."""
-    drops, chains = list(before.drops), before.chains
+    drops, chains, changes = list(before.drops), before.chains, before.changes
     if after is not None:
+        changes = [_with_growth(rule, later) for rule, later in _paired(before.changes, after.changes)]
         drops = [_with_growth(rule, later) for rule, later in _paired(before.drops, after.drops)]
         chains = _chains_with_growth(before.chains, after.chains)
-    steps, marks = ways_to_drops(before.ways, before.chains)
+    steps, marks = ways_through(before.ways, before.chains)
     drops.sort(key=lambda rule: (-(rule.packets_delta or 0), -(rule.packets or 0)))
     return Firewall(
         chains=tuple(chains[:NAMES_LIMIT]),
@@ -131,6 +155,7 @@ def firewall(before: RuleSet, after: RuleSet | None) -> Firewall:
         drops_total=len(drops),
         foreign_chains=tuple(sorted(before.names)[:NAMES_LIMIT]),
         steps=steps,
+        changes=hooked(changes, before.ways, before.chains),
         marks_elsewhere=marks,
     )
 
@@ -139,7 +164,10 @@ def service_rules(services: Sequence[ServicePort], rules: RuleSet) -> tuple[Serv
     """How often each Service port is named, and where its rules lead."""
     naming: dict[str, list[tuple[chain_key, Step]]] = defaultdict(list)
     wanted = {service.ip for service in services}
-    for key in _in_force(rules):
+    in_force = _in_force(rules)
+    # Beside kube-proxy's own a stranger's rule may name a Service, too: where that leads is no backend of it.
+    own = {key for key in in_force if key[1] == IPVS or KUBE_PROXY.search(key[2]) or KUBE_PROXY.search(key[3])}
+    for key in own or in_force:
         for step in rules.steps.get(key, ()):
             for ip in step.ips & wanted:
                 naming[ip].append((key, step))
@@ -191,11 +219,12 @@ def _reached(mentions: Iterable[tuple[chain_key, Step]], rules: RuleSet) -> Iter
                 waiting += [(key, inner) for inner in rules.steps.get(key, ())]
 
 
-def _paired(
-    before: Iterable[FirewallRule], after: Iterable[FirewallRule]
-) -> Iterator[tuple[FirewallRule, FirewallRule | None]]:
+_Counted = TypeVar("_Counted", FirewallRule, FirewallChange)
+
+
+def _paired(before: Iterable[_Counted], after: Iterable[_Counted]) -> Iterator[tuple[_Counted, _Counted | None]]:
     """Each rule with itself in the later reading; equal rules in the same order."""
-    later: dict[tuple[str, ...], list[FirewallRule]] = defaultdict(list)
+    later: dict[tuple[str, ...], list[_Counted]] = defaultdict(list)
     for rule in after:
         later[_identity(rule)].append(rule)
     for rule in before:
@@ -215,11 +244,12 @@ def _chains_with_growth(before: Iterable[FirewallChain], after: Iterable[Firewal
     return found
 
 
-def _identity(rule: FirewallRule) -> tuple[str, ...]:
-    return rule.backend, rule.family, rule.table, rule.chain, rule.verdict, rule.text
+def _identity(rule: FirewallRule | FirewallChange) -> tuple[str, ...]:
+    does = rule.verdict if isinstance(rule, FirewallRule) else rule.kind
+    return rule.backend, rule.family, rule.table, rule.chain, does, rule.text
 
 
-def _with_growth(rule: FirewallRule, later: FirewallRule | None) -> FirewallRule:
+def _with_growth(rule: _Counted, later: _Counted | None) -> _Counted:
     if later is None or rule.packets is None or later.packets is None:
         return rule
     return replace(rule, packets=later.packets, packets_delta=max(0, later.packets - rule.packets))

@@ -43,6 +43,7 @@ POD_NAMES = (
     "ipv4.conf.all.arp_ignore",
     "ipv4.conf.all.forwarding",
     "ipv6.conf.all.disable_ipv6",
+    "ipv6.conf.all.forwarding",
     "core.somaxconn",
 )
 POD_DEVICE_NAMES = ("rp_filter", "arp_ignore", "arp_filter", "arp_announce", "forwarding", "disable_policy")

@@ -80,6 +80,29 @@ class ServicePort:
     protocol: Literal["tcp", "udp"]
 
 
+DialKind = Literal["http", "grpc", "dns"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dial:
+    """A question in an application's own protocol, asked of a Service from some pods of this node."""
+
+    name: str
+    """"namespace/service:port"."""
+    ip: str
+    port: int
+    kind: DialKind
+    sources: tuple[str, ...]
+    """Pods by uid."""
+    host: str = ""
+    """The Service by the name that its clients use."""
+    path: str = "/"
+    """HTTP: the path; gRPC: the service whose health is asked, "" for the server's; DNS: the name."""
+    tls: Literal["no", "yes", "either"] = "no"
+    contains: str = ""
+    """HTTP: a text that the answer should have."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """What one node agent shall look at and test."""
@@ -111,5 +134,7 @@ class Task:
     """How many nodes test at the same time: connections to one listener are spaced accordingly."""
     turn: int = 0
     """This node's place among them."""
+    dials: tuple[Dial, ...] = ()
+    """Asked when all tests are done, so that they disturb none."""
     follow: tuple[TraceFlow, ...] = ()
     """Do nothing but follow these series through the namespaces of `pods` and the node's own."""

@@ -54,6 +54,8 @@ class Sighting:
     src: str
     """"ip", "ip:port" or "[ip]:port", as the first one carried it by then."""
     dst: str
+    hops_left: int = 0
+    """Time to live (hop limit) of the first one, inside a tunnel the packet's own; 0: not told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +95,7 @@ class CounterMove:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleMove:
-    """A rule of the node's packet filters that drops or rejects, and whose counter moved meanwhile."""
+    """A rule of the node's packet filters whose counter moved meanwhile."""
 
     family: str
     table: str
@@ -140,7 +142,9 @@ class NodeTrace:
     drops: tuple[PacketDrop, ...] = ()
     counters: tuple[CounterMove, ...] = ()
     rules: tuple[RuleMove, ...] | None = None
-    """Of the node's own namespace; None: they were not read, or not in time."""
+    """Of the node's own namespace, those that drop or reject; None: they were not read, or not in time."""
+    changes: tuple[RuleMove, ...] | None = None
+    """Of the same, those that change packets."""
     unresolved: tuple[Unresolved, ...] = ()
 
 

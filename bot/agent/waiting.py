@@ -6,7 +6,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import get_args
 
@@ -30,6 +30,8 @@ class _Icmp:
     """The type of "destination unreachable"."""
     codes: tuple[str, ...]
     """Its codes."""
+    others: Mapping[tuple[int, int], str]
+    """Names of further types, with their codes."""
     address_at: int
     """Where the offender's address begins in its sockaddr."""
     address_bytes: int
@@ -57,6 +59,7 @@ _ICMP = _Icmp(
         "host-precedence-violation",
         "precedence-cutoff",
     ),
+    others={(11, 0): "ttl-exceeded"},
     address_at=4,
     address_bytes=4,
 )
@@ -73,6 +76,7 @@ _ICMP6 = _Icmp(
         "source-policy-failed",
         "net-prohibited",
     ),
+    others={(2, 0): "packet-too-big", (3, 0): "hop-limit-exceeded"},
     address_at=8,
     address_bytes=16,
 )
@@ -211,7 +215,7 @@ def _extended_error(data: bytes, about: bytes, icmp: _Icmp) -> QueuedError:
     offender = data[EXTENDED_ERROR.size + icmp.address_at :][: icmp.address_bytes]
     return QueuedError(
         code=code,
-        icmp=icmp.codes[icmp_code] if is_known else f"{kind}/{icmp_code}",
+        icmp=icmp.codes[icmp_code] if is_known else icmp.others.get((kind, icmp_code), f"{kind}/{icmp_code}"),
         icmp_from=socket.inet_ntop(icmp.family, offender) if len(offender) == icmp.address_bytes else "",
         info=info,
         about=about,

@@ -19,6 +19,7 @@ from bot.causes.selection import (
     remaining,
     select,
     without_roots_that_follow,
+    without_what_follows,
 )
 from bot.domain.cause import Differential, Explanation
 from bot.domain.facts import FactSpec, FactTable, Subject, SubjectKind
@@ -53,11 +54,13 @@ def differentiate(
     settled = explained(chosen, scopes)
     if asked - settled:
         chosen = [one.at_most(Confidence.LIKELY) for one in chosen]
+    chosen, following = without_what_follows(chosen)
     selected = _merged(chosen, judged, facts, scopes)
+    consequences = () if asked - settled else _consequences(known, judged, facts, selected)
     open_causes = [one for one in (*chosen, *others) if one.confidence is not Confidence.CONFIRMED]
     return Differential(
         selected=selected,
-        consequences=() if asked - settled else _consequences(known, judged, facts, selected),
+        consequences=(*_merged(following, judged, facts, scopes), *consequences),
         alternatives=_merged(others[:MAX_ALTERNATIVES], judged, facts, scopes),
         ruled_out=_ruled_out(known, judged, out, facts, selected),
         symptoms=tuple(scope.symptom for scope in scopes),

@@ -9,9 +9,18 @@ from bot.causes.judging import Judgement
 from bot.domain.cause import NextObservation
 from bot.domain.facts import FactSpec, FactTable, Rung, Subject
 from bot.rules.expression import lookup_for
+from bot.rules.template import quoted
 
 MAX_OBSERVATIONS = 8
 _LADDER = tuple(Rung)
+_PLACEHOLDERS: Mapping[str, tuple[str, str]] = {
+    "<host link>": ("pod", "own_dev"),
+    "<gateway>": ("pod", "gateway_ip"),
+    "<pod ip>": ("pod", "ip"),
+    "<uplink>": ("node", "uplink_name"),
+    "<overlay device>": ("node", "overlay_name"),
+}
+"""What a look leaves to whoever types it, and the fact that says it."""
 
 
 @dataclass(slots=True)
@@ -55,7 +64,17 @@ def _observation(name: str, wanted: _Wanted, facts: FactTable, specs: Mapping[st
         fact=name,
         subject=subject,
         rung=min(rungs, key=_LADDER.index),
-        look=spec.look if spec else "",
+        look=_filled(spec.look, subject, facts) if spec else "",
         decides=tuple(sorted(wanted.causes)),
         why=facts.why_unobserved(subject, name.partition(".")[2]),
     )
+
+
+def _filled(look: str, subject: Subject, facts: FactTable) -> str:
+    """The look with everything in it that is known; what is not stays a placeholder."""
+    context = facts.relations.context(subject)
+    for placeholder, (variable, key) in _PLACEHOLDERS.items():
+        if placeholder in look and (behind := context.get(variable)) is not None:
+            value = facts.of(behind).get(key)
+            look = look.replace(placeholder, quoted(value)) if isinstance(value, str) and value else look
+    return look.replace("<node>", quoted(context["node"].name)) if "node" in context else look

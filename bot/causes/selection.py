@@ -232,6 +232,14 @@ def remaining(
     return sorted(best.values(), key=lambda one: (-one.strength, -len(one.needed & unsettled), *_order(one)))
 
 
+def without_what_follows(chosen: Sequence[Candidate]) -> tuple[list[Candidate], list[Candidate]]:
+    """The choice apart from mere consequences that only a proven cause of it kept from being certain: these follow."""
+    proven = {one.cause.id for one in chosen if one.confidence is Confidence.CONFIRMED}
+    doubted = [one for one in chosen if one.cause.is_consequence and one.confidence is not Confidence.CONFIRMED]
+    following = [one for one in doubted if one.rivals and one.rivals <= proven]
+    return [one for one in chosen if one not in following], following
+
+
 def without_roots_that_follow(
     chosen: Sequence[Candidate],
     others: Sequence[Candidate],

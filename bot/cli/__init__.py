@@ -11,19 +11,13 @@ from bot.cli.common import unforeseen_explained
 from bot.cli.diagnosing import diagnose, replay
 from bot.cli.doctor import doctor
 from bot.cli.incidents import incidents
-from bot.cli.lab import demo, lab
+from bot.cli.lab import DemoCommand, demo, lab
 from bot.cli.plans import audit, plan
 from bot.cli.rules import causes, known_issues, playbooks, probes
 from bot.cli.serve import serve
+from bot.cli.shells import completion
 
 HELP: dict[str, object] = {"help_option_names": ["-h", "--help"]}
-UNPARSED: dict[str, object] = {
-    "allow_extra_args": True,
-    "allow_interspersed_args": False,  # or the "--" of `lab exec NODE -- CMD` would be swallowed here
-    "ignore_unknown_options": True,
-    "help_option_names": [],
-}
-"""Everything behind `cnibot lab` is parsed by the lab's own commands."""
 
 
 class _Commands(TyperGroup):
@@ -82,8 +76,9 @@ app.command()(replay)
 app.command()(serve)
 app.command()(doctor)
 app.command()(version)
-app.command("lab", context_settings=UNPARSED, add_help_option=False)(lab)
-app.command("demo", context_settings=UNPARSED, add_help_option=False)(demo)
+app.command()(completion)
+app.add_typer(lab, name="lab")
+app.command("demo", cls=DemoCommand)(demo)
 app.add_typer(alerts, name="alerts")
 app.add_typer(incidents)
 app.add_typer(plan)

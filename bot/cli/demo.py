@@ -6,7 +6,6 @@ import shlex
 import signal
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
@@ -24,6 +23,7 @@ from bot.cli.story import FAULT, NAMESPACE, VICTIM, StoryContext, play
 from bot.lab.cluster import launch
 from bot.lab.cluster.control import LabClient
 from bot.lab.errors import LabError
+from bot.lab.scratch import scratch
 
 PORT = 8088
 """The page's port, when it is free."""
@@ -39,19 +39,19 @@ def demo(
     """A broken cluster, a Slack workspace and the bot on this machine, to be tried in the browser."""
     console = Console(width=None if Console().is_terminal else 100)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # make has us begin with Ctrl-C ignored, to be silent then
-    with errors_explained(), tempfile.TemporaryDirectory(prefix="cnibot-demo-") as directory:
+    with errors_explained(), scratch("demo") as directory:
         began = time.monotonic()
         try:
-            lab = launch.start(Path(directory) / "lab", launch.LabOptions(), attached=True)
+            lab = launch.start(directory / "lab", launch.LabOptions(), attached=True)
         except LabError as error:
             fail(str(error), NO_DIAGNOSIS)
         try:
             console.print(f"A lab with 3 nodes is up after {time.monotonic() - began:.1f} s.", style="dim")
-            client = LabClient(Path(directory) / "lab")
+            client = LabClient(directory / "lab")
             if scripted:
                 stage = StoryContext(client, knowledge_of(begin(), None), console)
-                raise typer.Exit(0 if asyncio.run(_play(stage, Path(directory))) else PROBLEM)
-            asyncio.run(_hold(client, Path(directory), console, port))
+                raise typer.Exit(0 if asyncio.run(_play(stage, directory)) else PROBLEM)
+            asyncio.run(_hold(client, directory, console, port))
         except BotProcess.DiedError as error:
             fail(str(error), NO_DIAGNOSIS)
         except TimeoutError:

@@ -14,12 +14,14 @@ from bot.cli.common import (
     HEALTHY,
     NO_DIAGNOSIS,
     PROBLEM,
+    USAGE,
     PlaybooksDirs,
     begin,
     errors_explained,
+    fail,
     knowledge_of,
 )
-from bot.domain.errors import ConfigurationError
+from bot.cli.shells import playbooks
 from bot.domain.facts import Rung
 from bot.domain.report import Report
 from bot.settings import Settings, has_kubeconfig
@@ -53,7 +55,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 the options of the contract
     context: Annotated[str | None, typer.Option(help="The kubeconfig's context.")] = None,
     kubeconfig: Annotated[Path | None, typer.Option(help="The kubeconfig; otherwise as kubectl finds it.")] = None,
     access: Annotated[Rung | None, typer.Option(help="The highest rung of the access ladder to use.")] = None,
-    playbook: Annotated[str, typer.Option(help="The playbook to follow.")] = "namespace",
+    playbook: Annotated[str, typer.Option(help="The playbook to follow.", autocompletion=playbooks)] = "namespace",
     output: _OutputOption = Output.TEXT,
     record: Annotated[
         Path | None, typer.Option(help="Also write what was seen to this file (.json or .json.gz).")
@@ -101,16 +103,18 @@ def diagnose(  # noqa: PLR0913, PLR0917 the options of the contract
 def _one_of(argument: str | None, option: str | None) -> str:
     """The namespace, which is given in one of two ways."""
     if argument and option and argument != option:
-        raise ConfigurationError("namespace", f"{argument} and {option} are given: which one?")
+        fail(f"The namespace is given twice: {argument} and {option}. Which one?", USAGE)
     if not (argument or option):
-        raise ConfigurationError("namespace", "which namespace? Type: cnibot diagnose NAMESPACE")
+        fail("Which namespace? Type: cnibot diagnose NAMESPACE", USAGE)
     return argument or option or ""
 
 
 def replay(
     file: Annotated[Path, typer.Argument(help="A file written by `cnibot diagnose --record`.", show_default=False)],
     output: _OutputOption = Output.TEXT,
-    playbook: Annotated[str | None, typer.Option(help="Another playbook than the recorded one.")] = None,
+    playbook: Annotated[
+        str | None, typer.Option(help="Another playbook than the recorded one.", autocompletion=playbooks)
+    ] = None,
     playbooks_dir: PlaybooksDirs = None,
     verbose: _Verbose = False,  # noqa: FBT002 a flag
 ) -> None:

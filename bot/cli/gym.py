@@ -20,6 +20,7 @@ from bot.gym.page import page, summary
 from bot.gym.results import Results, as_json, left, load, save, this_machine
 from bot.gym.run import RUNGS, lab_faults, run_cases
 from bot.gym.score import Score
+from bot.lab.cluster.commands import cni_names, fault_names
 
 
 class Output(enum.StrEnum):
@@ -30,8 +31,10 @@ class Output(enum.StrEnum):
 
 
 def gym(  # noqa: PLR0913, PLR0917 the options of the contract
-    fault: Annotated[list[str] | None, typer.Option(help="Only this fault. Repeatable.")] = None,
-    cni: Annotated[list[str] | None, typer.Option(help="Only this CNI. Repeatable.")] = None,
+    fault: Annotated[
+        list[str] | None, typer.Option(help="Only this fault. Repeatable.", autocompletion=fault_names)
+    ] = None,
+    cni: Annotated[list[str] | None, typer.Option(help="Only this CNI. Repeatable.", autocompletion=cni_names)] = None,
     rung: Annotated[list[Rung] | None, typer.Option(help="Only this access rung. Repeatable.")] = None,
     sample: Annotated[int, typer.Option(help="How many faults to draw at random, instead of playing all.", min=0)] = 0,
     decoys: Annotated[int, typer.Option(help="How many labs with decoys only to diagnose.", min=0)] = 0,

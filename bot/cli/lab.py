@@ -1,50 +1,86 @@
-"""`cnibot lab …` and `cnibot demo`: the doors to the lab, which is an extra and imported only here."""
+"""`cnibot lab …` and `cnibot demo`: the doors to the lab, which is an extra and imported only here.
 
-from typing import Annotated
+Both are loaded when they are typed or completed, so that `cnibot --help` needs none of it.
+"""
+
+from functools import cached_property
+from typing import Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from bot.cli.common import USAGE, fail
 
 
-def _words(context: typer.Context, args: list[str], incomplete: str) -> list[str]:
-    """What can come next, for the shell."""
-    del args
-    try:
-        from bot.lab.cluster.commands import app as lab_app  # noqa: PLC0415 the lab is an extra
-        from bot.lab.cluster.faults.registry import all_faults  # noqa: PLC0415
-    except ModuleNotFoundError:
-        return []
-    typed = [str(word) for word in context.params.get("words") or ()]
-    known = {"gym", *(one.name or one.callback.__name__ for one in lab_app.registered_commands if one.callback)}
-    offered = known if not typed else set(all_faults()) if typed == ["break"] else set[str]()
-    return sorted(word for word in offered if word.startswith(incomplete))
+class LabGroup(TyperGroup):
+    """The lab's own commands, and the gym."""
 
-
-def lab(
-    words: Annotated[
-        list[str] | None, typer.Argument(autocompletion=_words, metavar="COMMAND …", show_default=False)
-    ] = None,
-) -> None:
-    """A cluster in network namespaces on this machine: up, down, status, exec, break, heal, faults, gym."""
-    try:
+    @cached_property
+    def _loaded(self) -> TyperGroup:
         from bot.cli.gym import gym  # noqa: PLC0415 the lab is an extra
         from bot.lab.cluster.commands import app as lab_app  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        fail(_missing("lab", error), USAGE)
-    lab_app.command("gym")(gym)
-    lab_app(args=words or [], prog_name="cnibot lab")
+
+        whole = typer.Typer(no_args_is_help=True)
+        whole.registered_commands = list(lab_app.registered_commands)
+        whole.command("gym")(gym)
+        group = typer.main.get_command(whole)
+        assert isinstance(group, TyperGroup)
+        return group
+
+    def _whole(self, context: Any) -> TyperGroup | None:
+        """The commands; none for a shell that completes, where the lab is not installed."""
+        try:
+            return self._loaded
+        except ModuleNotFoundError as error:
+            if context.resilient_parsing:
+                return None
+            fail(_missing("lab", error), USAGE)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Their names."""
+        whole = self._whole(ctx)
+        return whole.list_commands(ctx) if whole else []
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """One of them."""
+        whole = self._whole(ctx)
+        return whole.get_command(ctx, cmd_name) if whole else None
 
 
-def demo(context: typer.Context) -> None:
+class DemoCommand(TyperCommand):
+    """The demo with its options."""
+
+    @cached_property
+    def _loaded(self) -> Any:
+        from bot.cli.demo import demo as story  # noqa: PLC0415 the lab is an extra
+
+        typed = typer.Typer(add_completion=False)
+        typed.command()(story)
+        return typer.main.get_command(typed)
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Its options."""
+        try:
+            return self._loaded.get_params(ctx)
+        except ModuleNotFoundError as error:
+            if ctx.resilient_parsing:
+                return []
+            fail(_missing("demo", error), USAGE)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run it."""
+        return self._loaded.invoke(ctx)
+
+
+lab = typer.Typer(
+    cls=LabGroup,
+    help="A cluster in network namespaces on this machine: up, down, status, exec, break, heal, faults, gym.",
+    no_args_is_help=True,
+)
+
+
+def demo() -> None:
     """A cluster, a Slack workspace and the bot, to try in the browser; with --scripted, the founding story printed."""
-    try:
-        from bot.cli.demo import demo as story  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        fail(_missing("demo", error), USAGE)
-    typed = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    typed.command()(story)
-    typed(args=context.args, prog_name="cnibot demo")
 
 
 def _missing(what: str, error: ModuleNotFoundError) -> str:

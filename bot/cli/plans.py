@@ -5,7 +5,8 @@ import enum
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
@@ -19,12 +20,14 @@ from bot.settings import ClusterSettings, Settings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from bot.agent.report import NodeReport
+    from bot.diagnosis.request import Request
     from bot.domain.plan import Person, Plan
     from bot.domain.plan_journal import JournalEntry
     from bot.domain.plan_life import PlanRecord, Refusal
     from bot.domain.report import Report
     from bot.incidents.plans import PlanService
-    from bot.remediation.cilium_preflight import Check
+    from bot.remediation.cilium.preflight import Check
     from bot.remediation.requests import PlanRequest
     from bot.store import Store
 
@@ -89,8 +92,8 @@ async def _desk(settings: Settings) -> "AsyncGenerator[_Desk]":
 
     clusters = await clusters_of(settings)
 
-    async def diagnose(made: "Plan") -> "Report":
-        return await _diagnosis(settings, clusters[made.cluster], made.namespace)
+    async def diagnose(made: "Plan", namespace: str) -> "Report":
+        return await _diagnosis(settings, clusters[made.cluster], namespace)
 
     async with the_store(settings) as store:
         yield _Desk(
@@ -104,9 +107,16 @@ async def _desk(settings: Settings) -> "AsyncGenerator[_Desk]":
 async def _diagnosis(settings: Settings, cluster: ClusterSettings, namespace: str) -> "Report":
     from bot.cli.common import knowledge_of  # noqa: PLC0415
     from bot.diagnosis.diagnose import diagnose_cluster  # noqa: PLC0415
+
+    request = _request(settings, namespace)
+    done = await diagnose_cluster(cluster.kubeconfig, cluster.context, request, knowledge_of(settings, None))
+    return done.report
+
+
+def _request(settings: Settings, namespace: str) -> "Request":
     from bot.diagnosis.request import Request  # noqa: PLC0415
 
-    request = Request(
+    return Request(
         namespace=namespace,
         timeout_s=settings.timeout_s,
         bot_namespace=settings.bot_namespace,
@@ -114,8 +124,16 @@ async def _diagnosis(settings: Settings, cluster: ClusterSettings, namespace: st
         max_nodes=settings.max_nodes,
         with_trace=False,
     )
+
+
+async def _node_reports(settings: Settings, cluster: ClusterSettings) -> "Mapping[str, NodeReport]":
+    """What node agents see of every node's own network."""
+    from bot.cli.common import knowledge_of  # noqa: PLC0415
+    from bot.diagnosis.diagnose import diagnose_cluster  # noqa: PLC0415
+
+    request = replace(_request(settings, "kube-system"), all_nodes=True)
     done = await diagnose_cluster(cluster.kubeconfig, cluster.context, request, knowledge_of(settings, None))
-    return done.report
+    return done.recording.reports
 
 
 def _at_desk(work: Callable[[_Desk], Awaitable[T]]) -> T:
@@ -293,6 +311,26 @@ def propose_scale(
     _propose(Scale(namespace=where, deployment=name, replicas=replicas), where, cluster)
 
 
+@propose.command("install-cilium")
+def propose_install_cilium(
+    pod_range: Annotated[
+        str, typer.Argument(metavar="POD_RANGE", help="Each node gets a /24 of it: 10.42.0.0/16.", show_default=False)
+    ],
+    namespace: _For = "kube-system",
+    tunnel_port: Annotated[int, typer.Option(help="UDP, between all nodes.", min=1, max=65535)] = 8472,
+    api_server: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="How agents reach the API server; empty: by its Service.")
+    ] = "",
+    cluster: _Cluster = None,
+) -> None:
+    """Install Cilium as the first CNI of a cluster whose nodes wait for one, from the chart in the settings."""
+    from bot.remediation.cilium.values import CiliumValues  # noqa: PLC0415
+    from bot.remediation.requests import InstallCilium  # noqa: PLC0415
+
+    values = CiliumValues(pod_range=pod_range, tunnel_port=tunnel_port, api_server=api_server)
+    _propose(InstallCilium(values=values), namespace, cluster)
+
+
 def _named(text: str) -> tuple[str, str]:
     where, slash, name = text.partition("/")
     if not (where and slash and name) or "/" in name:
@@ -312,7 +350,8 @@ def preflight_cilium(
 
         from bot.cluster.writer import Writer  # noqa: PLC0415
         from bot.domain.errors import ConfigurationError  # noqa: PLC0415
-        from bot.remediation import cilium_preflight  # noqa: PLC0415
+        from bot.remediation.cilium.preflight import preflight  # noqa: PLC0415
+        from bot.remediation.cilium.seen import read  # noqa: PLC0415
 
         try:
             given: object = yaml.safe_load(values.read_text(encoding="utf-8"))
@@ -320,19 +359,20 @@ def preflight_cilium(
             raise ConfigurationError(str(values), str(error)) from error
         if not isinstance(given, dict):
             raise ConfigurationError(str(values), "it is no mapping of values")
-        async with desk.connect(desk.cluster(cluster)) as api:
-            seen = await cilium_preflight.read(Writer(api))
-        return cilium_preflight.preflight(cast("dict[str, Any]", given), seen)
+        name = desk.cluster(cluster)
+        reports = await _node_reports(desk.settings, desk.clusters[name])
+        async with desk.connect(name) as api:
+            seen = await read(Writer(api), reports)
+        return preflight(cast("dict[str, Any]", given), seen)
 
     checks = _at_desk(work)
-    for one in checks:
-        typer.echo(f"{one.state:<8} {one.id:<6} {one.sentence}")
-    from bot.remediation.cilium_preflight import NOT_CHECKED  # noqa: PLC0415
-
-    typer.echo("Not checked:")
-    for sentence in NOT_CHECKED:
-        typer.echo(f"  {sentence}")
-    if any(one.state == "blocked" for one in checks):
+    for (state, number), found in groupby(checks, lambda one: (one.state, one.id)):
+        same = list(found)
+        for one in same:
+            typer.echo(f"{state:<8} {number}  {one.sentence.removesuffix('.')}.")
+        if state != "ok":
+            typer.echo(f"{'':<13} {same[0].why} {same[0].instead}")
+    if any(one.stops for one in checks):
         raise typer.Exit(REFUSED)
 
 
@@ -442,10 +482,11 @@ def run(plan_id: _Id) -> None:
     async def work(desk: _Desk) -> "PlanRecord | Refusal":
         async def tell(record: "PlanRecord", journal: "Sequence[JournalEntry]") -> None:
             line = journal[-1]
-            step = record.plan.steps[line.step]
+            step = record.plan.step(line.step, line.way)
+            of = len(record.plan.back if line.way == "undo" and record.plan.back else record.plan.steps)
             note = f": {line.note}" if line.note else ""
             Console(stderr=True, soft_wrap=True).print(
-                f"{line.step + 1}/{len(record.plan.steps)} {line.way} {step.title}: {line.event}{note}",
+                f"{line.step + 1}/{of} {line.way} {step.title}: {line.event}{note}",
                 markup=False,
                 highlight=False,
             )

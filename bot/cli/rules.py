@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bot.cli import shells
 from bot.cli.common import USAGE, PlaybooksDirs, begin, errors_explained, fail, knowledge_of
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ causes = _group("What can be wrong, and what tells it from its look-alikes: list
 known_issues = _group("Published issues, matched by evidence and never by title: list, show, check.")
 probes = _group("The questions of a diagnosis and the facts that answer them: list, show.")
 
-Name = Annotated[str, typer.Argument(show_default=False)]
+
+def _name(offered: shells.Names) -> Any:
+    return typer.Argument(show_default=False, autocompletion=offered)
 
 
 class _HasFile(Protocol):
@@ -63,7 +66,7 @@ def list_playbooks(playbooks_dir: PlaybooksDirs = None) -> None:
 
 
 @playbooks.command("show")
-def show_playbook(name: Name, playbooks_dir: PlaybooksDirs = None) -> None:
+def show_playbook(name: Annotated[str, _name(shells.playbooks)], playbooks_dir: PlaybooksDirs = None) -> None:
     """A playbook as its file has it."""
     known = {each.name: each for each in _loaded(playbooks_dir).playbooks}
     _named(name, known, "playbook")
@@ -88,7 +91,7 @@ def list_causes(playbooks_dir: PlaybooksDirs = None) -> None:
 
 
 @causes.command("show")
-def show_cause(name: Name, playbooks_dir: PlaybooksDirs = None) -> None:
+def show_cause(name: Annotated[str, _name(shells.causes)], playbooks_dir: PlaybooksDirs = None) -> None:
     """A cause as its file has it: evidence for and against, look-alikes, fixes."""
     known = {each.id: each for each in _loaded(playbooks_dir).causes}
     _named(name, known, "cause")
@@ -102,7 +105,7 @@ def list_known_issues(playbooks_dir: PlaybooksDirs = None) -> None:
 
 
 @known_issues.command("show")
-def show_known_issue(name: Name, playbooks_dir: PlaybooksDirs = None) -> None:
+def show_known_issue(name: Annotated[str, _name(shells.known_issues)], playbooks_dir: PlaybooksDirs = None) -> None:
     """A known issue as its file has it."""
     known = {each.id: each for each in _loaded(playbooks_dir).known_issues}
     _named(name, known, "known issue")
@@ -162,7 +165,7 @@ def list_probes() -> None:
 
 
 @probes.command("show")
-def show_probe(name: Name) -> None:
+def show_probe(name: Annotated[str, _name(shells.probes)]) -> None:
     """A probe's facts: name, type, what they say, how a person looks."""
     from bot.probes.catalogue import PROBES  # noqa: PLC0415
 

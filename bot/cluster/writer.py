@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from bot.cluster.client.api import Api
 from bot.domain.errors import NotFoundError
-from bot.domain.plan import Delete, Replace, Target, value_at
+from bot.domain.plan import MADE_BY, Change, Create, Delete, Remove, Replace, Target, value_at
 
 Object = Mapping[str, Any]
 FIELD_MANAGER = "cnibot"
@@ -52,45 +52,72 @@ class Writer:
         body = await self._api.raw("/readyz")
         return "" if body.strip() == b"ok" else "The API server says that it is not ready."
 
-    async def look(self, change: Replace | Delete) -> Seen:
+    async def version(self) -> str:
+        """Of the API server: "v1.36.2"."""
+        return str((await self._api.get("/version", dict[str, Any])).get("gitVersion", ""))
+
+    async def look(self, change: Change) -> Seen:
         """How the target stands to the change."""
         return seen(change, await self.read(change.target.path))
 
-    async def write(self, change: Replace | Delete, found: Seen, *, is_dry_run: bool = False) -> Object | None:
+    async def write(self, change: Change, found: Seen, *, is_dry_run: bool = False) -> Object | None:
         """The object after the change, which was found as `before`; only if nobody has changed it since.
 
         Errors: `ConflictError`: somebody has. After `ServerError`, `OverloadedError` (but 429), `DeadlineError` and
         `UnreachableError` it may have happened, and only `look` tells.
         """
         assert found.standing == "before"
+        query = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All"} if is_dry_run else {})
+        if isinstance(change, Create):
+            collection = change.target.path.rpartition("/")[0]
+            return await self._api.create(collection, change.manifest, dict[str, Any], **query)
         assert found.obj is not None
+        if isinstance(change, Remove):
+            uid = found.obj["metadata"]["uid"]
+            await self._api.delete(change.target.path, uid=uid, is_dry_run=is_dry_run, takes_dependents=True)
+            return None
         if isinstance(change, Delete):
             if change.is_eviction:
                 await self._api.evict(change.target.path, uid=change.target.uid, is_dry_run=is_dry_run)
                 return None
             await self._api.delete(change.target.path, uid=change.target.uid, is_dry_run=is_dry_run)
             return None
-        query = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All"} if is_dry_run else {})
         return await self._api.patch(change.target.path, operations(change, found.obj), dict[str, Any], **query)
 
 
-def seen(change: Replace | Delete, obj: Object | None) -> Seen:
+def seen(change: Change, obj: Object | None) -> Seen:
     """How an object, as read, stands to the change."""
+    if isinstance(change, Create | Remove):
+        return _made(change, obj)
     target = change.target
     uid = value_at(obj or {}, ("metadata", "uid"))
     if isinstance(change, Delete):
         is_gone = obj is None or uid != target.uid or value_at(obj, ("metadata", "deletionTimestamp")) is not None
         return Seen(standing="after" if is_gone else "before", obj=obj)
-    if obj is None:
-        return Seen(standing="other", why=f"{target} no longer exists")
-    if uid != target.uid:
-        return Seen(standing="other", why=f"{target} was deleted and made again", obj=obj)
+    if obj is None or uid != target.uid:
+        why = f"{target} no longer exists" if obj is None else f"{target} was deleted and made again"
+        return Seen(standing="other", why=why, obj=obj)
     value = value_at(obj, change.field)
     if value == change.after:
         return Seen(standing="after", obj=obj)
     if value == change.before:
         return Seen(standing="before", obj=obj)
     return Seen(standing="other", why=f"{'.'.join(change.field)} of {target} was changed by somebody else", obj=obj)
+
+
+def _made(change: Create | Remove, obj: Object | None) -> Seen:
+    """How an object stands to the plan that makes it, or takes it away again."""
+    is_new = isinstance(change, Create)
+    if obj is None:
+        return Seen(standing="before" if is_new else "after")
+    made_by = change.reversed().made_by if isinstance(change, Create) else change.made_by
+    if value_at(obj, ("metadata", "annotations", MADE_BY)) != made_by:
+        return Seen(standing="other", why=f"{change.target} exists, and this plan did not make it", obj=obj)
+    if value_at(obj, ("metadata", "deletionTimestamp")) is None:
+        return Seen(standing="after" if is_new else "before", obj=obj)
+    if is_new:
+        return Seen(standing="other", why=f"{change.target} is being deleted", obj=obj)
+    return Seen(standing="after", obj=obj)
 
 
 def operations(change: Replace, obj: Object) -> list[dict[str, Any]]:

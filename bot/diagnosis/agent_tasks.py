@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
-from bot.agent.report import DnsQuestion, ServicePort, Target, Task, TaskPod
+from bot.agent.report import Dial, DnsQuestion, ServicePort, Target, Task, TaskPod
 from bot.cluster.objects import Pod, Service
 from bot.cluster.objects import ServicePort as KubePort
 from bot.domain import facts
@@ -31,6 +31,9 @@ MAX_REMOTE_NODES = 20
 MAX_SERVICES = 24
 MAX_ENDPOINTS_PER_PORT = 5
 MAX_DNS_PODS = 3
+MAX_DIALS = 16
+MAX_ASKING = 2
+"""So many pods of a node ask an application the same question."""
 NODE_TRIES = 8
 """Pings from node to node: so many show a network that loses every tenth packet more often than not."""
 CALICO_GATEWAY = "169.254.1.1"
@@ -85,6 +88,7 @@ def plan_tasks(evidence: Evidence, dials: Sequence[ApplicationDial] = (), *, dea
             with_resolvers=True,
             peers=len(evidence.nodes_in_scope),
             turn=turn,
+            dials=tuple(_dials(evidence, name)),
         )
     return tasks
 
@@ -324,6 +328,32 @@ def _endpoints(evidence: Evidence, service: Subject, port: KubePort) -> Iterator
                 ref = endpoint.target_ref
                 who = f"{ref.namespace or each.metadata.namespace}/{ref.name}" if ref and ref.kind == "Pod" else ""
                 yield endpoint.addresses[0], number, who, endpoint.node_name
+
+
+def _dials(evidence: Evidence, node: str) -> Iterator[Dial]:
+    """The questions that playbooks know, from pods of this node that are tested from anyway and need the answer.
+
+    A pod behind the Service would ask itself; where there are no others, their neighbours in the namespace ask.
+    """
+    sources, scope = list(_sources(evidence, node)), set(evidence.scope_pods)
+    for expected in evidence.expected[:MAX_DIALS]:
+        behind = set(evidence.relations.pods_of_service.get(expected.service, ()))
+        clients = set(expected.sources) - behind or scope - behind
+        asking = [pod for pod in sources if pod in clients][:MAX_ASKING]
+        service = evidence.services.get(expected.service)
+        if asking and service and service.spec.cluster_ip not in {"", "None"}:
+            namespace, _, name = expected.service.name.partition("/")
+            yield Dial(
+                name=expected.name,
+                ip=service.spec.cluster_ip,
+                port=expected.port,
+                kind=expected.kind,
+                sources=tuple(evidence.pods[pod].metadata.uid for pod in asking),
+                host=f"{name}.{namespace}",
+                path=expected.path,
+                tls=expected.tls,
+                contains=expected.contains,
+            )
 
 
 # DNS and the outside

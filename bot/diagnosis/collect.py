@@ -26,7 +26,7 @@ from bot.diagnosis.tracing.follow import followed
 from bot.domain.errors import BotError, PodsHiddenError, UnknownPodError
 from bot.domain.facts import Rung, Subject
 from bot.domain.report import Unobserved
-from bot.playbooks.applications import ApplicationDial, needed
+from bot.playbooks.applications import ApplicationDial, expected, needed
 from bot.probes.engine.evidence import Evidence
 from bot.probes.shared.sentences import plural
 
@@ -64,11 +64,13 @@ async def collect(
     _check_pod(snapshot, request.pod)
     on_progress(Progress(stage="api", state="done", sentence=_counted(snapshot)))
     on_progress(Progress(stage="access", state="done", sentence=decision.why))
+    found = dials_of(snapshot)
     evidence = Evidence(
         snapshot=snapshot,
         access=decision.rung,
         pod=request.pod,
-        dials=needed(dials_of(snapshot)),
+        dials=needed(found),
+        expected=expected(found),
         unobserved=tuple(Unobserved(what="access", why=sentence, kind="access") for sentence in decision.cannot),
     )
     nodes = nodes_in_scope(evidence, limit=request.max_nodes, named=request.nodes, all_nodes=request.all_nodes)
@@ -244,7 +246,10 @@ class _Collecting:
             return None  # the first look stands
         self.on_progress(Progress(stage="api", state="done", sentence=_counted(snapshot)))
         snapshot = replace(snapshot, agent_logs=first.snapshot.agent_logs)
-        second = dataclasses.replace(first, snapshot=snapshot, dials=needed(self.dials_of(snapshot)), first=first)
+        found = self.dials_of(snapshot)
+        second = dataclasses.replace(
+            first, snapshot=snapshot, dials=needed(found), expected=expected(found), first=first
+        )
         if self.request.pod is not None and not second.scope_pods:
             return None
         if first.access is Rung.API or not any(pod in second.pods and second.pods[pod].status.pod_ip for pod in pods):

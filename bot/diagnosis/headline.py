@@ -7,6 +7,7 @@ from bot.diagnosis.blast_radius import nodes_at_fault
 from bot.domain.cause import Differential, Explanation
 from bot.domain.errors import bounded
 from bot.domain.facts import Subject, SubjectKind
+from bot.domain.listing import counted
 from bot.domain.report import BlastRadius, Verdict
 from bot.probes.engine.evidence import Evidence
 
@@ -40,11 +41,6 @@ def _effect(radius: BlastRadius) -> str:
     if radius.waiting:
         return f"{counted(radius.waiting, 'pod')} {'waits' if radius.waiting == 1 else 'wait'} for it"
     return ""
-
-
-def counted(number: int, noun: str) -> str:
-    """The number with its noun: "1 pod", "8 pods"."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _short_place(cause: Explanation, nodes: Sequence[str]) -> str:

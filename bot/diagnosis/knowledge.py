@@ -11,7 +11,7 @@ from bot.cluster.snapshot.snapshot import Snapshot
 from bot.domain.errors import ConfigurationError
 from bot.known_issues.loading import load_known_issues
 from bot.known_issues.schema import KnownIssue
-from bot.playbooks.applications import Application, ApplicationDial, dials, needed, recognised
+from bot.playbooks.applications import Application, ApplicationDial, dials, expected, needed, recognised
 from bot.playbooks.loading import load_playbooks
 from bot.playbooks.schema import Playbook
 from bot.probes.catalogue import FACTS, PROBES
@@ -44,7 +44,8 @@ class Knowledge:
     def informed(self, evidence: Evidence) -> Evidence:
         """The evidence with the connections that playbooks know to be needed."""
         first = self.informed(evidence.first) if evidence.first else None
-        return replace(evidence, dials=needed(self.dials(evidence.snapshot)), first=first)
+        found = self.dials(evidence.snapshot)
+        return replace(evidence, dials=needed(found), expected=expected(found), first=first)
 
     def applications(self, snapshot: Snapshot) -> tuple[Application, ...]:
         """The applications whose pods the snapshot holds."""

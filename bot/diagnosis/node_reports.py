@@ -9,6 +9,7 @@ from typing import Protocol
 from bot.agent.report import NodeReport, Task
 from bot.aio.groups import TaskGroup
 from bot.cluster.access.exec_rung import report_by_cni_agent, report_by_exec
+from bot.cluster.access.machines import check_machine
 from bot.cluster.access.node_agents import (
     DEFAULT_IMAGE,
     AgentPod,
@@ -27,7 +28,9 @@ from bot.domain.report import Unobserved
 from bot.probes.engine.evidence import Evidence
 
 AGENT_DEADLINE_S = 8.0
-"""What a node agent may take for its own tests; the exec around it gets a little more."""
+"""What a node agent may take for its own tests."""
+AGENT_START_S = 4.0
+"""What it may take beside them, to start and to print; more where the diagnosis has time, for a busy node."""
 
 
 class Look(Protocol):
@@ -84,11 +87,13 @@ class Looks:
         async def look(node: str, task: Task, *, when_ready: WhenReady | None = None) -> NodeReport:
             match self.rung_of[node]:
                 case Rung.AGENT:
-                    return await self._by_agent(node, task, when_ready)
+                    report = await self._by_agent(node, task, when_ready)
                 case Rung.CNI_AGENT:
-                    return await report_by_cni_agent(self.api, task, evidence.cni, deadline_s=self._left_s())
-                case _:
+                    report = await report_by_cni_agent(self.api, task, evidence.cni, deadline_s=self._left_s())
+                case _:  # each pod tells of itself only
                     return await report_by_exec(self.api, task, evidence.snapshot, deadline_s=self._left_s())
+            check_machine(report, evidence.nodes)
+            return report
 
         return look
 
@@ -97,11 +102,16 @@ class Looks:
             raise self.why_no_agents
         agent = self.agents[node]
         await agent.ready()
-        deadline_s = min(self._left_s(), task.deadline_s + 4.0)
+        deadline_s = agent_patience_s(task.deadline_s, self._left_s())
         return await run_agent(self.api, agent, task, deadline_s=deadline_s, when_ready=when_ready)
 
     def _left_s(self) -> float:
         return self.ends_at - asyncio.get_running_loop().time()
+
+
+def agent_patience_s(tests_s: float, left_s: float) -> float:
+    """How long an agent's report is awaited: up to half of what is left, the other half is a lower rung's."""
+    return min(left_s, max(tests_s + AGENT_START_S, left_s / 2))
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ by itself (calico#8689 is such a delay). Whoever blames a sysctl for that is wro
 anything is blamed.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from bot.causes.differential import differentiate
@@ -94,16 +94,18 @@ def healed(
 ) -> tuple[tuple[Transient, ...], tuple[KnownIssueReport, ...]]:
     """What the first look showed and the second no more, and the known issues that are just that.
 
-    A symptom whose pod is gone has not healed: nobody saw it work.
+    A symptom whose pod is gone has not healed: nobody saw it work. Nor has one that is reported of a node's pods one by
+    one, and was reported of their node before, or the other way round.
     """
     if evidence.first is None:
         return (), ()
     facts = observe(evidence.first)
-    still = {(symptom.kind, symptom.subject) for symptom in now}
+    still = {(symptom.kind, subject) for symptom in now for subject in _at(evidence, symptom.subject)}
     gone = [
         (finding, finding.symptom)
         for finding in run(knowledge.playbook(playbook), PROBES, facts)
-        if finding.symptom and (finding.symptom.kind, finding.symptom.subject) not in still
+        if finding.symptom
+        and not any((finding.symptom.kind, one) in still for one in _at(evidence, finding.symptom.subject))
     ]
     seen_to_work = [(finding, symptom) for finding, symptom in gone if _is_there(evidence, symptom)]
     if not seen_to_work:
@@ -111,6 +113,13 @@ def healed(
     after_s = (evidence.snapshot.taken_at - evidence.first.snapshot.taken_at).total_seconds()
     transients = tuple(_transient(finding, symptom, after_s) for finding, symptom in seen_to_work)
     return transients[:MAX_TRANSIENTS], _issues(knowledge, facts, [symptom for _, symptom in seen_to_work], after_s)
+
+
+def _at(evidence: Evidence, subject: Subject) -> Iterator[Subject]:
+    """A subject; with a node its pods."""
+    yield subject
+    if subject.kind is SubjectKind.NODE:
+        yield from evidence.pods_on(subject.name)
 
 
 def _is_there(evidence: Evidence, symptom: Symptom) -> bool:

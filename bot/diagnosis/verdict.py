@@ -1,13 +1,13 @@
 """The verdict: status, leading cause and one sentence; and what to do next."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
 
 from bot.diagnosis.untried import untried_flows
 from bot.domain.cause import Differential, Explanation
-from bot.domain.facts import SubjectKind
+from bot.domain.facts import Subject, SubjectKind
 from bot.domain.finding import HOPS, Finding, Severity, Symptom
-from bot.domain.listing import and_more
+from bot.domain.listing import and_more, counted
 from bot.domain.report import Confidence, Connectivity, Coverage, NextStep, Status, Transient, Verdict
 from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.running import has_failed
@@ -32,7 +32,7 @@ def verdict(
         return _nothing_wrong(evidence, coverage, findings, ways)
     if differential.selected:
         return _explained(evidence, differential, failed)
-    return _unexplained(differential, findings)
+    return _unexplained(evidence, differential, findings)
 
 
 def _nothing_wrong(
@@ -44,14 +44,20 @@ def _nothing_wrong(
     if coverage.pods_total == 0:
         return Verdict(
             status="healthy",
-            summary=f"{len(evidence.scope_pods)} pods use the network of their {coverage.nodes_observed} nodes "
-            "(hostNetwork), which reach each other, the API server and the cluster's DNS.",
+            summary=_healthy_on_host_network(len(evidence.scope_pods), coverage.nodes_observed),
         )
     return Verdict(
         status="healthy",
-        summary=f"{coverage.pods_observed} pods on {coverage.nodes_observed} nodes reach what they need"
-        f"{_unready_by_themselves(findings)}.",
+        summary=f"{counted(coverage.pods_observed, 'pod')} on {counted(coverage.nodes_observed, 'node')} "
+        f"{'reaches what it needs' if coverage.pods_observed == 1 else 'reach what they need'}"
+        f"{_unready_by_themselves(findings)}{_wrong_answers(findings)}.",
     )
+
+
+def _healthy_on_host_network(pods: int, nodes: int) -> str:
+    whose = "uses the network of its node" if pods == 1 else f"use the network of their {counted(nodes, 'node')}"
+    what = "which reaches" if nodes == 1 else "which reach each other,"
+    return f"{counted(pods, 'pod')} {whose} (hostNetwork), {what} the API server and the cluster's DNS."
 
 
 def _unready_by_themselves(findings: Sequence[Finding]) -> str:
@@ -61,6 +67,12 @@ def _unready_by_themselves(findings: Sequence[Finding]) -> str:
         return ""
     where = _names([subject.name or "some pods" for subject in said])
     return f"; not ready by their own word, which is a matter of the application: {where}"
+
+
+def _wrong_answers(findings: Sequence[Finding]) -> str:
+    """The Services that are reached and answer otherwise than their playbook expects."""
+    wrong = [each.subject.name for each in findings if each.evidence.get("wrong_answers")]
+    return f"; a matter of the application, not of the network: wrong answers of {_names(wrong)}" if wrong else ""
 
 
 def _lacking(evidence: Evidence, coverage: Coverage, ways: Sequence[Connectivity]) -> Iterator[str]:
@@ -151,20 +163,24 @@ def _explained(evidence: Evidence, differential: Differential, failed: Sequence[
     return Verdict(status=status, cause=first.id, confidence=first.confidence.value, hop=first.hop, summary=summary)
 
 
-def _unexplained(differential: Differential, findings: Sequence[Finding]) -> Verdict:
+def _unexplained(evidence: Evidence, differential: Differential, findings: Sequence[Finding]) -> Verdict:
     """No cause fits: the hop is still localised from the symptoms, and the best candidates are named as candidates."""
-    symptom = first_on_the_way(differential.unexplained or differential.symptoms)
+    symptom = _first_on_the_way(differential.unexplained or differential.symptoms, set(evidence.scope_pods))
     says = _sentence(symptom, findings)
     candidates = [one for one in differential.alternatives if one.confidence is not Confidence.RULED_OUT]
     if candidates:
-        names = and_more([one.id for one in candidates], 3)
+        names = and_more([one.short or one.title for one in candidates], 3, by="; ")
         says = f"{says.rstrip('.')}. Not proven; possible: {names}"
     return Verdict(status="inconclusive", hop=symptom.hop if symptom else None, summary=says)
 
 
-def first_on_the_way(symptoms: Sequence[Symptom]) -> Symptom | None:
-    """The symptom that a packet meets first: what fails further on may follow from it."""
-    return min(symptoms, key=lambda one: (HOPS.index(one.hop), -len(one.flows), one.subject), default=None)
+def _first_on_the_way(symptoms: Sequence[Symptom], asked: Container[Subject]) -> Symptom | None:
+    """The symptom that a packet meets first: what fails further on may follow from it. Pods asked about come first."""
+    return min(
+        symptoms,
+        key=lambda one: (HOPS.index(one.hop), one.subject not in asked, -len(one.flows), one.subject),
+        default=None,
+    )
 
 
 def _sentence(symptom: Symptom | None, findings: Sequence[Finding]) -> str:

@@ -67,6 +67,7 @@ class Explanation:
             title=self.title,
             confidence=self.confidence.value,
             hop=self.hop,
+            short=self.short,
             mechanism=self.mechanism,
             subjects=tuple(str(subject) for subject in self.subjects[:_SHOWN_SUBJECTS]),
             evidence_for=self.evidence_for,

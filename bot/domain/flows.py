@@ -29,3 +29,43 @@ class NeededFlow:
     """In words that follow the source: "names it in DATABASE_URL"."""
     is_waiting: bool = False
     """A connection was being tried without an answer while we looked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedAnswer:
+    """A question in an application's own protocol that some pods ask of a Service, and what they should get."""
+
+    application: str
+    """"MLflow"."""
+    service: Subject
+    port: int
+    sources: tuple[Subject, ...]
+    why: str
+    kind: Literal["http", "grpc", "dns"]
+    path: str = "/"
+    """HTTP: the path; gRPC: the service whose health is asked; DNS: the name."""
+    tls: Literal["no", "yes", "either"] = "no"
+    statuses: tuple[int, ...] = ()
+    """HTTP: those that are right; without any, all below 500."""
+    contains: str = ""
+    """HTTP: a text at the beginning of a right answer."""
+    must_serve: bool = False
+    """gRPC: the peer must tell by grpc.health.v1 that it serves; else it is enough that it speaks gRPC."""
+    addresses: tuple[str, ...] = ()
+    """DNS: addresses of which a right answer has one; without any, every answer with an address is right."""
+
+    @property
+    def name(self) -> str:
+        """The port as node agents name it: "namespace/service:port"."""
+        return f"{self.service.name}:{self.port}"
+
+    @property
+    def question(self) -> str:
+        """What is asked, in words."""
+        match self.kind:
+            case "http":
+                return f"GET {self.path}"
+            case "grpc":
+                return f"a gRPC health check{f' of {self.path}' if self.path else ''}"
+            case "dns":
+                return f"the name {self.path}"

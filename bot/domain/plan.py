@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from bot.domain.report import Risk, Status
 
+Way = Literal["do", "undo"]
 Realm = Literal["slack", "kubernetes", "cnibot"]
 """Who vouches for a person's name: Slack, the cluster's API server, or nobody (the bot itself)."""
 
@@ -38,10 +39,16 @@ class Target(Struct, frozen=True, kw_only=True):
     name: str
     namespace: str = ""
     uid: str
+    """"" for an object that the plan makes."""
     resource_version: str
 
     def __str__(self) -> str:
         return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+    @property
+    def key(self) -> str:
+        """What is the same for the same object: its uid, or the path of one that the plan makes."""
+        return self.uid or self.path
 
 
 class Replace(Struct, frozen=True, kw_only=True, tag="replace"):
@@ -65,14 +72,45 @@ class Delete(Struct, frozen=True, kw_only=True, tag="delete"):
     """A pod, by the Eviction API: only when its PodDisruptionBudgets allow it."""
 
 
+MADE_BY = "cnibot.io/made-by"
+"""The annotation with the plan's id on each object that a plan makes."""
+
+
+class Create(Struct, frozen=True, kw_only=True, tag="create"):
+    """One object is made, whole as it stands here. One that exists already is never touched."""
+
+    target: Target
+    manifest: dict[str, Any]
+
+    def reversed(self) -> "Remove":
+        """The way back."""
+        return Remove(target=self.target, made_by=str(value_at(self.manifest, ("metadata", "annotations", MADE_BY))))
+
+
+class Remove(Struct, frozen=True, kw_only=True, tag="remove"):
+    """An object that a plan made is deleted with what belongs to it; one that somebody else made is not."""
+
+    target: Target
+    made_by: str
+    """The plan's id."""
+
+
+Expectation = Literal["better", "not-worse", "every-way"]
+
+
 class Recheck(Struct, frozen=True, kw_only=True, tag="recheck"):
-    """The probes that found the fault run again. Changes nothing."""
+    """A namespace is diagnosed again. Changes nothing."""
 
-    expects: Literal["better", "not-worse"] = "better"
-    """Which end is a good one: what does not aim at the fault need only do no harm."""
+    expects: Expectation = "better"
+    """Which end is a good one: what does not aim at the fault need only do no harm. every-way: pods on each of `nodes`
+    reach pods on each other one."""
+    namespace: str = ""
+    """"" for the one whose diagnosis justifies the plan."""
+    nodes: tuple[str, ...] = ()
 
 
-Action = Replace | Delete | Recheck
+Change = Replace | Delete | Create | Remove
+Action = Change | Recheck
 
 
 class NodeReady(Struct, frozen=True, kw_only=True, tag="node-ready"):
@@ -120,7 +158,53 @@ class NodesReady(Struct, frozen=True, kw_only=True, tag="nodes-ready"):
     explained: tuple[str, ...] = ()
 
 
-Condition = NodeReady | NodesReady | OthersReady | Replaced | Gone | RolledOut | NotMarked
+class CiliumNodes(Struct, frozen=True, kw_only=True, tag="cilium-nodes"):
+    """Cilium has given each of these nodes a block of these ranges."""
+
+    nodes: tuple[str, ...]
+    ranges: tuple[str, ...]
+
+
+class TestPods(Struct, frozen=True, kw_only=True, tag="test-pods"):
+    """A pod of this namespace is Ready on each of these nodes, with an address that Cilium gave to the node."""
+
+    namespace: str
+    nodes: tuple[str, ...]
+
+
+class PodsGone(Struct, frozen=True, kw_only=True, tag="pods-gone"):
+    """No pod with these labels is left in the namespace."""
+
+    namespace: str
+    labels: dict[str, str]
+
+
+class JobDone(Struct, frozen=True, kw_only=True, tag="job-done"):
+    """The Job has done its work."""
+
+    target: Target
+
+
+class CiliumFits(Struct, frozen=True, kw_only=True, tag="cilium-fits"):
+    """Nothing that is read now speaks against installing Cilium with these values on a cluster without a CNI."""
+
+    values: dict[str, Any]
+
+
+Condition = (
+    NodeReady
+    | NodesReady
+    | OthersReady
+    | Replaced
+    | Gone
+    | RolledOut
+    | NotMarked
+    | CiliumNodes
+    | TestPods
+    | PodsGone
+    | JobDone
+    | CiliumFits
+)
 
 Undo = Literal["restore", "not-needed", "person", "person-unless-verified"]
 """What becomes of a step when the plan turns back: the former value is restored, nothing need be done, or the plan
@@ -137,6 +221,8 @@ class Step(Struct, frozen=True, kw_only=True):
     within_s: float = 60.0
     """How long it may take until `verify` holds."""
     undo: Undo = "restore"
+    reverts: int | None = None
+    """Of a step of a plan's own way back: the number of the step that makes it necessary."""
 
 
 class Ways(Struct, frozen=True, kw_only=True):
@@ -177,6 +263,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     namespace: str
     """The namespace whose diagnosis justifies it; its probes run again afterwards."""
     steps: tuple[Step, ...]
+    back: tuple[Step, ...] = ()
+    """The way back in its own order, where undoing step by step would be the wrong one; else empty."""
     expected_s: float
     disruption: str
     """What people will notice, in a sentence."""
@@ -204,16 +292,14 @@ class Plan(Struct, frozen=True, kw_only=True):
         """SHA-256 over everything in it."""
         return hashlib.sha256(canonical(self)).hexdigest()
 
-    @property
-    def expects(self) -> Literal["better", "not-worse"]:
-        """What the probes must find afterwards."""
-        rechecks = (step.do for step in self.steps if isinstance(step.do, Recheck))
-        return next(rechecks, Recheck()).expects
+    def step(self, number: int, way: Way) -> Step:
+        """The step of that number on the way there or back."""
+        return self.back[number] if way == "undo" and self.back else self.steps[number]
 
     @property
     def targets(self) -> tuple[Target, ...]:
         """The objects that it changes, each once."""
-        found = {step.do.target.uid: step.do.target for step in self.steps if not isinstance(step.do, Recheck)}
+        found = {step.do.target.key: step.do.target for step in self.steps if not isinstance(step.do, Recheck)}
         return tuple(found.values())
 
 

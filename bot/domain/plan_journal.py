@@ -4,7 +4,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-Way = Literal["do", "undo"]
+from bot.domain.plan import Way
+
 Event = Literal[
     "begun",  # the next thing is the write: from here on it may have happened
     "written",  # it happened, as the API server answered or as was observed

@@ -1,5 +1,6 @@
 """The report: what a diagnosis came to, as one value. Its JSON form is a contract (docs/report.schema.json)."""
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
@@ -8,6 +9,7 @@ from bot.domain.finding import Hop
 from bot.domain.listing import and_more
 
 SCHEMA = "cnibot.report/v1"
+_OBJECT = re.compile(r"(pod|node) (?:([a-z0-9-]{1,63})/)?([a-z0-9][a-z0-9.-]{0,252})")
 
 Status = Literal["healthy", "degraded", "broken", "inconclusive"]
 
@@ -159,9 +161,30 @@ class NextStep:
     """It says what not to do."""
 
     @property
+    def command(self) -> str:
+        """`look` with the subject in its placeholders, where its name is one that a shell takes as it stands."""
+        match = _OBJECT.fullmatch(self.subject)
+        if match is None:
+            return self.look
+        kind, namespace, name = match.groups()
+        if kind == "node":
+            return self.look if namespace else self.look.replace("<node>", name)
+        takes_pod = bool(namespace) and "kubectl" in self.look
+        return self.look.replace("<pod>", f"-n {namespace} {name}") if takes_pod else self.look
+
+    @property
+    def place(self) -> str:
+        """Where to look, unless the command says it."""
+        name = self.subject.partition(" ")[2].rpartition("/")[2]
+        return "" if name and name in self.command else self.subject
+
+    @property
     def sentence(self) -> str:
         """The same in one line."""
-        return f"{self.look} ({self.subject}; decides {', '.join(self.decides)})" if self.look else self.text
+        if not self.look:
+            return self.text
+        about = "; ".join(filter(None, (self.place, f"decides {', '.join(self.decides)}")))
+        return f"{self.command} ({about})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +195,8 @@ class CauseReport:
     title: str
     confidence: Literal["confirmed", "likely", "possible", "ruled_out"]
     hop: Hop
+    short: str = ""
+    """The title in a few words."""
     mechanism: str = ""
     subjects: tuple[str, ...] = ()
     evidence_for: tuple[str, ...] = ()

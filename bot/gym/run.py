@@ -1,7 +1,6 @@
 """Running cases: a fresh lab each, broken as the case says, diagnosed on each rung of the access ladder."""
 
 import asyncio
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from bot.gym.score import Answers, Score, score
 from bot.lab.cluster import launch
 from bot.lab.cluster.control import LabClient
 from bot.lab.cluster.faults.registry import all_faults
+from bot.lab.scratch import scratch
 
 NAMESPACE = "seldon-mesh"
 RUNGS = (Rung.API, Rung.EXEC, Rung.CNI_AGENT, Rung.AGENT)
@@ -44,8 +44,8 @@ async def run_cases(
     held = answers(knowledge)
     for case in cases:
         on_case(case)
-        with tempfile.TemporaryDirectory(prefix="cnibot-gym-") as directory:
-            yield await run_case(case, Path(directory) / "lab", knowledge, held, rungs)
+        with scratch("gym") as directory:
+            yield await run_case(case, directory / "lab", knowledge, held, rungs)
 
 
 async def run_case(

@@ -49,6 +49,10 @@ class Cluster(Protocol):
         """The names of all nodes. Errors: `BotError`."""
         ...
 
+    async def reach(self) -> None:
+        """Return when the API server has answered us. Errors: `BotError`."""
+        ...
+
     async def locate(self, scope: AlertScope) -> Located | None:
         """Where to look for an alert; None: it names what the cluster does not have. Errors: `BotError`."""
         ...
@@ -78,6 +82,11 @@ class KubeCluster:
         async with Api.connect(self.kubeconfig, self.context, request_s=CONNECT_S) as api:
             listed = await api.list_all("/api/v1/nodes", Node)
         return tuple(each.metadata.name for each in listed.items)
+
+    async def reach(self) -> None:
+        """Every user may ask whether it lives."""
+        async with Api.connect(self.kubeconfig, self.context, request_s=CONNECT_S) as api:
+            await api.raw("/livez")
 
     async def locate(self, scope: AlertScope) -> Located | None:
         """Asked anew each time, and not at all where the alert says it itself."""

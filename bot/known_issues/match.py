@@ -92,7 +92,7 @@ def _standing(issue: KnownIssue, differential: Differential) -> Explanation | No
 
 def _other_cause(differential: Differential) -> tuple[str, ...]:
     first = differential.selected[0]
-    return (f"the cause found is another: {first.title[:1].lower()}{first.title[1:]} ({first.id})",)
+    return (f"the cause found is another: {first.short or first.title}",)
 
 
 def _ruled_out_by_inventory(issue: KnownIssue, facts: FactTable) -> _Result | None:
@@ -139,7 +139,7 @@ def _weigh(issue: KnownIssue, facts: FactTable, subjects: Sequence[Subject], sta
     why: list[str] = []
     is_sure = not issue.check
     if standing is not None:
-        why.append(f"the cause {standing.id} is {standing.confidence.value}")
+        why.append(f"its cause is {standing.confidence.value} here: {standing.short or standing.title}")
         is_sure &= standing.confidence in {Confidence.CONFIRMED, Confidence.LIKELY}
     is_sure &= _versions_fit(issue, facts, why)
     evidence, unknown = _conditions(issue, facts, subjects, why)

@@ -3,12 +3,21 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 
 from bot.cluster.objects import Pod, Service
 from bot.cluster.snapshot.snapshot import Snapshot
 from bot.domain.facts import Subject, pod, service
-from bot.domain.flows import NeededFlow
-from bot.playbooks.schema import ApplicationFile, DialFile, PatternFile, Playbook, Protocol, ServicePatternFile
+from bot.domain.flows import ExpectedAnswer, NeededFlow
+from bot.playbooks.schema import (
+    AnswerFile,
+    ApplicationFile,
+    DialFile,
+    PatternFile,
+    Playbook,
+    Protocol,
+    ServicePatternFile,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +43,7 @@ class ApplicationDial:
     sources: tuple[Subject, ...]
     is_needed: bool = True
     """Not for a connection that only some installations have."""
+    expects: AnswerFile | None = None
 
 
 def needed(found: Iterable[ApplicationDial]) -> tuple[NeededFlow, ...]:
@@ -51,6 +61,29 @@ def needed(found: Iterable[ApplicationDial]) -> tuple[NeededFlow, ...]:
         if dial.is_needed
         for source in dial.sources
     )
+
+
+def expected(found: Iterable[ApplicationDial]) -> tuple[ExpectedAnswer, ...]:
+    """The questions of these dials that have any."""
+    return tuple(_expected(dial, dial.expects) for dial in found if dial.expects)
+
+
+def _expected(dial: ApplicationDial, answer: AnswerFile) -> ExpectedAnswer:
+    """The one of them that the file gives."""
+    common = partial(
+        ExpectedAnswer,
+        application=dial.application,
+        service=dial.service,
+        port=dial.port,
+        sources=dial.sources,
+        why=dial.why,
+    )
+    if http := answer.http:
+        return common(kind="http", path=http.path, tls=http.tls, statuses=http.status, contains=http.contains)
+    if grpc := answer.grpc:
+        return common(kind="grpc", path=grpc.service, must_serve=grpc.serving)
+    assert answer.dns
+    return common(kind="dns", path=answer.dns.name, addresses=answer.dns.addresses)
 
 
 def recognised(playbooks: Iterable[Playbook], snapshot: Snapshot) -> tuple[Application, ...]:
@@ -106,6 +139,7 @@ def _dials(
                 protocol=dial.protocol,
                 why=dial.why,
                 is_needed=not dial.optional,
+                expects=dial.expects,
                 sources=tuple(
                     sorted(_subject(o) for o in sources if o.metadata.namespace == target.metadata.namespace)
                 ),

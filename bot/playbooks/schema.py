@@ -65,6 +65,53 @@ class ServicePatternFile(_Strict):
     labels: Mapping[str, str] = Field(default_factory=dict[str, str])
 
 
+Line = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]*$", max_length=120)]
+"""What goes into a request as it is: no blanks, no line breaks."""
+
+
+class HttpFile(_Strict):
+    """An HTTP request and the answer that is right."""
+
+    path: Annotated[str, StringConstraints(pattern=r"^/[\x21-\x7e]*$", max_length=120)] = "/"
+    tls: Literal["no", "yes", "either"] = "no"
+    """Certificates are not verified: this asks whether somebody answers, not who."""
+    status: tuple[Annotated[int, Field(ge=100, le=599)], ...] = ()
+    """Without any: every one below 500, which says that the application answers for itself."""
+    contains: Annotated[str, StringConstraints(max_length=120)] = ""
+    """A text in the first 16 KiB, headers included."""
+
+
+class GrpcFile(_Strict):
+    """A gRPC health check."""
+
+    service: Line = ""
+    serving: bool = False
+    """It must say that it serves; else it is enough that it speaks gRPC, for many servers tell no health."""
+
+
+class NameFile(_Strict):
+    """A name that a DNS server should resolve; the dial's port is 53."""
+
+    name: Annotated[Line, StringConstraints(min_length=1)]
+    addresses: tuple[str, ...] = ()
+    """IPv4 addresses of which one must be in the answer; without any, one address is enough."""
+
+
+class AnswerFile(_Strict):
+    """What is asked once the connection is there, and what is right: one of these."""
+
+    http: HttpFile | None = None
+    grpc: GrpcFile | None = None
+    dns: NameFile | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "AnswerFile":
+        if sum(each is not None for each in (self.http, self.grpc, self.dns)) != 1:
+            msg = "give one of http, grpc, dns"
+            raise ValueError(msg)
+        return self
+
+
 class DialFile(_Strict):
     """Pods of the application that connect to one of its Services."""
 
@@ -76,6 +123,15 @@ class DialFile(_Strict):
     why: Sentence
     optional: bool = False
     """The Service may be missing in some installations."""
+    expects: AnswerFile | None = None
+    """None: that it connects is enough."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> "DialFile":
+        if self.expects and (self.expects.dns is not None) != (self.port == 53):
+            msg = "names are asked on port 53, and nothing else is"
+            raise ValueError(msg)
+        return self
 
 
 class ApplicationFile(_Strict):

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from bot.domain.facts import FactSpec
 from bot.probes import (
     agent_logs,
+    application_answers,
     cluster_ip,
     cni_inventory,
     dns,
@@ -59,6 +60,7 @@ PROBES: tuple[Probe, ...] = (
     path_mtu.PROBE,
     service_endpoints.PROBE,
     cluster_ip.PROBE,
+    application_answers.PROBE,
     dns.PROBE,
     resolver.PROBE,
     hosts_file.PROBE,

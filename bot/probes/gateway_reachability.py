@@ -43,7 +43,7 @@ NAME = "gateway-reachability"
 LINK_LOCAL_GATEWAY = "169.254.1.1"
 
 _OUTSIDE = (Rung.CNI_AGENT, Rung.AGENT)
-_LOOK_SYSCTL = "sysctl -a | grep -E 'conf.(all|<host link>).(proxy_arp|forwarding|rp_filter)'  # on <node>"
+_LOOK_SYSCTL = "sysctl -a | grep -E 'conf.(all|(cali|veth|lxc)[^.]*).(proxy_arp|forwarding|rp_filter)'  # on <node>"
 
 
 def _int(name: str, doc: str, look: str = _LOOK_SYSCTL, rungs: tuple[Rung, ...] = _OUTSIDE) -> FactSpec:

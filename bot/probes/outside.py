@@ -9,6 +9,7 @@ Source: https://kubernetes.io/docs/concepts/services-networking/network-policies
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
+from bot.cluster.cni.dataplane import config_map_data
 from bot.domain import facts
 from bot.domain.facts import FactBuilder, FactTable, Subject, SubjectKind, Value
 from bot.domain.finding import Finding, Severity, Symptom, SymptomKind
@@ -28,6 +29,7 @@ PODS = 2
 """From so many pods on, what all of them fail at is not one pod's trouble."""
 _OUT = frozenset({"ok", "mixed"})
 _BY_PROGRAM = frozenset({"cilium", "antrea", "ovn", "kube-ovn", "aws-vpc", "azure"})
+"""They may translate addresses by programs. Cilium does where its configuration says so, else by rules."""
 _LOOK_NODE = "ping -c 1 <outside address>  # on <node>"
 _LOOK_POD = "nsenter -t <pid> -n ping -c 1 <outside address>  # on <node>"
 
@@ -135,9 +137,16 @@ def _observe_nat(evidence: Evidence, into: FactBuilder) -> None:
         outcomes = {each.is_translated for each in report.egress_nat or ()}
         state = "present" if True in outcomes else "missing" if outcomes == {False} else None
         why = "the node's packet filters were not read" if not outcomes else "a rule may, whose conditions are unknown"
-        if state == "missing" and evidence.cni.name in _BY_PROGRAM and not off:
+        if state == "missing" and _may_translate_by_program(evidence) and not off:
             state, why = None, f"{evidence.cni.name} may translate addresses by programs of its own"
         into.put(facts.node(name), "egress_nat", state, why)
+
+
+def _may_translate_by_program(evidence: Evidence) -> bool:
+    config = config_map_data(evidence.snapshot, "cilium-config") if evidence.cni.name == "cilium" else {}
+    if config:
+        return config.get("enable-bpf-masquerade") == "true"
+    return evidence.cni.name in _BY_PROGRAM
 
 
 def _beyond(evidence: Evidence) -> Mapping[str, Sequence[str]]:

@@ -1,34 +1,38 @@
 """Whether what a step asks for holds, as read from the cluster at that moment. What cannot be read raises."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
+from bot.cluster.client.paths import api_path
 from bot.cluster.writer import Object, Writer
+from bot.domain.errors import NotFoundError
 from bot.domain.listing import and_more
 from bot.domain.plan import (
+    CiliumFits,
+    CiliumNodes,
     Condition,
     Gone,
+    JobDone,
     NodeReady,
     NodesReady,
     NotMarked,
     OthersReady,
+    PodsGone,
     Replaced,
     RolledOut,
+    TestPods,
     value_at,
 )
+from bot.remediation.cilium import fresh, seen
+from bot.remediation.cilium.observed import cilium_nodes, test_pods
+from bot.remediation.cilium.values import CiliumValues
 from bot.remediation.marks import holder
+from bot.remediation.status import Holds, condition_of, is_ready, is_true
 
 
-@dataclass(frozen=True, slots=True)
-class Holds:
-    """Whether it holds, and why not as the end of a sentence."""
-
-    is_so: bool
-    why: str = ""
-
-
-async def holds(  # noqa: PLR0911 one for each kind
+async def holds(  # noqa: C901, PLR0911 one for each kind
     condition: Condition, writer: Writer, *, now: float
 ) -> Holds:
     """Whether the condition holds now. Errors: `BotError`: it cannot be determined."""
@@ -41,8 +45,9 @@ async def holds(  # noqa: PLR0911 one for each kind
             plan = holder(await writer.read(target.path), now)
             return Holds(is_so=not plan, why=f"plan {plan} has {target} in hand")
         case Gone(target=target):
-            uid = value_at(await writer.read(target.path) or {}, ("metadata", "uid"))
-            return Holds(is_so=uid != target.uid, why=f"{target} has not ended yet")
+            found = await writer.read(target.path)
+            is_another = found is not None and target.uid and value_at(found, ("metadata", "uid")) != target.uid
+            return Holds(is_so=found is None or bool(is_another), why=f"{target} has not ended yet")
         case RolledOut(target=target):
             return rolled_out(str(target), await writer.read(target.path))
         case OthersReady(owner=owner, node=node):
@@ -51,12 +56,46 @@ async def holds(  # noqa: PLR0911 one for each kind
         case Replaced(owner=owner, uid=uid, node=node):
             pods = await writer.items(f"/api/v1/namespaces/{owner.namespace}/pods")
             return replaced(pods, owner.uid, uid, node, await writer.read(owner.path))
+        case CiliumNodes(nodes=nodes, ranges=ranges):
+            return cilium_nodes(await _cilium_nodes(writer), nodes, ranges)
+        case TestPods(namespace=namespace, nodes=nodes):
+            pods = await writer.items(api_path("pods", namespace=namespace))
+            return test_pods(pods, await _cilium_nodes(writer), nodes)
+        case PodsGone(namespace=namespace, labels=labels):
+            return pods_gone(await writer.items(api_path("pods", namespace=namespace)), labels)
+        case JobDone(target=target):
+            return job_done(str(target), await writer.read(target.path))
+        case CiliumFits(values=values):
+            checks = fresh.checks(msgspec.convert(values, CiliumValues), await seen.read(writer))
+            stops = [one.sentence for one in checks if one.stops]
+            return Holds(is_so=not stops, why=stops[0] if stops else "")
 
 
-def is_true(obj: Object, condition: str) -> bool:
-    """Whether a condition of the object's status is True."""
-    found: Sequence[Mapping[str, Any]] = value_at(obj, ("status", "conditions")) or ()
-    return any(one.get("type") == condition and one.get("status") == "True" for one in found)
+async def _cilium_nodes(writer: Writer) -> Sequence[Object]:
+    """Cilium's nodes; none before its operator has made their kind."""
+    try:
+        return await writer.items(api_path("ciliumnodes", group="cilium.io", version="v2"))
+    except NotFoundError:
+        return ()
+
+
+def pods_gone(pods: Sequence[Object], labels: Mapping[str, str]) -> Holds:
+    """Whether no pod with these labels is left."""
+    left = [
+        pod["metadata"]["name"]
+        for pod in pods
+        if labels.items() <= (value_at(pod, ("metadata", "labels")) or {}).items()
+    ]
+    return Holds(is_so=not left, why=f"{and_more(left, 3)} still there")
+
+
+def job_done(name: str, job: Object | None) -> Holds:
+    """Whether a Job has done its work."""
+    if job is None:
+        return Holds(is_so=False, why=f"{name} does not exist")
+    failed = condition_of(job, "Failed")
+    why = f"{name} failed: {failed.get('message', '')}" if failed.get("status") == "True" else f"{name} has not ended"
+    return Holds(is_so=is_true(job, "Complete"), why=why)
 
 
 def node_ready(name: str, node: Object | None) -> Holds:
@@ -81,11 +120,6 @@ def owned(pods: Sequence[Object], owner_uid: str) -> list[Object]:
         for pod in pods
         if any(one.get("uid") == owner_uid for one in value_at(pod, ("metadata", "ownerReferences")) or ())
     ]
-
-
-def is_ready(pod: Object) -> bool:
-    """Whether a pod is Ready and stays."""
-    return is_true(pod, "Ready") and value_at(pod, ("metadata", "deletionTimestamp")) is None
 
 
 def others_ready(pods: Sequence[Object], owner_uid: str, node: str, owner: Object | None) -> Holds:

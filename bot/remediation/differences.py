@@ -30,6 +30,22 @@ def differences(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, 
         yield path or "value", before, after
 
 
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every field of a new object: where, and its value."""
+    if isinstance(value, Mapping) and value:
+        for key, inner in cast("Mapping[str, Any]", value).items():
+            yield from leaves(inner, f"{path}.{key}" if path else key)
+    elif _is_named(value):
+        for name, inner in _by_name(cast("Named", value)).items():
+            rest = {key: one for key, one in inner.items() if key != "name"}
+            yield from leaves(rest, f"{path}[{name}]")
+    elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+        for number, inner in enumerate(cast("list[Any]", value)):
+            yield from leaves(inner, f"{path}[{number}]")
+    else:
+        yield path or "value", value
+
+
 def _is_named(value: Any) -> bool:
     """Whether it is a list whose entries have a name each: containers, variables, volumes."""
     if not isinstance(value, list) or not value:

@@ -23,8 +23,8 @@ from bot.domain.errors import (
     ServerError,
     UnreachableError,
 )
-from bot.domain.plan import Condition, Delete, Plan, Recheck, Replace, Step
-from bot.domain.plan_journal import Event, JournalEntry, Way
+from bot.domain.plan import Change, Condition, Create, Delete, Gone, Plan, Recheck, Replace, Step, Way
+from bot.domain.plan_journal import Event, JournalEntry
 from bot.remediation.conditions import holds
 from bot.remediation.progress import End, Observe, Turn, Verify, Write, next_move
 
@@ -74,7 +74,7 @@ class Executor:
         writer: Writer,
         journal: Journal,
         *,
-        recheck: Callable[[], Awaitable[Better]],
+        recheck: Callable[[Recheck], Awaitable[Better]],
         is_stopping: Callable[[], Awaitable[bool]],
         halt: Halt,
         now: Callable[[], float] = time.time,
@@ -116,8 +116,8 @@ class Executor:
 
     async def _begin(self, number: int, way: Way) -> None:
         """Guards, a dry run, the line in the journal, the write."""
-        step = self._plan.steps[number]
-        change = _change(step, way)
+        step = self._plan.step(number, way)
+        change = _change(self._plan, number, way)
         if change is None:
             await self._write_down(number, way, "begun")
             await self._write_down(number, way, "written")
@@ -134,7 +134,7 @@ class Executor:
                 await self._write_down(number, way, "begun")
                 await self._send(number, way, change, found)
 
-    async def _ready(self, step: Step, change: Replace | Delete, way: Way) -> Seen:
+    async def _ready(self, step: Step, change: Change, way: Way) -> Seen:
         """How the target stands; other, with the reason, when the write may not be made."""
         until, pause_s = self._now() + self._unknown_s, self._pause_s
         while True:
@@ -160,7 +160,7 @@ class Executor:
                 return held.why
         return ""
 
-    async def _send(self, number: int, way: Way, change: Replace | Delete, found: Seen) -> None:
+    async def _send(self, number: int, way: Way, change: Change, found: Seen) -> None:
         """The write itself. Where its end is not known, `_settle` looks."""
         try:
             await self._writer.write(change, found)
@@ -175,7 +175,7 @@ class Executor:
 
     async def _settle(self, number: int, way: Way) -> None:
         """Look until it is known whether the step has happened; send it again only when it has not."""
-        change = _change(self._plan.steps[number], way)
+        change = _change(self._plan, number, way)
         if change is None:
             await self._write_down(number, way, "written")
             return
@@ -186,7 +186,7 @@ class Executor:
         event, note = ended or await self._left(change)
         await self._write_down(number, way, event, note)
 
-    async def _left(self, change: Replace | Delete) -> tuple[Event, str]:
+    async def _left(self, change: Change) -> tuple[Event, str]:
         """What is written down when time is up: of an eviction that was never allowed the pod tells."""
         if isinstance(change, Delete) and change.is_eviction:
             with suppress(BotError):
@@ -194,7 +194,7 @@ class Executor:
                     return "refused", f"no PodDisruptionBudget of {change.target} let it go in time"
         return "lost", "the API server did not confirm the result"
 
-    async def _known(self, change: Replace | Delete) -> tuple[Event, str] | None:
+    async def _known(self, change: Change) -> tuple[Event, str] | None:
         """What became of a write that was begun; it is sent again where it has not happened. None: not known yet."""
         try:
             found = await self._writer.look(change)
@@ -211,18 +211,24 @@ class Executor:
             case "before":
                 return None
 
+    def _brought_about(self, step: Step, way: Way) -> tuple[Condition, ...]:
+        """What must hold afterwards: what was made is gone when the step is undone."""
+        if way == "undo" and not self._plan.back and isinstance(step.do, Create):
+            return (Gone(target=step.do.target),)
+        return step.verify
+
     async def _verify(self, number: int, way: Way) -> None:
         """Wait until the step has brought about what it should."""
-        step = self._plan.steps[number]
+        step = self._plan.step(number, way)
         if isinstance(step.do, Recheck):
-            better = await self._recheck()
+            better = await self._recheck(step.do)
             event: Event = "lost" if better.is_better is None else "verified" if better.is_better else "failed"
             await self._write_down(number, way, event, better.sentence)
             return
         until, pause_s, why = self._now() + step.within_s, self._pause_s, ""
         while True:
             try:
-                why = await self._unmet(step.verify)
+                why = await self._unmet(self._brought_about(step, way))
             except BotError as error:
                 why = str(error)
             if not why:
@@ -235,16 +241,15 @@ class Executor:
             pause_s = min(pause_s * 1.5, MAX_PAUSE_S)
 
 
-def _change(step: Step, way: Way) -> Replace | Delete | None:
+def _change(plan: Plan, number: int, way: Way) -> Change | None:
     """What is written in this direction; None: nothing."""
-    match step.do:
-        case Recheck():
-            return None
-        case Delete():
-            assert way == "do"
-            return step.do
-        case Replace():
-            return step.do if way == "do" else step.do.reversed()
+    do = plan.step(number, way).do
+    if isinstance(do, Recheck):
+        return None
+    if way == "do" or plan.back:
+        return do
+    assert isinstance(do, Replace | Create)
+    return do.reversed()
 
 
 def may_pass(error: BotError) -> bool:

@@ -62,7 +62,8 @@ def next_move(plan: Plan, journal: Sequence[JournalEntry], *, is_stopping: bool 
             last[entry.step, entry.way] = entry
     for entry in last.values():
         if entry.event == "lost":
-            return End("halted", f"step {entry.step + 1}, {plan.steps[entry.step].title}: {entry.note}")
+            title = plan.step(entry.step, entry.way).title
+            return End("halted", f"step {entry.step + 1}, {title}: {entry.note}")
     turned = next((entry for entry in journal if entry.event == "turned"), None)
     return _forward(plan, last, is_stopping=is_stopping) if turned is None else _back(plan, last, turned)
 
@@ -90,10 +91,12 @@ def _forward(plan: Plan, last: Mapping[tuple[int, Way], JournalEntry], *, is_sto
                 landed = any(_event(last, each, "do") not in {None, "refused"} for each in range(number + 1))
                 return Turn(number, why) if landed else End("stale", why)
     checks = (number for number, step in enumerate(plan.steps) if isinstance(step.do, Recheck))
-    return End("verified", "; ".join(last[number, "do"].note for number in checks))
+    return End("verified", " ".join(last[number, "do"].note for number in checks))
 
 
 def _back(plan: Plan, last: Mapping[tuple[int, Way], JournalEntry], turned: JournalEntry) -> Move:
+    if plan.back:
+        return _own_way_back(plan, last, turned)
     for number in reversed(range(len(plan.steps))):
         step, event = plan.steps[number], _event(last, number, "do")
         if event in {None, "refused"}:
@@ -101,18 +104,33 @@ def _back(plan: Plan, last: Mapping[tuple[int, Way], JournalEntry], turned: Jour
         if step.undo == "person" or (step.undo == "person-unless-verified" and event != "verified"):
             left = f"step {number + 1} was done and is left as it is: {step.title}"
             return End("halted", f"{turned.note}; {left}")
-        if step.undo != "restore":
-            continue
-        match _event(last, number, "undo"):
-            case None:
-                return Write(number, "undo")
-            case "begun":
-                return Observe(number, "undo")
-            case "written":
-                return Verify(number, "undo")
-            case "verified":
-                continue
-            case _:
-                note = last[number, "undo"].note
-                return End("halted", f"{turned.note}; undoing step {number + 1}, {step.title}, failed: {note}")
+        if step.undo == "restore" and (move := _undoing(plan, last, turned, number)):
+            return move
     return End("undone", turned.note)
+
+
+def _own_way_back(plan: Plan, last: Mapping[tuple[int, Way], JournalEntry], turned: JournalEntry) -> Move:
+    """The plan's own steps back, first to last: those that what was begun makes necessary."""
+    for number, step in enumerate(plan.back):
+        is_needed = step.reverts is None or _event(last, step.reverts, "do") not in {None, "refused"}
+        if is_needed and (move := _undoing(plan, last, turned, number)):
+            return move
+    return End("undone", turned.note)
+
+
+def _undoing(
+    plan: Plan, last: Mapping[tuple[int, Way], JournalEntry], turned: JournalEntry, number: int
+) -> Move | None:
+    """What comes next of one step back; None when it is done."""
+    match _event(last, number, "undo"):
+        case None:
+            return Write(number, "undo")
+        case "begun":
+            return Observe(number, "undo")
+        case "written":
+            return Verify(number, "undo")
+        case "verified":
+            return None
+        case _:
+            note, title = last[number, "undo"].note, plan.step(number, "undo").title
+            return End("halted", f"{turned.note}; undoing step {number + 1}, {title}, failed: {note}")

@@ -1,22 +1,29 @@
 """What can be asked for, and reading from the cluster what a draft of it needs."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bot.cluster.access.agent_pod import DEFAULT_IMAGE
 from bot.cluster.client.paths import api_path
 from bot.cluster.cni.catalogue import agent_kind
 from bot.cluster.objects import Container
 from bot.cluster.writer import Object, Writer
-from bot.domain.plan import Delete, Plan, Recheck, Replace, Step, value_at
+from bot.domain.plan import Create, Delete, Plan, Recheck, Remove, Replace, Step, value_at
 from bot.remediation.actions.draft import Draft, NotPlannedError
+from bot.remediation.actions.install_cilium import Ground, install_cilium, refuse_unfit
 from bot.remediation.actions.nodes import cordon, drain, uncordon
 from bot.remediation.actions.restart_agents import HASH, Agents, restart_agents
 from bot.remediation.actions.restore import Wanted, restore
 from bot.remediation.actions.roll_back import Workload, roll_back
 from bot.remediation.actions.workloads import controller_of, correct_selector, correct_target_port, recreate_pod, scale
+from bot.remediation.cilium import fresh
+from bot.remediation.cilium.chart import VendoredChart, render
+from bot.remediation.cilium.seen import read
+from bot.remediation.cilium.values import NAMESPACE, CiliumValues, checked, fresh_values
 from bot.remediation.conditions import owned
 
 
@@ -91,12 +98,38 @@ class Restore(Struct, frozen=True, kw_only=True, tag="restore"):
     wanted: Wanted
 
 
+class InstallCilium(Struct, frozen=True, kw_only=True, tag="install-cilium"):
+    """Cilium as the first CNI of the cluster."""
+
+    values: CiliumValues
+
+
 PlanRequest = (
-    RollBack | Cordon | Uncordon | Drain | Restore | RestartAgents | RecreatePod | TargetPort | Selector | Scale
+    RollBack
+    | Cordon
+    | Uncordon
+    | Drain
+    | Restore
+    | RestartAgents
+    | RecreatePod
+    | TargetPort
+    | Selector
+    | Scale
+    | InstallCilium
 )
 
 
-async def draft(asked: PlanRequest, writer: Writer) -> Draft:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supplies:
+    """What the settings give for plans that install something."""
+
+    chart: VendoredChart | None = None
+    """Cilium's; None: nothing is installed."""
+    image: str = DEFAULT_IMAGE
+    """cnibot's own, for test pods and Jobs."""
+
+
+async def draft(asked: PlanRequest, writer: Writer, supplies: Supplies) -> Draft:
     """The draft of what is asked for. Errors: `NotPlannedError`, `BotError`: the cluster could not be read."""
     match asked:
         case RollBack():
@@ -110,8 +143,26 @@ async def draft(asked: PlanRequest, writer: Writer) -> Draft:
             if found is None:
                 raise NotPlannedError(f"{wanted.kind} {wanted.name} does not exist: a plan makes no object anew.")
             return restore(found, wanted)
+        case InstallCilium(values=values):
+            return await _install_cilium(checked(values), writer, supplies)
         case _:
             return await _of_application(asked, writer)
+
+
+async def _install_cilium(values: CiliumValues, writer: Writer, supplies: Supplies) -> Draft:
+    seen = await read(writer)
+    refuse_unfit(fresh.checks(values, seen))  # before a program is run
+    if supplies.chart is None:
+        raise NotPlannedError(
+            "The settings name no chart of Cilium.",
+            "Put its archive beside cnibot, and its path and SHA-256 into CNIBOT_CILIUM.",
+        )
+    rendered = await render(
+        supplies.chart, fresh_values(values, len(seen.nodes or ())), kubernetes=await writer.version()
+    )
+    namespace = await _existing(writer, "namespaces", "", NAMESPACE)
+    ground = Ground(seen=seen, rendered=rendered, namespace=namespace, image=supplies.image)
+    return install_cilium(values, ground)
 
 
 async def _of_node(asked: Cordon | Uncordon | Drain, writer: Writer) -> Draft:
@@ -224,12 +275,17 @@ async def rehearsed(plan: Plan, writer: Writer) -> Plan:
     Errors: `NotPlannedError`: the cluster is not as it was read; `BotError`: the server refuses the change.
     """
     made: dict[tuple[str, tuple[str, ...]], Replace] = {}
+    new = {
+        step.do.target.name for step in plan.steps if isinstance(step.do, Create) and step.do.target.kind == "Namespace"
+    }
     steps: list[Step] = []
     for step in plan.steps:
         do = step.do
         match do:
-            case Recheck():
+            case Recheck() | Remove():
                 pass
+            case Create(target=target):
+                await _not_there(do, writer, is_tried=target.namespace not in new)
             case Delete():
                 found = await writer.look(do)
                 if found.standing != "before":
@@ -241,6 +297,15 @@ async def rehearsed(plan: Plan, writer: Writer) -> Plan:
                 made[key] = do
         steps.append(replace(step, do=do))
     return replace(plan, steps=tuple(steps))
+
+
+async def _not_there(do: Create, writer: Writer, *, is_tried: bool) -> None:
+    """Refuse what exists; try it, unless its namespace is one that the plan makes: then it is tried in its turn."""
+    found = await writer.look(do)
+    if found.standing != "before":
+        raise NotPlannedError(f"{do.target} exists already.", "Look who made it, and whether it is in use.")
+    if is_tried:
+        await writer.write(do, found, is_dry_run=True)
 
 
 def _back_of(made: Replace, back: Replace) -> Replace:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from bot.cluster.client.api import Api
 from bot.cluster.client.paths import attributes
 from bot.domain.access import Need
-from bot.domain.plan import Delete, Plan, Recheck, Replace
+from bot.domain.plan import Change, Create, Plan, Recheck, Remove, Replace
 from bot.remediation.actions.restore import CALICO_GROUP
 
 
@@ -31,6 +31,10 @@ ACTION_NEEDS: Mapping[str, tuple[Need, ...]] = {
 }
 """What each action writes, and reads besides what a diagnosis reads."""
 
+INSTALLING = frozenset({"install-cilium"})
+"""Actions that make ClusterRoles and privileged pods. No role is generated for them: an administrator carries them out,
+with their own rights or with credentials that are made for it and end soon after."""
+
 EXECUTOR_NEEDS: tuple[Need, ...] = tuple(dict.fromkeys(need for needs in ACTION_NEEDS.values() for need in needs))
 """What all actions together need."""
 
@@ -38,7 +42,7 @@ EXECUTOR_NEEDS: tuple[Need, ...] = tuple(dict.fromkeys(need for needs in ACTION_
 async def missing_rights(plan: Plan, api: Api) -> tuple[str, ...]:
     """Those of the plan's writes that these credentials may not make: "patch daemonsets.apps in kube-system"."""
     found: list[str] = []
-    for step in plan.steps:
+    for step in (*plan.steps, *plan.back):
         if isinstance(step.do, Recheck):
             continue
         asked = attributes(*_request(step.do))
@@ -50,8 +54,12 @@ async def missing_rights(plan: Plan, api: Api) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _request(do: Replace | Delete) -> tuple[str, str]:
+def _request(do: Change) -> tuple[str, str]:
     """The method and path by which it is done."""
     if isinstance(do, Replace):
         return "PATCH", do.target.path
+    if isinstance(do, Create):
+        return "POST", do.target.path.rpartition("/")[0]
+    if isinstance(do, Remove):
+        return "DELETE", do.target.path
     return ("POST", f"{do.target.path}/eviction") if do.is_eviction else ("DELETE", do.target.path)

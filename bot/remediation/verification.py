@@ -1,15 +1,18 @@
 """Whether a change helped: the probes that found the fault, before and after it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
 from typing import Literal
 
 from bot.domain.listing import and_more
-from bot.domain.plan import Baseline, Ways
+from bot.domain.plan import Baseline, Recheck, Ways
 from bot.domain.report import Connectivity, Report
 from bot.remediation.executor import Better
 
 MOST_WAYS = 4
+ANSWERS = "application-answers"
+"""The probe by which applications say that they do not work, though the network carries what they say."""
 
 
 def baseline_of(report: Report) -> Baseline:
@@ -62,11 +65,41 @@ def failing(report: Report) -> tuple[str, ...]:
     return tuple(sorted({f"{one.probe} {one.subject}" for one in report.findings if one.severity == "fail"}))
 
 
+def judged(asked: Recheck, before: Baseline, after: Report) -> Better:
+    """What a diagnosis says that a plan asked for."""
+    if asked.expects == "every-way":
+        return every_way(asked.nodes, ways_of(after))
+    return compared(before, after, expects=asked.expects)
+
+
+def every_way(nodes: Sequence[str], now: Ways) -> Better:
+    """Whether pods on each of these nodes reach pods on each other one. What was not tried is not known."""
+    wanted = [f"{source} to {target}" for source in nodes for target in nodes if source != target]
+    failing = [one for one in wanted if one in now.failing]
+    untried = [one for one in wanted if one not in now.tested]
+    latency = f", median latency {now.latency_ms:.2f} ms" if now.latency_ms is not None else ""
+    if failing:
+        sentence = f"{len(failing)} of {len(wanted)} directions between nodes fail: {and_more(failing, MOST_WAYS)}."
+        return Better(is_better=False, sentence=sentence)
+    if untried:
+        return Better(is_better=None, sentence=f"Not known: nobody tried {and_more(untried, MOST_WAYS)}.")
+    return Better(is_better=True, sentence=f"All {len(wanted)} directions between nodes work{latency}.")
+
+
 def compared(before: Baseline, after: Report, *, expects: Literal["better", "not-worse"] = "better") -> Better:
     """Whether it is as expected now, with the matrices. Who saw less than before cannot tell."""
     better = _judged(before, after, expects=expects)
-    words = ways_words(before.ways, ways_of(after))
-    return replace(better, sentence=f"{better.sentence} {words}".strip())
+    said = (better.sentence, ways_words(before.ways, ways_of(after)), answers_words(after))
+    return replace(better, sentence=" ".join(filter(None, said)))
+
+
+def answers_words(after: Report) -> str:
+    """Which applications are reached and answer wrongly, in a sentence; "" where none does.
+
+    It decides nothing: what was cut off before and starts only now answers wrongly for a while after the best of fixes.
+    """
+    wrong = [one.subject for one in after.findings if one.probe == ANSWERS and one.severity == "warn"]
+    return f"Reached, and not answering as they should: {and_more(sorted(wrong), MOST_WAYS)}." if wrong else ""
 
 
 def _judged(before: Baseline, after: Report, *, expects: Literal["better", "not-worse"]) -> Better:

@@ -5,9 +5,20 @@ Slack and the terminal say the same, for both read it here.
 
 from collections.abc import Sequence
 
-from bot.domain.listing import and_more, left_out
+from bot.domain.listing import and_more, counted, left_out
 from bot.domain.redact import redact
-from bot.domain.report import CauseReport, Change, Connectivity, KnownIssueReport, RemediationReport, Report, Statement
+from bot.domain.report import (
+    CauseReport,
+    Change,
+    Connectivity,
+    FindingReport,
+    KnownIssueReport,
+    NextStep,
+    RemediationReport,
+    Report,
+    Statement,
+    Unobserved,
+)
 from bot.render.marks import access_words, cni_words, scope_words
 
 RISK_WORDS = {
@@ -57,10 +68,19 @@ def who(report: Report) -> list[str]:
     elif not lines and services:
         lines.append(f"Service {services}.")
     if not lines and report.verdict.place and report.verdict.hop in {"node", "overlay", "underlay"}:
-        lines.append(f"Traffic of {report.verdict.place.replace('pair ', '').replace('>', ' to ')}.")
+        lines.append(f"Traffic {_between(report.verdict.place)}.")
     if works := _works(report):
         lines.append(works)
     return lines
+
+
+def _between(place: str) -> str:
+    """Of one direction, or between nodes."""
+    if ">" in place:
+        source, _, target = place.removeprefix("pair ").partition(">")
+        return f"from {source} to {target}"
+    nodes = place.split(", ")
+    return f"of {nodes[0]}" if len(nodes) == 1 else f"between {some(nodes)}"
 
 
 def _own(report: Report, name: str) -> str:
@@ -104,14 +124,27 @@ def some(names: Sequence[str], most: int = _MOST_NAMED) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1] if names else "")))
 
 
-def counted(number: int, noun: str) -> str:
-    """The number with its noun."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def recent(report: Report) -> list[Change]:
     """Changes within the hour before the evidence was taken, newest first: a lead, no proof."""
     return [one for one in report.changes if one.ago_s is not None and one.ago_s <= RECENT_S]
+
+
+def found(report: Report) -> list[FindingReport]:
+    """What does not work, those of the namespace asked about first."""
+    rows = [one for grade in ("fail", "warn") for one in report.findings if one.severity == grade]
+    own = f"pod {report.scope.namespace}/"
+    return sorted(rows, key=lambda one: (one.severity != "fail", not one.subject.startswith(own)))
+
+
+def missed(report: Report) -> list[Unobserved]:
+    """What was not seen, that of the namespace asked about first."""
+    return sorted(report.coverage.unobserved, key=lambda one: not one.is_about(report.scope.namespace))
+
+
+def decides(report: Report, step: NextStep) -> str:
+    """Between which causes a look decides, in words: "decides: cni0 is down; IP forwarding is off"."""
+    titles = {one.id: one.short or one.title for one in report.causes}
+    return f"decides: {and_more([titles.get(one, one) for one in step.decides], 2, by='; ')}"
 
 
 def risk(fix: RemediationReport) -> str:

@@ -11,26 +11,36 @@ import yaml
 
 from bot.cluster.client.api import eviction
 from bot.domain.errors import bounded
+from bot.domain.listing import and_more
 from bot.domain.plan import (
     Action,
+    Change,
+    CiliumFits,
+    CiliumNodes,
     Condition,
+    Create,
     Delete,
     Gone,
+    JobDone,
     NodeReady,
     NodesReady,
     NotMarked,
     OthersReady,
     Plan,
+    PodsGone,
     Recheck,
+    Remove,
     Replace,
     Replaced,
     RolledOut,
     Step,
+    TestPods,
+    Way,
 )
 from bot.domain.plan_journal import JournalEntry
 from bot.domain.plan_life import PlanRecord
 from bot.domain.redact import MASK, redact
-from bot.remediation.differences import differences, shown
+from bot.remediation.differences import differences, leaves, shown
 
 MOST_CHARACTERS = 400
 _VARIABLE = re.compile(r"\[([^\]]+)\]\.value$")
@@ -84,13 +94,19 @@ def exactly(do: Action) -> Iterator[str]:
                 yield f"POST {target.path}/eviction (only if its uid is still {target.uid} and its budgets allow it)"
             else:
                 yield f"DELETE {target.path} (only if its uid is still {target.uid})"
+        case Create(target=target, manifest=manifest):
+            fields = [*leaves(manifest)]
+            yield f"POST {target.path.rpartition('/')[0]} (only if there is no {target}; {len(fields)} fields)"
+            yield from (f"  {where}: {field_shown(where, value)}" for where, value in fields)
+        case Remove(target=target, made_by=made_by):
+            yield f"DELETE {target.path} (only if plan {made_by} made it)"
         case Replace(target=target, field=field):
             yield f"PATCH {target.path} (uid {target.uid}; only if {'.'.join(field)} is still as below)"
             for where, before, after in differences(do.before, do.after, ".".join(field)):
                 yield f"  {where}: {field_shown(where, before)} → {field_shown(where, after)}"
 
 
-def condition_shown(  # noqa: PLR0911 one for each kind
+def condition_shown(  # noqa: C901, PLR0911 one for each kind
     condition: Condition,
 ) -> str:
     """What must hold."""
@@ -109,6 +125,17 @@ def condition_shown(  # noqa: PLR0911 one for each kind
             return f"every pod of {target} has the new template and is available"
         case NotMarked(target=target):
             return f"no other plan has {target} in hand"
+        case CiliumNodes(nodes=nodes, ranges=ranges):
+            return f"{and_more(nodes, 5)} each have a block of {', '.join(ranges)} from Cilium"
+        case TestPods(namespace=namespace, nodes=nodes):
+            return f"a pod of {namespace} is Ready on {and_more(nodes, 5)}, with an address of the node's block"
+        case PodsGone(namespace=namespace, labels=labels):
+            listed = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+            return f"no pod {listed} is left in {namespace}"
+        case JobDone(target=target):
+            return f"{target} has done its work"
+        case CiliumFits():
+            return "the nodes still wait for a CNI, and nothing speaks against Cilium"
 
 
 UNDO_WORDS = {
@@ -139,20 +166,26 @@ def _lines(record: PlanRecord, journal: Sequence[JournalEntry]) -> Iterator[str]
         yield from (f"  {redact(bounded(one, MOST_CHARACTERS))}" for one in plan.evidence)
     yield "steps:"
     done = {(line.step, line.way): line for line in journal if line.event != "turned"}
+    ways: tuple[Way, ...] = ("do",) if plan.back else ("do", "undo")
     for number, step in enumerate(plan.steps):
-        marks = [f"{way} {done[number, way].event}" for way in ("do", "undo") if (number, way) in done]
-        yield f"  {number + 1}. {step.title}" + (f" [{', '.join(marks)}]" if marks else "")
-        yield from (f"     {line}" for line in _step_lines(step))
+        yield from _numbered(number, step, [done[number, way] for way in ways if (number, way) in done])
+        if not plan.back:
+            yield f"     undo: {UNDO_WORDS[step.undo]}"
+    if plan.back:
+        yield "the way back, where it stops or does not help:"
+    for number, step in enumerate(plan.back):
+        yield from _numbered(number, step, [done[number, "undo"]] if (number, "undo") in done else [])
     for one in record.approvals:
         how = "GLASS BROKEN" if one.is_break_glass else "approved"
         yield f"{how} by {one.person}" + (f": {bounded(one.reason)}" if one.reason else "")
 
 
-def _step_lines(step: Step) -> Iterator[str]:
-    yield from (f"before: {condition_shown(one)}" for one in step.guards)
-    yield from exactly(step.do)
-    yield from (f"after, within {step.within_s:.0f} s: {condition_shown(one)}" for one in step.verify)
-    yield f"undo: {UNDO_WORDS[step.undo]}"
+def _numbered(number: int, step: Step, done: Sequence[JournalEntry]) -> Iterator[str]:
+    marks = ", ".join(f"{line.way} {line.event}" for line in done)
+    yield f"  {number + 1}. {step.title}" + (f" [{marks}]" if marks else "")
+    yield from (f"     before: {condition_shown(one)}" for one in step.guards)
+    yield from (f"     {line}" for line in exactly(step.do))
+    yield from (f"     after, within {step.within_s:.0f} s: {condition_shown(one)}" for one in step.verify)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +206,11 @@ def commands(plan: Plan) -> Iterator[Command]:
         match step.do:
             case Replace() as change if change.field[:2] != ("metadata", "annotations"):
                 yield Command(title=step.title, argv=(*_on("patch", step.do), "--type=json", "--patch", _patch(change)))
+            case Create(manifest=manifest):
+                given = msgspec.json.encode(manifest).decode()
+                yield Command(title=step.title, argv=("kubectl", "create", "--filename=-"), given=given)
+            case Remove():
+                yield Command(title=step.title, argv=(*_on("delete", step.do), "--ignore-not-found"))
             case Delete(target=target):
                 where = _on("get", step.do)
                 raw = ("kubectl", "create", "--raw", f"{target.path}/eviction", "--filename=-")
@@ -191,7 +229,7 @@ def commands(plan: Plan) -> Iterator[Command]:
             yield from _waiting(condition, step.within_s)
 
 
-def _on(verb: str, do: Replace | Delete) -> tuple[str, ...]:
+def _on(verb: str, do: Change) -> tuple[str, ...]:
     namespace = (f"--namespace={do.target.namespace}",) if do.target.namespace else ()
     return ("kubectl", verb, do.target.kind.lower(), do.target.name, *namespace)
 

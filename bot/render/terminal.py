@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.text import Text
 
 from bot.domain.errors import bounded
-from bot.domain.listing import and_more, left_out
-from bot.domain.report import CauseReport, PathHop, RemediationReport, Report
+from bot.domain.listing import and_more, counted, left_out
+from bot.domain.report import CauseReport, NextStep, PathHop, RemediationReport, Report
 from bot.remediation.offers import offer
 from bot.render import brief
 from bot.render.loops import pasteable
@@ -43,6 +43,7 @@ MOST = 6
 MOST_PAIRS = 400
 """Directions between nodes that are listed even with details."""
 _NOT_LISTED = 5
+_MOST_POSSIBLE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +132,18 @@ def _section(title: str, rows: Iterable[Row]) -> Iterator[Row]:
 
 def _who(report: Report) -> Iterator[Row]:
     rows = [Row(one) for one in brief.who(report)] if report.verdict.status != "healthy" else []
-    if report.since:
-        rows.append(Row(f"Since {report.since.first}: {brief.counted(report.since.pods, 'pod')} lost readiness."))
+    if report.verdict.status in {"broken", "degraded"} or report.since:
+        rows.append(Row(_since(report)))
     changed = [change_words(one) for one in brief.recent(report)][:2]
     rows += [Row(f"Changed before (a lead, not proof): {one}") for one in changed if rows]
     yield from _section("Who is affected", rows)
+
+
+def _since(report: Report) -> str:
+    """As far as Kubernetes saw it; a terminal knows of no earlier run."""
+    if report.since:
+        return f"Since {report.since.first}: {counted(report.since.pods, 'pod')} lost readiness."
+    return f"Since when is not known; first seen {report.started_at}."
 
 
 def _do_now(report: Report, *, details: bool) -> Iterator[Row]:
@@ -147,19 +155,29 @@ def _do_now(report: Report, *, details: bool) -> Iterator[Row]:
             more = brief.alternatives(report.remediations[1:]).rstrip(".")
             rows.append(Row(f"Or: {more} (-v shows the commands)."))
         if number == 0 and offer(report) is not None:
-            rows.append(Row("or by a plan, which somebody else approves:"))
+            rows.append(Row("Or propose a plan, which somebody else approves:"))
             rows.append(
                 Row(f"cnibot plan propose fix --for {report.scope.namespace}", "bold cyan", "", 2, is_exact=True)
             )
         yield from _section(f"{title}{f' on {nodes}' if nodes else ''} ({brief.risk(fix)})", rows)
     if report.verdict.status == "inconclusive":
         looks = [one for one in report.steps if not one.is_warning][: None if details else MOST]
-        rows = [Row(one.sentence, sign="→") for one in looks]
+        rows = [row for one in looks for row in _step(report, one)]
         if report.coverage.access == "api":
             rows.insert(
                 0, Row("let cnibot inspect the nodes: --access agent; `cnibot doctor` names the permissions", sign="→")
             )
         yield from _section("What would settle it (cheapest first)", rows)
+
+
+def _step(report: Report, one: NextStep) -> Iterator[Row]:
+    """What to do; of a look what it decides, and the command below it, whole on its line."""
+    if not one.look:
+        yield Row(one.text, sign="→")
+        return
+    place = f"{one.place} " if one.place else ""
+    yield Row(f"{place}{brief.decides(report, one)}", sign="→")
+    yield Row(one.command, "bold cyan", indent=2, is_exact=True)
 
 
 def _fix(fix: RemediationReport, *, details: bool) -> Iterator[Row]:
@@ -215,16 +233,20 @@ def _across(path: tuple[PathHop, ...]) -> tuple[str, str]:
 
 
 def _causes(report: Report, *, details: bool) -> Iterator[Row]:
-    standing = brief.standing(report)
     named = [cause for cause in report.causes if cause.confidence != "ruled_out"]
-    for number, cause in enumerate(named if details else standing or named[:2]):
+    standing = named if details else brief.standing(report)
+    for number, cause in enumerate(standing):
         title = f"{'Why' if number == 0 else 'Besides'}: {cause.title} ({cause.confidence.replace('_', ' ')})"
         yield from _section(title, _proofs(report, cause, details=details))
+    maybe = [f"{cause.title} ({cause.confidence})" for cause in named if cause not in standing]
+    rows = [Row(one, "yellow", "?") for one in maybe[:_MOST_POSSIBLE]]
+    if hidden := left_out(len(maybe) - len(rows)):
+        rows.append(Row(f"{hidden}: -v shows them", "dim"))
+    yield from _section("Also possible, not proven" if standing else "Possible, not proven", rows)
     follows = [Row(one, sign="↳") for one in brief.follows(report)]
     yield from _section("Follows from it", follows if details else follows[:MOST])
     if not any(cause.confidence in {"confirmed", "likely"} for cause in report.causes):
-        found = [one for one in report.findings if one.severity in {"fail", "warn"}]
-        rows = [Row(one.sentence, SEVERITY_STYLES[one.severity], "✗") for one in found[:MOST]]
+        rows = [Row(one.sentence, SEVERITY_STYLES[one.severity], "✗") for one in brief.found(report)[:MOST]]
         yield from _section("What was found", [] if details else rows)
 
 
@@ -251,7 +273,7 @@ def _then(report: Report, *, details: bool) -> Iterator[Row]:
     if report.verdict.status == "inconclusive":
         return
     steps = [one for one in report.steps if not one.is_warning][: None if details else 3]
-    rows = [Row(one.sentence, sign="→") for one in steps] or [
+    rows = [row for one in steps for row in _step(report, one)] or [
         Row(one, sign="→") for one in report.next_steps[:3] if not report.steps
     ]
     yield from _section("Then", rows)
@@ -295,7 +317,7 @@ def _known_issues(report: Report, *, details: bool) -> Iterator[Row]:
 
 
 def _unobserved(report: Report, *, details: bool) -> Iterator[Row]:
-    missing = report.coverage.unobserved
+    missing = brief.missed(report)
     shown = missing if details else missing[:3]
     rows: list[Row] = []
     for each in shown:

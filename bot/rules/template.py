@@ -24,12 +24,17 @@ Fill = Callable[[str, FactTable, Mapping[str, Subject]], str]
 NOT_OBSERVED = "(not observed)"
 PARTS = {"namespace": 0, "name": 2}
 """What a pod's or a Service's own name gives: `{pod.namespace}`, `{pod.name}`."""
+ENDS = "nodes"
+"""What a rule about a pair may write for its two nodes, of several pairs for the nodes of all."""
 NAMESPACED = frozenset({SubjectKind.POD, SubjectKind.SERVICE})
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A checked sentence. `{pod.fact}` is a value, `{pod}` the subject's own name, `{{` a brace."""
+    """A checked sentence.
+
+    `{pod.fact}` is a value, `{pod}` the subject's own name, `{nodes}` the two of a pair, `{{` a brace.
+    """
 
     source: str
     subject: SubjectKind
@@ -47,6 +52,8 @@ class Template:
         def filled(field: re.Match[str]) -> str:
             if field[1]:
                 return field[1][:1]
+            if field[2] == ENDS:
+                return _ends(contexts)
             return _shared(dict.fromkeys(_sentence_value(field[2], facts, context) for context in contexts))
 
         return _FIELD.sub(filled, self.source)
@@ -85,11 +92,19 @@ class Template:
         return _FIELD.sub(lambda field: field[1][:1] if field[1] else value(field[2], facts, context), self.source)
 
 
+def _ends(contexts: Sequence[Mapping[str, Subject]]) -> str:
+    """The nodes of all pairs, each once."""
+    names = list(dict.fromkeys(context[end].name for context in contexts for end in ("src", "dst")))
+    if len(names) > _MAX_ITEMS:
+        return and_more(names, _MAX_ITEMS)
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+
+
 def _shared(values: Iterable[str]) -> str:
     """Different values as one: up to two of them by name, of more their common beginning."""
     distinct = list(values)
     if len(distinct) <= _MOST_VALUES:
-        return "/".join(distinct)
+        return " and ".join(distinct)
     same = 0
     while same < len(distinct[0]) and all(value[: same + 1] == distinct[0][: same + 1] for value in distinct):
         same += 1
@@ -110,6 +125,8 @@ def template(source: str, vocabulary: Vocabulary, subject: SubjectKind) -> Templ
             msg = f"{{{field}}} is not a fact: write {{variable.fact}}"
             raise ExpressionError(msg)
         if match[2] in PARTS and VARIABLES[subject].get(match[1]) in NAMESPACED:
+            continue
+        if field == ENDS and subject is SubjectKind.PAIR:
             continue
         if match[2] is not None:
             if vocabulary.spec(subject, match[1], match[2]).is_command:
@@ -150,6 +167,8 @@ def _find(field: str, facts: FactTable, context: Mapping[str, Subject]) -> Value
 
 
 def _sentence_value(field: str, facts: FactTable, context: Mapping[str, Subject]) -> str:
+    if field == ENDS and "src" in context:
+        return _ends([context])
     value = _find(field, facts, context)
     return NOT_OBSERVED if value is None else shown(value)
 

@@ -1,4 +1,6 @@
-"""How full the queues are, and whether the store and Slack still know us: inspected every few seconds and minutes."""
+"""How full the queues are, and whether the store, Slack and the clusters still answer us: inspected every few seconds
+and minutes.
+"""
 
 import asyncio
 from dataclasses import asdict
@@ -9,6 +11,8 @@ from prometheus_client import Gauge, Histogram
 from slack_sdk.errors import SlackApiError
 
 from bot.aio.groups import TaskGroup
+from bot.domain.errors import BotError
+from bot.incidents.clusters import Cluster
 from bot.slack.identity import ask, reason_of
 from bot.slack.services import Services
 from bot.store import StoreUnavailableError
@@ -17,6 +21,7 @@ log = structlog.get_logger()
 
 EVERY_S = 5.0
 ASK_EVERY_S = 300.0
+REACH_EVERY_S = 60.0
 REVOKED = {"account_inactive", "invalid_auth", "not_authed", "token_expired", "token_revoked"}
 _NAP_S = 0.25
 
@@ -31,15 +36,28 @@ LAG = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0),
 )
 INCIDENTS = Gauge("cnibot_incidents_open", "Open incidents.")
+CONTACT = Gauge(
+    "cnibot_last_contact_timestamp_seconds",
+    "When the store, Slack or a cluster's API server last did what this process asked of it; 0: never.",
+    ("peer", "cluster"),
+)
 
 
 class Measuring:
     """Measures until cancelled."""
 
-    def __init__(self, services: Services, *, every_s: float = EVERY_S, ask_every_s: float = ASK_EVERY_S) -> None:
+    def __init__(
+        self,
+        services: Services,
+        *,
+        every_s: float = EVERY_S,
+        ask_every_s: float = ASK_EVERY_S,
+        reach_every_s: float = REACH_EVERY_S,
+    ) -> None:
         self._services = services
         self._every_s = every_s
         self._ask_every_s = ask_every_s
+        self._reach_every_s = reach_every_s
         self.store_trouble = "not asked yet"
         """Why the store did not take our last write; "" when it did."""
         self.token_trouble = ""
@@ -51,23 +69,27 @@ class Measuring:
             group.create_task(_lag())
             group.create_task(self._look())
             group.create_task(self._ask())
+            for cluster in self._services.service.clusters:
+                group.create_task(self._reach(cluster))
 
     async def _look(self) -> None:
         while True:
             try:
                 await self._measure()
                 self.store_trouble = ""
+                self._in_contact("store")
             except StoreUnavailableError as error:
                 self.store_trouble = str(error)
             await asyncio.sleep(self._every_s)
 
     async def _ask(self) -> None:
         """A token that works is asked for rarely; that Slack is away says nothing about it."""
+        CONTACT.labels("slack", "")
         while True:
-            await asyncio.sleep(self._ask_every_s)
             try:
                 await ask(self._services.client)
                 self.token_trouble = ""
+                self._in_contact("slack")
             except SlackApiError as error:
                 reason = reason_of(error)
                 if reason in REVOKED:
@@ -75,6 +97,21 @@ class Measuring:
                     self.token_trouble = f"Slack says {reason}: install the app again and set the new token"
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 log.warning("slack.not_asked", error=type(error).__name__)
+            await asyncio.sleep(self._ask_every_s)
+
+    async def _reach(self, cluster: Cluster) -> None:
+        """One small request from time to time: a diagnosis is asked for when the network is in trouble, not before."""
+        CONTACT.labels("cluster", cluster.name)
+        while True:
+            try:
+                await cluster.reach()
+                self._in_contact("cluster", cluster.name)
+            except BotError as error:
+                log.warning("cluster.not_reached", cluster=cluster.name, why=str(error))
+            await asyncio.sleep(self._reach_every_s)
+
+    def _in_contact(self, peer: str, cluster: str = "") -> None:
+        CONTACT.labels(peer, cluster).set(self._services.now())
 
     async def _measure(self) -> None:
         services = self._services

@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.domain.errors import bounded
+from bot.remediation.cilium.values import CiliumValues
 from bot.remediation.requests import (
     Cordon,
     Drain,
+    InstallCilium,
     PlanRequest,
     RecreatePod,
     RestartAgents,
@@ -83,6 +85,7 @@ USAGES: Mapping[str, str] = {
     "target-port": "plan target-port NAMESPACE/SERVICE PORT",
     "selector": "plan selector NAMESPACE/SERVICE KEY=VALUE …",
     "scale": "plan scale NAMESPACE/DEPLOYMENT NUMBER",
+    "install-cilium": "plan install-cilium POD_RANGE [api HOST:PORT] [for NAMESPACE]",
 }
 """How each is typed, without `/cni`."""
 
@@ -181,6 +184,16 @@ def _scale(words: list[str]) -> Wanted:
     return Wanted(request=Scale(namespace=namespace, deployment=deployment, replicas=int(number)), namespace=namespace)
 
 
+def _install_cilium(words: list[str]) -> Wanted:
+    pod_range, *rest = words
+    options = dict(zip(map(str.lower, rest[::2]), rest[1::2], strict=True))
+    values = CiliumValues(pod_range=pod_range, api_server=options.pop("api", ""))
+    namespace = options.pop("for", "kube-system").lower()
+    if options:
+        raise ValueError(words)
+    return Wanted(request=InstallCilium(values=values), namespace=namespace)
+
+
 _READERS: Mapping[str, Callable[[list[str]], Wanted]] = {
     "fix": _fix,
     "restart-agents": _restart,
@@ -192,4 +205,5 @@ _READERS: Mapping[str, Callable[[list[str]], Wanted]] = {
     "target-port": _target_port,
     "selector": _selector,
     "scale": _scale,
+    "install-cilium": _install_cilium,
 }

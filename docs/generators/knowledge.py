@@ -1,5 +1,6 @@
 """docs/reference/playbooks.md and docs/reference/known-issues.md, from the YAML in playbooks/."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,7 +33,27 @@ def files(directory: str, key: str) -> list[dict[str, Any]]:
 def playbook(one: dict[str, Any]) -> str:
     """A playbook with the questions it asks."""
     steps = [f"{number}. {step['look']} (`{step['probe']}`)" for number, step in enumerate(one["steps"], start=1)]
-    return "\n".join((f"## {one['name']}", "", f"{one['title']}. For: {one['for']}.", "", *steps, ""))
+    head = (f"## {one['name']}", "", f"{one['title']}. For: {one['for']}.", "")
+    return "\n".join((*head, *steps, "", *connections(one.get("application", {}))))
+
+
+def connections(application: dict[str, Any]) -> Iterator[str]:
+    """What an application needs: who is cut off from what when a Service is not reached."""
+    if dials := application.get("dials"):
+        yield f"{application['name']} needs ([source]({application['source_url']})):"
+        yield from ("", "| Service | port | asked | what depends on it |", "| --- | --- | --- | --- |")
+        for dial in dials:
+            asked = question(dial.get("expects", {}))
+            missing = " (not in every installation)" if dial.get("optional") else ""
+            yield f"| `{dial['to'].get('name', '*')}` | {dial['port']} | {asked} | {dial['why']}{missing} |"
+        yield ""
+
+
+def question(expects: dict[str, Any]) -> str:
+    """What is asked of it."""
+    for kind, given in expects.items():
+        return {"http": f"HTTP, GET {given.get('path', '/')}", "grpc": "gRPC health", "dns": f"DNS {given}"}[kind]
+    return "a connection"
 
 
 def known_issue(one: dict[str, Any]) -> str:

@@ -1,10 +1,12 @@
 """Hangs a small program on a device of its namespace until stdin ends: `attacher.py DEVICE PLACE VERDICT NAME`.
 
-PLACE is tcx-ingress, tcx-egress or xdp; VERDICT the number that the program answers to every packet, or ">DEVICE", to
-which it redirects (of tcx). Prints "ready".
+PLACE is tcx-ingress, tcx-egress or xdp, or of a cgroup (its path as DEVICE) cgroup-connect4 or cgroup-egress.
+VERDICT is the number that the program answers to every packet, or ">DEVICE", to which it redirects (of tcx).
+Prints "ready".
 """
 
 import ctypes
+import os
 import platform
 import socket
 import struct
@@ -12,8 +14,14 @@ import sys
 
 SYSCALLS = {"x86_64": 321, "aarch64": 280}
 PROG_LOAD, LINK_CREATE = 5, 28
-SCHED_CLS, XDP = 3, 6
-PLACES = {"tcx-ingress": (SCHED_CLS, 46, 0), "tcx-egress": (SCHED_CLS, 47, 0), "xdp": (XDP, 37, 2)}
+SCHED_CLS, XDP, CGROUP_SKB, CGROUP_SOCK_ADDR = 3, 6, 8, 18
+PLACES = {
+    "tcx-ingress": (SCHED_CLS, 46, 0),
+    "tcx-egress": (SCHED_CLS, 47, 0),
+    "xdp": (XDP, 37, 2),
+    "cgroup-connect4": (CGROUP_SOCK_ADDR, 10, 0),
+    "cgroup-egress": (CGROUP_SKB, 1, 0),
+}
 """Type of program, place, flags (XDP: before the driver knows of it)."""
 MOVE, CALL, EXIT, REDIRECT = 0xB7, 0x85, 0x95, 23
 libc = ctypes.CDLL(None, use_errno=True)
@@ -37,7 +45,9 @@ def main() -> None:
     text, licence = ctypes.create_string_buffer(code, len(code)), ctypes.create_string_buffer(b"GPL")
     texts = ctypes.addressof(text), ctypes.addressof(licence)
     load = struct.pack("=IIQQ24x16sII", kind, len(lines), *texts, name.encode(), 0, at)
-    bpf(LINK_CREATE, struct.pack("=IIII", bpf(PROG_LOAD, load), socket.if_nametoindex(device), at, flags))
+    of_cgroup = place.startswith("cgroup-")
+    target = os.open(device, os.O_RDONLY) if of_cgroup else socket.if_nametoindex(device)
+    bpf(LINK_CREATE, struct.pack("=IIII", bpf(PROG_LOAD, load), target, at, flags))
     print("ready", flush=True)
     sys.stdin.read()
 

@@ -1,7 +1,7 @@
 """Holds network namespaces open: one child for each, with small servers in it, until stdin ends.
 
 Run as a program: `holder.py SPEC`. SPEC is JSON: {"rootless": bool, "members": [{"tcp": [port], "full": [port],
-"udp": [port], "tcp6": [port], "udp6": [port], "silent": [port], "dns": bool}]}. Prints one line: the
+"udp": [port], "terse": [port], "tcp6": [port], "udp6": [port], "silent": [port], "dns": bool}]}. Prints one line: the
 children's process ids. All end with the process that holds the other end of stdin, however that ends.
 """
 
@@ -100,6 +100,8 @@ def hold(member: dict[str, Any], told: int) -> None:  # noqa: C901
         selector.unregister(kept[-1])
     for port in member.get("udp", []):
         serve(socket.SOCK_DGRAM, port, echo)
+    for port in member.get("terse", []):
+        serve(socket.SOCK_DGRAM, port, answer_ok)
     for port in member.get("tcp6", []):
         serve(socket.SOCK_STREAM, port, accept, family=socket.AF_INET6)
     for port in member.get("udp6", []):
@@ -126,6 +128,11 @@ def swallow(sock: socket.socket) -> None:
 def echo(sock: socket.socket) -> None:
     data, address = sock.recvfrom(4096)
     sock.sendto(data, address)
+
+
+def answer_ok(sock: socket.socket) -> None:
+    _, address = sock.recvfrom(4096)
+    sock.sendto(b"ok", address)
 
 
 def echo_dns(sock: socket.socket) -> None:

@@ -258,3 +258,33 @@ def test_of_pods_that_are_no_sources_a_few_are_read_with_tools_and_the_others_co
         assert [(one.what, one.why) for one in report.missing] == [
             ("pods.firewall", "1 more pods that are no sources have packet filters of their own")
         ]
+
+
+BESIDE_IPTABLES = """
+table ip filter {
+  chain verdicts { drop; }
+  chain guard { type filter hook forward priority 0; policy accept; tcp dport 9004 counter jump verdicts; }
+}
+table ip nat {
+  chain output { type nat hook output priority -100; policy accept; tcp dport 9004 redirect to :15001; }
+}
+"""
+
+
+@pytest.mark.parametrize("is_saved", [True, False])
+def test_hooks_that_iptables_does_not_know_are_read_in_tables_that_it_does(*, is_saved: bool):
+    """iptables-save prints such a table, and leaves out the hooks that somebody added to it with nft."""
+    tool = shutil.which("iptables-nft", path="/usr/sbin:/sbin")
+    if tool is None:
+        pytest.skip("iptables-nft is not installed")
+    with calico_node([{}]) as node:
+        if is_saved:
+            node.namespaces.run(node.number, tool, "-A", "FORWARD", "-p", "tcp", "--dport", "7777", "-j", "DROP")
+        node.nft(BESIDE_IPTABLES)
+        firewall = firewall_of(look(node))
+
+        hooks = {(chain.table, chain.chain) for chain in firewall.chains}
+        assert hooks >= {("filter", "guard"), ("nat", "output")}
+        drops = sorted((rule.chain, rule.verdict) for rule in firewall.drops)
+        assert drops == [*([("FORWARD", "drop")] if is_saved else []), ("verdicts", "drop")]
+        assert {step.verdict for step in firewall.steps or ()} >= {"redirect :15001", "jump verdicts", "drop"}

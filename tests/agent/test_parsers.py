@@ -219,6 +219,21 @@ def test_chains_that_lead_in_circles_end():
     assert service.backends == ("10.0.0.9:1",)
 
 
+def test_a_strangers_translation_is_no_backend_of_a_service():
+    """A hostPort's or a VPN's rule takes the Service's address before kube-proxy does."""
+    text = """*nat
+:PREROUTING ACCEPT [0:0]
+:KUBE-SERVICES - [0:0]
+-A PREROUTING -d 10.0.0.1/32 -j DNAT --to-destination 192.0.2.77:1
+-A PREROUTING -j KUBE-SERVICES
+-A KUBE-SERVICES -d 10.0.0.1/32 -j DNAT --to-destination 10.0.0.9:1
+COMMIT
+"""
+    [service] = service_rules([ANYTHING], parse_iptables_save(text, "iptables-nft", "ip", with_steps=True))
+
+    assert (service.mentions, service.backends) == (1, ("10.0.0.9:1",))
+
+
 def test_chains_to_which_nothing_leads_are_not_counted():
     """kube-proxy's map of Services lost an entry: its chain is still there, and still names the address."""
     text = "*nat\n:OUTPUT ACCEPT [0:0]\n-A B -d 10.0.0.1/32 -j DNAT --to-destination 10.0.0.9:1\nCOMMIT\n"

@@ -14,7 +14,7 @@ from bot.agent.trace.btf import Btf, BtfError
 from bot.agent.trace.counting import moves, rule_moves
 from bot.agent.trace.packets import ANY, Fingerprints, Mark, offered_mss
 from bot.agent.trace.sightings import socket_filter
-from bot.agent.trace.symbols import Place, names_of, place_of
+from bot.agent.trace.symbols import Place, names_of, place_of, read_symbols
 from bot.agent.trace.tracefs import DropTrace, parse_trace
 from bot.agent.traced import CounterMove, RuleMove, TraceFlow
 
@@ -362,11 +362,11 @@ def test_functions_are_found_by_address_and_hidden_addresses_by_nothing(tmp_path
         "ffffffffc0000000 t nf_hook\t[nf_tables]\n"
     )
 
-    found = names_of([0xFFFFFFFF81000010, 0xFFFFFFFF81000190, 0xFFFFFFFFC0000000, 5], str(table))
+    found = names_of([0xFFFFFFFF81000010, 0xFFFFFFFF81000190, 0xFFFFFFFFC0000000, 5], read_symbols(str(table)))
 
     assert sorted(found.values()) == ["ip_forward", "nf_hook", "nft_do_chain"]
     table.write_text("0000000000000000 T ip_forward\n")
-    assert names_of([0xFFFFFFFF81000010], str(table)) == {}
+    assert names_of([0xFFFFFFFF81000010], read_symbols(str(table))) == {}
 
 
 def types() -> bytes:

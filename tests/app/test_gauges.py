@@ -1,6 +1,7 @@
 """A bot that runs notices when the store goes away, or Slack no longer takes its token."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, fields
@@ -26,11 +27,13 @@ def redis_at(url: str) -> Redis:
 
 
 @asynccontextmanager
-async def measured(state_dir: Path, **more: Any) -> AsyncGenerator[tuple[SlackWorkspace, Bot, Measuring]]:
+async def measured(
+    state_dir: Path, cluster: StubbornCluster | None = None, **more: Any
+) -> AsyncGenerator[tuple[SlackWorkspace, Bot, Measuring]]:
     """A bot that does nothing but measure itself."""
     async with SlackWorkspace.start() as slack, AsyncExitStack() as stack:
-        bot = await open_bot(settings_for(slack, state_dir, **more), stack, Clusters([StubbornCluster()]))
-        measuring = Measuring(bot.services, every_s=0.01, ask_every_s=0.01)
+        bot = await open_bot(settings_for(slack, state_dir, **more), stack, Clusters([cluster or StubbornCluster()]))
+        measuring = Measuring(bot.services, every_s=0.01, ask_every_s=0.01, reach_every_s=0.01)
         async with asyncio.TaskGroup() as group:
             running = group.create_task(measuring.run())
             await until(lambda: not measuring.store_trouble)
@@ -60,6 +63,37 @@ async def test_slack_being_away_says_nothing_about_the_token(tmp_path: Path) -> 
         await until(lambda: len(slack.calls) > asked)
 
         assert measuring.token_trouble == ""
+
+
+def last_contact(peer: str, cluster: str = "") -> float:
+    labels = {"peer": peer, "cluster": cluster}
+    return REGISTRY.get_sample_value("cnibot_last_contact_timestamp_seconds", labels) or 0.0
+
+
+async def test_when_each_peer_last_answered_is_shown(tmp_path: Path) -> None:
+    """A dead-man's switch: whoever is cut off cannot say so in Slack."""
+    with RedisServer() as server:
+        cluster = StubbornCluster(name="contact", is_cut_off=True)
+        async with measured(tmp_path, cluster, redis_url=server.url) as (slack, _, _measuring):
+            began_at = time.time()
+            await until(lambda: last_contact("store") > began_at and last_contact("slack") > began_at)
+            assert last_contact("cluster", "contact") == 0.0, "it has never answered"
+            cluster.is_cut_off = False
+            await until(lambda: last_contact("cluster", "contact") > began_at)
+
+            async def a_while() -> None:
+                """The cluster was reached again."""
+                now = time.time()
+                await until(lambda: last_contact("cluster", "contact") > now)
+
+            for peer, cut_off in (("slack", slack.faults.down), ("store", server.pause)):
+                cut_off()
+                await a_while()  # what was under way may still end well
+                await a_while()
+                since = last_contact(peer)
+                await a_while()
+                assert last_contact(peer) == since
+            server.resume()
 
 
 async def test_what_waits_is_counted(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ class StubbornCluster:
     name: str = "lab"
     may_answer: bool = False
     looked: int = 0
+    is_cut_off: bool = False
 
     async def diagnose(self, request: Request, on_progress: OnProgress) -> Report:
         self.looked += 1
@@ -47,6 +48,10 @@ class StubbornCluster:
 
     async def namespaces(self) -> tuple[str, ...]:
         return ("shop",)
+
+    async def reach(self) -> None:
+        if self.is_cut_off:
+            raise ServerError("The API server is on fire.", status=500)
 
     async def nodes(self) -> tuple[str, ...]:
         return ()

@@ -42,6 +42,10 @@ COMBINATIONS: Mapping[str, dict[str, Any]] = {
         "bot": {"settings": {"alert_channel": "C0123456789"}, "env": [{"name": "TZ", "value": "UTC"}]},
     },
     "every right": {"rbac": {"exec": True, "remediation": True}, "serviceAccount": {"annotations": {"a": "b"}}},
+    "bounded executor": {
+        "rbac": {"remediation": True},
+        "admissionPolicy": {"enabled": True, "executor": "system:serviceaccount:cnibot:executor"},
+    },
     "no rights": {"rbac": {"create": False}},
     "command line alone": {"bot": {"enabled": False}, "cli": {"enabled": True}},
     "K3s": yaml.safe_load((CHART / "profiles" / "k3s.yaml").read_text(encoding="utf-8")),

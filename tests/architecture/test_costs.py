@@ -17,7 +17,7 @@ RECORDING = ROOT / "tests" / "recordings" / "bridge-small-backlog.json.gz"
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    return copied(tmp_path, "bot", "playbooks", "docs", "deploy", ".ci", "pyproject.toml")
+    return copied(tmp_path, "bot", "playbooks", "docs", "deploy", ".ci", "pyproject.toml", "requirements.lock")
 
 
 def run(tree: Path, *command: str) -> str:
@@ -26,6 +26,7 @@ def run(tree: Path, *command: str) -> str:
         [sys.executable, *command], cwd=tree, env=environment, capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode in {0, 1}, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
     return done.stdout
 
 

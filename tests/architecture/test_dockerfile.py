@@ -1,11 +1,14 @@
 """What can be known about the image without building it. (hadolint reads it too, in `make check`.)"""
 
+import json
 import re
 import subprocess
 import tomllib
 from dataclasses import dataclass
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from bot.settings import Settings
 from tests.architecture.tree import ROOT
@@ -137,3 +140,17 @@ def test_entry_points_are_commands_of_this_project() -> None:
         module, _, name = target.partition(":")
         source = ROOT / (module.replace(".", "/") + ".py")
         assert f"def {name}(" in source.read_text(encoding="utf-8"), f"{target} does not exist"
+
+
+def test_the_bill_of_materials_is_valid_and_names_what_the_image_gets() -> None:
+    text = (ROOT / "deploy" / "sbom.cdx.json").read_text(encoding="utf-8")
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    unconditional = {tuple(pin) for pin in re.findall(r"(?m)^([\w.-]+)==([^\s;\\]+) \\$", lock)}
+    bom = json.loads(text)
+    named = {(one["name"], one["version"]) for one in bom["components"]}
+
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    assert bom["metadata"]["component"]["name"] == "cnibot"
+    assert len(unconditional) >= 40
+    assert unconditional <= named
+    assert not {"colorama", "async-timeout"} & {name for name, _ in named}, "of other systems, of an older Python"

@@ -1,4 +1,4 @@
-"""The transcript in docs/story.md, and its chapter in README.md, are what the demo prints."""
+"""The transcripts in docs/story.md, README.md and docs/quickstart.md are what the program prints."""
 
 import re
 import subprocess
@@ -13,12 +13,13 @@ from tests.architecture.tree import ROOT
 
 @pytest.mark.lab
 @pytest.mark.slow
-def test_transcript_is_what_the_demo_prints(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", ["story", "quickstart"])
+def test_transcript_is_what_is_printed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, page: str) -> None:
     """`make transcript` writes it again."""
     monkeypatch.setenv("CNIBOT_STATE_DIR", str(tmp_path))
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
-    command = [sys.executable, str(ROOT / ".ci" / "transcript.py"), "check"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    command = [sys.executable, str(ROOT / ".ci" / "transcript.py"), "check", page]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
 
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -15,21 +15,23 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 
 import aiohttp
 
 from bot.lab.slack.options import SlackOptions
 from bot.lab.slack.workspace import SlackWorkspace
-from bot.store import open_store
+from bot.store import Store, open_store
+from tests.contracts.scripted_server import closed_port
+from tests.programs import ending_with_us
 
 PER_NOTIFICATION = 20
 NAMESPACES = 200
 TOKEN = "t0ken"
-PORT, HEALTH_PORT = 19742, 19743
 NO_CLUSTER = """\
 {"apiVersion": "v1", "kind": "Config", "current-context": "none",
  "clusters": [{"name": "none", "cluster": {"server": "http://127.0.0.1:9"}}],
@@ -43,12 +45,14 @@ class Bot:
     """`cnibot serve`, killed and started again."""
 
     environment: dict[str, str]
+    webhook: str
+    metrics: str
     process: asyncio.subprocess.Process | None = None
     memory: list[int] = field(default_factory=list[int])
 
     async def start(self) -> None:
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "bot", "serve", stdout=asyncio.subprocess.PIPE, env=self.environment
+            *ending_with_us(sys.executable, "-m", "bot", "serve"), stdout=asyncio.subprocess.PIPE, env=self.environment
         )
         assert self.process.stdout
         assert await self.process.stdout.readline()
@@ -76,7 +80,8 @@ class Bot:
 
 
 @asynccontextmanager
-async def bot(slack: SlackWorkspace, state: Path) -> AsyncGenerator[Bot]:
+async def bot(slack: SlackWorkspace, state: Path, **settings: str) -> AsyncGenerator[Bot]:
+    port, health_port = closed_port(), closed_port()
     kubeconfig = state.with_suffix(".kubeconfig")
     kubeconfig.write_text(NO_CLUSTER, encoding="utf-8")
     ours = {
@@ -85,13 +90,18 @@ async def bot(slack: SlackWorkspace, state: Path) -> AsyncGenerator[Bot]:
         "SLACK_API_URL": slack.api_url,
         "SLACK_BOT_TOKEN": slack.bot_token,
         "SLACK_APP_TOKEN": slack.app_token,
-        "HTTP_PORT": str(PORT),
-        "HEALTH_PORT": str(HEALTH_PORT),
+        "HTTP_PORT": str(port),
+        "HEALTH_PORT": str(health_port),
         "ALERTMANAGER_TOKEN": TOKEN,
         "ALERT_CHANNEL": "C0INCIDENTS",
         "LOG_LEVEL": "error",
+        **settings,
     }
-    found = Bot({**os.environ, **{f"CNIBOT_{name}": value for name, value in ours.items()}})
+    found = Bot(
+        {**os.environ, **{f"CNIBOT_{name}": value for name, value in ours.items()}},
+        webhook=f"http://127.0.0.1:{port}/alertmanager",
+        metrics=f"http://127.0.0.1:{health_port}/metrics",
+    )
     await found.start()
     try:
         yield found
@@ -120,13 +130,15 @@ def notification(first: int) -> bytes:
     return json.dumps({"version": "4", "alerts": alerts}).encode()
 
 
-async def deliver(session: aiohttp.ClientSession, body: bytes, times: list[float], again: Counter[str]) -> None:
-    """As Alertmanager does: until it is acknowledged."""
+async def deliver(
+    session: aiohttp.ClientSession, webhooks: Sequence[str], body: bytes, times: list[float], again: Counter[str]
+) -> None:
+    """As Alertmanager does: until it is acknowledged, by whichever replica is asked next."""
     headers = {"Authorization": f"Bearer {TOKEN}"}
-    while True:
+    for webhook in cycle(webhooks):
         began = time.perf_counter()
         try:
-            async with session.post(f"http://127.0.0.1:{PORT}/alertmanager", data=body, headers=headers) as answer:
+            async with session.post(webhook, data=body, headers=headers) as answer:
                 if answer.status == 200:
                     times.append(time.perf_counter() - began)
                     return
@@ -144,7 +156,7 @@ async def storm(bot: Bot, alerts: int, seconds: float, kills: int) -> None:
     began = time.perf_counter()
     async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
         for number, body in enumerate(bodies):
-            group.create_task(deliver(session, body, times, again))
+            group.create_task(deliver(session, [bot.webhook], body, times, again))
             if number in kill_at:
                 await bot.end(signal.SIGKILL)
                 await bot.start()
@@ -160,27 +172,42 @@ async def storm(bot: Bot, alerts: int, seconds: float, kills: int) -> None:
     )
 
 
-async def counted(state: Path, alerts: int) -> None:
-    """What is in the store, now that nobody else uses it."""
-    async with open_store(None, state) as store:
-        incidents = await store.incidents.open_ones()
-        kept = [await store.alerts.of(one.id) for one in incidents]
-        found = Counter(alert.fingerprint for one in kept for alert in one.alerts)
-        firing = [await store.alerts.firing(one.id) for one in incidents]
-        dead = await store.inbox.counts()
-    doubled = sum(count > 1 for count in found.values())
-    print(
-        f"in the store: {len(found)} of {alerts} alerts, {doubled} in two incidents, {sum(firing)} counted as firing, "
-        f"{len(incidents)} incidents, {dead.waiting} not handled, {dead.dead} given up"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """What a storm left in the store."""
+
+    alerts: int
+    """Different ones."""
+    doubled: int
+    """In two incidents."""
+    firing: int
+    incidents: int
+    waiting: int
+    dead: int
+
+
+async def counted(store: Store) -> Counted:
+    """All that is there, for nobody else to change."""
+    incidents = await store.incidents.open_ones()
+    kept = [await store.alerts.of(one.id) for one in incidents]
+    found = Counter(alert.fingerprint for one in kept for alert in one.alerts)
+    inbox = await store.inbox.counts()
+    return Counted(
+        alerts=len(found),
+        doubled=sum(count > 1 for count in found.values()),
+        firing=sum([await store.alerts.firing(one.id) for one in incidents]),
+        incidents=len(incidents),
+        waiting=inbox.waiting,
+        dead=inbox.dead,
     )
 
 
-async def handled(slack: SlackWorkspace) -> float:
+async def handled(bot: Bot) -> float:
     """Seconds until the inbox is empty."""
     began = time.perf_counter()
     async with aiohttp.ClientSession() as session:
         while True:
-            async with session.get(f"http://127.0.0.1:{HEALTH_PORT}/metrics") as answer:
+            async with session.get(bot.metrics) as answer:
                 text = await answer.text()
             if 'cnibot_inbox_entries{state="waiting"} 0.0' in text:
                 return time.perf_counter() - began
@@ -192,7 +219,7 @@ async def measure(state: Path, alerts: int, seconds: float, kills: int) -> None:
         async with bot(slack, state) as serving:
             serving.measure()
             await storm(serving, alerts, seconds, kills)
-            print(f"all handled {await handled(slack):.0f} s later")
+            print(f"all handled {await handled(serving):.0f} s later")
             serving.measure()
             memory = serving.memory
             print(f"processor time of the bot since it last began: {serving.computed_s:.0f} s")
@@ -200,7 +227,12 @@ async def measure(state: Path, alerts: int, seconds: float, kills: int) -> None:
         posted = [one for one in slack.everything("incidents") if one.user == slack.bot_user_id]
         seconds_of = Counter(int(float(one.ts)) for one in posted)
         print(f"posted: {len(posted)} messages, at most {max(seconds_of.values(), default=0)} within one second")
-    await counted(state, alerts)
+    async with open_store(None, state) as store:
+        found = await counted(store)
+    print(
+        f"in the store: {found.alerts} of {alerts} alerts, {found.doubled} in two incidents, {found.firing} counted as "
+        f"firing, {found.incidents} incidents, {found.waiting} not handled, {found.dead} given up"
+    )
 
 
 def main() -> None:

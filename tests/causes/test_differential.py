@@ -56,6 +56,23 @@ def test_a_consequence_is_not_reported_beside_its_cause() -> None:
     assert [one.statement().sentence for one in found.consequences] == ["service shop/s: no endpoint is ready"]
 
 
+@pytest.mark.parametrize("denying", ["network-policy-denies", None])
+def test_a_consequence_that_only_a_proven_cause_leaves_in_doubt_follows_from_it(denying: str | None) -> None:
+    """The pods of another Service are not ready, and policies deny what these need: that is no second fault."""
+    fixture = BY_NAME["network-policy-denies"]
+    own = healthy(fixture.flavour)[subject("service shop/s")]
+    unready = {"ready_endpoints": 0, "unready_selected": 2, "reach": "refused", "unready_why": "needs-denied"}
+    values = dict(fixture.values if denying else healthy(fixture.flavour))
+    values[subject("service shop/t")] = {**own, **unready}
+    claims = [symptom("service-unreachable service shop/t: shop/a>shop/c, node-1>shop/c")]
+    claims += fixture.symptoms if denying else ()
+    found = differentiate(causes(), table(values), claims)
+
+    names = ["service-no-ready-endpoints"]
+    assert [one.id for one in found.selected] == ([denying] if denying else names)
+    assert [one.id for one in found.consequences] == (names if denying else [])
+
+
 def test_what_follows_from_nothing_known_is_no_consequence() -> None:
     """By itself it is the cause: there is nothing that it follows from."""
     fixture = BY_NAME["service-no-ready-endpoints"]

@@ -75,7 +75,7 @@ POD: dict[str, Value] = {
     "hosts_lines_wrong": (), "hosts_lines_silent": (), "local_ports": "free", "local_port_range": "32768 to 60999",
 }  # fmt: skip
 NODE: dict[str, Value] = {
-    "agent_errors": (), "agent_log": (), "sources_rewritten": (),
+    "agent_errors": (), "agent_log": (), "sources_rewritten": (), "traced_dns": "not-followed",
     "pods_without_network": 0, "pods_running": 12, "gateway_silent_pods": 0, "gateway_checked_pods": 2,
     "gateway_silent": "none", "ip_forward": True, "all_proxy_arp": False, "all_rp_filter": 0, "arp_filtered": False,
     "arp_filters": (),
@@ -104,6 +104,7 @@ NODE: dict[str, Value] = {
     "policy_drops_ports": (), "policy_ranges_cut": (),
     "foreign_drops_hit": False, "foreign_rules_match": (), "foreign_rules_perhaps": (),
     "tunnel_rules_match": (), "forward_policy_takes": False, "raw_rpfilter_hit": False,
+    "rewriting_rules": (), "rewriting_rules_perhaps": (), "routing_rules_lost": (),
     "uplink_name": "eth0", "kubelet_unit": "kubelet", "gateway_address_dev": "lo",
     "cni_agent_log": "kubectl -n kube-system logs cni-1",
     "cni_agent_restart": "kubectl -n kube-system delete pod cni-1",
@@ -142,7 +143,7 @@ SERVICE: dict[str, Value] = {
     "listens": "target-port", "listening_ports": ("9004",), "backlog_overflow": False, "hairpin_fails": False,
     "same_node_only_fails": False, "denied_by": "none", "denied_sources": (), "denying_policies": (),
     "denied_clients": (), "denied_clients_by": "none", "denied_clients_why": (), "denied_clients_rules": (),
-    "denied_clients_flows": (), "denied_clients_hidden": (), "ports_opened_in_vain": (),
+    "denied_clients_flows": (), "denied_clients_hidden": (), "ports_opened_in_vain": (), "rules_that_miss": (),
 }  # fmt: skip
 CLUSTER_FACTS: dict[str, Value] = {
     "dns_zone": "cluster.local",
@@ -155,7 +156,7 @@ CLUSTER_FACTS: dict[str, Value] = {
     "encapsulation": "vxlan",
     "kubernetes_version": "v1.33.1", "pod_ranges": ("10.42.0.0/16",), "proxy": "iptables",
     "pool_outside_cluster_cidr": False, "pools_enabled": 1,
-    "pods_two_cidrs": False, "pools_without_nat": (), "only_nodes_reach_outside": False,
+    "pods_two_cidrs": False, "is_without_cni": False, "pools_without_nat": (), "only_nodes_reach_outside": False,
 }  # fmt: skip
 BRIDGE_POD: dict[str, Value] = {
     "gateway_ip": "10.42.0.1", "gateway_kind": "bridge", "host_link_kind": "bridge-port", "host_master": "cni0",

@@ -16,6 +16,7 @@ import aiohttp
 
 from tests.chaos.processes import children, descriptors
 from tests.chaos.timeline import Timeline
+from tests.programs import ending_with_us
 
 PAUSE_S = 0.5
 """Before it is started again."""
@@ -40,7 +41,7 @@ class BotProcess:
         """Until cancelled."""
         while True:
             with self.log.open("ab") as log:
-                command = (sys.executable, "-m", "bot", "serve")
+                command = ending_with_us(sys.executable, "-m", "bot", "serve")
                 self.process = await asyncio.create_subprocess_exec(
                     *command, env=dict(self.env), stdin=DEVNULL, stdout=log, stderr=log
                 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 import aiohttp
 from redis.asyncio import Redis
 
+from bot.lab.scratch import scratch
 from bot.lab.slack import SlackWorkspace
 from bot.lab.slack.options import SlackOptions
 from tests.chaos.bot_process import BotProcess
@@ -79,8 +79,7 @@ def _settings(directory: Path, clock: Clock, mark: str, ports: tuple[int, int]) 
 async def staged(lab: BrokenLab, channels: tuple[str, ...], *, has_own_store: bool) -> AsyncGenerator[Stage]:
     """Everything, with a bot that nobody has started yet. `has_own_store`: it starts a redis-server itself."""
     options = SlackOptions(extra_channels=channels, retry_delays_s=RETRY_DELAYS_S, strict_rates=True)
-    with tempfile.TemporaryDirectory(prefix="chaos-") as home, RedisServer() as redis:
-        directory = Path(home)
+    with scratch("chaos") as directory, RedisServer() as redis:
         socket = directory / "state/store/redis.sock" if has_own_store else redis.socket
         (directory / "tmp").mkdir()
         clock, mark, ports = Clock(directory / "clock"), secrets.token_hex(8), (closed_port(), closed_port())

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from bot.agent.report import Neighbour
 from bot.diagnosis.judge import judge, judge_recording
 from bot.diagnosis.knowledge import Knowledge, load_knowledge
 from bot.diagnosis.recording import load, record, save
@@ -93,6 +94,27 @@ def test_what_healed_is_transient_and_no_cause_is_named(knowledge: Knowledge) ->
     (healed,) = [one for one in report.transients if one.symptom == "gateway-silent"]
     assert (healed.subject, healed.after_s) == ("pod shop/new", 4.0)
     assert "shop/new" in healed.sentence
+
+
+def test_what_is_reported_of_each_pod_and_was_of_their_node_has_not_healed(knowledge: Knowledge) -> None:
+    """The neighbour tables of one node's pods say FAILED and INCOMPLETE in turn; alike, they are one finding."""
+
+    def look(*states: str) -> World:
+        world, first, second, _ = two_nodes()
+        for pod, state in zip((first, second), states, strict=True):
+            world.seen(pod, gateway_arp=None)
+            world.inside(pod, neighbours=(Neighbour(ip="169.254.1.1", dev="eth0", mac="", state=state),))
+        return world
+
+    together, apart = look("FAILED", "FAILED"), look("FAILED", "INCOMPLETE")
+
+    said = [
+        [one.subject for one in judged(world.evidence(), knowledge).findings if "neighbour table" in one.sentence]
+        for world in (together, apart)
+    ]
+    assert said == [["node node-1"], ["pod shop/a", "pod shop/b"]]
+    assert judged(seen_twice(together, apart), knowledge).transients == ()
+    assert judged(seen_twice(apart, together), knowledge).transients == ()
 
 
 def test_8689_matches_what_healed(knowledge: Knowledge) -> None:

@@ -51,7 +51,7 @@ class Bench:
     def connect(self, _: str) -> AbstractAsyncContextManager[Api]:
         return Api.connect(self.cluster.kubeconfig(), backoff=QUICK)
 
-    async def diagnose(self, _: Plan) -> Report:
+    async def diagnose(self, _: Plan, __: str) -> Report:
         return self.afterwards
 
     def service(self, *, surroundings: Surroundings | None = None, **changes: Any) -> PlanService:

@@ -517,3 +517,23 @@ async def test_a_stuck_rollout_is_rolled_back(calico: Bench) -> None:
 
     assert done.state == "verified", done.sentence
     assert calico.agent_images() == {"calico/node:v3.30.2"}
+
+
+async def test_while_it_runs_the_cluster_knows_what_was_approved(at: Bench) -> None:
+    """For an admission policy; afterwards nothing is approved any more."""
+    at.cluster.namespace("cnibot")
+    async with at.changes_of("configmaps") as maps, at.changes_of("services") as went:
+        done = await at.run(FIX, admission_policy=True)
+    approvals = [one for one in maps if one.object["metadata"]["name"] == "cnibot-approval"]
+    uid = at.object("services", "web")["metadata"]["uid"]
+    versions = [int(one.object["metadata"]["resourceVersion"]) for one in went]
+
+    assert done.state == "verified"
+    assert [one.type for one in approvals] == ["ADDED", "DELETED"]
+    assert approvals[0].object["data"] == {
+        "plan": done.plan.id,
+        "digest": done.plan.digest,
+        uid: "metadata.annotations,spec.ports",
+    }
+    assert int(approvals[0].object["metadata"]["resourceVersion"]) < min(versions)
+    assert max(versions) < int(approvals[1].object["metadata"]["resourceVersion"])

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from functools import cache
 
 import pytest
+from pydantic import ValidationError
 
 from bot.cluster.objects import Pod, Service
 from bot.cluster.objects.base import ObjectMeta
@@ -12,9 +13,9 @@ from bot.cluster.objects.services import ServicePort, ServiceSpec
 from bot.cluster.snapshot.snapshot import Snapshot
 from bot.domain.facts import pod as pod_subject
 from bot.domain.facts import service as service_subject
-from bot.playbooks.applications import dials, recognised
+from bot.playbooks.applications import dials, expected, recognised
 from bot.playbooks.loading import load_playbooks
-from bot.playbooks.schema import Playbook
+from bot.playbooks.schema import DialFile, Playbook
 from bot.probes.catalogue import PROBES
 from bot.rules.source import data_directory
 
@@ -106,3 +107,53 @@ def test_a_service_without_the_port_is_not_dialled() -> None:
     )
 
     assert found == ()
+
+
+# What they ask
+
+
+@pytest.mark.parametrize(
+    ("image", "named", "port", "asks"),
+    [
+        ("seldonio/seldon-agent:2.9", "seldon-scheduler", 9005, "a gRPC health check"),
+        ("ghcr.io/mlflow/mlflow:v3", "mlflow", 5000, "GET /health"),
+        ("quay.io/argoproj/argocli:v3.7", "argo-server", 2746, "GET /"),
+        ("grafana/grafana:12", "prometheus", 9090, "GET /-/ready"),
+        ("quay.io/prometheus/prometheus:v3", "alertmanager", 9093, "GET /-/ready"),
+    ],
+)
+def test_shipped_applications_are_asked_in_their_own_protocol(image: str, named: str, port: int, asks: str) -> None:
+    found = expected(dials(playbooks(), snapshot(pod("client", image), service(named, port))))
+
+    assert [(one.service.name, one.port, one.question) for one in found] == [(f"ml/{named}", port, asks)]
+
+
+def test_the_hub_and_its_proxy_are_asked_in_http() -> None:
+    labels = {"app": "jupyterhub"}
+    world = snapshot(
+        pod("hub", "k8s-hub:4", **labels, component="hub"),
+        pod("proxy", "configurable-http-proxy:4", **labels, component="proxy"),
+        service("hub", 8081),
+        service("proxy-api", 8001),
+    )
+
+    found = {one.service.name: one.question for one in expected(dials(playbooks(), world))}
+
+    assert found == {"ml/hub": "GET /hub/health", "ml/proxy-api": "GET /api/routes"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"port": 80, "expects": {}}, "give one of http, grpc, dns"),
+        ({"port": 80, "expects": {"http": {}, "grpc": {}}}, "give one of http, grpc, dns"),
+        ({"port": 80, "expects": {"dns": {"name": "a.b"}}}, "names are asked on port 53"),
+        ({"port": 53, "expects": {"http": {}}}, "names are asked on port 53"),
+        ({"port": 80, "expects": {"http": {"path": "/a b"}}}, "pattern"),
+        ({"port": 80, "expects": {"http": {"path": "/a\r\nX: y"}}}, "pattern"),
+        ({"port": 80, "expects": {"http": {"status": [99]}}}, "100"),
+    ],
+)
+def test_a_question_that_cannot_be_asked_is_refused(fields: dict[str, object], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        DialFile.model_validate({"to": {"name": "web"}, "why": "clients order here", **fields})

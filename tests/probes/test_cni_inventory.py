@@ -336,3 +336,27 @@ def test_in_k3s_the_agent_is_the_service_of_the_node(role: str, unit: str) -> No
     assert known.of(NODE_1)["kubelet_unit"] == unit
     assert known.of(NODE_1)["cni_agent_restart"] == f"systemctl restart {unit}"
     assert known.of(NODE_1)["cni_agent_log"] == f"journalctl -u {unit} --since -15min"
+
+
+UNKNOWN = CniInventory(name="unknown")
+FILE = CniFile(path="/etc/cni/net.d/10-x.conflist", plugins=("bridge",))
+
+
+@pytest.mark.parametrize(
+    ("cni", "files", "word"),
+    [
+        (UNKNOWN, ((), ()), True),
+        (UNKNOWN, ((), (FILE,)), False),
+        (UNKNOWN, ((), None), None),
+        (CALICO, ((), ()), False),
+    ],
+    ids=["nowhere", "on-one-node", "not-read-on-one", "an-agent-is-known"],
+)
+def test_a_cluster_without_any_cni(*, cni: CniInventory, files: tuple[Any, Any], word: bool | None):
+    world, *_ = two_nodes()
+    for node, held in zip(("node-1", "node-2"), files, strict=True):
+        world.node_report(node, cni_files=held)
+
+    known, _ = judged(world, cni)
+
+    assert known.of(CLUSTER).get("is_without_cni") is word

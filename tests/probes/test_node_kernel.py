@@ -63,6 +63,8 @@ def test_a_quiet_node() -> None:
         "foreign_rules_perhaps": (),
         "tunnel_rules_match": (),
         "forward_policy_takes": False,
+        "rewriting_rules": (),
+        "rewriting_rules_perhaps": (),
         "raw_rpfilter_hit": False,
         "uptime_s": 90000.0,
         "rebooted_recently": False,

@@ -1,6 +1,9 @@
 """Ways out of the cluster, without accusing clusters that have none."""
 
-from bot.cluster.objects import LabelSelector, NetworkPolicy, NetworkPolicySpec, ObjectMeta
+import pytest
+
+from bot.agent.report import EgressNat
+from bot.cluster.objects import ConfigMap, LabelSelector, NetworkPolicy, NetworkPolicySpec, ObjectMeta
 from bot.domain import facts
 from bot.domain.finding import Severity, SymptomKind
 from bot.probes.outside import PROBE, judge
@@ -80,3 +83,25 @@ def test_a_pod_with_egress_policies_may_rightly_stay_inside() -> None:
 
     assert known.why_unobserved(a, "reach_outside") == "NetworkPolicies restrict what it may reach"
     assert sentences(judge(known), Severity.FAIL) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "state"),
+    [
+        ({"enable-ipv4-masquerade": "true", "enable-bpf-masquerade": "true"}, None),
+        ({"enable-ipv4-masquerade": "true"}, "missing"),
+        (None, None),  # not read: it may be told to
+    ],
+)
+def test_cilium_translates_addresses_by_rules_unless_it_is_told_to_use_programs(
+    config: dict[str, str] | None, state: str | None
+) -> None:
+    world = two_nodes("cilium")[0]
+    world.node_report("node-1", egress_nat=(EgressNat(pod="uid-a", dst="192.0.2.53", is_translated=False),))
+    named = ObjectMeta(namespace="kube-system", name="cilium-config")
+    if config is not None:
+        world.snapshot_fields["config_maps"] = (ConfigMap(metadata=named, data=config),)
+
+    known = facts_of(world.evidence(), PROBE)
+
+    assert known.of(NODE).get("egress_nat") == state

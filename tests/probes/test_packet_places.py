@@ -125,6 +125,27 @@ def test_facts_and_findings_of_a_trace() -> None:
     assert [(one.severity, one.subject) for one in judge(known)] == [(Severity.INFO, traced.a)]
 
 
+@pytest.mark.parametrize(
+    ("question", "outcomes", "told"),
+    [
+        ("kubernetes.default.svc.cluster.local", {"ok": N}, "answered"),
+        ("kubernetes.default.svc.cluster.local", {"timeout": 3, "ok": N - 3}, "lost"),
+        ("", {"ok": N}, "not-followed"),
+    ],
+)
+def test_a_node_knows_whether_its_dns_questions_were_answered(
+    question: str, outcomes: dict[str, int], told: str
+) -> None:
+    traced = Traced("udp")
+    traced.flow = replace(traced.flow, question=question)
+    traced.outcomes = outcomes
+
+    known = facts_of(traced.evidence(), PROBE)
+
+    assert known.of(facts.node("node-1"))["traced_dns"] == told
+    assert known.of(facts.node("node-2"))["traced_dns"] == "not-followed"
+
+
 def test_without_a_trace_nothing_is_known() -> None:
     world: World = two_nodes()[0]
 

@@ -3,15 +3,18 @@
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from bot.agent.report import Link, MtuStep, Qdisc, Route
+from bot.cluster.objects import Container, EnvVar
 from bot.domain import facts
 from bot.domain.facts import FactTable
 from bot.domain.finding import Finding, Severity, SymptomKind
 from bot.probes import path_mtu
 from bot.probes.path_mtu.observe import Ladder, read_ladder
 from tests.probes.build import Kind, World, facts_of, sentences, two_nodes
+from tests.probes.services import add_service
 
 SIZES = (1280, 1400, 1450, 1451, 1500, 1600)
 MARKS: dict[str, Any] = {".": "ok", "x": "timeout", "L": "too-big-local", "F": "frag-needed", "?": "error"}
@@ -247,3 +250,66 @@ def test_packets_that_needed_fragmenting():
     assert known.of(facts.node("node-1"))["fragfails_delta"] == 3
     assert "fragfails_delta" not in known.of(facts.node("node-2"))
     assert sentences(findings, Severity.INFO) == ["3 packets needed fragmentation on node-1 and forbade it."]
+
+
+def lost_between_nodes(world: World) -> list[Finding]:
+    """From node-1 to node-2, in 1450 bytes and more; pods' packets, of up to 1400 bytes, get through."""
+    climb(world, facts.pod("shop", "a"), facts.pod("shop", "c"), "..LLLL")
+    climb(world, facts.node("node-1"), facts.node("node-2"), "..xxxL")
+    return judged(world)[1]
+
+
+def test_large_packets_lost_between_nodes_that_nobody_needs_are_a_warning_with_its_reason():
+    world, *_ = two_nodes()
+
+    [finding] = [one for one in lost_between_nodes(world) if one.severity is not Severity.PASS]
+
+    assert (finding.severity, finding.symptom) == (Severity.WARN, None)
+    assert finding.sentence == (
+        "From node-1 to node-2 (node to node), packets of 1450 bytes and more are lost silently. No connection that is "
+        "known to be needed goes that way; packets between pods get through."
+    )
+
+
+@pytest.mark.parametrize(("client_is_on", "port"), [("node-1", 9100), ("node-2", 9100)], ids=["there", "back"])
+def test_large_packets_lost_between_nodes_that_a_pod_with_the_nodes_network_needs_are_a_failure(
+    client_is_on: str, port: int
+):
+    """A connection carries large packets both ways, whoever dialled."""
+    world, *_ = two_nodes()
+    other = "node-2" if client_is_on == "node-1" else "node-1"
+    client = world.pod("shop/scraper", client_is_on, host_network=True)
+    server = world.pod("shop/exporter", other, host_network=True)
+    dials(world, client, server, port)
+
+    [finding] = [one for one in lost_between_nodes(world) if one.severity is not Severity.PASS]
+
+    assert finding.severity is Severity.FAIL
+    assert finding.symptom
+    assert (finding.symptom.kind, finding.symptom.hop) == (SymptomKind.LARGE_PACKETS_LOST, "underlay")
+    assert finding.sentence.startswith(
+        "From node-1 to node-2 (node to node), packets of 1450 bytes and more are lost silently. Affected: shop/"
+    )
+
+
+def test_a_pod_whose_own_packets_are_smaller_than_those_lost_does_not_suffer():
+    world, a, *_ = two_nodes()
+    server = world.pod("shop/exporter", "node-2", host_network=True)
+    dials(world, a, server, 9100)
+    state = world.report_of(a).state
+    assert state
+    links = tuple(replace(one, mtu=1400) if one.name == "eth0" else one for one in state.links)
+    world.inside(a, links=links)
+
+    severities = {one.severity for one in lost_between_nodes(world)}
+
+    assert Severity.WARN in severities
+    assert Severity.FAIL not in severities
+
+
+def dials(world: World, client: facts.Subject, server: facts.Subject, port: int) -> None:
+    """By an environment variable that names the server's Service."""
+    add_service(world, "shop/metrics", ends=[server], port=port)
+    container = Container(name="main", env=(EnvVar(name="METRICS", value=f"metrics.shop:{port}"),))
+    pod = world.pods[client]
+    world.pods[client] = msgspec.structs.replace(pod, spec=msgspec.structs.replace(pod.spec, containers=(container,)))

@@ -1,5 +1,6 @@
 """Routes inside pods, back to them, and what nodes lack or have too much of."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from bot.domain.finding import Severity, SymptomKind
 from bot.probes import pod_link
 from bot.probes.pod_routes import PROBE
 from bot.probes.pod_routes.findings import judge
+from bot.probes.pod_routes.rules import lost_rules
 from bot.probes.shared.routing import RouteTable, default_state
 from tests.probes.build import Kind, World, facts_of, sentences, table, two_nodes
 
@@ -271,6 +273,7 @@ def test_a_healthy_node_and_its_pods() -> None:
         "overlapping_route": False,
         "foreign_rule": False,
         "foreign_rules": (),
+        "routing_rules_lost": (),
         "pod_routes_missing": 0,
     }
     assert known.why_unobserved(NODE, "service_route") == "no Service with a ClusterIP is known"
@@ -391,3 +394,30 @@ def test_an_empty_list_is_an_answer_only_from_our_agent(changes: dict[str, Any])
 
     assert ("default_route" in ours.of(a)) is ("links" not in changes)
     assert "default_route" not in theirs.of(a)
+
+
+def kernels(**changes: Any) -> tuple[Rule, ...]:
+    """The rules that a kernel makes by itself; `changes` are those of the first, for local addresses."""
+    rules = [replace(Rule(priority=0, table=255), **changes), Rule(priority=32766, table=254)]
+    return (*rules, Rule(priority=32767, table=253))
+
+
+@pytest.mark.parametrize(
+    ("rules", "lost"),
+    [
+        (kernels(), ()),
+        (kernels(priority=100), ()),
+        (kernels()[1:], ("from all lookup local",)),
+        (kernels(src="10.42.0.0/16"), ("from all lookup local",)),
+        (kernels(fwmark="0x200/0xf00"), ("from all lookup local",)),
+        (kernels()[:1], ("from all lookup main",)),
+        ((*kernels()[:1], Rule(priority=32766, table=254, suppress_prefix=0)), ("from all lookup main",)),
+        ((*kernels()[:1], Rule(priority=32766, table=254, family=6)), ("from all lookup main",)),
+    ],
+)
+def test_the_kernels_own_rules_must_lead_to_its_tables(rules: tuple[Rule, ...], lost: tuple[str, ...]) -> None:
+    assert lost_rules(rules) == lost
+
+
+def test_rules_that_nobody_read_are_not_lost() -> None:
+    assert lost_rules(()) is None

@@ -483,6 +483,22 @@ def test_two_empty_services_do_not_explain_each_other():
     assert (known.of(web)["unready_why"], known.of(api)["unready_why"]) == ("application", "application")
 
 
+@pytest.mark.parametrize(("outcome", "why"), [("timeout", "needs"), ("ok", "application")])
+def test_what_a_pod_needs_may_have_no_endpoint_because_its_own_pods_are_out_of_reach(outcome: Any, why: str):
+    world, *_ = two_nodes()
+    web, late = empty(world)
+    container = Container(env=(EnvVar(name="API", value="http://api:9004/v1"),))
+    spec = msgspec.structs.replace(world.pods[late].spec, containers=(container,))
+    world.pods[late] = msgspec.structs.replace(world.pods[late], spec=spec)
+    behind = world.pod("shop/api-0", "node-1", labels={"app": "api"}, is_ready=False)
+    add_service(world, "shop/api", unready=(behind,), ip="10.43.0.78")
+    world.test(facts.node("node-1"), "local-pod", to=behind, outcome=outcome)
+
+    known, _ = judged(world)
+
+    assert known.of(web)["unready_why"] == why
+
+
 def test_pods_that_their_own_node_does_not_reach():
     world, *_ = two_nodes()
     web, late = empty(world)

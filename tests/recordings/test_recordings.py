@@ -77,6 +77,10 @@ CASES = {
     "cilium-agent-gone": Right(BROKEN, "cni-agent-down", says="node-1"),
     "cilium-vxlan-down": Right(BROKEN, "overlay-device-down"),
     "cilium-vxlan-blocked": Right(BROKEN, "overlay-blocked-by-underlay"),
+    "cilium-lxc-rp-filter": Right(BROKEN, "cilium-rp-filter-on-lxc"),
+    "cilium-pods-outside-cgroup": Right(OPEN, impossible=".*", says="nothing translated the Service's address"),
+    "cilium-agent-stopped": Right(BROKEN, "cni-agent-down", never="dns-udp-lost"),
+    "cilium-rule-refuses-pods": Right(OPEN, impossible=".*", says="no route for them.* 50: from 10.244.0.0/24 unreach"),
 }
 
 

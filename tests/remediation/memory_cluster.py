@@ -59,6 +59,21 @@ class MemoryCluster:
             self._meet("after", is_dry=False, path=path)
         return obj
 
+    async def create(self, path: str, body: Obj, _: type[Any], **query: str) -> Obj:
+        whole = f"{path}/{body['metadata']['name']}"
+        is_dry = "dryRun" in query
+        self._meet("before", is_dry=is_dry, path=whole)
+        if whole in self.objects:
+            raise ConflictError(whole, reason="AlreadyExists", message="it exists")
+        if not is_dry:
+            self.version += 1
+            obj = copy.deepcopy(body)
+            obj["metadata"]["uid"] = f"uid-{self.version}"
+            self.store(whole, obj)
+            self.landed.append(("create", whole))
+            self._meet("after", is_dry=False, path=whole)
+        return body
+
     async def delete(self, path: str, *, uid: str = "", is_dry_run: bool = False, **_: Any) -> None:
         found = await self.get(path, dict)
         self._meet("before", is_dry=is_dry_run, path=path)

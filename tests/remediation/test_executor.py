@@ -69,15 +69,15 @@ def four_steps(*, within_s: float = 0.0, undo: Any = "restore") -> tuple[Plan, M
     return plan(*steps), MemoryCluster(web, agent, node())
 
 
-async def helped() -> Better:
+async def helped(_: Recheck) -> Better:
     return Better(is_better=True, sentence="9 of 9.")
 
 
-async def helped_not() -> Better:
+async def helped_not(_: Recheck) -> Better:
     return Better(is_better=False, sentence="5 of 8 still fail.")
 
 
-async def unknown() -> Better:
+async def unknown(_: Recheck) -> Better:
     return Better(is_better=None, sentence="No node could be inspected.")
 
 

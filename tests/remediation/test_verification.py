@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from bot.domain.plan import Ways
+from bot.domain.plan import Baseline, Recheck, Ways
 from bot.domain.report import Connectivity, Report
-from bot.remediation.verification import baseline_of, compared, ways_words
+from bot.remediation.verification import baseline_of, compared, judged, ways_words
 from tests.incidents.planning import report
 
 
@@ -45,3 +45,27 @@ def test_what_still_fails_is_named() -> None:
     after = seen(report("broken", fails=1), way("a", "b", "partial"))
 
     assert "Fail: a to b." in compared(baseline_of(report("broken", fails=2)), after).sentence
+
+
+EVERY_WAY = Recheck(expects="every-way", namespace="tests", nodes=("a", "b"))
+
+
+def test_every_direction_has_to_work_where_that_is_asked() -> None:
+    after = seen(report(), way("a", "b", "ok", 0.4), way("b", "a", "ok", 0.6))
+
+    better = judged(EVERY_WAY, Baseline(), after)
+
+    assert (better.is_better, better.sentence) == (
+        True,
+        "All 2 directions between nodes work, median latency 0.50 ms.",
+    )
+
+
+def test_one_that_fails_is_named_and_one_that_nobody_tried_is_not_known() -> None:
+    failing = seen(report(), way("a", "b", "ok"), way("b", "a", "partial"))
+    untried = seen(report(), way("a", "b", "ok"), way("b", "a", "unknown"))
+
+    assert judged(EVERY_WAY, Baseline(), failing).is_better is False
+    assert "1 of 2 directions between nodes fail: b to a." in judged(EVERY_WAY, Baseline(), failing).sentence
+    assert judged(EVERY_WAY, Baseline(), untried).is_better is None
+    assert "nobody tried b to a" in judged(EVERY_WAY, Baseline(), untried).sentence

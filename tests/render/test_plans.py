@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.plan import Delete, Plan, Recheck, Replace, Replaced, RolledOut, Step, Target
+from bot.domain.plan import Create, Delete, Plan, Recheck, Remove, Replace, Replaced, RolledOut, Step, Target
 from bot.domain.plan_life import PlanRecord
 from bot.render.plans import commands, plan_ansible, plan_shell, plan_text, value_shown
 from tests.remediation.build import plan, target
@@ -49,6 +49,46 @@ def test_the_text_names_each_object_field_and_way_back() -> None:
     assert "DELETE /api/v1/namespaces/kube-system/services/calico-node-x (only if its uid is still uid-pod)" in text
     assert "undo: the former value is restored" in text
     assert example().digest in text
+
+
+NEW = Target(
+    kind="ConfigMap",
+    path="/api/v1/namespaces/kube-system/configmaps/c",
+    name="c",
+    namespace="kube-system",
+    uid="",
+    resource_version="",
+)
+MANIFEST = {
+    "kind": "ConfigMap",
+    "metadata": {"name": "c"},
+    "data": {"range": "10.0.0.0/8"},
+    "spec": {"containers": [{"name": "a", "image": "x"}, {"name": "b", "image": "y", "args": ["1", "2"]}]},
+}
+
+
+def making() -> Plan:
+    back = Step(title="remove c", do=Remove(target=NEW, made_by="p-0a1b2c3d"), undo="not-needed")
+    return plan(Step(title="make c", do=Create(target=NEW, manifest=MANIFEST)), back=(back,))
+
+
+def test_what_is_made_is_shown_field_by_field_and_the_way_back_by_itself() -> None:
+    text = plan_text(PlanRecord(plan=making()))
+
+    assert (
+        "POST /api/v1/namespaces/kube-system/configmaps (only if there is no ConfigMap kube-system/c; 6 fields)" in text
+    )
+    assert "data.range: 10.0.0.0/8" in text
+    assert 'spec.containers[b].args: ["1","2"]' in text
+    assert "DELETE /api/v1/namespaces/kube-system/configmaps/c (only if plan p-0a1b2c3d made it)" in text
+    assert text.index("the way back") < text.index("remove c")
+
+
+def test_what_is_made_is_given_to_kubectl_whole() -> None:
+    (command,) = commands(making())
+
+    assert command.argv == ("kubectl", "create", "--filename=-")
+    assert yaml.safe_load(command.given) == MANIFEST
 
 
 def test_a_long_value_is_cut_where_everybody_sees_it() -> None:

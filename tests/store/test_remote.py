@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import ipaddress
+import signal
 import socket
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from bot.store import Inbox, StoreUnavailableError, open_store
+from bot.store import Entry, Inbox, StoreUnavailableError, open_store
 from tests.redis import RedisServer, find_server
 from tests.store.inbox_workers import Book, at_work
 
@@ -86,14 +88,16 @@ async def test_over_tls(tmp_path: Path) -> None:
 class Guarded:
     """Two servers, and a sentinel that knows which is the master."""
 
-    def __init__(self, stack: ExitStack) -> None:
+    def __init__(self, stack: ExitStack, *more: str) -> None:
         self.ports = [free_port(), free_port()]
         self.sentinel_port = free_port()
         first, second = map(str, self.ports)
-        common = ("--bind", "127.0.0.1", "--masterauth", "secret")
+        common = ("--bind", "127.0.0.1", "--masterauth", "secret", *more)
         replica = ("--replicaof", "127.0.0.1", first, "--repl-diskless-sync-delay", "0")
-        for options in (("--port", first), ("--port", second, *replica)):
+        self.servers = [
             stack.enter_context(RedisServer(*common, *options, password="secret"))
+            for options in (("--port", first), ("--port", second, *replica))
+        ]
         sentinel = RedisServer("--port", str(self.sentinel_port), "--bind", "127.0.0.1", is_sentinel=True)
         (sentinel.directory / "sentinel.conf").write_text(
             f"sentinel monitor main 127.0.0.1 {first} 1\nsentinel auth-pass main secret\n"
@@ -154,3 +158,53 @@ async def test_behind_sentinels_a_failover_is_followed(guarded: Guarded, tmp_pat
             await until_answered(sentinel, "SENTINEL GET-MASTER-ADDR-BY-NAME main", str(guarded.ports[1]))
             await accepted(store.inbox, "after")
             await book.until(lambda handled: len({entry.id for entry in handled}) == 2)
+
+
+async def refused(inbox: Inbox) -> None:
+    """Until the store takes nothing more."""
+    number = 0
+    while True:
+        number += 1
+        try:
+            await inbox.accept(f"while it falls {number}", "event", {})
+        except StoreUnavailableError:
+            return
+
+
+def names(handled: list[Entry]) -> list[str]:
+    return [str(entry.body["name"]) for entry in handled if "name" in entry.body]
+
+
+async def test_what_the_replica_had_outlives_the_primary(guarded: Guarded, tmp_path: Path) -> None:
+    """kill -9: what was acknowledged and replicated is handled, once; in between it is refused, so it is sent again."""
+    sentinel, book = guarded.sentinel_port, Book()
+    kept = [f"kept {number}" for number in range(200)]
+    async with asyncio.timeout(60):
+        await until_answered(sentinel, "SENTINEL MASTER main", "num-slaves\r\n$1\r\n1")
+        async with open_store(guarded.url, tmp_path) as store:
+            for name in kept:
+                assert await store.inbox.accept(name, "event", {"name": name})
+            async with store.connection.door() as client:
+                replicas: object = await client.wait(1, 1000)  # pyright: ignore[reportUnknownMemberType] untyped
+                assert replicas == 1
+            guarded.servers[0].stop(signal.SIGKILL)
+            await refused(store.inbox)
+            await accepted(store.inbox, "afterwards")
+            assert [await store.inbox.accept(name, "event", {}) for name in kept] == [False] * len(kept)
+            async with at_work(store.inbox.work(book)):
+                await book.until(lambda handled: set(kept) <= set(names(handled)))
+
+    assert Counter(names(book.handled)) & Counter(kept) == Counter(kept)
+    assert max(Counter(names(book.handled)).values()) == 1
+
+
+@pytest.mark.parametrize(("more", "times"), [((), 1), (("--min-replicas-to-write", "1"), 0)])
+async def test_what_a_failover_may_lose_is_said(more: tuple[str, ...], times: int, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        guarded = Guarded(stack, *more)
+        async with asyncio.timeout(60):
+            await until_answered(guarded.sentinel_port, "SENTINEL MASTER main", "num-slaves\r\n$1\r\n1")
+            async with open_store(guarded.url, tmp_path) as store:
+                told = [each for each in store.warnings if each.startswith("A failover loses what its replicas")]
+
+    assert len(told) == times

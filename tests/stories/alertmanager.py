@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.programs import ending_with_us
+
 PROGRAM = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
 AMTOOL = shutil.which("amtool")
 
@@ -69,7 +71,7 @@ async def running(directory: Path, receiver: dict[str, object], group_by: list[s
     port = free_port()
     with tempfile.TemporaryFile() as log:
         process = await asyncio.create_subprocess_exec(
-            PROGRAM,
+            *ending_with_us(PROGRAM),
             f"--config.file={config}",
             f"--storage.path={directory}/data",
             f"--web.listen-address=127.0.0.1:{port}",

@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 from tests.lab.slack.page.browser import chromium
 
 pytestmark = pytest.mark.lab
+PHONE = ViewportSize(width=390, height=844)
 ANSWER_MS = 90_000
 """For what takes five seconds on an idle machine."""
 
@@ -103,6 +104,21 @@ def verdict_in(thread: Locator) -> Locator:
     return thread.get_by_role("article").filter(has=thread.page.get_by_role("button", name="Details")).first
 
 
+def fits_a_phone(page: Page, verdict: Locator) -> None:
+    """What to do is on the first screen, the whole of it on little more."""
+    before = page.viewport_size
+    page.set_viewport_size(PHONE)
+    whole, button = (
+        one.bounding_box() for one in (verdict, verdict.get_by_role("button", name=re.compile("^Propose fix")))
+    )
+    assert whole is not None
+    assert button is not None
+    assert button["y"] + button["height"] - whole["y"] <= PHONE["height"] - 120, "bars at the top and the bottom"
+    assert whole["height"] <= 1.2 * PHONE["height"]
+    assert before is not None
+    page.set_viewport_size(before)
+
+
 def test_from_a_broken_node_to_a_verdict_that_two_people_work_on(browser: Browser, address: str) -> None:
     alice = open_as(browser, address, "alice")
     alice.get_by_role("button", name="Lab", exact=True).click()
@@ -119,6 +135,7 @@ def test_from_a_broken_node_to_a_verdict_that_two_people_work_on(browser: Browse
     expect(verdict).to_contain_text("proxy ARP is off, 8 pods have no gateway", timeout=ANSWER_MS)
     expect(verdict).to_contain_text("Not calico-8689")
     expect(verdict.locator("pre").first).to_contain_text("proxy_arp=1")
+    fits_a_phone(alice, verdict)
 
     verdict.get_by_role("button", name="Details").click()
     details = alice.get_by_role("dialog")

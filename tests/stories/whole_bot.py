@@ -15,6 +15,7 @@ from pathlib import Path
 from bot.lab.slack import SlackWorkspace
 from bot.lab.slack.message import Message
 from tests.conftest import LabUnderTest
+from tests.programs import ending_with_us
 
 READY_S = 60.0
 ANSWER_S = 60.0
@@ -56,7 +57,10 @@ class BotProcess:
         """Until it says that it is ready; what it says."""
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "bot", "serve", env=dict(self.env), stdout=asyncio.subprocess.PIPE, stderr=log
+                *ending_with_us(sys.executable, "-m", "bot", "serve"),
+                env=dict(self.env),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
             )
         assert self.process.stdout is not None
         async with asyncio.timeout(READY_S):

@@ -69,6 +69,20 @@ def rule_moves(firewall: Firewall | None) -> tuple[RuleMove, ...] | None:
     return (*rules, *policies)
 
 
+def change_moves(firewall: Firewall | None) -> tuple[RuleMove, ...] | None:
+    """Rules that change packets and met some meanwhile; None when they were read once or never."""
+    counted = [rule for rule in firewall.changes if rule.packets is not None] if firewall else None
+    if counted is None or any(rule.packets_delta is None for rule in counted):
+        return None
+    moved = {
+        (rule.family, rule.table, rule.chain, rule.text): rule.packets_delta for rule in counted if rule.packets_delta
+    }
+    return tuple(
+        RuleMove(family=family, table=table, chain=chain, text=text, packets=packets)
+        for (family, table, chain, text), packets in moved.items()
+    )
+
+
 def _xfrm(text: str) -> Iterator[tuple[str, int]]:
     for line in text.splitlines():
         name, _, value = line.partition(" ")

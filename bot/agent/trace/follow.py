@@ -20,23 +20,26 @@ from bot.agent.attempts import make_socket
 from bot.agent.firewall_watch import FirewallWatch
 from bot.agent.firewalls import find_tables
 from bot.agent.links import read_links
+from bot.agent.machine import read_machine
 from bot.agent.namespace import Reading
 from bot.agent.netlink import NetlinkSocket
 from bot.agent.netns import Home
 from bot.agent.pods import PodWork, match_pods
-from bot.agent.report import Missing, NetnsState, NodeReport, Task
+from bot.agent.report import Firewall, Missing, NetnsState, NodeReport, Task
 from bot.agent.rtnetlink import read_addresses, read_neighbours
-from bot.agent.trace.counting import moves, read_drop_counters, rule_moves
+from bot.agent.trace.counting import change_moves, moves, read_drop_counters, rule_moves
 from bot.agent.trace.gate import Gate
 from bot.agent.trace.instrument import Instrument, open_instrument
 from bot.agent.trace.packets import Fingerprints
 from bot.agent.trace.series import Series
 from bot.agent.trace.sightings import Sniffer
-from bot.agent.traced import CounterMove, NodeTrace, PacketDrop, RuleMove, Sighting, TraceFlow, Unresolved
+from bot.agent.traced import CounterMove, NodeTrace, PacketDrop, Sighting, TraceFlow, Unresolved
 from bot.aio.groups import TaskGroup
 
 WINDOW_S = 0.9
 """From the first packet: TCP sends again after a second."""
+ON_THE_WAY_S = 0.2
+"""From the last packet until all have met the rules, answers included."""
 DRAIN_S = 0.05
 RULES_S = 0.6
 """Whoever's rules take longer to print has their counters left out."""
@@ -87,16 +90,20 @@ class Following:
             series = [Series(flow, self._maker(place)) for flow, place in self._mine()]
             for one in series:
                 self._open.callback(one.close)
-            is_together = await self._gate()
-            for place in self._places:
-                place.before = self._counters(place)
-            await self._window(series, instrument)
-            sent = tuple(one.result() for one in series)
-            for one in series:
-                one.close()  # before TCP sends again: counters are read now
-            for place in self._places:
-                place.after = self._counters(place)
-            rules = await self._rule_moves(watch)
+            all_sent = asyncio.Event()
+            async with TaskGroup() as group:
+                group.create_task(_prepare(instrument, threads))
+                counting = group.create_task(self._growth_of(watch, all_sent))
+                is_together = await self._gate()
+                for place in self._places:
+                    place.before = self._counters(place)
+                await self._window(series, instrument, all_sent)
+                sent = tuple(one.result() for one in series)
+                for one in series:
+                    one.close()  # before TCP sends again: counters are read now
+                for place in self._places:
+                    place.after = self._counters(place)
+            firewall = counting.result()
             sightings = tuple(chain.from_iterable(self._sightings(place, fingerprints) for place in self._places))
             trace = NodeTrace(
                 instrument=name,
@@ -107,7 +114,8 @@ class Following:
                 sightings=sightings,
                 drops=self._drops(instrument),
                 counters=tuple(self._moves()),
-                rules=rules,
+                rules=rule_moves(firewall),
+                changes=change_moves(firewall),
                 unresolved=tuple(self._unresolved()),
             )
         return self._report(trace)
@@ -161,13 +169,11 @@ class Following:
 
         return make
 
-    async def _window(self, series: list[Series], instrument: Instrument) -> None:
+    async def _window(self, series: list[Series], instrument: Instrument, all_sent: asyncio.Event) -> None:
         """Send, and see what becomes of it."""
-        rng = random.Random()
         until = time.monotonic() + WINDOW_S
         async with TaskGroup() as group:
-            for one in series:
-                group.create_task(one.send(rng))
+            group.create_task(_send(series, all_sent))
             while time.monotonic() < until:
                 instrument.drain()
                 await asyncio.sleep(DRAIN_S)
@@ -178,10 +184,13 @@ class Following:
         watch = FirewallWatch(home=self._home, netns_fd=self._home.fd, label=NODE, present=present, threads=threads)
         return watch if await self._in_time(watch.look()) else None
 
-    async def _rule_moves(self, watch: FirewallWatch | None) -> tuple[RuleMove, ...] | None:
+    async def _growth_of(self, watch: FirewallWatch | None, all_sent: asyncio.Event) -> Firewall | None:
+        """Read while the window is still open: rules act at once, and to print them takes its time."""
+        await all_sent.wait()
+        await asyncio.sleep(ON_THE_WAY_S)
         if watch is None or not await self._in_time(watch.look_again()):
             return None
-        return rule_moves(watch.result())
+        return watch.result()
 
     async def _in_time(self, looking: Awaitable[None]) -> bool:
         deadline = asyncio.timeout(RULES_S)
@@ -227,6 +236,7 @@ class Following:
     def _report(self, trace: NodeTrace) -> NodeReport:
         return NodeReport(
             node=self._task.node,
+            machine=read_machine(self._host_root),
             started_at=datetime.fromtimestamp(self._began_at, UTC).isoformat(timespec="milliseconds"),
             took_s=round(time.monotonic() - self._began, 3),
             kernel=platform.release(),
@@ -234,3 +244,17 @@ class Following:
             trace=trace,
             missing=tuple(self._missing),
         )
+
+
+async def _send(series: list[Series], all_sent: asyncio.Event) -> None:
+    """All series side by side."""
+    rng = random.Random()
+    async with TaskGroup() as group:
+        for one in series:
+            group.create_task(one.send(rng))
+    all_sent.set()
+
+
+async def _prepare(instrument: Instrument, threads: ThreadPoolExecutor) -> None:
+    """While the other nodes' agents begin to listen, and while packets are waited for."""
+    await asyncio.get_running_loop().run_in_executor(threads, instrument.prepare)

@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Literal, Protocol
 
 from bot.agent.trace.packets import Fingerprints, Mark
-from bot.agent.trace.symbols import names_of, place_of
+from bot.agent.trace.symbols import names_of, place_of, read_symbols
 from bot.agent.trace.tap import DropEvent, Tap
 from bot.agent.trace.tracefs import DropTrace
 from bot.agent.traced import PacketDrop, TraceFlow, split_address
@@ -19,6 +20,10 @@ COPIES = frozenset({"ping_rcv"})
 
 class Instrument(Protocol):
     """Listens from the moment it is made."""
+
+    def prepare(self) -> None:
+        """Read what telling needs, in a thread of its own: meanwhile packets are waited for."""
+        ...
 
     def drain(self) -> None:
         """Take what is there, so that nothing is lost. Called often."""
@@ -41,7 +46,13 @@ class TapInstrument:
         self._namespaces = namespaces
         self._taken: list[tuple[Mark, DropEvent]] = []
         self._unsure: list[DropEvent] = []
+        self._symbols: list[bytes] = []
         self._tap = Tap()
+
+    def prepare(self) -> None:
+        """Read the kernel's symbols; where they are refused, places have no names."""
+        with suppress(OSError):
+            self._symbols = read_symbols()
 
     def drain(self) -> None:
         """Keep what is ours, and what may turn out to be."""
@@ -60,7 +71,7 @@ class TapInstrument:
         self._taken += [(mark, event) for mark, event in marked if mark]
         self._unsure.clear()
         addresses = {frame for _, event in self._taken for frame in (event.location, *event.stack)}
-        names = _names(addresses)
+        names = names_of(addresses, self._symbols)
         merged: Counter[PacketDrop] = Counter()
         # One packet may die more than once at one place: TCP sends it again.
         once = {(mark.flow, mark.leg, mark.at, event.location, event.dev): (mark, event) for mark, event in self._taken}
@@ -98,6 +109,9 @@ class TraceInstrument:
     def __init__(self, flows: Sequence[TraceFlow], roots: Sequence[str]) -> None:
         self._trace = DropTrace(roots, flows)
 
+    def prepare(self) -> None:
+        """The kernel writes names."""
+
     def drain(self) -> None:
         """The kernel keeps the trace."""
 
@@ -112,6 +126,9 @@ class TraceInstrument:
 
 class NoInstrument:
     """Nothing tells of drops; sightings and counters remain."""
+
+    def prepare(self) -> None:
+        """Nothing to read."""
 
     def drain(self) -> None:
         """Nothing to take."""
@@ -139,10 +156,3 @@ def open_instrument(
         return TraceInstrument(flows, roots), "tracefs", why
     except OSError as error:
         return NoInstrument(), "none", f"{why}; no trace: {error}"
-
-
-def _names(addresses: set[int]) -> dict[int, str]:
-    try:
-        return names_of(addresses)
-    except OSError:
-        return {}

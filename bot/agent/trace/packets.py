@@ -52,6 +52,8 @@ class Mark:
     tunnel: Tunnel = ""
     src: str
     dst: str
+    hops_left: int = 0
+    """Its time to live, or hop limit."""
 
 
 _tuple = tuple[int, str, int, str, int]
@@ -66,6 +68,7 @@ class _Header:
     length: int
     src: str
     dst: str
+    hops_left: int
     body: int
     """Where the payload starts."""
 
@@ -114,6 +117,7 @@ class Fingerprints:
                     tunnel=tunnel,
                     src=_with_port(header.src, src_port),
                     dst=_with_port(header.dst, dst_port),
+                    hops_left=header.hops_left,
                 )
         return None
 
@@ -203,6 +207,7 @@ def _header(packet: bytes, at: int) -> _Header | None:
             length=_short(packet, at + 4) + HEADER6_BYTES,
             src=socket.inet_ntop(socket.AF_INET6, packet[at + 8 : at + 24]),
             dst=socket.inet_ntop(socket.AF_INET6, packet[at + 24 : at + 40]),
+            hops_left=packet[at + 7],
             body=at + HEADER6_BYTES,
         )
     if version != 4 or len(packet) < at + HEADER_BYTES + 4:
@@ -212,6 +217,7 @@ def _header(packet: bytes, at: int) -> _Header | None:
         length=_short(packet, at + 2),
         src=socket.inet_ntoa(packet[at + 12 : at + 16]),
         dst=socket.inet_ntoa(packet[at + 16 : at + 20]),
+        hops_left=packet[at + 8],
         body=at + (packet[at] & 15) * 4,
     )
 

@@ -12,15 +12,15 @@ import socket
 from collections import Counter
 from dataclasses import dataclass
 
-from bot.agent.attempts import Echo, make_socket, open_icmp_socket
+from bot.agent.attempts import Echo, hear_errors, make_socket, open_icmp_socket
 from bot.agent.dns import DnsError, encode_question
 from bot.agent.trace.packets import offered_mss
 from bot.agent.traced import Sent, TraceFlow
-from bot.agent.waiting import IP_RECVERR, IPV6_RECVERR, Attempt, Stopwatch, failed, queued_error
+from bot.agent.waiting import Attempt, Stopwatch, failed, queued_error
 
 GAP_S = (0.006, 0.014)
 """Random: a beat of somebody else's must not look like ours."""
-HEADERS = {"icmp": 28, "udp": 28}
+HEADERS_BYTES = 28
 IPV6_MORE_BYTES = 20
 RECEIVE_BYTES = 2048
 RECEIVED_LIMIT = 200
@@ -40,6 +40,7 @@ class Series:
 
     def __init__(self, flow: TraceFlow, make: make_socket) -> None:
         self._flow = flow
+        self._is_ipv6 = ":" in flow.ip
         self._make = make
         self._probes: list[_Probe] = []
 
@@ -78,13 +79,9 @@ class Series:
             self._send_echo(probe, at)
             return
         kind = socket.SOCK_STREAM if flow.protocol == "tcp" else socket.SOCK_DGRAM
-        is_ipv6 = ":" in flow.ip
-        probe.sock = sock = self._make(socket.AF_INET6 if is_ipv6 else socket.AF_INET, kind, 0)
+        probe.sock = sock = self._make(socket.AF_INET6 if self._is_ipv6 else socket.AF_INET, kind, 0)
         sock.setblocking(False)
-        if is_ipv6:
-            sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
-        else:
-            sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+        hear_errors(sock)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the port of a trace a minute ago
         if flow.protocol == "tcp":
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, offered_mss(flow.first_port + at))
@@ -99,12 +96,14 @@ class Series:
         flow = self._flow
         probe.sock = self._probes[0].sock
         if probe.sock is None:
-            probe.sock = open_icmp_socket(self._make)
+            probe.sock = open_icmp_socket(self._make, flow.ip)
             probe.sock.setblocking(False)
-            probe.sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+            hear_errors(probe.sock)
             probe.sock.connect((flow.ip, 0))
-        echo = Echo(ident=flow.first_port, sequence=at)
-        probe.sock.send(echo.request(max(0, flow.length - HEADERS["icmp"])))
+        probe.sock.send(self._echo(at).request(max(0, flow.length - _headers_bytes(flow))))
+
+    def _echo(self, at: int) -> Echo:
+        return Echo(ident=self._flow.first_port, sequence=at, is_ipv6=self._is_ipv6)
 
     def _attempt(self, probe: _Probe) -> Attempt:
         watch = Stopwatch()
@@ -128,7 +127,7 @@ class Series:
             at: failed(probe.error, watch) for at, probe in enumerate(self._probes) if probe.error
         }
         sock = self._probes[0].sock if self._probes else None
-        echoes = {at: Echo(ident=self._flow.first_port, sequence=at) for at in range(len(self._probes))}
+        echoes = {at: self._echo(at) for at in range(len(self._probes))}
         for _ in range(RECEIVED_LIMIT if sock else 0):
             assert sock
             if queued := queued_error(sock):
@@ -168,5 +167,9 @@ def _payload(flow: TraceFlow, at: int) -> bytes:
             begins = encode_question(flow.first_port + at, flow.question)
         except DnsError:
             begins = b""
-    headers = HEADERS["udp"] + (IPV6_MORE_BYTES if ":" in flow.ip else 0)
-    return begins.ljust(max(0, flow.length - headers), b"\0")
+    return begins.ljust(max(0, flow.length - _headers_bytes(flow)), b"\0")
+
+
+def _headers_bytes(flow: TraceFlow) -> int:
+    """Of UDP or an echo, with IP's."""
+    return HEADERS_BYTES + (IPV6_MORE_BYTES if ":" in flow.ip else 0)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from bot.agent.netns import Home
-from bot.agent.trace.packets import HEADER6_BYTES, ICMP, ICMP6, MSS_BASE, MSS_SPAN, TCP, Fingerprints, Mark
+from bot.agent.trace.packets import HEADER6_BYTES, ICMP, ICMP6, MSS_BASE, MSS_SPAN, TCP, UDP, Fingerprints, Mark
 from bot.agent.traced import Leg, Sighting, TraceFlow, Tunnel
 
 ETH_P_ALL, ETH_P_IP, ETH_P_IPV6 = 0x0003, 0x0800, 0x86DD
@@ -59,6 +59,7 @@ class _Seen:
     first_at: float = 0.0
     src: str = ""
     dst: str = ""
+    hops_left: int = 0
 
 
 class Sniffer:
@@ -102,6 +103,7 @@ class Sniffer:
                 first_ms=round((one.first_at - began_at) * 1000, 3),
                 src=one.src,
                 dst=one.dst,
+                hops_left=one.hops_left,
             )
             for (flow, dev, is_out, leg, tunnel), one in seen.items()
         ]
@@ -128,7 +130,7 @@ def _stamp(ancillary: Sequence[tuple[int, int, bytes]]) -> float:
 
 def _note(seen: _Seen, mark: Mark, at: float) -> None:
     if not seen.first_at:
-        seen.first_at, seen.src, seen.dst = at, mark.src, mark.dst
+        seen.first_at, seen.src, seen.dst, seen.hops_left = at, mark.src, mark.dst, mark.hops_left
     if mark.at < 0:
         seen.unplaced += 1
     else:
@@ -136,8 +138,8 @@ def _note(seen: _Seen, mark: Mark, at: float) -> None:
 
 
 def socket_filter(flows: Sequence[TraceFlow]) -> bytes:
-    """Classic BPF: IP with one of our ports, lengths or segment sizes anywhere that it may stand; what TCP answers from
-    an address that is dialled, and ICMP errors: these may go to a port that masquerading chose.
+    """Classic BPF: IP with one of our ports, lengths or segment sizes anywhere that it may stand; also answers from an
+    address that is dialled, and ICMP errors: these may go to a port that masquerading chose.
 
     A load behind the end of a packet refuses it, so the checks go by offset.
     """
@@ -145,13 +147,15 @@ def socket_filter(flows: Sequence[TraceFlow]) -> bytes:
     lengths = sorted({flow.length for flow in flows if flow.length})
     of_ipv4 = [
         *_lengths(2, lengths),
-        *_tcp_answers(9, 33, 12, _targets(flows, socket.AF_INET)),
+        *_tcp_answers(9, 33, 12, _targets(flows, "tcp", socket.AF_INET)),
+        *_udp_answers(9, 12, _targets(flows, "udp", socket.AF_INET)),
         *_icmp_errors(9, ICMP, 20, ICMP4_ECHOES),
         *_numbers(PORTS_AT, first, MSS_AT),
     ]
     of_ipv6 = [
         *_lengths(4, [length - HEADER6_BYTES for length in lengths]),
-        *_tcp_answers(6, 53, 20, _targets(flows, socket.AF_INET6)),
+        *_tcp_answers(6, 53, 20, _targets(flows, "tcp", socket.AF_INET6)),
+        *_udp_answers(6, 20, _targets(flows, "udp", socket.AF_INET6)),
         *_icmp_errors(6, ICMP6, 40, ICMP6_INFORMATION),
         *_numbers(PORTS6_AT, first, MSS6_AT),
     ]
@@ -183,10 +187,14 @@ def _numbers(ports_at: Sequence[int], first_port: int, sizes_at: Sequence[int]) 
         yield _IF_AT_LEAST, 0, _TO_ACCEPT, count
 
 
-def _targets(flows: Sequence[TraceFlow], family: int) -> list[int]:
-    """The last four bytes of each address that is dialled or stands behind one."""
+def _targets(flows: Sequence[TraceFlow], protocol: str, family: int) -> list[int]:
+    """The last four bytes of each address that is dialled by a protocol or stands behind one.
+
+    Not those of name servers: they answer everybody, and the number of the question tells their answers.
+    """
     sources = {flow.addresses[0] for flow in flows}
-    addresses = dict.fromkeys(ip for flow in flows for ip in (flow.ip, *flow.addresses[1:]) if ip not in sources)
+    asked = [flow for flow in flows if flow.protocol == protocol and not flow.question]
+    addresses = dict.fromkeys(ip for flow in asked for ip in (flow.ip, *flow.addresses[1:]) if ip not in sources)
     known = (socket.inet_pton(family, ip) for ip in addresses if (":" in ip) is (family == socket.AF_INET6))
     return list(dict.fromkeys(struct.unpack("!I", ip[-4:])[0] for ip in known))[:MOST_TARGETS]
 
@@ -198,6 +206,16 @@ def _tcp_answers(protocol_at: int, flags_at: int, source_at: int, targets: Seque
         yield _IF_EQUAL, 0, len(targets) + 3, TCP
         yield _LOAD_BYTE, 0, 0, flags_at
         yield _IF_ANY_BIT, 0, len(targets) + 1, SYN_OR_RESET
+        yield _LOAD_WORD, 0, 0, source_at
+        for target in targets:
+            yield _IF_EQUAL, _TO_ACCEPT, 0, target
+
+
+def _udp_answers(protocol_at: int, source_at: int, targets: Sequence[int]) -> Iterator[_line]:
+    """Datagrams from there."""
+    if targets:
+        yield _LOAD_BYTE, 0, 0, protocol_at
+        yield _IF_EQUAL, 0, len(targets) + 1, UDP
         yield _LOAD_WORD, 0, 0, source_at
         for target in targets:
             yield _IF_EQUAL, _TO_ACCEPT, 0, target

@@ -8,6 +8,7 @@ from bot.agent.report import Task
 from bot.aio.each import each
 from bot.cluster.access.agent_pod import DEFAULT_IMAGE
 from bot.cluster.access.ladder import choose_rung
+from bot.cluster.access.machines import check_machine
 from bot.cluster.access.node_agents import node_agents, run_agent, silent_kubelets
 from bot.cluster.client.api import Api
 from bot.cluster.client.paths import api_path
@@ -81,6 +82,7 @@ async def _exec(api: Api, name: str, bot_namespace: str, agent_image: str) -> Ch
             await agents[node].ready()
             task = Task(node=node, deadline_s=AGENT_LOOKS_S)
             report = await run_agent(api, agents[node], task, deadline_s=AGENT_LOOKS_S + AGENT_MORE_S)
+            check_machine(report, {each.metadata.name: each for each in nodes})
     except BotError as error:
         remedy = "Without it only API objects are seen. Compare kubectl exec, and the image (CNIBOT_AGENT_IMAGE)."
         return Check(name=title, state="failed", problem=bounded(str(error)), remedy=remedy, may_pass=True)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from bot.agent.report import Missing, NetnsState, NodeReport, PodReport, Task, TaskPod
+from bot.agent.report import Machine, Missing, NetnsState, NodeReport, PodReport, Task, TaskPod
 from bot.aio.each import each
 from bot.aio.groups import TaskGroup
 from bot.cluster.access import exec_script
@@ -85,7 +85,7 @@ async def report_by_cni_agent(api: Api, task: Task, cni: CniInventory, *, deadli
         *_BY_RUNG,
     )
     pods = tuple(with_answers(look.pod, task, sight) for look in looks)
-    return _report(task, began, sight.state, kernel=sight.kernel, pods=pods, missing=missing)
+    return _report(task, began, sight.state, boot_id=sight.boot_id, kernel=sight.kernel, pods=pods, missing=missing)
 
 
 async def _look_at_node(
@@ -220,14 +220,12 @@ def _missing_of_pod(pod: TaskPod, sight: ScriptOutput) -> tuple[Missing, ...]:
     """In one sentence: there are many pods."""
     if not sight.missing:
         return ()
-    why = f"commands in {pod.namespace}/{pod.name} do not show: {', '.join(sight.missing)}"
+    why = f"its image has no command that shows {', '.join(sight.missing)}"
     return (Missing(what=f"pods.{pod.uid}", why=why),)
 
 
 def _missing_of_node(container: str, sight: ScriptOutput) -> tuple[Missing, ...]:
-    return tuple(
-        Missing(what=f"root.{what}", why=f"commands in {container} do not show {what}") for what in sight.missing
-    )
+    return tuple(Missing(what=f"root.{what}", why=f"no command in {container} shows {what}") for what in sight.missing)
 
 
 def _report(
@@ -235,12 +233,14 @@ def _report(
     began: float,
     root: NetnsState,
     *,
+    boot_id: str = "",
     kernel: str,
     pods: tuple[PodReport, ...],
     missing: tuple[Missing, ...],
 ) -> NodeReport:
     return NodeReport(
         node=task.node,
+        machine=Machine(boot_id=boot_id),
         started_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         took_s=asyncio.get_running_loop().time() - began,
         kernel=kernel,

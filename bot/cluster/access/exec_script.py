@@ -24,6 +24,7 @@ _COMMANDS = {
     "tcp": "cat /proc/net/tcp /proc/net/tcp6",
     "udp": "cat /proc/net/udp /proc/net/udp6",
     "kernel": "cat /proc/sys/kernel/osrelease",
+    "boot": "cat /proc/sys/kernel/random/boot_id",
 }
 _RESOLVER = {"resolv": "cat /etc/resolv.conf"}
 _SYS_LINKS = (
@@ -70,6 +71,7 @@ class ScriptOutput:
 
     state: NetnsState
     kernel: str
+    boot_id: str
     nameservers: tuple[str, ...] | None
     search: tuple[str, ...]
     ndots: int
@@ -152,6 +154,7 @@ def read(output: bytes) -> ScriptOutput:
     return ScriptOutput(
         state=state,
         kernel=sections.get("kernel", "").strip()[:100],
+        boot_id=sections.get("boot", "").strip()[:100],
         nameservers=nameservers if resolv.strip() else None,
         search=search,
         ndots=ndots,

@@ -34,7 +34,7 @@ from bot.cluster.access.agent_pod import (
     on_demand_pod,
 )
 from bot.cluster.access.exec import Cue, run_in_pod
-from bot.cluster.access.pod_start import progress_of, trouble_of
+from bot.cluster.access.pod_start import admission_remedy, progress_of, trouble_of
 from bot.cluster.client.api import Api, Listed
 from bot.cluster.client.paths import api_path
 from bot.cluster.objects import Namespace, Node, Pod
@@ -213,7 +213,8 @@ class _Run:
                 del pod["spec"]["priorityClassName"]  # some clouds keep critical classes for kube-system by quota
                 await self._api.create(self._pods, pod, Pod)
         except BotError as error:
-            agent.settle(f"its pod could not be made: {error}")
+            remedy = admission_remedy(error.why, self._namespace) if isinstance(error, ForbiddenError) else ""
+            agent.settle(" ".join(filter(None, (f"its pod could not be made: {error}", remedy))))
 
     async def follow(self) -> None:
         """Settle each agent as its pod starts or fails; at the deadline, those that did neither."""

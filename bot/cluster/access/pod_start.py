@@ -16,6 +16,16 @@ _HOPELESS = {
 """Waiting for these takes longer than anybody waits for a diagnosis."""
 
 
+def admission_remedy(why: str, namespace: str) -> str:
+    """What lets an agent pod in that admission refused for this reason, a sentence; "" where it is not known."""
+    if "violates PodSecurity" in why:
+        label = "pod-security.kubernetes.io/enforce=privileged"
+        return f"Agents need that level: kubectl label namespace {namespace} {label} --overwrite"
+    if "exceeded quota" in why or "failed quota" in why:
+        return f"Raise or remove the ResourceQuota: kubectl describe resourcequota --namespace {namespace}"
+    return ""
+
+
 def trouble_of(pod: Pod) -> str:
     """Why this pod will not start soon; "" while it may."""
     if pod.is_finished:

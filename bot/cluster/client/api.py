@@ -154,8 +154,19 @@ class Api:
         answer = await self._send("PATCH", url, body, content_type="application/json-patch+json")
         return self._decode(answer, item_type, path)
 
-    async def delete(self, path: str, *, grace_s: int | None = None, uid: str = "", is_dry_run: bool = False) -> None:
-        """Delete one object, only if it still is the one of this uid. Errors: `NotFoundError`, `ConflictError`."""
+    async def delete(
+        self,
+        path: str,
+        *,
+        grace_s: int | None = None,
+        uid: str = "",
+        is_dry_run: bool = False,
+        takes_dependents: bool = False,
+    ) -> None:
+        """Delete one object, only if it still is the one of this uid. Errors: `NotFoundError`, `ConflictError`.
+
+        `takes_dependents`: what belongs to it goes as well, also where the kind's default is to leave it (Jobs).
+        """
         options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions"}
         if is_dry_run:
             options["dryRun"] = ["All"]
@@ -163,6 +174,8 @@ class Api:
             options["gracePeriodSeconds"] = grace_s
         if uid:
             options["preconditions"] = {"uid": uid}
+        if takes_dependents:
+            options["propagationPolicy"] = "Background"
         await self._change("DELETE", path, options, {})
 
     async def evict(self, path: str, *, uid: str, is_dry_run: bool = False) -> None:

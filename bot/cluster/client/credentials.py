@@ -147,7 +147,7 @@ def _default_kubeconfig() -> str | None:
 
 def _exists(paths: str) -> bool:
     """Whether any of the files of a $KUBECONFIG-like list is there."""
-    return any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep) if path)
+    return any(Path(path).expanduser().exists() for path in paths.split(os.pathsep) if path)
 
 
 def _load_service_account() -> Login:

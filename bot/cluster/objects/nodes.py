@@ -38,6 +38,8 @@ class NodeInfo(KubeStruct, frozen=True, kw_only=True):
     operating_system: str = ""
     architecture: str = ""
     boot_id: str = field(name="bootID", default="")
+    machine_id: str = field(name="machineID", default="")
+    system_uuid: str = field(name="systemUUID", default="")
 
 
 class NodeStatus(KubeStruct, frozen=True, kw_only=True):

@@ -21,8 +21,10 @@ FAMILY_WEIGHTS = {
     "dns": 2,
     "object": 4,
 }
-LATER_SHARES = {"sandbox": 0.04}
+LATER_SHARES = {"sandbox": 0.04, "translation": 0.1}
 """Families that came later are drawn first, by a chance of their own: the ids of all others keep their meaning."""
+LATER_DECOYS = {"rewriting-meets-nothing": 0.1}
+"""Likewise decoys."""
 
 
 @cache
@@ -46,7 +48,11 @@ def scenario(seed: int, cni: str) -> Scenario:
 def decoy(seed: int, cni: str) -> Scenario:
     """The decoy of this seed on this data plane."""
     chance = Random(f"decoy/{cni}/{seed}")
-    return _composed(chance, [one for one in _of(cni) if one.family == "decoy"], seed, cni)
+    possible = [one for one in _of(cni) if one.family == "decoy" and one.id not in LATER_DECOYS]
+    for later, share in LATER_DECOYS.items():
+        if Random(f"{later}/{cni}/{seed}").random() < share:
+            possible = [MECHANISMS[later]]
+    return _composed(chance, possible, seed, cni)
 
 
 def named(name: str) -> Scenario:

@@ -1,11 +1,9 @@
 """Playing scenarios: one lab of each data plane for many of them, a fresh one only where an undo left something."""
 
 import asyncio
-import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from bot.causes.cause import Cause
 from bot.diagnosis.diagnose import diagnose_cluster
@@ -21,6 +19,7 @@ from bot.gym.generated.world import look
 from bot.lab.cluster import launch
 from bot.lab.cluster.control import LabClient
 from bot.lab.errors import LabError
+from bot.lab.scratch import scratch
 
 REPEAT_AFTER_S = 10.0
 _SETTLE_S = 1.5
@@ -75,8 +74,8 @@ async def play(
 @asynccontextmanager
 async def a_lab(cni: str, say: Say) -> AsyncGenerator[Lab]:
     """A fresh lab in which everything works. It is gone afterwards, however that ends."""
-    with tempfile.TemporaryDirectory(prefix="cnibot-gym-") as directory:
-        path = Path(directory) / "lab"
+    with scratch("gym") as directory:
+        path = directory / "lab"
         running = await asyncio.to_thread(launch.start, path, launch.LabOptions(cni=cni), attached=True)
         try:
             client = LabClient(path)

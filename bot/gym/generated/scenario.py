@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 from bot.domain.finding import Hop
 
-Family = Literal["netfilter", "queue", "route", "neighbour", "kernel", "link", "dns", "object", "sandbox", "decoy"]
+Family = Literal[
+    "netfilter", "queue", "route", "neighbour", "kernel", "link", "dns", "object", "sandbox", "translation", "decoy"
+]
 Direction = Literal["request", "reply", "both"]
 Selector = Literal["pod", "port", "pod and port", "node", "size", "fraction", "state", "protocol", "all"]
 Scope = Literal["pod", "node", "cluster"]

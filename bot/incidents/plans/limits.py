@@ -34,7 +34,7 @@ def refusal(plan: Plan, earlier: Iterable[PlanRecord], limits: Limits, now: floa
         return f"Plan {newest.plan.id} began {now - newest.started_at:.0f} s ago: the next one may in {left:.0f} s."
     today = [one for one in ran if now - one.started_at < 24 * HOUR_S]
     for target in plan.targets:
-        number = sum(target.uid in _uids(one.plan) for one in today)
+        number = sum(target.key in _keys(one.plan) for one in today)
         if number >= limits.a_day_for_target:
             return f"{target} was changed by {number} plans within 24 hours: that is no fix. A person must look."
     inverse = next((one for one in ran if _is_inverse(plan, one.plan)), None)
@@ -43,8 +43,8 @@ def refusal(plan: Plan, earlier: Iterable[PlanRecord], limits: Limits, now: floa
     return ""
 
 
-def _uids(plan: Plan) -> set[str]:
-    return {target.uid for target in plan.targets}
+def _keys(plan: Plan) -> set[str]:
+    return {target.key for target in plan.targets}
 
 
 def _is_inverse(plan: Plan, earlier: Plan) -> bool:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from bot.aio.failures import first_failure
 from bot.aio.groups import TaskGroup
+from bot.cluster.access.agent_pod import DEFAULT_NAMESPACE
 from bot.cluster.client.api import Api
 from bot.cluster.writer import Writer
 from bot.domain import plan_life
@@ -27,11 +28,12 @@ from bot.incidents.plans import limits
 from bot.incidents.plans.limits import Limits
 from bot.incidents.plans.surroundings import Surroundings
 from bot.remediation.actions.draft import Circumstances, NotPlannedError, is_forward, plan_of
+from bot.remediation.active_approval import announced
 from bot.remediation.conditions import holds
 from bot.remediation.executor import MAX_PAUSE_S, PAUSE_S, UNKNOWN_S, Better, Executor, may_pass
 from bot.remediation.offers import confirmed, offer
-from bot.remediation.requests import PlanRequest, draft, rehearsed
-from bot.remediation.verification import compared
+from bot.remediation.requests import PlanRequest, Supplies, draft, rehearsed
+from bot.remediation.verification import judged
 from bot.store import Store, StoreUnavailableError
 from bot.store.plans import Lease, Stop
 
@@ -42,8 +44,8 @@ PlanMode = Literal["shadow", "execute"]
 
 Connect = Callable[[str], AbstractAsyncContextManager[Api]]
 """The API of a cluster by its name."""
-Diagnose = Callable[[Plan], Awaitable[Report]]
-"""The diagnosis that justified a plan, made again."""
+Diagnose = Callable[[Plan, str], Awaitable[Report]]
+"""A diagnosis of this namespace for a plan: of the one that justified it, or of the plan's test pods."""
 OnMove = Callable[[PlanRecord, Sequence[JournalEntry]], Awaitable[None]]
 
 
@@ -58,9 +60,13 @@ class PlanSettings:
     mode: PlanMode = "shadow"
     policy: Policy = field(default_factory=Policy)
     limits: Limits = field(default_factory=Limits)
+    supplies: Supplies = field(default_factory=Supplies)
     expiry_s: float = 900.0
     pause_s: float = PAUSE_S
     unknown_s: float = UNKNOWN_S
+    admission_policy: bool = False
+    """The approval that is being carried out is written into the cluster, for an admission policy to read."""
+    bot_namespace: str = DEFAULT_NAMESPACE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,11 +101,13 @@ class PlanService:
         settings: PlanSettings,
         *,
         surroundings: Surroundings | None = None,
+        observe: Connect | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._plans = store.plans
         self._troubles = (surroundings or Surroundings(store)).troubles
         self._connect = connect
+        self._observe = observe or connect
         self._diagnose = diagnose
         self._settings = settings
         self._now = now
@@ -123,7 +131,7 @@ class PlanService:
             return known
         async with self._connect(proposal.cluster) as api:
             writer = Writer(api)
-            made = await draft(proposal.asked, writer)
+            made = await draft(proposal.asked, writer, self._settings.supplies)
             given = Circumstances(
                 id=plan_id,
                 cluster=proposal.cluster,
@@ -187,10 +195,10 @@ class PlanService:
 
     async def _supersede(self, plan: Plan) -> None:
         """Of two plans for one object the older one is void."""
-        uids = {target.uid for target in plan.targets}
+        keys = {target.key for target in plan.targets}
         for other in await self._plans.recent():
-            theirs = {target.uid for target in other.plan.targets}
-            if other.plan.id != plan.id and other.plan.cluster == plan.cluster and uids & theirs:
+            theirs = {target.key for target in other.plan.targets}
+            if other.plan.id != plan.id and other.plan.cluster == plan.cluster and keys & theirs:
                 await self._plans.decide(
                     other.plan.id,
                     lambda stands: plan_life.supersede(stands, plan.id, self._now()),
@@ -351,9 +359,10 @@ class PlanService:
     async def _carried_out(self, record: PlanRecord, lease: Lease, on_move: OnMove) -> PlanRecord | Refusal:
         plan = record.plan
 
-        async def recheck() -> Better:
+        async def recheck(asked: Recheck) -> Better:
             try:
-                return compared(plan.baseline, await self._diagnose(plan), expects=plan.expects)
+                report = await self._diagnose(plan, asked.namespace or plan.namespace)
+                return judged(asked, plan.baseline, report)
             except BotError as error:
                 return Better(is_better=None, sentence=f"No diagnosis could be had afterwards: {error}")
 
@@ -363,7 +372,7 @@ class PlanService:
         async def halt(step: Step) -> str:
             return await self._halt() or (await self._unexpected(plan) if is_forward(step) else "")
 
-        async with self._connect(plan.cluster) as api:
+        async with self._connect(plan.cluster) as api, self._announced(plan):
             journal = _Journal(self, lease, record, on_move)
             ended = await Executor(
                 plan,
@@ -377,6 +386,15 @@ class PlanService:
                 unknown_s=self._settings.unknown_s,
             ).run()
         return await self._end(record, ended.outcome, _sentence(ended.outcome, ended.why))
+
+    @asynccontextmanager
+    async def _announced(self, plan: Plan) -> AsyncGenerator[None]:
+        """While it lasts an admission policy, where there is one, lets the executor do what this plan names."""
+        if not self._settings.admission_policy:
+            yield
+            return
+        async with self._observe(plan.cluster) as api, announced(api, plan, self._settings.bot_namespace):
+            yield
 
     async def drifted(self, record: PlanRecord) -> str:
         """What a verified plan has changed and is otherwise by now, as a sentence; "" where all is as it left it.
@@ -436,8 +454,9 @@ class PlanService:
 
     async def write(self, lease: Lease, record: PlanRecord, place: int, line: JournalEntry) -> None:
         """A line of the journal, and what the audit says of it."""
-        step = record.plan.steps[line.step]
-        what = f"step {line.step + 1} of {len(record.plan.steps)}, {line.way}, {step.title}"
+        step = record.plan.step(line.step, line.way)
+        of = len(record.plan.back if line.way == "undo" and record.plan.back else record.plan.steps)
+        what = f"step {line.step + 1} of {of}, {line.way}, {step.title}"
         event = "checked" if isinstance(step.do, Recheck) else "step"
         detail = f"{what}: {line.note}" if line.note else what
         entry = self._entry(f"{event} {line.event}", record, _EXECUTOR, detail)

@@ -16,6 +16,7 @@ import typer
 
 from bot.lab.cluster import launch
 from bot.lab.cluster.control import LabClient
+from bot.lab.cluster.names import BARE, CNIS
 from bot.lab.cluster.state import StateDirectory, default_directory
 from bot.lab.errors import LabError
 
@@ -30,9 +31,24 @@ State = Annotated[Path | None, typer.Option("--state", help="State directory; a 
 Output = Annotated[str, typer.Option("--output", help="text or json")]
 
 
+def fault_names(incomplete: str) -> list[str]:
+    """For the shell."""
+    from bot.lab.cluster.faults.registry import all_faults  # noqa: PLC0415 - imports the whole lab
+
+    return sorted(name for name in all_faults() if name.startswith(incomplete))
+
+
+def cni_names(incomplete: str) -> list[str]:
+    """For the shell."""
+    return [name for name in (*CNIS, BARE) if name.startswith(incomplete)]
+
+
 @app.command()
 def up(
-    cni: Annotated[str, typer.Option(help="calico-vxlan, flannel-vxlan (as K3s) or cilium-tunnel")] = "calico-vxlan",
+    cni: Annotated[
+        str,
+        typer.Option(help="calico-vxlan, flannel-vxlan (as K3s), cilium-tunnel or none", autocompletion=cni_names),
+    ] = "calico-vxlan",
     nodes: Annotated[int, typer.Option(help="Number of nodes")] = 3,
     state: State = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return when the lab is ready")] = False,  # noqa: FBT002
@@ -92,7 +108,7 @@ def exec_(
 
 @app.command("break")
 def break_(
-    fault: Annotated[str, typer.Argument(help="See `cnibot lab faults`")],
+    fault: Annotated[str, typer.Argument(help="See `cnibot lab faults`", autocompletion=fault_names)],
     node: Annotated[str, typer.Option(help="The node to strike")] = "",
     pod: Annotated[str, typer.Option(help="The pod to strike: NAMESPACE/NAME")] = "",
     state: State = None,
@@ -114,7 +130,7 @@ def heal(state: State = None) -> None:
 @app.command()
 def faults(
     output: Output = "text",
-    cni: Annotated[str, typer.Option(help="Only those possible with this CNI")] = "",
+    cni: Annotated[str, typer.Option(help="Only those possible with this CNI", autocompletion=cni_names)] = "",
 ) -> None:
     """List the faults that can be injected; needs no running lab."""
     from bot.lab.cluster.faults.registry import all_faults  # noqa: PLC0415 - imports the whole lab

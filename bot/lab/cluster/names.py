@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import uuid
 from typing import Any, Final, Literal, TypeAlias
 
 Json: TypeAlias = dict[str, Any]
@@ -10,6 +11,8 @@ Json: TypeAlias = dict[str, Any]
 
 Cni: TypeAlias = Literal["calico-vxlan", "flannel-vxlan", "cilium-tunnel"]
 CNIS: Final[tuple[Cni, ...]] = ("calico-vxlan", "flannel-vxlan", "cilium-tunnel")
+BARE: Final = "none"
+"""A lab without a CNI, for somebody to install Cilium as the first one."""
 
 POD_CIDR: Final = "10.42.0.0/16"
 SERVICE_CIDR: Final = "10.43.0.0/16"
@@ -28,6 +31,11 @@ MAX_NODES: Final = 200
 def node_names(count: int) -> list[str]:
     """``node-1`` to ``node-N``."""
     return [f"node-{number}" for number in range(1, count + 1)]
+
+
+def machine_id(host: str) -> str:
+    """What stands in the host's /etc/machine-id."""
+    return uuid.uuid5(uuid.NAMESPACE_DNS, host).hex
 
 
 def node_ip(index: int) -> str:

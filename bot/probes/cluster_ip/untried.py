@@ -37,5 +37,7 @@ def _losses(evidence: Evidence, service: Subject) -> Iterator[tuple[Held, Untrie
 
 
 def _packets(one: Untried) -> str:
+    if one.is_elsewhere:
+        return f"what {one.source.name} sends goes to somebody else"
     what = "full-size" if one.is_data else "some"
     return f"{what} answers to {one.source.name}" if one.is_reply else f"{what} packets of {one.source.name}"

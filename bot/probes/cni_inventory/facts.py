@@ -114,6 +114,13 @@ FACTS = (
     ),
     fact("cluster.pod_ranges", "list", "The ranges that pods' addresses are from.", look=_POOLS, rungs=API),
     fact(
+        "cluster.is_without_cni",
+        "bool",
+        "No agent of a CNI is known, and no node's runtime has a CNI configuration.",
+        look=f"{_DAEMON_SETS}; {_CONF}; kubectl describe nodes",
+        rungs=API,
+    ),
+    fact(
         "node.has_pod_cidr", "bool", "Kubernetes has given the node a range of pod addresses.", look=_NODES, rungs=API
     ),
     fact("node.kernel", "str", "The kernel's version.", look=_NODES, rungs=API),

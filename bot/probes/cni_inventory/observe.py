@@ -87,6 +87,18 @@ def _observe_cluster(evidence: Evidence, into: FactBuilder) -> None:
     ranges = tuple(found or _joined(cluster_ranges(evidence)))
     is_known = 0 < len(ranges) <= _MOST_RANGES
     into.put(CLUSTER, "pod_ranges", ranges if is_known else None, f"the API tells {len(ranges)} ranges of pods")
+    into.put(CLUSTER, "is_without_cni", *_is_without_cni(evidence))
+
+
+def _is_without_cni(evidence: Evidence) -> tuple[bool | None, str]:
+    """Whether the cluster has no CNI at all: no agent that is known, and a configuration on none of the nodes."""
+    if evidence.cni.name != "unknown":
+        return False, ""
+    states = [_conf_state(node, evidence.reports.get(name)) for name, node in evidence.nodes.items()]
+    if any(state in {"present", "not-loaded"} for state in states):
+        return False, ""
+    is_known = bool(states) and None not in states
+    return (True, "") if is_known else (None, "whether each node has a CNI configuration was not read")
 
 
 def _joined(cidrs: Iterable[str]) -> Iterator[str]:

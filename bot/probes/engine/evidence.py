@@ -17,7 +17,7 @@ from bot.cluster.snapshot.asked_pods import asked_pods
 from bot.cluster.snapshot.snapshot import Snapshot
 from bot.domain import facts
 from bot.domain.facts import Relations, Rung, Subject
-from bot.domain.flows import NeededFlow
+from bot.domain.flows import ExpectedAnswer, NeededFlow
 from bot.domain.report import Unobserved
 
 
@@ -39,6 +39,8 @@ class Evidence:
     unobserved: tuple[Unobserved, ...] = ()
     dials: tuple[NeededFlow, ...] = ()
     """The connections that playbooks know of the applications here."""
+    expected: tuple[ExpectedAnswer, ...] = ()
+    """What they ask of them in their own protocols."""
     traced: tuple[TraceFlow, ...] = ()
     """Series of probe packets that were followed, for flows that fail."""
     traces: Mapping[str, NodeTrace] = field(default_factory=dict[str, NodeTrace])

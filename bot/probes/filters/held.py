@@ -7,6 +7,8 @@ A rule that surely takes a flow which failed, and no flow which passed, is as go
 surely takes a flow which passed is read wrongly by us (a set has changed, a fast path goes round it) and is let be. A
 rule whose counter stood still took nothing. Above all that is the kernel's own word: a rule at whose hook it dropped
 packets that were followed, and that alone can have done it, took them.
+
+Rules that rewrite packets are held likewise; one that sends a flow to somebody else breaks it even if that one answers.
 """
 
 from collections import defaultdict
@@ -14,14 +16,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from bot.agent.report import Firewall, FirewallRule, Test
+from bot.agent.report import Firewall, FirewallRule, NetnsState, Test
 from bot.cluster.objects import Pod
 from bot.domain import facts
 from bot.domain.facts import Subject, SubjectKind
 from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
-from bot.probes.filters.journeys import Journeys, Kind, Leg
-from bot.probes.filters.rule_owners import owners_of
+from bot.probes.filters.journeys import Journeys, Kind, Leg, Stop
+from bot.probes.filters.rewriting import Rewriting, rewriting
+from bot.probes.filters.rule_owners import Owners, maps_ports, owners_of
 from bot.probes.filters.traced import traced_drops
 from bot.probes.filters.walking import Filters, Taking
 from bot.probes.policy.enforcement import allowed, enforces_policy
@@ -34,6 +37,7 @@ MAX_FLOWS = 1500
 """Flows that are held against rules, of those that failed and of those that passed."""
 _LOST = frozenset({"timeout", "EPERM"})
 _REFUSED = frozenset({"ECONNREFUSED", "reset"})
+_OUT_OF_HOPS = frozenset({"ttl-exceeded", "hop-limit-exceeded"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,8 @@ class Untried:
     is_data: bool
     """Full packets of data; else some of all packets, by chance."""
     is_reply: bool
+    is_elsewhere: bool = False
+    """All of them, for they come to somebody else, who answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,19 +118,21 @@ class _Holding:
         self._evidence = evidence
         owners = owners_of(evidence.cni.name)
         self._firewalls: dict[Subject, Firewall] = {}
+        self._states: dict[Subject, NetnsState] = {}
         self._filters: dict[Subject, Filters] = {}
         self._is_wanted: dict[Subject, Callable[[str, str], bool]] = {}
         for node, report in evidence.reports.items():
-            self._add(facts.node(node), report.root.firewall, lambda table, chain: not owners.own(table, chain))
+            self._add(facts.node(node), report.root, lambda table, chain: _is_strangers(owners, table, chain))
         for pod, report in evidence.pod_reports.items():
             if report.state:
-                self._add(pod, report.state.firewall, lambda _table, _chain: True)
+                self._add(pod, report.state, lambda _table, _chain: True)
         self._tallies: dict[tuple[Subject, Taking], _Tally] = defaultdict(lambda: _Tally({}, {}, {}))
 
-    def _add(self, place: Subject, firewall: Firewall | None, is_wanted: Callable[[str, str], bool]) -> None:
+    def _add(self, place: Subject, state: NetnsState, is_wanted: Callable[[str, str], bool]) -> None:
+        firewall = state.firewall
         if firewall is None or (firewall.steps is None and _may_take(firewall, is_wanted)):
             return
-        self._firewalls[place] = firewall
+        self._firewalls[place], self._states[place] = firewall, state
         self._is_wanted[place] = is_wanted
         filters = Filters(firewall, is_wanted)
         if not filters.is_empty:
@@ -135,8 +143,8 @@ class _Holding:
             ways = Journeys(self._evidence)
             for source, node, test in self._in_question():
                 for leg in ways.of(source, node, test):
-                    for taking, is_sure, is_outer in self._taking(leg):
-                        self._count(leg, taking, source, test, is_sure=is_sure and leg.is_certain, is_outer=is_outer)
+                    for taken in self._taking(leg, ways.targets(test)):
+                        self._count(leg, taken, source, test)
             self._hold_untried(ways)
         self._hold_traced()
         found: dict[Subject, list[Held]] = {place: [] for place in self._firewalls}
@@ -223,8 +231,8 @@ class _Holding:
         port = None if target.kind is SubjectKind.SERVICE else test.port or None
         return bool(pods) and all(allowed(evidence, source, pod, port, protocol).is_denied for pod in pods)
 
-    def _taking(self, leg: Leg) -> Iterator[tuple[Taking, bool, bool]]:
-        """The rules that take a leg's packet: whether surely, and whether it is the tunnel's."""
+    def _taking(self, leg: Leg, targets: frozenset[str]) -> Iterator["_Taken"]:
+        """The rules that take a leg's packet, or rewrite it to its harm."""
         filters = self._filters.get(leg.place)
         if filters is None:
             return
@@ -233,8 +241,19 @@ class _Holding:
             before = dict(course.taken)
             filters.pass_hook(stop.hook, stop.families, stop.packet_at, stop.device, course)
             for taking, is_sure in course.taken.items():
-                if taking not in before or (is_sure and not before[taking]):
-                    yield taking, bool(is_sure), stop.is_outer
+                if taking in before and (not is_sure or before[taking]):
+                    continue
+                # Before a Service's address is translated it is all the same which endpoint it will be.
+                is_certain = bool(is_sure) and (leg.is_certain or (stop.behind is not None and taking.is_rewriting))
+                does = self._rewriting(taking, stop, leg, targets) if taking.is_rewriting else None
+                if does is None or does.is_harm is not False:
+                    is_certain = is_certain and (does is None or does.is_harm is True)
+                    is_elsewhere = does is not None and does.is_elsewhere
+                    yield _Taken(taking=taking, is_sure=is_certain, is_outer=stop.is_outer, is_elsewhere=is_elsewhere)
+
+    def _rewriting(self, taking: Taking, stop: Stop, leg: Leg, targets: frozenset[str]) -> Rewriting:
+        proxy = self._evidence.cni.kube_proxy_mode
+        return rewriting(taking, stop, leg, state=self._states[leg.place], targets=targets, proxy=proxy)
 
     def _hold_untried(self, ways: Journeys) -> None:
         """What no test sends of the needed flows that passed."""
@@ -246,9 +265,11 @@ class _Holding:
             data = Kind(length=_full_bytes(self._evidence, source), is_unlucky=True)
             for kind in (Kind(is_unlucky=True), data):
                 for leg in ways.of(source, node, test, kind):
-                    for taking, is_sure, is_outer in self._taking(leg):
-                        if is_sure:
-                            self._note(leg, taking, _untried(source, service, test, leg, kind), is_outer=is_outer)
+                    for taken in self._taking(leg, ways.targets(test)):
+                        is_lost = taken.is_elsewhere if taken.taking.is_rewriting else True
+                        if taken.is_sure and is_lost:
+                            found = replace(_untried(source, service, test, leg, kind), is_elsewhere=taken.is_elsewhere)
+                            self._note(leg, taken.taking, found, is_outer=taken.is_outer)
 
     def _note(self, leg: Leg, taking: Taking, found: Untried, *, is_outer: bool) -> None:
         """Where eBPF programs carry packets, these may pass a node's rules by: without a loss nothing is known."""
@@ -259,9 +280,12 @@ class _Holding:
             tally.directions.add("reply" if leg.is_reply else "request")
             tally.is_outer = tally.is_outer and is_outer
 
-    def _count(self, leg: Leg, taking: Taking, source: Subject, test: Test, *, is_sure: bool, is_outer: bool) -> None:
+    def _count(self, leg: Leg, taken: "_Taken", source: Subject, test: Test) -> None:
+        taking, is_sure = taken.taking, taken.is_sure
         tally = self._tallies[leg.place, taking]
         match _fate(test, taking):
+            case "passed" if taken.is_elsewhere:
+                pass  # somebody else answered
             case "passed" if is_sure:
                 tally.passed += 1
             case "lost":
@@ -269,11 +293,28 @@ class _Holding:
                 (tally.failed if is_sure else tally.perhaps)[name] = None
                 if is_sure:
                     tally.directions.add("reply" if leg.is_reply else "request")
-                tally.is_outer = tally.is_outer and (is_outer or not is_sure)
+                tally.is_outer = tally.is_outer and (taken.is_outer or not is_sure)
             case "unclear":
                 tally.perhaps[f"{source.name} → {test.name or test.ip}"] = None
             case _:
                 pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Taken:
+    """A rule that takes a packet."""
+
+    taking: Taking
+    is_sure: bool
+    is_outer: bool
+    """It is the tunnel's packet."""
+    is_elsewhere: bool
+    """It comes to somebody else."""
+
+
+def _is_strangers(owners: Owners, table: str, chain: str) -> bool:
+    """Whether what a rule there takes is asked about: a stranger's, or one for hostPorts, which may take too much."""
+    return maps_ports(table, chain) or not owners.own(table, chain)
 
 
 def _full_bytes(evidence: Evidence, pod: Subject) -> int:
@@ -323,7 +364,7 @@ def _fate(test: Test, taking: Taking) -> str:
         return "unclear"
     if test.outcome == "ok":
         return "passed"
-    if test.outcome in _LOST:
+    if test.outcome in _LOST or (taking.is_rewriting and _is_rewritings(test, taking)):
         return "lost"
     if not taking.is_reject:
         return "passed" if test.outcome in _REFUSED and not test.icmp else ""
@@ -332,6 +373,11 @@ def _fate(test: Test, taking: Taking) -> str:
     if test.outcome in _REFUSED:
         return "lost" if by_reset is not bool(test.icmp) else "passed" if not test.icmp else ""
     return "lost" if test.icmp and not by_reset else ""
+
+
+def _is_rewritings(test: Test, taking: Taking) -> bool:
+    """Whether a rule that rewrites can make such a failure: nothing answers, a stranger does, or a router gives up."""
+    return not test.icmp or (taking.kind == "ttl" and test.icmp in _OUT_OF_HOPS)
 
 
 def _growth(firewall: Firewall, taking: Taking) -> int | None:

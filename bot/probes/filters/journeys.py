@@ -85,12 +85,8 @@ class Kind:
         if not self.length:
             return packet
         flags = frozenset({"ack", "ack,psh"}) if packet.get("tcpflags") else packet.get("tcpflags")
-        return {
-            **packet,
-            "length": frozenset({str(self.length)}),
-            "ctstate": frozenset({"established"}),
-            "tcpflags": flags,
-        }
+        length, state = frozenset({str(self.length)}), frozenset({"established"})
+        return {**packet, "length": length, "ctstate": state, "tcpflags": flags}
 
 
 AS_TESTED = Kind()
@@ -134,6 +130,10 @@ class Journeys:
         for server, port in servers:
             for leg in self._both_ways(client, server, port, test, kind):
                 yield replace(leg, is_certain=len(servers) == 1, server=server.pod)
+
+    def targets(self, test: Test) -> frozenset[str]:
+        """The addresses at which a test may rightly end: the one that it dials, and those of endpoints behind it."""
+        return frozenset({test.ip, *(server.ip for server, _ in self._servers(test))})
 
     def _both_ways(self, client: End, server: End, port: int, test: Test, kind: Kind) -> Iterator[Leg]:
         there = kind.changed(_packet(test, port))
@@ -413,13 +413,13 @@ class _Transit:
         calls = sysctl(self._view.state, "bridge.bridge-nf-call-iptables") == 1
         yield self._bridge("prerouting", self._early, iif=came.bridged, bridge=came.dev)
         if calls:
-            yield self._ip("prerouting", self._early, iif=came.dev)
+            yield self._ip("prerouting", self._early, iif=came.dev, is_switched=None)
         yield self._bridge("forward", self._early, iif=came.bridged, oif=goes.bridged, bridge=came.dev)
         if calls:
-            yield self._ip("forward", self._early, iif=came.dev, oif=goes.dev)
+            yield self._ip("forward", self._early, iif=came.dev, oif=goes.dev, is_switched=True)
         yield self._bridge("postrouting", self._early, oif=goes.bridged, bridge=came.dev)
         if calls:
-            yield self._ip("postrouting", self._early, oif=goes.dev)
+            yield self._ip("postrouting", self._early, oif=goes.dev, is_switched=True)
         yield self._device("egress", goes.bridged, self._early)
 
     def _outer_in(self, outer: Packet) -> Iterator[Stop]:
@@ -434,9 +434,19 @@ class _Transit:
         yield replace(self._device("egress", self._uplink, outer), is_outer=True)
 
     def _ip(
-        self, hook: str, packet: Packet, *, iif: str = "", oif: str = "", behind: Packet | None = None, nat_at: int = 0
+        self,
+        hook: str,
+        packet: Packet,
+        *,
+        iif: str = "",
+        oif: str = "",
+        behind: Packet | None = None,
+        nat_at: int = 0,
+        is_switched: bool | None = False,
     ) -> Stop:
-        devices = {"iif": frozenset({iif}), "oif": frozenset({oif})}
+        """`is_switched`: whether a bridge passes it on, of which IP's hooks know once the way is found."""
+        switched = None if is_switched is None else frozenset({"yes" if is_switched else "no"})
+        devices: Packet = {"iif": frozenset({iif}), "oif": frozenset({oif}), "switched": switched}
         return Stop(
             hook=hook,
             families=self._families,

@@ -1,5 +1,6 @@
 """A rule as an on-call engineer looks it up: its place, its hook, whose it is, and its text."""
 
+from bot.agent.report import FirewallChain, FirewallChange
 from bot.domain.listing import and_more
 from bot.probes.filters.held import Held
 from bot.probes.filters.rule_owners import author_of
@@ -7,10 +8,19 @@ from bot.probes.filters.walking import Taking
 
 TEXT_LIMIT = 160
 _ONE_WAY = {frozenset({"request"}): ", which takes requests only", frozenset({"reply"}): ", which takes replies only"}
+_REWRITES = {
+    "dnat": "sends them elsewhere",
+    "redirect": "sends them to a local port where nobody listens",
+    "snat": "gives them a source to which no answer finds back",
+    "notrack": "keeps them from being translated",
+    "ttl": "lets them die a few hops on",
+}
 
 
 def loss_in_words(held: Held) -> str:
     """The rule, and which packets it takes, where these are of one direction only."""
+    if held.taking.is_rewriting:
+        return f"{rule_in_words(held.taking)}, which {_REWRITES[held.taking.kind]}"
     return rule_in_words(held.taking) + _ONE_WAY.get(frozenset(held.directions), "")
 
 
@@ -22,11 +32,20 @@ def is_kube_proxys(taking: Taking) -> bool:
 def rule_in_words(taking: Taking) -> str:
     """In one line: `ip/guard/c_fwd (hook forward, priority 100, of unknown origin): oifname "cali1" drop`."""
     hook = taking.hook
-    place = f"{hook.family}/{taking.table}/{taking.chain}"
+    text = taking.step.text if taking.step else f"policy {hook.policy}"
+    return _in_words(hook, taking.chain, text)
+
+
+def change_in_words(change: FirewallChange) -> str:
+    """The same of a rule that changes packets."""
+    return _in_words(change, change.chain, change.text)
+
+
+def _in_words(hook: FirewallChain | FirewallChange, chain: str, text: str) -> str:
     on = f" on {and_more(hook.devices, 3)}" if hook.devices else ""
-    who = author_of(taking.table, taking.chain)
-    text = " ".join(taking.step.text.split()) if taking.step else f"policy {hook.policy}"
+    who = author_of(hook.table, chain)
+    text = " ".join(text.split())
     where = f"hook {hook.hook.lower()}{on}, priority {hook.priority}, {f'of {who}' if who else 'of unknown origin'}"
     if len(text) > TEXT_LIMIT:
         text = text[: TEXT_LIMIT - 1] + "…"
-    return f"{place} ({where}): {text}"
+    return f"{hook.family}/{hook.table}/{chain} ({where}): {text}"

@@ -24,6 +24,7 @@ _ENFORCED_BY = {"canal": "calico", "flannel": "kube-router", "gke-dataplane-v2":
 """CNIs whose policies another program enforces (K3s runs kube-router's controller beside Flannel)."""
 OWNED = re.compile(r"^(KUBE-(?!NWPLCY|POD-FW|ROUTER)|FLANNEL-|CNI-|OVN)", re.IGNORECASE)
 """Chains that kube-proxy and CNI plugins write, whichever CNI it is."""
+_PORT_MAPPING = re.compile(r"^CNI-(HOSTPORT|DN-)")
 OWNED_TABLES = re.compile(
     r"^(kube-proxy|flannel-ipv[46]|ovn-kube.*|cni_hostport|cni_plugins_masquerade)$", re.IGNORECASE
 )
@@ -47,6 +48,11 @@ class Owners:
         if OWNED.search(chain) or OWNED_TABLES.search(table) or table.startswith(self.names):
             return True
         return any(pattern.search(chain) for pattern in self.chains)
+
+
+def maps_ports(table: str, chain: str) -> bool:
+    """Whether the CNI plugin portmap wrote it, for hostPorts: what these take of other traffic nobody meant."""
+    return bool(_PORT_MAPPING.search(chain)) or table == "cni_hostport"
 
 
 def is_common(rule: FirewallRule) -> bool:
@@ -74,6 +80,7 @@ _AUTHORS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("Flannel", re.compile(r"^flannel", re.IGNORECASE)),
     ("Antrea", re.compile(r"^antrea", re.IGNORECASE)),
     ("Weave", re.compile(r"^weave", re.IGNORECASE)),
+    ("the portmap plugin, for a hostPort", re.compile(r"^(CNI-(HOSTPORT|DN-)|cni_hostport)")),
     ("firewalld", re.compile(r"^(firewalld|(IN|FWD[IO]?|filter)_(public|trusted|FORWARD|INPUT|OUTPUT|FWD|IN)\b)")),
     ("ufw", re.compile(r"^ufw6?-", re.IGNORECASE)),
     ("Docker", re.compile(r"^docker", re.IGNORECASE)),

@@ -90,25 +90,36 @@ def rules_that_steal(state: NetnsState, flow: TraceFlow, seen: Sighting) -> Iter
             src=split_address(seen.src)[0],
             dst=seen.dst,
         )
-        packet, course = _packet(state, flow, drop), Course(Mark(known=0))
+        packet, course = packet_at(state, flow, drop), Course(Mark(known=0))
         filters.pass_hook(hook, HOOK_FAMILIES.get(hook, ANY_FAMILY), lambda _, one=packet: one, seen.dev, course)
         yield from (one for one in course.taken if one.step and one.step.verdict in {"steal", "queue"})
 
 
 def _takings(trace: NodeTrace, state: NetnsState, flow: TraceFlow, drop: PacketDrop) -> Iterator[Taking]:
     """In the kernel's order up to the first that surely takes the packet; of those, any whose counter moved by it."""
+    found = tuple(rules_that_take(trace, state, flow, drop))
+    # Off connection tracking, answers are nobody's.
+    yield from found or rules_that_take(trace, state, flow, drop, ctstate="untracked")
+
+
+def rules_that_take(
+    trace: NodeTrace, state: NetnsState, flow: TraceFlow, drop: PacketDrop, *, ctstate: str = ""
+) -> Iterator[Taking]:
+    """Of the rules at the hook of a drop those that may have made it. `ctstate`: another than such packets have."""
     firewall = state.firewall
     if firewall is None or firewall.steps is None or not drop.hook:
         return
     families = frozenset({drop.family}) if drop.family else HOOK_FAMILIES.get(drop.hook, ANY_FAMILY)
     # What hooks before this one did to the mark is not known.
     course = Course(Mark(known=0))
-    packet = _packet(state, flow, drop)
+    packet = packet_at(state, flow, drop)
+    if ctstate:
+        packet = {**packet, "ctstate": frozenset({ctstate})}
     Filters(firewall, lambda _table, _chain: True).pass_hook(drop.hook, families, lambda _: packet, drop.dev, course)
     moved = trace.rules if drop.netns in {"node", ""} else None
     possible: list[Taking] = []
     for taking, is_sure in course.taken.items():
-        if not _stood_still(firewall, taking, moved):
+        if not taking.is_rewriting and not _stood_still(firewall, taking, moved):
             possible.append(taking)
             if is_sure:
                 break
@@ -142,7 +153,7 @@ def _is_of(move: RuleMove, taking: Taking) -> bool:
     )
 
 
-def _packet(state: NetnsState, flow: TraceFlow, drop: PacketDrop) -> Packet:
+def packet_at(state: NetnsState, flow: TraceFlow, drop: PacketDrop) -> Packet:
     """The packet as the hook had it; a field that the event does not tell is unknown."""
     nothing = frozenset[str]()
     target, port = split_address(drop.dst)

@@ -1,4 +1,4 @@
-"""One packet's way through the packet filters of one namespace: which rules take it, surely or perhaps.
+"""One packet's way through the packet filters of one namespace: which rules take or rewrite it, surely or perhaps.
 
 The walk is that of the kernel: base chains of a hook in the order of their priorities, jumps, returns, accepts that end
 one base chain, marks that one rule sets and another asks for. What is unknown is carried on: behind a rule that may
@@ -14,6 +14,9 @@ from bot.agent.report import Firewall, FirewallChain, FirewallStep
 from bot.probes.filters.matching import Packet, all_of, holds
 
 ALL_BITS = 0xFFFFFFFF
+REWRITING = frozenset({"dnat", "redirect", "snat", "notrack", "ttl"})
+GOING_ON = frozenset({"notrack", "ttl"})
+"""Behind these a packet meets the next rule of the chain; a translation is the end of the way through it."""
 DEEPEST = 16
 """The kernel's own limit of jumps within jumps."""
 
@@ -22,7 +25,7 @@ chain_key = tuple[str, str, str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taking:
-    """A rule (or a chain's policy) that takes packets away, with the hook from which they come to it."""
+    """A rule (or a chain's policy) that takes packets away or rewrites them, with the hook that leads to it."""
 
     hook: FirewallChain
     step: FirewallStep | None = None
@@ -32,6 +35,24 @@ class Taking:
     def is_reject(self) -> bool:
         """Whether the sender learns of it."""
         return self.step is not None and self.step.verdict.startswith("reject")
+
+    @property
+    def kind(self) -> str:
+        """The first word of what it does: drop, reject, dnat, notrack and so on."""
+        return self.step.verdict.partition(" ")[0] if self.step else self.hook.policy
+
+    @property
+    def is_rewriting(self) -> bool:
+        """Whether packets go on, as others than they came."""
+        return self.kind in REWRITING
+
+    @property
+    def address(self) -> str:
+        """What a translation writes into packets, "" where that is not fixed."""
+        word = self.step.verdict.partition(" ")[2] if self.step and self.kind in {"dnat", "snat"} else ""
+        ip, colon, port = word.rpartition(":")
+        is_with_port = bool(colon) and port.isdecimal() and (word.startswith("[") or ":" not in ip)
+        return (ip if is_with_port else word).strip("[]")
 
     @property
     def table(self) -> str:
@@ -216,8 +237,11 @@ class _Walk:
         is_surely_now = is_sure and is_certain and at.alive is True
         if step.text:
             self._take(step, is_sure=is_surely_now and verdict != "queue")
-            if is_certain:
+            kind = verdict.partition(" ")[0]
+            if is_certain and kind not in GOING_ON:
                 at.leave(alive=False)
+            elif kind in REWRITING - GOING_ON:
+                at.alive = None
         elif target := _target(verdict):
             inner = self._chain((*_chain_of(step)[:3], target), depth + 1, is_sure=is_surely_now)
             at.come_back(inner=inner, is_goto=verdict.startswith("goto"), is_certain=is_certain)

@@ -45,13 +45,15 @@ def observe_clients(evidence: Evidence, into: FactBuilder) -> None:
         if not ends:
             keys = ("denied_clients", "denied_clients_by", "denied_clients_why", "denied_clients_rules")
             keys = (*keys, "denied_clients_hidden", "denied_clients_flows")
-            into.miss_all(service, (*keys, "denied_clients_reach", "ports_opened_in_vain"), "no pod is known behind it")
+            keys = (*keys, "denied_clients_reach", "ports_opened_in_vain", "rules_that_miss")
+            into.miss_all(service, keys, "no pod is known behind it")
             continue
         denied = list(_denied(evidence, needed.get(service, ()), ends))
         asked = tests[service].vip if service in tests else []
         _observe_service(evidence, service, denied, asked, into)
-        in_vain = tuple(islice(_opened_in_vain(evidence, ends), MAX_SENTENCES))
+        in_vain = _first(_opened_in_vain(evidence, ends))
         into.set(service, "ports_opened_in_vain", in_vain)
+        into.set(service, "rules_that_miss", _first((*_rules(evidence, denied), *in_vain)))
 
 
 def _by_service(evidence: Evidence) -> Mapping[Subject, Sequence[NeededFlow]]:

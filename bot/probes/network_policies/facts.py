@@ -156,6 +156,13 @@ FACTS = (
         rungs=API,
     ),
     fact(
+        "service.rules_that_miss",
+        "list",
+        "What is wrong with the rules: those that deny its clients, and those that open its port in vain.",
+        look=_POLICIES,
+        rungs=API,
+    ),
+    fact(
         "service.refused_by_rule",
         "bool",
         "ICMP messages refused connections to it or to its endpoints: a packet filter did, no pod.",

@@ -78,6 +78,19 @@ FACTS = (
         look=_LOOK_EVERY,
     ),
     fact(
+        "node.rewriting_rules",
+        "list",
+        "Rules of strangers, or for hostPorts, that send flows which fail elsewhere or keep them from being "
+        "translated, and those that send needed flows to somebody else, who answers (10 at most).",
+        look=_LOOK_EVERY,
+    ),
+    fact(
+        "node.rewriting_rules_perhaps",
+        "list",
+        "Such rules that may do so to flows that failed: not all that they ask for is known.",
+        look=_LOOK_EVERY,
+    ),
+    fact(
         "node.raw_rpfilter_hit",
         "bool",
         "A reverse path rule in the packet filter (Calico's cali-PREROUTING) dropped packets while the tests ran.",

@@ -30,7 +30,14 @@ _RPFILTER = re.compile(r"rpfilter|fib (saddr|daddr).*(oif|iif)")
 _KNOWN_FIREWALLS = (("firewalld", re.compile(r"firewalld|^(IN|FWD[IO]?|FWD)_")), ("ufw", re.compile(r"^ufw")))
 
 _RULE_KEYS = ("forward_policy", "host_firewall", "iptables_backends", "drop_rules")
-_MATCH_KEYS = ("foreign_rules_match", "foreign_rules_perhaps", "tunnel_rules_match", "forward_policy_takes")
+_MATCH_KEYS = (
+    "foreign_rules_match",
+    "foreign_rules_perhaps",
+    "tunnel_rules_match",
+    "forward_policy_takes",
+    "rewriting_rules",
+    "rewriting_rules_perhaps",
+)
 _HIT_KEYS = ("drops_hit", "rejects_hit", "foreign_drops_hit", "raw_rpfilter_hit")
 
 
@@ -94,7 +101,7 @@ def _put_foreign_hit(
     if held is None:
         _put_hit(node, "foreign_drops_hit", foreign, into)
         return
-    suspects = [one for one in held if one.may_match]
+    suspects = [one for one in held if one.may_match and not one.taking.is_rewriting]
     if any(one.packets_delta or one.is_traced for one in suspects):
         into.set(node, "foreign_drops_hit", True)
         return
@@ -111,12 +118,16 @@ def _observe_matches(node: Subject, held: Sequence[Held] | None, why: str, into:
         into.miss_all(node, _MATCH_KEYS, why or "the ways to the rules that drop were not read")
         return
     is_policy = {id(one): one.taking.step is None and one.taking.hook.hook.lower() == "forward" for one in held}
-    foreign = [one for one in held if not is_policy[id(one)]]
+    foreign = [one for one in held if not is_policy[id(one)] and not one.taking.is_rewriting]
     sure = [one for one in foreign if one.matches]
     into.set(node, "foreign_rules_match", _words(sure))
     into.set(node, "foreign_rules_perhaps", _words(one for one in foreign if one.may_match and not one.matches))
     into.set(node, "tunnel_rules_match", _words(one for one in sure if one.takes_tunnel))
     into.set(node, "forward_policy_takes", any(one.matches for one in held if is_policy[id(one)]))
+    rewriting = [one for one in held if one.taking.is_rewriting]
+    into.set(node, "rewriting_rules", _words(one for one in rewriting if one.matches))
+    perhaps = (one for one in rewriting if one.may_match and not one.matches)
+    into.set(node, "rewriting_rules_perhaps", _words(perhaps))
 
 
 def _words(rules: Iterable[Held]) -> tuple[str, ...]:

@@ -8,20 +8,20 @@ mistake (a wrong MAC address, UDP port or network identifier) it is the sender's
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from bot.agent.report import Filter, Link, NetnsState
+from bot.agent.report import CgroupProgram, Filter, Link, NetnsState
 from bot.agent.traced import PacketDrop, TraceFlow, split_address
 from bot.probes.engine.evidence import Evidence
 from bot.probes.filters.naming import rule_in_words
 from bot.probes.filters.traced import namespace_of, traced_drops
 from bot.probes.packet_trace.way import Ends, Seen, tunnel_of, where
-from bot.probes.shared.pod_views import conf, strictest
+from bot.probes.shared.pod_views import conf, strictest, sysctl
 from bot.probes.shared.policy_routing import Answer, Packet, Routing
-from bot.probes.shared.programs import program_author
+from bot.probes.shared.programs import author_of_program, program_author
+from bot.probes.shared.routing import family_of
 
 MAX_CANDIDATES = 3
-OF_IPV4_TABLES = frozenset(
-    {"IP_INNOROUTES", "IP_RPFILTER", "IP_INADDRERRORS", "PKT_TOO_BIG", "NEIGH_FAILED", "NEIGH_QUEUEFULL", "OTHERHOST"}
-)
+IPV6_REFUSALS = frozenset({"ip6_pkt_prohibit", "ip6_pkt_prohibit_out", "dst_discard", "dst_discard_out"})
+"""What gives up IPv6 packets by a route of type prohibit or blackhole; those of an unreachable one have no route."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +56,11 @@ class Death:
         """Whose namespace it is."""
         return where(self.evidence, self.node, self.drop.netns, "")
 
+    @property
+    def knows_routing(self) -> bool:
+        """Whether the routing rules here of the packets' family were read."""
+        return Routing(self.state).has_rules_of(family_of(self.target))
+
     def link(self, name: str = "") -> Link | None:
         """A device of this place: that of the drop, or another."""
         return _link(self.state, name or self.drop.dev)
@@ -74,12 +79,17 @@ def culprit_of(
     if state is None:
         return ""
     death = Death(evidence=evidence, flow=flow, ends=ends, node=node, drop=drop, state=state, before=before)
-    if ":" in death.target and drop.reason in OF_IPV4_TABLES:
-        return ""  # routes and neighbours of IPv6 are not compared yet
-    if drop.symbol == "ip_error" and drop.reason in {"NOT_SPECIFIED", ""}:
+    if is_refused_by_routing(drop):
         return _refusing_route(death)
     by_symbol = _BY_SYMBOL.get(drop.symbol)
     return (by_symbol(death) if by_symbol else "") or _BY_REASON.get(drop.reason, _nothing)(death)
+
+
+def is_refused_by_routing(drop: PacketDrop) -> bool:
+    """Whether a route (or a routing rule) of a refusing type took them, by the kernel's word."""
+    if ":" in split_address(drop.dst)[0]:
+        return drop.symbol in IPV6_REFUSALS
+    return drop.symbol == "ip_error" and drop.reason in {"NOT_SPECIFIED", ""}
 
 
 def _nothing(_death: Death) -> str:
@@ -95,6 +105,23 @@ def one_of(candidates: list[str]) -> str:
 
 
 # Packet filters, queues, programs
+
+
+def programs_that_refuse(evidence: Evidence, node: str, places: frozenset[str]) -> str:
+    """Programs on the root cgroup of a node that decide about its processes' sockets at these places."""
+    report = evidence.reports.get(node)
+    found = [one for one in (report.cgroup_programs if report else None) or () if one.cgroup == "/"]
+    return one_of([_cgroup_program(one, node) for one in found if one.place in places])
+
+
+def _cgroup_program(one: CgroupProgram, node: str) -> str:
+    who = author_of_program(one.name)
+    name = f"BPF program {one.name or '(name not known)'} id {one.number}"
+    return f"{name} on cgroup {one.cgroup} of {node}, {one.place} ({f'of {who}' if who else 'of unknown origin'})"
+
+
+def _on_cgroup(place: str) -> Callable[[Death], str]:
+    return lambda death: programs_that_refuse(death.evidence, death.node, frozenset({place}))
 
 
 def _packet_filter(death: Death) -> str:
@@ -164,6 +191,8 @@ def _ipsec(death: Death) -> str:
 
 
 def _refusing_route(death: Death) -> str:
+    if not death.knows_routing:
+        return ""
     answer = death.answer(death.target, death.drop.src, death.drop.dev)
     if answer is None:
         return _no_route(death)
@@ -185,6 +214,9 @@ def _no_route(death: Death) -> str:
 
 
 def _forwarding(death: Death) -> str:
+    if ":" in death.target:  # the devices' own settings do not decide there
+        is_off = sysctl(death.state, "ipv6.conf.all.forwarding") == 0
+        return f"sysctl net.ipv6.conf.all.forwarding = 0 of {death.place}" if is_off else ""
     dev = death.drop.dev
     value = conf(death.state, dev, "forwarding")
     return f"sysctl net.ipv4.conf.{_conf_name(dev)}.forwarding = 0 of {death.place}" if value == 0 else ""
@@ -192,6 +224,8 @@ def _forwarding(death: Death) -> str:
 
 def _reverse_path(death: Death) -> str:
     dev = death.drop.dev
+    if not death.knows_routing:
+        return ""
     value = strictest(death.state, dev, "rp_filter")
     back = death.answer(death.drop.src)
     if back is None or back.refusal:
@@ -273,18 +307,30 @@ def _bridge(death: Death) -> str:
 
 def _other_end(death: Death) -> str:
     """The device behind a veth: it is down, or takes less than the packet."""
-    pod = death.ends.target if death.drop.leg != "reply" else death.ends.source
-    report = death.evidence.pod_reports.get(pod) if pod else None
-    state = report.state if report and report.host_link == death.drop.dev else None
-    for link in state.links if state else ():
-        if link.name == "lo":
-            continue
+    own = death.link()
+    for link, owner in _behind_veth(death):
         if not link.is_up:
-            return f"{link.name} of {pod.name if pod else ''}, which is down"
-        own = death.link()
+            return f"{link.name} of {owner}, which is down"
         if own and link.mtu < own.mtu:
-            return f"mtu {link.mtu} of {link.name} of {pod.name if pod else ''}, against {own.mtu} of {own.name}"
+            return f"mtu {link.mtu} of {link.name} of {owner}, against {own.mtu} of {own.name}"
     return ""
+
+
+def _behind_veth(death: Death) -> Iterator[tuple[Link, str]]:
+    """A device that may be the other end of the one where they died, and whose it is."""
+    evidence = death.evidence
+    if death.drop.netns not in {"node", ""}:
+        own = evidence.pod_by_uid.get(death.drop.netns)
+        report = evidence.pod_reports.get(own) if own else None
+        node = evidence.reports.get(death.node)
+        link = _link(node.root, report.host_link) if node and report and report.host_link else None
+        if link:
+            yield link, death.node
+        return
+    pod = death.ends.target if death.drop.leg != "reply" else death.ends.source
+    report = evidence.pod_reports.get(pod) if pod else None
+    if pod and report and report.state and report.host_link == death.drop.dev:
+        yield from ((link, pod.name) for link in report.state.links if link.name != "lo")
 
 
 # Tunnels
@@ -379,9 +425,11 @@ _BY_REASON: Mapping[str, Callable[[Death], str]] = {
     "TC_INGRESS": _filter_of("ingress"),
     "TC_EGRESS": _filter_of("egress"),
     "XFRM_POLICY": _ipsec,
+    "BPF_CGROUP_EGRESS": _on_cgroup("egress"),
+    "SOCKET_FILTER": _on_cgroup("ingress"),
     "IP_RPFILTER": _reverse_path,
     "IP_INADDRERRORS": _forwarding,
-    "IP_INNOROUTES": _no_route,
+    "IP_INNOROUTES": _refusing_route,  # of IPv6 an unreachable route, too
     "IP_LOCAL_SOURCE": _address_here("src"),
     "NEIGH_FAILED": _neighbour,
     "NEIGH_QUEUEFULL": _neighbour,

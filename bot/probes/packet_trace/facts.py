@@ -27,6 +27,13 @@ FACTS = (
         look=LOOK_DROPS,
     ),
     fact(
+        "node.traced_dns",
+        "str",
+        "What became of DNS questions over UDP that pods of the node sent, of those that were followed.",
+        values=("not-followed", "answered", "lost"),
+        look="tcpdump -ni any udp port 53  # on each node of the way",
+    ),
+    fact(
         "node.sources_rewritten",
         "list",
         "Followed packets of the node's pods to other pods that left it with another source, and that the rules of "

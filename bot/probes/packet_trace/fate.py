@@ -19,7 +19,8 @@ from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
 from bot.probes.filters.naming import is_kube_proxys
 from bot.probes.filters.traced import traced_drops
-from bot.probes.packet_trace.culprits import culprit_of
+from bot.probes.packet_trace.changers import Death, changer_of
+from bot.probes.packet_trace.culprits import culprit_of, is_refused_by_routing, programs_that_refuse
 from bot.probes.packet_trace.stealing import Stray, Taker, diverted_to, taker_of
 from bot.probes.packet_trace.way import (
     SOURCE_NODE,
@@ -43,7 +44,7 @@ REFUSALS = {
     "EINVAL": "the sender's own kernel refuses: a blackhole route",
     "ENETUNREACH": "the sender's own kernel has no route",
     "EHOSTUNREACH": "the sender's own kernel gave up: an unreachable route, or a gateway that does not answer ARP",
-    "EPERM": "the sender's own kernel refuses: a packet filter, or a Service without endpoints",
+    "EPERM": "the sender's own kernel refuses: a packet filter, a program on a cgroup, or a Service without endpoints",
     "ENOBUFS": "the sender's own queue is full",
     "EMSGSIZE": "the packet is larger than the MTU that the sender knows",
 }
@@ -68,6 +69,7 @@ REASONS = {
     "BPF_CGROUP_EGRESS": "a BPF program of a cgroup refuses them",
     "SOCKET_FILTER": "a filter of the socket refuses them",
 }
+UNANSWERED = frozenset({"NEIGH_FAILED", "NEIGH_QUEUEFULL"})
 UNTRANSLATED = "nothing translated the Service's address: they left their node for {} itself, which is nowhere"
 SOMEBODY_TAKES = "the kernel tells no drop: they were redirected, stolen, or handed to a program"
 VANISHED = "they vanished without a word of the kernel"
@@ -135,17 +137,32 @@ def _fate(evidence: Evidence, flow: TraceFlow, ends: Ends, sent: Sent) -> Fate:
     requests = [one for one in seen_on_the_way(evidence, flow, ends, "request") if one.sighting.count > need]
     replies = [one for one in seen_on_the_way(evidence, flow, ends, "reply") if one.sighting.count > need]
     if "ECONNREFUSED" in sent.outcomes and replies and replies[-1].stage == SOURCE_POD:
-        return _refused(evidence, fate, requests)
+        refused = _refused(evidence, fate, requests)
+        return _changed(evidence, refused, _deadliest(evidence, flow, "request", lost))
     leg: Leg = "reply" if replies or _has_arrived(requests, ends) else "request"
     if found := _deadliest(evidence, flow, leg, lost):
         seen = [one for leg in LEGS for one in seen_on_the_way(evidence, flow, ends, leg)]
-        return _killed(evidence, fate, found, seen)
+        return _changed(evidence, _killed(evidence, fate, found, seen), found)
     last = next(iter((*reversed(replies), *reversed(requests))), None)
     if last is None:
         return _never_sent(evidence, fate, sent)
     if (ways := _ways_on(evidence, flow, ends, last)) and len(ways) > 1 and sum(ways.values()) > need:
         return _spread(evidence, fate, last, len(ways))
-    return _vanished(evidence, fate, sent, last)
+    return _changed(evidence, _vanished(evidence, fate, sent, last))
+
+
+def _changed(evidence: Evidence, fate: Fate, found: tuple[str, PacketDrop] | None = None) -> Fate:
+    """The same; where a rule had changed the packets so that they died of it, by that rule."""
+    if not fate.leg:
+        return fate
+    node, drop = found or (fate.node, None)
+    death = Death(leg=fate.leg, node=node, drop=drop)
+    changer = changer_of(evidence, fate.flow, fate.ends, death)
+    if changer is None:
+        return fate
+    hop: Hop = "node" if changer.is_of_node else "pod"
+    reason = f"{changer.effect}; then: {fate.reason}"
+    return replace(fate, reason=reason, culprit=changer.words, hop=hop, taken_at=None, is_service_refusal=False)
 
 
 def _has_arrived(requests: Sequence[Seen], ends: Ends) -> bool:
@@ -231,8 +248,12 @@ def _why(drop: PacketDrop) -> str:
         return f"a packet filter took them (hook {family}{drop.hook})" if drop.hook else "a packet filter took them"
     if drop.reason == "NO_SOCKET":
         return "nobody takes that tunnel's packets" if drop.tunnel else "nobody listens there"
-    if drop.symbol == "ip_error" and drop.reason == "NOT_SPECIFIED":
+    if is_refused_by_routing(drop):
         return "routing refuses them (blackhole, unreachable or prohibit)"
+    if drop.reason in UNANSWERED and is_ipv6(split_address(drop.dst)[0]):
+        return "the next hop does not answer neighbour discovery"
+    if drop.reason == "IP_INNOROUTES" and is_ipv6(split_address(drop.dst)[0]):
+        return "there is no route for them, or one that says unreachable"
     return REASONS.get(drop.reason, "the kernel dropped them")
 
 
@@ -281,14 +302,24 @@ def _never_sent(evidence: Evidence, fate: Fate, sent: Sent) -> Fate:
     if waiting and name in {"timeout", "EHOSTUNREACH"}:
         reason = _waiting(waiting[0])
         hop = "gateway" if hop == "pod" else "node"
+    # A packet filter refuses with the same word, but the tap would have reported the drop.
+    is_told = name == "EPERM" and evidence.traces[flow.node].instrument == "bpf"
+    refusing = programs_that_refuse(evidence, flow.node, _places_of(flow)) if is_told else ""
     return replace(
         fate,
         leg="request",
         node=ends.source_node,
         first_not_seen=f"any device of {ends.source.name}",
         reason=f"{reason} ({name})",
+        culprit=refusing,
         hop=hop,
     )
+
+
+def _places_of(flow: TraceFlow) -> frozenset[str]:
+    """Where a program on a cgroup may refuse the sender, and the kernel tells no drop."""
+    family = 6 if is_ipv6(flow.ip) else 4
+    return frozenset({"socket", f"bind{family}", f"connect{family}", f"sendmsg{family}"})
 
 
 def _ways_on(evidence: Evidence, flow: TraceFlow, ends: Ends, last: Seen) -> Mapping[str, int]:

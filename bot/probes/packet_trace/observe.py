@@ -31,6 +31,7 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
     for name in evidence.reports:
         words = tuple(dict.fromkeys(rewritten.get(name, ())))[:LISTED]
         into.put(facts.node(name), "sources_rewritten", words if followed else None, NOT_FOLLOWED)
+        into.set(facts.node(name), "traced_dns", _dns(followed, name))
         _observe_node(evidence, name, followed, into)
     for pod in evidence.pods:
         mine = sent.get(pod)
@@ -67,6 +68,13 @@ def _share(followed: tuple[Fate, ...], first: str, second: str) -> str:
     ways = [fate for fate in followed if (fate.ends.source_node, fate.ends.target_node) == (first, second)]
     lost = sum(fate.lost for fate in ways if fate.leg == "request")
     return f"{lost} of {plural(sum(fate.sent for fate in ways), 'packet')}" if lost else ""
+
+
+def _dns(followed: tuple[Fate, ...], name: str) -> str:
+    """What became of the DNS questions over UDP of a node's pods."""
+    asked = [fate for fate in followed if fate.flow.question and fate.flow.protocol == "udp"]
+    lost = [fate.lost > 0 for fate in asked if fate.ends.source_node == name]
+    return ("lost" if any(lost) else "answered") if lost else "not-followed"
 
 
 def _rewritten(evidence: Evidence, followed: tuple[Fate, ...]) -> dict[str, list[str]]:

@@ -21,6 +21,14 @@ FACTS = (
         "Sizes that one pod loses silently arrive from or at another one: the path between the nodes carries them.",
         look=_LADDER,
     ),
+    fact("pair.node_first_lost_bytes", "int", "The smallest size that is lost from node to node.", look=_NODES),
+    fact(
+        "pair.node_path_users",
+        "list",
+        "Who needs packets of the sizes that are lost from node to node: connections between the nodes' own addresses, "
+        "as of pods with hostNetwork and of kubelets to the API server.",
+        look="kubectl get pods -A -o wide  # those with hostNetwork, and who dials them",
+    ),
     fact("pair.node_mtu", "str", "Packets of growing size from node to node.", look=_NODES, values=MTU_VALUES),
     fact(
         "pair.mtu_differs",

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from bot.domain.facts import CLUSTER, FactTable, Flow, Subject, SubjectKind, Value
-from bot.domain.finding import Finding, Severity, Symptom, SymptomKind
+from bot.domain.finding import Finding, Hop, Severity, Symptom, SymptomKind
 from bot.domain.listing import and_more
 from bot.probes.shared.sentences import plural
+from bot.probes.shared.values import strings
 
 NAME = "path-mtu"
 
@@ -67,19 +68,38 @@ def _pair(pair: Subject, known: _Known) -> Iterator[Finding]:
             evidence={"mtu_uneven": True},
         )
     if known.get("node_mtu") == "black-hole" and state != "black-hole":
-        yield Finding(
+        yield _between_nodes(pair, known)
+
+
+def _between_nodes(pair: Subject, known: _Known) -> Finding:
+    """FAIL where somebody needs what is lost, else WARN with the reason."""
+    source, destination = (end.name for end in pair.ends)
+    users = strings(known.get("node_path_users"))
+    lost = f"packets of {known['node_first_lost_bytes']} bytes and more are lost silently"
+    says = f"From {source} to {destination} (node to node), {lost}"
+    if users:
+        return Finding(
             probe=NAME,
             subject=pair,
-            severity=Severity.WARN,
-            sentence=f"From {source} to {destination} (node to node), large packets are lost silently.",
-            evidence={"node_mtu": "black-hole"},
+            severity=Severity.FAIL,
+            sentence=f"{says}. Affected: {and_more(users, 3)}.",
+            evidence={"node_mtu": "black-hole", "node_path_users": tuple(users)},
+            symptom=_symptom(pair, "underlay"),
         )
+    through = "; packets between pods get through" if known.get("mtu") == "ok" else ""
+    return Finding(
+        probe=NAME,
+        subject=pair,
+        severity=Severity.WARN,
+        sentence=f"{says}. No connection that is known to be needed goes that way{through}.",
+        evidence={"node_mtu": "black-hole"},
+    )
 
 
-def _symptom(pair: Subject) -> Symptom:
+def _symptom(pair: Subject, hop: Hop = "overlay") -> Symptom:
     source, destination = pair.ends
     flow = Flow(source=source, target=destination, source_node=source, target_node=destination)
-    return Symptom(kind=SymptomKind.LARGE_PACKETS_LOST, subject=pair, hop="overlay", flows=(flow,))
+    return Symptom(kind=SymptomKind.LARGE_PACKETS_LOST, subject=pair, hop=hop, flows=(flow,))
 
 
 def _different(table: FactTable) -> Iterator[Finding]:

@@ -25,6 +25,7 @@ from bot.domain import facts
 from bot.domain.facts import FactBuilder, Subject, SubjectKind
 from bot.probes.engine.evidence import Evidence
 from bot.probes.path_mtu.facts import MTU_VALUES
+from bot.probes.path_mtu.needs import users_of_node_paths
 from bot.probes.pod_link.observe import host_end
 from bot.probes.shared.encapsulation import encapsulation_of
 from bot.probes.shared.pod_views import observable_pods
@@ -79,6 +80,11 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
     worst_of: dict[str, list[str]] = defaultdict(list)
     mtus = {name: (_uplink_mtu(evidence, report), _pod_mtu(report.pods)) for name, report in evidence.reports.items()}
     looked = sorted(evidence.reports)
+    lost = _lost_between_nodes(from_nodes)
+    users = users_of_node_paths(evidence, lost)
+    for pair, size in lost.items():
+        into.set(pair, "node_first_lost_bytes", size)
+        into.set(pair, "node_path_users", users.get(pair, ()))
     for source in looked:
         for destination in looked:
             if source != destination:
@@ -89,6 +95,15 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
         worst_of[pair.ends[0].name] += [ladder.state for ladder in ladders if ladder]
     for name in evidence.nodes:
         _observe_node(evidence, name, mtus.get(name), worst(worst_of[name]), into)
+
+
+def _lost_between_nodes(from_nodes: "_Ladders") -> Mapping[Subject, int]:
+    """By pair of nodes from which size on packets are lost silently."""
+    holes = {
+        pair: [ladder.first_lost for ladder in ladders if ladder and ladder.first_lost]
+        for pair, ladders in from_nodes.items()
+    }
+    return {pair: min(sizes) for pair, sizes in holes.items() if sizes}
 
 
 _Ladders = Mapping[Subject, Sequence[Ladder | None]]

@@ -65,6 +65,13 @@ FACTS = (
         rungs=_OUTSIDE,
         look=_LOOK_RULES,
     ),
+    fact(
+        "node.routing_rules_lost",
+        "list",
+        "The kernel's own routing rules of IPv4, for local addresses and for the main table, that are gone.",
+        rungs=_OUTSIDE,
+        look=_LOOK_RULES,
+    ),
     fact("node.foreign_rules", "list", "Such rules, as `ip rule` prints them.", rungs=_OUTSIDE, look=_LOOK_RULES),
     fact(
         "pair.diverted",

@@ -136,6 +136,7 @@ def _observe_node(
             "overlapping_route",
             "foreign_rule",
             "foreign_rules",
+            "routing_rules_lost",
         )
         into.miss_all(node, keys, root.why_missing("root.routes") or "the node's routes were not read")
         return

@@ -11,7 +11,7 @@ from bot.probes.engine.evidence import Evidence
 from bot.probes.gateway_reachability import LINK_LOCAL_GATEWAY
 from bot.probes.pod_link.observe import host_end
 from bot.probes.shared.pod_views import NodeView, PodView
-from bot.probes.shared.policy_routing import Answer, Packet, Routing, in_words, is_choosy, protocol_and_port
+from bot.probes.shared.policy_routing import LOCAL, Answer, Packet, Routing, in_words, is_choosy, protocol_and_port
 from bot.probes.shared.reach import target_of
 from bot.probes.shared.routing import MAIN, RouteTable
 
@@ -20,6 +20,7 @@ MOST_TARGETS = 100
 _POD_KEYS = ("diverted", "diverted_fails", "diverting_rules")
 _AWS_PRIORITIES = frozenset({512, 1024, 1536})
 _DEFAULT_TABLE = 253
+_OWN_TABLES = {LOCAL: "local", MAIN: "main"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +71,10 @@ def taken_by_rules(evidence: Evidence, root: NodeView, sights: Sequence[PodView]
 def observe_rules(evidence: Evidence, root: NodeView, sights: Sequence[PodView], into: FactBuilder) -> None:
     """The rules by what they take: of the node, of each pair with another node, and of single pods."""
     node = facts.node(root.name)
+    into.put(node, "routing_rules_lost", lost_rules(root.state.rules), "the node's routing rules were not read")
     others = [name for name in evidence.nodes_in_scope if name != root.name]
     pairs = {name: facts.pair(root.name, name) for name in others}
-    if not root.state.rules:
+    if not Routing(root.state).has_rules_of(4):
         why = "the node's routing rules were not read"
         into.miss_all(node, ("foreign_rule", "foreign_rules"), why)
         for pair in pairs.values():
@@ -95,6 +97,24 @@ def observe_rules(evidence: Evidence, root: NodeView, sights: Sequence[PodView],
         into.set(sight.subject, "diverted", bool(own))
         into.set(sight.subject, "diverted_fails", any((sight.subject, words) in lost for words in own))
         into.set(sight.subject, "diverting_rules", own[:LISTED])
+
+
+def lost_rules(rules: Sequence[Rule]) -> tuple[str, ...] | None:
+    """The kernel's own rules of IPv4 that are gone, by what they do; at which priority they stand is all the same.
+
+    A rule for everything that leads to the table is enough: Cilium moves that of local addresses behind its own.
+    """
+    if not rules:
+        return None
+    everything = [one for one in rules if one.family == 4 and one.action == "lookup" and not _asks(one)]
+    reached = {one.table for one in everything}
+    return tuple(f"from all lookup {name}" for table, name in _OWN_TABLES.items() if table not in reached)
+
+
+def _asks(rule: Rule) -> bool:
+    """Whether it takes some packets only, or some routes."""
+    conditions = (rule.dst, rule.iif, rule.oif, rule.fwmark, rule.others, rule.sport, rule.dport, rule.protocol)
+    return any(conditions) or rule.src not in {"", "all"} or rule.is_inverted or rule.suppress_prefix is not None
 
 
 def _concerned(ways: Sequence[_Way], sights: Sequence[PodView]) -> frozenset[Subject]:

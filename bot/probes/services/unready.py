@@ -16,6 +16,7 @@ from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
 from bot.probes.services.attempts import Asked, tests_by_service
 from bot.probes.services.backends import backends
+from bot.probes.services.needed import clients_of
 from bot.probes.services.rules import open_tcp_ports
 from bot.probes.shared.reach import aggregate, in_words, reach_of
 
@@ -75,19 +76,23 @@ def unready(evidence: Evidence, subject: Subject, pod: Pod) -> Unready | None:
 def _by_the_api(evidence: Evidence, pod: Pod) -> Unready | None:
     """What the API alone decides."""
     name = pod.spec.node_name
-    node = evidence.nodes.get(name)
     reasons = {each.state.waiting.reason for each in _statuses(pod) if each.state.waiting}
-    is_silent = node and any(each.type == "Ready" and each.status == "Unknown" for each in node.status.conditions)
     for word, holds in (
         ("terminating", pod.metadata.deletion_timestamp is not None),
         ("unscheduled", not name),
-        ("kubelet", is_silent),
+        ("kubelet", _is_kubelet_silent(evidence, pod)),
         ("image", reasons & _IMAGE),
         ("configuration", reasons & _CONFIGURATION),
     ):
         if holds:
             return Unready(why=word, lacks=(f"the kubelet of {name} does not report",) if word == "kubelet" else ())
     return None
+
+
+def _is_kubelet_silent(evidence: Evidence, pod: Pod) -> bool:
+    node = evidence.nodes.get(pod.spec.node_name)
+    conditions = node.status.conditions if node else ()
+    return any(each.type == "Ready" and each.status == "Unknown" for each in conditions)
 
 
 def _statuses(pod: Pod) -> Sequence[ContainerStatus]:
@@ -109,9 +114,11 @@ def _lacking(evidence: Evidence, subject: Subject, pod: Pod) -> Unready | None:
     """What a pod that has an address is kept from: it goes before that it crashes, which many do without it."""
     if _reached_from_own_node(evidence).get(pod.status.pod_ip) is False:
         return Unready(why="network", lacks=(f"{pod.spec.node_name} does not reach it, so no probe of kubelet does",))
-    for why, is_denied in (("needs", False), ("needs-denied", True)):
-        lacks = tuple(dict.fromkeys(_lacks(evidence, subject, is_denied=is_denied)))
-        if lacks:
+    for why, lacks in (
+        ("needs", [*_lacks(evidence, subject, is_denied=False), *_lacks_behind(evidence, subject)]),
+        ("needs-denied", _lacks(evidence, subject, is_denied=True)),
+    ):
+        if lacks := tuple(dict.fromkeys(lacks)):
             return Unready(why=why, lacks=lacks)
     return None
 
@@ -176,6 +183,34 @@ def _lacks(evidence: Evidence, subject: Subject, *, is_denied: bool) -> Iterator
         reach = aggregate(_dns_answers(evidence).get(subject, ()))
         if reach not in {None, "ok", "mixed"}:
             yield f"the cluster's DNS {in_words(str(reach))}"
+
+
+def _lacks_behind(evidence: Evidence, subject: Subject) -> Iterator[str]:
+    """Services that the pod is known to need and that have no ready endpoint, for their own pods are out of reach."""
+    for service in sorted(_needed_by(evidence).get(subject, ())):
+        ends = list(backends(evidence, service))
+        pods = {each.pod for each in ends if each.pod and each.pod in evidence.pods} - {subject}
+        if pods and not any(each.is_ready for each in ends) and all(_is_out_of_reach(evidence, pod) for pod in pods):
+            yield f"Service {service.name}, whose own pods are out of reach"
+
+
+@once_per_evidence
+def _needed_by(evidence: Evidence) -> Mapping[Subject, frozenset[Subject]]:
+    """By pod the Services that it is known to need."""
+    found: dict[Subject, set[Subject]] = defaultdict(set)
+    for (service, _), flows in clients_of(evidence).items():
+        for source in flows:
+            found[source].add(service)
+    return {source: frozenset(services) for source, services in found.items()}
+
+
+def _is_out_of_reach(evidence: Evidence, subject: Subject) -> bool:
+    pod = evidence.pods[subject]
+    return (
+        _is_kubelet_silent(evidence, pod)
+        or not pod.status.pod_ip
+        or _reached_from_own_node(evidence).get(pod.status.pod_ip) is False
+    )
 
 
 def _is_starting(evidence: Evidence, pod: Pod) -> bool:

@@ -10,9 +10,10 @@ Source: https://man7.org/linux/man-pages/man8/ip-rule.8.html; net/core/fib_rules
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 from bot.agent.report import NetnsState, Route, Rule, Test
-from bot.probes.shared.routing import RouteTable, network
+from bot.probes.shared.routing import RouteTable, family_of, network_of
 
 LOCAL = 255
 _PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "dns-tcp": 6, "dns-udp": 17}
@@ -33,6 +34,8 @@ class Packet:
     sport: int = 0
     dport: int = 0
     """0: any, or one that its protocol does not have."""
+    mark: int = 0
+    """0: nobody marked it, as far as is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class Routing:
     def __init__(self, state: NetnsState) -> None:
         self._rules = sorted(state.rules, key=lambda rule: rule.priority)
         self._routes = state.routes
-        self._tables: dict[int, RouteTable] = {}
+        self._tables: dict[tuple[int, Literal[4, 6]], RouteTable] = {}
 
     def answer(self, packet: Packet) -> Answer | None:
         """What becomes of a packet that nobody marked; None when no table knows a way."""
@@ -81,20 +84,31 @@ class Routing:
                 return
             yield one
 
-    def table(self, number: int) -> RouteTable:
-        """One table."""
-        if number not in self._tables:
-            self._tables[number] = RouteTable(self._routes, number)
-        return self._tables[number]
+    def table(self, number: int, family: Literal[4, 6] = 4) -> RouteTable:
+        """One table of a family."""
+        if (number, family) not in self._tables:
+            self._tables[number, family] = RouteTable(self._routes, number, family)
+        return self._tables[number, family]
+
+    def has_rules_of(self, family: Literal[4, 6]) -> bool:
+        """Whether the rules of a family were read: every kernel has some."""
+        return any(rule.family == family for rule in self._rules)
 
     @cached_property
     def written(self) -> tuple[Rule, ...]:
-        """The rules that the kernel does not make by itself."""
-        return tuple(rule for rule in self._rules if not _is_kernels(rule))
+        """The IPv4 rules that the kernel does not make by itself."""
+        return tuple(rule for rule in self._rules if rule.family == 4 and not _is_kernels(rule))
 
     def _answers(self, packet: Packet) -> Iterator[Answer]:
+        family = family_of(packet.dst)
         for rule in self._rules:
-            if rule.table == LOCAL or not takes(rule, packet) or _asks_for_others(rule, packet) is False:
+            if (
+                rule.family != family
+                or rule.table == LOCAL
+                or not takes(rule, packet)
+                or _asks_for_others(rule, packet) is False
+                or _has_mark(rule, packet) is False
+            ):
                 continue
             if rule.action in REFUSING:
                 yield Answer(rule)
@@ -102,8 +116,8 @@ class Routing:
                 yield Answer(rule, route)
 
     def _route(self, rule: Rule, dst: str) -> Route | None:
-        route = self.table(rule.table).lookup(dst)
-        net = network(route.dst) if route else None
+        route = self.table(rule.table, rule.family).lookup(dst)
+        net = network_of(route.dst, rule.family) if route else None
         is_suppressed = rule.suppress_prefix is not None and net is not None and net.prefixlen <= rule.suppress_prefix
         return None if is_suppressed else route
 
@@ -118,7 +132,17 @@ def takes(rule: Rule, packet: Packet) -> bool:
 
 def _may_let_be(rule: Rule, packet: Packet) -> bool:
     """Whether it is not known if the rule takes the packet, addresses and devices aside."""
-    return bool(rule.fwmark) or _asks_for_others(rule, packet) is None
+    return _has_mark(rule, packet) is None or _asks_for_others(rule, packet) is None
+
+
+def _has_mark(rule: Rule, packet: Packet) -> bool | None:
+    """Whether the packet has the mark that a rule asks for; None where it may have got one."""
+    if not rule.fwmark:
+        return True
+    value, _, mask = rule.fwmark.partition("/")
+    if not packet.mark or rule.is_inverted:
+        return None
+    return packet.mark & (int(mask, 0) if mask else 0xFFFFFFFF) == int(value, 0)
 
 
 def _asks_for_others(rule: Rule, packet: Packet) -> bool | None:
@@ -142,8 +166,10 @@ def is_within(ip: str, cidr: str) -> bool:
     """Whether an address lies in the network of a rule; "" and "all" are every one."""
     if cidr in {"", "all", "default"}:
         return True
-    net, host = network(cidr), network(ip)
-    return net is not None and host is not None and host.subnet_of(net)
+    net, host = network_of(cidr, family_of(ip)), network_of(ip, family_of(ip))
+    if net is None or host is None:
+        return False
+    return int(host.network_address) & int(net.netmask) == int(net.network_address)
 
 
 def in_words(answer: Answer) -> str:

@@ -16,6 +16,7 @@ _AUTHORS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("Calico", re.compile(r"^cali")),
     ("Antrea", re.compile(r"^antrea")),
     ("Kube-OVN", re.compile(r"^kube_ovn")),
+    ("systemd", re.compile(r"^sd_")),
     ("NetObserv", re.compile(r"^tcx?_(in|e)gress_(f|p)")),
     ("Datadog's security agent", re.compile(r"^classifier_(in|e)gr")),
 )
@@ -32,4 +33,9 @@ def is_cni_program(one: Filter, cni: str) -> bool:
 
 def program_author(one: Filter) -> str:
     """Who attaches programs of this name; "" when it does not tell."""
-    return next((who for who, names in _AUTHORS if names.search(one.name)), "")
+    return author_of_program(one.name)
+
+
+def author_of_program(name: str) -> str:
+    """The same by the name alone."""
+    return next((who for who, names in _AUTHORS if names.search(name)), "")

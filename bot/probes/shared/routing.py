@@ -1,8 +1,9 @@
 """Longest-prefix matches in a report's routes, and which devices belong to whom."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Literal
 
 from bot.agent.report import Link, Route
 
@@ -57,6 +58,23 @@ def network(cidr: str) -> IPv4Network | None:
     return found if isinstance(found, IPv4Network) else None
 
 
+@lru_cache(maxsize=8192)
+def network_of(cidr: str, family: Literal[4, 6]) -> IPv4Network | IPv6Network | None:
+    """A network of a family by its CIDR, as `network` reads it; None for anything else."""
+    if family == 4:
+        return network(cidr)
+    try:
+        found = ip_network(cidr, strict=False)
+    except ValueError:
+        return None
+    return found if isinstance(found, IPv6Network) else None
+
+
+def family_of(ip: str) -> Literal[4, 6]:
+    """Of an address or a CIDR."""
+    return 6 if ":" in ip else 4
+
+
 def address(ip: str) -> IPv4Address | None:
     """An IPv4 address, None for anything else."""
     try:
@@ -67,12 +85,14 @@ def address(ip: str) -> IPv4Address | None:
 
 
 class RouteTable:
-    """The IPv4 routes of one table, for longest-prefix matches."""
+    """The routes of one table and family, for longest-prefix matches."""
 
-    def __init__(self, routes: Iterable[Route], table: int = MAIN) -> None:
+    def __init__(self, routes: Iterable[Route], table: int = MAIN, family: Literal[4, 6] = 4) -> None:
+        self._bits = 32 if family == 4 else 128
+        self._family: Literal[4, 6] = family
         by_length: dict[int, dict[int, Route]] = {}
         for route in routes:
-            net = network(route.dst) if route.table == table else None
+            net = network_of(route.dst, family) if route.table == table else None
             if net is None:
                 continue
             same = by_length.setdefault(net.prefixlen, {})
@@ -88,26 +108,19 @@ class RouteTable:
 
     def lookup(self, ip: str) -> Route | None:
         """The route that the kernel would take by this table alone; None when there is none."""
-        found = address(ip)
-        if found is None:
-            return None
-        number = int(found)
-        for length, routes in self._by_length:
-            mask = (0xFFFFFFFF << (32 - length)) & 0xFFFFFFFF
-            route = routes.get(number & mask)
-            if route is not None and route.type != "throw":
-                return route
-        return None
+        return next(self._ways(ip), None)
 
     def without(self, one: Route, ip: str) -> Route | None:
         """The route that would be taken if this one were not there."""
-        found = address(ip)
-        for length, routes in self._by_length if found else ():
-            mask = (0xFFFFFFFF << (32 - length)) & 0xFFFFFFFF
-            route = routes.get(int(found) & mask) if found else None
-            if route is not None and route is not one and route.type != "throw":
-                return route
-        return None
+        return next((route for route in self._ways(ip) if route is not one), None)
+
+    def _ways(self, ip: str) -> Iterator[Route]:
+        """The routes that fit, the longest first."""
+        net = network_of(ip, self._family)
+        for length, routes in self._by_length if net else ():
+            route = routes.get(int(net.network_address) >> self._bits - length << self._bits - length) if net else None
+            if route is not None and route.type != "throw":
+                yield route
 
     @property
     def default(self) -> Route | None:

@@ -1,14 +1,27 @@
 """What an action comes to: the draft of a plan, or why there is none and what to do instead."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec.structs import replace
 
 from bot.cluster.writer import Object
 from bot.domain.errors import BotError
-from bot.domain.plan import Baseline, Delete, NodesReady, Person, Plan, Recheck, Step, Target, value_at
+from bot.domain.plan import (
+    MADE_BY,
+    Baseline,
+    Create,
+    Delete,
+    NodesReady,
+    Person,
+    Plan,
+    Recheck,
+    Remove,
+    Step,
+    Target,
+    value_at,
+)
 from bot.domain.report import Risk
 from bot.remediation.marks import FIELD, marking, releasing
 
@@ -41,6 +54,10 @@ class Draft:
     evidence: tuple[str, ...] = ()
     expects: Literal["better", "not-worse"] = "better"
     """What the probes must find afterwards."""
+    back: tuple[Step, ...] = ()
+    """The way back, where it has an order of its own; `reverts` counts the draft's steps."""
+    cures: tuple[str, ...] = ()
+    """Nodes that are not Ready, which is what the plan is for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +82,9 @@ def plan_of(draft: Draft, given: Circumstances) -> Plan:
     longest_s = sum(step.within_s for step in draft.steps) * 2 + 600
     until = given.now + given.expiry_s + longest_s
     mark = marking(draft.main, given.id, until, draft.former_mark)
-    nodes = NodesReady(explained=given.baseline.nodes)
-    steps = [replace(one, guards=(nodes, *one.guards)) if is_forward(one) else one for one in (mark, *draft.steps)]
+    nodes = NodesReady(explained=tuple(sorted({*given.baseline.nodes, *draft.cures})))
+    own = [_signed(one, given.id) for one in draft.steps]
+    steps = [replace(one, guards=(nodes, *one.guards)) if is_forward(one) else one for one in (mark, *own)]
     return Plan(
         id=given.id,
         action=draft.action,
@@ -75,6 +93,7 @@ def plan_of(draft: Draft, given: Circumstances) -> Plan:
         cluster=given.cluster,
         namespace=given.namespace,
         steps=(*steps, _rechecking(draft), releasing(mark)),
+        back=tuple(_way_back(draft, mark, given.id)),
         expected_s=draft.expected_s,
         disruption=draft.disruption,
         affected=draft.affected,
@@ -89,6 +108,29 @@ def plan_of(draft: Draft, given: Circumstances) -> Plan:
         expires_at=given.now + given.expiry_s,
         program=given.program,
     )
+
+
+def _signed(step: Step, plan_id: str) -> Step:
+    """The step, with the plan's id on what it makes or takes away."""
+    match step.do:
+        case Create(target=target, manifest=manifest):
+            metadata: dict[str, Any] = manifest["metadata"]
+            annotations: dict[str, str] = {**(metadata.get("annotations") or {}), MADE_BY: plan_id}
+            signed: dict[str, Any] = {**manifest, "metadata": {**metadata, "annotations": annotations}}
+            return replace(step, do=Create(target=target, manifest=signed))
+        case Remove(target=target):
+            return replace(step, do=Remove(target=target, made_by=plan_id))
+        case _:
+            return step
+
+
+def _way_back(draft: Draft, mark: Step, plan_id: str) -> Iterator[Step]:
+    """Its own steps back, after which the mark is taken off."""
+    for step in draft.back:
+        reverts = None if step.reverts is None else step.reverts + 1  # the mark comes before them
+        yield replace(_signed(step, plan_id), reverts=reverts)
+    if draft.back:
+        yield replace(releasing(mark), reverts=0)
 
 
 def _rechecking(draft: Draft) -> Step:

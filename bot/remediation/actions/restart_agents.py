@@ -11,7 +11,8 @@ from bot.cluster.client.paths import api_path
 from bot.cluster.writer import Object, target_of
 from bot.domain.plan import Delete, NodeReady, OthersReady, Replace, Replaced, Step, Target, value_at
 from bot.remediation.actions.draft import Draft, NotPlannedError, mark_on
-from bot.remediation.conditions import is_true, owned
+from bot.remediation.conditions import owned
+from bot.remediation.status import is_true
 
 MOST_NODES = 3
 READY_S = 180.0

@@ -20,9 +20,10 @@ from bot.cluster.writer import Object, target_of
 from bot.domain.listing import and_more, left_out
 from bot.domain.plan import Replace, RolledOut, Step, Target, value_at
 from bot.remediation.actions.draft import Draft, NotPlannedError, mark_on
-from bot.remediation.conditions import is_true, owned
+from bot.remediation.conditions import owned
 from bot.remediation.differences import differences, shown
 from bot.remediation.owners import owner_of
+from bot.remediation.status import is_true
 
 LAST_APPLIED = ("metadata", "annotations", "kubectl.kubernetes.io/last-applied-configuration")
 RESTARTED = "kubectl.kubernetes.io/restartedAt"

@@ -1,6 +1,7 @@
 """The modals under a verdict: everything in a window, and "Not it"."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from bot.domain.report import CauseReport, KnownIssueReport, NextStep, RemediationReport, Report, Unobserved
 from bot.render import brief
@@ -36,7 +37,9 @@ def details_modal(report: Report, *, incident_id: str, run: int) -> Block:
     rows: list[Block] = [
         *chapter(heading(report), (report,), _top, room=8_000, most_blocks=4),
         *chapter("Why", _standing_first(report), _cause, room=60_000, most_blocks=26),
-        *chapter("What to do", [*enumerate(_to_do(report), start=1)], _do, room=40_000, most_blocks=16),
+        *chapter(
+            "What to do", [*enumerate(_to_do(report), start=1)], partial(_do, report), room=40_000, most_blocks=16
+        ),
         *chapter(
             "Healed by itself", report.transients, lambda one: _row(transient_words(one)), room=6_000, most_blocks=3
         ),
@@ -98,10 +101,10 @@ def _to_do(report: Report) -> list[RemediationReport | NextStep]:
     return [*report.remediations, *(step for step in report.steps if not step.is_warning)]
 
 
-def _do(numbered: tuple[int, RemediationReport | NextStep]) -> Iterator[Mrkdwn]:
+def _do(report: Report, numbered: tuple[int, RemediationReport | NextStep]) -> Iterator[Mrkdwn]:
     number, one = numbered
     if isinstance(one, NextStep):
-        yield report_lines.step(one, number)
+        yield report_lines.step(report, one, number)
     else:
         yield from report_lines.fix_in_full(one, number)
 

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from bot.domain.listing import left_out
 from bot.domain.outgoing import Content
-from bot.domain.plan import Person, Recheck
+from bot.domain.plan import Create, Person, Recheck, Step
 from bot.domain.plan_journal import JournalEntry
 from bot.domain.plan_life import Approval, PlanRecord
 from bot.render.plans import RISKS, SIGNS, UNDO_WORDS, exactly, plan_text
@@ -85,23 +86,42 @@ def _says(record: PlanRecord, journal: Sequence[JournalEntry]) -> Iterator[Mrkdw
 
 
 def _steps(record: PlanRecord, journal: Sequence[JournalEntry]) -> Iterator[Mrkdwn]:
+    """Where it is: of a long plan the steps around the one that is being done, and how many are left out."""
+    plan = record.plan
     last = {(line.step, line.way): line for line in journal if line.event != "turned"}
-    for number, step in enumerate(record.plan.steps[:_MOST_STEPS]):
-        done, undone = last.get((number, "do")), last.get((number, "undo"))
-        sign = said("· ")
-        if undone:
-            sign = said("↩ ")
-        elif done:
-            sign = {"verified": said("✓ "), "failed": said("✗ "), "refused": said("✗ ")}.get(done.event, said("… "))
-        note = (undone or done).note if (undone or done) else ""  # pyright: ignore[reportOptionalMemberAccess]
-        yield joined(sign, escape(f"{number + 1}. {step.title}" + (f": {note}" if note else ""), _LINE))
+    undoes_in_place = not plan.back
+    at = max((number for number, way in last if way == "do"), default=0)
+    first = max(0, min(at - _MOST_STEPS // 2, len(plan.steps) - _MOST_STEPS))
+    if first:
+        yield escape(f"✓ 1 to {first}")
+    for number in range(first, min(first + _MOST_STEPS, len(plan.steps))):
+        undone = last.get((number, "undo")) if undoes_in_place else None
+        yield _step_row(number, plan.steps[number], last.get((number, "do")), undone)
+    if hidden := left_out(len(plan.steps) - first - _MOST_STEPS, "steps"):
+        yield escape(hidden)
+    for number, step in enumerate(plan.back):
+        if line := last.get((number, "undo")):
+            yield _step_row(number, step, None, line)
+
+
+def _step_row(number: int, step: Step, done: JournalEntry | None, undone: JournalEntry | None) -> Mrkdwn:
+    sign = said("· ")
+    if undone:
+        sign = said("↩ ")
+    elif done:
+        sign = {"verified": said("✓ "), "failed": said("✗ "), "refused": said("✗ ")}.get(done.event, said("… "))
+    line = undone or done
+    note = f": {line.note}" if line and line.note else ""
+    return joined(sign, escape(f"{number + 1}. {step.title}{note}", _LINE))
 
 
 def _exact(record: PlanRecord) -> Iterator[Mrkdwn]:
     """Each write, in the API's terms. What has no room is counted by the part, never cut unseen."""
     rows: list[str] = []
     for step in record.plan.steps:
-        if not isinstance(step.do, Recheck):
+        if isinstance(step.do, Create):
+            rows += islice(exactly(step.do), 1)  # its fields are a window of their own
+        elif not isinstance(step.do, Recheck):
             rows += exactly(step.do)
     for row in rows[:_MOST_EXACT]:
         yield code(row, _LINE)
@@ -113,7 +133,8 @@ def _facts(record: PlanRecord, needed: int) -> Iterator[Mrkdwn]:
     plan = record.plan
     yield joined(said("*Risk* "), escape(RISKS[plan.risk]))
     undo = dict.fromkeys(UNDO_WORDS[step.undo] for step in plan.steps if step.undo != "not-needed")
-    yield joined(said("*Undo* "), escape("; ".join(undo) or UNDO_WORDS["not-needed"]))
+    words = f"{len(plan.back)} steps of its own" if plan.back else "; ".join(undo) or UNDO_WORDS["not-needed"]
+    yield joined(said("*Undo* "), escape(words))
     yield joined(said("*Checked by* the diagnosis of "), code(plan.namespace, 80), said(", made again"))
     people = "1 person" if needed == 1 else f"{needed} people"
     yield joined(said("*Approval* "), escape(f"{people}, not the proposer"))

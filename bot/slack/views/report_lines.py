@@ -1,6 +1,5 @@
 """A report's statements as single lines, each the same wherever a view shows it."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -55,7 +54,6 @@ _HOP_WORDS = {
     "suspect": said("*? SUSPECTED HERE*"),
     "unknown": said("_not known_"),
 }
-_OBJECT = re.compile(r"(pod|node) (?:([a-z0-9-]{1,63})/)?([a-z0-9][a-z0-9.-]{0,252})")
 _MAX_HOPS = 8
 _MAX_NAME = 64
 _MAX_READ = 1_200
@@ -140,28 +138,15 @@ def _reason(issue: KnownIssueReport) -> str:
     return next(iter(issue.open if issue.match == "possible" and issue.open else issue.why), "")
 
 
-def step(one: NextStep, number: int) -> Mrkdwn:
+def step(report: Report, one: NextStep, number: int) -> Mrkdwn:
     """A next step; where it is a look that decides between causes, the command first, to be copied."""
     count = escape(f"{number}.")
     if not one.look:
         text = clean(one.text, _MAX_READ)
         return joined(count, said(" "), escape(text[:1].upper() + text[1:]))
-    filled = _filled(clean(one.look, _MAX_READ), clean(one.subject))
-    at = NOTHING if filled != one.look else joined(said(" at "), escape(one.subject, 120))
-    return joined(count, said(" "), code(filled), at, said(" decides "), escape(", ".join(one.decides)))
-
-
-def _filled(look: str, subject: str) -> str:
-    """The command with the subject in its placeholders, where the name is one that a shell takes as it stands."""
-    match = _OBJECT.fullmatch(subject)
-    if match is None:
-        return look
-    kind, namespace, name = match.groups()
-    if kind == "node" and not namespace:
-        return look.replace("<node>", name)
-    return (
-        look.replace("<pod>", f"-n {namespace} {name}") if kind == "pod" and namespace and "kubectl" in look else look
-    )
+    read = replace(one, look=clean(one.look, _MAX_READ), subject=clean(one.subject))
+    at = joined(said(" at "), escape(read.place, 120)) if read.place else NOTHING
+    return joined(count, said(" "), code(read.command), at, said(" "), escape(brief.decides(report, one), 300))
 
 
 def unobserved(each: Unobserved) -> Mrkdwn:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from bot.domain.listing import and_more
+from bot.domain.listing import and_more, counted
 from bot.domain.outgoing import Content
 from bot.domain.report import CauseReport, KnownIssueReport, Report, Unobserved
 from bot.remediation.offers import offer
@@ -108,7 +108,7 @@ def since(report: Report, healthy_at: float | None) -> Mrkdwn:
     """When it began: between the last healthy run and what Kubernetes saw first; and what changed within the hour."""
     began, seen = report.since, report_lines.time_of(report.started_at)
     unready = joined(
-        escape(brief.counted(began.pods, "pod")), said(" lost readiness at "), report_lines.time_of(began.first)
+        escape(counted(began.pods, "pod")), said(" lost readiness at "), report_lines.time_of(began.first)
     ) if began else NOTHING  # fmt: skip
     if healthy_at is not None:
         when = joined(said("between "), moment(healthy_at), said(" (healthy) and "), seen)
@@ -135,10 +135,9 @@ def _do_now(report: Report) -> Iterator[Part]:
         look = said("Let cnibot inspect the nodes: `cnibot doctor` names the permissions, then *Re-run*")
         yield Part(title=title, items=(bullet(look),), rank=2)
     steps = [*enumerate(report.steps, start=1)]
-    yield part(title, steps, lambda one: report_lines.step(one[1], one[0]), most=4, rank=2, least=3)
+    yield part(title, steps, lambda one: report_lines.step(report, one[1], one[0]), most=4, rank=2, least=3)
     if report.coverage.unobserved:
-        missed = sorted(report.coverage.unobserved, key=lambda each: not each.is_about(report.scope.namespace))
-        yield part(said("*Not seen*"), missed, _missed, most=3, rank=4)
+        yield part(said("*Not seen*"), brief.missed(report), _missed, most=3, rank=4)
 
 
 def _missed(one: Unobserved) -> Mrkdwn:
@@ -177,8 +176,8 @@ def _open(report: Report, named: list[CauseReport]) -> Iterator[Part]:
     """What does not work, as long as no cause is known; and what else may be the cause of something."""
     if not named:
         summary = clean(report.verdict.summary, _SUMMARY)
-        found = [one.sentence for grade in ("fail", "warn") for one in report.findings if one.severity == grade]
-        rows = [one for one in found[:8] if clean(one).rstrip(".…") not in summary]
+        found = [one.sentence for one in brief.found(report)[:8]]
+        rows = [one for one in found if clean(one).rstrip(".…") not in summary]
         yield part(said("*What was found*"), rows, _row, most=4, rank=3, least=2)
     maybe = [cause for cause in report.causes if cause.confidence in {"likely", "possible"} and cause not in named]
     title = said("*Also possible, not proven*") if named else said("*Possible, not proven*")
@@ -213,7 +212,7 @@ def _then(report: Report) -> Part:
     rows = [one.text for one in report.steps if one.text and not one.is_warning]
     looks = [*enumerate((one for one in report.steps if one.look), start=1)]
     found = [joined(said("*Then:* "), escape(report_lines.sentence(text), 300)) for text in rows[:2]]
-    found += [joined(said("*To be sure:* "), report_lines.step(one, 0)) for _, one in looks[:1]]
+    found += [joined(said("*To be sure:* "), report_lines.step(report, one, 0)) for _, one in looks[:1]]
     return Part(items=(lines(found),) if found else (), rank=5)
 
 

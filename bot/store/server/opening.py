@@ -80,8 +80,10 @@ async def open_store(
     `NoServerError`, `StoreUnavailableError`.
     """
     if url:
-        connection = connect(parse(url), keys=Keys(prefix))
-        async with _opened(connection, lease_s=lease_s, is_ours=False) as store:
+        address = parse(url)
+        connection = connect(address, keys=Keys(prefix))
+        is_guarded = address.kind == "sentinel"
+        async with _opened(connection, lease_s=lease_s, is_ours=False, is_guarded=is_guarded) as store:
             yield store
         return
     server = server or StoreServer(state_dir / "store")
@@ -96,9 +98,11 @@ async def open_store(
 
 
 @asynccontextmanager
-async def _opened(connection: Connection, *, lease_s: float, is_ours: bool) -> AsyncGenerator[Store]:
+async def _opened(
+    connection: Connection, *, lease_s: float, is_ours: bool, is_guarded: bool = False
+) -> AsyncGenerator[Store]:
     try:
-        warnings = await _examine(connection)
+        warnings = await _examine(connection, is_guarded=is_guarded)
         audit = Audit(connection)
         for sentence in () if is_ours else warnings:
             log.warning("store.may_forget", where=connection.where, why=sentence)
@@ -122,7 +126,7 @@ async def _opened(connection: Connection, *, lease_s: float, is_ours: bool) -> A
         await connection.close()
 
 
-async def _examine(connection: Connection) -> tuple[str, ...]:
+async def _examine(connection: Connection, *, is_guarded: bool) -> tuple[str, ...]:
     """What about the server may lose what it took. Errors: `ConfigurationError` when it can never serve us."""
     try:
         async with connection.door(5.0) as client:
@@ -135,7 +139,7 @@ async def _examine(connection: Connection) -> tuple[str, ...]:
     if version and (int(version[1]), int(version[2])) < (6, 2):
         why = f"the store at {connection.where} is Redis {version[0]}, and 6.2 is the oldest that works"
         raise ConfigurationError(SETTING, why)
-    return tuple(_risks(said))
+    return tuple(_risks(said, is_guarded=is_guarded))
 
 
 async def _info(client: Redis) -> dict[str, str]:
@@ -144,7 +148,7 @@ async def _info(client: Redis) -> dict[str, str]:
     return {str(name): str(value) for name, value in said.items()}
 
 
-def _risks(said: dict[str, str]) -> list[str]:
+def _risks(said: dict[str, str], *, is_guarded: bool) -> list[str]:
     found: list[str] = []
     if said.get("aof_enabled") == "0":
         found.append("It keeps no append-only file: what came since its last snapshot is lost when it restarts.")
@@ -153,4 +157,9 @@ def _risks(said: dict[str, str]) -> list[str]:
         found.append(f"It may throw entries away when its memory is full (maxmemory-policy {policy}; use noeviction).")
     if said.get("role") == "slave":
         found.append("It is a replica: it takes no writes until it is promoted.")
+    if is_guarded and "min_slaves_good_slaves" not in said:  # written only where the setting asks for replicas
+        found.append(
+            "A failover loses what its replicas had not got yet, and all that a primary takes while it is cut off from "
+            "them (set min-replicas-to-write 1, with min-replicas-max-lag 10: then it is moments)."
+        )
     return found

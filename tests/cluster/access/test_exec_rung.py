@@ -69,7 +69,7 @@ async def test_without_a_shell_cat_shows_what_it_can(home: SmallCluster, api: Ap
     state = report.pods[0].state
     assert state is not None
     assert state.counters["Ip.InReceives"] >= 0
-    assert report.missing[0].why == "commands in shop/web do not show: addresses, links, rules, listeners"
+    assert report.missing[0].why == "its image has no command that shows addresses, links, rules, listeners"
 
 
 async def test_a_distroless_pod_is_not_seen_and_says_why(home: SmallCluster, api: Api):
@@ -155,7 +155,7 @@ def test_the_pods_link_is_its_peer_not_the_device_of_the_route(peer: int, expect
 
 def sight(root: NetnsState, answers: dict[str, RouteAnswer]) -> exec_script.ScriptOutput:
     return exec_script.ScriptOutput(
-        state=root, kernel="6.18", nameservers=None, search=(), ndots=1, missing=(), answers=answers
+        state=root, kernel="6.18", boot_id="", nameservers=None, search=(), ndots=1, missing=(), answers=answers
     )
 
 

@@ -221,3 +221,16 @@ def needed_service(*, is_told: bool = True) -> tuple[World, facts.Subject]:
         )
     world.test(a, "cluster-ip", protocol="tcp", ip="10.43.51.131", port=9004, name="shop/db:9004")
     return world, service
+
+
+@pytest.mark.parametrize(("is_bridged", "matches"), [(True, True), (False, False)])
+def test_a_rule_for_what_a_bridge_passes_on_takes_nothing_that_is_routed(is_bridged: bool, matches: bool) -> None:  # noqa: FBT001
+    """`-m physdev --physdev-is-bridged`, as hypervisors and hardening write it."""
+    world, a, b, c = two_nodes("flannel")
+    world.root("node-1", firewall=guard(match("switched", "yes")))
+    world.sysctl("node-1", **{"bridge.bridge-nf-call-iptables": "1"})
+    world.test(a, "local-pod" if is_bridged else "remote-pod", to=b if is_bridged else c, outcome="timeout")
+
+    held = only(world, NODE_1)
+
+    assert (held is not None and held.matches) is matches

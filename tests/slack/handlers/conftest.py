@@ -313,7 +313,7 @@ async def opened_office(
 def _no_plans(store: Store) -> PlanService:
     """A service for tests in which nobody proposes anything."""
 
-    async def diagnose(plan: Plan) -> Report:
+    async def diagnose(plan: Plan, _: str) -> Report:
         raise AssertionError(plan)
 
     def connect(name: str) -> AbstractAsyncContextManager[Api]:

@@ -271,3 +271,20 @@ async def test_a_button_of_a_plan_that_is_gone_is_answered(desk: Desk) -> None:
     await desk.office.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
 
     await desk.office.whispered("bob", "no longer kept")
+
+
+async def test_cilium_in_the_range_of_a_cluster_that_works_is_refused_with_reasons(desk: Desk) -> None:
+    await desk.office.diagnosed()
+    await desk.office.alice.slash(HERE, "/cni", "plan install-cilium 10.42.0.0/16 for shop")
+
+    said = await desk.office.whispered("alice", "Cilium is not installed here")
+    assert "This is no fresh cluster" in said
+    assert "docs/remediation.md" in said
+
+
+async def test_a_range_that_is_none_and_an_option_that_is_none_are_told(desk: Desk) -> None:
+    await desk.office.diagnosed()
+    await desk.office.alice.slash(HERE, "/cni", "plan install-cilium everything for shop")
+    await desk.office.whispered("alice", "'everything' is no IPv4 range")
+    await desk.office.alice.slash(HERE, "/cni", "plan install-cilium 10.42.0.0/16 kubeProxyReplacement true")
+    await desk.office.whispered("alice", "plan install-cilium POD_RANGE")

@@ -152,7 +152,8 @@ def test_since_is_known_from_the_last_healthy_run() -> None:
 
     assert "*Since:* between <!date^1790000000^" in content.text
     assert "(healthy) and <!date^" in content.text
-    assert "*Since:* not known; first seen" in verdict_of()
+    assert "*Since:* 8 pods lost readiness at <!date^" in verdict_of()
+    assert "*Since:* not known; first seen" in verdict_of(since=None)
 
 
 def test_a_doubted_verdict_says_so_first() -> None:

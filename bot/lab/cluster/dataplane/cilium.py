@@ -58,7 +58,9 @@ class Cilium:
 
     cni: Cni = "cilium-tunnel"
 
-    def __init__(self) -> None:
+    def __init__(self, *, pod_range: str = POD_CIDR, port: int = PORT) -> None:
+        self.pod_range = pod_range
+        self.port = port
         self._nodes: dict[str, Node] = {}
         self._ranges: dict[str, Range] = {}
         self.pods: dict[str, dict[str, PodNetwork]] = {}
@@ -97,7 +99,7 @@ class Cilium:
         for node in nodes:
             self.pods[node.name] = {}
             self._ranges[node.name] = Range(node.pod_cidr, reserved=2)
-            await node.host.steps([*_device_steps(node), *self._peer_steps(node)])
+            await node.host.steps([*self._device_steps(node), *self._peer_steps(node)])
 
     def configure(self, node: Node, env: Mapping[str, str]) -> bool:
         """Its settings are not in the environment."""
@@ -108,7 +110,10 @@ class Cilium:
         """Back to the invariants, as after a restart of the agent."""
         delete = [{"argv": ["ip", "link", "del", name], "may_fail": True} for name in (VXLAN, HOST)]
         endpoints = [step for pod in self.pods[node.name].values() for step in _endpoint_steps(pod, force=True)]
-        await node.host.steps([*delete, *_device_steps(node), *self._peer_steps(node), *endpoints])
+        await node.host.steps([*delete, *self._device_steps(node), *self._peer_steps(node), *endpoints])
+
+    def _device_steps(self, node: Node) -> list[Json]:
+        return _device_steps(node, self.pod_range, self.port)
 
     def _peer_steps(self, node: Node) -> list[Json]:
         peers = [peer for peer in self._nodes.values() if peer.name != node.name]
@@ -166,11 +171,11 @@ class Cilium:
         """What `kubectl get` shows of it."""
         nodes = [(node.name, node.ip, node.pod_cidr, router_ip(node.pod_cidr)) for node in self._nodes.values()]
         yield from cilium_objects.nodes(nodes)
-        for name, pods in self.pods.items():
-            yield from cilium_objects.endpoints(self._nodes[name].ip, pods.values())
+        for name, node in self._nodes.items():
+            yield from cilium_objects.endpoints(node.ip, self.pods[name].values())
 
 
-def _device_steps(node: Node) -> list[Json]:
+def _device_steps(node: Node, pod_range: str, port: int) -> list[Json]:
     settings = {
         "net.ipv4.ip_forward": 1,
         "net.ipv4.conf.all.rp_filter": 0,
@@ -184,12 +189,12 @@ def _device_steps(node: Node) -> list[Json]:
         f"addr add {router_ip(node.pod_cidr)}/32 dev {HOST} scope link",
         (
             f"link add {VXLAN} address {mac(node.name, VXLAN)} mtu {MTU} type vxlan id {VNI} local {node.ip} dev eth0 "
-            f"dstport {PORT} nolearning"
+            f"dstport {port} nolearning"
         ),
         f"link set {VXLAN} up",
         f"route replace {router_ip(node.pod_cidr)} dev {HOST} scope link",
     ]
-    return [sysctl(settings), ip_batch(lines), nft(_masquerade(node))]
+    return [sysctl(settings), ip_batch(lines), nft(_masquerade(node, pod_range))]
 
 
 def _veth_steps(node: Node, network: PodNetwork) -> list[Json]:
@@ -220,7 +225,7 @@ def _endpoint_steps(network: PodNetwork, *, force: bool = False) -> list[Json]:
     return [ip_batch(lines, force=force), {**sysctl(settings), "may_fail": force}]
 
 
-def _masquerade(node: Node) -> str:
+def _masquerade(node: Node, pod_range: str) -> str:
     """Pods leave by their node's address; what the node itself sends into the tunnel comes from cilium_host.
 
     The second stands for Cilium's choice of source: answers then return through the tunnel too.
@@ -231,8 +236,8 @@ delete table ip cilium-nat
 table ip cilium-nat {{
   chain CILIUM_POST_nat {{
     type nat hook postrouting priority srcnat - 1; policy accept;
-    ip saddr {POD_CIDR} ip daddr != {POD_CIDR} oifname != "cilium_*" masquerade
-    ip saddr != {POD_CIDR} oifname "{VXLAN}" snat to {router_ip(node.pod_cidr)}
+    ip saddr {pod_range} ip daddr != {pod_range} oifname != "cilium_*" masquerade
+    ip saddr != {pod_range} oifname "{VXLAN}" snat to {router_ip(node.pod_cidr)}
   }}
 }}
 """

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from bot.lab.cluster.dataplane.base import DataPlane
 from bot.lab.cluster.dataplane.calico import Calico
 from bot.lab.cluster.dataplane.cilium import Cilium
+from bot.lab.cluster.dataplane.first_cilium import FirstCilium
 from bot.lab.cluster.dataplane.flannel import Flannel
+from bot.lab.cluster.names import BARE
 
 
 def make_plane(cni: str) -> DataPlane:
@@ -16,5 +18,6 @@ def make_plane(cni: str) -> DataPlane:
         "calico-vxlan": Calico,
         "flannel-vxlan": Flannel,
         "cilium-tunnel": Cilium,
+        BARE: FirstCilium,
     }
     return made[cni]()

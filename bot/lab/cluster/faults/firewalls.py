@@ -109,6 +109,16 @@ async def forward_drop(lab: Injection) -> None:
     await lab.nft_table("ip", "filter", chain)
 
 
+@fault("host-port-takes-service-port", "N10", scope="node", cause="foreign-rule-rewrites-packets")
+async def host_port_takes_service_port(lab: Injection) -> None:
+    """The rule of a hostPort does not ask for the node's own addresses: it takes the port of a Service, too."""
+    chain = (
+        "chain prerouting { type nat hook prerouting priority -110; policy accept; "
+        "tcp dport 9004 dnat to 192.0.2.80:9004; }"
+    )
+    await lab.nft_table("ip", "cni_hostport", chain)
+
+
 @fault("stale-policy-chains", "N10", scope="node", cause="foreign-firewall-drops")
 async def stale_chains(lab: Injection) -> None:
     """Chains of a former network policy controller still drop."""

@@ -34,6 +34,12 @@ async def default_missing(lab: Injection) -> None:
     await lab.forget_neighbours(lab.local_pods)
 
 
+@fault("node-routing-rule-missing", "R9", scope="node", cnis=ANY)
+async def routing_rule_missing(lab: Injection) -> None:
+    """The routing rule for the main table is gone."""
+    await lab.ip(["rule del pref 32766"], ["rule add pref 32766 lookup main"])
+
+
 @fault("pod-route-missing", "R1", scope="pod", cnis=ROUTED)
 async def route_missing(lab: Injection) -> None:
     """The node has no route to the pod, rp_filter is off."""

@@ -51,6 +51,8 @@ def _application(container: Container) -> None:
         "/ready": ready,
         "/-/ready": ready,
         "/-/healthy": lambda: (200, "ok\n"),
+        "/health": lambda: (200, "OK"),  # MLflow's
+        "/api/health": lambda: (200, '{"database": "ok"}'),  # Grafana's
         "*": lambda: (200, f"{container.env.get('HOSTNAME', '')}\n"),
     }
     for port in container.env.get("PORT", "8080").split():

@@ -42,7 +42,7 @@ IMAGES = (
             name=name,
             main=_sleep,
             has_entrypoint=False,
-            programs=("sh", "env", "sleep", "sed", "cat", "true", "ip", "nft", "iptables-save"),
+            programs=("sh", "env", "sleep", "sed", "cat", "true", "rm", "mv", "ip", "nft", "iptables-save"),
             scripts={
                 "cnibot": _python_script("-m bot"),
                 "cnibot-agent": _python_script("-m bot.agent"),

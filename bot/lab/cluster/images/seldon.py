@@ -8,12 +8,12 @@ from __future__ import annotations
 import time
 
 from bot.lab.cluster.images.registry import SHELL, Container, Image
-from bot.lab.cluster.images.serving import Dependencies, forever, in_background, now, serve_http, serve_tcp
+from bot.lab.cluster.images.serving import Dependencies, forever, in_background, now, serve_grpc, serve_http, serve_tcp
 
 
 def _scheduler(container: Container) -> None:
     for port in map(int, container.env.get("SCHEDULER_PORTS", "9002 9004 9005 9008").split()):
-        serve_tcp(port, container.env.get("SCHEDULER_BIND", "0.0.0.0"))
+        serve_grpc(port, container.env.get("SCHEDULER_BIND", "0.0.0.0"))
         print(f'time="{now()}" level=info msg="Scheduler listening" port={port}')
     serve_http(8082, {"/ready": lambda: (200, "ok"), "/live": lambda: (200, "ok")})
     forever()

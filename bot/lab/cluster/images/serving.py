@@ -97,13 +97,17 @@ def serve_http(port: int, routes: Mapping[str, Route]) -> None:
 
 def serve_tcp(port: int, host: str = "0.0.0.0") -> None:
     """Accept connections in the background, echo what comes, and close after the peer does."""
-    server = socket.create_server((host, port), backlog=128, reuse_port=False)
 
     def talk(connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
             connection.settimeout(30)
-            while data := connection.recv(65536):
-                connection.sendall(data)
+            _echo(connection)
+
+    _serve(port, host, talk)
+
+
+def _serve(port: int, host: str, talk: Callable[[socket.socket], None]) -> None:
+    server = socket.create_server((host, port), backlog=128, reuse_port=False)
 
     def accept() -> None:
         while True:
@@ -111,6 +115,51 @@ def serve_tcp(port: int, host: str = "0.0.0.0") -> None:
             in_background(lambda peer=connection: talk(peer))
 
     in_background(accept)
+
+
+def _echo(connection: socket.socket) -> None:
+    while data := connection.recv(65536):
+        connection.sendall(data)
+
+
+_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_SETTINGS: Final = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+_UNIMPLEMENTED: Final = b"\x88\x0f\x10\x10application/grpc\x00\x0bgrpc-status\x0212"
+"""Header fields (RFC 7541): :status 200, content-type, grpc-status 12."""
+
+
+def serve_grpc(port: int, host: str = "0.0.0.0") -> None:
+    """A gRPC server that knows no method: each call ends with UNIMPLEMENTED. To who speaks otherwise it echoes."""
+
+    def talk(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.settimeout(30)
+            begun = b""
+            while len(begun) < len(_PREFACE) and _PREFACE.startswith(begun):
+                data = connection.recv(len(_PREFACE) - len(begun))
+                if not data:
+                    return
+                begun += data
+            if begun != _PREFACE:
+                connection.sendall(begun)
+                _echo(connection)
+                return
+            connection.sendall(_SETTINGS)
+            _end_calls(connection)
+
+    _serve(port, host, talk)
+
+
+def _end_calls(connection: socket.socket) -> None:
+    stream = connection.makefile("rb")
+    while len(head := stream.read(9)) == 9:
+        stream.read(int.from_bytes(head[:3], "big"))
+        kind, flags, call = head[3], head[4], head[5:]
+        if kind == 1:  # HEADERS: end of stream and of headers at once
+            size = len(_UNIMPLEMENTED).to_bytes(3, "big")
+            connection.sendall(size + bytes((1, 0x1 | 0x4)) + call + _UNIMPLEMENTED)
+        elif kind == 4 and not flags & 1:
+            connection.sendall(_SETTINGS[:4] + b"\x01" + _SETTINGS[5:])
 
 
 def forever() -> None:

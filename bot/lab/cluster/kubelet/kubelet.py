@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 from bot.aio.groups import TaskGroup
@@ -15,7 +16,7 @@ from bot.lab.cluster.dataplane.base import DataPlane, Node
 from bot.lab.cluster.kubelet.context import KubeletContext
 from bot.lab.cluster.kubelet.pod import NETWORK_NOT_READY, PodWorker
 from bot.lab.cluster.kubelet.status import timestamp
-from bot.lab.cluster.names import Json
+from bot.lab.cluster.names import Json, machine_id
 
 _LEASE_S: Final = 10.0
 _STATUS_S: Final = 60.0
@@ -144,16 +145,24 @@ def register(storage: Storage, node: Node, plane: DataPlane, version: str, *, co
         "containerRuntimeVersion": "containerd://2.1.5" + ("-k3s1" if "+k3s" in version else ""),
         "kubeletVersion": version,
         "kubeProxyVersion": version,
-        "machineID": f"{node.index:032x}",
-        "systemUUID": f"{node.index:032x}",
-        "bootID": f"{node.index:032x}",
+        "machineID": machine_id(node.name),
+        "systemUUID": machine_id(node.name),
+        "bootID": _boot_id(),
     }
     status: Json = {
         "addresses": [{"type": "InternalIP", "address": node.ip}, {"type": "Hostname", "address": node.name}],
         "capacity": size,
         "allocatable": size,
-        "conditions": node_conditions([]),
+        "conditions": node_conditions([], is_network_ready=plane.configuration() in plane.node_files(node.name)),
         "nodeInfo": info,
         "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
     }
     storage.patch("nodes", node.name, None, {"status": status}, subresource="status")
+
+
+def _boot_id() -> str:
+    """Of the kernel, as a kubelet reads it: nodes that share one are told apart by their machine ids."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

@@ -18,7 +18,7 @@ _BASE = ".base"
 _MERGED = ("etc", "var", "var/lib", "opt", "run")
 """Directories that get an own copy with links to this machine's entries."""
 _OWN = {
-    "etc": {"cni", "hosts", "hostname", "resolv.conf", "rancher"},
+    "etc": {"cni", "hosts", "hostname", "machine-id", "resolv.conf", "rancher"},
     "var": {"lib", "run"},
     "var/lib": {"cni", "kubelet", "rancher", "calico"},
     "opt": {"cni"},

@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 
 from bot.lab.cluster.dataplane.base import DataPlane, Node
+from bot.lab.cluster.dataplane.first_cilium import FirstCilium
 from bot.lab.cluster.dataplane.policy_agent import PolicyAgents
 from bot.lab.cluster.images.registry import repository
 from bot.lab.cluster.proxy.kube_proxy import KubeProxies
@@ -15,6 +16,7 @@ from bot.lab.cluster.supervisor.host import HostError
 
 log = structlog.get_logger()
 _KUBE_PROXY: Final = "registry.k8s.io/kube-proxy"
+_CILIUM_OPERATOR: Final = "quay.io/cilium/operator-generic"
 _CNI_AGENTS: Final = ("calico/node", "quay.io/calico/node", "quay.io/cilium/cilium")
 
 
@@ -32,9 +34,11 @@ class Agents:
         name = repository(image)
         if name == _KUBE_PROXY:
             self._proxies.start(node.name)
+        if isinstance(self._plane, FirstCilium) and name == _CILIUM_OPERATOR:
+            self._plane.operator_runs(is_so=True)
         if name in _CNI_AGENTS:
             is_changed = self._plane.configure(node, env)
-            if is_changed or node.name in self._programmed:
+            if is_changed or node.name in self._programmed or isinstance(self._plane, FirstCilium):
                 await self._resync(node)
             self._programmed.add(node.name)
 
@@ -47,5 +51,10 @@ class Agents:
 
     def stopped(self, node: Node, image: str) -> None:
         """The rules go stale."""
-        if repository(image) == _KUBE_PROXY:
+        name = repository(image)
+        if name == _KUBE_PROXY:
             self._proxies.stop(node.name)
+        if isinstance(self._plane, FirstCilium) and name == _CILIUM_OPERATOR:
+            self._plane.operator_runs(is_so=False)
+        elif isinstance(self._plane, FirstCilium) and name in _CNI_AGENTS:
+            self._plane.stopped(node)

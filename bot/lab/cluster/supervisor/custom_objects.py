@@ -20,17 +20,21 @@ class CustomObjects:
         self._storage = storage
         self._plane = plane
         self._written: dict[tuple[str, str, str], Json] = {}
+        self._defined: set[str] = set()
 
     async def run(self) -> None:
         """Until cancelled."""
-        for definition in self._plane.custom_definitions():
-            self._storage.create("customresourcedefinitions.apiextensions.k8s.io", definition)
         while True:
             self.reconcile()
             await asyncio.sleep(_EVERY_S)
 
     def reconcile(self) -> None:
         """One comparison. People may edit the objects: only our own changes are written."""
+        for definition in self._plane.custom_definitions():
+            name = definition["metadata"]["name"]
+            if name not in self._defined:
+                self._storage.create("customresourcedefinitions.apiextensions.k8s.io", definition)
+                self._defined.add(name)
         wanted: dict[tuple[str, str, str], Json] = {}
         for resource, obj in self._plane.custom_objects():
             metadata = obj["metadata"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from bot.lab.cluster.dataplane.planes import make_plane
 from bot.lab.cluster.images.registry import all_images
 from bot.lab.cluster.kubelet.environment import NODE_RESOLV_CONF
-from bot.lab.cluster.names import Json, node_names
+from bot.lab.cluster.names import Json, machine_id, node_names
 from bot.lab.cluster.supervisor.boot import OUTSIDE, UNDERLAY, BootedHost, boot_hosts, enter_namespaces
 
 
@@ -43,7 +43,11 @@ def _boot(config: Json, report_fd: int) -> list[BootedHost]:
 
 
 def _host_files(name: str) -> dict[str, str]:
-    return {"/etc/hostname": f"{name}\n", "/etc/hosts": f"127.0.0.1\tlocalhost\n127.0.1.1\t{name}\n"}
+    return {
+        "/etc/hostname": f"{name}\n",
+        "/etc/hosts": f"127.0.0.1\tlocalhost\n127.0.1.1\t{name}\n",
+        "/etc/machine-id": f"{machine_id(name)}\n",
+    }
 
 
 def _tell(fd: int, line: str) -> None:

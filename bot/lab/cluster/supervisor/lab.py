@@ -24,6 +24,7 @@ from bot.lab.cluster.controllers import run_controllers
 from bot.lab.cluster.dataplane import calico_pools, underlay
 from bot.lab.cluster.dataplane.base import DataPlane, Node
 from bot.lab.cluster.dataplane.calico import Calico
+from bot.lab.cluster.dataplane.first_cilium import FirstCilium
 from bot.lab.cluster.dataplane.planes import make_plane
 from bot.lab.cluster.dataplane.policy_agent import PolicyAgents
 from bot.lab.cluster.faults.injection import FaultTarget
@@ -32,7 +33,7 @@ from bot.lab.cluster.kubelet.api import Kubelets
 from bot.lab.cluster.kubelet.context import KubeletContext
 from bot.lab.cluster.kubelet.events import Recorder
 from bot.lab.cluster.kubelet.kubelet import Kubelet, register
-from bot.lab.cluster.names import API_PORT, Json, node_ip, node_names, node_pod_cidr
+from bot.lab.cluster.names import API_PORT, BARE, Json, node_ip, node_names, node_pod_cidr
 from bot.lab.cluster.proxy.kube_proxy import KubeProxies
 from bot.lab.cluster.supervisor.agents import Agents
 from bot.lab.cluster.supervisor.boot import OUTSIDE, UNDERLAY, BootedHost
@@ -118,8 +119,15 @@ class Lab:
         await underlay.build(self.hosts[UNDERLAY], self.hosts[OUTSIDE], self.nodes, pids)
         if isinstance(self.plane, Calico):
             self.plane.pool_refusal = lambda node: calico_pools.refusal(self.storage, node)
+        if isinstance(self.plane, FirstCilium):
+            self.plane.config = self._cilium_config
+            group.create_task(self.plane.run())
         await self.plane.start(self.nodes)
         await self._start_outside()
+
+    def _cilium_config(self) -> Mapping[str, str]:
+        found = self.storage.find("configmaps", "cilium-config", "kube-system")
+        return (found or {}).get("data") or {}
 
     async def _start_outside(self) -> None:
         null = os.open(os.devnull, os.O_RDWR)
@@ -206,6 +214,11 @@ class Lab:
         group.create_task(ControlServer(listener, handlers, self._resolve).run())
 
     async def _apply_workloads(self) -> None:
+        if self._config["cni"] == BARE:
+            for obj in catalogue.objects(BARE):
+                catalogue.create(self.storage, obj)
+            await wait_until_ready(self.storage, only=("daemonsets.apps",))
+            return
         for stage in catalogue.stages(self.plane.cni, system_only=not self._config["workloads"]):
             for obj in stage:
                 catalogue.create(self.storage, obj)
@@ -218,7 +231,7 @@ class Lab:
 
     async def _status(self, _: Json) -> Json:
         return {
-            "cni": self.plane.cni,
+            "cni": self._config["cni"],
             "kubeconfig": str(Path(self._config["state"]) / "kubeconfig"),
             "nodes": [{"name": n.name, "ip": n.ip, "pods": len(self.kubelets[n.name].workers)} for n in self.nodes],
             "networks": [

@@ -10,12 +10,13 @@ import yaml
 
 from bot.lab.cluster.apiserver.errors import ApiError
 from bot.lab.cluster.apiserver.store.storage import Storage
-from bot.lab.cluster.names import Json
+from bot.lab.cluster.names import BARE, Json
 
 _SYSTEM: Final = {
     "calico-vxlan": ("dns.yaml", "kube-proxy.yaml", "calico.yaml"),
     "flannel-vxlan": ("dns-k3s.yaml",),
     "cilium-tunnel": ("dns.yaml", "kube-proxy.yaml", "cilium.yaml"),
+    BARE: ("dns.yaml", "kube-proxy.yaml"),
 }
 _WORKLOADS: Final = ("seldon-mesh.yaml", "mlflow.yaml", "argo.yaml", "monitoring.yaml", "shop.yaml", "distroless.yaml")
 _PLURALS: Final = {
@@ -60,6 +61,12 @@ def stages(cni: str, *, system_only: bool) -> Iterator[list[Json]]:
     yield passive
     yield [one for one in deployments if one["metadata"]["name"] == "coredns"]
     yield [one for one in deployments if one["metadata"]["name"] != "coredns"]
+
+
+def objects(cni: str) -> list[Json]:
+    """All that a cluster has besides applications, namespaces first."""
+    found = [obj for name in _SYSTEM[cni] for obj in manifests(name)]
+    return sorted(found, key=lambda one: {"Namespace": 0, "ServiceAccount": 1}.get(one["kind"], 2))
 
 
 def manifests(name: str) -> Iterator[Json]:

@@ -71,6 +71,7 @@ PATIENCE_WITH_REJECTS_S = 6.0
 
 
 async def _seen(lab: LabUnderTest, fault: str, patience_s: float = PATIENCE_S) -> tuple[str, str, str, str]:
+    await _until_the_service_answers(lab)
     done = await lab.client.break_(fault)
     schedulers = [one for one in await kernel_view.networks(lab.client) if one.name.startswith("seldon-scheduler")]
     backend = schedulers[-1].ip if schedulers else "10.42.255.254"
@@ -83,6 +84,18 @@ async def _seen(lab: LabUnderTest, fault: str, patience_s: float = PATIENCE_S) -
         ("dns", DNS, "seldon-scheduler.seldon-mesh.svc.cluster.local", patience_s),
     )
     return service, direct, outside, name
+
+
+async def _until_the_service_answers(lab: LabUnderTest) -> None:
+    """On every node: what the lab began with, or what the test before undid, may take kube-proxy seconds to follow."""
+    pods = await kernel_view.networks(lab.client)
+    by_node = {one.node: one.target for one in pods if one.target.startswith("seldon-mesh/sklearn")}
+    assert by_node
+    for target in by_node.values():
+        tries = 0
+        while await kernel_view.probe(lab.client, target, ("tcp", VIP, 9004, 2.0)) != ["ok"]:
+            tries += 1
+            assert tries < 100, target
 
 
 async def _assert_signature(lab: LabUnderTest, fault: str, expected: tuple[str | None, ...]) -> None:

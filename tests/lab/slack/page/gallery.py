@@ -213,7 +213,7 @@ async def plant(workspace: SlackWorkspace) -> None:
     world.edit(incidents, reply, "U0CNIBOT", {"text": "The evidence"})
     world.react(incidents, root, "eyes", "U0BOB", add=True)
     alerts = world.channels["C0ALERTS"]
-    real = views.verdict(report("one-cause"), incident_id="inc-0123abcd", run=1)
+    real = views.verdict(report("one-cause"), incident_id="inc-0123abcd", run=2, healthy_at=1_796_000_000.0)
     first = world.post(alerts, bot("C0ALERTS", text="node-2: proxy ARP is off, 8 pods have no gateway"))
     world.post(alerts, bot("C0ALERTS", text=real.text, blocks=[dict(one) for one in real.blocks], thread_ts=first.ts))
     world.post(incidents, bot("C0INCIDENTS", text="hostile", blocks=hostile_blocks()))

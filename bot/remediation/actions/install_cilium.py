@@ -1,0 +1,262 @@
+"""Cilium as the first CNI of a cluster: what its chart renders is made object by object, and looked at on every node.
+
+Helm renders and nothing more: the plan holds every object whole, so that people approve what is made and not a name of
+a chart, and so that a process that takes over can look which objects are there. Helm takes the release over at its
+next upgrade (`helm upgrade --install --take-ownership`).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from bot.cluster.client.paths import api_path
+from bot.cluster.writer import Object, target_of
+from bot.domain.listing import and_more
+from bot.domain.plan import (
+    CiliumFits,
+    CiliumNodes,
+    Create,
+    Gone,
+    JobDone,
+    NodesReady,
+    PodsGone,
+    Recheck,
+    Remove,
+    RolledOut,
+    Step,
+    Target,
+    TestPods,
+    value_at,
+)
+from bot.remediation.actions.draft import Draft, NotPlannedError, mark_on
+from bot.remediation.cilium import fresh, pods
+from bot.remediation.cilium.chart import Manifest, Rendered, group_of
+from bot.remediation.cilium.preflight import Check
+from bot.remediation.cilium.seen import Seen
+from bot.remediation.cilium.values import (
+    AGENT,
+    AGENT_LABELS,
+    CONF_DIRECTORY,
+    CONFIG,
+    NAMESPACE,
+    OPERATOR,
+    CiliumValues,
+    expected_config,
+)
+
+ROLL_OUT_S = 600.0
+"""Until every agent is Ready and every node has its block: images are pulled meanwhile."""
+_TEST_S = 180.0
+_GONE_S = 180.0
+MOST_NODES = 100
+GUIDE = "docs/remediation.md"
+"""Where it stands what people do by hand where no plan does it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What was read for an installation."""
+
+    seen: Seen
+    rendered: Rendered
+    namespace: Object
+    """kube-system, which bears the plan's mark."""
+    image: str
+    """Of test pods and Jobs."""
+
+
+def refuse_unfit(checks: Sequence[Check]) -> None:
+    """Nothing, where nothing speaks against it. Errors: `NotPlannedError` with all that does."""
+    stops = [one for one in checks if one.stops]
+    if stops:
+        told = [f"{one.id}: {one.sentence.removesuffix('.')}." for one in stops]
+        instead = dict.fromkeys(one.instead for one in stops if one.instead)
+        raise NotPlannedError("Cilium is not installed here. " + " ".join(told), f"{' '.join(instead)} See {GUIDE}.")
+
+
+def install_cilium(values: CiliumValues, ground: Ground) -> Draft:
+    """The draft. Errors: `NotPlannedError`."""
+    checks = fresh.checks(values, ground.seen)
+    refuse_unfit(checks)
+    nodes = fresh.waiting_nodes(ground.seen)
+    if len(nodes) > MOST_NODES:
+        raise NotPlannedError(f"{len(nodes)} nodes are more than one plan tests ({MOST_NODES}).")
+    manifests = ground.rendered.manifests
+    refuse_other_config(manifests, expected_config(values))
+    main = target_of(ground.namespace, "Namespace", api_path("namespaces", name=NAMESPACE))
+    steps = (*_making(values, manifests, nodes), *_testing(nodes, ground.image))
+    return Draft(
+        action="install-cilium",
+        title=f"install Cilium {ground.rendered.version} as the first CNI",
+        risk="r3",
+        main=main,
+        former_mark=mark_on(ground.namespace),
+        steps=steps,
+        back=tuple(_back(steps, nodes, ground.image)),
+        expected_s=60.0 + 10.0 * len(nodes),
+        disruption=f"{len(nodes)} nodes have no CNI. They become Ready, and pods that wait start by themselves.",
+        affected=tuple(f"node {name}" for name in nodes),
+        warnings=tuple(_warnings(checks)),
+        evidence=tuple(_evidence(values, ground)),
+        cures=nodes,
+    )
+
+
+def refuse_other_config(manifests: Sequence[Manifest], expected: Mapping[str, str | None]) -> None:
+    """Nothing, where the chart renders what is expected of it. Errors: `NotPlannedError`.
+
+    The chart takes values that it does not know without a word: only what it renders tells whether it took them.
+    """
+    config = _only(manifests, "ConfigMap", CONFIG)
+    data: Mapping[str, Any] = config.get("data") or {}
+    wrong = [
+        f"{key} is {_said(data.get(key))}, not {_said(wanted)}"
+        for key, wanted in expected.items()
+        if data.get(key) != wanted
+    ]
+    if wrong:
+        raise NotPlannedError(f"The chart renders another configuration than was meant: {'; '.join(wrong)}.")
+    template: Mapping[str, Any] = value_at(_only(manifests, "DaemonSet", AGENT), ("spec", "template")) or {}
+    labels: Mapping[str, str] = value_at(template, ("metadata", "labels")) or {}
+    paths = {value_at(one, ("hostPath", "path")) for one in value_at(template, ("spec", "volumes")) or ()}
+    if not value_at(template, ("spec", "hostNetwork")) or not AGENT_LABELS.items() <= labels.items():
+        raise NotPlannedError(f"The chart's DaemonSet {AGENT} is not Cilium's agent as it is known here.")
+    if CONF_DIRECTORY not in paths:
+        raise NotPlannedError(f"The chart's agents do not see {CONF_DIRECTORY}, where the nodes look for a CNI.")
+    _only(manifests, "Deployment", OPERATOR)
+    made = {one["metadata"]["name"] for one in manifests if one["kind"] == "Namespace"}
+    strange = sorted({str(one["metadata"].get("namespace", "")) for one in manifests} - made - {NAMESPACE, ""})
+    if strange:
+        raise NotPlannedError(f"The chart renders objects for other namespaces: {and_more(strange, 3)}.")
+
+
+def _only(manifests: Sequence[Manifest], kind: str, name: str) -> Manifest:
+    found = [one for one in manifests if (one["kind"], one["metadata"]["name"]) == (kind, name)]
+    if len(found) != 1 or found[0]["metadata"].get("namespace") != NAMESPACE:
+        raise NotPlannedError(f"The chart renders no {kind} {NAMESPACE}/{name}.")
+    return found[0]
+
+
+def _said(value: str | None) -> str:
+    return "not set" if value is None else repr(value)
+
+
+def made_target(manifest: Manifest) -> Target:
+    """An object of the rendering, before it exists."""
+    kind, metadata = str(manifest["kind"]), manifest["metadata"]
+    plural = f"{kind.lower()}s"
+    namespace = str(metadata.get("namespace", ""))
+    return pods.target_of_new(kind, plural, str(metadata["name"]), group=group_of(manifest), namespace=namespace)
+
+
+def _making(values: CiliumValues, manifests: Sequence[Manifest], nodes: tuple[str, ...]) -> Iterator[Step]:
+    """One step an object; after the last of them Cilium has to be at work on every node."""
+    agents = made_target(_only(manifests, "DaemonSet", AGENT))
+    operator = made_target(_only(manifests, "Deployment", OPERATOR))
+    fits = CiliumFits(values=msgspec.to_builtins(values))
+    for number, manifest in enumerate(manifests):
+        target = made_target(manifest)
+        is_last = number == len(manifests) - 1
+        yield Step(
+            title=f"make {target}",
+            do=Create(target=target, manifest=manifest),
+            guards=(fits,) if not number else (),
+            verify=(
+                RolledOut(target=operator),
+                CiliumNodes(nodes=nodes, ranges=(values.pod_range,)),
+                RolledOut(target=agents),
+                NodesReady(),
+            )
+            if is_last
+            else (),
+            within_s=ROLL_OUT_S if is_last else 60.0,
+        )
+
+
+def _testing(nodes: tuple[str, ...], image: str) -> Iterator[Step]:
+    """A pod on each node with an address of Cilium's, from each to each other; then they are gone again."""
+    namespace = pods.test_namespace()
+    yield namespace
+    *others, last = pods.test_pods(nodes, image)
+    yield from others
+    yield msgspec.structs.replace(
+        last, verify=(TestPods(namespace=pods.TEST_NAMESPACE, nodes=nodes),), within_s=_TEST_S
+    )
+    check = Recheck(expects="every-way", namespace=pods.TEST_NAMESPACE, nodes=nodes)
+    yield Step(title="let every test pod reach every other one", do=check, undo="not-needed")
+    yield _removing(namespace, undo_of=None)
+
+
+def _removing(made: Step, *, undo_of: int | None) -> Step:
+    assert isinstance(made.do, Create)
+    target = made.do.target
+    return Step(
+        title=f"remove {target}",
+        do=Remove(target=target, made_by=""),
+        verify=(Gone(target=target),),
+        within_s=_GONE_S,
+        undo="not-needed",
+        reverts=undo_of,
+    )
+
+
+def _back(steps: Sequence[Step], nodes: Sequence[str], image: str) -> Iterator[Step]:
+    """Agents first, and only when they are gone their configuration: an agent writes it again within a millisecond."""
+    made = {step.do.target.path: number for number, step in enumerate(steps) if isinstance(step.do, Create)}
+    by_kind = {(step.do.target.kind, step.do.target.name): step for step in steps if isinstance(step.do, Create)}
+    tests, agents = by_kind["Namespace", pods.TEST_NAMESPACE], by_kind["DaemonSet", AGENT]
+    operator = by_kind["Deployment", OPERATOR]
+
+    def number_of(step: Step) -> int:
+        assert isinstance(step.do, Create)
+        return made[step.do.target.path]
+
+    first = (tests, operator, agents)
+    for step in first:
+        back = _removing(step, undo_of=number_of(step))
+        if step is agents:
+            gone = PodsGone(namespace=NAMESPACE, labels=dict(AGENT_LABELS))
+            back = msgspec.structs.replace(back, verify=(*back.verify, gone))
+        yield back
+    for number, node in enumerate(nodes, 1):
+        job = pods.clearing_job(number, node, image)
+        making = Step(
+            title=f"delete Cilium's configuration from {node}",
+            do=job,
+            verify=(JobDone(target=job.target),),
+            within_s=_GONE_S,
+            undo="not-needed",
+            reverts=number_of(agents),
+        )
+        yield making
+        yield _removing(making, undo_of=number_of(agents))
+    for step in reversed(steps):
+        is_test = isinstance(step.do, Create) and step.do.target.namespace == pods.TEST_NAMESPACE
+        if isinstance(step.do, Create) and step not in first and not is_test:
+            yield _removing(step, undo_of=number_of(step))
+
+
+def _warnings(checks: Sequence[Check]) -> Iterator[str]:
+    yield from (f"{one.sentence}." for one in checks if one.state in {"asks", "warns"})
+    yield (
+        "Undoing it leaves Cilium's network devices, its CRDs and its CiliumNodes: reboot the nodes, and delete the "
+        "CiliumNodes before another try."
+    )
+    yield "Helm does not know the release yet: its first upgrade takes it over with --take-ownership."
+
+
+def _evidence(values: CiliumValues, ground: Ground) -> Iterator[str]:
+    rendered = ground.rendered
+    yield f"chart cilium {rendered.version}, SHA-256 {rendered.sha256}, rendered by Helm {rendered.helm}"
+    yield f"each node gets a /24 of {values.pod_range}; tunnel VXLAN on UDP {values.tunnel_port}; kube-proxy stays"
+    images = sorted(
+        {
+            str(container.get("image"))
+            for manifest in rendered.manifests
+            for key in ("initContainers", "containers")
+            for container in value_at(manifest, ("spec", "template", "spec", key)) or ()
+        }
+    )
+    yield f"images: {', '.join(images)}"

@@ -1,0 +1,1 @@
+"""Cilium: the values it is installed with, what its chart renders, and what speaks against installing it."""
