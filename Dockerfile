@@ -7,6 +7,12 @@ ARG BASE=python:3.13-slim-bookworm
 FROM ${BASE} AS build
 WORKDIR /src
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
+# helm renders Cilium for its first install; kubectl is what advice is typed with. Each only where an address is given, and
+# only what has this checksum.
+ARG HELM_URL="" HELM_SHA256="" KUBECTL_URL="" KUBECTL_SHA256=""
+COPY deploy/image/tool.py /tmp/tool.py
+RUN python /tmp/tool.py helm "$HELM_URL" "$HELM_SHA256" /opt/tools \
+ && python /tmp/tool.py kubectl "$KUBECTL_URL" "$KUBECTL_SHA256" /opt/tools
 # Dependencies first: this layer changes only when the locks do.
 COPY requirements.lock requirements-build.lock ./
 RUN python -m venv --without-pip /opt/cnibot \
@@ -35,6 +41,7 @@ RUN apt-get update \
  && python -m pip uninstall --yes --quiet pip \
  && groupadd --gid 65532 cnibot \
  && useradd --uid 65532 --gid 65532 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin cnibot
+COPY --from=build /opt/tools /usr/local/bin
 COPY --from=build /opt/cnibot /opt/cnibot
 COPY deploy/sbom.cdx.json /opt/cnibot/share/sbom.cdx.json
 ENV PATH=/opt/cnibot/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1

@@ -10,6 +10,8 @@ unexport PYTHONDONTWRITEBYTECODE # some shells set it; hundreds of processes wou
 JOBS ?= $(shell echo $$(($$(nproc) + 2)))
 ARGS ?=
 IMAGE ?= cnibot
+# HELM_URL, HELM_SHA256, KUBECTL_URL and KUBECTL_SHA256 put these two programs into the image.
+TOOLS = $(foreach one,HELM_URL HELM_SHA256 KUBECTL_URL KUBECTL_SHA256,$(if $($(one)),--build-arg $(one)="$($(one))"))
 # Tests of hostile text, peers and files, of lost deadlines, floods and crashes; `make test` runs the short ones, too.
 ATTACKS := tests/contracts tests/web/test_floods.py tests/aio tests/cli/test_unforeseen.py \
 	tests/diagnosis/test_lower_rungs.py tests/slack/handlers/test_refusals.py tests/slack/handlers/test_twice.py \
@@ -62,7 +64,7 @@ coverage: ## Run the tests and ask that they reach 90 % of bot; twice as long as
 image: ## Build the image IMAGE on BASE=python:3.13-slim-bookworm@sha256:…: a tag alone, which can be moved, is refused
 	@echo "$(BASE)" | grep -Eqx '[^ ]+@sha256:[0-9a-f]{64}' || { \
 		echo "BASE names no digest: make image BASE=python:3.13-slim-bookworm@sha256:…" >&2; exit 2; }
-	@docker build --build-arg BASE="$(BASE)" --tag "$(IMAGE)" .
+	@docker build --build-arg BASE="$(BASE)" $(TOOLS) --tag "$(IMAGE)" .
 
 sbom: ## Write deploy/sbom.cdx.json, the Python packages of the image as a CycloneDX bill of materials
 	@.ci/setup dev

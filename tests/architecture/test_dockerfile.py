@@ -1,10 +1,21 @@
 """What can be known about the image without building it. (hadolint reads it too, in `make check`.)"""
 
+import hashlib
+import io
 import json
+import os
 import re
+import ssl
 import subprocess
+import sys
+import tarfile
+import threading
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from cyclonedx.schema import SchemaVersion
@@ -12,6 +23,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from bot.settings import Settings
 from tests.architecture.tree import ROOT
+from tests.certificates import Authority
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,11 +79,11 @@ def test_no_image_is_built_on_what_can_be_moved(base: str) -> None:
 
 def test_an_image_is_built_on_what_somebody_has_looked_at() -> None:
     base = f"python:3.13-slim-bookworm@{DIGEST}"
-    made = subprocess.run(
-        ["make", "--dry-run", "image", f"BASE={base}"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    command = ["make", "--dry-run", "image", f"BASE={base}", "HELM_URL=https://x/helm.tgz", f"HELM_SHA256={'0' * 64}"]
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    given = f'--build-arg BASE="{base}" --build-arg HELM_URL="https://x/helm.tgz" --build-arg HELM_SHA256="{"0" * 64}"'
 
-    assert f'docker build --build-arg BASE="{base}" --tag "cnibot" .' in made.stdout
+    assert f'docker build {given} --tag "cnibot" .' in " ".join(made.stdout.split())
 
 
 def test_runs_as_nobody_in_particular() -> None:
@@ -82,6 +94,94 @@ def test_nothing_is_fetched_from_an_address() -> None:
     building = [item for item in INSTRUCTIONS if item.word != "HEALTHCHECK"]
 
     assert not [item for item in building if item.word == "ADD" or re.search(r"\w://|\bcurl\b|\bwget\b", item.rest)]
+
+
+class _Files(BaseHTTPRequestHandler):
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        for name, data in {"linux-amd64/README.md": b"read me", "linux-amd64/helm": b"#!/bin/sh\necho v4\n"}.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    files: ClassVar = {"/kubectl": b"#!/bin/sh\necho v1.36\n", "/helm.tar.gz": archive.getvalue()}
+
+    def do_GET(self) -> None:
+        data = self.files.get(self.path)
+        self.send_response(200 if data else 404)
+        self.end_headers()
+        self.wfile.write(data or b"")
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
+        """Say nothing."""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[str]:
+    """An HTTPS server on loopback whose certificate SSL_CERT_FILE vouches for."""
+    authority = Authority(tmp_path, "ca")
+    pair = authority.server("server")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.certificate, pair.key)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Files) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"https://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def fetched(tmp_path: Path, name: str, url: str, sha256: str) -> subprocess.CompletedProcess[str]:
+    script = ROOT / "deploy" / "image" / "tool.py"
+    return subprocess.run(
+        [sys.executable, script, name, url, sha256, tmp_path / "bin"],
+        env={**os.environ, "SSL_CERT_FILE": str(tmp_path / "ca.crt"), "no_proxy": "127.0.0.1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(("name", "path", "says"), [("kubectl", "/kubectl", "v1.36"), ("helm", "/helm.tar.gz", "v4")])
+def test_a_program_comes_into_the_image_by_its_checksum(
+    tmp_path: Path, site: str, name: str, path: str, says: str
+) -> None:
+    sha256 = hashlib.sha256(_Files.files[path]).hexdigest()
+
+    done = fetched(tmp_path, name, site + path, sha256)
+
+    assert done.returncode == 0, done.stderr
+    assert subprocess.run([tmp_path / "bin" / name], capture_output=True, text=True, check=True).stdout.strip() == says
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "data", "problem"),
+    [
+        ("kubectl", "/kubectl", b"another", "has the SHA-256"),
+        ("kubectl", "/gone", b"", "cannot be read"),
+        ("kubectl", "/helm.tar.gz", _Files.files["/helm.tar.gz"], "holds no file of that name"),
+    ],
+)
+def test_what_is_not_as_asked_ends_the_build(
+    tmp_path: Path, site: str, name: str, path: str, data: bytes, problem: str
+) -> None:
+    done = fetched(tmp_path, name, site + path, hashlib.sha256(data).hexdigest())
+
+    assert done.returncode == 1
+    assert problem in done.stderr
+    assert list((tmp_path / "bin").iterdir()) == []
+
+
+def test_a_program_without_a_checksum_ends_the_build(tmp_path: Path) -> None:
+    assert fetched(tmp_path, "helm", "https://localhost/helm", "").returncode == 1
+    assert fetched(tmp_path, "helm", "http://localhost/helm", "0" * 64).returncode == 1
+
+
+def test_an_image_without_these_programs_can_be_built(tmp_path: Path) -> None:
+    done = fetched(tmp_path, "helm", "", "")
+
+    assert done.returncode == 0
+    assert list((tmp_path / "bin").iterdir()) == []
 
 
 def test_health_is_asked_where_the_bot_answers() -> None:
