@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -9,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from bot.lab.slack import SlackWorkspace
+from bot.store import open_store
+from bot.store.audit import flaws
 from tests.conftest import LabUnderTest
 from tests.redis import RedisServer
+from tests.stories.rollback import SETTINGS, card, proposed, rolled_out, switched_off
 from tests.stories.whole_bot import ANSWER_S, CHANNEL, BotProcess, from_bot, running, verdicts
 
 pytestmark = [pytest.mark.lab, pytest.mark.long]
@@ -27,12 +32,14 @@ async def slack() -> AsyncIterator[SlackWorkspace]:
 
 @asynccontextmanager
 async def replicas(
-    lab: LabUnderTest, slack: SlackWorkspace, directory: Path, redis: RedisServer
+    lab: LabUnderTest, slack: SlackWorkspace, directory: Path, redis: RedisServer, **settings: str
 ) -> AsyncGenerator[list[BotProcess]]:
     """Three that are ready, each with a state of its own and one store for all."""
     async with AsyncExitStack() as stack:
         yield [
-            await stack.enter_async_context(running(lab, slack, directory / name, CNIBOT_REDIS_URL=redis.url))
+            await stack.enter_async_context(
+                running(lab, slack, directory / name, CNIBOT_REDIS_URL=redis.url, **settings)
+            )
             for name in ("a", "b", "c")
         ]
 
@@ -81,3 +88,32 @@ async def test_a_rollout_takes_one_after_the_other_and_loses_nothing(
             await answered(slack)
 
     assert most <= CONNECTIONS_OF_AN_APP
+
+
+@pytest.mark.parametrize("killed", [(0,), (1, 2), (0, 1)], ids=str)
+async def test_an_approved_plan_is_carried_out_although_replicas_die(
+    calico_lab: LabUnderTest, slack: SlackWorkspace, tmp_path: Path, killed: tuple[int, ...]
+) -> None:
+    """Whichever of them carries it out: who is left observes what was done, and goes on from there."""
+    with RedisServer() as redis:
+        async with (
+            rolled_out(calico_lab),
+            replicas(calico_lab, slack, tmp_path, redis, **SETTINGS) as bots,
+            open_store(redis.url, tmp_path / "reading") as store,
+        ):
+            waiting = await proposed(slack)
+            await slack.user("bob").click(CHANNEL, waiting.ts, "cni_plan_approve")
+            await slack.until(lambda: card(slack, "RUNNING"), ANSWER_S)
+            for number in killed:
+                await bots[number].kill()
+            (ended,) = await slack.until(lambda: card(slack, "VERIFIED"), 4 * ANSWER_S)
+
+            assert ended.ts == waiting.ts
+            assert await switched_off(calico_lab) == []
+            lines = [line async for line in store.audit.lines()]
+            assert list(flaws(lines, await store.audit.head())) == []
+            steps = Counter(one["detail"] for one in map(json.loads, lines) if one["event"] == "step written")
+            assert steps, lines
+            assert set(steps.values()) == {1}, "a step was done twice"
+            for number in killed:
+                await bots[number].start()
