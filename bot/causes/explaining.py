@@ -35,7 +35,8 @@ def explain(
 
     `suspects` are the subjects that symptoms name: none of them serves as a healthy example.
     """
-    ordered = sorted(subjects, key=lambda one: (judgements[one].confidence is not confidence, one))
+    first = facts.relations.asked_first
+    ordered = sorted(subjects, key=lambda one: (judgements[one].confidence is not confidence, *first(one)))
     writer = _Writer(cause, facts, ordered, judgements)
     is_out = confidence is Confidence.RULED_OUT
     return Explanation(
@@ -174,7 +175,7 @@ class _Writer:
             for field in (field for one in fix.commands for field in one.unknown(self._facts, subject)):
                 variable, _, key = field.partition(".")
                 why = self._why(subject, (variable, key)) if key else "its name is not known"
-                return f"{field} of {subject} is not known" + (f" ({why})" if why else "")
+                return why or f"{field} of {subject} is not known"
         return ""
 
     def _placed(self, templates: Sequence[Template], concerned: Sequence[Subject]) -> tuple[NodeCommands, ...]:

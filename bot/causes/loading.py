@@ -65,6 +65,8 @@ class _Builder:
         excludes = self._clauses(file.excludes, "excludes")
         look_alikes = self._look_alikes()
         fixes = tuple(fix for index, one in enumerate(file.fix) if (fix := self._fix(one, ("fix", index))))
+        if not file.fix:
+            self._complain(("fix",), "no fix: add one, with commands or with no_command, why there are none")
         self._check_order()
         if self._problems:
             raise RulesError(self._problems)

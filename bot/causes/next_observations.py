@@ -7,7 +7,7 @@ from bot.causes.cause import Cause
 from bot.causes.explaining import undecided
 from bot.causes.judging import Judgement
 from bot.domain.cause import NextObservation
-from bot.domain.facts import FactSpec, FactTable, Rung, Subject
+from bot.domain.facts import FactSpec, FactTable, Rung, Subject, SubjectKind
 from bot.rules.expression import lookup_for
 from bot.rules.template import quoted
 
@@ -19,6 +19,7 @@ _PLACEHOLDERS: Mapping[str, tuple[str, str]] = {
     "<pod ip>": ("pod", "ip"),
     "<uplink>": ("node", "uplink_name"),
     "<overlay device>": ("node", "overlay_name"),
+    "<cluster ip>": ("cluster", "dns_service_ip"),
 }
 """What a look leaves to whoever types it, and the fact that says it."""
 
@@ -57,7 +58,7 @@ def _want(cause: Cause, subject: Subject, judgement: Judgement, facts: FactTable
 
 
 def _observation(name: str, wanted: _Wanted, facts: FactTable, specs: Mapping[str, FactSpec]) -> NextObservation:
-    subject = min(wanted.subjects)
+    subject = min(wanted.subjects, key=facts.relations.asked_first)
     spec = specs.get(name)
     rungs = spec.rungs if spec else (Rung.AGENT,)
     return NextObservation(
@@ -73,8 +74,11 @@ def _observation(name: str, wanted: _Wanted, facts: FactTable, specs: Mapping[st
 def _filled(look: str, subject: Subject, facts: FactTable) -> str:
     """The look with everything in it that is known; what is not stays a placeholder."""
     context = facts.relations.context(subject)
+    if subject.kind is SubjectKind.SERVICE:  # its own address is no fact, and that of another one would mislead
+        context = {"service": subject}
     for placeholder, (variable, key) in _PLACEHOLDERS.items():
         if placeholder in look and (behind := context.get(variable)) is not None:
             value = facts.of(behind).get(key)
             look = look.replace(placeholder, quoted(value)) if isinstance(value, str) and value else look
-    return look.replace("<node>", quoted(context["node"].name)) if "node" in context else look
+    node = context.get("node") or context.get("src")
+    return look.replace("<node>", quoted(node.name)) if node else look.replace("on <node>", "on any node")

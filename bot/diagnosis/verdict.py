@@ -1,5 +1,6 @@
 """The verdict: status, leading cause and one sentence; and what to do next."""
 
+import re
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
 
@@ -14,6 +15,10 @@ from bot.probes.engine.running import has_failed
 from bot.probes.shared.unread_resources import why_unread
 
 MAX_NAMED = 3
+MAX_HEADLINE = 76
+"""With sign and status 90, which a phone's lock screen shows."""
+_NO_CAUSE = ", cause not proven"
+_CLAUSE_ENDS = re.compile(r"[:;] | \(|\. |\.$")
 
 
 def verdict(
@@ -95,7 +100,7 @@ def _nothing_to_see(evidence: Evidence, coverage: Coverage) -> Iterator[str]:
     if not evidence.scope_pods:
         yield f"Namespace {namespace} has no pods: there is nothing to look at."
     if coverage.access == "api":
-        yield "The API objects show nothing wrong, but no node was inspected, so the network itself was not checked."
+        yield "The API objects show nothing wrong, but no node was inspected."
     if coverage.access != "agent":
         yield f"Nothing wrong was seen, but the access rung {coverage.access} cannot test every hop."
 
@@ -167,11 +172,18 @@ def _unexplained(evidence: Evidence, differential: Differential, findings: Seque
     """No cause fits: the hop is still localised from the symptoms, and the best candidates are named as candidates."""
     symptom = _first_on_the_way(differential.unexplained or differential.symptoms, set(evidence.scope_pods))
     says = _sentence(symptom, findings)
+    headline = unproven(_CLAUSE_ENDS.split(says, maxsplit=1)[0])
     candidates = [one for one in differential.alternatives if one.confidence is not Confidence.RULED_OUT]
     if candidates:
         names = and_more([one.short or one.title for one in candidates], 3, by="; ")
         says = f"{says.rstrip('.')}. Not proven; possible: {names}"
-    return Verdict(status="inconclusive", hop=symptom.hop if symptom else None, summary=says)
+    hop = symptom.hop if symptom else None
+    return Verdict(status="inconclusive", hop=hop, summary=says, headline=headline)
+
+
+def unproven(says: str) -> str:
+    """What is wrong, as a headline that names no cause; "" for what is too long for one."""
+    return f"{says}{_NO_CAUSE}" if len(says) + len(_NO_CAUSE) <= MAX_HEADLINE else ""
 
 
 def _first_on_the_way(symptoms: Sequence[Symptom], asked: Container[Subject]) -> Symptom | None:

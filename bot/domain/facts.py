@@ -130,6 +130,12 @@ class Relations:
     node_of_pod: Mapping[Subject, Subject] = field(default_factory=lambda: MappingProxyType({}))
     pods_of_service: Mapping[Subject, tuple[Subject, ...]] = field(default_factory=lambda: MappingProxyType({}))
     """The pods behind a Service's endpoints, ready or not."""
+    asked: frozenset[Subject] = frozenset()
+    """The pods that the diagnosis was asked about: whoever names a few of many names these first."""
+
+    def asked_first(self, subject: Subject) -> tuple[bool, Subject]:
+        """The key by which subjects are listed: those that were asked about before the others, then by name."""
+        return subject not in self.asked, subject
 
     def node_of(self, subject: Subject | None) -> Subject | None:
         """The node that a pod runs on; a node itself; None where that is not known."""

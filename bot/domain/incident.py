@@ -16,6 +16,8 @@ SCHEDULE = "schedule"
 """`Incident.opened_by` when nobody asked: a watch did."""
 ALERT = "alert"
 """`Incident.opened_by` when nobody asked: an alert fired."""
+PLAN = "plan"
+"""`Incident.asked_by` of the run that looks at what a plan has left."""
 ALL_NODES = "*"
 """`Incident.node` of a sweep of the whole cluster."""
 

@@ -46,7 +46,7 @@ class Verdict:
     hop: Hop | None = None
     summary: str = ""
     headline: str = ""
-    """The same for a lock screen: place, fact, effect; "" where no cause is named."""
+    """The same for a lock screen: place, fact, effect; without a cause place and effect; "" where neither is known."""
     place: str = ""
     """Where the cause stands: "node-2", "Service shop/web". With cluster and cause it tells one fault from another."""
 

@@ -3,8 +3,10 @@
 Slack and the terminal say the same, for both read it here.
 """
 
+import re
 from collections.abc import Sequence
 
+from bot.domain.errors import bounded
 from bot.domain.listing import and_more, counted, left_out
 from bot.domain.redact import redact
 from bot.domain.report import (
@@ -14,6 +16,7 @@ from bot.domain.report import (
     FindingReport,
     KnownIssueReport,
     NextStep,
+    NodeCommands,
     RemediationReport,
     Report,
     Statement,
@@ -31,6 +34,8 @@ RISK_WORDS = {
 _BLAMED = frozenset({"pod", "gateway", "node", "overlay", "underlay"})
 """Hops whose failures people blame on the CNI."""
 _MOST_NAMED = 3
+_CLAUSE_ENDS = re.compile(r"[;:.] | \(|\.$")
+_MOST_OF_CLAUSE = 90
 RECENT_S = 3_600
 """A change so shortly before is shown beside "since when"."""
 
@@ -130,10 +135,12 @@ def recent(report: Report) -> list[Change]:
 
 
 def found(report: Report) -> list[FindingReport]:
-    """What does not work, those of the namespace asked about first."""
+    """What does not work beyond what the headline says, those of the namespace asked about first."""
     rows = [one for grade in ("fail", "warn") for one in report.findings if one.severity == grade]
     own = f"pod {report.scope.namespace}/"
-    return sorted(rows, key=lambda one: (one.severity != "fail", not one.subject.startswith(own)))
+    ranked = sorted(rows, key=lambda one: (one.severity != "fail", not one.subject.startswith(own)))
+    told = "" if report.verdict.headline else report.verdict.summary  # it then stands in place of a headline
+    return [one for one in ranked if one.sentence.rstrip(".") not in told]
 
 
 def missed(report: Report) -> list[Unobserved]:
@@ -155,17 +162,33 @@ def risk(fix: RemediationReport) -> str:
 
 def grouped(fix: RemediationReport) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
     """The commands, each block once with the nodes on which it is typed; no nodes: wherever the API answers."""
+    return _grouped(fix.at, fix.commands)
+
+
+def undoing(fix: RemediationReport) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """The same of what undoes it."""
+    return _grouped(fix.undo_at, fix.undo)
+
+
+def _grouped(at: Sequence[NodeCommands], commands: tuple[str, ...]) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
     groups: dict[tuple[str, ...], list[str]] = {}
-    if fix.commands and not fix.at:  # of a version that did not know where
-        return [((), fix.commands)]
-    for one in fix.at:
+    if commands and not at:  # of a version that did not know where
+        return [((), commands)]
+    for one in at:
         groups.setdefault(one.commands, []).extend([one.node] if one.node else [])
-    return [(tuple(nodes), commands) for commands, nodes in groups.items()]
+    return [(tuple(nodes), typed) for typed, nodes in groups.items()]
 
 
 def alternatives(fixes: Sequence[RemediationReport]) -> str:
-    """Further fixes in a line, by the words of their ids."""
-    return "; ".join(redact(one.id).replace("-", " ") for one in fixes[:2])  # before: a key's form has dashes
+    """Further fixes in a line, each by what it does, names as they are: "restart calico-node on node-2"."""
+    return "; ".join(filter(None, map(_in_short, fixes[:2])))
+
+
+def _in_short(fix: RemediationReport) -> str:
+    """The first clause of what a fix does, as the middle of a sentence."""
+    says = redact(bounded(fix.why, 600))  # struck out before it is cut: half of a secret is known no more
+    clause = bounded(_CLAUSE_ENDS.split(says, maxsplit=1)[0].removeprefix("Or ").strip(), _MOST_OF_CLAUSE)
+    return clause if clause[1:2].isupper() else f"{clause[:1].lower()}{clause[1:]}"
 
 
 def proofs(report: Report, cause: CauseReport, most: int = 3) -> list[str]:
@@ -218,6 +241,11 @@ def _short(report: Report, subject: str) -> str:
 def follows(report: Report) -> list[str]:
     """What follows from the cause and is no second fault: "Service mlflow/postgres: no endpoint is ready"."""
     return [_named(report, one) for one in report.follows]
+
+
+def candidate(cause: CauseReport) -> str:
+    """A cause that is not proven; "possible" is what the title above it says."""
+    return cause.title if cause.confidence == "possible" else f"{cause.title} ({cause.confidence})"
 
 
 def not_these(causes: Sequence[CauseReport]) -> list[str]:

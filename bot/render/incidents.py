@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from bot.domain.incident import ALERT, ALL_NODES, SCHEDULE, EventKind, Incident, TimelineEvent
+from bot.domain.incident import ALERT, ALL_NODES, PLAN, SCHEDULE, EventKind, Incident, TimelineEvent
 from bot.domain.redact import redact
 from bot.domain.report import CauseReport, Report
 from bot.incidents.chronicle import Chronicle
@@ -38,7 +38,7 @@ _EVENT_WORDS: Mapping[EventKind, str] = {
     "plan-begun": "Plan begun",
     "plan-ended": "Plan ended",
 }
-_NOBODY: Mapping[str, str] = {SCHEDULE: "the schedule", ALERT: "an alert"}
+_NOBODY: Mapping[str, str] = {SCHEDULE: "the schedule", ALERT: "an alert", PLAN: "a plan"}
 
 
 def at_words(at: float) -> str:

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 
 from bot.domain.report import RemediationReport, Report
+from bot.render import brief
 from bot.render.marks import (
     CHANGED_BEFORE,
-    RISK_WORDS,
     STATUS_WORDS,
     access_words,
     change_words,
@@ -123,8 +123,10 @@ def _fixes(report: Report) -> Iterator[str]:
         return
     yield from ("", "## What next", "")
     for fix in report.remediations:
-        yield f"- {escaped(fix.why)} ({RISK_WORDS[fix.risk]})"
+        yield f"- {escaped(fix.why)} ({brief.risk(fix)})"
         yield from (f"  - {word}: {escaped(reported)}" for word, reported in _person(fix) if reported)
-        yield from (f"  - run: `{command.replace('`', '')}`" for command in fix.commands)
-        yield from (f"  - undo: `{command.replace('`', '')}`" for command in fix.undo)
+        for word, groups in (("run", brief.grouped(fix)), ("undo", brief.undoing(fix))):
+            for nodes, commands in groups:
+                where = f" on {escaped(', '.join(nodes))}" if nodes else ""
+                yield from (f"  - {word}{where}: `{command.replace('`', '')}`" for command in commands)
     yield from (f"- {escaped(step)}" for step in report.next_steps)

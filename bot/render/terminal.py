@@ -13,7 +13,7 @@ from rich.text import Text
 
 from bot.domain.errors import bounded
 from bot.domain.listing import and_more, counted, left_out
-from bot.domain.report import CauseReport, NextStep, PathHop, RemediationReport, Report
+from bot.domain.report import CauseReport, KnownIssueReport, NextStep, PathHop, RemediationReport, Report
 from bot.remediation.offers import offer
 from bot.render import brief
 from bot.render.loops import pasteable
@@ -107,6 +107,7 @@ def _rows(report: Report, *, details: bool, width: int | None) -> Iterator[Row]:
     yield from _who(report)
     yield from _do_now(report, details=details)
     yield from _path(report.path, width)
+    yield from _known(report, details=details)
     yield from _causes(report, details=details)
     yield from _then(report, details=details)
     healed = [transient_words(one) for one in report.transients]
@@ -186,14 +187,18 @@ def _fix(fix: RemediationReport, *, details: bool) -> Iterator[Row]:
         yield Row(f"You decide: {fix.decide}")
     if not fix.commands and fix.no_command:
         yield Row(f"No command: {fix.no_command}")
-    groups = brief.grouped(fix)
+    yield from _placed(brief.grouped(fix), details=details)
+    if details and fix.undo:
+        yield Row("to undo:", "dim")
+        yield from _placed(brief.undoing(fix), details=True)
+
+
+def _placed(groups: Sequence[tuple[Sequence[str], Sequence[str]]], *, details: bool) -> Iterator[Row]:
+    """Commands by the nodes on which they are typed; these are named where it is more than one block."""
     for nodes, commands in groups:
         if len(groups) > 1:
             yield Row(f"on {brief.some(nodes) or 'any machine with kubectl'}:")
         yield from _commands(commands, details=details)
-    if details and fix.undo:
-        yield Row("to undo:", "dim")
-        yield from _commands(fix.undo, details=True)
 
 
 def _commands(commands: Sequence[str], *, details: bool) -> Iterator[Row]:
@@ -234,11 +239,14 @@ def _across(path: tuple[PathHop, ...]) -> tuple[str, str]:
 
 def _causes(report: Report, *, details: bool) -> Iterator[Row]:
     named = [cause for cause in report.causes if cause.confidence != "ruled_out"]
-    standing = named if details else brief.standing(report)
-    for number, cause in enumerate(standing):
-        title = f"{'Why' if number == 0 else 'Besides'}: {cause.title} ({cause.confidence.replace('_', ' ')})"
-        yield from _section(title, _proofs(report, cause, details=details))
-    maybe = [f"{cause.title} ({cause.confidence})" for cause in named if cause not in standing]
+    standing = brief.standing(report)
+    shown = [*standing, *(cause for cause in named if details and cause not in standing)]
+    for number, cause in enumerate(shown):
+        word = "Possible" if cause not in standing else "Besides" if number else "Why"
+        proofs = list(_proofs(report, cause, details=details))
+        proofs += list(_not_these(report, cause, is_first=number == 0)) if not details else []
+        yield from _section(f"{word}: {cause.title} ({cause.confidence.replace('_', ' ')})", proofs)
+    maybe = [brief.candidate(cause) for cause in named if cause not in shown]
     rows = [Row(one, "yellow", "?") for one in maybe[:_MOST_POSSIBLE]]
     if hidden := left_out(len(maybe) - len(rows)):
         rows.append(Row(f"{hidden}: -v shows them", "dim"))
@@ -263,8 +271,15 @@ def _proofs(report: Report, cause: CauseReport, *, details: bool) -> Iterator[Ro
     proofs = brief.proofs(report, cause) or list(cause.evidence_for[:3])
     yield from (Row(one, "green", "✓") for one in proofs)
     yield from (Row(one, "yellow", "?") for one in cause.unobserved[:2])
+
+
+def _not_these(report: Report, cause: CauseReport, *, is_first: bool) -> Iterator[Row]:
+    """What it is not: look-alikes, the famous issue with the same symptom, and no reason for another CNI."""
     if alike := brief.not_these([cause]):
         yield Row(f"not: {and_more(alike, _NOT_LISTED, by='; ')}", "cyan", "≠")
+    if is_first:
+        _, refuted = brief.issues(report)
+        yield from (Row(f"not {one.id}{f': {one.why[0]}' if one.why else ''}", "cyan", "≠") for one in refuted)
     if warning := brief.never([cause]):
         yield Row(warning, "cyan", "≠")
 
@@ -304,16 +319,29 @@ def _changes(report: Report) -> Iterator[Row]:
     yield from _section(CHANGED_BEFORE, rows + [Row(one, "dim", "·") for one in usual_changes(report)])
 
 
+def _known(report: Report, *, details: bool) -> Iterator[Row]:
+    """The known issues that this is, before the cause's own proofs; with details they stand among all others."""
+    matching, _ = brief.issues(report)
+    yield from _section("Known", [] if details else map(_issue, matching))
+
+
 def _known_issues(report: Report, *, details: bool) -> Iterator[Row]:
+    """All issues with details; without a cause the famous one that it is not, else what it might be."""
+    if details:
+        shown = list(report.known_issues)
+    elif brief.standing(report):
+        shown = []  # said above and in the proofs
+    else:
+        matching, refuted = brief.issues(report)
+        shown = refuted or ([] if matching else list(report.known_issues[:2]))
+    yield from _section("Known issues", map(_issue, shown))
+
+
+def _issue(one: KnownIssueReport) -> Row:
     signs = {"matches": ("=", "bold"), "possible": ("~", "yellow"), "ruled_out": ("≠", "cyan")}
-    matching, refuted = brief.issues(report)
-    first = [*matching, *refuted] or list(report.known_issues[:2])
-    rows: list[Row] = []
-    for issue in report.known_issues if details else first:
-        sign, style = signs[issue.match]
-        why = f": {issue.why[0]}" if issue.why else ""
-        rows.append(Row(f"{issue.id} {issue.match.replace('_', ' ')}{why}", style, sign))
-    yield from _section("Known issues", rows)
+    sign, style = signs[one.match]
+    why = f": {one.why[0]}" if one.why else ""
+    return Row(f"{one.id} {one.match.replace('_', ' ')}{why}", style, sign)
 
 
 def _unobserved(report: Report, *, details: bool) -> Iterator[Row]:

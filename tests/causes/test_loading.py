@@ -92,6 +92,13 @@ def test_a_mistake_names_its_place_and_the_nearest_right_word(wrong: str, right:
     assert problems(GOOD.replace(right, wrong, 1))[0].startswith(expected)
 
 
+def test_a_cause_without_any_fix_is_refused() -> None:
+    """At 2 a.m. a name alone is half an answer."""
+    (problem,) = problems(GOOD.partition("fix:\n")[0])
+
+    assert problem.endswith(": fix: no fix: add one, with commands or with no_command, why there are none")
+
+
 def test_several_mistakes_come_together() -> None:
     text = GOOD.replace("pod.is_young", "pod.is_yung").replace('"silent"', '"slient"')
 

@@ -13,6 +13,7 @@ from bot.domain.report import (
     Coverage,
     FindingReport,
     KnownIssueReport,
+    NodeCommands,
     PathHop,
     RemediationReport,
     Report,
@@ -118,8 +119,23 @@ def test_the_verdict_fits_one_screen_and_answers_the_five_questions():
     assert "proxy_arp is 0 on cali1" in text
     assert "2 pods on node-1" in text
     assert "sysctl -w net.ipv4.conf.cali1.proxy_arp=1" in text
-    assert "calico-8689 ruled out: it heals within two minutes" in text
+    assert "not calico-8689: it heals within two minutes" in text
     assert "node node-3: no answer (would help: kubectl describe node node-3)" in text
+
+
+def test_commands_in_a_ticket_say_where_they_are_typed():
+    command, undo = "ip link set eth0 up", "ip link set eth0 down"
+    fix = RemediationReport(
+        id="f", risk="r2", why="Set it up", commands=(command,), undo=(undo,),
+        at=(NodeCommands(node="node-2", commands=(command,)),),
+        undo_at=(NodeCommands(node="node-2", commands=(undo,)),),
+        touches="node",
+    )  # fmt: skip
+
+    written = markdown(a_report(remediations=(fix,)))
+
+    assert f"- Set it up (touches this node only)\n  - run on node-2: `{command}`" in written
+    assert f"  - undo on node-2: `{undo}`" in written
 
 
 def test_the_broken_hop_is_marked_under_the_drawing():

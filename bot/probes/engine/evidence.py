@@ -191,6 +191,7 @@ class Evidence:
         return Relations(
             node_of_pod={s: facts.node(p.spec.node_name) for s, p in self.pods.items() if p.spec.node_name},
             pods_of_service=behind,
+            asked=frozenset(self.scope_pods),
         )
 
 

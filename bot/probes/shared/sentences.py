@@ -57,7 +57,7 @@ class Who:
             return f"{self.pods[0].name}{where}"
         count = "both" if self.is_all and len(self.pods) == 2 else f"{'all ' * self.is_all}{len(self.pods)}"
         seen = " inspected" if self.is_all and not self.is_whole else ""
-        return f"{count} pods{seen}{where} ({names(self.pods)})"
+        return f"{count} pods{seen}{where} ({and_more([pod.name for pod in self.pods], NAMED)})"
 
 
 def names(subjects: Collection[Subject], limit: int = NAMED) -> str:
@@ -68,13 +68,13 @@ def names(subjects: Collection[Subject], limit: int = NAMED) -> str:
 def sharing(
     table: FactTable, states: Mapping[Subject, State | None], *, apart: int = APART
 ) -> Iterator[tuple[Who, State]]:
-    """Pods by node and state, in order of name. `states` holds every pod inspected, None for those not to be reported.
+    """Pods by node and state, those asked about first. `states` holds every pod inspected, None for the unreported.
 
     A few pods that are not all of their node (at most `apart`) come one by one, so that each has its own finding.
     """
     groups: dict[tuple[str, State], list[Subject]] = defaultdict(list)
     checked: dict[str, int] = defaultdict(int)
-    for pod in sorted(states, key=lambda each: each.name):
+    for pod in sorted(states, key=table.relations.asked_first):
         host = table.relations.node_of_pod.get(pod)
         name = host.name if host else ""
         checked[name] += 1

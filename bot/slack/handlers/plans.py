@@ -13,7 +13,7 @@ import structlog
 
 from bot.domain.authorization import Action
 from bot.domain.errors import BotError
-from bot.domain.incident import SCHEDULE, Incident
+from bot.domain.incident import PLAN, SCHEDULE, Incident
 from bot.domain.outgoing import Edit, Place, Post, Priority
 from bot.domain.plan import Person
 from bot.domain.plan_journal import JournalEntry
@@ -27,7 +27,7 @@ from bot.slack.caller import Caller, decide, ephemeral, inside, is_allowed, is_p
 from bot.slack.handlers.buttons import pressed, reported_run
 from bot.slack.handlers.diagnose import cluster_for
 from bot.slack.handlers.dialogues import fill, open_loading
-from bot.slack.handlers.runs import run, thread_of
+from bot.slack.handlers.runs import run, show_root, thread_of
 from bot.slack.plan_commands import ListPlans, PlanCommand, PlansCommand, ResumePlans, StopPlans, wanted
 from bot.slack.services import Services
 from bot.slack.views import notices, plans
@@ -45,6 +45,8 @@ _HOLDS_S = 86_400.0
 """How long somebody looks after it."""
 _LOUD_S = 3_600.0
 """How old a broken glass may be and still be news to a bot that was down."""
+_HAS_CHANGED = frozenset({"verified", "undone", "halted"})
+"""Ends after which the cluster is another one than the newest verdict saw."""
 _ENDED_NEWS = frozenset({"verified", "undone", "halted", "stale", "checked", "refused"})
 
 
@@ -125,6 +127,7 @@ async def _put_forward(
     await services.outbox.put(
         Post(key=card_key(record), place=thread_of(incident), content=card, priority=Priority.VERDICT)
     )
+    await show_root(services, incident.id)
 
 
 def _proposal(caller: Caller, incident: Incident, report: Report, request: PlanRequest) -> Proposal:
@@ -268,7 +271,7 @@ async def carry_out(services: Services, plan_id: str, *, who: str) -> None:
 
 
 async def say_end(services: Services, record: PlanRecord) -> None:
-    """The card at its end, and a line in the thread, for edits notify nobody."""
+    """The card at its end, a line in the thread, for edits notify nobody, and a look at what it has left."""
     await redraw(services, record, await services.plans.journal(record.plan.id))
     incident = await services.store.incidents.get(record.plan.incident)
     if incident is not None and record.state in _ENDED_NEWS:
@@ -276,6 +279,9 @@ async def say_end(services: Services, record: PlanRecord) -> None:
         await services.outbox.put(
             Post(key=key, place=thread_of(incident), content=plans.plan_news(record), priority=Priority.VERDICT)
         )
+    if incident is not None and incident.is_open and record.state in _HAS_CHANGED:
+        begun = await services.service.begin(incident, dedup=f"{record.plan.id}:left", by=PLAN)
+        await run(services, begun, asked_by=PLAN)
 
 
 async def redraw(services: Services, record: PlanRecord, journal: Sequence[JournalEntry] = ()) -> None:
@@ -287,6 +293,8 @@ async def redraw(services: Services, record: PlanRecord, journal: Sequence[Journ
     content = plans.plan_card(stands, journal, needed=_needed(services, stands))
     priority = Priority.PROGRESS if stands.state == "running" else Priority.NORMAL
     await services.outbox.put(Edit(key=card_key(stands), place=thread_of(incident), content=content, priority=priority))
+    if not (journal and stands.is_open):  # while it runs, only its card follows each step
+        await show_root(services, incident.id)
 
 
 async def _redraw_ended(services: Services, record: PlanRecord) -> None:

@@ -14,8 +14,9 @@ import structlog
 from bot.diagnosis.request import Progress
 from bot.domain.authorization import Action, Scope, authorize
 from bot.domain.errors import BotError, UnknownNamespaceError, UnknownPodError
-from bot.domain.incident import ALERT, SCHEDULE, Incident
+from bot.domain.incident import ALERT, PLAN, SCHEDULE, Incident
 from bot.domain.outgoing import Attach, Content, Edit, Place, Post, Priority
+from bot.domain.plan_life import PlanRecord
 from bot.domain.report import Report
 from bot.slack import views
 from bot.slack.handlers.progress import live
@@ -25,6 +26,7 @@ from bot.slack.views import notices
 from bot.store import StoreUnavailableError
 
 log = structlog.get_logger()
+_RECENT_PLANS = 50
 
 
 def run_key(services: Services, incident: Incident) -> str:
@@ -93,7 +95,7 @@ async def _why_withheld(services: Services, incident: Incident, asked_by: str) -
     channel = await services.channels.channel(incident.channel)
     if channel.is_external:
         return notices.withheld()
-    if asked_by in {SCHEDULE, ALERT}:  # nobody asked; whose watch it is was asked when its turn came
+    if asked_by in {SCHEDULE, ALERT, PLAN}:  # nobody asked; whose watch it is was asked when its turn came
         return None
     principal = await services.people.principal(asked_by)
     scope = Scope(cluster=incident.cluster, namespace=incident.namespace, channel=incident.channel)
@@ -113,11 +115,18 @@ async def show_root(services: Services, incident_id: str) -> None:
         doubters = await services.store.feedback.doubters(incident.id, incident.run)
         shown = not services.service.clusters.is_one
         page = services.links.to(incident.id) if services.links else ""
-        content = notices.root(incident, cluster_shown=shown, doubted_by=doubters, page=page)
+        plan = await _newest_plan(services, incident)
+        content = notices.root(incident, cluster_shown=shown, doubted_by=doubters, page=page, plan=plan)
         edit = Edit(key=incident.root_key, place=place, content=content, priority=Priority.NORMAL)
         await services.outbox.put(edit)
         if await services.store.incidents.get(incident_id) == incident:
             return
+
+
+async def _newest_plan(services: Services, incident: Incident) -> PlanRecord | None:
+    """The newest plan of the incident."""
+    recent = await services.store.plans.recent(_RECENT_PLANS)
+    return next((one for one in recent if one.plan.incident == incident.id), None)
 
 
 async def say_verdict(services: Services, incident: Incident, report: Report) -> None:

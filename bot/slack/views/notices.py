@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 from bot.domain.authorization import Decision
-from bot.domain.incident import ALERT, SCHEDULE, Incident
+from bot.domain.incident import ALERT, PLAN, SCHEDULE, Incident
 from bot.domain.outgoing import Content
+from bot.domain.plan_life import PlanRecord
+from bot.render.plans import SIGNS
 from bot.slack.commands import Mistake
 from bot.slack.views import blocks, ids, report_lines
 from bot.slack.views.answers import refused, span
@@ -12,6 +14,9 @@ from bot.slack.views.parts import Part, message
 from bot.slack.views.text import Mrkdwn, code, escape, joined, lines, link, moment, person, said
 
 MOST_CHOICES = 5
+_NOBODY = {ALERT: said("an alert"), SCHEDULE: said("a watch"), PLAN: said("a plan")}
+_NO_NEWS = frozenset({"refused", "expired", "superseded", "stale", "checked", "aborted"})
+"""States of a plan that has changed nothing."""
 
 
 def sentence(*parts: Mrkdwn) -> Content:
@@ -72,10 +77,17 @@ def settled(incident: Incident, *, cluster_shown: bool) -> Content:
     return message("", [Part(items=(joined(*parts, by=" · "),), is_small=True)])
 
 
-def root(incident: Incident, *, cluster_shown: bool, doubted_by: Sequence[str] = (), page: str = "") -> Content:
+def root(
+    incident: Incident,
+    *,
+    cluster_shown: bool,
+    doubted_by: Sequence[str] = (),
+    page: str = "",
+    plan: PlanRecord | None = None,
+) -> Content:
     """How the incident stands, for whoever reads the channel only: the newest status, whatever was said before.
 
-    `page`: the address of its page.
+    `page`: the address of its page; `plan`: its newest plan.
     """
     state = report_lines.status(incident)
     if incident.status == "closed":
@@ -95,11 +107,23 @@ def root(incident: Incident, *, cluster_shown: bool, doubted_by: Sequence[str] =
     if incident.status == "closed" and incident.found_run:
         last = joined(last, said(": healthy"))
     small = [report_lines.scope(incident, cluster_shown=cluster_shown), last]
+    if plan is not None and plan.state not in _NO_NEWS:
+        small.append(_plan_words(plan, is_over=incident.status == "closed"))
     if incident.assignee:
         small.append(joined(said("taken care of by "), person(incident.assignee)))
     if page:
         small.append(link(page, "page"))
     return message("", [Part(items=(head,)), Part(items=(joined(*small, by=" · "),), is_small=True)])
+
+
+def _plan_words(record: PlanRecord, *, is_over: bool) -> Mrkdwn:
+    """What has become of a plan, and who let it happen."""
+    by = [person(one.person.name) if one.person.realm == "slack" else code(one.person.name, 80)
+          for one in record.approvals[:3]]  # fmt: skip
+    names = joined(said(" ("), joined(*by, by=", "), said(")")) if by else said("")
+    if record.state == "verified":
+        return joined(said("fixed by plan ") if is_over else said("after plan "), code(record.plan.id), names)
+    return joined(said("plan "), code(record.plan.id), said(": "), escape(SIGNS[record.state]), names)
 
 
 def doubted_by_words(users: Sequence[str]) -> Mrkdwn:
@@ -112,9 +136,7 @@ def _fact(incident: Incident) -> Mrkdwn:
 
 
 def _person(user: str) -> Mrkdwn:
-    if user in {ALERT, SCHEDULE}:
-        return said("an alert") if user == ALERT else said("a watch")
-    return person(user)
+    return _NOBODY[user] if user in _NOBODY else person(user)
 
 
 def closed() -> Content:

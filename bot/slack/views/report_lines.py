@@ -187,14 +187,18 @@ def sentence(text: str) -> str:
 
 def fix_in_full(one: RemediationReport, number: int) -> Iterator[Mrkdwn]:
     """The same with every command, in rows that fit a section each, and how to undo it."""
-    yield from fix(replace(one, at=()), joined(escape(f"{number}."), said(" *Fix*")))
-    for nodes, commands in brief.grouped(one):
+    yield from fix(replace(one, at=(), commands=()), joined(escape(f"{number}."), said(" *Fix*")))
+    yield from _placed(brief.grouped(one))
+    if one.undo:
+        yield said("To undo:")
+        yield from _placed(brief.undoing(one))
+
+
+def _placed(groups: list[tuple[tuple[str, ...], tuple[str, ...]]]) -> Iterator[Mrkdwn]:
+    for nodes, commands in groups:
         if nodes:
             yield joined(said("on *"), escape(", ".join(nodes), 300), said("*"))
         yield from _fences(commands)
-    if one.undo:
-        yield said("To undo:")
-        yield from _fences(one.undo)
 
 
 def _fences(commands: tuple[str, ...]) -> Iterator[Mrkdwn]:

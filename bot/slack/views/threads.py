@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from bot.diagnosis.request import Progress
 from bot.domain.errors import BotError, ForbiddenError, PodsHiddenError, UnknownPodError
-from bot.domain.incident import ALERT, ALL_NODES, SCHEDULE, Incident
+from bot.domain.incident import ALERT, ALL_NODES, PLAN, SCHEDULE, Incident
 from bot.domain.outgoing import Content
 from bot.domain.report import Report
 from bot.render import brief
@@ -15,6 +15,11 @@ from bot.slack.views.verdicts import heading
 
 _MOST_ROWS = 12
 _STAGES = {"queue": "waiting", "api": "Kubernetes API", "access": "Access", "node": "", "judge": "Judging"}
+_NOBODY = {
+    ALERT: said("Requested by an alert."),
+    SCHEDULE: said("Requested by the watch."),
+    PLAN: said("To see what the plan has left."),
+}
 _SIGNS = {"started": said("…"), "done": said("✓"), "failed": said("✗")}
 
 
@@ -50,8 +55,8 @@ def _intro(incident: Incident, asked_by: str, *, cluster_shown: bool) -> Part:
 
 
 def _asker(user: str) -> Mrkdwn:
-    if user in {ALERT, SCHEDULE}:
-        return said("Requested by an alert.") if user == ALERT else said("Requested by the watch.")
+    if user in _NOBODY:
+        return _NOBODY[user]
     return joined(said("Requested by "), person(user), said("."))
 
 

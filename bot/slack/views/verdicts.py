@@ -175,17 +175,17 @@ def _known(one: KnownIssueReport) -> Mrkdwn:
 def _open(report: Report, named: list[CauseReport]) -> Iterator[Part]:
     """What does not work, as long as no cause is known; and what else may be the cause of something."""
     if not named:
-        summary = clean(report.verdict.summary, _SUMMARY)
-        found = [one.sentence for one in brief.found(report)[:8]]
-        rows = [one for one in found if clean(one).rstrip(".…") not in summary]
+        rows = [one.sentence for one in brief.found(report)]
         yield part(said("*What was found*"), rows, _row, most=4, rank=3, least=2)
+        lost = [one.sentence for one in report.trace if one.lost]
+        yield part(said("*Probe packets*"), lost, _row, most=2, rank=4)
     maybe = [cause for cause in report.causes if cause.confidence in {"likely", "possible"} and cause not in named]
     title = said("*Also possible, not proven*") if named else said("*Possible, not proven*")
     yield part(title, maybe, _candidate, most=2 if named else 4, rank=4 if named else 3, least=2)
 
 
 def _candidate(cause: CauseReport) -> Mrkdwn:
-    return bullet(joined(escape(cause.title, 160), said(" ("), escape(cause.confidence), said(")")))
+    return bullet(escape(brief.candidate(cause), 180))
 
 
 def _not_these(report: Report, named: list[CauseReport], refuted: list[KnownIssueReport]) -> Iterator[Mrkdwn]:

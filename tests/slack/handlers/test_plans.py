@@ -16,7 +16,7 @@ from bot.lab.slack.message import Message
 from bot.slack.handlers.plans import announce_glass, look_for_drift
 from bot.store import Store
 from tests.incidents.planning import Bench, bench
-from tests.slack.handlers.conftest import HERE, Office, Opened
+from tests.slack.handlers.conftest import HERE, Office, Opened, healthy
 from tests.slack.handlers.test_buttons import with_button
 
 FIX = "plan target-port shop/web 8080"
@@ -82,6 +82,42 @@ async def test_a_plan_is_proposed_approved_by_somebody_else_and_verified(desk: D
     assert await desk.office.ws.until(news)
 
 
+async def test_the_root_follows_the_plan_and_what_it_leaves_is_looked_at(desk: Desk) -> None:
+    """Whoever reads the channel only must not read BROKEN when a plan has mended it."""
+    card = await desk.card()
+    await desk.office.quiet()
+    (root,) = desk.office.roots()
+    assert "🔴 *BROKEN*" in root.text
+    assert "⏳ WAITING FOR APPROVAL" in root.text
+    desk.office.recordings["shop"] = healthy()
+
+    await desk.office.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
+    await desk.found("VERIFIED")
+    again = await desk.office.verdict(root.ts, count=2)
+    await desk.office.quiet()
+
+    assert "HEALTHY" in again.text
+    (root,) = desk.office.roots()
+    plan_id = (await desk.plan()).plan.id
+    assert "⚫ *CLOSED*" in root.text
+    assert f": healthy · fixed by plan `{plan_id}` (<@U0BOB>)" in root.text
+    assert "for a plan at" in root.text
+
+
+async def test_a_refused_plan_leaves_the_root_as_it_was(desk: Desk) -> None:
+    card = await desk.card()
+    bob = desk.office.ws.user("bob")
+    await bob.click(HERE, card.ts, "cni_plan_refuse")
+    view_id, _ = await desk.office.modal("bob", "Why?")
+    await bob.submit(view_id, {"cni_plan_refuse_input": "Not tonight."})
+    await desk.found("REFUSED")
+    await desk.office.quiet()
+
+    (root,) = desk.office.roots()
+    assert "🔴 *BROKEN*" in root.text
+    assert "plan `" not in root.text
+
+
 async def test_the_button_under_the_verdict_proposes_the_fix_once(desk: Desk) -> None:
     desk.at.calico()
     await desk.at.settled()
@@ -111,7 +147,7 @@ async def test_what_somebody_changes_back_opens_the_incident_again(desk: Desk) -
 
     told = await desk.office.said("does not hold any more", str(card.thread_ts))
     assert "spec.ports of Service shop/web" in told.text
-    await desk.office.verdict(str(card.thread_ts), count=2)
+    await desk.office.verdict(str(card.thread_ts), count=3)  # before the plan, after it, and now
 
 
 async def test_a_guest_proposes_nothing(desk: Desk) -> None:

@@ -16,6 +16,8 @@ from bot.domain.report import (
     RemediationReport,
     Report,
     Statement,
+    Trace,
+    Verdict,
 )
 from bot.slack import views
 from bot.slack.commands import USAGE
@@ -173,6 +175,44 @@ def test_every_command_of_a_long_fix_is_in_the_details() -> None:
     assert [command for command in commands if command not in shown] == []
 
 
+def test_a_command_stands_in_the_details_once_with_its_node_and_so_does_what_undoes_it() -> None:
+    at = tuple(NodeCommands(node=node, commands=(f"ip link set {node} up",)) for node in ("node-1", "node-2"))
+    undo_at = tuple(NodeCommands(node=node, commands=(f"ip link set {node} down",)) for node in ("node-1", "node-2"))
+    commands, undo = (tuple(command for one in places for command in one.commands) for places in (at, undo_at))
+    placed = RemediationReport(
+        id="f", risk="r2", why="Do it", commands=commands, undo=undo, at=at, undo_at=undo_at
+    )  # fmt: skip
+    details = views.details_modal(replace(report("one-cause"), remediations=(placed,)), **RUN)
+
+    shown = "\n".join(texts_of(details["blocks"]))
+
+    assert [shown.count(command) for command in (*commands, *undo)] == [1, 1, 1, 1]
+    assert "on *node-2*\n```\nip link set node-2 up\n```" in shown
+    assert "on *node-1*\n```\nip link set node-1 down\n```" in shown
+
+
+def test_another_fix_is_named_by_what_it_does_names_as_they_are() -> None:
+    others = [
+        RemediationReport(id="restart-calico-node", risk="r2", why="Restart calico-node on node-2; Felix writes again"),
+        RemediationReport(
+            id="delete", risk="r2", why="Or delete the entry on node-1 (02:42) and have it written again"
+        ),
+    ]
+
+    assert "*Or:* restart calico-node on node-2; delete the entry on node-1 (see Details)" in verdict_of(
+        remediations=(fix("true"), *others)
+    )
+
+
+def test_a_place_where_packets_die_is_told_where_no_cause_is_known() -> None:
+    says = "All 3 packets of a to b were last seen on node-1, in eth0."
+    lost = Trace(flow="a to b", source="pod shop/a", lost=3, sent=3, sentence=says)
+    verdict = Verdict(status="inconclusive", hop="node", summary="x", headline="node-1: a has no route")
+    content = views.verdict(replace(report("inconclusive"), verdict=verdict, trace=(lost,)), **RUN)
+
+    assert "*Probe packets*\n• All 3 packets of a to b were last seen on node-1" in content.text
+
+
 def test_unexplained_symptoms_bring_their_candidates() -> None:
     known = report("one-cause")
     other = CauseReport(
@@ -181,7 +221,7 @@ def test_unexplained_symptoms_bring_their_candidates() -> None:
 
     text = verdict_of(causes=(*known.causes, other))
 
-    assert "*Also possible, not proven*\n• The tunnel is blocked (possible)" in text
+    assert "*Also possible, not proven*\n• The tunnel is blocked" in text
 
 
 def test_details_count_what_has_no_room() -> None:
