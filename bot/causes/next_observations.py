@@ -65,13 +65,13 @@ def _observation(name: str, wanted: _Wanted, facts: FactTable, specs: Mapping[st
         fact=name,
         subject=subject,
         rung=min(rungs, key=_LADDER.index),
-        look=_filled(spec.look, subject, facts) if spec else "",
+        look=filled(spec.look, subject, facts) if spec else "",
         decides=tuple(sorted(wanted.causes)),
         why=facts.why_unobserved(subject, name.partition(".")[2]),
     )
 
 
-def _filled(look: str, subject: Subject, facts: FactTable) -> str:
+def filled(look: str, subject: Subject, facts: FactTable) -> str:
     """The look with everything in it that is known; what is not stays a placeholder."""
     context = facts.relations.context(subject)
     if subject.kind is SubjectKind.SERVICE:  # its own address is no fact, and that of another one would mislead

@@ -1,6 +1,7 @@
 """Honest advice: safest first, and no new CNI for what a sysctl, a route or a restart cures; the report says so."""
 
 import re
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -12,7 +13,7 @@ from bot.diagnosis.verdict import next_steps
 from bot.domain.report import Verdict
 from bot.probes.catalogue import FACTS
 from bot.rules.source import data_directory
-from tests.causes.world import Fixture, changed, fixtures, table
+from tests.causes.world import Fixture, changed, fixtures, subject, table
 
 ALL = fixtures()
 REPLACING = re.compile(
@@ -72,6 +73,17 @@ def test_a_command_that_lacks_a_value_is_not_written_and_says_which() -> None:
 
     assert (first.commands, first.no_command) == ((), "pod.own_dev of pod shop/a is not known")
     assert restart.commands == ("kubectl -n kube-system delete pod cni-1",)
+
+
+def test_where_it_is_known_why_a_value_is_missing_the_reason_is_said_and_no_name_of_ours() -> None:
+    fixture = next(one for one in ALL if one.name == "calico-proxy-arp-off")
+    unseen = table(changed(fixture.values, {"pod shop/a": {"own_dev": None}}))
+    why = {subject("pod shop/a"): {"own_dev": "the node has no route to it"}}
+    told = replace(unseen, unobserved=why)
+
+    assert differentiate(causes(), told, fixture.symptoms).selected[0].fixes[0].no_command == (
+        "the node has no route to it"
+    )
 
 
 def test_a_command_about_the_receiving_node_is_typed_there() -> None:

@@ -1,9 +1,13 @@
 """The differential as a whole: one cause or two, consequences, what remains open, and its form in the report."""
 
+from dataclasses import replace
+
 import pytest
 
 from bot.causes.differential import differentiate
-from bot.domain.facts import Rung
+from bot.causes.next_observations import filled
+from bot.domain.cause import Differential
+from bot.domain.facts import CLUSTER, FactTable, Rung
 from bot.domain.report import Confidence
 from bot.probes.catalogue import FACTS
 from tests.causes.test_fixtures import causes
@@ -115,6 +119,36 @@ def test_what_was_not_observed_is_asked_for_cheapest_first() -> None:
     asked = {one.fact: one for one in found.next_observations}
     assert "calico-proxy-arp-off" in asked["pod.host_proxy_arp"].decides
     assert "sysctl" in asked["pod.host_proxy_arp"].look
+
+
+def test_evidence_commands_and_looks_begin_with_the_pods_that_were_asked_about() -> None:
+    fixture = BY_NAME["calico-proxy-arp-off"]
+    pod_a = next(values for one, values in fixture.values.items() if str(one) == "pod shop/a")
+    values = changed(fixture.values, {"pod shop/b": dict(pod_a)})
+    symptoms = [symptom("gateway-silent pod shop/a"), symptom("gateway-silent pod shop/b")]
+    unseen = changed(values, {"pod shop/a": {"host_proxy_arp": None}, "pod shop/b": {"host_proxy_arp": None}})
+
+    def found(values: Facts) -> Differential:
+        plain = table(values)
+        asked = replace(plain.relations, asked=frozenset({subject("pod shop/b")}))
+        return differentiate(causes(), FactTable(plain.values, relations=asked), symptoms, FACTS.values())
+
+    leading = found(values).selected[0]
+    assert [str(one) for one in leading.subjects] == ["pod shop/b", "pod shop/a"]
+    assert leading.supporting[0].subjects[0] == "pod shop/b"
+    looks = {one.fact: str(one.subject) for one in found(unseen).next_observations}
+    assert looks["pod.host_proxy_arp"] == "pod shop/b"
+
+
+def test_looks_are_filled_with_what_is_known() -> None:
+    """The address of a Service that is asked about is no fact: that of the cluster's DNS would mislead."""
+    facts = FactTable({CLUSTER: {"dns_service_ip": "10.43.0.10"}})
+
+    rules = "nft list ruleset | grep <cluster ip>  # on <node>"
+
+    assert filled(rules, subject("node node-1"), facts) == "nft list ruleset | grep 10.43.0.10  # on node-1"
+    assert filled(rules, subject("service shop/web"), facts) == "nft list ruleset | grep <cluster ip>  # on any node"
+    assert filled("bridge fdb  # on <node>", subject("pair node-1>node-2"), facts) == "bridge fdb  # on node-1"
 
 
 def test_without_any_fitting_cause_the_symptoms_stay_unexplained() -> None:

@@ -110,6 +110,11 @@ def test_without_the_sysctl_a_silent_gateway_is_not_blamed_on_it(knowledge: Know
 
     assert report.verdict.confidence != "confirmed"
     assert report.verdict.hop == "gateway"
+    assert (report.verdict.status, report.verdict.headline) == (
+        "inconclusive",
+        "shop/a has no gateway, cause not proven",
+    )
+    assert report.verdict.place == ""
 
 
 def test_the_same_evidence_always_comes_to_the_same_report(knowledge: Knowledge) -> None:

@@ -43,6 +43,16 @@ def test_a_few_of_many_are_told_one_by_one_and_more_together() -> None:
     assert told(many) == ["4 pods on node-1 (shop/p0, shop/p1, shop/p2, shop/p3)"]
 
 
+def test_pods_that_were_asked_about_are_named_before_all_others() -> None:
+    """Whoever asks about a namespace does not look for it behind "and 2 more"."""
+    asked = Relations(node_of_pod=RELATIONS.node_of_pod, asked=frozenset(PODS[5:]))
+    table = FactTable(values={pod: {} for pod in PODS}, relations=asked)
+
+    assert [str(who) for who, _ in sharing(table, dict.fromkeys(PODS, "bad"))] == [
+        "all 7 pods on node-1 (shop/p5, shop/p6, shop/p0, shop/p1, shop/p2 and 2 more)"
+    ]
+
+
 def test_a_pod_without_known_node_stands_alone() -> None:
     table = FactTable(values={pod: {} for pod in PODS[:2]})
 
