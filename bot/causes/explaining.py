@@ -134,10 +134,12 @@ class _Writer:
                 yield LookAlike(cause=one.cause, is_refuted=False)
 
     def fixes(self) -> Iterator[RemediationReport]:
-        """The fixes in their order where they apply, commands written out for the first few subjects."""
-        for fix in self._cause.fixes:
-            if concerned := self._concerned(fix):
-                yield self._fix(fix, concerned)
+        """The fixes in their order where they apply, commands written out for the first few subjects.
+
+        One whose commands could not be written comes after those of the same risk that can be pasted.
+        """
+        made = [(fix, self._fix(fix, found)) for fix in self._cause.fixes if (found := self._concerned(fix))]
+        yield from (one for _, one in sorted(made, key=lambda pair: (pair[1].risk, _lacks_commands(*pair))))
 
     def then(self) -> Iterator[str]:
         """What keeps it fixed."""
@@ -153,7 +155,8 @@ class _Writer:
         return [one for one in self._fixed if fix.when.evaluate(lookup_for(self._facts, one)) is True]
 
     def _fix(self, fix: Fix, concerned: Sequence[Subject]) -> RemediationReport:
-        at, undo_at = self._placed(fix.commands, concerned), self._placed(fix.undo, concerned)
+        at = self._placed(fix.commands, concerned)
+        undo_at = self._placed(fix.undo, concerned) if at else ()  # nothing is undone that nobody could type
         unknown = "" if at or fix.no_command else self._not_filled(fix, concerned)
         return RemediationReport(
             id=fix.id,
@@ -265,6 +268,11 @@ class _Writer:
     def _is_refuted(self, index: int) -> bool:
         outcomes = [_outcome(self._of[subject], "refuted", index) for subject in self._subjects]
         return all(one is True for one in outcomes) and bool(outcomes)
+
+
+def _lacks_commands(fix: Fix, made: RemediationReport) -> bool:
+    """Whether it has commands, of which none could be written."""
+    return bool(fix.commands) and not made.commands
 
 
 def _unplaced(placed: Iterable[NodeCommands]) -> tuple[str, ...]:

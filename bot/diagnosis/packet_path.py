@@ -8,7 +8,7 @@ from itertools import chain
 from bot.diagnosis.dns_path import dns_path
 from bot.domain.cause import Differential
 from bot.domain.facts import FactTable, Flow, Subject, SubjectKind
-from bot.domain.finding import Hop, Symptom
+from bot.domain.finding import Hop, Symptom, SymptomKind
 from bot.domain.report import PathHop, Verdict
 from bot.probes.engine.evidence import Evidence
 from bot.probes.shared.encapsulation import encapsulation_of
@@ -21,6 +21,9 @@ def packet_path(
     if decided.hop is None:
         return ()
     ends = _ends(evidence, differential, symptoms)
+    leads_out = _leads_out(symptoms)
+    if leads_out and ends.source and ends.source.kind is SubjectKind.NODE:
+        ends = replace(ends, source=_pod_on(evidence, ends.source))
     if decided.hop == "dns":
         blamed = next((one for explanation in differential.selected[:1] for one in explanation.subjects), None)
         hops = dns_path(evidence, facts, ends.source, ends.source if _is_pod(blamed) else blamed)
@@ -39,6 +42,8 @@ def packet_path(
         ends.service,
         is_tunnelled=encapsulation_of(evidence) != "none",
     )
+    if leads_out and decided.hop in {"node", "underlay"}:
+        stations = (*stations[:3], ("underlay", "outside"))
     if ends.source and ends.source.kind is SubjectKind.NODE and decided.hop not in {"pod", "gateway", "api"}:
         stations = [one for one in stations if one[0] not in {"pod", "gateway"}]  # a node's own packets pass neither
     places = [index for index, (hop, _) in enumerate(stations) if hop == decided.hop]
@@ -64,6 +69,15 @@ def _is_pod(subject: Subject | None) -> bool:
 
 def _detail(decided: Verdict, differential: Differential) -> str:
     return differential.selected[0].title if differential.selected else decided.summary
+
+
+def _leads_out(symptoms: Sequence[Symptom]) -> bool:
+    """Whether all that does not work is the way out of the cluster: no other node's pods are on it."""
+    kinds = {symptom.kind for symptom in symptoms}
+    return SymptomKind.OUTSIDE_UNREACHABLE in kinds and kinds <= {
+        SymptomKind.OUTSIDE_UNREACHABLE,
+        SymptomKind.PODS_NOT_READY,
+    }
 
 
 def _stations(

@@ -1,5 +1,6 @@
 """Which plan a verdict leads to, so that people need not spell it."""
 
+from bot.causes.cause import is_remote
 from bot.cluster.writer import Writer
 from bot.domain.plan import value_at
 from bot.domain.report import RemediationReport, Report
@@ -25,6 +26,8 @@ def _carried_out(fix: RemediationReport, report: Report) -> PlanRequest | None:
     if fix.id == ROLL_BACK:
         return RollBack()
     if fix.id in RESTARTS:
+        if not any(is_remote(command) for command in fix.commands):
+            return None  # no agent's pod is known, or it is a service of the host
         nodes = report.blast_radius.fault_nodes
         return RestartAgents(nodes=nodes) if 0 < len(nodes) <= MOST_NODES else None
     if fix.id in RECREATIONS and len(fix.subjects) == 1:  # of several, the first must show whether it helps

@@ -187,7 +187,7 @@ def alternatives(fixes: Sequence[RemediationReport]) -> str:
 def _in_short(fix: RemediationReport) -> str:
     """The first clause of what a fix does, as the middle of a sentence."""
     says = redact(bounded(fix.why, 600))  # struck out before it is cut: half of a secret is known no more
-    clause = bounded(_CLAUSE_ENDS.split(says, maxsplit=1)[0].removeprefix("Or ").strip(), _MOST_OF_CLAUSE)
+    clause = bounded(_CLAUSE_ENDS.split(says, maxsplit=1)[0].strip(), _MOST_OF_CLAUSE)
     return clause if clause[1:2].isupper() else f"{clause[:1].lower()}{clause[1:]}"
 
 

@@ -154,7 +154,7 @@ def _do_now(report: Report, *, details: bool) -> Iterator[Row]:
         rows = list(_fix(fix, details=details))
         if not details and report.remediations[1:]:
             more = brief.alternatives(report.remediations[1:]).rstrip(".")
-            rows.append(Row(f"Or: {more} (-v shows the commands)."))
+            rows.append(Row(f"Or: {more} (-v shows how)."))
         if number == 0 and offer(report) is not None:
             rows.append(Row("Or propose a plan, which somebody else approves:"))
             rows.append(

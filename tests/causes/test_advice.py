@@ -69,10 +69,11 @@ def test_what_is_known_fills_the_commands(fixture: Fixture) -> None:
 def test_a_command_that_lacks_a_value_is_not_written_and_says_which() -> None:
     fixture = next(one for one in ALL if one.name == "calico-proxy-arp-off")
     unseen = changed(fixture.values, {"pod shop/a": {"own_dev": None}})
-    first, restart = differentiate(causes(), table(unseen), fixture.symptoms).selected[0].fixes
+    restart, other = differentiate(causes(), table(unseen), fixture.symptoms).selected[0].fixes
 
-    assert (first.commands, first.no_command) == ((), "pod.own_dev of pod shop/a is not known")
-    assert restart.commands == ("kubectl -n kube-system delete pod cni-1",)
+    assert restart.commands == ("kubectl -n kube-system delete pod cni-1",), "what can be pasted comes first"
+    assert (other.commands, other.undo) == ((), ()), "nothing is undone that nobody could type"
+    assert other.no_command == "pod.own_dev of pod shop/a is not known"
 
 
 def test_where_it_is_known_why_a_value_is_missing_the_reason_is_said_and_no_name_of_ours() -> None:
@@ -81,7 +82,7 @@ def test_where_it_is_known_why_a_value_is_missing_the_reason_is_said_and_no_name
     why = {subject("pod shop/a"): {"own_dev": "the node has no route to it"}}
     told = replace(unseen, unobserved=why)
 
-    assert differentiate(causes(), told, fixture.symptoms).selected[0].fixes[0].no_command == (
+    assert differentiate(causes(), told, fixture.symptoms).selected[0].fixes[-1].no_command == (
         "the node has no route to it"
     )
 

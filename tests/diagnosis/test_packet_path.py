@@ -56,6 +56,15 @@ def test_a_gateway_is_that_of_the_pod_on_the_blamed_node() -> None:
     assert [hop.name for hop in drawn("gateway", node("node-2"))] == ["shop/c", "169.254.1.1", "node-2"]
 
 
+def test_the_way_out_begins_at_a_pod_and_passes_no_other_node() -> None:
+    world, *_ = two_nodes()
+    path = told(world, "node", node("node-1"), SymptomKind.OUTSIDE_UNREACHABLE)
+
+    assert [f"{hop.name} {hop.state}" for hop in path] == [
+        "shop/a ok", "169.254.1.1 ok", "node-1 broken", "outside unknown",
+    ]  # fmt: skip
+
+
 def test_an_overlay_breaks_between_the_nodes() -> None:
     path = drawn("overlay", Subject(SubjectKind.PAIR, "node-1>node-2"))
 

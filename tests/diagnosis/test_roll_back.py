@@ -107,10 +107,22 @@ def test_what_argo_cd_owns_is_rolled_back_there(broken: tuple[World, Subject], k
 def test_the_nodes_that_only_wait_for_the_others_are_not_restarted(
     broken: tuple[World, Subject], knowledge: Knowledge
 ) -> None:
-    report = judged(broken[0], knowledge)
+    world, _ = broken
+    runs(world, "node-1", "good", HOUR)
+    report = judged(world, knowledge)
     radius = replace(report.blast_radius, nodes=("node-1", "node-2"), cut_off_nodes=("node-1", "node-2"))
 
     assert offer(replace(report, blast_radius=radius)) == RestartAgents(nodes=("node-1",))
+
+
+def test_where_no_agents_pod_is_known_no_restart_is_offered(
+    broken: tuple[World, Subject], knowledge: Knowledge
+) -> None:
+    """The button would propose what no plan can do."""
+    report = judged(broken[0], knowledge)
+
+    assert any(one.id == "restart-calico-node" for one in report.remediations)
+    assert offer(report) is None
 
 
 def test_one_pod_is_recreated_and_several_are_left_to_people(knowledge: Knowledge) -> None:

@@ -194,9 +194,7 @@ def test_a_command_stands_in_the_details_once_with_its_node_and_so_does_what_und
 def test_another_fix_is_named_by_what_it_does_names_as_they_are() -> None:
     others = [
         RemediationReport(id="restart-calico-node", risk="r2", why="Restart calico-node on node-2; Felix writes again"),
-        RemediationReport(
-            id="delete", risk="r2", why="Or delete the entry on node-1 (02:42) and have it written again"
-        ),
+        RemediationReport(id="delete", risk="r2", why="Delete the entry on node-1 (02:42) and have it written again"),
     ]
 
     assert "*Or:* restart calico-node on node-2; delete the entry on node-1 (see Details)" in verdict_of(
