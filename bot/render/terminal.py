@@ -176,7 +176,7 @@ def _step(report: Report, one: NextStep) -> Iterator[Row]:
     if not one.look:
         yield Row(one.text, sign="→")
         return
-    place = f"{one.place} " if one.place else ""
+    place = f"at {one.place}, " if one.place else ""
     yield Row(f"{place}{brief.decides(report, one)}", sign="→")
     yield Row(one.command, "bold cyan", indent=2, is_exact=True)
 

@@ -2,8 +2,9 @@
 
 from bot.probes.engine.fact_spec import fact
 
-_AGENT = "kubectl exec -n kube-system <cilium pod of the node> --"
-_NET = f"{_AGENT} bpftool net; bpftool cgroup tree; compare bpftool link"
+_POD = "$(kubectl get pods -n kube-system -l k8s-app=cilium --field-selector spec.nodeName=<node> -o name)"
+_AGENT = f"kubectl exec -n kube-system {_POD} --"
+_NET = f"{_AGENT} sh -c 'bpftool net; bpftool cgroup tree; bpftool link'"
 NODE_KEYS = (
     "ebpf_maps",
     "ebpf_drops",
