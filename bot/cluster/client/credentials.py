@@ -131,6 +131,9 @@ def _check_context(config: Any, context: str | None, source: str) -> None:
     nodes = cast("list[Any]", listed) if isinstance(listed, list) else []
     named = [cast("object", getattr(one, "value", one)) for one in nodes]
     names = [str(cast("Mapping[str, object]", one)["name"]) for one in named if isinstance(one, dict) and "name" in one]
+    if whole and not listed and not isinstance(listed, dict | str):
+        why = "it has no context. Name another file with --kubeconfig or in KUBECONFIG"
+        raise ConfigurationError(source[:1].upper() + source[1:], why)
     meant = context or whole.get("current-context")
     if not names or meant in names:
         return  # nothing to choose from: the loader says what is wrong with the file

@@ -38,6 +38,37 @@ async def test_one_of_several_kubeconfigs_may_be_missing(cluster: SmallCluster):
         assert (await api.get("/api/v1/namespaces/default", Namespace)).metadata.name == "default"
 
 
+TWO = """
+clusters: [{name: c, cluster: {server: "http://127.0.0.1:1"}}]
+users: [{name: u, user: {token: t}}]
+contexts: [{name: one, context: {cluster: c, user: u}}, {name: two, context: {cluster: c, user: u}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "context", "told"),
+    [
+        (None, None, "there is no such file. Name one with --kubeconfig or in KUBECONFIG (without a cluster to try: "),
+        (TWO, None, "it sets no current-context. There are: one, two. Choose one with --context."),
+        (TWO, "three", "it has no context 'three'. There are: one, two. Choose one with --context."),
+        ("current-context: one", None, "it has no context. Name another file with --kubeconfig or in KUBECONFIG."),
+        ("kind: Config", None, "it has no context. Name another file with --kubeconfig or in KUBECONFIG."),
+        ("- a list", None, "it is not a kubeconfig, or lacks a part"),
+    ],
+)
+async def test_a_kubeconfig_that_will_not_do_is_told_with_the_next_step(
+    text: str | None, context: str | None, told: str, tmp_path: Path
+):
+    path = tmp_path / "config"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigurationError) as raised:
+        async with Api.connect(path, context):
+            pass
+
+    assert f"The kubeconfig {path} cannot be used: {told}" in str(raised.value)
+
+
 def is_running(directory: Path) -> bool:
     """Whether the plugin that wrote its number to "pid" still runs."""
     return Path("/proc", (directory / "pid").read_text().strip()).exists()
