@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from bot.diagnosis.request import Progress
-from bot.domain.errors import BotError, ForbiddenError, PodsHiddenError, UnknownPodError
+from bot.domain.errors import BotError, ForbiddenError, UnknownPodError
 from bot.domain.incident import ALERT, ALL_NODES, PLAN, SCHEDULE, Incident
 from bot.domain.outgoing import Content
 from bot.domain.report import Report
@@ -101,7 +101,7 @@ def _scope_words(incident: Incident) -> str:
 
 def _remedies(error: BotError) -> Iterator[Mrkdwn]:
     match error:
-        case ForbiddenError() | PodsHiddenError():
+        case ForbiddenError():
             yield joined(said("The permission that would help: "), code(error.permission))
         case UnknownPodError() if error.nearest:
             yield joined(

@@ -182,4 +182,5 @@ async def test_where_pods_may_not_be_listed_nothing_is_known(office: Office) -> 
     (said,) = await office.ws.until(lambda: office.ws.thread(HERE, root.ts)[1:])
     assert "I may not list pods in shop (403): nothing is known. Needed: list pods in namespace shop." in said.text
     assert "has no pods" not in said.text
+    assert said.text.count("list pods in namespace shop") == 1
     assert "this says neither that it works nor that it is broken" in said.text
