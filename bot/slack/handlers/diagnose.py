@@ -10,6 +10,7 @@ from bot.incidents.service import DiagnosisRequest
 from bot.slack import views
 from bot.slack.caller import Caller, ephemeral, is_allowed, is_present, permitted
 from bot.slack.commands import Diagnose
+from bot.slack.handlers.firing import after_run
 from bot.slack.handlers.runs import permalink, run
 from bot.slack.services import Services
 from bot.slack.views import notices
@@ -52,6 +53,7 @@ async def take_up(services: Services, caller: Caller, incident: Incident, *, is_
             return
     incident = await services.service.begin(incident, dedup=caller.key, by=caller.user)
     outcome = await run(services, incident, asked_by=caller.user, response_url=caller.response_url)
+    await after_run(services, incident.id)
     if isinstance(outcome, UnknownNamespaceError):  # not known in time to say so before anything was posted
         known = [(incident.cluster, one) for one in outcome.nearest]
         nearest = tuple(one for _, one in await permitted(services, caller, Action.DIAGNOSE, known))

@@ -210,6 +210,12 @@ async def alerts_quiet(services: Services, entry: Entry) -> None:
             pass
 
 
+async def after_run(services: Services, incident_id: str) -> None:
+    """Bring what is said about its alerts up to date after a run that somebody else asked for."""
+    if await services.store.alerts.are_known(incident_id):
+        await show(services, incident_id)
+
+
 async def show(services: Services, incident_id: str) -> None:
     """Bring what is said about an incident's alerts up to date, everywhere."""
 

@@ -27,6 +27,7 @@ from bot.slack.caller import Caller, decide, ephemeral, inside, is_allowed, is_p
 from bot.slack.handlers.buttons import pressed, reported_run
 from bot.slack.handlers.diagnose import cluster_for
 from bot.slack.handlers.dialogues import fill, open_loading
+from bot.slack.handlers.firing import after_run
 from bot.slack.handlers.runs import run, show_root, thread_of
 from bot.slack.plan_commands import ListPlans, PlanCommand, PlansCommand, ResumePlans, StopPlans, wanted
 from bot.slack.services import Services
@@ -282,6 +283,7 @@ async def say_end(services: Services, record: PlanRecord) -> None:
     if incident is not None and incident.is_open and record.state in _HAS_CHANGED:
         begun = await services.service.begin(incident, dedup=f"{record.plan.id}:left", by=PLAN)
         await run(services, begun, asked_by=PLAN)
+        await after_run(services, incident.id)
 
 
 async def redraw(services: Services, record: PlanRecord, journal: Sequence[JournalEntry] = ()) -> None:

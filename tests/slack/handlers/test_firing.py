@@ -81,6 +81,20 @@ async def test_an_alert_is_diagnosed_in_a_thread_of_its_own(office: Office) -> N
     assert (await only(office)).opened_by == "alert"
 
 
+async def test_a_run_that_somebody_asks_for_brings_the_message_about_alerts_up_to_date(office: Office) -> None:
+    """Else it says for ever that it is the network."""
+    await sent(office, ready("a"))
+    (root,) = office.roots()
+    verdict = await office.verdict(root.ts)
+    office.recordings["shop"] = healthy()
+
+    await office.alice.click(HERE, verdict.ts, "cni_rerun")
+    await office.verdict(root.ts, count=2)
+    await office.quiet()
+
+    assert "The network works again*, but alerts still fire" in card(office)
+
+
 async def test_a_fault_that_hits_others_is_not_said_to_be_the_reason(office: Office) -> None:
     await sent(office, ready("b"))
 
