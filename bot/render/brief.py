@@ -154,6 +154,19 @@ def decides(report: Report, step: NextStep) -> str:
     return f"decides: {and_more([titles.get(one, one) for one in step.decides], 2, by='; ')}"
 
 
+def settling(report: Report) -> str:
+    """Of a verdict that is inconclusive what would help before any look: more access, or where to begin."""
+    if report.verdict.status != "inconclusive":
+        return ""
+    if report.coverage.access != "agent":
+        return "let cnibot inspect the nodes: --access agent; `cnibot doctor` names the permissions"
+    if report.steps or report.verdict.hop is None:
+        return ""
+    if any(one.lost for one in report.trace):
+        return "no known cause fits: follow the probe packets below from where they were last seen"
+    return "no known cause fits: compare what fails below with what works beside it"
+
+
 def risk(fix: RemediationReport) -> str:
     """What a fix touches, in words."""
     nodes = len({one.node for one in fix.at if one.node})
@@ -224,7 +237,7 @@ def _at_fault(report: Report, kind: str) -> str:
 def _named(report: Report, one: Statement) -> str:
     """A statement with one of its subjects, of the namespace asked about if there is one, and the number of others."""
     text = one.text
-    if not one.subjects:
+    if not one.subjects or one.subjects[0] == "cluster":  # there is one
         return text
     own = f"{report.scope.namespace}/"
     first = next((each for each in one.subjects if each.partition(" ")[2].startswith(own)), one.subjects[0])

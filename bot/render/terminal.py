@@ -164,10 +164,8 @@ def _do_now(report: Report, *, details: bool) -> Iterator[Row]:
     if report.verdict.status == "inconclusive":
         looks = [one for one in report.steps if not one.is_warning][: None if details else MOST]
         rows = [row for one in looks for row in _step(report, one)]
-        if report.coverage.access == "api":
-            rows.insert(
-                0, Row("let cnibot inspect the nodes: --access agent; `cnibot doctor` names the permissions", sign="→")
-            )
+        if says := brief.settling(report):
+            rows.insert(0, Row(says, sign="→"))
         yield from _section("What would settle it (cheapest first)", rows)
 
 

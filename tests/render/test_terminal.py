@@ -2,13 +2,14 @@
 
 import io
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 from rich.console import Console
 
-from bot.domain.report import Report
+from bot.domain.report import Report, Trace
 from bot.render.terminal import lines, show
 
 HERE = Path(__file__).parent
@@ -79,8 +80,35 @@ def test_where_nobody_looks_nothing_is_wrapped_or_padded() -> None:
     assert shown[0] == "BROKEN node-2: proxy ARP is off, 8 pods have no gateway"
 
 
-def test_what_would_settle_it_is_said_where_only_the_api_was_read() -> None:
-    assert "--access agent" in drawn("nothing-seen", 80)
+@pytest.mark.parametrize("access", ["api", "exec", "cni-agent"])
+def test_what_would_settle_it_is_said_where_less_was_read_than_can_be(access: str) -> None:
+    whole = report("nothing-seen")
+    seen = replace(whole, coverage=replace(whole.coverage, access=access))
+
+    assert "--access agent" in "\n".join(line.plain for line in lines(seen))
+
+
+def test_where_no_known_cause_fits_it_is_said_where_to_begin() -> None:
+    """An inconclusive verdict is no dead end."""
+    lost = Trace(flow="a to b", source="pod shop/a", lost=3, sent=3, sentence="3 of 3 were last seen on node-1.")
+    whole = report("inconclusive")
+    seen = replace(whole, steps=(), causes=(), coverage=replace(whole.coverage, access="agent"))
+
+    def shown(one: Report) -> str:
+        return "\n".join(line.plain for line in lines(one))
+
+    assert "no known cause fits: compare what fails below" in shown(seen)
+    assert "no known cause fits: follow the probe packets below" in shown(replace(seen, trace=(lost,)))
+
+
+def test_what_is_possible_only_is_never_called_a_second_fault() -> None:
+    one, *_ = report("one-cause").causes
+    possible = replace(one, id="other", title="Another thing", confidence="possible", explains=())
+    whole = replace(report("one-cause"), causes=(one, possible))
+
+    assert "Possible: Another thing (possible)" in "\n".join(line.plain for line in lines(whole, details=True))
+    assert "? Another thing" in "\n".join(line.plain for line in lines(whole))
+    assert "Besides" not in "\n".join(line.plain for line in lines(whole, details=True))
 
 
 def write() -> None:

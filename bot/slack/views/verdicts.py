@@ -131,9 +131,10 @@ def _do_now(report: Report) -> Iterator[Part]:
     if report.verdict.status != "inconclusive":
         return
     title = said("*What would settle it* (cheapest first)")
-    if not report.steps and report.coverage.access != "agent":
+    if not report.steps and (says := brief.settling(report)):
         look = said("Let cnibot inspect the nodes: `cnibot doctor` names the permissions, then *Re-run*")
-        yield Part(title=title, items=(bullet(look),), rank=2)
+        is_blind = report.coverage.access != "agent"
+        yield Part(title=title, items=(bullet(look if is_blind else escape(says[:1].upper() + says[1:])),), rank=2)
     steps = [*enumerate(report.steps, start=1)]
     yield part(title, steps, lambda one: report_lines.step(report, one[1], one[0]), most=4, rank=2, least=3)
     if report.coverage.unobserved:
