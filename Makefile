@@ -23,9 +23,8 @@ help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: ## Try it in the browser: cluster, Slack workspace and bot (without a terminal: print the founding story)
-	@.ci/setup system
-	@.ci/setup lab
-	@trap '' INT; if [ -t 0 ] && [ -t 1 ]; then cnibot demo $(ARGS); else cnibot demo --scripted $(ARGS); fi
+	@trap 'exit 0' INT; .ci/setup system && .ci/setup lab && trap '' INT && \
+		if [ -t 0 ] && [ -t 1 ]; then cnibot demo $(ARGS); else cnibot demo --scripted $(ARGS); fi
 
 gym: ## Faults drawn from a fresh seed, then each that the lab knows; write docs/accuracy.md (hours; ARGS=--resume)
 	@.ci/setup system

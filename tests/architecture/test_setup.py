@@ -1,7 +1,12 @@
 """The set-up script says what is wrong and what to do, in one line each."""
 
+import fcntl
 import os
+import pty
+import select
+import signal
 import subprocess
+import termios
 from pathlib import Path
 
 import pytest
@@ -40,6 +45,53 @@ def test_interpreter_of_another_version(tree: Path) -> None:
 
     assert code == 1
     assert f"PYTHON={old} is not a Python 3.11, 3.12 or 3.13" in said
+
+
+@pytest.mark.parametrize("installs", ["sleep 60", ". ./patiently; patiently sleep 60"])
+def test_ctrl_c_while_the_demo_is_installed_ends_it_without_an_error_of_make(installs: str, tmp_path: Path) -> None:
+    """The first thing that a newcomer may do after a minute of dots."""
+    place = copied(tmp_path, "Makefile", ".ci")
+    text = (place / ".ci" / "setup").read_text(encoding="utf-8")
+    waits = text[text.index("patiently() {") :]
+    (place / "patiently").write_text(waits[: waits.index("\n}\n") + 3], encoding="utf-8")
+    (place / ".ci" / "setup").write_text(f"#!/bin/sh\necho installing $1 >&2\n{installs}\n", encoding="utf-8")
+    terminal, its_end = pty.openpty()
+    with subprocess.Popen(
+        ["make", "demo"],
+        cwd=place, stdin=its_end, stdout=its_end, stderr=its_end, start_new_session=True,
+        preexec_fn=_takes_terminal,  # noqa: PLW1509 no thread of ours is in the child
+    ) as demo:  # fmt: skip
+        os.close(its_end)
+        said = _read_until(terminal, b"installing system")
+        while demo.poll() is None:  # dash does not hear one that comes just as it starts a program
+            os.write(terminal, b"\x03")
+            said += _read_until(terminal, None)
+    os.close(terminal)
+
+    assert b"***" not in said, said
+    assert b"installing lab" not in said
+    assert demo.returncode in {0, 130, -signal.SIGINT}
+
+
+def _takes_terminal() -> None:
+    """So that Ctrl-C there reaches the session."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def _read_until(terminal: int, word: bytes | None) -> bytes:
+    """What a terminal shows up to a word, or to its end, or to a moment of silence."""
+    said = b""
+    while word is None or word not in said:
+        if word is None and not select.select([terminal], [], [], 0.5)[0]:
+            break
+        try:
+            part = os.read(terminal, 4096)
+        except OSError:  # so a Linux terminal ends
+            break
+        if not part:
+            break
+        said += part
+    return said
 
 
 def test_unknown_kind(tree: Path) -> None:
