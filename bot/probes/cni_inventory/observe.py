@@ -170,9 +170,11 @@ def _agents(evidence: Evidence) -> _Agents | None:
 def _observe_agent(evidence: Evidence, node: Subject, agents: _Agents | None, into: FactBuilder) -> None:
     if agents is None:
         is_inside = evidence.cni.name != "unknown"
-        why = "which CNI this is, and hence whether it runs agents, is not known"
+        why = "this CNI runs no agent pods"
+        if not is_inside:
+            why = "which CNI this is, and hence whether it runs agents, is not known"
         into.put(node, "cni_agent", "none" if is_inside else None, why)
-        into.miss(node, "cni_agent_restarts", "this CNI runs no agent pods" if is_inside else why)
+        into.miss(node, "cni_agent_restarts", why)
         unit = unit_of(evidence, node.name) if evidence.cni.installed_by == "k3s" else ""
         into.put(node, "cni_agent_log", f"journalctl -u {unit} --since -15min" if unit else None, why)
         into.put(node, "cni_agent_restart", f"systemctl restart {unit}" if unit else None, why)

@@ -9,9 +9,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import pytest
 
 from bot.cluster.client.api import Api
+from bot.cluster.objects import DaemonSet, OwnerReference
 from bot.diagnosis.recording import Recording, record
 from bot.diagnosis.request import OnProgress, Progress, Request
 from bot.domain.authorization import Action, Grant
@@ -57,12 +59,28 @@ def healthy() -> Recording:
 
 
 def broken() -> Recording:
-    """Proxy ARP off on the link of shop/a."""
+    """Proxy ARP off on the link of shop/a, where calico-node runs and can be restarted."""
     world, pod, *_ = two_nodes()
+    run_calico_node(world)
     link = world.report_of(pod).host_link
     world.answers(pod, None, None, None)
     world.sysctl("node-1", **{f"ipv4__conf__{link}__proxy_arp": "0"})
     return recorded(world)
+
+
+def run_calico_node(world: World) -> None:
+    """Its DaemonSet, with a pod on each node."""
+    fields = {
+        "metadata": {"namespace": "kube-system", "name": "calico-node", "uid": "ds"},
+        "spec": {"template": {"spec": {"containers": [{"name": "calico-node", "image": "calico/node:v3.30.2"}]}}},
+        "status": {"desiredNumberScheduled": 2, "numberReady": 2},
+    }
+    world.snapshot_fields |= {"daemon_sets": (msgspec.convert(fields, DaemonSet),)}
+    for node in ("node-1", "node-2"):
+        agent = world.pod(f"kube-system/calico-node-{node}", node, host_network=True)
+        owner = OwnerReference(kind="DaemonSet", uid="ds", name="calico-node", controller=True)
+        owned = msgspec.structs.replace(world.pods[agent].metadata, owner_references=(owner,))
+        world.pods[agent] = msgspec.structs.replace(world.pods[agent], metadata=owned)
 
 
 def recorded(world: World) -> Recording:
