@@ -1,6 +1,5 @@
 """Which plan a verdict leads to, so that people need not spell it."""
 
-from bot.causes.cause import is_remote
 from bot.cluster.writer import Writer
 from bot.domain.plan import value_at
 from bot.domain.report import RemediationReport, Report
@@ -26,8 +25,8 @@ def _carried_out(fix: RemediationReport, report: Report) -> PlanRequest | None:
     if fix.id == ROLL_BACK:
         return RollBack()
     if fix.id in RESTARTS:
-        if not any(is_remote(command) for command in fix.commands):
-            return None  # no agent's pod is known, or it is a service of the host
+        if all(one.node for one in fix.at):
+            return None  # no agent's pod is known, or it is a service of the host, restarted there
         nodes = report.blast_radius.fault_nodes
         return RestartAgents(nodes=nodes) if 0 < len(nodes) <= MOST_NODES else None
     if fix.id in RECREATIONS and len(fix.subjects) == 1:  # of several, the first must show whether it helps
