@@ -55,7 +55,6 @@ ALLOWED = {
     "bot/slack/outbox/failures.py": (1, "text of Slack's error"),
     "bot/slack/views/quiet.py": (1, "mentions, which a quiet channel shows as text"),
     "bot/slack/views/text.py": (4, "escaping and cutting"),
-    "bot/slack/views/verdicts.py": (1, "whether the heading or the summary already says it"),
 }
 """How often a file may do it, and what it is that it reads there."""
 
