@@ -420,7 +420,7 @@ def list_() -> None:
 def approve(
     plan_id: _Id,
     digest: Annotated[
-        str, typer.Option(help="The digest that you read; without it, you are asked for it after the plan is shown.")
+        str, typer.Option(help="The digest that you read; without it, the plan is shown and you confirm it.")
     ] = "",
     reason: Annotated[str, typer.Option(help="Why; it is part of the audit.")] = "",
     cluster: Annotated[str, typer.Option("--cluster", help="The cluster's name, if the plan requires it.")] = "",

@@ -98,7 +98,7 @@ def _nothing_to_see(evidence: Evidence, coverage: Coverage) -> Iterator[str]:
     if not evidence.scope_pods and (why := why_unread(evidence.snapshot, "pods", namespace=namespace)):
         yield f"The pods of namespace {namespace} could not be read, so nothing is known: {why}"
     if not evidence.scope_pods:
-        yield f"Namespace {namespace} has no pods: there is nothing to look at."
+        yield f"Namespace {namespace} has no pods: there is nothing to diagnose."
     if coverage.access == "api":
         yield "The API objects show nothing wrong, but no node was inspected."
     if coverage.access != "agent":

@@ -4,7 +4,7 @@ from bot.remediation.cilium.preflight import CHECKS
 
 _HEAD = """# Checks before a migration to Cilium
 
-What `cnibot plan preflight-cilium VALUES` looks at, from the API and from each node's own network. *block*: it must not
+What `cnibot plan preflight-cilium VALUES` checks, from the API and from each node's own network. *block*: it must not
 be done so. *accept*: somebody must know it and say that it is all right. *warn*: to be known. What could not be read is
 unknown, which is no better than blocked.
 

@@ -267,7 +267,7 @@ def test_without_contrast_hairpin_is_unknown():
 
     assert "hairpin_fails" not in known.of(shop.db)
     assert known.why_unobserved(shop.db, "hairpin_fails") == (
-        "only pods behind the Service asked for it: there is no contrast"
+        "only pods behind the Service tried its ClusterIP: nothing to compare them with"
     )
 
 

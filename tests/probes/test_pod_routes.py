@@ -380,7 +380,7 @@ def test_from_inside_pods_alone_nodes_stay_unknown() -> None:
     known = facts_of(world.evidence(), PROBE)
 
     assert known.of(a)["default_route"] == "gateway"
-    assert known.why_unobserved(a, "route_on_node") == "the node was not asked for its route to the pod"
+    assert known.why_unobserved(a, "route_on_node") == "the node's route to the pod was not looked up"
     assert known.why_unobserved(NODE, "default_route") == "the node's routes were not read"
 
 

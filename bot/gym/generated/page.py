@@ -72,7 +72,7 @@ def _lines(run: GeneratedResults) -> Iterator[str]:
 
 
 def _baselines(results: Sequence[Result], total: Figures) -> Iterator[str]:
-    yield "Two programs that look at nothing, given the answers of this very run (so they are flattered), and the bot:"
+    yield "Two programs that inspect nothing, given the answers of this very run (so they are flattered), and the bot:"
     yield ""
     yield "| who | cause right |"
     yield "|---|---|"

@@ -109,8 +109,8 @@ def exec_(
 @app.command("break")
 def break_(
     fault: Annotated[str, typer.Argument(help="See `cnibot lab faults`", autocompletion=fault_names)],
-    node: Annotated[str, typer.Option(help="The node to strike")] = "",
-    pod: Annotated[str, typer.Option(help="The pod to strike: NAMESPACE/NAME")] = "",
+    node: Annotated[str, typer.Option(help="The node to break")] = "",
+    pod: Annotated[str, typer.Option(help="The pod to break: NAMESPACE/NAME")] = "",
     state: State = None,
 ) -> None:
     """Inject a fault: a real change of the lab's kernel state or objects."""

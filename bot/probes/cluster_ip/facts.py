@@ -189,7 +189,7 @@ FACTS = (
     fact(
         "node.service_rules",
         "str",
-        "Whether the node's packet filters hold the Services that were asked for.",
+        "Whether the node's packet filters have rules for the Services in question.",
         look=_RULES,
         values=("present", "missing", "partial"),
         rungs=NODE,

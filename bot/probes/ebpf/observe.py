@@ -133,7 +133,7 @@ def _observe_pod(evidence: Evidence, pod: Subject, into: FactBuilder) -> None:
     into.put(pod, "ebpf_known", None if known is None else any(each.ip == ip for each in known), _NOT_READ)
     asked = list(_words_of_others(evidence, ip, node))
     lost = tuple(name for name, is_right in asked if not is_right)
-    into.put(pod, "ebpf_lost_from", lost if asked else None, "no other node's maps were asked for it")
+    into.put(pod, "ebpf_lost_from", lost if asked else None, "no other node's maps were searched for it")
 
 
 def _words_of_others(evidence: Evidence, ip: str, node: str) -> Iterator[tuple[str, bool]]:

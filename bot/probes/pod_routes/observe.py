@@ -47,7 +47,7 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
         _observe_inside(sight, into)
         observe_stray_inside(evidence, sight, into)
         answer = sight.seen.route_to_pod
-        unasked = "the node was not asked for its route to the pod"
+        unasked = "the node's route to the pod was not looked up"
         way = _way_back(sight, answer, tables[sight.root.name], links[sight.root.name]) if answer else None
         if way == "other" and answer and not has_own_routes and answer.dev in BY_PROGRAM:
             way = "programs"

@@ -111,9 +111,9 @@ def hairpin_fails(tests: ServiceTests, ready: Sequence[Backend]) -> tuple[bool |
     inside = {source: reach for source, reach in of.items() if source in own}
     others = [reach for source, reach in of.items() if source not in own]
     if not inside:
-        return None, "no pod behind the Service asked for it"
+        return None, "no pod behind the Service tried its ClusterIP"
     if not others:
-        return None, "only pods behind the Service asked for it: there is no contrast"
+        return None, "only pods behind the Service tried its ClusterIP: nothing to compare them with"
     lost = {each.source for each in not_denied(tests.direct) if each.reach != "ok" and each.backend != each.source}
     failing = {source for source, reach in inside.items() if reach != "ok"}
     return bool(failing) and not failing & lost and all(reach == "ok" for reach in others), ""

@@ -86,7 +86,7 @@ def why_no_rules(evidence: Evidence) -> str:
             return why
     if evidence.cni.name == "cilium":
         return "Cilium's eBPF programs may carry the Services: no packet filter holds them"
-    return "no report speaks of Services' rules"
+    return "no node report covers Service rules"
 
 
 # Listeners

@@ -101,7 +101,7 @@ async def propose_fix(services: Services, entry: Entry) -> None:
     ) or not await is_present(services, caller):
         return
     if run != incident.run or not incident.is_open:
-        text = "This verdict is not the newest one any more. Use the button under the newest, or *Re-run*."
+        text = "There is a newer verdict. Use the button under that one, or *Re-run*."
         await ephemeral(services, caller, "plan", notices.plainly(text))
         return
     for record in await services.plans.recent():

@@ -120,7 +120,7 @@ class Delivery:
             item.content, lambda body: self._calls.post(place.channel, thread, body, todo.key), todo
         )
         if thread and not found and await self._is_removed(place.channel, ts):
-            raise RefusedError(Failure(trouble=Trouble.NO_THREAD, reason="not in the thread that was asked for"))
+            raise RefusedError(Failure(trouble=Trouble.NO_THREAD, reason="posted outside the requested thread"))
         return Arrived(key=todo.key, ts=ts, thread=found, content=item.content)
 
     async def _is_removed(self, channel: str, ts: str) -> bool:

@@ -141,7 +141,7 @@ def _person(user: str) -> Mrkdwn:
 
 def closed() -> Content:
     """An incident in which something was wrong is over."""
-    return sentence(said("Nothing is wrong any more, so this incident is closed. The next diagnosis opens a new one."))
+    return sentence(said("Nothing is wrong now, so this incident is closed. The next diagnosis opens a new one."))
 
 
 def not_in_a_thread() -> Content:

@@ -199,7 +199,7 @@ def plan_news(record: PlanRecord) -> Content:
 
 def plan_drifted(record: PlanRecord, why: str) -> Content:
     """The line in the thread when somebody has changed what a verified plan had set right."""
-    line = joined(said("🔁 *Plan "), code(record.plan.id), said(" does not hold any more:* "), escape(why, 600))
+    line = joined(said("🔁 *Plan "), code(record.plan.id), said(" no longer holds:* "), escape(why, 600))
     return message("", [Part(items=(line, said("The incident is open again: diagnosing.")))])
 
 
@@ -230,7 +230,7 @@ def approve_modal(record: PlanRecord, *, asks_reason: bool, asks_cluster: bool) 
         hint = "It is kept in the audit."
         fields.append(blocks.text_input("Why?", REASON_BLOCK, REASON_INPUT, hint=hint))
     if asks_cluster:
-        hint = "Exactly as it stands on the card."
+        hint = "Exactly as shown on the card."
         fields.append(blocks.text_input("The cluster's name", CLUSTER_BLOCK, CLUSTER_INPUT, hint=hint))
     metadata = f"{plan.id} {plan.digest}"
     return blocks.modal("Approve the plan", fields, callback_id=APPROVE_VIEW, metadata=metadata, submit="Approve")
