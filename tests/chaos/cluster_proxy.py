@@ -19,7 +19,7 @@ from aiohttp import web
 from yarl import URL
 
 from bot.aio.groups import TaskGroup
-from bot.lab.cluster.apiserver.http.fault_injection import Disturbances
+from bot.lab.cluster.apiserver.http.fault_injection import ApiFaults
 
 PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 AGENT = "cnibot-agent"
@@ -35,7 +35,7 @@ class ClusterProxy:
 
     upstream: URL
     session: aiohttp.ClientSession
-    disturbances: Disturbances = field(default_factory=Disturbances)
+    api_faults: ApiFaults = field(default_factory=ApiFaults)
     impostor: Impostor | None = None
     """Speaks in place of every node agent."""
     page_size: int = 0
@@ -48,7 +48,7 @@ class ClusterProxy:
 
     def heal(self) -> None:
         """The API server answers as it should."""
-        self.disturbances.clear()
+        self.api_faults.clear()
         self.page_size = 0
 
     def heal_agents(self) -> None:
@@ -57,7 +57,7 @@ class ClusterProxy:
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """The API server's answer, or trouble."""
-        trouble = await self.disturbances.meet(request)
+        trouble = await self.api_faults.meet(request)
         if trouble is not None:
             return trouble
         target = self._target(request)

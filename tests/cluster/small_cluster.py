@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.lab.cluster.apiserver.bootstrap import bootstrap
-from bot.lab.cluster.apiserver.http.fault_injection import Disturbances
+from bot.lab.cluster.apiserver.http.fault_injection import ApiFaults
 from bot.lab.cluster.apiserver.http.server import serve
 from bot.lab.cluster.apiserver.kubelet_api import ExecError
 from bot.lab.cluster.apiserver.pki import Pki
@@ -48,7 +48,7 @@ class SmallCluster:
     def __init__(self, directory: Path) -> None:
         self.storage = Storage()
         self.kubelet = Kubelet()
-        self.disturbances = Disturbances()
+        self.api_faults = ApiFaults()
         self.statuses: dict[str, Obj] = {}
         self.pki = Pki.create(directory / "pki")
         self.tokens = Tokens(self.storage, self.pki.signing_key())
@@ -172,7 +172,7 @@ async def small_cluster(directory: Path) -> AsyncGenerator[SmallCluster, None]:
                     sock,
                     pki=cluster.pki,
                     tokens=cluster.tokens,
-                    disturbances=cluster.disturbances,
+                    api_faults=cluster.api_faults,
                 )
             ),
             group.create_task(cluster.run_kubelets()),

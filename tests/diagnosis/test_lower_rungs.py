@@ -13,7 +13,7 @@ from bot.diagnosis.judge import coverage_of
 from bot.diagnosis.request import Progress, Request
 from bot.domain.facts import Rung
 from bot.domain.report import Unobserved
-from bot.lab.cluster.apiserver.http.fault_injection import Disturbance
+from bot.lab.cluster.apiserver.http.fault_injection import ApiFault
 from bot.probes.engine.evidence import Evidence
 from tests.cluster.small_cluster import SmallCluster, small_cluster
 
@@ -64,7 +64,7 @@ def agents(cluster: SmallCluster) -> list[Any]:
 
 async def test_where_no_agent_may_be_made_commands_in_pods_look(home: SmallCluster):
     """PodSecurity and quotas refuse what the rights allow."""
-    home.disturbances.add(Disturbance(kind="forbidden", matches=makes_agents))
+    home.api_faults.add(ApiFault(kind="forbidden", matches=makes_agents))
     said: list[Progress] = []
 
     evidence = await seen(home, said)
@@ -99,7 +99,7 @@ async def test_an_agent_that_prints_no_report_is_replaced_by_commands(home: Smal
 
 
 async def test_where_nothing_works_the_report_claims_no_more_than_the_api(home: SmallCluster):
-    home.disturbances.add(Disturbance(kind="forbidden", matches=lambda _, path: "/exec" in path))
+    home.api_faults.add(ApiFault(kind="forbidden", matches=lambda _, path: "/exec" in path))
 
     evidence = await seen(home)
 
@@ -112,8 +112,8 @@ async def test_where_nothing_works_the_report_claims_no_more_than_the_api(home: 
 
 async def test_a_namespace_that_cannot_be_read_is_no_end_either(home: SmallCluster):
     """What keeps us from all agents at once leaves the lower rungs."""
-    home.disturbances.add(
-        Disturbance(kind="internal-error", matches=lambda _, path: path.startswith("/api/v1/namespaces/cnibot"))
+    home.api_faults.add(
+        ApiFault(kind="internal-error", matches=lambda _, path: path.startswith("/api/v1/namespaces/cnibot"))
     )
 
     evidence = await seen(home)

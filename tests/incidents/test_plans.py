@@ -16,7 +16,7 @@ from bot.domain.plan_policy import Policy
 from bot.domain.report import BlastRadius, RemediationReport, Report
 from bot.incidents.plans import Proposal
 from bot.incidents.plans.limits import Limits, refusal
-from bot.lab.cluster.apiserver.http.fault_injection import Disturbance
+from bot.lab.cluster.apiserver.http.fault_injection import ApiFault
 from bot.remediation.actions.draft import NotPlannedError
 from bot.remediation.requests import RecreatePod, RestartAgents, RollBack, Scale, Selector, TargetPort
 from bot.store import Store
@@ -280,8 +280,8 @@ async def test_one_after_the_other_with_a_pause(at: Bench) -> None:
 @pytest.mark.parametrize("kind", ["internal-error", "drop", "too-many-requests"])
 async def test_an_api_server_on_a_bad_day_is_asked_again(at: Bench, kind: Any) -> None:
     made = await at.approved(FIX)
-    trouble = at.cluster.disturbances.add(
-        Disturbance(kind=kind, matches=lambda method, path: method == "PATCH", times=2, retry_after_s=0)
+    trouble = at.cluster.api_faults.add(
+        ApiFault(kind=kind, matches=lambda method, path: method == "PATCH", times=2, retry_after_s=0)
     )
     done = await at.service().execute(made.plan.id, who="a")
 
@@ -293,8 +293,8 @@ async def test_an_api_server_on_a_bad_day_is_asked_again(at: Bench, kind: Any) -
 
 async def test_real_changes_that_end_in_errors_are_looked_at_and_land_once(at: Bench) -> None:
     made = await at.approved(FIX)
-    at.cluster.disturbances.add(
-        Disturbance(kind="drop", matches=lambda method, path: method == "PATCH" and "dryRun" not in path, times=3)
+    at.cluster.api_faults.add(
+        ApiFault(kind="drop", matches=lambda method, path: method == "PATCH" and "dryRun" not in path, times=3)
     )
     async with at.changes_of("services") as changes:
         done = await at.service().execute(made.plan.id, who="a")

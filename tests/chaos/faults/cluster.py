@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from random import Random
 
-from bot.lab.cluster.apiserver.http.fault_injection import Disturbance, Kind
+from bot.lab.cluster.apiserver.http.fault_injection import ApiFault, Kind
 from tests.chaos.faults.fault import Fault, Strike, switched
 from tests.chaos.stage import Stage
 
@@ -49,7 +49,7 @@ def _trouble(
             return is_met
 
         stage.cluster.page_size = page_size or stage.cluster.page_size
-        stage.cluster.disturbances.add(Disturbance(kind=kind, matches=meets, delay_s=delay_s))
+        stage.cluster.api_faults.add(ApiFault(kind=kind, matches=meets, delay_s=delay_s))
 
     return switched(on, lambda stage: stage.cluster.heal())
 

@@ -11,7 +11,7 @@ from bot.cluster.client.api import Api
 from bot.domain.access import Need
 from bot.domain.errors import UnauthorizedError
 from bot.domain.facts import Rung
-from bot.lab.cluster.apiserver.http.fault_injection import Disturbance
+from bot.lab.cluster.apiserver.http.fault_injection import ApiFault
 from tests.cluster.small_cluster import SmallCluster
 from tests.contracts.scripted_server import hang, kubeconfig, serving, status
 
@@ -99,7 +99,7 @@ async def test_standing_agents_need_no_right_to_make_pods(home: SmallCluster):
 
 async def test_reviews_that_fail_step_down_with_the_reason(home: SmallCluster, api: Api):
     """One access review that the server cannot answer must not end the diagnosis."""
-    home.disturbances.add(Disturbance(kind="internal-error", matches=lambda method, _: method == "POST"))
+    home.api_faults.add(ApiFault(kind="internal-error", matches=lambda method, _: method == "POST"))
     decision = await choose_rung(api, Rung.EXEC, namespace="shop")
 
     assert decision.rung is Rung.API
@@ -112,7 +112,7 @@ async def test_reviews_that_fail_step_down_with_the_reason(home: SmallCluster, a
 
 
 async def test_reviews_that_hang_step_down_at_the_deadline(home: SmallCluster, api: Api):
-    home.disturbances.add(Disturbance(kind="hang"))
+    home.api_faults.add(ApiFault(kind="hang"))
     decision = await choose_rung(api, None, namespace="shop", deadline_s=0.2)
 
     assert decision.rung is Rung.API
@@ -120,7 +120,7 @@ async def test_reviews_that_hang_step_down_at_the_deadline(home: SmallCluster, a
 
 
 async def test_credentials_that_expired_are_an_error(home: SmallCluster, api: Api):
-    home.disturbances.add(Disturbance(kind="unauthorized"))
+    home.api_faults.add(ApiFault(kind="unauthorized"))
     with pytest.raises(UnauthorizedError):
         await choose_rung(api, None, namespace="shop")
 

@@ -16,7 +16,7 @@ from bot.cluster.access.node_agents import node_agents, run_agent, silent_kubele
 from bot.cluster.client.api import Api
 from bot.cluster.objects import Node
 from bot.domain.errors import AgentError, DeadlineError, ForbiddenError
-from bot.lab.cluster.apiserver.http.fault_injection import Disturbance
+from bot.lab.cluster.apiserver.http.fault_injection import ApiFault
 from tests.cluster.small_cluster import SmallCluster
 from tests.contracts.scripted_server import kubeconfig, serving, status
 
@@ -163,8 +163,8 @@ async def test_a_watch_that_breaks_is_begun_again(home: SmallCluster, api: Api):
             watched_again.set()
         return True
 
-    home.disturbances.add(Disturbance(kind="drop", matches=is_watch, times=2))
-    home.disturbances.add(Disturbance(kind="slow", matches=is_watch))
+    home.api_faults.add(ApiFault(kind="drop", matches=is_watch, times=2))
+    home.api_faults.add(ApiFault(kind="slow", matches=is_watch))
     async with agents_of(api, "node-1", start_deadline_s=10) as agents:
         async with asyncio.timeout(5):
             await watched_again.wait()
@@ -175,7 +175,7 @@ async def test_a_watch_that_breaks_is_begun_again(home: SmallCluster, api: Api):
 
 async def test_pod_security_forbids(home: SmallCluster, api: Api):
     """A namespace that admits no privileged pods refuses each of them, with its reason."""
-    home.disturbances.add(Disturbance(kind="forbidden", matches=lambda method, _: method == "POST"))
+    home.api_faults.add(ApiFault(kind="forbidden", matches=lambda method, _: method == "POST"))
     async with agents_of(api, "node-1") as agents:
         with pytest.raises(AgentError) as raised:
             await agents["node-1"].ready()
@@ -241,12 +241,12 @@ async def test_leftovers_are_swept_and_living_ones_are_not(home: SmallCluster, a
 
 async def test_what_could_not_be_deleted_is_swept_by_the_next_diagnosis(home: SmallCluster, api: Api):
     """And not while it is still used."""
-    refusing = home.disturbances.add(Disturbance(kind="internal-error", matches=lambda method, _: method == "DELETE"))
+    refusing = home.api_faults.add(ApiFault(kind="internal-error", matches=lambda method, _: method == "DELETE"))
     async with agents_of(api, "node-1") as agents:
         await agents["node-1"].ready()
     (left,) = pods(home)
     assert refusing.hits
-    home.disturbances.clear()
+    home.api_faults.clear()
 
     async with agents_of(api, "node-1"), agents_of(api, "node-2") as others:
         await others["node-2"].ready()

@@ -13,7 +13,7 @@ from bot.aio.retry import Backoff
 from bot.cluster.client.api import Api
 from bot.cluster.objects import Pod
 from bot.domain.errors import ExpiredError, ServerError, TooLargeError
-from bot.lab.cluster.apiserver.http.fault_injection import Disturbance
+from bot.lab.cluster.apiserver.http.fault_injection import ApiFault
 from tests.cluster.small_cluster import SmallCluster
 from tests.contracts.scripted_server import Handler, kubeconfig, serving
 
@@ -163,7 +163,7 @@ async def test_a_watch_line_that_never_ends(tmp_path: Path):
 
 
 async def test_a_watch_that_is_refused(cluster: SmallCluster, api: Api):
-    cluster.disturbances.add(Disturbance(kind="internal-error"))
+    cluster.api_faults.add(ApiFault(kind="internal-error"))
     with pytest.raises(ServerError):
         async for _ in api.watch(PODS, Pod, timeout_s=5):
             pass

@@ -13,7 +13,7 @@ from bot.cluster.snapshot.scope import SNAPSHOT_NEEDS
 from bot.cluster.snapshot.snapshot import Snapshot
 from bot.domain.errors import DeadlineError, UnauthorizedError, UnknownNamespaceError
 from bot.domain.report import ApiRead, Unobserved
-from bot.lab.cluster.apiserver.http.fault_injection import Disturbance
+from bot.lab.cluster.apiserver.http.fault_injection import ApiFault
 from bot.probes.shared.unread_resources import why_unread
 from tests.cluster.small_cluster import SmallCluster
 
@@ -149,7 +149,7 @@ async def test_declared_needs_are_enough(shop: SmallCluster):
 
 
 async def test_a_failing_resource_is_unobserved(shop: SmallCluster):
-    shop.disturbances.add(Disturbance(kind="internal-error", matches=lambda _, path: "/nodes" in path))
+    shop.api_faults.add(ApiFault(kind="internal-error", matches=lambda _, path: "/nodes" in path))
     snapshot = await taken(shop)
 
     assert names(snapshot.pods) == ["db", "web"]
@@ -158,7 +158,7 @@ async def test_a_failing_resource_is_unobserved(shop: SmallCluster):
 
 
 async def test_a_hanging_resource_does_not_hold_the_rest(shop: SmallCluster):
-    shop.disturbances.add(Disturbance(kind="hang", matches=lambda _, path: "/services" in path))
+    shop.api_faults.add(ApiFault(kind="hang", matches=lambda _, path: "/services" in path))
     async with Api.connect(shop.kubeconfig()) as api:
         snapshot = await take_snapshot(api, "shop", deadline_s=1.5)
 
@@ -171,7 +171,7 @@ async def test_a_hanging_resource_does_not_hold_the_rest(shop: SmallCluster):
 
 
 async def test_a_server_that_hangs_from_the_start(shop: SmallCluster):
-    shop.disturbances.add(Disturbance(kind="hang"))
+    shop.api_faults.add(ApiFault(kind="hang"))
     async with Api.connect(shop.kubeconfig()) as api:
         with pytest.raises(DeadlineError) as raised:
             await take_snapshot(api, "shop", deadline_s=0.2)

@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 
 from bot.lab.cluster.apiserver.bootstrap import bootstrap
-from bot.lab.cluster.apiserver.http.fault_injection import Disturbances
+from bot.lab.cluster.apiserver.http.fault_injection import ApiFaults
 from bot.lab.cluster.apiserver.http.server import serve
 from bot.lab.cluster.apiserver.pki import Pki
 from bot.lab.cluster.apiserver.store.storage import Storage
@@ -31,7 +31,7 @@ class Running:
     storage: Storage
     tokens: Tokens
     kubelet: LocalKubelet
-    disturbances: Disturbances
+    api_faults: ApiFaults
     pki: Pki
     url: str
     session: aiohttp.ClientSession
@@ -60,14 +60,14 @@ async def running(
     storage = Storage(rng=rng)
     bootstrap(storage)
     pki = Pki.create(directory)
-    tokens, kubelet, disturbances = Tokens(storage, pki.signing_key()), LocalKubelet(), Disturbances()
+    tokens, kubelet, api_faults = Tokens(storage, pki.signing_key()), LocalKubelet(), ApiFaults()
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"https://127.0.0.1:{listener.getsockname()[1]}"
     context = ssl.create_default_context(cadata=pki.ca_pem)
     headers = {"Authorization": f"Bearer {tokens.add()}", "User-Agent": "Python-urllib/3.11"}
     with closing(listener):
         async with kubelet, asyncio.TaskGroup() as group:
-            server = serve(storage, kubelet, listener, pki=pki, tokens=tokens, disturbances=disturbances)
+            server = serve(storage, kubelet, listener, pki=pki, tokens=tokens, api_faults=api_faults)
             tasks = [group.create_task(server)]
             if controllers:
                 tasks.append(group.create_task(run_controllers(storage)))
@@ -77,7 +77,7 @@ async def running(
                     storage=storage,
                     tokens=tokens,
                     kubelet=kubelet,
-                    disturbances=disturbances,
+                    api_faults=api_faults,
                     pki=pki,
                     url=url,
                     session=session,

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from bot.lab.cluster.apiserver.http.bodies import MAX_BYTES
-from bot.lab.cluster.apiserver.http.fault_injection import Disturbance, Kind
+from bot.lab.cluster.apiserver.http.fault_injection import ApiFault, Kind
 from tests.lab.cluster.apiserver import build
 from tests.lab.cluster.apiserver.running import DEADLINE_S, Running, running
 
@@ -216,8 +216,8 @@ async def test_expired_tokens_and_forged_ones_are_unauthorized(pki_directory: Pa
 )
 async def test_trouble_on_request(kind: Kind, status: int, pki_directory: Path) -> None:
     async with cluster(pki_directory) as api:
-        trouble = Disturbance(kind=kind, matches=lambda _, path: path.startswith("/api/v1/pods"), times=1)
-        api.disturbances.add(trouble)
+        trouble = ApiFault(kind=kind, matches=lambda _, path: path.startswith("/api/v1/pods"), times=1)
+        api.api_faults.add(trouble)
         codes = [(await ask(api, "GET", "/api/v1/pods"))[0] for _ in range(2)]
         elsewhere, _ = await ask(api, "GET", "/version")
 
@@ -227,19 +227,19 @@ async def test_trouble_on_request(kind: Kind, status: int, pki_directory: Path) 
 
 async def test_hanging_dropping_cut_and_slow_answers(pki_directory: Path) -> None:
     async with cluster(pki_directory) as api:
-        api.disturbances.add(Disturbance(kind="hang"))
+        api.api_faults.add(ApiFault(kind="hang"))
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 await ask(api, "GET", "/version")
-        api.disturbances.clear()
-        api.disturbances.add(Disturbance(kind="drop"))
+        api.api_faults.clear()
+        api.api_faults.add(ApiFault(kind="drop"))
         with pytest.raises(aiohttp.ClientError):
             await ask(api, "GET", "/version")
-        api.disturbances.clear()
-        api.disturbances.add(Disturbance(kind="cut"))
+        api.api_faults.clear()
+        api.api_faults.add(ApiFault(kind="cut"))
         with pytest.raises(aiohttp.ClientPayloadError):
             await ask(api, "GET", "/version")
-        api.disturbances.clear()
-        api.disturbances.add(Disturbance(kind="slow", delay_s=0.01))
+        api.api_faults.clear()
+        api.api_faults.add(ApiFault(kind="slow", delay_s=0.01))
 
         assert (await ask(api, "GET", "/version"))[0] == 200

@@ -1,6 +1,6 @@
 """Trouble on request: a place where tests make the API server behave as real ones do on bad days.
 
-Nothing in the lab uses it; a test gives a `Disturbances` to `serve` and adds what it needs.
+Nothing in the lab uses it; a test gives a `ApiFaults` to `serve` and adds what it needs.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ Kind = Literal[Refusal, "hang", "slow", "drop", "cut"]
 
 
 @dataclass(kw_only=True)
-class Disturbance:
+class ApiFault:
     """One kind of trouble for the requests that `matches` accepts (method and path with query)."""
 
     kind: Kind
@@ -33,15 +33,15 @@ class Disturbance:
 
 
 @dataclass
-class Disturbances:
+class ApiFaults:
     """All present trouble, in order: the first that matches acts."""
 
-    active: list[Disturbance] = field(default_factory=list[Disturbance])
+    active: list[ApiFault] = field(default_factory=list[ApiFault])
 
-    def add(self, disturbance: Disturbance) -> Disturbance:
+    def add(self, fault: ApiFault) -> ApiFault:
         """Start it; the returned object counts its hits."""
-        self.active.append(disturbance)
-        return disturbance
+        self.active.append(fault)
+        return fault
 
     def clear(self) -> None:
         """End all trouble."""
@@ -58,10 +58,10 @@ class Disturbances:
         return None
 
 
-async def _act(disturbance: Disturbance, request: web.BaseRequest) -> web.StreamResponse | None:
-    match disturbance.kind:
+async def _act(fault: ApiFault, request: web.BaseRequest) -> web.StreamResponse | None:
+    match fault.kind:
         case "slow":
-            await asyncio.sleep(disturbance.delay_s)
+            await asyncio.sleep(fault.delay_s)
         case "hang":
             await asyncio.Event().wait()
         case "drop":
@@ -71,7 +71,7 @@ async def _act(disturbance: Disturbance, request: web.BaseRequest) -> web.Stream
         case "cut":
             return await _cut(request)
         case kind:
-            return _answer(kind, disturbance.retry_after_s)
+            return _answer(kind, fault.retry_after_s)
     return None
 
 

@@ -14,7 +14,7 @@ from bot.lab.cluster.apiserver import rbac
 from bot.lab.cluster.apiserver.errors import ApiError, bad_request, forbidden, method_not_allowed, unauthorized
 from bot.lab.cluster.apiserver.http import bodies, documents, logs, rest, reviews, streaming, subresources, watching
 from bot.lab.cluster.apiserver.http.answers import Form, accepted, answer, page_not_found, refusal
-from bot.lab.cluster.apiserver.http.fault_injection import Disturbances
+from bot.lab.cluster.apiserver.http.fault_injection import ApiFaults
 from bot.lab.cluster.apiserver.http.paths import Target, parse
 from bot.lab.cluster.apiserver.kinds import Resource
 from bot.lab.cluster.apiserver.kubelet_api import KubeletApi
@@ -37,12 +37,12 @@ class ApiServer:
     kubelet: KubeletApi
     tokens: Tokens
     address: str = "127.0.0.1:6443"
-    disturbances: Disturbances = field(default_factory=Disturbances)
+    api_faults: ApiFaults = field(default_factory=ApiFaults)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The answer to a request; whatever is refused is a `Status`."""
         try:
-            disturbed = await self.disturbances.meet(request)
+            disturbed = await self.api_faults.meet(request)
             return disturbed if disturbed is not None else await self._answer(request)
         except ApiError as error:
             return refusal(error)
@@ -203,7 +203,7 @@ async def serve(
     *,
     pki: Pki,
     tokens: Tokens,
-    disturbances: Disturbances | None = None,
+    api_faults: ApiFaults | None = None,
 ) -> None:
     """Serve the API on listening (or bound) sockets until cancelled; the sockets are closed at the end."""
     sockets = [sock] if isinstance(sock, socket.socket) else list(sock)
@@ -213,7 +213,7 @@ async def serve(
         kubelet=kubelet_api,
         tokens=tokens,
         address=f"{host}:{port}",
-        disturbances=disturbances or Disturbances(),
+        api_faults=api_faults or ApiFaults(),
     )
     server = web.Server(api.handle, handler_cancellation=True, access_log=None, max_line_size=65_536)
     context = pki.server_context()
