@@ -26,7 +26,7 @@ from bot.lab.slack.page.page_context import PageContext
 from bot.lab.slack.page.people import directory, role
 from bot.lab.slack.page.reading import channels_of, people
 from bot.lab.slack.page.shape import string
-from bot.lab.slack.page.sidebar import HOME, Line, Shelf, Sidebar
+from bot.lab.slack.page.sidebar import HOME, Line, Sidebar, SidebarState
 from bot.lab.slack.page.timeline import Timeline
 from bot.lab.slack.page.typing import encoded, split_command
 from bot.lab.slack.workspace_state import WorkspaceState
@@ -147,7 +147,7 @@ class Session:
         user = self.world.users[self.looking.user]
         mine = channels_of(self.world, user)
         self._sidebar.show(
-            Shelf(
+            SidebarState(
                 team=f"{self.world.teams[user.team_id].name} workspace",
                 user=user,
                 people=tuple((one.id, one.name, role(one) or one.title) for one in people(self.world)),

@@ -28,7 +28,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shelf:
+class SidebarState:
     """What the sidebar shows."""
 
     team: str
@@ -56,28 +56,28 @@ class Sidebar:
         self._places: dict[str, Html] = {}
         self._box = tag("nav", "side", aria_label="Channels")
 
-    def show(self, shelf: Shelf) -> None:
+    def show(self, state: SidebarState) -> None:
         """Draw what changed."""
-        if shelf.frame != self._frame:
-            self._frame = shelf.frame
+        if state.frame != self._frame:
+            self._frame = state.frame
             self._box.clear()
             with self._box:
-                self._draw(shelf)
-        for line in shelf.lines:
-            self._update(self._places[line.id], _label(line), shelf.place == line.id, is_unread=line.mark.is_unread)
+                self._draw(state)
+        for line in state.lines:
+            self._update(self._places[line.id], _label(line), state.place == line.id, is_unread=line.mark.is_unread)
         face = Markup('<span class="face tiny-face" style="--face:#0f766e">C</span><span>{}</span>')
-        self._update(self._places[HOME], face.format(shelf.app_name), shelf.place == HOME, is_unread=False)
+        self._update(self._places[HOME], face.format(state.app_name), state.place == HOME, is_unread=False)
 
-    def _draw(self, shelf: Shelf) -> None:
+    def _draw(self, state: SidebarState) -> None:
         with tag("div", "team"):
-            html(Markup('<span class="team-mark" aria-hidden="true">L</span><b>{}</b>').format(shelf.team))
+            html(Markup('<span class="team-mark" aria-hidden="true">L</span><b>{}</b>').format(state.team))
             button(icon("moon"), self._darken, "tool", aria_label="Light or dark", title="Light or dark")
         html("Channels", "h2")
-        self._places = {line.id: self._place(line.id, data_channel=line.name) for line in shelf.lines}
+        self._places = {line.id: self._place(line.id, data_channel=line.name) for line in state.lines}
         html("Apps", "h2")
         self._places[HOME] = self._place(HOME)
         tag("div", "space")
-        self._seat(shelf)
+        self._seat(state)
 
     def _place(self, place: str, **attributes: str) -> Html:
         return button("", lambda: self._go(place), "place", **attributes)
@@ -90,13 +90,13 @@ class Sidebar:
             drawn.classes(add=name if is_so else "", remove="" if is_so else name)
         drawn.props.set_optional("aria-current", "page" if is_here else None)
 
-    def _seat(self, shelf: Shelf) -> None:
-        about = role(shelf.user) or shelf.user.title
+    def _seat(self, state: SidebarState) -> None:
+        about = role(state.user) or state.user.title
         label = Markup('{}<span class="who"><b>{}</b><small>{}</small></span>{}').format(
-            person(shelf.user).face, shelf.user.name, about, icon("chevron")
+            person(state.user).face, state.user.name, about, icon("chevron")
         )
         with menu_button(label, "sitter", aria_label="Change who you are"):
-            for user_id, name, said in shelf.people:
+            for user_id, name, said in state.people:
                 line = Markup('<span class="who"><b>{}</b><small>{}</small></span>').format(name, said)
                 menu_item(line, lambda user_id=user_id: self._sit(user_id))
 
