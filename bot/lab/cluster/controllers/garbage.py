@@ -48,11 +48,11 @@ class GarbageCollector:
         for name in self._resources():
             cursor = self._cursors.get(name)
             if cursor is None:
-                cursor = self._cursors[name] = Cursor(self._storage.shelf(name), 0)
+                cursor = self._cursors[name] = Cursor(self._storage.collection(name), 0)
             try:
                 changes = cursor.take()
             except ApiError:
-                self._cursors[name] = Cursor(self._storage.shelf(name), self._storage.revision)
+                self._cursors[name] = Cursor(self._storage.collection(name), self._storage.revision)
                 found = True
                 continue
             for change in changes:

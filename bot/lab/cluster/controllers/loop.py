@@ -103,7 +103,7 @@ class _Queue:
 async def run(storage: Storage, controller: Controller) -> None:
     """Run a controller until cancelled."""
     queue = _Queue(asyncio.get_running_loop().time)
-    cursors = {resource: Cursor(storage.shelf(resource), storage.revision) for resource in controller.watches}
+    cursors = {resource: Cursor(storage.collection(resource), storage.revision) for resource in controller.watches}
     for resource, mapper in controller.watches.items():
         _enqueue_all(storage, queue, resource, mapper)
     done = 0
@@ -135,7 +135,7 @@ def _enqueue(storage: Storage, queue: _Queue, cursors: dict[str, Cursor], resour
     try:
         changes = cursors[resource].take()
     except ApiError:  # too far behind: look at everything
-        cursors[resource] = Cursor(storage.shelf(resource), storage.revision)
+        cursors[resource] = Cursor(storage.collection(resource), storage.revision)
         _enqueue_all(storage, queue, resource, mapper)
         return
     for change in changes:

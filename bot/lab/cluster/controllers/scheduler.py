@@ -38,7 +38,7 @@ class _Load:
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._cursor = Cursor(storage.shelf("pods"), 0)
+        self._cursor = Cursor(storage.collection("pods"), 0)
         self.total: Counter[str] = Counter()
         self.siblings: Counter[tuple[str, str]] = Counter()
 
@@ -47,7 +47,7 @@ class _Load:
         try:
             changes = self._cursor.take()
         except ApiError:  # too far behind: count anew
-            self._cursor = Cursor(self._storage.shelf("pods"), self._storage.revision)
+            self._cursor = Cursor(self._storage.collection("pods"), self._storage.revision)
             self.total.clear()
             self.siblings.clear()
             for pod in self._storage.peek("pods"):

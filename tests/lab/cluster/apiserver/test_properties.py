@@ -193,7 +193,7 @@ def test_a_watch_from_a_lists_version_misses_nothing(
     storage = _cluster(0)
     _act(storage, before)
     listed = {obj["metadata"]["name"]: obj for obj in storage.list("configmaps", "shop")}
-    cursor = Cursor(storage.shelf("configmaps"), storage.revision)
+    cursor = Cursor(storage.collection("configmaps"), storage.revision)
     _act(storage, after)
     for change in cursor.take():
         obj = change.record.copy()

@@ -319,7 +319,7 @@ async def custom_resources(story: Story) -> None:
 
 async def lost_history(story: Story) -> None:
     for resource in ("configmaps", "leases.coordination.k8s.io"):
-        story.api.storage.shelf(resource).compact(story.api.storage.revision)
+        story.api.storage.collection(resource).compact(story.api.storage.revision)
     await story.tell("089-list-exact-expired-410")
     await story.tell("090-watch-too-old-410")
 

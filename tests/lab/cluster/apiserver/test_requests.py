@@ -155,7 +155,7 @@ async def test_a_page_of_forgotten_history_can_be_continued_inconsistently(pki_d
             api.storage.create("configmaps", build.config_map(name), namespace="shop")
         _, first = await ask(api, "GET", f"{CONFIG_MAPS}?limit=1")
         api.storage.delete("configmaps", "c", "shop")
-        api.storage.shelf("configmaps").compact(api.storage.revision)
+        api.storage.collection("configmaps").compact(api.storage.revision)
         code, gone = await ask(api, "GET", f"{CONFIG_MAPS}?limit=1&continue={first['metadata']['continue']}")
         _, rest = await ask(api, "GET", f"{CONFIG_MAPS}?continue={gone['metadata']['continue']}")
 

@@ -89,7 +89,7 @@ async def test_partial_metadata_leaves_the_rest_out(pki_directory: Path) -> None
 
 async def test_a_watch_that_lost_its_history_ends_with_an_error(pki_directory: Path) -> None:
     async with cluster(pki_directory) as api:
-        api.storage.shelf("pods").compact(api.storage.revision)
+        api.storage.collection("pods").compact(api.storage.revision)
         async with api.session.get(f"{PODS}?watch=1&resourceVersion=1") as response:
             lines = [json.loads(line) async for line in response.content]
 

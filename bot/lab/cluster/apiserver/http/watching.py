@@ -93,11 +93,11 @@ async def serve(
     headers = {"Cache-Control": "no-cache, private", "Content-Type": "application/json"}
     response = web.StreamResponse(headers=headers)
     response.enable_chunked_encoding()
-    cursor = Cursor(storage.shelf(resource.name), storage.revision if start is None else start)
+    cursor = Cursor(storage.collection(resource.name), storage.revision if start is None else start)
     await response.prepare(request)
     lines: list[bytes] = []
     if present:
-        records = storage.shelf(resource.name).select(namespace)
+        records = storage.collection(resource.name).select(namespace)
         lines += [stream.event("ADDED", record) for _, record in records if accepts(record.obj)]
         cursor.revision = storage.revision
     bookmarks = query.get("allowWatchBookmarks", "").lower() in {"1", "true"}

@@ -66,7 +66,7 @@ def key_of(namespace: str | None, name: str) -> str:
     return f"{namespace}/{name}" if namespace else name
 
 
-class Shelf:
+class ResourceCollection:
     """Objects by key, in the order in which the real server lists them, with a bounded history."""
 
     def __init__(self, history_limit: int) -> None:
@@ -146,22 +146,22 @@ class Shelf:
 
 
 class Cursor:
-    """A reader of one shelf's history, at its own pace."""
+    """A reader of one collection's history, at its own pace."""
 
-    def __init__(self, shelf: Shelf, revision: int) -> None:
-        self._shelf = shelf
+    def __init__(self, collection: ResourceCollection, revision: int) -> None:
+        self._collection = collection
         self.revision = revision
 
     def take(self) -> list[Change]:
         """What happened since the last call; raises 410 when the reader fell too far behind."""
-        changes = self._shelf.after(self.revision)
+        changes = self._collection.after(self.revision)
         if changes:
             self.revision = changes[-1].revision
         return changes
 
     async def wait(self) -> None:
         """Until there is something to take."""
-        history = self._shelf.history
+        history = self._collection.history
         if history and history[-1].revision > self.revision:
             return
-        await self._shelf.changed.wait()
+        await self._collection.changed.wait()

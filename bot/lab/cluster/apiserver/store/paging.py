@@ -101,24 +101,24 @@ def page(storage: "Storage", resource: str, namespace: str, query: Mapping[str, 
 
 def _snapshot(storage: "Storage", resource: str, query: Mapping[str, str]) -> tuple[dict[str, Record], int, str]:
     """The objects in order, of which version they are, and from which key on."""
-    shelf = storage.shelf(resource)
+    collection = storage.collection(resource)
     if text := query.get("continue", ""):
         token = _decode_token(text)
         if token.revision == INCONSISTENT:
-            return dict(shelf.select(None)), storage.revision, token.start
-        if token.revision < shelf.compacted:
+            return dict(collection.select(None)), storage.revision, token.start
+        if token.revision < collection.compacted:
             raise expired(_PAGE_TOO_OLD, encode_token(INCONSISTENT, token.start))
-        return dict(sorted(shelf.at(token.revision).items())), token.revision, token.start
+        return dict(sorted(collection.at(token.revision).items())), token.revision, token.start
     wanted, match = _revision(query), query.get("resourceVersionMatch", "")
     _check_match(wanted, match)
     if wanted and wanted > storage.revision:
         raise _too_large(wanted, storage.revision)
     if wanted and match == "Exact":
         try:
-            return dict(sorted(shelf.at(wanted).items())), wanted, ""
+            return dict(sorted(collection.at(wanted).items())), wanted, ""
         except ApiError:
             raise expired(_TOO_OLD) from None
-    return dict(shelf.select(None)), storage.revision, ""
+    return dict(collection.select(None)), storage.revision, ""
 
 
 def _check_match(wanted: int | None, match: str) -> None:

@@ -18,7 +18,7 @@ from bot.lab.cluster.apiserver.errors import ApiError, already_exists, not_found
 from bot.lab.cluster.apiserver.kinds import BUILTIN, SAME_STORAGE, Resource
 from bot.lab.cluster.apiserver.parts import sub
 from bot.lab.cluster.apiserver.store import custom, deletion, field_labels, lifecycle
-from bot.lab.cluster.apiserver.store.history import Cursor, Record, Shelf, key_of
+from bot.lab.cluster.apiserver.store.history import Cursor, Record, ResourceCollection, key_of
 from bot.lab.cluster.apiserver.store.lifecycle import Writer
 from bot.lab.cluster.apiserver.store.managed import Applier
 from bot.lab.cluster.apiserver.store.merge import merge_patch
@@ -66,7 +66,7 @@ class Storage:
         """Set at the next change of anything, then replaced."""
         self._history_limit = history_limit
         self._custom: dict[str, Resource] = {}
-        self._shelves: dict[str, Shelf] = {}
+        self._collections: dict[str, ResourceCollection] = {}
 
     # Kinds
 
@@ -83,13 +83,13 @@ class Storage:
             raise ApiError(404, "NotFound", "the server could not find the requested resource")
         return found
 
-    def shelf(self, name: str) -> Shelf:
+    def collection(self, name: str) -> ResourceCollection:
         """Where a resource's objects are kept; for the server's lists and watches."""
         name = SAME_STORAGE.get(name, name)
-        if name not in self._shelves:
+        if name not in self._collections:
             self.resource(name)
-            self._shelves[name] = Shelf(self._history_limit)
-        return self._shelves[name]
+            self._collections[name] = ResourceCollection(self._history_limit)
+        return self._collections[name]
 
     # Reading
 
@@ -99,24 +99,24 @@ class Storage:
 
     def record(self, resource: str, name: str, namespace: str | None = None) -> Record:
         """The stored version itself, to be read only."""
-        found = self.shelf(resource).items.get(key_of(namespace, name))
+        found = self.collection(resource).items.get(key_of(namespace, name))
         if found is None:
             raise not_found(resource, name)
         return found
 
     def find(self, resource: str, name: str, namespace: str | None = None) -> Mapping[str, Any] | None:
         """One object to be read only, or None; for controllers, which look at many."""
-        found = self.shelf(resource).items.get(key_of(namespace, name))
+        found = self.collection(resource).items.get(key_of(namespace, name))
         return found.obj if found else None
 
     def list(self, resource: str, namespace: str | None = None, *, labels: str = "", fields: str = "") -> Objects:
         """The objects that both selectors accept, sorted by namespace and name."""
         accepts = self.predicate(resource, labels=labels, fields=fields)
-        return [record.copy() for _, record in self.shelf(resource).select(namespace) if accepts(record.obj)]
+        return [record.copy() for _, record in self.collection(resource).select(namespace) if accepts(record.obj)]
 
     def peek(self, resource: str, namespace: str | None = None) -> Iterator[Mapping[str, Any]]:
         """The objects of a namespace (or all), to be read only; for controllers."""
-        for _, record in self.shelf(resource).select(namespace):
+        for _, record in self.collection(resource).select(namespace):
             yield record.obj
 
     def predicate(self, resource: str, *, labels: str = "", fields: str = "") -> Predicate:
@@ -145,7 +145,7 @@ class Storage:
         new = lifecycle.prepare_create(self, kind, _own(obj), namespace, writer)
         metadata = new["metadata"]
         key = key_of(metadata.get("namespace"), metadata["name"])
-        if key in self.shelf(resource).items:
+        if key in self.collection(resource).items:
             raise already_exists(resource, metadata["name"])
         if dry_run:
             return _own(new)
@@ -212,7 +212,7 @@ class Storage:
         """Server-side apply: the object as it is then, and whether it is new; raises 409 for fields of others."""
         resource = applier.resource.name
         writer = Writer(manager=applier.manager, subresource=applier.subresource, applies=True)
-        if key_of(namespace, name) in self.shelf(resource).items:
+        if key_of(namespace, name) in self.collection(resource).items:
             return self._modify(resource, name, namespace, applier.merged, writer, dry_run=dry_run), False
         if applier.subresource:
             raise not_found(resource, name)
@@ -270,7 +270,7 @@ class Storage:
     def _commit(self, kind: Resource, key: str, obj: dict[str, Any]) -> Record:
         self.revision += 1
         obj["metadata"]["resourceVersion"] = str(self.revision)
-        record = self.shelf(kind.name).put(key, obj, self.revision)
+        record = self.collection(kind.name).put(key, obj, self.revision)
         if kind.kind == "CustomResourceDefinition":
             self._custom[obj["metadata"]["name"]] = custom.resource_of(obj)
         self._announce()
@@ -279,10 +279,10 @@ class Storage:
     def _drop(self, kind: Resource, key: str, obj: dict[str, Any]) -> Record:
         self.revision += 1
         obj["metadata"]["resourceVersion"] = str(self.revision)
-        record = self.shelf(kind.name).drop(key, obj, self.revision)
+        record = self.collection(kind.name).drop(key, obj, self.revision)
         if kind.kind == "CustomResourceDefinition":
             self._custom.pop(obj["metadata"]["name"], None)
-            self._shelves.pop(obj["metadata"]["name"], None)
+            self._collections.pop(obj["metadata"]["name"], None)
         self._announce()
         return record
 
@@ -298,17 +298,17 @@ class Storage:
         A watcher that falls too far behind is not told: it gets what it missed as if it had just happened.
         """
         accepts = self.predicate(resource, fields=fields)
-        shelf = self.shelf(resource)
+        collection = self.collection(resource)
         seen: dict[str, Record] = {}
-        cursor = Cursor(shelf, self.revision)
-        for event in _relist(seen, dict(shelf.select(namespace)), accepts):
+        cursor = Cursor(collection, self.revision)
+        for event in _relist(seen, dict(collection.select(namespace)), accepts):
             yield event
         while True:
             try:
                 changes = cursor.take()
             except ApiError:
-                cursor = Cursor(shelf, self.revision)
-                for event in _relist(seen, dict(shelf.select(namespace)), accepts):
+                cursor = Cursor(collection, self.revision)
+                for event in _relist(seen, dict(collection.select(namespace)), accepts):
                     yield event
                 continue
             for change in changes:
