@@ -2,18 +2,16 @@
 
 from bot.lab.slack.alertmanager import AlertGroup
 from bot.lab.slack.changes import Change
-from bot.lab.slack.errors import ActorError
+from bot.lab.slack.errors import UserClientError
 from bot.lab.slack.faults import Faults
 from bot.lab.slack.message import File, Message, Whisper
 from bot.lab.slack.model import Channel, View
 from bot.lab.slack.options import SlackOptions
 from bot.lab.slack.outcome import Outcome
-from bot.lab.slack.users import Actor
+from bot.lab.slack.users import UserClient
 from bot.lab.slack.workspace import SlackWorkspace
 
 __all__ = [
-    "Actor",
-    "ActorError",
     "AlertGroup",
     "Change",
     "Channel",
@@ -23,6 +21,8 @@ __all__ = [
     "Outcome",
     "SlackOptions",
     "SlackWorkspace",
+    "UserClient",
+    "UserClientError",
     "View",
     "Whisper",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bot.lab.slack import fixtures
-from bot.lab.slack.errors import ActorError
+from bot.lab.slack.errors import UserClientError
 from bot.lab.slack.model import Channel, Group
 from bot.lab.slack.workspace_state import WorkspaceState
 
@@ -22,7 +22,7 @@ class Admin:
         """A new channel with these members."""
         name = name.removeprefix("#")
         if any(channel.name == name for channel in self._world.channels.values()):
-            raise ActorError(f"#{name} exists already")
+            raise UserClientError(f"#{name} exists already")
         users = [self._world.user(member).id for member in members]
         channel = Channel(id=self._world.ids.fresh("C0", 9), name=name, members=users, is_private=is_private)
         self._world.channels[channel.id] = channel

@@ -20,5 +20,5 @@ class SlackError(Exception):
         return answer
 
 
-class ActorError(Exception):
+class UserClientError(Exception):
     """A person tried what Slack's client would not let them do: a button that is not there, a channel not seen."""

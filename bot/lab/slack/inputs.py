@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bot.lab.slack.errors import ActorError
+from bot.lab.slack.errors import UserClientError
 from bot.lab.slack.message import elements
 from bot.lab.types import Json
 
@@ -54,10 +54,10 @@ def initial_values(blocks: list[Json]) -> Json:
 
 
 def state_of(element: Json, typed: Typed) -> Json:
-    """The state of an element after a person chose or typed. Raises `ActorError` for what the client cannot do."""
+    """The state of an element after a person chose or typed. Raises `UserClientError` for what the client cannot do."""
     kind = str(element.get("type"))
     if kind not in _INITIAL:
-        raise ActorError(f"nothing can be typed into a {kind}")
+        raise UserClientError(f"nothing can be typed into a {kind}")
     key, _ = _INITIAL[kind]
     if key == "selected_option":
         return {"type": kind, key: None if typed is None else option(element, str(typed))}
@@ -75,7 +75,7 @@ def option(element: Json, value: str) -> Json:
     for one in options:
         if one.get("value") == value:
             return one
-    raise ActorError(f"there is no option {value!r} in {element.get('action_id')}")
+    raise UserClientError(f"there is no option {value!r} in {element.get('action_id')}")
 
 
 def _several(typed: Typed) -> list[str]:
@@ -85,11 +85,11 @@ def _several(typed: Typed) -> list[str]:
 
 
 def fill(blocks: list[Json], values: Json, typed: Mapping[str, Typed]) -> None:
-    """Put what a person typed, by action_id, into the state. Raises `ActorError` for an unknown action_id."""
+    """Put what a person typed, by action_id, into the state. Raises `UserClientError` for an unknown action_id."""
     found = {str(element["action_id"]): (block, element) for block, element in elements(blocks)}
     for action_id, one in typed.items():
         if action_id not in found:
-            raise ActorError(f"there is no input {action_id} in the view, only {sorted(found)}")
+            raise UserClientError(f"there is no input {action_id} in the view, only {sorted(found)}")
         block, element = found[action_id]
         values.setdefault(block["block_id"], {})[action_id] = state_of(element, one)
 

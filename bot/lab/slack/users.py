@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bot.lab.slack import inputs, richtext
 from bot.lab.slack.delivery import Ack, Kind
-from bot.lab.slack.errors import ActorError, SlackError
+from bot.lab.slack.errors import SlackError, UserClientError
 from bot.lab.slack.handles import ResponseUrl
 from bot.lab.slack.inputs import Typed
 from bot.lab.slack.message import Message, Whisper, elements
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from bot.lab.slack.platform import Platform
 
 
-class Actor:
-    """One person. Methods raise `ActorError` for what the client would not offer them."""
+class UserClient:
+    """One person. Methods raise `UserClientError` for what the client would not offer them."""
 
     def __init__(self, platform: Platform, user: User) -> None:
         self._platform = platform
@@ -52,7 +52,7 @@ class Actor:
         place = self._composer(channel)
         root = place.messages.get(thread) if thread else None
         if thread and root is None:
-            raise ActorError(f"there is no message {thread} in #{place.name}")
+            raise UserClientError(f"there is no message {thread} in #{place.name}")
         escaped = richtext.escape(text)
         message = Message(
             channel=place.id,
@@ -85,7 +85,7 @@ class Actor:
         place = self._place(channel)
         message = self._message(place, ts)
         if message.user != self.id:
-            raise ActorError(f"{self.name} did not write that message")
+            raise UserClientError(f"{self.name} did not write that message")
         return place, message
 
     # --- interactions
@@ -132,7 +132,7 @@ class Actor:
         """Fill in inputs by action_id and press the modal's submit button."""
         view = self._view(view_id)
         if view.payload["type"] != "modal" or not view.payload.get("submit"):
-            raise ActorError("this view has no submit button")
+            raise UserClientError("this view has no submit button")
         inputs.fill(view.blocks, view.values, values or {})
         errors = inputs.client_errors(view.blocks, view.values)
         if errors:
@@ -165,7 +165,7 @@ class Actor:
         message = self._message(place, ts)
         app = next((app for app in self._world.apps.values() if callback_id in app.shortcuts), None)
         if app is None or self.user.team_id != self._world.users[app.bot_user].team_id:
-            raise ActorError(f"there is no shortcut {callback_id} for {self.name}")
+            raise UserClientError(f"there is no shortcut {callback_id} for {self.name}")
         return await self._interact(app, self._payloads(app).message_shortcut(place, message, callback_id), place)
 
     async def open_home(self, tab: str = "home") -> None:
@@ -219,7 +219,7 @@ class Actor:
 
     def _alive(self) -> None:
         if self.user.deleted:
-            raise ActorError(f"{self.name} is deactivated")
+            raise UserClientError(f"{self.name} is deactivated")
 
     def _place(self, channel: str) -> Channel:
         """A channel that the person sees: as a member, or a public one for members of the workspace."""
@@ -227,22 +227,22 @@ class Actor:
         place = self._world.channel(channel)
         is_own = self.user.team_id == self._world.bot_app_team and not self.user.is_restricted
         if self.id not in place.members and (place.is_private or place.is_im or not is_own):
-            raise ActorError(f"{self.name} does not see #{place.name}")
+            raise UserClientError(f"{self.name} does not see #{place.name}")
         return place
 
     def _composer(self, channel: str) -> Channel:
         """A channel in which the person can type: as a member, while it is not archived."""
         place = self._place(channel)
         if place.is_archived:
-            raise ActorError(f"#{place.name} is archived")
+            raise UserClientError(f"#{place.name} is archived")
         if self.id not in place.members:
-            raise ActorError(f"{self.name} has not joined #{place.name}")
+            raise UserClientError(f"{self.name} has not joined #{place.name}")
         return place
 
     def _message(self, place: Channel, ts: str) -> Message:
         message = place.messages.get(ts)
         if message is None:
-            raise ActorError(f"there is no message {ts} in #{place.name}")
+            raise UserClientError(f"there is no message {ts} in #{place.name}")
         return message
 
     def _shown(self, place: Channel, ts: str) -> Message | Whisper:
@@ -254,7 +254,7 @@ class Actor:
     def _view(self, view_id: str) -> View:
         view = self._world.views.get(view_id)
         if view is None or view.user != self.id:
-            raise ActorError(f"{self.name} has no view {view_id} open")
+            raise UserClientError(f"{self.name} has no view {view_id} open")
         self._alive()
         return view
 
@@ -265,7 +265,7 @@ class Actor:
             shown = [(block, one) for block, one in shown if one.get("value") == value]
         if not shown:
             others = sorted({str(one.get("action_id")) for _, one in elements(blocks)})
-            raise ActorError(f"{self.name} sees no element {action_id} (value {value}), only {others}")
+            raise UserClientError(f"{self.name} sees no element {action_id} (value {value}), only {others}")
         return shown[0]
 
     def _action(self, block: Json, element: Json, value: Typed) -> Json:

@@ -15,12 +15,12 @@ from bot.lab.slack import fixtures, persistence, platform
 from bot.lab.slack.admin import Admin
 from bot.lab.slack.alertmanager import Alertmanager
 from bot.lab.slack.changes import Change
-from bot.lab.slack.errors import ActorError
+from bot.lab.slack.errors import UserClientError
 from bot.lab.slack.message import File, Message
 from bot.lab.slack.model import App, Channel
 from bot.lab.slack.options import SlackOptions
 from bot.lab.slack.server import Server
-from bot.lab.slack.users import Actor
+from bot.lab.slack.users import UserClient
 from bot.lab.slack.web_api.chat import permalink_of
 from bot.lab.slack.workspace_state import WorkspaceState
 from bot.lab.types import Json
@@ -152,20 +152,20 @@ class SlackWorkspace:
 
     # --- people and places
 
-    def user(self, name: str) -> Actor:
+    def user(self, name: str) -> UserClient:
         """alice, bob, carol (a guest), dave (deactivated) or eve (of another organisation)."""
         user = self.world.user(name)
         if user.is_bot:
-            raise ActorError(f"{name} is a bot")
-        return Actor(self.platform, user)
+            raise UserClientError(f"{name} is a bot")
+        return UserClient(self.platform, user)
 
-    def users(self) -> list[Actor]:
+    def users(self) -> list[UserClient]:
         """All people."""
         people = [user for user in self.world.users.values() if not user.is_bot and user.id != "USLACKBOT"]
-        return [Actor(self.platform, user) for user in people]
+        return [UserClient(self.platform, user) for user in people]
 
     def channel(self, channel: str) -> Channel:
-        """A channel; raises `ActorError`."""
+        """A channel; raises `UserClientError`."""
         return self.world.channel(channel)
 
     def channels(self) -> list[Channel]:

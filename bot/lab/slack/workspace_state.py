@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from bot.lab.slack.changes import Changes
-from bot.lab.slack.errors import ActorError, SlackError
+from bot.lab.slack.errors import SlackError, UserClientError
 from bot.lab.slack.ids import TEAM, Ids
 from bot.lab.slack.inputs import INTERACTIVE
 from bot.lab.slack.message import File, Message, Revision, Whisper
@@ -46,19 +46,19 @@ class WorkspaceState:
     # --- looking things up
 
     def channel(self, ref: str) -> Channel:
-        """By id, or by name with or without `#`. Raises `ActorError`."""
+        """By id, or by name with or without `#`. Raises `UserClientError`."""
         name = ref.removeprefix("#")
         for channel in self.channels.values():
             if channel.id == ref or channel.name == name:
                 return channel
-        raise ActorError(f"there is no channel {ref}")
+        raise UserClientError(f"there is no channel {ref}")
 
     def user(self, ref: str) -> User:
-        """By id or name. Raises `ActorError`."""
+        """By id or name. Raises `UserClientError`."""
         for user in self.users.values():
             if ref.removeprefix("@") in {user.id, user.name}:
                 return user
-        raise ActorError(f"there is nobody called {ref}")
+        raise UserClientError(f"there is nobody called {ref}")
 
     def names(self) -> dict[str, str]:
         """The names of users and channels by id."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from slack_bolt.app.async_app import AsyncApp
 
-from bot.lab.slack import ActorError, Change, SlackWorkspace
+from bot.lab.slack import Change, SlackWorkspace, UserClientError
 from tests.lab.slack.conftest import connected
 
 Json = dict[str, Any]
@@ -101,11 +101,11 @@ async def test_a_person_presses_only_what_is_there(ws: SlackWorkspace, client: A
     post = await client.chat_postMessage(
         channel="C0INCIDENTS", text="x", blocks=actions(button(visible_to_user_ids=["U0BOB"]))
     )
-    with pytest.raises(ActorError, match="alice sees no element go"):
+    with pytest.raises(UserClientError, match="alice sees no element go"):
         await ws.user("alice").click("#incidents", post["ts"], "go")
-    with pytest.raises(ActorError, match="bob sees no element stop"):
+    with pytest.raises(UserClientError, match="bob sees no element stop"):
         await ws.user("bob").click("#incidents", post["ts"], "stop")
-    with pytest.raises(ActorError, match="no message"):
+    with pytest.raises(UserClientError, match="no message"):
         await ws.user("bob").click("#incidents", "1.000001", "go")
 
 
@@ -138,20 +138,20 @@ async def test_of_buttons_with_one_action_id_the_value_says_which(ws: SlackWorks
 async def test_who_sees_what(ws: SlackWorkspace) -> None:
     await ws.user("alice").say("#general", "members may look into public channels")
     for name, channel in (("carol", "#general"), ("eve", "#incidents"), ("carol", "#alerts")):
-        with pytest.raises(ActorError, match=f"{name} does not see"):
+        with pytest.raises(UserClientError, match=f"{name} does not see"):
             await ws.user(name).say(channel, "hello")
     ws.remove("#general", "bob")
-    with pytest.raises(ActorError, match="bob has not joined"):
+    with pytest.raises(UserClientError, match="bob has not joined"):
         await ws.user("bob").slash("#general", "/cni", "status")
-    with pytest.raises(ActorError, match="dave is deactivated"):
+    with pytest.raises(UserClientError, match="dave is deactivated"):
         await ws.user("dave").say("#incidents", "hello")
     hidden = ws.admin.create_channel("hidden", members=["alice"], is_private=True)
-    with pytest.raises(ActorError, match="bob does not see"):
+    with pytest.raises(UserClientError, match="bob does not see"):
         await ws.user("bob").say(hidden.id, "hello")
     for name in ("nobody", "cni"):
-        with pytest.raises(ActorError):
+        with pytest.raises(UserClientError):
             ws.user(name)
-    with pytest.raises(ActorError, match="no channel"):
+    with pytest.raises(UserClientError, match="no channel"):
         ws.channel("#nowhere")
 
 
@@ -216,7 +216,7 @@ async def test_people_edit_and_delete_their_own(ws: SlackWorkspace) -> None:
     ts = await alice.say("#incidents", "helo")
     await alice.edit("#incidents", ts, "hello")
     assert ws.messages("#incidents")[0].text == "hello"
-    with pytest.raises(ActorError, match="bob did not write"):
+    with pytest.raises(UserClientError, match="bob did not write"):
         await ws.user("bob").delete("#incidents", ts)
     await alice.delete("#incidents", ts)
     assert ws.messages("#incidents") == []

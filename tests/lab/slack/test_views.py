@@ -9,7 +9,7 @@ import pytest
 from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.lab.slack import ActorError, SlackOptions, SlackWorkspace
+from bot.lab.slack import SlackOptions, SlackWorkspace, UserClientError
 from tests.lab.slack.conftest import connected, refused
 
 Json = dict[str, Any]
@@ -165,9 +165,9 @@ async def test_a_submission_carries_what_was_typed(ws: SlackWorkspace, client: A
         "why": "Please enter between 3 and 3000 characters."
     }
     assert (await alice.submit(view.id, {"reason": ""})).errors == {"why": "Please complete this required field."}
-    with pytest.raises(ActorError, match="no option 'green'"):
+    with pytest.raises(UserClientError, match="no option 'green'"):
         await alice.submit(view.id, {"team": "green"})
-    with pytest.raises(ActorError, match="no input colour"):
+    with pytest.raises(UserClientError, match="no input colour"):
         await alice.submit(view.id, {"colour": "red"})
     outcome = await alice.submit(view.id, {"reason": "the route", "team": "blue"})
     assert (outcome.acked, outcome.error, alice.modals()) == (True, "", [])

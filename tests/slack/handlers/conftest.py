@@ -25,7 +25,7 @@ from bot.incidents.plans import PlanService, PlanSettings
 from bot.incidents.service import DiagnosisService, Limits
 from bot.lab.slack import SlackOptions, SlackWorkspace
 from bot.lab.slack.message import Message
-from bot.lab.slack.users import Actor
+from bot.lab.slack.users import UserClient
 from bot.slack.bolt import build_app
 from bot.slack.channels import Channels
 from bot.slack.client import open_client
@@ -150,7 +150,7 @@ class Office:
     handled: list[Entry] = field(default_factory=list[Entry])
 
     @property
-    def alice(self) -> Actor:
+    def alice(self) -> UserClient:
         return self.ws.user("alice")
 
     async def diagnosed(self, text: str = "diagnose shop", who: str = "alice") -> tuple[str, Message]:

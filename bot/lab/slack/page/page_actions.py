@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 import aiohttp
 
-from bot.lab.slack.errors import ActorError, SlackError
+from bot.lab.slack.errors import SlackError, UserClientError
 from bot.lab.slack.outcome import Outcome
 from bot.lab.slack.page.controls import Press
 from bot.lab.slack.workspace import SlackWorkspace
@@ -55,7 +55,7 @@ class Doors:
             outcome = await self.workspace.user(user).submit(
                 view_id, {key: value or None for key, value in values.items()}
             )
-        except (ActorError, SlackError) as error:
+        except (UserClientError, SlackError) as error:
             return Submitted(problem=str(error))
         return Submitted(errors=outcome.errors, problem=outcome.error)
 
@@ -100,7 +100,7 @@ async def _said(deed: Awaitable[Outcome | str]) -> str:
     """Nothing when all went well. What Slack itself tells the person (Slackbot) is not said twice."""
     try:
         await deed
-    except (ActorError, SlackError) as error:
+    except (UserClientError, SlackError) as error:
         return str(error)
     return ""
 
