@@ -11,7 +11,7 @@ from nicegui.element import Element
 from bot.lab.errors import LabError
 from bot.lab.slack.faults import ANY, Faults
 from bot.lab.slack.page.elements import Handler, button, html, icon, tag
-from bot.lab.slack.page.page_actions import Doors
+from bot.lab.slack.page.page_actions import PageActions
 from bot.lab.slack.page.page_context import PageContext
 from bot.lab.slack.page.shape import items, rows, string
 from bot.lab.types import Json
@@ -23,12 +23,12 @@ _STORM = 20
 class LabPanel:
     """Shows what of these the stage has: a cluster, a bot, Alertmanager and Slack."""
 
-    def __init__(self, stage: PageContext, doors: Doors, close: Handler) -> None:
+    def __init__(self, stage: PageContext, actions: PageActions, close: Handler) -> None:
         self.cluster = stage.cluster
         self.faults = stage.workspace.faults
         self.kill_bot = stage.kill_bot
         self.story = stage.story
-        self.doors = doors
+        self.actions = actions
         self._known: list[Json] = []
         self._fault = self._node = ""
         with tag("div", "panel-head"):
@@ -158,7 +158,7 @@ class LabPanel:
                 button("Resolve it", lambda: self._alert(is_resolved=True), "btn")
 
     async def _alert(self, *, is_resolved: bool) -> None:
-        problem = await self.doors.alert(is_resolved=is_resolved)
+        problem = await self.actions.alert(is_resolved=is_resolved)
         ui.notify(problem or "Alertmanager posted into #alerts.", position="bottom-left")
 
     def _draw_trouble(self) -> None:

@@ -11,7 +11,7 @@ from bot.lab.slack.page.blocks import Context, text_html
 from bot.lab.slack.page.choosing import draw_choice, is_choice
 from bot.lab.slack.page.controls import Act, draw_blocks, draw_control
 from bot.lab.slack.page.elements import button, html, icon, tag
-from bot.lab.slack.page.page_actions import Doors
+from bot.lab.slack.page.page_actions import PageActions
 from bot.lab.slack.page.shape import inner, number, string
 from bot.lab.types import Json
 
@@ -22,8 +22,8 @@ Typed = dict[str, str | list[str]]
 class ModalView:
     """Shows the top of a person's stack of views; what was typed survives an update by the app."""
 
-    def __init__(self, doors: Doors) -> None:
-        self.doors = doors
+    def __init__(self, actions: PageActions) -> None:
+        self.actions = actions
         self._dialog = ui.dialog()
         self._dialog.props["persistent"] = self._dialog.props["no-backdrop-dismiss"] = True
         self._shown = ("", "")
@@ -53,7 +53,7 @@ class ModalView:
         with tag("div", "modal", role="document", data_view=view.callback_id):
             with tag("div", "modal-head"):
                 html(view.title, "h2")
-                button(icon("close"), lambda: self.doors.close(view.user, view.id), "tool", aria_label="Close")
+                button(icon("close"), lambda: self.actions.close(view.user, view.id), "tool", aria_label="Close")
             inputs = [block for block in view.blocks if block.get("type") == "input"]
             scrolls = {} if inputs else {"tabindex": "0"}  # so that the keyboard scrolls what it cannot type into
             with tag("div", "modal-body", **scrolls):
@@ -65,7 +65,7 @@ class ModalView:
                 self._problem = tag("div", "modal-problem", role="alert")
             with tag("div", "modal-foot"):
                 label = text_html(payload.get("close"), context) or "Close"
-                button(label, lambda: self.doors.close(view.user, view.id))
+                button(label, lambda: self.actions.close(view.user, view.id))
                 if payload.get("submit"):
                     submit = text_html(payload.get("submit"), context)
                     self._submit = button(submit, lambda: self._submitted(view), "btn primary submit")
@@ -112,7 +112,7 @@ class ModalView:
         for slot in [*self._errors.values(), self._problem]:
             slot.clear()
         try:
-            answer = await self.doors.submit(view.user, view.id, self._typed)
+            answer = await self.actions.submit(view.user, view.id, self._typed)
         finally:
             if not self._submit.is_deleted:
                 self._submit.props.pop("disabled", None)

@@ -27,7 +27,7 @@ class Submitted:
     problem: str = ""
 
 
-class Doors:
+class PageActions:
     """Acts as any of the workspace's people."""
 
     def __init__(self, workspace: SlackWorkspace) -> None:

@@ -21,7 +21,7 @@ from bot.lab.slack.page.entries import Entry, channel_entries, thread_entries
 from bot.lab.slack.page.lab_panel import LabPanel
 from bot.lab.slack.page.message_view import Deeds, draw_message
 from bot.lab.slack.page.modal import ModalView
-from bot.lab.slack.page.page_actions import Doors
+from bot.lab.slack.page.page_actions import PageActions
 from bot.lab.slack.page.page_context import PageContext
 from bot.lab.slack.page.people import directory, role
 from bot.lab.slack.page.reading import channels_of, people
@@ -50,7 +50,7 @@ class Session:
         self.stage = stage
         self.world = stage.workspace.world
         self.looking = looking
-        self.doors = Doors(stage.workspace)
+        self.actions = PageActions(stage.workspace)
         self._seen = -1
         self._home_shown = ("", "")
         self._dark = ui.dark_mode(None)
@@ -83,16 +83,16 @@ class Session:
                 self._thread = Timeline("Replies")
                 self._reply = Composer(self.world, (), lambda text: self._send(text, self.looking.thread))
             with tag("aside", "panel", aria_label="Lab") as self._lab_box:
-                self._lab = LabPanel(self.stage, self.doors, self._toggle_lab)
+                self._lab = LabPanel(self.stage, self.actions, self._toggle_lab)
             tag("div", "veil").on("click", lambda _: self._look(is_side_open=False), args=[])
-        self._modal = ModalView(self.doors)
+        self._modal = ModalView(self.actions)
 
     async def _leave(self) -> None:
         """Close what lies over the channel, the topmost first."""
         looking = self.looking
         views = self.world.stacks.get(looking.user)
         if views:
-            await self.doors.close(looking.user, views[-1].id)
+            await self.actions.close(looking.user, views[-1].id)
             self._check()
         elif looking.is_side_open:
             self._look(is_side_open=False)
@@ -167,9 +167,9 @@ class Session:
 
     def _message(self, entry: Entry, channel: Channel, context: Context, *, is_thread: bool) -> None:
         deeds = Deeds(
-            act=lambda ts: lambda press: self._told(self.doors.press(self.looking.user, channel.id, ts, press)),
-            react=lambda ts, name: self._told(self.doors.react(self.looking.user, channel.id, ts, name)),
-            shortcut=lambda ts, name: self._told(self.doors.shortcut(self.looking.user, channel.id, ts, name)),
+            act=lambda ts: lambda press: self._told(self.actions.press(self.looking.user, channel.id, ts, press)),
+            react=lambda ts, name: self._told(self.actions.react(self.looking.user, channel.id, ts, name)),
+            shortcut=lambda ts, name: self._told(self.actions.shortcut(self.looking.user, channel.id, ts, name)),
             opens_threads=not is_thread,
             shortcuts=dict(self.stage.shortcuts),
         )
@@ -218,7 +218,7 @@ class Session:
                 html(icon("globe" if channel.is_ext_shared else "hash") + channel.name, "h1")
                 html(channel.topic or channel.purpose or f"{len(channel.members)} members", "p")
         if channel is None:
-            ui.timer(0, lambda: self.doors.open_home(self.looking.user), once=True)
+            ui.timer(0, lambda: self.actions.open_home(self.looking.user), once=True)
             return
         with self._timeline.beginning:
             html(f"This is the very beginning of #{channel.name}", "h2")
@@ -265,13 +265,13 @@ class Session:
             return False
         if command:
             name, rest = command
-            return await self._told(self.doors.slash(user, place, name, encoded(rest, self.world)))
-        return await self._told(self.doors.say(user, place, encoded(text.strip(), self.world), thread))
+            return await self._told(self.actions.slash(user, place, name, encoded(rest, self.world)))
+        return await self._told(self.actions.say(user, place, encoded(text.strip(), self.world), thread))
 
     def _act_in_view(self, view: View | None) -> Act:
         async def act(press: Press) -> None:
             if view is not None:
-                await self._told(self.doors.press_in_view(self.looking.user, view.id, press))
+                await self._told(self.actions.press_in_view(self.looking.user, view.id, press))
 
         return act
 
