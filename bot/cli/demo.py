@@ -49,8 +49,8 @@ def demo(
             console.print(f"A lab with 3 nodes is up after {time.monotonic() - began:.1f} s.", style="dim")
             client = LabClient(directory / "lab")
             if scripted:
-                stage = StoryContext(client, knowledge_of(begin(), None), console)
-                raise typer.Exit(0 if asyncio.run(_play(stage, directory)) else PROBLEM)
+                story = StoryContext(client, knowledge_of(begin(), None), console)
+                raise typer.Exit(0 if asyncio.run(_play(story, directory)) else PROBLEM)
             asyncio.run(_hold(client, directory, console, port))
         except BotProcess.DiedError as error:
             fail(str(error), NO_DIAGNOSIS)
@@ -61,12 +61,12 @@ def demo(
     console.print("Cleaned up.", style="dim")
 
 
-async def _play(stage: StoryContext, directory: Path) -> bool:
+async def _play(story: StoryContext, directory: Path) -> bool:
     """Both stories; whether cnibot was right at each turn."""
-    is_right = await play(stage)
+    is_right = await play(story)
     from bot.cli.rollback_story import play_rollback  # noqa: PLC0415 the workspace takes a moment to import
 
-    return await play_rollback(stage, directory, _READY_S) and is_right
+    return await play_rollback(story, directory, _READY_S) and is_right
 
 
 async def _hold(client: LabClient, directory: Path, console: Console, port: int) -> None:
@@ -85,13 +85,13 @@ async def _hold(client: LabClient, directory: Path, console: Console, port: int)
 async def _workspace(client: LabClient, directory: Path, port: int) -> AsyncGenerator[tuple[str, BotProcess]]:
     """The page's address, and the bot, which has just been started."""
     # NiceGUI takes a second to import: not for those who only want the story.
-    from bot.cli.workspace import options, stage_of  # noqa: PLC0415
+    from bot.cli.workspace import options, page_context  # noqa: PLC0415
     from bot.lab.slack import SlackWorkspace  # noqa: PLC0415
     from bot.lab.slack.page.server import page  # noqa: PLC0415
 
     async with SlackWorkspace.start(options()) as workspace:
         bot = BotProcess(client.kubeconfig, directory, workspace.api_url, (workspace.bot_token, workspace.app_token))
-        async with bot, page(stage_of(workspace, client, bot), free(port)) as address:
+        async with bot, page(page_context(workspace, client, bot), free(port)) as address:
             yield address, bot
 
 

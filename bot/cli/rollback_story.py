@@ -25,22 +25,22 @@ _DATE = re.compile(r"<!date\^[^|>]*\|([^>]*)>")
 class RollbackStory:
     """The story, told by what stands in the channel."""
 
-    def __init__(self, stage: StoryContext, slack: SlackWorkspace) -> None:
-        self._stage = stage
+    def __init__(self, story: StoryContext, slack: SlackWorkspace) -> None:
+        self._story = story
         self._slack = slack
 
     async def play(self) -> bool:
         """Whether the bot proposed the rollback, let nobody approve their own plan, and verified it."""
-        slack, stage = self._slack, self._stage
-        stage.say("Next night: a new revision of calico-node brings another VXLAN port, and is stuck on its first node")
-        await stage.client.break_(BAD_ROLLOUT)
-        stage.say(f"Alertmanager writes into #{CHANNEL}; nobody types anything")
+        slack, story = self._slack, self._story
+        story.say("Next night: a new revision of calico-node brings another VXLAN port, and is stuck on its first node")
+        await story.client.break_(BAD_ROLLOUT)
+        story.say(f"Alertmanager writes into #{CHANNEL}; nobody types anything")
         root = await slack.alertmanager.notify(AlertGroup(group_labels=ALERT, common_labels=ALERT))
         self._show("Alertmanager", [one["title"] for one in slack.messages(CHANNEL)[-1].attachments])
         verdict = await self._said(root, lambda one: "cni_propose_fix" in one.action_ids)
         self._show("cnibot", verdict.text.splitlines())
 
-        stage.say("Alice presses *Propose fix*, and then *Approve*: her own plan")
+        story.say("Alice presses *Propose fix*, and then *Approve*: her own plan")
         alice, bob = slack.user("alice"), slack.user("bob")
         await alice.click(CHANNEL, verdict.ts, "cni_propose_fix")
         card = await self._said(root, lambda one: "cni_plan_approve" in one.action_ids)
@@ -49,7 +49,7 @@ class RollbackStory:
         refused = await slack.until(lambda: alice.whispers(CHANNEL)[-1:], _ANSWER_S)
         self._show("cnibot, to Alice alone", [refused[0].text])
 
-        stage.say("Bob approves: calico-node is rolled back, and the probes that found the fault run again")
+        story.say("Bob approves: calico-node is rolled back, and the probes that found the fault run again")
         await bob.click(CHANNEL, card.ts, "cni_plan_approve")
         ended = await self._said(root, lambda one: one.ts == card.ts and one.action_ids == ["cni_plan_show"])
         self._show("cnibot", ended.text.splitlines())
@@ -68,15 +68,15 @@ class RollbackStory:
         read = [_MENTION.sub(lambda one: f"@{one[1].lower()}", _DATE.sub(r"\1", line)) for line in said]
         lines = [line for line in read if line.strip(" `")]
         hidden = left_out(len(lines) - _MOST_LINES, "lines")
-        self._stage.console.print(Text(f"{who}:", style="dim"))
+        self._story.console.print(Text(f"{who}:", style="dim"))
         for line in [*lines[:_MOST_LINES], *([f"… {hidden}"] if hidden else [])]:
-            self._stage.console.print(Text(f"  {line}"), soft_wrap=True)
+            self._story.console.print(Text(f"  {line}"), soft_wrap=True)
 
 
-async def play_rollback(stage: StoryContext, directory: Path, ready_s: float) -> bool:
+async def play_rollback(story: StoryContext, directory: Path, ready_s: float) -> bool:
     """The story between a workspace and a bot of its own."""
     async with SlackWorkspace.start() as slack:
         tokens = (slack.bot_token, slack.app_token)
-        async with BotProcess(stage.client.kubeconfig, directory, slack.api_url, tokens) as bot:
+        async with BotProcess(story.client.kubeconfig, directory, slack.api_url, tokens) as bot:
             await bot.ready(asyncio.Event(), ready_s)
-            return await RollbackStory(stage, slack).play()
+            return await RollbackStory(story, slack).play()

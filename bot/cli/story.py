@@ -57,31 +57,31 @@ class StoryContext:
         return done
 
 
-async def play(stage: StoryContext) -> bool:
+async def play(story: StoryContext) -> bool:
     """The story from healthy to healed; whether cnibot was right at each turn."""
-    stage.say("A healthy cluster: Calico over VXLAN, Seldon models that dial their scheduler on port 9004")
-    healthy = await stage.diagnose()
+    story.say("A healthy cluster: Calico over VXLAN, Seldon models that dial their scheduler on port 9004")
+    healthy = await story.diagnose()
     pod = next(
         f"{NAMESPACE}/{pod.metadata.name}"
         for pod in healthy.recording.snapshot.pods
         if pod.spec.node_name == VICTIM and not pod.spec.host_network
     )
 
-    stage.say(f"2 a.m.: something switches proxy ARP off on {VICTIM}")
-    await stage.client.break_(FAULT, node=VICTIM)
+    story.say(f"2 a.m.: something switches proxy ARP off on {VICTIM}")
+    await story.client.break_(FAULT, node=VICTIM)
 
-    stage.say("What the team of the founding story saw, before it blamed Calico issue #8689 and replaced the CNI")
-    await stage.show(pod, *DIAL)
-    await stage.show(pod, "ip", "neigh", "show", GATEWAY)
+    story.say("What the team of the founding story saw, before it blamed Calico issue #8689 and replaced the CNI")
+    await story.show(pod, *DIAL)
+    await story.show(pod, "ip", "neigh", "show", GATEWAY)
 
-    stage.say("The diagnosis")
-    broken = await stage.diagnose()
+    story.say("The diagnosis")
+    broken = await story.diagnose()
 
-    stage.say("The safest fix, exactly as offered")
+    story.say("The safest fix, exactly as offered")
     for fix in broken.report.remediations[:1]:
-        await stage.apply(VICTIM, fix.commands)
-    await stage.show(pod, *DIAL)  # it waits until the pod asks for its gateway again, at most a second later
-    healed = await stage.diagnose()
+        await story.apply(VICTIM, fix.commands)
+    await story.show(pod, *DIAL)  # it waits until the pod asks for its gateway again, at most a second later
+    healed = await story.diagnose()
     return (
         healthy.report.verdict.status == "healthy"
         and broken.report.verdict.cause == FAULT

@@ -21,7 +21,7 @@ def options() -> SlackOptions:
     return SlackOptions(strict_rates=True, retry_delays_s=(0.0, 5.0, 30.0))
 
 
-def stage_of(workspace: SlackWorkspace, cluster: LabClient, bot: BotProcess) -> PageContext:
+def page_context(workspace: SlackWorkspace, cluster: LabClient, bot: BotProcess) -> PageContext:
     """What the page shows and what it can break."""
     return PageContext(
         workspace=workspace,

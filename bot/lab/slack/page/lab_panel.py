@@ -21,13 +21,13 @@ _STORM = 20
 
 
 class LabPanel:
-    """Shows what of these the stage has: a cluster, a bot, Alertmanager and Slack."""
+    """Shows what of these the page has: a cluster, a bot, Alertmanager and Slack."""
 
-    def __init__(self, stage: PageContext, actions: PageActions, close: Handler) -> None:
-        self.cluster = stage.cluster
-        self.faults = stage.workspace.faults
-        self.kill_bot = stage.kill_bot
-        self.story = stage.story
+    def __init__(self, context: PageContext, actions: PageActions, close: Handler) -> None:
+        self.cluster = context.cluster
+        self.faults = context.workspace.faults
+        self.kill_bot = context.kill_bot
+        self.story = context.story
         self.actions = actions
         self._known: list[Json] = []
         self._fault = self._node = ""

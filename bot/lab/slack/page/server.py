@@ -34,7 +34,7 @@ _RECONNECT_S: Final = 60
 
 
 @asynccontextmanager
-async def page(stage: PageContext, port: int = 0) -> AsyncGenerator[str]:
+async def page(context: PageContext, port: int = 0) -> AsyncGenerator[str]:
     """The page's address; it is served until the block ends. Once in a process: NiceGUI has one app."""
     app = FastAPI(openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(_HERE))
@@ -42,13 +42,13 @@ async def page(stage: PageContext, port: int = 0) -> AsyncGenerator[str]:
 
     @app.get("/files/{file_id}")
     async def file(file_id: str) -> Response:
-        return served(stage.workspace.world, file_id)
+        return served(context.workspace.world, file_id)
 
     ui.add_head_html(_HEAD.format(style=_resource("style.css"), script=_resource("page.js")), shared=True)
 
-    @ui.page("/", title=f"{stage.workspace.world.bot_app().name} lab")
+    @ui.page("/", title=f"{context.workspace.world.bot_app().name} lab")
     def index(user: str = "", channel: str = "") -> None:
-        Session(stage, looking_at(stage, user, channel)).arrived()
+        Session(context, looking_at(context, user, channel)).arrived()
 
     ui.run_with(  # pyright: ignore[reportUnknownMemberType] NiceGUI leaves out some of its types
         app,

@@ -46,11 +46,11 @@ class Looking:
 class Session:
     """Draws the window once, then redraws what a change of the workspace touched."""
 
-    def __init__(self, stage: PageContext, looking: Looking) -> None:
-        self.stage = stage
-        self.world = stage.workspace.world
+    def __init__(self, context: PageContext, looking: Looking) -> None:
+        self.page = context
+        self.world = context.workspace.world
         self.looking = looking
-        self.actions = PageActions(stage.workspace)
+        self.actions = PageActions(context.workspace)
         self._seen = -1
         self._home_shown = ("", "")
         self._dark = ui.dark_mode(None)
@@ -76,14 +76,14 @@ class Session:
                     button(icon("flask") + "Lab", self._toggle_lab, "btn lab-button", aria_label="Lab")
                 with tag("div", "channel") as self._channel_box:
                     self._timeline = Timeline("Messages")
-                    self._composer = Composer(self.world, self.stage.hints, lambda text: self._send(text, ""))
+                    self._composer = Composer(self.world, self.page.hints, lambda text: self._send(text, ""))
                 self._home = tag("div", "home", tabindex="0")
             with tag("aside", "panel", aria_label="Thread") as self._thread_box:
                 self._thread_head = tag("div", "panel-head")
                 self._thread = Timeline("Replies")
                 self._reply = Composer(self.world, (), lambda text: self._send(text, self.looking.thread))
             with tag("aside", "panel", aria_label="Lab") as self._lab_box:
-                self._lab = LabPanel(self.stage, self.actions, self._toggle_lab)
+                self._lab = LabPanel(self.page, self.actions, self._toggle_lab)
             tag("div", "veil").on("click", lambda _: self._look(is_side_open=False), args=[])
         self._modal = ModalView(self.actions)
 
@@ -112,7 +112,7 @@ class Session:
         context = self._context()
         channel = self.world.channels.get(looking.place)
         if channel is not None:
-            self.stage.reading.read(looking.user, channel)
+            self.page.reading.read(looking.user, channel)
         self._show_frame(channel)
         self._show_sidebar(context)
         if channel is not None:
@@ -156,7 +156,7 @@ class Session:
                         id=one.id,
                         name=one.name,
                         is_shared=one.is_ext_shared,
-                        mark=self.stage.reading.mark(one, context.directory),
+                        mark=self.page.reading.mark(one, context.directory),
                     )
                     for one in mine
                 ),
@@ -171,7 +171,7 @@ class Session:
             react=lambda ts, name: self._told(self.actions.react(self.looking.user, channel.id, ts, name)),
             shortcut=lambda ts, name: self._told(self.actions.shortcut(self.looking.user, channel.id, ts, name)),
             opens_threads=not is_thread,
-            shortcuts=dict(self.stage.shortcuts),
+            shortcuts=dict(self.page.shortcuts),
         )
         draw_message(entry, self.world, context, deeds)
 
@@ -308,9 +308,9 @@ def _advice(world: WorkspaceState, channel: Channel) -> Markup:
     )
 
 
-def looking_at(stage: PageContext, user: str, channel: str) -> Looking:
+def looking_at(context: PageContext, user: str, channel: str) -> Looking:
     """Where a new window starts: as asked, else as the first person in their first channel."""
-    world = stage.workspace.world
+    world = context.workspace.world
     seated: User = next((one for one in people(world) if one.name == user), people(world)[0])
     mine = channels_of(world, seated)
     place = next((one.id for one in mine if one.name == channel), HOME if channel == HOME else mine[0].id)
