@@ -369,7 +369,7 @@ def preflight_cilium(
     for (state, number), found in groupby(checks, lambda one: (one.state, one.id)):
         same = list(found)
         for one in same:
-            typer.echo(f"{state:<8} {number}  {one.sentence.removesuffix('.')}.")
+            typer.echo(f"{state:<8} {number}  {one.sentence.rstrip('.')}.")
         if state != "ok":
             typer.echo(f"{'':<13} {same[0].why} {same[0].instead}")
     if any(one.stops for one in checks):

@@ -13,6 +13,8 @@ from bot.domain.listing import left_out
 from bot.lab.slack import SlackWorkspace
 from bot.lab.slack.alertmanager import AlertGroup
 from bot.lab.slack.message import Message
+from bot.slack.views.ids import PROPOSE_FIX
+from bot.slack.views.plans import APPROVE, SHOW
 
 BAD_ROLLOUT, CHANNEL = "calico-bad-rollout", "alerts"
 ALERT = {"alertname": "SeldonRequestsFail", "namespace": NAMESPACE, "severity": "critical"}
@@ -30,30 +32,31 @@ class RollbackStory:
         self._slack = slack
 
     async def play(self) -> bool:
-        """Whether the bot proposed the rollback, let nobody approve their own plan, and verified it."""
+        """Whether the bot proposed the rollback, let nobody approve their own plan, and healed the cluster by it."""
         slack, story = self._slack, self._story
         story.say("Next night: a new revision of calico-node brings another VXLAN port, and is stuck on its first node")
         await story.client.break_(BAD_ROLLOUT)
         story.say(f"Alertmanager writes into #{CHANNEL}; nobody types anything")
         root = await slack.alertmanager.notify(AlertGroup(group_labels=ALERT, common_labels=ALERT))
         self._show("Alertmanager", [one["title"] for one in slack.messages(CHANNEL)[-1].attachments])
-        verdict = await self._said(root, lambda one: "cni_propose_fix" in one.action_ids)
+        verdict = await self._said(root, lambda one: PROPOSE_FIX in one.action_ids)
         self._show("cnibot", verdict.text.splitlines())
 
         story.say("Alice presses *Propose fix*, and then *Approve*: her own plan")
         alice, bob = slack.user("alice"), slack.user("bob")
-        await alice.click(CHANNEL, verdict.ts, "cni_propose_fix")
-        card = await self._said(root, lambda one: "cni_plan_approve" in one.action_ids)
+        await alice.click(CHANNEL, verdict.ts, PROPOSE_FIX)
+        card = await self._said(root, lambda one: APPROVE in one.action_ids)
         self._show("cnibot", card.text.splitlines())
-        await alice.click(CHANNEL, card.ts, "cni_plan_approve")
+        await alice.click(CHANNEL, card.ts, APPROVE)
         refused = await slack.until(lambda: alice.whispers(CHANNEL)[-1:], _ANSWER_S)
         self._show("cnibot, to Alice alone", [refused[0].text])
+        still_waits = APPROVE in (await self._said(root, lambda one: one.ts == card.ts)).action_ids
 
         story.say("Bob approves: calico-node is rolled back, and the probes that found the fault run again")
-        await bob.click(CHANNEL, card.ts, "cni_plan_approve")
-        ended = await self._said(root, lambda one: one.ts == card.ts and one.action_ids == ["cni_plan_show"])
+        await bob.click(CHANNEL, card.ts, APPROVE)
+        ended = await self._said(root, lambda one: one.ts == card.ts and one.action_ids == [SHOW])
         self._show("cnibot", ended.text.splitlines())
-        return "another person" in refused[0].text and "VERIFIED" in ended.text
+        return still_waits and (await story.diagnosis()).report.verdict.status == "healthy"
 
     async def _said(self, root: str, is_it: Callable[[Message], bool]) -> Message:
         """The newest message of the thread that is the one."""

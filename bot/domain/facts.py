@@ -6,7 +6,7 @@ no probe declares is refused when a playbook or cause is loaded. A declared fact
 false, never a default.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, KeysView, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -222,6 +222,10 @@ class Known(dict[str, Value]):
     def __missing__(self, key: str) -> Value:
         self._check(key)
         raise KeyError(key)
+
+    def keys(self) -> KeysView[str]:  # pyright: ignore[reportIncompatibleMethodOverride] a dict's own would not ask us
+        """As of any mapping: `known.keys() & {…}` asks for each of them."""
+        return KeysView(self)
 
 
 @dataclass(frozen=True, slots=True)

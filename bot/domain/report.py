@@ -7,9 +7,11 @@ from typing import Literal
 
 from bot.domain.finding import Hop
 from bot.domain.listing import and_more
+from bot.domain.subject_name import SubjectName
 
 SCHEMA = "cnibot.report/v1"
-_OBJECT = re.compile(r"(pod|node) (?:([a-z0-9-]{1,63})/)?([a-z0-9][a-z0-9.-]{0,252})")
+_NAMESPACE = re.compile(r"[a-z0-9-]{1,63}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}")
 
 Status = Literal["healthy", "degraded", "broken", "inconclusive"]
 
@@ -88,7 +90,9 @@ class Unobserved:
 
     def is_about(self, namespace: str) -> bool:
         """Whether it was to be read in this namespace, or belongs to one of its pods."""
-        return self.subject.startswith(f"pod {namespace}/") or any(read.namespace == namespace for read in self.reads)
+        subject = SubjectName.read(self.subject)
+        is_pod_there = subject.kind == "pod" and subject.namespace == namespace
+        return is_pod_there or any(read.namespace == namespace for read in self.reads)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,19 +167,18 @@ class NextStep:
     @property
     def command(self) -> str:
         """`look` with the subject in its placeholders, where its name is one that a shell takes as it stands."""
-        match = _OBJECT.fullmatch(self.subject)
-        if match is None:
+        subject = SubjectName.read(self.subject)
+        if not _NAME.fullmatch(subject.short):
             return self.look
-        kind, namespace, name = match.groups()
-        if kind == "node":
-            return self.look if namespace else self.look.replace("<node>", name)
-        takes_pod = bool(namespace) and "kubectl" in self.look
-        return self.look.replace("<pod>", f"-n {namespace} {name}") if takes_pod else self.look
+        if subject.kind == "node" and not subject.namespace:
+            return self.look.replace("<node>", subject.name)
+        takes_pod = subject.kind == "pod" and _NAMESPACE.fullmatch(subject.namespace) and "kubectl" in self.look
+        return self.look.replace("<pod>", f"-n {subject.namespace} {subject.short}") if takes_pod else self.look
 
     @property
     def place(self) -> str:
         """Where to look, unless the command says it."""
-        name = self.subject.partition(" ")[2].rpartition("/")[2]
+        name = SubjectName.read(self.subject).short
         return "" if name and name in self.command else self.subject
 
     @property

@@ -16,6 +16,7 @@ import yaml
 from bot.domain.errors import bounded
 from bot.domain.facts import VARIABLES, FactSpec, SubjectKind
 from bot.domain.report import CauseReport, FindingReport, Report
+from bot.domain.subject_name import SubjectName
 from bot.known_issues.schema import KnownIssue
 from bot.known_issues.versions import parse_version
 
@@ -99,9 +100,9 @@ def _about(
     """The kind of subject, and the one whose facts become conditions."""
     if cause is not None and cause.id in subjects:
         kind = subjects[cause.id]
-        return kind, next((each for each in cause.subjects if each.startswith(kind.value)), kind.value)
+        return kind, next((each for each in cause.subjects if SubjectName.read(each).kind == kind), kind.value)
     first = next(iter(shown)).subject if shown else ""
-    word = first.partition(" ")[0]
+    word = SubjectName.read(first).kind
     return (SubjectKind(word), first) if word in {each.value for each in SubjectKind} else (SubjectKind.CLUSTER, first)
 
 

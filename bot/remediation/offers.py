@@ -3,6 +3,7 @@
 from bot.cluster.writer import Writer
 from bot.domain.plan import value_at
 from bot.domain.report import RemediationReport, Report
+from bot.domain.subject_name import SubjectName
 from bot.remediation.actions.restart_agents import HASH, MOST_NODES
 from bot.remediation.actions.roll_back import Workload, revisions_of, substance
 from bot.remediation.conditions import owned
@@ -30,9 +31,9 @@ def _carried_out(fix: RemediationReport, report: Report) -> PlanRequest | None:
         nodes = report.blast_radius.fault_nodes
         return RestartAgents(nodes=nodes) if 0 < len(nodes) <= MOST_NODES else None
     if fix.id in RECREATIONS and len(fix.subjects) == 1:  # of several, the first must show whether it helps
-        kind, _, named = fix.subjects[0].partition(" ")
-        namespace, _, name = named.partition("/")
-        return RecreatePod(namespace=namespace, pod=name) if kind == "pod" and name else None
+        subject = SubjectName.read(fix.subjects[0])
+        is_pod = subject.kind == "pod" and subject.namespace
+        return RecreatePod(namespace=subject.namespace, pod=subject.short) if is_pod else None
     return None
 
 

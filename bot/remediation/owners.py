@@ -23,6 +23,8 @@ class Owner:
     """ "Argo CD application network"."""
     how: str
     """What to do instead, as a sentence."""
+    is_helm: bool = False
+    """A release that people upgrade by hand: it undoes nothing by itself."""
 
 
 def owner_of(obj: Object) -> Owner | None:
@@ -94,6 +96,7 @@ def _helm(labels: Mapping[str, str], annotations: Mapping[str, str], namespace: 
     return Owner(
         name=f"Helm release {where}/{shown}",
         how=f"See: helm history {shown} --namespace {where}. Then: helm rollback {shown} REVISION --namespace {where}",
+        is_helm=True,
     )
 
 

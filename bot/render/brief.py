@@ -22,6 +22,7 @@ from bot.domain.report import (
     Statement,
     Unobserved,
 )
+from bot.domain.subject_name import SubjectName
 from bot.render.marks import access_words, cni_words, scope_words
 
 RISK_WORDS = {
@@ -81,9 +82,9 @@ def who(report: Report) -> list[str]:
 
 def _between(place: str) -> str:
     """Of one direction, or between nodes."""
-    if ">" in place:
-        source, _, target = place.removeprefix("pair ").partition(">")
-        return f"from {source} to {target}"
+    subject = SubjectName.read(place)
+    if subject.kind == "pair":
+        return "from {} to {}".format(*subject.ends)
     nodes = place.split(", ")
     return f"of {nodes[0]}" if len(nodes) == 1 else f"between {some(nodes)}"
 
@@ -137,8 +138,12 @@ def recent(report: Report) -> list[Change]:
 def found(report: Report) -> list[FindingReport]:
     """What does not work beyond what the headline says, those of the namespace asked about first."""
     rows = [one for grade in ("fail", "warn") for one in report.findings if one.severity == grade]
-    own = f"pod {report.scope.namespace}/"
-    ranked = sorted(rows, key=lambda one: (one.severity != "fail", not one.subject.startswith(own)))
+
+    def is_own(one: FindingReport) -> bool:
+        subject = SubjectName.read(one.subject)
+        return subject.kind == "pod" and subject.namespace == report.scope.namespace
+
+    ranked = sorted(rows, key=lambda one: (one.severity != "fail", not is_own(one)))
     told = "" if report.verdict.headline else report.verdict.summary  # it then stands in place of a headline
     return [one for one in ranked if one.sentence.rstrip(".") not in told]
 
@@ -239,16 +244,17 @@ def _named(report: Report, one: Statement) -> str:
     text = one.text
     if not one.subjects or one.subjects[0] == "cluster":  # there is one
         return text
-    own = f"{report.scope.namespace}/"
-    first = next((each for each in one.subjects if each.partition(" ")[2].startswith(own)), one.subjects[0])
+    own = report.scope.namespace
+    first = next((each for each in one.subjects if SubjectName.read(each).namespace == own), one.subjects[0])
     shown = and_more([_short(report, first)], 1, beyond=len(one.subjects) - 1 + one.more)
     return f"{shown}: {text}"
 
 
 def _short(report: Report, subject: str) -> str:
     """A subject without the namespace asked about: "pod a"."""
-    kind, _, name = subject.partition(" ")
-    return f"{noun(kind)} {_own(report, name)}".strip().replace(">", " to ")
+    read = SubjectName.read(subject)
+    name = " to ".join(read.ends) if read.kind == "pair" else _own(report, read.name)
+    return f"{noun(read.kind)} {name}".strip()
 
 
 def follows(report: Report) -> list[str]:

@@ -42,6 +42,9 @@ def test_reading_what_no_probe_declares_raises(subject: Subject) -> None:
         _ = "is_upp" in known
     with pytest.raises(UndeclaredFactError):
         known["is_upp"]
+    with pytest.raises(UndeclaredFactError):
+        _ = known.keys() & {"is_up", "is_upp"}
+    assert known.keys() & {"is_up", "is_lit"} == ({"is_up"} if subject == POD else set())
 
 
 def test_flows_are_values_for_judges_and_strings_for_rules() -> None:

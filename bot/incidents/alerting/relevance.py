@@ -3,6 +3,7 @@
 from typing import Literal
 
 from bot.domain.report import Report
+from bot.domain.subject_name import SubjectName
 
 Relevance = Literal["explained", "unexplained", "undecided"]
 """Of a fault: it hits what the alert names; it hits others only; or the alert names nothing to hold it against."""
@@ -10,7 +11,7 @@ Relevance = Literal["explained", "unexplained", "undecided"]
 
 def relevance(report: Report, subject: str) -> Relevance:
     """How a report that found a fault bears on an alert about `subject` (kind and name; "" for nothing exact)."""
-    kind, _, name = subject.partition(" ")
+    kind, name = SubjectName.read(subject)
     radius = report.blast_radius
     is_cut = radius.pods > len(radius.pod_names)
     if not subject:

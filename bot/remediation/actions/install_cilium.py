@@ -71,7 +71,7 @@ def refuse_unfit(checks: Sequence[Check]) -> None:
     """Nothing, where nothing speaks against it. Errors: `NotPlannedError` with all that does."""
     stops = [one for one in checks if one.stops]
     if stops:
-        told = [f"{one.id}: {one.sentence.removesuffix('.')}." for one in stops]
+        told = [f"{one.id}: {one.sentence.rstrip('.')}." for one in stops]
         instead = dict.fromkeys(one.instead for one in stops if one.instead)
         raise NotPlannedError("Cilium is not installed here. " + " ".join(told), f"{' '.join(instead)} See {GUIDE}.")
 

@@ -42,7 +42,7 @@ def owners(values: Values, seen: Seen) -> Iterator[Outcome]:
             yield Problem(f"{operator} owns the CNI here and would undo changes")
     for _, agent in agents(seen):
         owner = owner_of(agent)
-        if owner and not owner.name.startswith("Helm release"):
+        if owner and not owner.is_helm:
             yield Problem(f"DaemonSet {name_of(agent)} belongs to {owner.name}. {owner.how.removesuffix('.')}")
 
 
