@@ -14,7 +14,7 @@ from bot.cluster.objects import Container
 from bot.cluster.writer import Object, Writer
 from bot.domain.plan import Create, Delete, Plan, Recheck, Remove, Replace, Step, value_at
 from bot.remediation.actions.draft import Draft, NotPlannedError
-from bot.remediation.actions.install_cilium import Ground, install_cilium, refuse_unfit
+from bot.remediation.actions.install_cilium import InstallInputs, install_cilium, refuse_unfit
 from bot.remediation.actions.nodes import cordon, drain, uncordon
 from bot.remediation.actions.restart_agents import HASH, Agents, restart_agents
 from bot.remediation.actions.restore import Wanted, restore
@@ -161,8 +161,8 @@ async def _install_cilium(values: CiliumValues, writer: Writer, supplies: Suppli
         supplies.chart, fresh_values(values, len(seen.nodes or ())), kubernetes=await writer.version()
     )
     namespace = await _existing(writer, "namespaces", "", NAMESPACE)
-    ground = Ground(seen=seen, rendered=rendered, namespace=namespace, image=supplies.image)
-    return install_cilium(values, ground)
+    inputs = InstallInputs(seen=seen, rendered=rendered, namespace=namespace, image=supplies.image)
+    return install_cilium(values, inputs)
 
 
 async def _of_node(asked: Cordon | Uncordon | Drain, writer: Writer) -> Draft:

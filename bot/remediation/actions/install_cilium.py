@@ -56,7 +56,7 @@ GUIDE = "docs/remediation.md"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
+class InstallInputs:
     """What was read for an installation."""
 
     seen: Seen
@@ -76,30 +76,30 @@ def refuse_unfit(checks: Sequence[Check]) -> None:
         raise NotPlannedError("Cilium is not installed here. " + " ".join(told), f"{' '.join(instead)} See {GUIDE}.")
 
 
-def install_cilium(values: CiliumValues, ground: Ground) -> Draft:
+def install_cilium(values: CiliumValues, inputs: InstallInputs) -> Draft:
     """The draft. Errors: `NotPlannedError`."""
-    checks = fresh.checks(values, ground.seen)
+    checks = fresh.checks(values, inputs.seen)
     refuse_unfit(checks)
-    nodes = fresh.waiting_nodes(ground.seen)
+    nodes = fresh.waiting_nodes(inputs.seen)
     if len(nodes) > MOST_NODES:
         raise NotPlannedError(f"{len(nodes)} nodes are more than one plan tests ({MOST_NODES}).")
-    manifests = ground.rendered.manifests
+    manifests = inputs.rendered.manifests
     refuse_other_config(manifests, expected_config(values))
-    main = target_of(ground.namespace, "Namespace", api_path("namespaces", name=NAMESPACE))
-    steps = (*_making(values, manifests, nodes), *_testing(nodes, ground.image))
+    main = target_of(inputs.namespace, "Namespace", api_path("namespaces", name=NAMESPACE))
+    steps = (*_making(values, manifests, nodes), *_testing(nodes, inputs.image))
     return Draft(
         action="install-cilium",
-        title=f"install Cilium {ground.rendered.version} as the first CNI",
+        title=f"install Cilium {inputs.rendered.version} as the first CNI",
         risk="r3",
         main=main,
-        former_mark=mark_on(ground.namespace),
+        former_mark=mark_on(inputs.namespace),
         steps=steps,
-        back=tuple(_back(steps, nodes, ground.image)),
+        back=tuple(_back(steps, nodes, inputs.image)),
         expected_s=60.0 + 10.0 * len(nodes),
         disruption=f"{len(nodes)} nodes have no CNI. They become Ready, and pods that wait start by themselves.",
         affected=tuple(f"node {name}" for name in nodes),
         warnings=tuple(_warnings(checks)),
-        evidence=tuple(_evidence(values, ground)),
+        evidence=tuple(_evidence(values, inputs)),
         cures=nodes,
     )
 
@@ -247,8 +247,8 @@ def _warnings(checks: Sequence[Check]) -> Iterator[str]:
     yield "Helm does not know the release yet: its first upgrade takes it over with --take-ownership."
 
 
-def _evidence(values: CiliumValues, ground: Ground) -> Iterator[str]:
-    rendered = ground.rendered
+def _evidence(values: CiliumValues, inputs: InstallInputs) -> Iterator[str]:
+    rendered = inputs.rendered
     yield f"chart cilium {rendered.version}, SHA-256 {rendered.sha256}, rendered by Helm {rendered.helm}"
     yield f"each node gets a /24 of {values.pod_range}; tunnel VXLAN on UDP {values.tunnel_port}; kube-proxy stays"
     images = sorted(
