@@ -39,8 +39,8 @@ def differentiate(
 
     `specs` serve to say how an unobserved fact can be seen.
     """
-    ground = Reachability(facts)
-    scopes = [ground.scope(symptom) for symptom in _ordered(symptoms)]
+    reachability = Reachability(facts)
+    scopes = [reachability.scope(symptom) for symptom in _ordered(symptoms)]
     if not scopes:
         return Differential()
     known = {cause.id: cause for cause in causes}
