@@ -26,7 +26,7 @@ from bot.domain.errors import (
 from bot.domain.plan import Change, Condition, Create, Delete, Gone, Plan, Recheck, Replace, Step, Way
 from bot.domain.plan_journal import Event, JournalEntry
 from bot.remediation.conditions import holds
-from bot.remediation.progress import End, Observe, Turn, Verify, Write, next_move
+from bot.remediation.progress import End, Observe, TurnBack, Verify, Write, next_move
 
 log = structlog.get_logger()
 
@@ -100,7 +100,7 @@ class Executor:
             match move:
                 case End():
                     return move
-                case Turn(step=number, why=why):
+                case TurnBack(step=number, why=why):
                     await self._write_down(number, "do", "turned", why)
                 case Write(step=number, way=way):
                     await self._begin(number, way)

@@ -36,7 +36,7 @@ class Verify:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class TurnBack:
     """From here on the way back."""
 
     step: int
@@ -51,7 +51,7 @@ class End:
     why: str
 
 
-Move = Write | Observe | Verify | Turn | End
+Move = Write | Observe | Verify | TurnBack | End
 
 
 def next_move(plan: Plan, journal: Sequence[JournalEntry], *, is_stopping: bool = False) -> Move:
@@ -77,7 +77,7 @@ def _forward(plan: Plan, last: Mapping[tuple[int, Way], JournalEntry], *, is_sto
     for number, step in enumerate(plan.steps):
         match _event(last, number, "do"):
             case None if is_stopping:
-                return Turn(number, "somebody asked to stop") if last else End("aborted", "somebody asked to stop")
+                return TurnBack(number, "somebody asked to stop") if last else End("aborted", "somebody asked to stop")
             case None:
                 return Write(number, "do")
             case "begun":
@@ -89,7 +89,7 @@ def _forward(plan: Plan, last: Mapping[tuple[int, Way], JournalEntry], *, is_sto
             case _:
                 why = f"step {number + 1}, {step.title}: {last[number, 'do'].note}"
                 landed = any(_event(last, each, "do") not in {None, "refused"} for each in range(number + 1))
-                return Turn(number, why) if landed else End("stale", why)
+                return TurnBack(number, why) if landed else End("stale", why)
     checks = (number for number, step in enumerate(plan.steps) if isinstance(step.do, Recheck))
     return End("verified", " ".join(last[number, "do"].note for number in checks))
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bot.domain.plan import Plan, Recheck
 from bot.domain.plan_journal import JournalEntry
-from bot.remediation.progress import End, Move, Observe, Turn, Verify, Write, next_move
+from bot.remediation.progress import End, Move, Observe, TurnBack, Verify, Write, next_move
 from tests.remediation.build import NOW, plan, step
 
 THREE = plan(step(1), step(2), step(3))
@@ -48,7 +48,7 @@ def test_a_first_step_that_is_refused_leaves_the_cluster_as_it_was() -> None:
 
 def test_a_step_that_fails_turns_back_in_reverse_order() -> None:
     journal = [*done(0), *done(1)[:2], line(1, "failed", note="no pod became ready")]
-    assert next_move(THREE, journal) == Turn(1, "step 2, change web-2: no pod became ready")
+    assert next_move(THREE, journal) == TurnBack(1, "step 2, change web-2: no pod became ready")
 
     journal.append(line(1, "turned", note="it failed"))
     assert next_move(THREE, journal) == Write(1, "undo")
@@ -101,7 +101,7 @@ def test_an_undo_that_fails_halts() -> None:
 
 def test_a_stop_before_the_first_step_changes_nothing_and_later_turns_back() -> None:
     assert next_move(THREE, [], is_stopping=True) == End("aborted", "somebody asked to stop")
-    assert next_move(THREE, done(0), is_stopping=True) == Turn(1, "somebody asked to stop")
+    assert next_move(THREE, done(0), is_stopping=True) == TurnBack(1, "somebody asked to stop")
     assert next_move(THREE, [*done(0), line(1, "begun")], is_stopping=True) == Observe(1, "do")
 
 
@@ -124,7 +124,7 @@ def test_every_run_ends_and_begins_nothing_twice(data: st.DataObject, undos: lis
             case End():
                 _assert_end(made, journal, move)
                 return
-            case Turn(step=number, why=why):
+            case TurnBack(step=number, why=why):
                 journal.append(line(number, "turned", note=why))
             case Write() | Observe() | Verify():
                 event = data.draw(st.sampled_from(_ENDS[type(move).__name__]))
