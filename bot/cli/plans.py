@@ -59,7 +59,7 @@ _Cluster = Annotated[str | None, typer.Option("--cluster", help="The cluster's n
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Desk:
+class _PlanContext:
     """What the commands work with."""
 
     settings: Settings
@@ -86,7 +86,7 @@ class _Desk:
 
 
 @asynccontextmanager
-async def _desk(settings: Settings) -> "AsyncGenerator[_Desk]":
+async def _plan_context(settings: Settings) -> "AsyncGenerator[_PlanContext]":
     from bot.app.plans import plan_service  # noqa: PLC0415
     from bot.app.wiring import clusters_of  # noqa: PLC0415
 
@@ -96,7 +96,7 @@ async def _desk(settings: Settings) -> "AsyncGenerator[_Desk]":
         return await _diagnosis(settings, clusters[made.cluster], namespace)
 
     async with the_store(settings) as store:
-        yield _Desk(
+        yield _PlanContext(
             settings=settings,
             store=store,
             clusters=clusters,
@@ -136,36 +136,36 @@ async def _node_reports(settings: Settings, cluster: ClusterSettings) -> "Mappin
     return done.recording.reports
 
 
-def _at_desk(work: Callable[[_Desk], Awaitable[T]]) -> T:
+def _with_plans(work: Callable[[_PlanContext], Awaitable[T]]) -> T:
     """What the work gives; what goes wrong in one sentence."""
 
     async def worked(settings: Settings) -> T:
-        async with _desk(settings) as desk:
-            return await work(desk)
+        async with _plan_context(settings) as context:
+            return await work(context)
 
     with errors_explained():
         return asyncio.run(until_terminated(worked(begin())))
 
 
 def _propose(asked: "PlanRequest | None", namespace: str, cluster: str | None) -> None:
-    async def work(desk: _Desk) -> "PlanRecord":
+    async def work(context: _PlanContext) -> "PlanRecord":
         from bot.incidents.plans import Proposal  # noqa: PLC0415
         from bot.remediation.verification import baseline_of  # noqa: PLC0415
 
-        name = desk.cluster(cluster)
-        report = await _diagnosis(desk.settings, desk.clusters[name], namespace)
+        name = context.cluster(cluster)
+        report = await _diagnosis(context.settings, context.clusters[name], namespace)
         named = next((one for one in report.causes if one.id == report.verdict.cause), None)
         proposal = Proposal(
-            asked=asked or await desk.service.fix_for(name, report),
+            asked=asked or await context.service.fix_for(name, report),
             cluster=name,
             namespace=namespace,
-            requester=await desk.person(name),
+            requester=await context.person(name),
             baseline=baseline_of(report),
             evidence=(report.verdict.summary, *(named.evidence_for[:3] if named else ())),
         )
-        return await desk.service.propose(proposal)
+        return await context.service.propose(proposal)
 
-    _show_text(_at_desk(work))
+    _show_text(_with_plans(work))
 
 
 @propose.command("fix")
@@ -345,7 +345,7 @@ def preflight_cilium(
 ) -> None:
     """Say what would break if Cilium were installed with these values. It reads only. Exit code 1: something would."""
 
-    async def work(desk: _Desk) -> "list[Check]":
+    async def work(context: _PlanContext) -> "list[Check]":
         import yaml  # noqa: PLC0415
 
         from bot.cluster.writer import Writer  # noqa: PLC0415
@@ -359,13 +359,13 @@ def preflight_cilium(
             raise ConfigurationError(str(values), str(error)) from error
         if not isinstance(given, dict):
             raise ConfigurationError(str(values), "it is no mapping of values")
-        name = desk.cluster(cluster)
-        reports = await _node_reports(desk.settings, desk.clusters[name])
-        async with desk.connect(name) as api:
+        name = context.cluster(cluster)
+        reports = await _node_reports(context.settings, context.clusters[name])
+        async with context.connect(name) as api:
             seen = await read(Writer(api), reports)
         return preflight(cast("dict[str, Any]", given), seen)
 
-    checks = _at_desk(work)
+    checks = _with_plans(work)
     for (state, number), found in groupby(checks, lambda one: (one.state, one.id)):
         same = list(found)
         for one in same:
@@ -383,10 +383,10 @@ def show(
 ) -> None:
     """Show a plan whole: each step, what is changed, and what has become of it."""
 
-    async def work(desk: _Desk) -> "tuple[PlanRecord, tuple[JournalEntry, ...]]":
-        return await desk.service.get(plan_id), await desk.service.journal(plan_id)
+    async def work(context: _PlanContext) -> "tuple[PlanRecord, tuple[JournalEntry, ...]]":
+        return await context.service.get(plan_id), await context.service.journal(plan_id)
 
-    record, journal = _at_desk(work)
+    record, journal = _with_plans(work)
     match output:
         case PlanOutput.TEXT:
             _show_text(record, journal)
@@ -409,10 +409,10 @@ def show(
 def list_() -> None:
     """List the plans, newest first."""
 
-    async def work(desk: _Desk) -> "tuple[PlanRecord, ...]":
-        return await desk.service.recent()
+    async def work(context: _PlanContext) -> "tuple[PlanRecord, ...]":
+        return await context.service.recent()
 
-    for one in _at_desk(work):
+    for one in _with_plans(work):
         typer.echo(f"{one.plan.id}  {one.state:<10}  {one.plan.cluster}  {one.plan.title}")
 
 
@@ -431,55 +431,55 @@ def approve(
 ) -> None:
     """Approve a plan of somebody else. You must be allowed to make its changes yourself."""
 
-    async def work(desk: _Desk) -> "PlanRecord | Refusal":
+    async def work(context: _PlanContext) -> "PlanRecord | Refusal":
         from bot.remediation.rights import missing_rights  # noqa: PLC0415
 
-        record = await desk.service.get(plan_id)
+        record = await context.service.get(plan_id)
         read = digest
         if not read:
             _show_text(record)
             read = record.plan.digest if typer.confirm("Approve exactly this?") else ""
         if not record.plan.digest.startswith(read) or len(read) < 8:
             fail("That is not the digest of this plan (at least 8 characters of it).", REFUSED)
-        async with desk.connect(record.plan.cluster) as api:
+        async with context.connect(record.plan.cluster) as api:
             missing = await missing_rights(record.plan, api)
         if missing:
             fail(f"You may not do yourself what this plan does: {'; '.join(missing)}.", REFUSED)
-        person = await desk.person(record.plan.cluster)
-        return await desk.service.approve(
+        person = await context.person(record.plan.cluster)
+        return await context.service.approve(
             plan_id, person, digest=record.plan.digest, reason=reason, typed=cluster, is_break_glass=break_glass
         )
 
-    _told(_at_desk(work))
+    _told(_with_plans(work))
 
 
 @plan.command("reject")
 def reject(plan_id: _Id, reason: Annotated[str, typer.Option(help="Why.")] = "") -> None:
     """Refuse a plan: nothing is changed."""
 
-    async def work(desk: _Desk) -> "PlanRecord | Refusal":
-        record = await desk.service.get(plan_id)
-        return await desk.service.refuse(plan_id, await desk.person(record.plan.cluster), reason)
+    async def work(context: _PlanContext) -> "PlanRecord | Refusal":
+        record = await context.service.get(plan_id)
+        return await context.service.refuse(plan_id, await context.person(record.plan.cluster), reason)
 
-    _told(_at_desk(work))
+    _told(_with_plans(work))
 
 
 @plan.command("abort")
 def abort(plan_id: _Id) -> None:
     """Abort a plan; one that runs turns back at its next step."""
 
-    async def work(desk: _Desk) -> "PlanRecord | Refusal":
-        record = await desk.service.get(plan_id)
-        return await desk.service.abort(plan_id, await desk.person(record.plan.cluster))
+    async def work(context: _PlanContext) -> "PlanRecord | Refusal":
+        record = await context.service.get(plan_id)
+        return await context.service.abort(plan_id, await context.person(record.plan.cluster))
 
-    _told(_at_desk(work))
+    _told(_with_plans(work))
 
 
 @plan.command("run")
 def run(plan_id: _Id) -> None:
     """Carry an approved plan out, or go on with one whose process was killed. Exit code 0: the fault is gone."""
 
-    async def work(desk: _Desk) -> "PlanRecord | Refusal":
+    async def work(context: _PlanContext) -> "PlanRecord | Refusal":
         async def tell(record: "PlanRecord", journal: "Sequence[JournalEntry]") -> None:
             line = journal[-1]
             step = record.plan.step(line.step, line.way)
@@ -491,19 +491,19 @@ def run(plan_id: _Id) -> None:
                 highlight=False,
             )
 
-        return await desk.service.execute(plan_id, who=f"terminal {id(desk)}", on_move=tell)
+        return await context.service.execute(plan_id, who=f"terminal {id(context)}", on_move=tell)
 
-    _told(_at_desk(work), good=("verified", "checked"))
+    _told(_with_plans(work), good=("verified", "checked"))
 
 
 @plan.command("stop")
 def stop(reason: Annotated[str, typer.Option(help="Why.")] = "", cluster: _Cluster = None) -> None:
     """Throw the kill switch: no plan begins, and what runs turns back at its next step."""
 
-    async def work(desk: _Desk) -> None:
-        await desk.service.stop_all(await desk.person(desk.cluster(cluster)), reason)
+    async def work(context: _PlanContext) -> None:
+        await context.service.stop_all(await context.person(context.cluster(cluster)), reason)
 
-    _at_desk(work)
+    _with_plans(work)
     typer.echo("All changes are stopped until: cnibot plan resume")
 
 
@@ -511,10 +511,10 @@ def stop(reason: Annotated[str, typer.Option(help="Why.")] = "", cluster: _Clust
 def resume(cluster: _Cluster = None) -> None:
     """Release the kill switch."""
 
-    async def work(desk: _Desk) -> None:
-        await desk.service.resume_all(await desk.person(desk.cluster(cluster)))
+    async def work(context: _PlanContext) -> None:
+        await context.service.resume_all(await context.person(context.cluster(cluster)))
 
-    _at_desk(work)
+    _with_plans(work)
     typer.echo("Plans may be carried out again.")
 
 
@@ -546,17 +546,17 @@ def verify(
 ) -> None:
     """Show whether any entry of the audit was altered, removed or reordered. Exit code 1: one was."""
 
-    async def work(desk: _Desk) -> tuple[list[str], str]:
+    async def work(context: _PlanContext) -> tuple[list[str], str]:
         from bot.store.audit import flaws, hashed  # noqa: PLC0415
 
-        lines = [line async for line in desk.store.audit.lines()]
-        end = await desk.store.audit.head()
+        lines = [line async for line in context.store.audit.lines()]
+        end = await context.store.audit.head()
         found = list(flaws(lines, end))
         if head and head not in hashed(lines):
             found.append(f"There is no entry {head[:20]}…: the audit was cut or made anew.")
         return found, str(end)
 
-    found, end = _at_desk(work)
+    found, end = _with_plans(work)
     for sentence in found:
         typer.echo(sentence)
     if found:
@@ -570,10 +570,10 @@ def export(
 ) -> None:
     """Write all entries as JSON, one a line."""
 
-    async def work(desk: _Desk) -> list[bytes]:
-        return [line async for line in desk.store.audit.lines()]
+    async def work(context: _PlanContext) -> list[bytes]:
+        return [line async for line in context.store.audit.lines()]
 
-    text = b"".join(line + b"\n" for line in _at_desk(work))
+    text = b"".join(line + b"\n" for line in _with_plans(work))
     if file is None:
         sys.stdout.write(text.decode())
     else:
