@@ -19,7 +19,7 @@ from bot.domain import facts
 from bot.domain.facts import FactBuilder, Subject, SubjectKind
 from bot.probes.cluster_ip.untried import observe_untried
 from bot.probes.engine.evidence import Evidence
-from bot.probes.services.attempts import Asked, ServiceTests, not_denied, tests_by_service
+from bot.probes.services.attempts import ServiceTest, ServiceTests, not_denied, tests_by_service
 from bot.probes.services.backends import Backend, backends, has_cluster_ip, namespace_of
 from bot.probes.services.ends import SERVES, are_alive, common, dead_ends, failing_ports
 from bot.probes.services.kube_proxy import kube_proxy_of, restart_of_kube_proxy
@@ -156,11 +156,11 @@ def _observe_workloads(
     into.set(service, "narrower_labels", found.narrower)
 
 
-def _reach(asked: Iterable[Asked]) -> str | None:
+def _reach(asked: Iterable[ServiceTest]) -> str | None:
     return aggregate(each.reach for each in asked)
 
 
-def _node_behind(asked: Asked, ready: Sequence[Backend]) -> str | None:
+def _node_behind(asked: ServiceTest, ready: Sequence[Backend]) -> str | None:
     return next((backend.node for backend in ready if backend.pod == asked.backend and backend.node), None)
 
 
@@ -228,7 +228,7 @@ def _observe_endpoints(
     into: FactBuilder,
 ) -> None:
     """Each pod behind a tested Service, over all Services that it stands behind."""
-    asked: dict[Subject, list[Asked]] = defaultdict(list)
+    asked: dict[Subject, list[ServiceTest]] = defaultdict(list)
     for of in tests.values():
         for each in not_denied(of.direct):
             if each.backend:
@@ -255,7 +255,7 @@ def _observe_endpoints(
         into.put(pod, "listens", word, "its sockets were not read")
 
 
-def _dead_ports(asked: Sequence[Asked], served: Sequence[Backend]) -> tuple[tuple[str, str], ...]:
+def _dead_ports(asked: Sequence[ServiceTest], served: Sequence[Backend]) -> tuple[tuple[str, str], ...]:
     """The ports of a pod that failed for everybody who asked, and how."""
     found: dict[str, str] = {}
     for end in served:

@@ -18,7 +18,7 @@ from bot.probes.policy.enforcement import allowed, enforces_policy
 from bot.probes.policy.evaluation import Allowed, policy_index
 from bot.probes.policy.index import name_of
 from bot.probes.policy.naming import why_denied
-from bot.probes.services.attempts import Asked, tests_by_service
+from bot.probes.services.attempts import ServiceTest, tests_by_service
 from bot.probes.services.backends import Backend, backends, namespace_of
 from bot.probes.services.needed import clients_of
 from bot.probes.shared.reach import aggregate
@@ -86,7 +86,7 @@ def _denied(evidence: Evidence, flows: Iterable[NeededFlow], ends: Sequence[Back
 
 
 def _observe_service(
-    evidence: Evidence, service: Subject, denied: Sequence[Denied], asked: Sequence[Asked], into: FactBuilder
+    evidence: Evidence, service: Subject, denied: Sequence[Denied], asked: Sequence[ServiceTest], into: FactBuilder
 ) -> None:
     clients = sorted({each.flow.source for each in denied})
     sides = {side for each in denied for side in ("ingress", "egress") if getattr(each.answer, side).verdict == "no"}

@@ -21,7 +21,7 @@ from bot.probes.shared.reach import is_refused_by_rule, reach_of, target_of
 
 
 @dataclass(slots=True)
-class Asked:
+class ServiceTest:
     """One test of a Service and what came of it."""
 
     source: Subject
@@ -55,8 +55,8 @@ class Asked:
 class ServiceTests:
     """All tests of one Service."""
 
-    vip: list[Asked] = field(default_factory=list[Asked])
-    direct: list[Asked] = field(default_factory=list[Asked])
+    vip: list[ServiceTest] = field(default_factory=list[ServiceTest])
+    direct: list[ServiceTest] = field(default_factory=list[ServiceTest])
 
 
 @once_per_evidence
@@ -106,7 +106,7 @@ class _Arranging:
             by_rule = is_refused_by_rule(test)
             for service, port in (named,) if is_vip else self._all_behind(named, test):
                 tests = found.setdefault(service, ServiceTests())
-                asked = Asked(
+                asked = ServiceTest(
                     source,
                     node,
                     port,
@@ -168,7 +168,7 @@ class _Arranging:
         return allowed(self._evidence, source, end, port, protocol, by_service=by_service).verdict
 
 
-def _without_doubts(asked: Iterable[Asked]) -> list[Asked]:
+def _without_doubts(asked: Iterable[ServiceTest]) -> list[ServiceTest]:
     """Those that did not time out beside all the others, or were tried again by themselves."""
     return [each for each in asked if each.was_alone or each.reach not in {"timeout", "mixed"}]
 
@@ -183,15 +183,15 @@ def _ports_of_endpoints(evidence: Evidence) -> Mapping[tuple[str, int, str], Seq
     return found
 
 
-def by_source(asked: Iterable[Asked]) -> Mapping[Subject, list[Asked]]:
+def by_source(asked: Iterable[ServiceTest]) -> Mapping[Subject, list[ServiceTest]]:
     """Tests by who asked, in order of name."""
-    found: dict[Subject, list[Asked]] = defaultdict(list)
+    found: dict[Subject, list[ServiceTest]] = defaultdict(list)
     for each in asked:
         found[each.source].append(each)
     return {source: found[source] for source in sorted(found, key=lambda one: one.name)}
 
 
-def not_denied(asked: Iterable[Asked]) -> Iterator[Asked]:
+def not_denied(asked: Iterable[ServiceTest]) -> Iterator[ServiceTest]:
     """Those that succeeded, and those that failed though NetworkPolicies do not deny them.
 
     Failures from nodes count only where policies certainly allow them: what a node sends to a pod of another node

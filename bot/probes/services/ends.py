@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bot.domain.facts import Subject
 from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
-from bot.probes.services.attempts import Asked, ServiceTests, not_denied
+from bot.probes.services.attempts import ServiceTest, ServiceTests, not_denied
 from bot.probes.services.backends import Backend
 from bot.probes.services.rules import listening_ports, listens_at
 from bot.probes.shared.reach import aggregate, in_words
@@ -54,7 +54,7 @@ def dead_ends(evidence: Evidence, tests: ServiceTests, ready: Sequence[Backend])
 
 
 def _dead_ends(evidence: Evidence, tests: ServiceTests, ready: Sequence[Backend]) -> Iterator[DeadEnd]:
-    asked: dict[tuple[str, int, str], list[Asked]] = {}
+    asked: dict[tuple[str, int, str], list[ServiceTest]] = {}
     for each in not_denied(tests.direct):
         asked.setdefault((each.ip, each.port, each.protocol), []).append(each)
     for end in ready:

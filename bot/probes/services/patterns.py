@@ -6,7 +6,7 @@ from statistics import median
 from bot.domain import facts
 from bot.domain.facts import Ends, Subject
 from bot.probes.engine.evidence import Evidence
-from bot.probes.services.attempts import Asked, ServiceTests, by_source, not_denied
+from bot.probes.services.attempts import ServiceTest, ServiceTests, by_source, not_denied
 from bot.probes.services.backends import Backend
 from bot.probes.shared.reach import aggregate
 
@@ -19,7 +19,7 @@ States = Mapping[Subject, str]
 """By source what came of all its tests: a reach value."""
 
 
-def states(asked: Iterable[Asked]) -> States:
+def states(asked: Iterable[ServiceTest]) -> States:
     """What came of each source's tests together."""
     found: dict[Subject, str] = {}
     for source, tests in by_source(asked).items():
@@ -29,12 +29,12 @@ def states(asked: Iterable[Asked]) -> States:
     return found
 
 
-def preferred(asked: Sequence[Asked]) -> list[Asked]:
+def preferred(asked: Sequence[ServiceTest]) -> list[ServiceTest]:
     """The tests from pods; from nodes where no pod asked."""
     return [each for each in asked if each.is_from_pod] or list(asked)
 
 
-def fails_from(asked: Sequence[Asked]) -> str | None:
+def fails_from(asked: Sequence[ServiceTest]) -> str | None:
     """Where those are that do not (always) reach: on whole nodes, or some pods only."""
     of = states(preferred(asked))
     if not of:
@@ -50,7 +50,7 @@ def fails_from(asked: Sequence[Asked]) -> str | None:
     return "some-nodes" if whole else "some-pods"
 
 
-def failing_nodes(asked: Sequence[Asked]) -> tuple[str, ...]:
+def failing_nodes(asked: Sequence[ServiceTest]) -> tuple[str, ...]:
     """Nodes of which every source that asked fails."""
     of = states(preferred(asked))
     node = {each.source: each.node for each in asked}
@@ -58,7 +58,7 @@ def failing_nodes(asked: Sequence[Asked]) -> tuple[str, ...]:
     return tuple(sorted({node[source] for source, reach in of.items() if reach != "ok"} - good))
 
 
-def failing_after_ms(asked: Iterable[Asked]) -> float | None:
+def failing_after_ms(asked: Iterable[ServiceTest]) -> float | None:
     """The median time until a failure was known."""
     times = [each.latency_ms for each in asked if each.reach != "ok"]
     return round(median(times), 1) if times else None
@@ -137,7 +137,9 @@ def same_node_only_fails(tests: ServiceTests, ready: Sequence[Backend]) -> tuple
     return all_near_fail and all(reach == "ok" for reach in (*far, *direct.values())), ""
 
 
-def usable(evidence: Evidence, service: Subject, tests: ServiceTests, ready: Sequence[Backend]) -> Iterator[Asked]:
+def usable(
+    evidence: Evidence, service: Subject, tests: ServiceTests, ready: Sequence[Backend]
+) -> Iterator[ServiceTest]:
     """Tests through the ClusterIP that speak of their node: there are endpoints, none is dead, no policy denies."""
     if ready and service in evidence.services and not dead_endpoints(tests):
         yield from not_denied(tests.vip)

@@ -14,7 +14,7 @@ from bot.cluster.objects import Container, ContainerStatus, Pod
 from bot.domain.facts import Subject, SubjectKind
 from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
-from bot.probes.services.attempts import Asked, tests_by_service
+from bot.probes.services.attempts import ServiceTest, tests_by_service
 from bot.probes.services.backends import backends
 from bot.probes.services.needed import clients_of
 from bot.probes.services.rules import open_tcp_ports
@@ -166,7 +166,7 @@ def _lacks(evidence: Evidence, subject: Subject, *, is_denied: bool) -> Iterator
     for service, tests in sorted(tests_by_service(evidence).items()):
         if service in own or not any(each.is_ready for each in backends(evidence, service)):
             continue
-        by_port: dict[tuple[int, str], list[Asked]] = defaultdict(list)
+        by_port: dict[tuple[int, str], list[ServiceTest]] = defaultdict(list)
         for each in tests.vip:
             if each.source == subject:
                 by_port[each.port, each.protocol].append(each)

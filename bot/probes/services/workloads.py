@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from bot.cluster.objects import Pod
 from bot.domain.facts import Subject
 from bot.probes.engine.evidence import Evidence
-from bot.probes.services.attempts import Asked, ServiceTests, not_denied
+from bot.probes.services.attempts import ServiceTest, ServiceTests, not_denied
 from bot.probes.services.backends import Backend
 from bot.probes.services.rules import listening_ports, listens_at
 
@@ -86,7 +86,7 @@ def strangers(evidence: Evidence, tests: ServiceTests, ready: Sequence[Backend])
     )
 
 
-def _at(evidence: Evidence, asked: Sequence[Asked], behind: Sequence[Backend]) -> set[Subject]:
+def _at(evidence: Evidence, asked: Sequence[ServiceTest], behind: Sequence[Backend]) -> set[Subject]:
     """The strangers at one port."""
     by_workload: dict[str, list[Backend]] = {}
     for each in behind:
@@ -104,11 +104,11 @@ def _at(evidence: Evidence, asked: Sequence[Asked], behind: Sequence[Backend]) -
     }
 
 
-def _serves(asked: Iterable[Asked], end: Backend) -> bool:
+def _serves(asked: Iterable[ServiceTest], end: Backend) -> bool:
     return any(each.reach in {"ok", "mixed"} for each in asked if _is_at(each, end))
 
 
-def _never_served(evidence: Evidence, asked: Iterable[Asked], end: Backend) -> bool:
+def _never_served(evidence: Evidence, asked: Iterable[ServiceTest], end: Backend) -> bool:
     """It refuses (or its sockets show nobody there), and its containers do not declare the port."""
     pod = evidence.pods.get(end.pod) if end.pod else None
     if pod is None or _declares(pod, end):
@@ -120,7 +120,7 @@ def _never_served(evidence: Evidence, asked: Iterable[Asked], end: Backend) -> b
     return reaches == {"refused"}
 
 
-def _is_at(asked: Asked, end: Backend) -> bool:
+def _is_at(asked: ServiceTest, end: Backend) -> bool:
     return asked.backend == end.pod and (asked.port, asked.protocol) == (end.service_port, end.protocol)
 
 
