@@ -9,7 +9,7 @@ import sys
 
 import msgspec
 
-from bot.render.pictures.artist import CPU_S, Drawn, Order
+from bot.render.pictures.artist import CPU_S, Drawn, DrawRequest
 from bot.render.pictures.fonts import prepare
 
 
@@ -20,12 +20,13 @@ def main() -> None:
         return
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S + 1))
     os.nice(10)  # nobody waits for a picture
-    order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
+    request = msgspec.json.decode(sys.stdin.buffer.read(), type=DrawRequest)
     from bot.render.pictures.matrix_drawing import draw_matrix  # noqa: PLC0415 - only the child may import matplotlib
     from bot.render.pictures.path_drawing import draw_way  # noqa: PLC0415
 
     drawn = Drawn(
-        matrix=draw_matrix(order.matrix) if order.matrix else None, way=draw_way(order.way) if order.way else None
+        matrix=draw_matrix(request.matrix) if request.matrix else None,
+        way=draw_way(request.way) if request.way else None,
     )
     sys.stdout.buffer.write(msgspec.json.encode(drawn))
 

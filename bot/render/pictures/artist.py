@@ -41,7 +41,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class DrawRequest:
     """What the child is to draw; JSON on its standard input."""
 
     matrix: Matrix | None = None
@@ -78,7 +78,7 @@ class Artist:
         if not self._is_able or not (matrix or way):
             return ()
         async with self._one:
-            drawn = await self._drawn(Order(matrix=matrix, way=way))
+            drawn = await self._drawn(DrawRequest(matrix=matrix, way=way))
         found: list[Picture] = []
         if way and drawn.way:
             found.append(
@@ -93,7 +93,7 @@ class Artist:
             )  # fmt: skip
         return tuple(found)
 
-    async def _drawn(self, order: Order) -> Drawn:
+    async def _drawn(self, request: DrawRequest) -> Drawn:
         environment = {**child_environment(), "MPLCONFIGDIR": str(self._cache), "MPLBACKEND": "agg"}
         process = None
         try:
@@ -102,7 +102,7 @@ class Artist:
                 process = await asyncio.create_subprocess_exec(
                     *self._program, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment, limit=MOST_BYTES
                 )
-                said, complaints = await process.communicate(msgspec.json.encode(order))
+                said, complaints = await process.communicate(msgspec.json.encode(request))
             if process.returncode == 0:
                 return msgspec.json.decode(said, type=Drawn)
             if process.returncode in {-signal.SIGXCPU, -signal.SIGKILL}:
