@@ -18,7 +18,7 @@ class _Place:
 
 
 class DiagnosisQueue:
-    """At most `most` at the same time. Background diagnoses wait until no others do, and never take all turns."""
+    """At most `most` at the same time. Background diagnoses wait until no others do, and never take all slots."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -26,7 +26,7 @@ class DiagnosisQueue:
         """Those in the background behind all others."""
         self._background_running = 0
         self.running = 0
-        """How many have their turn now."""
+        """How many run now."""
 
     @property
     def waiting(self) -> int:
@@ -34,8 +34,8 @@ class DiagnosisQueue:
         return len(self._queue)
 
     @asynccontextmanager
-    async def turn(self, tell: Tell = lambda _: None, *, is_background: bool = False) -> AsyncGenerator[None]:
-        """The block runs when its turn has come."""
+    async def slot(self, tell: Tell = lambda _: None, *, is_background: bool = False) -> AsyncGenerator[None]:
+        """The block runs once a slot is free and nobody waits before it."""
         place = _Place(asyncio.get_running_loop().create_future(), tell, is_background)
         self._line_up(place)
         try:
@@ -44,7 +44,7 @@ class DiagnosisQueue:
             if place in self._queue:
                 self._queue.remove(place)
                 self._announce()
-            else:  # called and cancelled at once: the turn goes to the next
+            else:  # called and cancelled at once: the slot goes to the next
                 self._leave(place)
             raise
         try:

@@ -105,7 +105,7 @@ class DiagnosisService:
         self._timeline = store.timeline
         self._limits = limits
         self._now = now
-        self._turns = DiagnosisQueue(limits.max_diagnoses)
+        self._queue = DiagnosisQueue(limits.max_diagnoses)
         self._reports: dict[tuple[str, int], Report] = {}
         """Read lately; a run's report never changes."""
         self._names: dict[str, tuple[float, tuple[str, ...]]] = {}
@@ -113,12 +113,12 @@ class DiagnosisService:
     @property
     def running(self) -> int:
         """How many diagnoses run now."""
-        return self._turns.running
+        return self._queue.running
 
     @property
     def waiting(self) -> int:
-        """How many wait for their turn."""
-        return self._turns.waiting
+        """How many wait for a slot."""
+        return self._queue.waiting
 
     async def open(self, asked: DiagnosisRequest, *, dedup: str) -> tuple[Incident, bool]:
         """The open incident of this scope and channel, or a new one; and whether it is new.
@@ -188,7 +188,7 @@ class DiagnosisService:
         kept = await self.report(incident.id, incident.run)
         if kept is not None:
             return kept
-        async with self._turns.turn(lambda place: on_progress(self._queued(place))):
+        async with self._queue.slot(lambda place: on_progress(self._queued(place))):
             report = await self._diagnose(
                 incident.cluster,
                 incident.namespace,
@@ -205,7 +205,7 @@ class DiagnosisService:
 
         People's diagnoses go first. Errors: as `diagnose`.
         """
-        async with self._turns.turn(is_background=True):
+        async with self._queue.slot(is_background=True):
             return await self._diagnose(cluster, namespace, silent, node=node)
 
     async def keep(self, incident: Incident, report: Report) -> None:
@@ -399,5 +399,5 @@ class DiagnosisService:
             raise DeadlineError("The diagnosis did not end", most_s) from error
 
     def _queued(self, place: int) -> Progress:
-        sentence = f"number {place} in the queue: {self._turns.running} other diagnoses are running"
+        sentence = f"number {place} in the queue: {self._queue.running} other diagnoses are running"
         return Progress(stage="queue", state="started", sentence=sentence)

@@ -1,4 +1,4 @@
-"""Taking turns."""
+"""The queue of diagnoses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Hall:
     """People who come, get their turn, and leave when they are told to."""
 
     def __init__(self, most: int, group: asyncio.TaskGroup) -> None:
-        self.turns = DiagnosisQueue(most)
+        self.queue = DiagnosisQueue(most)
         self.group = group
         self.inside: list[str] = []
         self.places: dict[str, list[int]] = {}
@@ -40,7 +40,7 @@ class Hall:
             await settle()
 
     async def _visit(self, name: str, *, is_background: bool) -> None:
-        async with self.turns.turn(self.places[name].append, is_background=is_background):
+        async with self.queue.slot(self.places[name].append, is_background=is_background):
             self.inside.append(name)
             await self.leave[name].wait()
             self.inside.remove(name)
@@ -51,14 +51,14 @@ async def test_first_come_first_served_and_everybody_knows_their_place() -> None
         hall = Hall(2, group)
         await hall.comes("a", "b", "c", "d")
         assert hall.inside == ["a", "b"]
-        assert (hall.turns.running, hall.turns.waiting) == (2, 2)
+        assert (hall.queue.running, hall.queue.waiting) == (2, 2)
         assert hall.places["d"][-1] == 2
         await hall.leaves("b")
         assert hall.inside == ["a", "c"]
         assert hall.places["d"][-1] == 1
         assert hall.places["a"] == []
         await hall.leaves("a", "c", "d")
-    assert (hall.turns.running, hall.turns.waiting) == (0, 0)
+    assert (hall.queue.running, hall.queue.waiting) == (0, 0)
 
 
 async def test_whoever_gives_up_leaves_the_queue() -> None:
@@ -71,7 +71,7 @@ async def test_whoever_gives_up_leaves_the_queue() -> None:
         await hall.leaves("a")
         assert hall.inside == ["c"]
         await hall.leaves("c")
-    assert hall.turns.running == 0
+    assert hall.queue.running == 0
 
 
 async def test_a_turn_given_to_somebody_who_gives_up_at_that_moment_goes_to_the_next() -> None:
@@ -85,14 +85,14 @@ async def test_a_turn_given_to_somebody_who_gives_up_at_that_moment_goes_to_the_
         await settle()
         assert hall.inside == ["c"]
         await hall.leaves("c")
-    assert hall.turns.running == 0
+    assert hall.queue.running == 0
 
 
 async def test_the_patient_come_after_all_others_and_leave_room() -> None:
     async with asyncio.TaskGroup() as group:
         hall = Hall(2, group)
         await hall.comes("w1", "w2", "w3", is_background=True)
-        assert hall.inside == ["w1"]  # one turn stays free for people
+        assert hall.inside == ["w1"]  # one slot stays free for people
         await hall.comes("a", "b")
         assert hall.inside == ["w1", "a"]
         await hall.leaves("w1")
@@ -100,7 +100,7 @@ async def test_the_patient_come_after_all_others_and_leave_room() -> None:
         await hall.leaves("a")
         assert hall.inside == ["b", "w2"]
         await hall.leaves("b", "w2", "w3")
-    assert hall.turns.running == 0
+    assert hall.queue.running == 0
 
 
 async def test_with_one_turn_the_patient_get_it_too() -> None:
