@@ -13,7 +13,7 @@ from bot.slack.services import Services
 from bot.slack.views import notices
 from bot.store import Entry
 
-PATIENCE_S = 30.0
+RETRIED_FOR_S = 30.0
 """How long a question that is answered in the channel waits for Slack to say who asks, and where."""
 NOTICE_S = 10.0
 """How often one person in one channel gets the same notice."""
@@ -128,7 +128,7 @@ async def notice(services: Services, caller: Caller, name: str, content: Content
 
 
 _RISKY = frozenset({Action.SHARE, Action.APPROVE})
-_PATIENT = frozenset({Action.DIAGNOSE, Action.WATCH})
+_RETRIED = frozenset({Action.DIAGNOSE, Action.WATCH})
 
 
 async def decide(
@@ -150,7 +150,7 @@ async def decide(
     scope = Scope(cluster=cluster, namespace=namespace, channel=caller.channel, is_channel_external=is_external)
     decision = authorize(asked.result(), action, scope, services.grants)
     is_unknown = bool(asked.result().unknown) or is_external is None
-    if not decision.allowed and is_unknown and action in _PATIENT and services.now() - caller.at < PATIENCE_S:
+    if not decision.allowed and is_unknown and action in _RETRIED and services.now() - caller.at < RETRIED_FOR_S:
         raise NotNowError(f"Slack does not say who {caller.user} is, or what channel {caller.channel} is.")
     return decision
 

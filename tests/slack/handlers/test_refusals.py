@@ -89,7 +89,7 @@ async def test_a_question_waits_a_while_for_slack_to_say_who_asks_and_where(offi
 
 
 async def test_when_slack_cannot_be_asked_nobody_is_believed(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(caller, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(caller, "RETRIED_FOR_S", 0.0)
     office.ws.faults.server_error("users.info", times=5)
     await office.alice.slash(HERE, "/cni", "diagnose shop")
 
