@@ -39,7 +39,7 @@ class Case:
     cni: str
     faults: tuple[GymFault, ...] = ()
     nodes: tuple[str, ...] = ()
-    """Where each fault strikes ("" lets the lab choose)."""
+    """The node to break with each fault ("" lets the lab choose)."""
     runs: int = 1
     """How often to diagnose: a state that must stay quiet is asked again."""
 

@@ -17,7 +17,7 @@ class Counters:
     """What this process has done since it started."""
 
     sent: int = 0
-    """Posts, whispers and files."""
+    """Posts, ephemeral messages and files."""
     edited: int = 0
     reacted: int = 0
     merged: int = 0

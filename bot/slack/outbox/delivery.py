@@ -65,8 +65,8 @@ class Delivery:
     async def find(self, todo: ToSend) -> Arrived | None:
         """Where an item is whose reply was lost; None: not in Slack, as far as can be seen.
 
-        Slack shows nobody else's whispers: one that got lost is whispered again. What cannot be inspected for want of
-        rights is sent again too: twice is better than never.
+        Slack shows nobody else's ephemeral messages: one that got lost is sent again, and so is what may not be
+        read for lack of rights: twice is better than never.
         """
         item, thread = todo.item, todo.thread
         channel = item.place.channel

@@ -51,9 +51,9 @@ class FaultTarget:
 
 
 class Injection:
-    """One operation: what the fault may touch, where it shall strike, and the way back.
+    """One operation: what the fault may touch, where, and the way back.
 
-    ``node`` is the node struck, ``pod`` the pod struck (one of that node's), ``peer`` another node if there is one.
+    ``node`` is the node to break, ``pod`` the pod to break (one of that node's), ``peer`` another node if there is one.
     """
 
     def __init__(self, target: FaultTarget, node: Node, pod: PodNetwork) -> None:
