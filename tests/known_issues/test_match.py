@@ -45,8 +45,8 @@ def variant(name: str, changes: Mapping[str, Mapping[str, object]]) -> tuple[Fix
     return fixture, table(changed(fixture.values, changes))
 
 
-def test_all_seventy_records_are_here_with_their_references() -> None:
-    assert len(issues()) == 70
+def test_every_record_has_its_references() -> None:
+    assert len(issues()) >= 70
     assert all(issue.references for issue in issues())
 
 
