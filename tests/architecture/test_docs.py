@@ -96,9 +96,10 @@ SPOKEN = {"pages"}
     [
         ("the sentence about 169.254.1.1", "bot/probes/pod_arp_table/findings.py", "Gateway {gateway} answered"),
         ("the decision that a cause is confirmed", "bot/causes/judging.py", "Confidence.CONFIRMED if"),
-        ("the retry after a 429", "bot/slack/outbox/failures.py", "Trouble.RATE_LIMITED"),
+        ("the retry after a 429: how long to wait", "bot/slack/outbox/backoff.py", "return failure.retry_after_s"),
+        ("the retry after a 429: the post is kept", "bot/slack/outbox/posting.py", "context.queue.keep("),
         ("the script that runs in a pod", "bot/cluster/access/exec_script.py", "_COMMANDS"),
-        ("the button", "bot/slack/views/verdicts.py", "Not it"),
+        ("the option Not it, in a verdict's overflow menu", "bot/slack/views/verdicts.py", "blocks.overflow(ids.MORE"),
     ],
 )
 def test_what_a_newcomer_looks_for_is_where_the_tree_says(what: str, place: str, says: str) -> None:

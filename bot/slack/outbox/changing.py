@@ -2,7 +2,8 @@
 
 import structlog
 
-from bot.slack.outbox.context import Backoff, Context, pause_s
+from bot.slack.outbox.backoff import Backoff, pause_s
+from bot.slack.outbox.context import Context
 from bot.slack.outbox.failures import Failure, Trouble, classify
 from bot.slack.views.delivery_notices import withheld
 from bot.store.errors import StoreUnavailableError

@@ -4,7 +4,8 @@ import structlog
 from slack_sdk.errors import SlackApiError
 
 from bot.domain.outgoing import Attach, Place, Post
-from bot.slack.outbox.context import Backoff, Context, pause_s
+from bot.slack.outbox.backoff import Backoff, pause_s
+from bot.slack.outbox.context import Context
 from bot.slack.outbox.failures import Failure, RefusedError, Trouble, classify
 from bot.slack.views.delivery_notices import instead_of_file, invite_me, withheld
 from bot.store.errors import StoreUnavailableError
