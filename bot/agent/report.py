@@ -254,6 +254,8 @@ class NetnsState:
     """Of pods: those that were there before and after the tests, one for each address and state, at most 200."""
     firewall: Firewall | None = None
     """None: no tool could read it (the reason in `missing`)."""
+    shown: tuple[str, ...] = ()
+    """By the rungs that run commands: which lists these showed; one of them that is empty holds nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

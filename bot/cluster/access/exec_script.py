@@ -59,6 +59,7 @@ _SYSCTLS = (  # not by the shell's `read`: dash asks for one byte at a time, and
     f"if command -v grep >/dev/null; then grep -H . {_SYSCTL_FILES}; "
     f'else for f in {_SYSCTL_FILES}; do echo "$f:$(cat "$f")"; done; fi'
 )
+_LISTS = ("links", "addresses", "routes", "neighbours", "rules")
 _FILES_WITHOUT_SHELL = ("/proc/net/arp", "/proc/net/route", "/proc/net/snmp", "/proc/net/netstat", "/etc/resolv.conf")
 
 CAT = ("cat", *_FILES_WITHOUT_SHELL)
@@ -132,22 +133,26 @@ def read(output: bytes) -> ScriptOutput:
     sections = _sections(output.decode("utf-8", "replace"))
     missing: list[str] = []
     links, addresses = _links(sections, missing)
+    routes = _first(
+        missing, "routes", ip_json.routes(sections.get("route", "")), proc_text.routes(sections.get("rt", ""))
+    )
+    neighbours = _first(
+        missing,
+        "neighbours",
+        ip_json.neighbours(sections.get("neigh", "")),
+        proc_text.neighbours(sections.get("arp", "")),
+    )
+    rules = _first(missing, "rules", ip_json.rules(sections.get("rule", "")))
     state = NetnsState(
         links=links,
         addresses=addresses,
-        routes=_first(
-            missing, "routes", ip_json.routes(sections.get("route", "")), proc_text.routes(sections.get("rt", ""))
-        ),
-        neighbours=_first(
-            missing,
-            "neighbours",
-            ip_json.neighbours(sections.get("neigh", "")),
-            proc_text.neighbours(sections.get("arp", "")),
-        ),
-        rules=_first(missing, "rules", ip_json.rules(sections.get("rule", ""))),
+        routes=routes,
+        neighbours=neighbours,
+        rules=rules,
         sysctls=proc_text.sysctls(sections.get("sysctls", "")),
         counters=proc_text.counters(sections.get("counters", "")),
         listeners=_listeners(sections, missing),
+        shown=tuple(name for name in _LISTS if name not in missing),
     )
     resolv = sections.get("resolv", "")
     nameservers, search, ndots = proc_text.resolver(resolv)

@@ -1,7 +1,7 @@
 """The facts that cluster-ip declares."""
 
 from bot.domain.access import Need
-from bot.probes.engine.fact_spec import API, NODE, fact
+from bot.probes.engine.fact_spec import API, NODE, POD, fact
 from bot.probes.engine.needs import LOOK_AT_PODS
 from bot.probes.services.patterns import FAILS_FROM
 from bot.probes.services.rules import LISTENS
@@ -143,8 +143,16 @@ FACTS = (
         "What the ready endpoints' pods listen on, held against the port that the Service sends to.",
         look=_SOCKETS,
         values=LISTENS,
+        rungs=POD,
     ),
-    fact("service.listening_ports", "list", "Ports that the pods behind it listen on.", look=_SOCKETS),
+    fact("service.listening_ports", "list", "Ports that the pods behind it listen on.", look=_SOCKETS, rungs=POD),
+    fact(
+        "service.sockets_decide",
+        "bool",
+        "Nothing was sent to it, but the sockets of each ready endpoint were read, and no mesh's proxy takes its port.",
+        look=_SOCKETS,
+        rungs=POD,
+    ),
     fact(
         "service.backlog_overflow",
         "bool",
@@ -185,6 +193,7 @@ FACTS = (
         "What the pod listens on, held against the ports at which Services send to it.",
         look=_SOCKETS,
         values=LISTENS,
+        rungs=POD,
     ),
     fact(
         "node.service_rules",

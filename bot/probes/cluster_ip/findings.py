@@ -58,6 +58,8 @@ def _service(table: FactTable, service: Subject, known: _Known) -> Iterator[Find
             yield _all_denied(service, known)
     elif isinstance(from_nodes, str) and from_nodes != "ok":
         yield _nodes_fail(table, service, known, from_nodes)
+    elif known.get("sockets_decide") is True and known.get("listens") in _NOBODY:
+        yield _nobody_listens(service, known)
 
 
 def _denied(table: FactTable, service: Subject, known: _Known) -> Sequence[Finding]:
@@ -163,6 +165,29 @@ def _pattern_part(known: _Known) -> str:
     if known.get("same_node_only_fails") is True:
         return "It fails exactly from the nodes that run an endpoint"
     return ""
+
+
+_NOBODY: Mapping[object, str] = {
+    "loopback-only": "listen there on their loopback address only",
+    "other-port": "do not listen there",
+    "other-protocol": "listen there by the other protocol (TCP, UDP) only",
+    "nothing": "listen on no port at all",
+}
+
+
+def _nobody_listens(service: Subject, known: _Known) -> Finding:
+    """From inside pods: nothing was sent, but their kernels refuse what comes."""
+    ports = strings(known.get("listening_ports"))
+    instead = f" but on {listed(ports)}" if ports and known.get("listens") == "other-port" else ""
+    return Finding(
+        probe=NAME,
+        subject=service,
+        severity=Severity.FAIL,
+        sentence=f"Service {service.name} sends to a port at which its ready pods do not serve it: they "
+        f"{_NOBODY[known['listens']]}{instead}, so their kernels refuse each connection.",
+        evidence={key: known[key] for key in ("listens", "listening_ports") if key in known},
+        symptom=Symptom(kind=SymptomKind.SERVICE_UNREACHABLE, subject=service, hop="application"),
+    )
 
 
 def _symptom(table: FactTable, service: Subject) -> Symptom:

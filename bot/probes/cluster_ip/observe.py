@@ -45,6 +45,7 @@ from bot.probes.services.rules import (
     listens_at,
     rules_by_service,
     rules_of_node,
+    sockets_tell,
     why_no_rules,
     worst_for_service,
 )
@@ -207,6 +208,7 @@ def _observe_backends(
     into.put(service, "listens", worst_for_service(ports), why)
     found = tuple(sorted(set(listening_ports(reports.values()))))[:20]
     into.put(service, "listening_ports", found if ports else None, why)
+    into.set(service, "sockets_decide", not (tests.vip or tests.direct) and sockets_tell(evidence, ready))
     into.put(service, "backlog_overflow", *common_overflow(evidence, reports))
 
 

@@ -6,8 +6,8 @@ API = (Rung.API, Rung.EXEC, Rung.CNI_AGENT, Rung.AGENT)
 """Seen on every rung: from API objects."""
 NODE = (Rung.CNI_AGENT, Rung.AGENT)
 """Seen from a node's root namespace."""
-POD = (Rung.EXEC, Rung.AGENT)
-"""Seen from inside a pod."""
+POD = (Rung.EXEC, Rung.CNI_AGENT, Rung.AGENT)
+"""Seen from inside a pod: the rung of the CNI's agent runs commands in pods, too."""
 
 
 def fact(

@@ -1,9 +1,7 @@
 """The facts that pod-arp-table declares."""
 
-from bot.domain.facts import Rung
-from bot.probes.engine.fact_spec import fact
+from bot.probes.engine.fact_spec import POD, fact
 
-_INSIDE = (Rung.EXEC, Rung.AGENT)
 STATES = ("REACHABLE", "STALE", "DELAY", "PROBE", "INCOMPLETE", "FAILED", "PERMANENT", "NOARP", "none")
 _LOOK_ARP = "nsenter -t <pid> -n arping -c 3 -I eth0 <gateway>  # on <node>"
 FACTS = (
@@ -11,7 +9,7 @@ FACTS = (
         "pod.gateway_ip",
         "str",
         'The next hop of the pod\'s default route, "" when it has none.',
-        rungs=_INSIDE,
+        rungs=POD,
         look="kubectl exec <pod> -- ip route show default",
     ),
     fact(
@@ -19,7 +17,7 @@ FACTS = (
         "str",
         "What the gateway is: 169.254.1.1 by proxy ARP, the address of a bridge, another address of the node.",
         values=("link-local", "bridge", "node", "none"),
-        rungs=_INSIDE,
+        rungs=POD,
         look="ip addr | grep -w <gateway>  # on <node>",
     ),
     fact(
@@ -27,7 +25,7 @@ FACTS = (
         "str",
         "State of the gateway's entry in the pod's neighbour table; none: there is no entry.",
         values=STATES,
-        rungs=_INSIDE,
+        rungs=POD,
         look="kubectl exec <pod> -- ip neigh show  # or cat /proc/net/arp",
     ),
     fact(
@@ -59,18 +57,16 @@ FACTS = (
         "node.gateway_silent_pods",
         "int",
         "Pods of the node whose gateway does not answer ARP.",
-        rungs=_INSIDE,
+        rungs=POD,
         look=_LOOK_ARP,
     ),
-    fact(
-        "node.gateway_checked_pods", "int", "Pods of the node whose gateway was asked.", rungs=_INSIDE, look=_LOOK_ARP
-    ),
+    fact("node.gateway_checked_pods", "int", "Pods of the node whose gateway was asked.", rungs=POD, look=_LOOK_ARP),
     fact(
         "node.gateway_silent",
         "str",
         "For how many of the node's pods the gateway is silent.",
         values=("none", "some", "all"),
-        rungs=_INSIDE,
+        rungs=POD,
         look=_LOOK_ARP,
     ),
 )

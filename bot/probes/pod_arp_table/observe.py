@@ -71,7 +71,7 @@ def gateway_of(sight: PodView) -> str | None:
     if sight.seen.gateway_ip:
         return sight.seen.gateway_ip
     state = sight.state
-    if state is None or not (state.routes or (sight.root and sight.root.is_ours and state.links)):
+    if state is None or not sight.has_read("routes"):
         return None
     return next((route.via for route in state.routes if route.dst == "default" and route.via), "")
 
@@ -90,7 +90,7 @@ def _observe_table(sight: PodView, gateway: str | None, into: FactBuilder) -> st
         into.miss_all(pod, ("gateway_neigh", "gateway_mac_matches"), "the pod has no default gateway")
         return ""
     state = sight.state
-    if state is None or not (state.neighbours or (sight.root and sight.root.is_ours)):
+    if state is None or not sight.has_read("neighbours"):
         into.miss_all(pod, ("gateway_neigh", "gateway_mac_matches"), "the pod's neighbour table was not read")
         return ""
     entry = next((each for each in state.neighbours if each.ip == asked), None)

@@ -1,9 +1,8 @@
 """The facts that pod-link declares."""
 
 from bot.domain.facts import Rung
-from bot.probes.engine.fact_spec import fact
+from bot.probes.engine.fact_spec import POD, fact
 
-_INSIDE = (Rung.EXEC, Rung.AGENT)
 _OUTSIDE = (Rung.CNI_AGENT, Rung.AGENT)
 _LOOK_ROOT = "ip -d link show <host link>  # on <node>; its index is the number after eth0@if in the pod"
 FACTS = (
@@ -18,21 +17,21 @@ FACTS = (
         "str",
         "State of the pod's own end of the link; no-carrier: it is up, but the node's end is not.",
         values=("up", "down", "missing", "no-carrier"),
-        rungs=_INSIDE,
+        rungs=POD,
         look="kubectl exec <pod> -- ip link show eth0",
     ),
     fact(
         "pod.address_matches",
         "bool",
         "An interface of the pod carries the address that the API says it has.",
-        rungs=_INSIDE,
+        rungs=POD,
         look="kubectl exec <pod> -- ip addr show eth0",
     ),
     fact(
         "pod.mtu_bytes",
         "int",
         "MTU of the pod's interface.",
-        rungs=_INSIDE,
+        rungs=POD,
         look="kubectl exec <pod> -- cat /sys/class/net/eth0/mtu",
     ),
     fact(
@@ -147,7 +146,7 @@ FACTS = (
         "pod.ipv6_dad_failed",
         "bool",
         "An IPv6 address of the pod failed duplicate address detection and is not used.",
-        rungs=_INSIDE,
+        rungs=POD,
         look="kubectl exec <pod> -- ip -6 addr  # dadfailed",
     ),
 )

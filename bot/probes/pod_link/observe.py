@@ -79,7 +79,7 @@ def _observe_pod_end(sight: PodView, into: FactBuilder) -> None:
     else:
         into.set(pod, "eth0", _pod_end_state(link))
         into.put(pod, "mtu_bytes", link.mtu if link and link.mtu else None, "the pod has no eth0")
-    if state.addresses or (sight.root and sight.root.is_ours and state.links):
+    if sight.has_read("addresses"):
         into.set(pod, "address_matches", any(each.ip == sight.pod.status.pod_ip for each in state.addresses))
         into.set(pod, "ipv6_dad_failed", any("dadfailed" in each.flags for each in state.addresses))
     else:

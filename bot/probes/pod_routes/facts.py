@@ -1,9 +1,8 @@
 """The facts that pod-routes declares."""
 
 from bot.domain.facts import Rung
-from bot.probes.engine.fact_spec import fact
+from bot.probes.engine.fact_spec import POD, fact
 
-_INSIDE = (Rung.EXEC, Rung.AGENT)
 _OUTSIDE = (Rung.CNI_AGENT, Rung.AGENT)
 REFUSING = ("unreachable", "blackhole", "prohibit")
 _LOOK_POD = "kubectl exec <pod> -- ip route"
@@ -16,14 +15,14 @@ FACTS = (
         "str",
         "The default route inside the pod; mistyped: 0.0.0.0/32 instead of 0.0.0.0/0.",
         values=("gateway", "missing", "mistyped", "other-device", *REFUSING),
-        rungs=_INSIDE,
+        rungs=POD,
         look=_LOOK_POD,
     ),
     fact(
         "pod.eth0_routes",
         "bool",
         "The pod's main table has a route by eth0; when eth0 is switched off or removed, the kernel drops them all.",
-        rungs=_INSIDE,
+        rungs=POD,
         look=_LOOK_POD,
     ),
     fact(
@@ -107,7 +106,7 @@ FACTS = (
         "pod.has_stray_route",
         "bool",
         "A route or rule inside the pod takes addresses of the cluster elsewhere than its default route.",
-        rungs=_INSIDE,
+        rungs=POD,
         look="kubectl exec <pod> -- ip route; kubectl exec <pod> -- ip rule",
     ),
     fact(
@@ -116,7 +115,7 @@ FACTS = (
         "Tests from the pod to addresses that they take failed, and none succeeded.",
         look=_LOOK_POD,
     ),
-    fact("pod.stray_routes", "list", "Such routes and rules.", rungs=_INSIDE, look=_LOOK_POD),
+    fact("pod.stray_routes", "list", "Such routes and rules.", rungs=POD, look=_LOOK_POD),
     fact(
         "node.pod_routes_missing",
         "int",

@@ -79,7 +79,7 @@ def _pod_links(evidence: Evidence, node: str) -> frozenset[str]:
 
 def _observe_inside(sight: PodView, into: FactBuilder) -> None:
     state = sight.state
-    if state is None or not (state.routes or (sight.root and sight.root.is_ours and state.links)):
+    if state is None or not sight.has_read("routes"):
         into.miss_all(sight.subject, _IN_POD, "the pod's routes were not read")
         return
     if ":" in sight.pod.status.pod_ip:

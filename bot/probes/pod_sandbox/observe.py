@@ -24,11 +24,11 @@ from bot.probes.pod_sandbox.messages import SandboxFailure, understand
 from bot.probes.pod_sandbox.owners import entry_of, folder_of, owner_of
 from bot.probes.services.own_word import own_word
 from bot.probes.shared.address_ranges import blocks_by_node, in_ranges, ranges_for_pods
+from bot.probes.shared.sidecars import has_sidecar
 from bot.probes.shared.unread_resources import why_unread
 
 YOUNG_S = 120.0
 _REASONS = frozenset({"FailedCreatePodSandBox", "NetworkNotReady"})
-_SIDECARS = frozenset({"istio-proxy", "linkerd-proxy", "istio-init", "linkerd-init", "istio-validation"})
 _BANDWIDTH = ("kubernetes.io/ingress-bandwidth", "kubernetes.io/egress-bandwidth")
 _NETWORKS = "k8s.v1.cni.cncf.io/networks"
 
@@ -84,8 +84,7 @@ def _observe_state(evidence: Evidence, subject: Subject, pod: Pod, into: FactBui
     annotations = pod.metadata.annotations
     into.set(subject, "extra_networks", bool(annotations.get(_NETWORKS, "").strip("[] \n")))
     into.set(subject, "bandwidth_limited", any(key in annotations for key in _BANDWIDTH))
-    containers = (*pod.spec.containers, *pod.spec.init_containers)
-    into.set(subject, "has_sidecar", any(each.name in _SIDECARS for each in containers))
+    into.set(subject, "has_sidecar", has_sidecar(pod))
 
 
 def _age_s(evidence: Evidence, pod: Pod) -> float | None:

@@ -12,6 +12,7 @@ from bot.agent.report_ebpf import CiliumService
 from bot.domain.facts import Subject
 from bot.probes.engine.evidence import Evidence
 from bot.probes.services.backends import Backend, service_of
+from bot.probes.shared.sidecars import has_sidecar
 
 LISTENS = ("target-port", "loopback-only", "other-protocol", "other-port", "nothing")
 """other-protocol: on this very port, but by TCP where the Service says UDP, or the other way round."""
@@ -106,6 +107,17 @@ def listens_at(report: PodReport | None, backend: Backend) -> str | None:
     if any(each.port == backend.port and not is_loopback(each.ip) for each in report.state.listeners):
         return "other-protocol"
     return "other-port" if any(not is_loopback(each.ip) for each in sockets) else "nothing"
+
+
+def sockets_tell(evidence: Evidence, ready: Sequence[Backend]) -> bool:
+    """Whether sockets alone say who is served: read in the pod of each ready endpoint, all TCP, without a proxy there.
+
+    A mesh's proxy in the pod may serve a port at which nothing listens.
+    """
+    pods = [evidence.pods.get(each.pod) if each.pod else None for each in ready]
+    seen = [listens_at(evidence.pod_reports.get(each.pod), each) if each.pod else None for each in ready]
+    is_plain = all(pod is not None and not has_sidecar(pod) for pod in pods)
+    return bool(ready) and is_plain and None not in seen and all(each.protocol == "TCP" for each in ready)
 
 
 def open_tcp_ports(report: PodReport | None) -> frozenset[int] | None:

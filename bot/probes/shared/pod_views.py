@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from bot.agent.report import Link, NetnsState, NodeReport, PodReport
 from bot.cluster.objects import Pod
@@ -52,6 +53,14 @@ class PodView:
     def state(self) -> NetnsState | None:
         """The state of the pod's own namespace."""
         return self.seen.state if self.seen else None
+
+    def has_read(self, part: Literal["addresses", "routes", "neighbours"]) -> bool:
+        """Whether this list of the pod's own namespace was read: then an empty one means that there was none."""
+        state = self.state
+        if state is None:
+            return False
+        is_by_agent = self.root is not None and self.root.is_ours and bool(state.links)
+        return bool(getattr(state, part)) or part in state.shown or is_by_agent
 
     def sysctl(self, key: str) -> int | None:
         """A number from the root namespace's sysctls, None when it was not read."""
