@@ -45,7 +45,7 @@ async def test_a_rerun_goes_on_in_the_thread_and_closes_what_is_mended(office: O
 
     again = await office.verdict(ts, count=2)
     assert "HEALTHY" in again.text
-    await office.said("Nothing is wrong any more", ts)
+    await office.said("Nothing is wrong now", ts)
     await office.quiet()
     assert await office.store.incidents.open_ones() == ()
     assert office.ws.user("bob").whispers() == []

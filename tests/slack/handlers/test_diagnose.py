@@ -89,7 +89,7 @@ async def test_asking_again_later_goes_on_in_the_same_thread(office: Office) -> 
     verdict = await office.verdict(ts, count=2)
     await office.quiet()
     assert "HEALTHY" in verdict.text
-    assert "Nothing is wrong any more" in office.ws.thread(HERE, ts)[-1].text
+    assert "Nothing is wrong now" in office.ws.thread(HERE, ts)[-1].text
     assert await office.store.incidents.open_ones() == ()
     assert len(office.roots()) == 1
 

@@ -145,7 +145,7 @@ async def test_what_somebody_changes_back_opens_the_incident_again(desk: Desk) -
     desk.at.cluster.storage.patch("services", "web", "shop", {"spec": {"ports": ports}})
     await look_for_drift(services, record, {})
 
-    told = await desk.office.said("does not hold any more", str(card.thread_ts))
+    told = await desk.office.said("no longer holds", str(card.thread_ts))
     assert "spec.ports of Service shop/web" in told.text
     await desk.office.verdict(str(card.thread_ts), count=3)  # before the plan, after it, and now
 
@@ -165,7 +165,7 @@ async def test_the_button_of_an_older_verdict_proposes_nothing(desk: Desk) -> No
     await desk.office.quiet()
     await desk.office.alice.click(HERE, verdict.ts, "cni_propose_fix")
 
-    await desk.office.whispered("alice", "not the newest")
+    await desk.office.whispered("alice", "There is a newer verdict")
     assert await desk.office.store.plans.recent() == ()
 
 
