@@ -23,7 +23,7 @@ FIX = "plan target-port shop/web 8080"
 
 
 @dataclass
-class Desk:
+class Planning:
     """A bot with a cluster that it may change."""
 
     office: Office
@@ -54,184 +54,184 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(open_office: Opened, store: Store, tmp_path: Path) -> AsyncIterator[Desk]:
+async def planning(open_office: Opened, store: Store, tmp_path: Path) -> AsyncIterator[Planning]:
     async with bench(tmp_path, store) as at:
         at.web()
-        yield Desk(office=await open_office(plans=at.service()), at=at)
+        yield Planning(office=await open_office(plans=at.service()), at=at)
 
 
-async def test_a_plan_is_proposed_approved_by_somebody_else_and_verified(desk: Desk) -> None:
-    card = await desk.card()
+async def test_a_plan_is_proposed_approved_by_somebody_else_and_verified(planning: Planning) -> None:
+    card = await planning.card()
     assert "spec.ports" in card.text
     assert "8081 → 8080" in card.text
-    assert desk.port() == 8081
+    assert planning.port() == 8081
 
-    await desk.office.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
+    await planning.office.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
 
-    ended = await desk.found("VERIFIED")
+    ended = await planning.found("VERIFIED")
     assert ended.ts == card.ts, "one message, edited"
     assert "<@U0BOB>" in ended.text
     assert "cni_plan_approve" not in ended.action_ids
-    assert desk.port() == 8080
+    assert planning.port() == 8080
 
     def news() -> list[Message]:
         """Edits notify nobody."""
-        thread = desk.office.ws.thread(HERE, str(card.thread_ts))
+        thread = planning.office.ws.thread(HERE, str(card.thread_ts))
         return [one for one in thread if "The fault is gone" in one.text and not one.action_ids]
 
-    assert await desk.office.ws.until(news)
+    assert await planning.office.ws.until(news)
 
 
-async def test_the_root_follows_the_plan_and_what_it_leaves_is_looked_at(desk: Desk) -> None:
+async def test_the_root_follows_the_plan_and_what_it_leaves_is_looked_at(planning: Planning) -> None:
     """Whoever reads the channel only must not read BROKEN when a plan has mended it."""
-    card = await desk.card()
-    await desk.office.quiet()
-    (root,) = desk.office.roots()
+    card = await planning.card()
+    await planning.office.quiet()
+    (root,) = planning.office.roots()
     assert "🔴 *BROKEN*" in root.text
     assert "⏳ WAITING FOR APPROVAL" in root.text
-    desk.office.recordings["shop"] = healthy()
+    planning.office.recordings["shop"] = healthy()
 
-    await desk.office.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
-    await desk.found("VERIFIED")
-    again = await desk.office.verdict(root.ts, count=2)
-    await desk.office.quiet()
+    await planning.office.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
+    await planning.found("VERIFIED")
+    again = await planning.office.verdict(root.ts, count=2)
+    await planning.office.quiet()
 
     assert "HEALTHY" in again.text
-    (root,) = desk.office.roots()
-    plan_id = (await desk.plan()).plan.id
+    (root,) = planning.office.roots()
+    plan_id = (await planning.plan()).plan.id
     assert "⚫ *CLOSED*" in root.text
     assert f": healthy · fixed by plan `{plan_id}` (<@U0BOB>)" in root.text
     assert "for a plan at" in root.text
 
 
-async def test_a_refused_plan_leaves_the_root_as_it_was(desk: Desk) -> None:
-    card = await desk.card()
-    bob = desk.office.ws.user("bob")
+async def test_a_refused_plan_leaves_the_root_as_it_was(planning: Planning) -> None:
+    card = await planning.card()
+    bob = planning.office.ws.user("bob")
     await bob.click(HERE, card.ts, "cni_plan_refuse")
-    view_id, _ = await desk.office.modal("bob", "Why?")
+    view_id, _ = await planning.office.modal("bob", "Why?")
     await bob.submit(view_id, {"cni_plan_refuse_input": "Not tonight."})
-    await desk.found("REFUSED")
-    await desk.office.quiet()
+    await planning.found("REFUSED")
+    await planning.office.quiet()
 
-    (root,) = desk.office.roots()
+    (root,) = planning.office.roots()
     assert "🔴 *BROKEN*" in root.text
     assert "plan `" not in root.text
 
 
-async def test_the_button_under_the_verdict_proposes_the_fix_once(desk: Desk) -> None:
-    desk.at.calico()
-    await desk.at.settled()
-    _, verdict = await desk.office.diagnosed()
+async def test_the_button_under_the_verdict_proposes_the_fix_once(planning: Planning) -> None:
+    planning.at.calico()
+    await planning.at.settled()
+    _, verdict = await planning.office.diagnosed()
     assert "cni_propose_fix" in verdict.action_ids
-    await desk.office.alice.click(HERE, verdict.ts, "cni_propose_fix")
+    await planning.office.alice.click(HERE, verdict.ts, "cni_propose_fix")
 
-    card = await desk.found("WAITING FOR APPROVAL")
+    card = await planning.found("WAITING FOR APPROVAL")
     assert "restart calico-node on node-1" in card.text
     assert card.thread_ts == verdict.thread_ts
 
-    await desk.office.ws.user("bob").click(HERE, verdict.ts, "cni_propose_fix")
-    await desk.office.whispered("bob", "waits for approval")
-    await desk.plan()  # there is one
+    await planning.office.ws.user("bob").click(HERE, verdict.ts, "cni_propose_fix")
+    await planning.office.whispered("bob", "waits for approval")
+    await planning.plan()  # there is one
 
 
-async def test_what_somebody_changes_back_opens_the_incident_again(desk: Desk) -> None:
-    card = await desk.card()
-    await desk.office.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
-    await desk.found("VERIFIED")
-    record, services = await desk.plan(), desk.office.services
+async def test_what_somebody_changes_back_opens_the_incident_again(planning: Planning) -> None:
+    card = await planning.card()
+    await planning.office.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
+    await planning.found("VERIFIED")
+    record, services = await planning.plan(), planning.office.services
     assert await services.plans.drifted(record) == "", "it is as the plan left it"
 
     ports = [{"port": 80, "targetPort": 8081}]
-    desk.at.cluster.storage.patch("services", "web", "shop", {"spec": {"ports": ports}})
+    planning.at.cluster.storage.patch("services", "web", "shop", {"spec": {"ports": ports}})
     await look_for_drift(services, record, {})
 
-    told = await desk.office.said("no longer holds", str(card.thread_ts))
+    told = await planning.office.said("no longer holds", str(card.thread_ts))
     assert "spec.ports of Service shop/web" in told.text
-    await desk.office.verdict(str(card.thread_ts), count=3)  # before the plan, after it, and now
+    await planning.office.verdict(str(card.thread_ts), count=3)  # before the plan, after it, and now
 
 
-async def test_a_guest_proposes_nothing(desk: Desk) -> None:
-    _, verdict = await desk.office.diagnosed()
-    await desk.office.ws.user("carol").click(HERE, verdict.ts, "cni_propose_fix")
+async def test_a_guest_proposes_nothing(planning: Planning) -> None:
+    _, verdict = await planning.office.diagnosed()
+    await planning.office.ws.user("carol").click(HERE, verdict.ts, "cni_propose_fix")
 
-    await desk.office.whispered("carol", "Guests may not use cnibot")
-    assert await desk.office.store.plans.recent() == ()
-
-
-async def test_the_button_of_an_older_verdict_proposes_nothing(desk: Desk) -> None:
-    ts, verdict = await desk.office.diagnosed()
-    await desk.office.alice.click(HERE, verdict.ts, "cni_rerun")
-    await desk.office.verdict(ts, count=2)
-    await desk.office.quiet()
-    await desk.office.alice.click(HERE, verdict.ts, "cni_propose_fix")
-
-    await desk.office.whispered("alice", "There is a newer verdict")
-    assert await desk.office.store.plans.recent() == ()
+    await planning.office.whispered("carol", "Guests may not use cnibot")
+    assert await planning.office.store.plans.recent() == ()
 
 
-async def test_who_proposed_it_is_told_alone_and_the_card_stays(desk: Desk) -> None:
-    card = await desk.card()
-    await desk.office.alice.click(HERE, card.ts, "cni_plan_approve")
+async def test_the_button_of_an_older_verdict_proposes_nothing(planning: Planning) -> None:
+    ts, verdict = await planning.office.diagnosed()
+    await planning.office.alice.click(HERE, verdict.ts, "cni_rerun")
+    await planning.office.verdict(ts, count=2)
+    await planning.office.quiet()
+    await planning.office.alice.click(HERE, verdict.ts, "cni_propose_fix")
 
-    await desk.office.whispered("alice", "You proposed this plan; another person has to approve it.")
-    assert (await desk.plan()).state == "waiting"
-    assert (await desk.found("WAITING")).ts == card.ts
-    assert desk.port() == 8081
-
-
-async def test_a_guest_cannot_approve(desk: Desk) -> None:
-    card = await desk.card()
-    await desk.office.ws.user("carol").click(HERE, card.ts, "cni_plan_approve")
-
-    await desk.office.whispered("carol", "Guests may not use cnibot")
-    assert (await desk.plan()).state == "waiting"
+    await planning.office.whispered("alice", "There is a newer verdict")
+    assert await planning.office.store.plans.recent() == ()
 
 
-async def test_a_second_click_is_told_what_became_of_it(desk: Desk) -> None:
-    card = await desk.card()
-    await desk.office.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
-    await desk.found("VERIFIED")
-    old = await with_button(desk.office, HERE, "cni_plan_approve", (await desk.plan()).plan.id)
-    await desk.office.ws.user("bob").click(HERE, old, "cni_plan_approve")
+async def test_who_proposed_it_is_told_alone_and_the_card_stays(planning: Planning) -> None:
+    card = await planning.card()
+    await planning.office.alice.click(HERE, card.ts, "cni_plan_approve")
 
-    await desk.office.whispered("bob", "has run; the fault is gone")
+    await planning.office.whispered("alice", "You proposed this plan; another person has to approve it.")
+    assert (await planning.plan()).state == "waiting"
+    assert (await planning.found("WAITING")).ts == card.ts
+    assert planning.port() == 8081
 
 
-async def test_an_expired_plan_says_so_and_loses_its_buttons(desk: Desk) -> None:
-    card = await desk.card()
-    desk.at.seconds = 901
-    await desk.office.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
+async def test_a_guest_cannot_approve(planning: Planning) -> None:
+    card = await planning.card()
+    await planning.office.ws.user("carol").click(HERE, card.ts, "cni_plan_approve")
 
-    await desk.office.whispered("bob", "has expired")
-    expired = await desk.found("EXPIRED")
+    await planning.office.whispered("carol", "Guests may not use cnibot")
+    assert (await planning.plan()).state == "waiting"
+
+
+async def test_a_second_click_is_told_what_became_of_it(planning: Planning) -> None:
+    card = await planning.card()
+    await planning.office.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
+    await planning.found("VERIFIED")
+    old = await with_button(planning.office, HERE, "cni_plan_approve", (await planning.plan()).plan.id)
+    await planning.office.ws.user("bob").click(HERE, old, "cni_plan_approve")
+
+    await planning.office.whispered("bob", "has run; the fault is gone")
+
+
+async def test_an_expired_plan_says_so_and_loses_its_buttons(planning: Planning) -> None:
+    card = await planning.card()
+    planning.at.seconds = 901
+    await planning.office.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
+
+    await planning.office.whispered("bob", "has expired")
+    expired = await planning.found("EXPIRED")
     assert "cni_plan_approve" not in expired.action_ids
-    assert desk.port() == 8081
+    assert planning.port() == 8081
 
 
-async def test_a_refusal_is_said_with_its_reason(desk: Desk) -> None:
-    card = await desk.card()
-    bob = desk.office.ws.user("bob")
+async def test_a_refusal_is_said_with_its_reason(planning: Planning) -> None:
+    card = await planning.card()
+    bob = planning.office.ws.user("bob")
     await bob.click(HERE, card.ts, "cni_plan_refuse")
-    view_id, _ = await desk.office.modal("bob", "Why?")
+    view_id, _ = await planning.office.modal("bob", "Why?")
     await bob.submit(view_id, {"cni_plan_refuse_input": "The node is drained anyway."})
 
-    refused = await desk.found("REFUSED")
+    refused = await planning.found("REFUSED")
     assert "The node is drained anyway." in refused.text
-    assert desk.port() == 8081
+    assert planning.port() == 8081
 
 
 STRICT = Policy(reason_required=frozenset({"r1"}), typed_cluster=frozenset({"r1"}))
 
 
 @pytest.fixture
-async def strict(open_office: Opened, store: Store, tmp_path: Path) -> AsyncIterator[Desk]:
+async def strict(open_office: Opened, store: Store, tmp_path: Path) -> AsyncIterator[Planning]:
     """Where whoever approves says why, and types the cluster's name."""
     async with bench(tmp_path, store) as at:
         at.web()
-        yield Desk(office=await open_office(plans=at.service(policy=STRICT)), at=at)
+        yield Planning(office=await open_office(plans=at.service(policy=STRICT)), at=at)
 
 
-async def test_what_the_policy_wants_to_be_typed_is_asked_for_in_a_window(strict: Desk) -> None:
+async def test_what_the_policy_wants_to_be_typed_is_asked_for_in_a_window(strict: Planning) -> None:
     card = await strict.card()
     plan, bob = (await strict.plan()).plan, strict.office.ws.user("bob")
     await bob.click(HERE, card.ts, "cni_plan_approve")
@@ -248,79 +248,79 @@ async def test_what_the_policy_wants_to_be_typed_is_asked_for_in_a_window(strict
     assert (await strict.plan()).approvals[0].reason == "Checkout is down."
 
 
-async def test_a_broken_glass_is_told_to_the_whole_channel(desk: Desk) -> None:
-    await desk.card()
+async def test_a_broken_glass_is_told_to_the_whole_channel(planning: Planning) -> None:
+    await planning.card()
     oncall = Person(realm="kubernetes", name="oncall@example.org")
-    at_work = desk.at.service(policy=Policy(break_glass=frozenset({oncall.name})))
-    plan = (await desk.plan()).plan
+    at_work = planning.at.service(policy=Policy(break_glass=frozenset({oncall.name})))
+    plan = (await planning.plan()).plan
     await at_work.approve(plan.id, oncall, digest=plan.digest, reason="All is down", is_break_glass=True)
 
-    await announce_glass(desk.office.services, await desk.plan())
-    told = await desk.office.said("GLASS BROKEN")
+    await announce_glass(planning.office.services, await planning.plan())
+    told = await planning.office.said("GLASS BROKEN")
     assert "All is down" in told.text
     assert oncall.name in told.text
 
 
-async def test_the_plan_is_shown_whole(desk: Desk) -> None:
-    card = await desk.card()
-    await desk.office.ws.user("bob").click(HERE, card.ts, "cni_plan_show")
+async def test_the_plan_is_shown_whole(planning: Planning) -> None:
+    card = await planning.card()
+    await planning.office.ws.user("bob").click(HERE, card.ts, "cni_plan_show")
 
-    _, words = await desk.office.modal("bob", "steps:")
-    assert (await desk.plan()).plan.digest in words
-
-
-async def test_nothing_is_planned_without_a_diagnosis_or_without_words(desk: Desk) -> None:
-    await desk.office.alice.slash(HERE, "/cni", FIX)
-    await desk.office.whispered("alice", "Nothing justifies a plan yet")
-    await desk.office.alice.slash(HERE, "/cni", "plan")
-    await desk.office.whispered("alice", "What is to be planned?")
-    await desk.office.alice.slash(HERE, "/cni", "plan scale shop")
-    await desk.office.whispered("alice", "plan scale NAMESPACE/DEPLOYMENT NUMBER")
+    _, words = await planning.office.modal("bob", "steps:")
+    assert (await planning.plan()).plan.digest in words
 
 
-async def test_what_cannot_be_planned_is_said_with_the_way_to_do_it(desk: Desk) -> None:
+async def test_nothing_is_planned_without_a_diagnosis_or_without_words(planning: Planning) -> None:
+    await planning.office.alice.slash(HERE, "/cni", FIX)
+    await planning.office.whispered("alice", "Nothing justifies a plan yet")
+    await planning.office.alice.slash(HERE, "/cni", "plan")
+    await planning.office.whispered("alice", "What is to be planned?")
+    await planning.office.alice.slash(HERE, "/cni", "plan scale shop")
+    await planning.office.whispered("alice", "plan scale NAMESPACE/DEPLOYMENT NUMBER")
+
+
+async def test_what_cannot_be_planned_is_said_with_the_way_to_do_it(planning: Planning) -> None:
     tracked = {"argocd.argoproj.io/tracking-id": "shop:/Service:shop/web"}
-    desk.at.cluster.storage.patch("services", "web", "shop", {"metadata": {"annotations": tracked}})
-    await desk.office.diagnosed()
-    await desk.office.alice.slash(HERE, "/cni", FIX)
+    planning.at.cluster.storage.patch("services", "web", "shop", {"metadata": {"annotations": tracked}})
+    await planning.office.diagnosed()
+    await planning.office.alice.slash(HERE, "/cni", FIX)
 
-    await desk.office.whispered("alice", "Argo CD application shop")
+    await planning.office.whispered("alice", "Argo CD application shop")
 
 
-async def test_the_kill_switch_in_slack(desk: Desk) -> None:
-    card = await desk.card()
-    await desk.office.ws.user("bob").slash(HERE, "/cni", "stop change freeze")
-    await desk.office.whispered("bob", "All changes are stopped")
-    await desk.office.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
+async def test_the_kill_switch_in_slack(planning: Planning) -> None:
+    card = await planning.card()
+    await planning.office.ws.user("bob").slash(HERE, "/cni", "stop change freeze")
+    await planning.office.whispered("bob", "All changes are stopped")
+    await planning.office.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
 
-    ended = await desk.found("NOT RUN")
+    ended = await planning.found("NOT RUN")
     assert "has stopped all changes (change freeze)" in ended.text
-    assert desk.port() == 8081
-    await desk.office.ws.user("bob").slash(HERE, "/cni", "resume")
-    await desk.office.whispered("bob", "carried out again")
+    assert planning.port() == 8081
+    await planning.office.ws.user("bob").slash(HERE, "/cni", "resume")
+    await planning.office.whispered("bob", "carried out again")
 
 
-async def test_a_button_of_a_plan_that_is_gone_is_answered(desk: Desk) -> None:
-    card = await desk.card()
-    async with desk.office.store.connection.door() as client:
-        await client.delete(desk.office.store.connection.keys.of("plan", (await desk.plan()).plan.id))
-    await desk.office.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
+async def test_a_button_of_a_plan_that_is_gone_is_answered(planning: Planning) -> None:
+    card = await planning.card()
+    async with planning.office.store.connection.door() as client:
+        await client.delete(planning.office.store.connection.keys.of("plan", (await planning.plan()).plan.id))
+    await planning.office.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
 
-    await desk.office.whispered("bob", "no longer kept")
+    await planning.office.whispered("bob", "no longer kept")
 
 
-async def test_cilium_in_the_range_of_a_cluster_that_works_is_refused_with_reasons(desk: Desk) -> None:
-    await desk.office.diagnosed()
-    await desk.office.alice.slash(HERE, "/cni", "plan install-cilium 10.42.0.0/16 for shop")
+async def test_cilium_in_the_range_of_a_cluster_that_works_is_refused_with_reasons(planning: Planning) -> None:
+    await planning.office.diagnosed()
+    await planning.office.alice.slash(HERE, "/cni", "plan install-cilium 10.42.0.0/16 for shop")
 
-    said = await desk.office.whispered("alice", "Cilium is not installed here")
+    said = await planning.office.whispered("alice", "Cilium is not installed here")
     assert "This is no fresh cluster" in said
     assert "docs/remediation.md" in said
 
 
-async def test_a_range_that_is_none_and_an_option_that_is_none_are_told(desk: Desk) -> None:
-    await desk.office.diagnosed()
-    await desk.office.alice.slash(HERE, "/cni", "plan install-cilium everything for shop")
-    await desk.office.whispered("alice", "'everything' is no IPv4 range")
-    await desk.office.alice.slash(HERE, "/cni", "plan install-cilium 10.42.0.0/16 kubeProxyReplacement true")
-    await desk.office.whispered("alice", "plan install-cilium POD_RANGE")
+async def test_a_range_that_is_none_and_an_option_that_is_none_are_told(planning: Planning) -> None:
+    await planning.office.diagnosed()
+    await planning.office.alice.slash(HERE, "/cni", "plan install-cilium everything for shop")
+    await planning.office.whispered("alice", "'everything' is no IPv4 range")
+    await planning.office.alice.slash(HERE, "/cni", "plan install-cilium 10.42.0.0/16 kubeProxyReplacement true")
+    await planning.office.whispered("alice", "plan install-cilium POD_RANGE")
