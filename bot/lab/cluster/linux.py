@@ -59,6 +59,12 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = 
     _checked(_libc.mount(*arguments), f"mount {target}")
 
 
+def mount_sysfs(target: str) -> None:
+    """Show the kernel's objects, among them this namespace's devices. Some kernels refuse: then nothing is shown."""
+    with contextlib.suppress(OSError):
+        mount("sysfs", target, "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+
+
 def bind(source: str, target: str, *, recursive: bool = False) -> None:
     """Show ``source`` at ``target`` too."""
     mount(source, target, flags=MS_BIND | (MS_REC if recursive else 0))

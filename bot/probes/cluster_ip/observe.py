@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from bot.agent.report import NodeReport
 from bot.domain import facts
-from bot.domain.facts import FactBuilder, Subject, SubjectKind
+from bot.domain.facts import FactBuilder, Rung, Subject, SubjectKind
 from bot.probes.cluster_ip.untried import observe_untried
 from bot.probes.engine.evidence import Evidence
 from bot.probes.services.attempts import ServiceTest, ServiceTests, not_denied, tests_by_service
@@ -208,7 +208,8 @@ def _observe_backends(
     into.put(service, "listens", worst_for_service(ports), why)
     found = tuple(sorted(set(listening_ports(reports.values()))))[:20]
     into.put(service, "listening_ports", found if ports else None, why)
-    into.set(service, "sockets_decide", not (tests.vip or tests.direct) and sockets_tell(evidence, ready))
+    nothing_is_sent = evidence.access in {Rung.EXEC, Rung.CNI_AGENT}
+    into.set(service, "sockets_decide", nothing_is_sent and sockets_tell(evidence, ready))
     into.put(service, "backlog_overflow", *common_overflow(evidence, reports))
 
 

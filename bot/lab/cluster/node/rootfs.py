@@ -83,8 +83,7 @@ def _mount_kernel(root: Path) -> None:
     (root / "proc").mkdir()
     linux.mount("proc", str(root / "proc"), "proc", safe)
     (root / "sys").mkdir()
-    with contextlib.suppress(OSError):  # some kernels refuse sysfs to user namespaces; nothing here needs it
-        linux.mount("sysfs", str(root / "sys"), "sysfs", safe)
+    linux.mount_sysfs(str(root / "sys"))
 
 
 def _write(path: Path, content: str) -> None:

@@ -67,6 +67,7 @@ def _prepare(request: Json) -> None:
     if not request["hostNetwork"]:
         socket.sethostname(request["hostname"])
         linux.set_link_up("lo")
+        linux.mount_sysfs("/sys")  # as runtimes do: the devices of this network, not of the node's
     for source, target in request["mounts"]:
         _bind_into(Path(source) if source.startswith("/") else PODS / uid / source, Path(target))
 
