@@ -144,6 +144,17 @@ def test_a_service_at_whose_port_they_listen_is_not_blamed(knowledge: Knowledge)
     assert [finding for finding in report.findings if finding.severity == "fail"] == []
 
 
+def test_the_port_of_a_headless_service_is_a_word_that_nobody_need_dial(knowledge: Knowledge) -> None:
+    world, a, *_ = two_nodes()
+    add_service(world, "shop/web", (a,), ip="None")
+    listening(world, a)
+    by_commands(world)
+
+    report = judged(world, knowledge)
+
+    assert [finding for finding in report.findings if finding.severity == "fail"] == []
+
+
 def test_a_meshs_proxy_may_serve_what_nobody_listens_at(knowledge: Knowledge) -> None:
     world, pod = serving(("127.0.0.1", 9004))
     contain(world, pod, *world.pods[pod].spec.containers, Container(name="istio-proxy"))

@@ -149,7 +149,7 @@ FACTS = (
     fact(
         "service.sockets_decide",
         "bool",
-        "Nothing was sent to it, but the sockets of each ready endpoint were read, and no mesh's proxy takes its port.",
+        "Nothing is sent on this rung; each ready endpoint's sockets were read, and no mesh's proxy takes its port.",
         look=_SOCKETS,
         rungs=POD,
     ),

@@ -208,7 +208,7 @@ def _observe_backends(
     into.put(service, "listens", worst_for_service(ports), why)
     found = tuple(sorted(set(listening_ports(reports.values()))))[:20]
     into.put(service, "listening_ports", found if ports else None, why)
-    nothing_is_sent = evidence.access in {Rung.EXEC, Rung.CNI_AGENT}
+    nothing_is_sent = evidence.access in {Rung.EXEC, Rung.CNI_AGENT} and _untestable(evidence, service) == "no"
     into.set(service, "sockets_decide", nothing_is_sent and sockets_tell(evidence, ready))
     into.put(service, "backlog_overflow", *common_overflow(evidence, reports))
 
