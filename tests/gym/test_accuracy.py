@@ -60,3 +60,10 @@ def test_every_published_id_still_draws_the_scenario_that_was_measured() -> None
         again = named(one.id)
         drawn = (one.mechanism, one.place, one.selector, one.direction)
         assert (again.mechanism, again.place, again.selector, again.direction) == drawn, AGAIN
+
+
+def test_each_rung_names_more_causes_than_the_one_below_it(figures: Results) -> None:
+    """Else its permissions buy nothing."""
+    named = [sum(score.is_top1 for score in figures.scores if score.rung == rung) for rung in RUNGS]
+
+    assert named == sorted(set(named))
