@@ -141,7 +141,7 @@ def _part_in_words(evidence: Evidence, missing: Missing) -> str:
     """A part of a node's report, pods by their names: the report itself calls them by uid."""
     pod = evidence.pod_by_uid.get(missing.pod)
     if pod is None:
-        return missing.what
+        return missing.what.removesuffix(".deadline")
     return f"{pod}: {missing.of_pod}" if missing.of_pod else str(pod)
 
 

@@ -65,10 +65,12 @@ def who(report: Report) -> list[str]:
     services = _services(report)
     if radius.waiting:
         pods = f"{counted(radius.waiting, 'pod')} elsewhere" if radius.cut_off else counted(radius.waiting, "pod")
-        verb = "does" if radius.waiting == 1 else "do"
+        verb = "does not reach" if radius.waiting == 1 else "do not reach"
+        if report.verdict.hop == "dns" and not radius.cut_off:  # it may well be reached, and answer only a part
+            verb = "lacks answers of" if radius.waiting == 1 else "lack answers of"
         them = "them" if radius.cut_off > 1 else "it"
         whom = f"{them} ({services})" if radius.cut_off and services else services or them
-        lines.append(f"{pods} {verb} not reach {whom}.")
+        lines.append(f"{pods} {verb} {whom}.")
     if not lines and radius.pods:
         lines.append(f"{counted(radius.pods, 'pod')}{_on(radius.nodes)}{f' ({services})' if services else ''}.")
     elif not lines and services:

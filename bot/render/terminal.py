@@ -110,8 +110,7 @@ def _rows(report: Report, *, details: bool, width: int | None) -> Iterator[Row]:
     yield from _known(report, details=details)
     yield from _causes(report, details=details)
     yield from _then(report, details=details)
-    healed = [transient_words(one) for one in report.transients]
-    yield from _section("Healed by itself", [Row(one, "cyan", "~") for one in (healed if details else healed[:MOST])])
+    yield from _healed(report, details=details)
     yield from _trace(report, details=details)
     yield from _connectivity(report, details=details)
     yield from _known_issues(report, details=details)
@@ -290,6 +289,12 @@ def _then(report: Report, *, details: bool) -> Iterator[Row]:
         Row(one, sign="→") for one in report.next_steps[:3] if not report.steps
     ]
     yield from _section("Then", rows)
+
+
+def _healed(report: Report, *, details: bool) -> Iterator[Row]:
+    """What went away between two looks; where a cause is known only with details."""
+    healed = [] if report.verdict.cause and not details else [transient_words(one) for one in report.transients]
+    yield from _section("Healed by itself", [Row(one, "cyan", "~") for one in (healed if details else healed[:MOST])])
 
 
 def _trace(report: Report, *, details: bool) -> Iterator[Row]:

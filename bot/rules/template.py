@@ -101,14 +101,14 @@ def _ends(contexts: Sequence[Mapping[str, Subject]]) -> str:
 
 
 def _shared(values: Iterable[str]) -> str:
-    """Different values as one: up to two of them by name, of more their common beginning."""
+    """Different values as one: up to two of them by name, of more their common beginning, or two and their number."""
     distinct = list(values)
     if len(distinct) <= _MOST_VALUES:
         return " and ".join(distinct)
     same = 0
     while same < len(distinct[0]) and all(value[: same + 1] == distinct[0][: same + 1] for value in distinct):
         same += 1
-    return f"{distinct[0][:same]}*"
+    return f"{distinct[0][:same]}*" if same else and_more(distinct, _MOST_VALUES)
 
 
 def template(source: str, vocabulary: Vocabulary, subject: SubjectKind) -> Template:

@@ -49,6 +49,7 @@ ALLOWED = {
         1,
         "what a reader learns of the prose; no cause hangs on it",
     ),
+    "bot/diagnosis/judge.py": (1, "where a node's report lacks something: an identifier, not a sentence"),
     "bot/known_issues/drafting.py": (1, "the mark that a person has to replace, in that person's file"),
     "bot/known_issues/versions.py": (2, "text of a version"),
     "bot/probes/cni_inventory/observe.py": (2, "text of a CNI's configuration file"),

@@ -74,6 +74,16 @@ def test_a_pod_that_a_rung_cannot_see_into_is_called_by_its_name(knowledge: Know
     ]
 
 
+def test_what_a_node_had_no_time_for_is_told_in_words(knowledge: Knowledge) -> None:
+    world, *_ = two_nodes()
+    world.node_report("node-1", missing=(Missing(what="tests.deadline", why="the deadline came first"),))
+
+    report = judged(world.evidence(), knowledge)
+
+    told = [(each.what, each.why) for each in report.coverage.unobserved if each.kind == "part"]
+    assert told == [("node node-1: tests", "the deadline came first")]
+
+
 @pytest.mark.parametrize("rung", [Rung.API, Rung.EXEC, Rung.CNI_AGENT])
 def test_lower_rungs_never_call_a_network_healthy(rung: Rung, knowledge: Knowledge) -> None:
     world, *_ = two_nodes()

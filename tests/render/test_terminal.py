@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from bot.domain.report import Report, Trace
+from bot.domain.report import Report, Trace, Transient
 from bot.render.terminal import lines, show
 
 HERE = Path(__file__).parent
@@ -99,6 +99,14 @@ def test_where_no_known_cause_fits_it_is_said_where_to_begin() -> None:
 
     assert "no known cause fits: compare what fails below" in shown(seen)
     assert "no known cause fits: follow the probe packets below" in shown(replace(seen, trace=(lost,)))
+
+
+def test_what_came_and_went_is_no_news_beside_a_known_cause() -> None:
+    gone = Transient(subject="pod shop/a", symptom="x", sentence="shop/a does not reach shop/b.", after_s=8.0)
+    whole = replace(report("one-cause"), transients=(gone,))
+
+    assert "Healed by itself" not in "\n".join(line.plain for line in lines(whole))
+    assert "Healed by itself" in "\n".join(line.plain for line in lines(whole, details=True))
 
 
 def test_what_is_possible_only_is_never_called_a_second_fault() -> None:

@@ -9,6 +9,7 @@ from bot.diagnosis.knowledge import load_knowledge
 from bot.diagnosis.request import Progress
 from bot.domain.authorization import Decision
 from bot.domain.report import (
+    BlastRadius,
     CauseReport,
     KnownIssueReport,
     NextStep,
@@ -147,6 +148,16 @@ def test_who_is_affected_adds_up() -> None:
 
     assert radius.pods == radius.cut_off + radius.waiting
     assert "and 7 more pods on node-2 have no gateway. 5 pods elsewhere do not reach them" in verdict_of()
+
+
+@pytest.mark.parametrize(("waiting", "verb"), [(1, "1 pod lacks answers of"), (4, "4 pods lack answers of")])
+def test_who_gets_no_answers_of_dns_may_reach_it_all_the_same(waiting: int, verb: str) -> None:
+    """Names of the cluster resolve while those outside do not."""
+    whole = report("one-cause")
+    radius = BlastRadius(pods=waiting, waiting=waiting, services=("kube-system/kube-dns",))
+    verdict = replace(whole.verdict, hop="dns")
+
+    assert f"*Who:* {verb} kube-system/kube-dns." in verdict_of(verdict=verdict, blast_radius=radius, connectivity=())
 
 
 def test_since_is_known_from_the_last_healthy_run() -> None:
