@@ -23,6 +23,8 @@ OWN_NAMESERVERS = 3
 """As many as a resolver reads from resolv.conf."""
 SEARCH_DOMAINS = 6
 """As many as every resolver reads."""
+NAMES = 4
+"""So many of a source's own names are asked for."""
 BURST = 6
 LADDER_SOURCES = 2
 """What one pod loses and another does not, the path does not lose."""
@@ -290,6 +292,19 @@ def _own_questions(task: Task, source: Source, server: str) -> Iterator[Test]:
     if task.short_name:
         for domain in source.search[:SEARCH_DOMAINS]:
             yield replace(plain, name=f"{task.short_name}.{domain.strip('.')}", asked=task.short_name)
+    for asked in source.names[:NAMES]:
+        yield from (replace(plain, name=name, asked=asked) for name in _candidates(asked, source))
+
+
+def _candidates(name: str, source: Source) -> Iterator[str]:
+    """What a resolver makes of a name, in its order: with few dots the search list comes first."""
+    completed = [f"{name}.{domain.strip('.')}" for domain in source.search[:SEARCH_DOMAINS]]
+    if name.endswith("."):
+        yield name.rstrip(".")
+    elif name.count(".") < source.ndots:
+        yield from (*completed, name)
+    else:
+        yield from (name, *completed)
 
 
 def _question_job(

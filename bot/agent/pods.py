@@ -223,6 +223,8 @@ def as_source(work: PodWork, home: Home) -> Source | None:
         ips=frozenset(address.ip for address in work.reading.state.addresses),
         nameservers=work.resolv[0] if work.resolv else (),
         search=work.resolv[1] if work.resolv else (),
+        ndots=work.resolv[2] if work.resolv else 1,
+        names=work.pod.names,
         gateway=work.arp_question.ip if work.arp_question else "",
         gateway_tally=work.arp_tally,
     )
@@ -232,9 +234,16 @@ def as_resolver(work: PodWork, home: Home, netlink: NetlinkSocket) -> Source | N
     """A pod with the node's network as a place to ask names from; None where its resolv.conf was not read."""
     if not work.is_host_network or work.resolv is None:
         return None
-    nameservers, search, _, _ = work.resolv
+    nameservers, search, ndots, _ = work.resolv
     return Source(
-        key=work.pod.uid, home=home, netns_fd=home.fd, netlink=netlink, nameservers=nameservers, search=search
+        key=work.pod.uid,
+        home=home,
+        netns_fd=home.fd,
+        netlink=netlink,
+        nameservers=nameservers,
+        search=search,
+        ndots=ndots,
+        names=work.pod.names,
     )
 
 

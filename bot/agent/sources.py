@@ -34,8 +34,11 @@ class Source:
     """Of each device, by ifindex."""
     ips: frozenset[str] = frozenset()
     nameservers: tuple[str, ...] = ()
-    """Of its resolv.conf; likewise the search list."""
+    """Of its resolv.conf; likewise the search list and ndots."""
     search: tuple[str, ...] = ()
+    ndots: int = 1
+    names: tuple[str, ...] = ()
+    """To be asked of its nameservers as its resolver completes them."""
     gateway: str = ""
     """The neighbour whose ARP is tested beside the other tests, and how that test stands."""
     gateway_tally: Tally = field(default_factory=Tally)

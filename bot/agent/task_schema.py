@@ -33,6 +33,8 @@ class TaskPod:
     is_source: bool = False
     is_host_network: bool = False
     """It shares the node's network: only its resolver is its own, so only names are tested from it."""
+    names: tuple[str, ...] = ()
+    """Asked of its nameservers as its resolver completes them, where it is a source."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

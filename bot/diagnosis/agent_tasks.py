@@ -18,8 +18,9 @@ from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
 from bot.probes.policy.evaluation import policy_index
 from bot.probes.services.backends import endpoint_pod
+from bot.probes.services.dialled_names import doubtful_names
 from bot.probes.services.needed import clients_of
-from bot.probes.shared.dns_zone import corefile, dns_zone
+from bot.probes.shared.dns_zone import SHORT_NAME, corefile, dns_zone
 
 MAX_SOURCES = 8
 MAX_HOST_SOURCES = 4
@@ -38,8 +39,6 @@ NODE_TRIES = 8
 """Pings from node to node: so many show a network that loses every tenth packet more often than not."""
 CALICO_GATEWAY = "169.254.1.1"
 """So that a pod that lost its default route still has its gateway asked."""
-SHORT_NAME = "kubernetes.default"
-"""A Service that every cluster has, as programs in any namespace name it."""
 OUTSIDE_NAME = "example.com"
 """Asked of the cluster's DNS to see whether it forwards: a name that IANA reserves and everybody's resolver knows."""
 
@@ -104,6 +103,7 @@ def _has_network(pod: Pod) -> bool:
 
 def _task_pods(evidence: Evidence, node: str) -> Iterator[TaskPod]:
     sources = {*_sources(evidence, node), *_host_sources(evidence, node)}
+    names = doubtful_names(evidence)
     for subject in evidence.pods_on(node):
         pod = evidence.pods[subject]
         if pod.spec.host_network and subject not in sources:
@@ -116,6 +116,7 @@ def _task_pods(evidence: Evidence, node: str) -> Iterator[TaskPod]:
             ip=pod.status.pod_ip,
             is_source=subject in sources,
             is_host_network=pod.spec.host_network,
+            names=tuple(each.name for each in names.get(subject, ())) if subject in sources else (),
         )
 
 

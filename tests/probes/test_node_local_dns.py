@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bot.agent.report import Address, Listener
+from bot.agent.report import Address, Firewall, FirewallChange, FirewallMatch, Listener
 from bot.cluster.objects import ContainerState, ContainerStateWaiting, ContainerStatus
 from bot.domain.facts import Subject
 from bot.probes import dns
@@ -114,3 +114,30 @@ def test_sockets_that_were_not_read_are_not_absent():
     world.root("node-1", listeners=None)
 
     assert of(world, a) == (None, None)
+
+
+def test_a_removed_cache_that_left_the_service_s_address_on_the_node():
+    world, a = asking()
+    world.seen(a, nameservers=("10.43.0.10",))
+    own = world.roots["node-1"].addresses
+    world.root("node-1", addresses=(*own, Address(dev="nodelocaldns", ip="10.43.0.10", prefix_len=32)))
+
+    assert of(world, a)[0] == "not-asked"
+
+    world.root("node-1", firewall=Firewall(changes=(NOTRACK,)))
+
+    assert of(world, a) == (
+        "not-installed",
+        "nothing listens on 10.43.0.10 on node-1, and no pod of NodeLocal DNSCache is in this cluster",
+    )
+
+
+NOTRACK = FirewallChange(
+    backend="iptables-nft",
+    family="ip",
+    table="raw",
+    chain="PREROUTING",
+    kind="untracked",
+    matches=(FirewallMatch(fields=("daddr",), values=("10.43.0.10",)),),
+    text="ip daddr 10.43.0.10 udp dport 53 notrack",
+)

@@ -380,3 +380,17 @@ def test_a_source_that_a_node_gave_up_for_its_own(source: str, chain: str, rewri
     traced.world.root("node-2", firewall=firewall, routes=routes, rules=(Rule(priority=32766, table=254),))
 
     assert facts_of(traced.evidence(), PROBE).of(facts.node("node-1"))["sources_rewritten"] == rewritten
+
+
+def test_what_a_dns_server_asks_in_its_turn_is_nobodys_masqueraded_packet() -> None:
+    traced = sent_off(Traced("udp")).saw("node-2", "~eth0<", "vxlan.calico<")
+    upstream = {"src": C, "dst": "198.51.100.10:53", "hook": "forward", "family": "ip"}
+    traced.died("node-2", "NETFILTER_DROP", "nft_do_chain", "cali1", **upstream)
+    chain = "filter-cali-fw-cali1"
+    firewall = guard(*(replace(one, chain=chain) for one in rule("drop")))
+    firewall = replace(firewall, chains=tuple(replace(one, chain=chain) for one in firewall.chains))
+    traced.world.root("node-2", firewall=firewall, rules=(Rule(priority=32766, table=254),))
+
+    assert facts_of(traced.evidence(), PROBE).of(facts.node("node-1"))["sources_rewritten"] == ()
+    assert traced.fate().hop == "policy"
+    assert traced.fate().reason.startswith("shop/c asks 198.51.100.10 in its turn, and that dies; a packet filter")

@@ -33,6 +33,7 @@ def test_a_healthy_calico_pod_is_plugged_in() -> None:
         "host_has_arp": True,
         "host_master": "",
         "bridge_port": "none",
+        "bridge_isolated": False,
         "static_entries_wrong": (),
         "host_otherhost_delta": 0,
         "host_rx_delta": 0,

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from bot.agent.report import HostsLine
 from bot.cluster.objects import ConfigMap, Container, EnvVar, ObjectMeta, PodDnsConfig
 from bot.cluster.objects.pods import HostAlias
 from bot.domain import facts
@@ -254,3 +255,77 @@ def test_a_dns_policy_that_skips_the_clusters_dns(policy: str, answer: str, seve
     told = [each for each in resolver.PROBE.judge(table) if "By its dnsPolicy" in each.sentence]
 
     assert [each.severity for each in told] == severities
+
+
+def dialling(
+    *answers: dict[str, Any], host: str = "db", alias: str = "", line: str = "", **service: Any
+) -> tuple[FactTable, list[Finding], Subject]:
+    """A pod that is told to dial a host at 5432, and what its nameserver said to each way of completing the name."""
+    world, a = world_of(DNS_IP)
+    if service:
+        add_service(world, "shop/db", (), ip="", **service)
+    spec = world.pods[a].spec
+    env = (EnvVar(name="DB_HOST", value=host), EnvVar(name="DB_PORT", value="5432"))
+    aliases = (HostAlias(ip="192.0.2.9", hostnames=(alias,)),) if alias else ()
+    world.pods[a] = replace(world.pods[a], spec=replace(spec, containers=(Container(env=env),), host_aliases=aliases))
+    if line:
+        world.seen(a, hosts=(HostsLine(ip="192.0.2.9", names=(line,)),))
+    for number, answer in enumerate(answers):
+        ask(world, a, DNS_IP, f"{host}.{number}", asked=host, **answer)
+    known, findings = judged(world)
+    return known, findings, a
+
+
+def test_a_name_that_the_pod_is_told_to_dial_and_nobody_knows():
+    known, findings, a = dialling(NOT_FOUND, NOT_FOUND)
+
+    assert known.of(a)["names_missing"] == ("db",)
+    assert sentences(findings, Severity.FAIL) == [
+        (
+            "In shop/a on node-1 a name that it is configured to dial does not exist: "
+            "its variable DB_HOST names db:5432, and no Service db is in shop."
+        )
+    ]
+
+
+def test_an_alias_whose_own_name_is_gone():
+    known, _, a = dialling(NOT_FOUND, NO_ADDRESS, type="ExternalName", external_name="db.old.svc.cluster.local")
+
+    assert known.of(a)["names_missing_why"] == (
+        (
+            "its variable DB_HOST names db:5432, and Service shop/db is an alias (ExternalName) of "
+            "db.old.svc.cluster.local"
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("answers", "fields"),
+    [
+        ((NOT_FOUND, {"rcode": "NOERROR", "answers": ("192.0.2.1",)}), {}),
+        ((NOT_FOUND, {"outcome": "timeout"}), {}),
+        ((NOT_FOUND, {"rcode": "SERVFAIL"}), {}),
+        ((), {}),
+        ((NOT_FOUND,), {"alias": "db"}),
+        ((NOT_FOUND,), {"line": "db"}),
+        ((NOT_FOUND,), {"host": "db.example.com"}),
+        ((NOT_FOUND,), {"host": "db.elsewhere"}),
+    ],
+    ids=["found", "silence", "a broken server", "not asked", "an alias", "the hosts file", "outside", "no namespace"],
+)
+def test_what_is_no_proof_that_a_name_is_missing(answers: tuple[dict[str, Any], ...], fields: dict[str, Any]):
+    known, _, a = dialling(*answers, **fields)
+
+    assert known.of(a)["names_missing"] == ()
+
+
+def test_a_search_domain_with_a_wildcard_before_those_of_the_cluster():
+    world, a = world_of(DNS_IP, search=("corp.example.com", *ZONE))
+    wildcard = "kubernetes.default.corp.example.com"
+    add_service(world, "default/kubernetes", (), ip=API_IP)
+    world.tests["node-1"] = [
+        dataclasses.replace(test, rcode="NOERROR", answers=("203.0.113.9",)) if test.name == wildcard else test
+        for test in world.tests["node-1"]
+    ]
+
+    assert judged(world)[0].of(a)["wrong_names"] == (f"{wildcard} is 203.0.113.9",)

@@ -202,3 +202,19 @@ def test_a_rule_that_takes_all_pods_is_the_nodes():
     assert of(world, facts.node("node-1"))["foreign_rules"] == (
         "100: from 10.42.1.0/24 to 10.42.2.0/24 lookup 200 (prohibit default)",
     )
+
+
+def test_a_vpn_client_in_the_pod_takes_all_but_its_own_marked_packets():
+    """As wg-quick writes it."""
+    world, a, b, _ = two_nodes()
+    state = world.report_of(a).state
+    assert state
+    rules = (
+        Rule(priority=100, table=254, suppress_prefix=0),
+        Rule(priority=101, fwmark="0xca6c", is_inverted=True, table=51820),
+    )
+    routes = (*state.routes, Route(dst="default", dev="wg0", table=51820))
+    world.inside(a, rules=(*state.rules, *rules), routes=routes)
+
+    assert of(world, a)["has_stray_route"] is True
+    assert of(world, b)["has_stray_route"] is False

@@ -33,16 +33,31 @@ def observe_node_local(evidence: Evidence, into: FactBuilder) -> None:
         if report.nameservers is None:
             into.miss_all(subject, _KEYS, "its resolv.conf was not read")
             continue
-        address = next(filter(is_node_local, report.nameservers[:1]), "")
-        if not address:
+        address, node = next(iter(report.nameservers), ""), evidence.node_of(subject)
+        state = evidence.reports[node].root if node in evidence.reports else None
+        if not is_node_local(address) and not (state and _is_kept_by_node(address, state)):
             into.set(subject, "node_local_dns", "not-asked")
             into.set(subject, "node_local_dns_why", "")
             continue
-        node = evidence.node_of(subject)
-        state = evidence.reports[node].root if node in evidence.reports else None
         found = _state(address, node, state, caches, is_read=not unread, is_redirected=evidence.cni.runs_cilium)
         into.put(subject, "node_local_dns", found[0] if found else None, unread or "the node's sockets were not read")
         into.put(subject, "node_local_dns_why", found[1] if found else None, unread)
+
+
+def _is_kept_by_node(address: str, state: NetnsState) -> bool:
+    """Whether questions for the DNS Service's own address end on the node.
+
+    The cache puts that address on its interface as well, and switches connection tracking off for it, so that no
+    Service rule translates it: an uninstalled one may leave both behind.
+    """
+    changes = state.firewall.changes if state.firewall else ()
+    is_untracked = any(
+        match.fields == ("daddr",) and not match.is_inverted and address in {v.partition("/")[0] for v in match.values}
+        for change in changes
+        if change.kind == "untracked"
+        for match in change.matches
+    )
+    return is_untracked and any(each.ip == address for each in state.addresses)
 
 
 def _is_cache(pod: Pod) -> bool:

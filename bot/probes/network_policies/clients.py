@@ -13,6 +13,7 @@ from bot.cluster.objects import NetworkPolicy, NetworkPolicyPort
 from bot.domain.facts import FactBuilder, Subject, SubjectKind
 from bot.domain.flows import NeededFlow
 from bot.probes.engine.evidence import Evidence
+from bot.probes.engine.once import once_per_evidence
 from bot.probes.policy.ends import named_ports
 from bot.probes.policy.enforcement import allowed, enforces_policy
 from bot.probes.policy.evaluation import Allowed, policy_index
@@ -21,10 +22,11 @@ from bot.probes.policy.naming import why_denied
 from bot.probes.services.attempts import ServiceTest, tests_by_service
 from bot.probes.services.backends import Backend, backends, namespace_of
 from bot.probes.services.needed import clients_of
-from bot.probes.shared.reach import aggregate
+from bot.probes.shared.reach import aggregate, reach_of
 
 MAX_NAMED = 50
 MAX_SENTENCES = 6
+DNS_PORT = 53
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +64,7 @@ def _by_service(evidence: Evidence) -> Mapping[Subject, Sequence[NeededFlow]]:
     asked = set(evidence.scope_pods)
     for (service, _), flows in clients_of(evidence).items():
         is_own = namespace_of(service) == evidence.snapshot.namespace
-        of_names = (flow for flow in flows.values() if flow.known_by != "dns")
-        found.setdefault(service, []).extend(flow for flow in of_names if is_own or flow.source in asked)
+        found.setdefault(service, []).extend(flow for flow in flows.values() if is_own or flow.source in asked)
     return found
 
 
@@ -81,7 +82,8 @@ def _denied(evidence: Evidence, flows: Iterable[NeededFlow], ends: Sequence[Back
             if end.service_port != flow.port or end.pod is None:
                 continue
             answer = allowed(evidence, flow.source, end.pod, end.port, end.protocol, by_service=True)
-            if answer.is_denied:
+            # What a pod's own policies say of the nameservers that it asks is told of the pod.
+            if answer.ingress.verdict == "no" if flow.known_by == "dns" else answer.is_denied:
                 yield Denied(flow=flow, backend=end, answer=answer)
 
 
@@ -98,11 +100,20 @@ def _observe_service(
     index = policy_index(evidence)
     ports = {(index.kind_of(each.flow.source), each.flow.port) for each in denied}
     tried = [each.reach for each in asked if each.is_from_pod and (index.kind_of(each.source), each.port) in ports]
+    names = {kind for kind, port in ports if port == DNS_PORT and service in evidence.dns_services}
+    tried += [reach for source, reach in _asked_for_names(evidence) if index.kind_of(source) in names]
     waiting = ["timeout"] if any(each.flow.is_waiting for each in denied) else []
     why = "none of them was tested" if denied else "no client is denied"
     into.put(service, "denied_clients_reach", aggregate([*tried, *waiting]), why)
     flows = ((each.flow.source, each.backend.pod) for each in denied if each.backend.pod)
     into.set_flows(service, "denied_clients_flows", flows, most=MAX_NAMED)
+
+
+@once_per_evidence
+def _asked_for_names(evidence: Evidence) -> Sequence[tuple[Subject, str]]:
+    """What came of each pod's questions to the cluster's DNS."""
+    asked = ((source, reach_of(test)) for source, _, test in evidence.tests if test.purpose == "dns-service")
+    return tuple((source, reach) for source, reach in asked if source in evidence.pods and reach)
 
 
 def _first(sentences: Iterable[str]) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from bot.domain.listing import and_more
 from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
 from bot.probes.filters.naming import is_kube_proxys
+from bot.probes.filters.rule_owners import owners_of
 from bot.probes.filters.traced import traced_drops
 from bot.probes.packet_trace.changers import Death, changer_of
 from bot.probes.packet_trace.culprits import culprit_of, is_refused_by_routing, programs_that_refuse
@@ -31,6 +32,7 @@ from bot.probes.packet_trace.way import (
     Seen,
     ends_of,
     is_listened,
+    is_sent_on,
     next_place,
     place_words,
     seen_on_the_way,
@@ -199,6 +201,8 @@ def _killed(evidence: Evidence, fate: Fate, found: tuple[str, PacketDrop], seen:
     diverted = None if drop.tunnel else diverted_to(evidence, flow, ends, stray, before)
     taken_at = diverted.side if diverted else _taken_at(node, drop)
     led_astray = f"they were led to {drop.dev}, where nothing leads them by route; " if diverted else ""
+    if is_sent_on(flow, drop):
+        led_astray = f"{_holder(evidence, source)} asks {target} in its turn, and that dies; "
     return replace(
         fate,
         leg=drop.leg,
@@ -207,7 +211,7 @@ def _killed(evidence: Evidence, fate: Fate, found: tuple[str, PacketDrop], seen:
         first_not_seen=next_place(evidence, ends, last, is_reply=drop.leg == "reply") if last else "",
         reason=f"{led_astray}{_why(drop)}: {_kernel_words(drop)} at {where(evidence, node, drop.netns, drop.dev)}",
         culprit=diverted.words if diverted else culprit_of(evidence, flow, ends, found, _before(before, found)),
-        hop=_hop_of_drop(evidence, ends, node, drop),
+        hop="policy" if _is_policys(evidence, found) else _hop_of_drop(evidence, ends, node, drop),
         drop=drop,
         died_at=where(evidence, node, drop.netns, drop.dev),
         taken_at=taken_at,
@@ -216,9 +220,20 @@ def _killed(evidence: Evidence, fate: Fate, found: tuple[str, PacketDrop], seen:
     )
 
 
+def _holder(evidence: Evidence, ip: str) -> str:
+    pods = evidence.pods_by_ip.get(ip, ())
+    return pods[0].name if pods else ip
+
+
 def _is_kube_proxys(evidence: Evidence, found: tuple[str, PacketDrop]) -> bool:
     traced = traced_drops(evidence).get(found)
     return traced is not None and bool(traced.takings) and all(map(is_kube_proxys, traced.takings))
+
+
+def _is_policys(evidence: Evidence, found: tuple[str, PacketDrop]) -> bool:
+    """Whether only rules by which the CNI enforces policies took them."""
+    traced, owners = traced_drops(evidence).get(found), owners_of(evidence.cni.name)
+    return traced is not None and bool(traced.takings) and all(owners.enforce(one.chain) for one in traced.takings)
 
 
 def _taken_at(node: str, drop: PacketDrop) -> tuple[str, str, str] | None:

@@ -10,6 +10,7 @@ from bot.probes.engine.evidence import Evidence
 from bot.probes.filters.rule_owners import owners_of
 from bot.probes.filters.traced import traced_drops
 from bot.probes.packet_trace.fate import Fate, fates
+from bot.probes.packet_trace.way import is_sent_on, pod_addresses
 from bot.probes.packet_trace.words import outcome
 from bot.probes.shared.sentences import plural
 
@@ -92,7 +93,7 @@ def _rewritten(evidence: Evidence, followed: tuple[Fate, ...]) -> dict[str, list
         if own is None or ends.target is None or ends.target not in evidence.pods or fate.node == ends.source_node:
             continue
         source = split_address(drop.src)[0]
-        if source and source not in {own.status.pod_ip, *(each.ip for each in own.status.pod_ips)}:
+        if source and source not in pod_addresses(evidence, ends.source) and not is_sent_on(fate.flow, drop):
             found[ends.source_node].append(f"{ends.source.name} to {ends.target.name} arrives as {source}")
     return found
 

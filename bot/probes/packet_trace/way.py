@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bot.agent.report import NetnsState
-from bot.agent.traced import Leg, NodeTrace, Sighting, TraceFlow, split_address
+from bot.agent.traced import Leg, NodeTrace, PacketDrop, Sighting, TraceFlow, split_address
 from bot.domain import facts
 from bot.domain.facts import Subject, SubjectKind
 from bot.probes.engine.evidence import Evidence
@@ -190,12 +190,12 @@ def _subject(evidence: Evidence, node: str, netns: str) -> Subject:
 def _holders(evidence: Evidence, ip: str) -> Iterator[Subject]:
     yield from evidence.pods_by_ip.get(ip, ())
     if ":" in ip:
-        yield from (pod for pod in evidence.pods if ip in _ips_of(evidence, pod))
+        yield from (pod for pod in evidence.pods if ip in pod_addresses(evidence, pod))
     if name := evidence.node_by_ip.get(ip):
         yield facts.node(name)
 
 
-def _ips_of(evidence: Evidence, pod: Subject) -> frozenset[str]:
+def pod_addresses(evidence: Evidence, pod: Subject) -> frozenset[str]:
     """A pod's own addresses, of both families."""
     known = evidence.pods[pod]
     if known.spec.host_network:
@@ -203,11 +203,16 @@ def _ips_of(evidence: Evidence, pod: Subject) -> frozenset[str]:
     return frozenset({known.status.pod_ip, *(one.ip for one in known.status.pod_ips)} - {""})
 
 
+def is_sent_on(flow: TraceFlow, drop: PacketDrop) -> bool:
+    """Whether a target sent it in its own name: a DNS server that asks another one carries the question on."""
+    return drop.leg == "request" and not drop.tunnel and drop.src in flow.addresses[1:]
+
+
 def _is_touched(evidence: Evidence, flow: TraceFlow, end: Subject) -> bool:
     """Whether some packet of the series was on its way to this pod."""
     if end.kind is SubjectKind.NODE:
         return False
-    ips = _ips_of(evidence, end)
+    ips = pod_addresses(evidence, end)
     return any(
         one.flow == flow.number and one.leg == "request" and split_address(one.dst)[0] in ips
         for trace in evidence.traces.values()

@@ -146,7 +146,9 @@ def _observe_host_end(sight: PodView, into: FactBuilder) -> None:
     into.set(pod, "host_master", link.master)
     port = link.bridge_port_state
     into.set(pod, "bridge_port", "none" if port is None else _PORT_STATES.get(port, "none"))
-    into.put(pod, "bridge_isolated", link.is_isolated, "the node's end is not a port of a bridge")
+    # What is no port of a bridge is no isolated one; of others the flag may not have been read.
+    isolated = link.is_isolated if _is_bridge_port(link, root) else False
+    into.put(pod, "bridge_isolated", isolated, "the flags of its bridge port were not read")
     into.put(pod, "bridge_hairpin", link.is_hairpin, "the node's end is not a port of a bridge")
     own = own_link(sight.state, sight.pod.status.pod_ip) if sight.state else None
     mac = own.mac.lower() if own else ""
@@ -179,7 +181,9 @@ def _kind(link: Link, root: NodeView) -> str:
         return "calico"
     if link.name.startswith("lxc"):
         return "lxc"
+    return "bridge-port" if _is_bridge_port(link, root) else "other"
+
+
+def _is_bridge_port(link: Link, root: NodeView) -> bool:
     master = root.links.get(link.master)
-    if link.bridge_port_state is not None or (master is not None and master.kind == "bridge"):
-        return "bridge-port"
-    return "other"
+    return link.bridge_port_state is not None or (master is not None and master.kind == "bridge")

@@ -52,6 +52,18 @@ FACTS = (
         look=_SHORT,
         values=DNS_VALUES,
     ),
+    fact(
+        "pod.names_missing",
+        "list",
+        "Names that the pod is configured to dial and for which its resolver finds no address.",
+        look="kubectl exec <pod> -- nslookup <name>",
+    ),
+    fact(
+        "pod.names_missing_why",
+        "list",
+        "Where these come from, and what the API says of them.",
+        look="kubectl get pod <pod> -o yaml; kubectl get services",
+    ),
     fact("pod.wrong_names", "list", "Names with the wrong addresses that they gave.", look=_SHORT),
     fact(
         "pod.aaaa",

@@ -24,6 +24,7 @@ def judge(table: FactTable) -> Sequence[Finding]:
         *(_slow(who, state) for who, state in _sharing(table, pods, _waits) if is_steady),
         *(_short(table, who, state) for who, state in _sharing(table, pods, _lacks_short_names)),
         *(_wrong(who, state) for who, state in _sharing(table, pods, _gets_wrong_addresses)),
+        *(_missing(who, state) for who, state in _sharing(table, pods, _dials_missing_names)),
         *(_no_aaaa(who) for who, _ in _sharing(table, pods, _lacks_aaaa) if is_steady),
         *_node_resolvers(table, pods),
         *_other_resolvers(table, pods),
@@ -55,6 +56,12 @@ def _lacks_short_names(known: _Known) -> _State | None:
 
 def _gets_wrong_addresses(known: _Known) -> _State | None:
     return strings(known.get("wrong_names")) or None
+
+
+def _dials_missing_names(known: _Known) -> _State | None:
+    """What does not exist, unless nothing does for this resolver: then something else is wrong."""
+    is_able = known.get("full_name") == "ok" and known.get("short_name") != "nxdomain"
+    return strings(known.get("names_missing_why")) or None if is_able else None
 
 
 def _lacks_aaaa(known: _Known) -> _State | None:
@@ -103,6 +110,19 @@ def _wrong(who: Who, wrong: _State) -> Finding:
         severity=Severity.FAIL,
         sentence=f"In {who} a name resolves to the wrong address: {listed(wrong)}, which is not the Service's.",
         evidence={"wrong_names": wrong},
+        symptom=who.symptom(SymptomKind.DNS_FAILING, "dns"),
+    )
+
+
+def _missing(who: Who, why: _State) -> Finding:
+    is_one = len(why) == 1
+    return Finding(
+        probe=NAME,
+        subject=who.subject,
+        severity=Severity.FAIL,
+        sentence=f"In {who} {'a name' if is_one else 'names'} that {'it is' if len(who.pods) == 1 else 'they are'} "
+        f"configured to dial {'does' if is_one else 'do'} not exist: {listed(why)}.",
+        evidence={"names_missing_why": why},
         symptom=who.symptom(SymptomKind.DNS_FAILING, "dns"),
     )
 

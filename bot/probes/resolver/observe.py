@@ -20,9 +20,11 @@ from bot.domain.facts import CLUSTER, FactBuilder, Subject
 from bot.domain.flows import NeededFlow
 from bot.probes.dns.observe import answer_of, is_inside, together
 from bot.probes.engine.evidence import Evidence
+from bot.probes.services.dialled_names import missing_names
 from bot.probes.services.needed import needed_flows
-from bot.probes.shared.dns_zone import dns_zone, served_zone
+from bot.probes.shared.dns_zone import SHORT_NAME, dns_zone, served_zone
 
+API_SERVICE = facts.service("default", "kubernetes")
 TIMEOUT_S = 5.0
 """How long a resolver waits for one nameserver, unless options say otherwise."""
 _ANSWERED = frozenset({"ok", "servfail", "nxdomain", "wrong-answer"})
@@ -33,6 +35,7 @@ _NAMED = re.compile(r"([a-z0-9](?:[a-z0-9-]*[a-z0-9])?)\.([a-z0-9](?:[a-z0-9-]*[
 _MAX_NAMED = 8
 _TEST_KEYS = (
     *("first_nameserver", "nameservers_silent", "lookup_delay_s", "full_name", "short_name", "wrong_names", "aaaa"),
+    *("names_missing", "names_missing_why"),
 )
 _CONF_KEYS = ("nameservers", "search_domains", "ndots", "names_not_found")
 
@@ -106,10 +109,15 @@ def _observe_answers(
     before = words[: order.index(server)] if server else []
     into.set(pod, "lookup_delay_s", sum(word in _SILENT for word in before) * _timeout_s(report))
     into.set(pod, "full_name", words[order.index(server)] if server else words[0])
-    short = [each for each in tests if each.asked and each.ip == server]
-    answers = [answer for each in short if (answer := answer_of(evidence, each)) is not None]
+    short = [each for each in tests if each.asked == SHORT_NAME and each.ip == server]
+    answers = [answer for each in short if (answer := _completed(evidence, each)) is not None]
     into.put(pod, "short_name", _through_search_list(answers), "no search domain was tried")
-    wrong = (each for each in (*full, *short) if each.ip == server and answer_of(evidence, each) == "wrong-answer")
+    missing = missing_names(evidence).get(pod, ())
+    into.set(pod, "names_missing", tuple(each.name for each in missing))
+    into.set(pod, "names_missing_why", tuple(each.why for each in missing))
+    first = next((each for each in short if _completed(evidence, each) != "nxdomain"), None)
+    wrong = (each for each in full if each.ip == server and answer_of(evidence, each) == "wrong-answer")
+    wrong = (*wrong, *([first] if first and _completed(evidence, first) == "wrong-answer" else []))
     given = (f"{each.name} is {', '.join(each.answers[:2]) or 'empty'}" for each in wrong)
     must_know = _must_know_the_cluster(evidence, evidence.pods[pod])
     into.set(pod, "wrong_names", tuple(dict.fromkeys(given)) if must_know else ())
@@ -126,6 +134,14 @@ def _must_know_the_cluster(evidence: Evidence, pod: Pod) -> bool:
 def _timeout_s(report: PodReport) -> float:
     found = (_TIMEOUT.fullmatch(each) for each in report.resolver_options)
     return next((min(float(each[1]), 30.0) for each in found if each), TIMEOUT_S)
+
+
+def _completed(evidence: Evidence, test: Test) -> str | None:
+    """What came of the short name as one search domain completes it: whoever answers must give the API's address."""
+    word = answer_of(evidence, test)
+    api = evidence.services.get(API_SERVICE)
+    own = {api.spec.cluster_ip, *api.spec.cluster_ips} if api else set[str]()
+    return "wrong-answer" if word == "ok" and own and test.answers and own.isdisjoint(test.answers) else word
 
 
 def _through_search_list(answers: Sequence[str]) -> str | None:

@@ -16,6 +16,7 @@ from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
 from bot.probes.services.attempts import ServiceTest, tests_by_service
 from bot.probes.services.backends import backends
+from bot.probes.services.dialled_names import missing_names
 from bot.probes.services.needed import clients_of
 from bot.probes.services.rules import open_tcp_ports
 from bot.probes.shared.reach import aggregate, in_words, reach_of
@@ -180,6 +181,8 @@ def _lacks(evidence: Evidence, subject: Subject, *, is_denied: bool) -> Iterator
             at = f" at {port}/{protocol}" if len(by_port) > 1 else ""
             yield f"Service {service.name}{at} {in_words(str(reach))}"
     if not is_denied:
+        for each in missing_names(evidence).get(subject, ()):
+            yield f"the name {each.name}, which does not exist"
         reach = aggregate(_dns_answers(evidence).get(subject, ()))
         if reach not in {None, "ok", "mixed"}:
             yield f"the cluster's DNS {in_words(str(reach))}"

@@ -9,6 +9,8 @@ import re
 from bot.probes.engine.evidence import Evidence
 
 USUAL_ZONE = "cluster.local"
+SHORT_NAME = "kubernetes.default"
+"""A Service that every cluster has, as programs in any namespace name it."""
 _SERVED = re.compile(r"^\s*kubernetes\s+([a-z0-9.-]+)", re.MULTILINE)
 _SET_UP = re.compile(r"^\s*(?:dnsDomain|clusterDomain):\s*\"?([a-z0-9.-]+)", re.MULTILINE)
 

@@ -123,10 +123,15 @@ class Routing:
 
 
 def takes(rule: Rule, packet: Packet) -> bool:
-    """Whether the rule takes the packet, its mark, user and ports aside."""
+    """Whether the rule takes the packet, its mark, user and ports aside.
+
+    One that takes all but a mark (wg-quick's "not fwmark 51820") takes what nobody marked.
+    """
     is_from = is_within(packet.src, rule.src) if packet.src else rule.src in {"", "all", "default"}
     is_in = not rule.iif or rule.iif in packet.iif or (rule.iif == "lo" and not packet.iif)
     matches = is_from and is_in and not rule.oif and is_within(packet.dst, rule.dst)
+    if rule.is_inverted and rule.fwmark:
+        matches = matches and _bears(packet, rule.fwmark)
     return matches is not rule.is_inverted
 
 
@@ -137,11 +142,13 @@ def _may_let_be(rule: Rule, packet: Packet) -> bool:
 
 def _has_mark(rule: Rule, packet: Packet) -> bool | None:
     """Whether the packet has the mark that a rule asks for; None where it may have got one."""
-    if not rule.fwmark:
+    if not rule.fwmark or rule.is_inverted:
         return True
-    value, _, mask = rule.fwmark.partition("/")
-    if not packet.mark or rule.is_inverted:
-        return None
+    return _bears(packet, rule.fwmark) if packet.mark else None
+
+
+def _bears(packet: Packet, fwmark: str) -> bool:
+    value, _, mask = fwmark.partition("/")
     return packet.mark & (int(mask, 0) if mask else 0xFFFFFFFF) == int(value, 0)
 
 

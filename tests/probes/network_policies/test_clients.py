@@ -24,7 +24,7 @@ from bot.domain.facts import FactTable, Subject
 from bot.domain.finding import Finding, Severity
 from bot.probes import cluster_ip, network_policies, pod_sandbox, service_endpoints
 from tests.probes.build import World, facts_of, sentences, two_nodes
-from tests.probes.services import add_service, ask
+from tests.probes.services import DNS_IP, add_dns, add_service, ask
 
 
 @dataclass
@@ -195,3 +195,17 @@ def test_clients_of_other_namespaces_are_told_of_ones_own_services_only():
 
     assert known.of(made.service)["denied_clients"] == ("argo/argo",)
     assert known.of(other)["denied_clients"] == ()
+
+
+def test_dns_pods_that_let_nobody_in():
+    world, a, *_ = two_nodes()
+    dns, _ = add_dns(world)
+    world.seen(a, nameservers=(DNS_IP,))
+    world.test(a, "dns-service", protocol="dns-udp", ip=DNS_IP, port=53, service=dns.name, outcome="timeout")
+    closed = NetworkPolicySpec(pod_selector=LabelSelector(), policy_types=("Ingress",))
+
+    known, _ = judged(world, NetworkPolicy(metadata=ObjectMeta(name="closed", namespace="kube-system"), spec=closed))
+
+    assert known.of(dns)["denied_clients"] == ("shop/a", "shop/b", "shop/c")
+    assert known.of(dns)["denied_clients_by"] == "ingress"
+    assert known.of(dns)["denied_clients_reach"] == "timeout"

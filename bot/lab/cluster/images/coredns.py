@@ -104,6 +104,11 @@ class Zone:
         ]
         return found or None
 
+    def alias(self, labels: list[str]) -> str:
+        """The name that a Service of type ExternalName stands for; "" for any other."""
+        service = self._services.get((labels[-1], labels[-2])) if len(labels) == 2 else None
+        return str(service["spec"].get("externalName", "")).rstrip(".").lower() if service else ""
+
     def ports(self, name: str, namespace: str) -> dict[tuple[str, str], int]:
         """(protocol, port name) to port number."""
         service = self._services.get((namespace, name), {"spec": {}})
@@ -127,6 +132,12 @@ def answer(zone: Zone, data: bytes) -> bytes:
         return dns_wire.reply(query, rcode=dns_wire.SERVFAIL)
     suffix = ".svc." + zone.name
     labels = query.name.removesuffix(suffix).split(".") if query.name.endswith(suffix) else []
+    if alias := zone.alias(labels):
+        return dns_wire.aliased(query, alias, lambda asked: answer(zone, asked))
+    return _of_service(zone, query, labels)
+
+
+def _of_service(zone: Zone, query: dns_wire.Query, labels: list[str]) -> bytes:
     found = zone.addresses(labels) if len(labels) >= 2 else None
     if found is None:
         return dns_wire.reply(query, rcode=dns_wire.NXDOMAIN)
@@ -135,7 +146,8 @@ def answer(zone: Zone, data: bytes) -> bytes:
     if query.kind == "SRV" and len(labels) == 4:
         port = zone.ports(labels[2], labels[3]).get((labels[1], labels[0]))
         if port is not None:
-            return dns_wire.reply(query, targets=[(port, ".".join(labels[2:]) + suffix)], ttl_s=_TTL_S)
+            target = ".".join(labels[2:]) + ".svc." + zone.name
+            return dns_wire.reply(query, targets=[(port, target)], ttl_s=_TTL_S)
     return dns_wire.reply(query)
 
 

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dnslib import QTYPE, RCODE, RR, SRV, A, DNSError, DNSRecord
+from dnslib import CNAME, QTYPE, RCODE, RR, SRV, A, DNSError, DNSRecord
 
 NOERROR = 0
 SERVFAIL = int(RCODE.SERVFAIL)
@@ -54,4 +54,13 @@ def reply(
         message.add_answer(RR(query.record.q.qname, QTYPE.A, rdata=A(address), ttl=ttl_s))
     for port, target in targets:
         message.add_answer(RR(query.record.q.qname, QTYPE.SRV, rdata=SRV(0, 100, port, target), ttl=ttl_s))
+    return bytes(message.pack())
+
+
+def aliased(query: Query, name: str, ask: Callable[[bytes], bytes]) -> bytes:
+    """A CNAME with whatever addresses `ask` has for it: none is no error, as in CoreDNS."""
+    message = query.record.reply(aa=1)
+    message.add_answer(RR(query.record.q.qname, QTYPE.CNAME, rdata=CNAME(name), ttl=5))
+    for record in DNSRecord.parse(ask(bytes(DNSRecord.question(name, query.kind).pack()))).rr:
+        message.add_answer(record)
     return bytes(message.pack())

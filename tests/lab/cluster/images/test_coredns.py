@@ -30,13 +30,20 @@ def zone() -> Zone:
         "spec": {"clusterIP": "10.43.1.1", "ports": [{"name": "http", "port": 80}]},
     }
     headless: dict[str, Any] = {"metadata": {"namespace": "shop", "name": "db"}, "spec": {"clusterIP": "None"}}
+    aliases: dict[str, Any] = {
+        f"shop/{name}": {
+            "metadata": {"namespace": "shop", "name": name},
+            "spec": {"type": "ExternalName", "externalName": f"{target}.shop.svc.cluster.local"},
+        }
+        for name, target in (("alias", "web"), ("dangling", "nothing"))
+    }
     endpoints = [
         {"addresses": ["10.42.0.8"], "hostname": "db-0", "conditions": {"ready": True}},
         {"addresses": ["10.42.0.9"], "conditions": {"ready": False}},
     ]
     labels = {"kubernetes.io/service-name": "db"}
     made = Zone()
-    made.replace("services", {"shop/web": web, "shop/db": headless})
+    made.replace("services", {"shop/web": web, "shop/db": headless, **aliases})
     made.replace(
         "slices",
         {"shop/db-x": {"metadata": {"namespace": "shop", "name": "db-x", "labels": labels}, "endpoints": endpoints}},
@@ -51,6 +58,8 @@ def zone() -> Zone:
         ("WEB.shop.svc.CLUSTER.local", 1, (0, 1)),
         ("web.shop.svc.cluster.local", 28, (0, 0)),
         ("nothing.shop.svc.cluster.local", 1, (3, 0)),
+        ("alias.shop.svc.cluster.local", 1, (0, 2)),
+        ("dangling.shop.svc.cluster.local", 1, (0, 1)),
         ("cluster.local", 1, (3, 0)),
         ("db.shop.svc.cluster.local", 1, (0, 1)),
         ("db-0.db.shop.svc.cluster.local", 1, (0, 1)),
