@@ -421,3 +421,16 @@ def test_the_kernels_own_rules_must_lead_to_its_tables(rules: tuple[Rule, ...], 
 
 def test_rules_that_nobody_read_are_not_lost() -> None:
     assert lost_rules(()) is None
+
+
+def test_a_route_that_is_there_and_is_not_asked_is_not_missing() -> None:
+    """A VPN's rule before the main table: tailscale's table 52 with an exit node."""
+    world, a, _, _ = two_nodes()
+    world.seen(a, route_to_pod=RouteAnswer(question="10.42.1.10", type="unicast", dev="tailscale0"))
+    root = world.roots["node-1"]
+    rules = (Rule(priority=5270, table=52), *root.rules)
+    world.root("node-1", rules=rules, routes=(*root.routes, Route(dst="default", dev="tailscale0", table=52)))
+
+    known = facts_of(world.evidence(), PROBE).of(a)
+
+    assert (known["route_on_node"], known["route_dev"]) == ("overruled", "tailscale0")

@@ -24,7 +24,7 @@ from bot.probes.pod_routes.facts import REFUSING
 from bot.probes.pod_routes.rules import observe_rules, taken_by_rules
 from bot.probes.pod_routes.stray import is_for_single_pods, observe_stray_inside, observe_stray_routes
 from bot.probes.shared.pod_views import NodeView, PodView, node_views, observable_pods
-from bot.probes.shared.policy_routing import route_words
+from bot.probes.shared.policy_routing import Packet, Routing, route_words
 from bot.probes.shared.routing import BY_PROGRAM, MAIN, RouteTable, default_state, is_cni_device
 
 _IN_POD = ("default_route", "eth0_routes")
@@ -97,10 +97,12 @@ def _observe_inside(sight: PodView, into: FactBuilder) -> None:
 
 def _way_back(sight: PodView, answer: RouteAnswer, table: RouteTable, pod_links: frozenset[str]) -> str:
     """What the node's answer to "route to the pod" means."""
+    link = host_end(sight)
+    if link is not None and link.name != answer.dev and _is_overruled(sight, link.name, table):
+        return "overruled"
     if answer.errno or answer.type == "blackhole" or not answer.dev:
         refused = {"EINVAL": "blackhole", "ENETUNREACH": "missing", "": "blackhole" * (answer.type == "blackhole")}
         return refused.get(answer.errno) or "other"
-    link = host_end(sight)
     if link is not None and answer.dev == link.name:
         return "own-link"
     if link is not None and link.master and answer.dev == link.master:
@@ -110,6 +112,16 @@ def _way_back(sight: PodView, answer: RouteAnswer, table: RouteTable, pod_links:
     default = table.default
     by_default = default is not None and (answer.dev, answer.via) == (default.dev, default.via)
     return "missing" if by_default else "other"
+
+
+def _is_overruled(sight: PodView, link: str, table: RouteTable) -> bool:
+    """Whether the main table has the route to the pod, and a rule before it leads elsewhere."""
+    ip = sight.pod.status.pod_ip
+    kept = table.lookup(ip)
+    if sight.root is None or kept is None or (kept.dev, kept.type) != (link, "unicast"):
+        return False
+    answer = Routing(sight.root.state).answer(Packet(dst=ip))
+    return answer is not None and answer.rule.table != MAIN and answer.way != ("", kept.via, kept.dev)
 
 
 def _refusal(sight: PodView, answer: RouteAnswer, table: RouteTable) -> Route | None:
