@@ -135,6 +135,7 @@ SERVICE: dict[str, Value] = {
     "is_headless": False, "selected_pods": 2,
     "unready_selected": 0, "terminating_selected": 0, "family_served": True, "publishes_unready": (),
     "similar_pods": 0, "endpoints": 2, "ready_endpoints": 2, "scaled_to_zero": False,
+    "ports_unserved": (), "endpoints_outdated": (),
     "port_name_ok": True, "target_port_declared": True, "local_policy": False, "nodes_without_local": (),
     "hints_empty_zone": False, "reach": "ok", "reach_permitted": "ok", "reach_from_nodes": "ok",
     "endpoint_reach": "ok", "endpoint_reach_from_own_node": "ok", "dead_endpoints": (), "dead_own": (),

@@ -24,9 +24,11 @@ from bot.cluster.objects import (
     ForZone,
     HttpGetAction,
     ObjectMeta,
+    ObjectReference,
     PodSpec,
     PodTemplate,
     ProbeSpec,
+    ServicePort,
 )
 from bot.domain import facts
 from bot.domain.facts import Subject
@@ -74,6 +76,8 @@ def test_ready_endpoints_pass():
         "ready_endpoints": 2,
         "nodes_without_local": (),
         "hints_empty_zone": False,
+        "ports_unserved": (),
+        "endpoints_outdated": (),
     }
     assert sentences(findings) == ["Service shop/web has 2 ready endpoints."]
     assert findings[0].severity is Severity.PASS
@@ -586,3 +590,38 @@ def test_a_target_port_by_a_name_that_belongs_to_the_other_protocol():
     web = add_service(world, "shop/web", target="main", protocol="UDP")
 
     assert judged(world)[0].of(web)["port_name_ok"] is False
+
+
+def test_a_port_that_no_slice_knows_while_others_are_served():
+    world, *_ = two_nodes()
+    pod = labelled(world, "shop/web-1", app="web")
+    web = add_service(world, "shop/web", (pod,))
+    known = world.services[-1]
+    more = ServicePort(name="grpc", port=9500, target_port="grpc-api")
+    spec = msgspec.structs.replace(known.spec, ports=(*known.spec.ports, more))
+    world.services[-1] = msgspec.structs.replace(known, spec=spec)
+
+    assert judged(world)[0].of(web)["ports_unserved"] == ("9500/TCP (targetPort grpc-api)",)
+
+
+@pytest.mark.parametrize(
+    ("ref", "ip", "said"),
+    [
+        ("web-1", "", ""),
+        ("gone", "10.42.1.99", "shop/gone, which does not exist"),
+        ("gone", "10.42.1.10", "shop/gone, which does not exist, and the address is shop/a's now"),
+        ("web-1", "10.42.1.99", "shop/web-1, which has another address"),
+    ],
+    ids=["its own", "gone", "used again", "moved"],
+)
+def test_a_slice_that_nobody_keeps(ref: str, ip: str, said: str):
+    world, *_ = two_nodes()
+    pod = labelled(world, "shop/web-1", app="web")
+    web = add_service(world, "shop/web", (pod,))
+    own = world.pods[pod].status.pod_ip
+    end = Endpoint(addresses=(ip or own,), target_ref=ObjectReference(kind="Pod", namespace="shop", name=ref))
+    meta = ObjectMeta(namespace="shop", name="left", labels={"kubernetes.io/service-name": "web"})
+    world.slices.append(EndpointSlice(metadata=meta, ports=(EndpointPort(name="main", port=9004),), endpoints=(end,)))
+
+    expected = (f"{ip} in EndpointSlice left is of {said}",) if said else ()
+    assert judged(world)[0].of(web)["endpoints_outdated"] == expected

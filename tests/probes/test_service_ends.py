@@ -5,12 +5,20 @@ from typing import Any
 
 import msgspec
 
-from bot.cluster.objects import Container, ContainerPort, Endpoint, EndpointPort, OwnerReference, ServicePort
+from bot.cluster.objects import (
+    Container,
+    ContainerPort,
+    Endpoint,
+    EndpointPort,
+    ObjectReference,
+    OwnerReference,
+    ServicePort,
+)
 from bot.domain import facts
 from bot.domain.facts import Subject
 from bot.domain.finding import Severity, SymptomKind
 from tests.probes.build import World, sentences, two_nodes
-from tests.probes.services import add_service, ask, ask_directly, listening
+from tests.probes.services import add_dns, add_service, ask, ask_directly, listening
 from tests.probes.test_cluster_ip import Shop, judged
 
 
@@ -184,3 +192,24 @@ def test_an_address_by_hand_that_is_no_pod_and_does_not_answer():
 
     assert known.of(db)["dead_addresses"] == ("192.0.2.9:9004",)
     assert any("192.0.2.9:9004 of Service shop/db, which is not a pod" in each for each in sentences(findings))
+
+
+def test_pods_of_another_workload_behind_the_dns_service_are_strangers():
+    world, a, *_ = two_nodes()
+    dns, server = add_dns(world)
+    other = world.pod("kube-system/autoscaler-1", "node-2", labels={"k8s-app": "kube-dns"})
+    at = next(i for i, one in enumerate(world.slices) if one.metadata.name == "kube-dns-x")
+    reference = ObjectReference(kind="Pod", namespace="kube-system", name="autoscaler-1")
+    end = Endpoint(addresses=(world.pods[other].status.pod_ip,), target_ref=reference)
+    listed = (*world.slices[at].endpoints, end)
+    world.slices[at] = msgspec.structs.replace(world.slices[at], endpoints=listed)
+    owned(world, server, "StatefulSet", "coredns", (53,))
+    owned(world, other, "StatefulSet", "autoscaler", (8080,))
+    listening(world, other, ("0.0.0.0", 8080))
+    for pod, is_answered in ((server, True), (other, False)):
+        ip, outcome = world.pods[pod].status.pod_ip, "ok" if is_answered else "ECONNREFUSED"
+        world.test(a, "dns-pod", protocol="dns-udp", outcome=outcome, ip=ip, port=53, service=pod.name)
+
+    service = judged(world)[0].of(dns)
+
+    assert (service["strangers"], service["endpoint_reach"]) == (("StatefulSet autoscaler",), "mixed")

@@ -218,3 +218,14 @@ def test_a_vpn_client_in_the_pod_takes_all_but_its_own_marked_packets():
 
     assert of(world, a)["has_stray_route"] is True
     assert of(world, b)["has_stray_route"] is False
+
+
+def test_a_prefix_that_is_too_short_takes_services_for_neighbours():
+    world, a, b, c = two_nodes("flannel")
+    add_service(world, "shop/db", (c,))
+    state = world.report_of(a).state
+    assert state
+    world.inside(a, routes=(*state.routes, Route(dst="10.0.0.0/8", dev="eth0")))
+
+    assert of(world, a)["stray_routes"] == ("10.0.0.0/8 dev eth0, which takes 10.43.51.131",)
+    assert of(world, b)["has_stray_route"] is False

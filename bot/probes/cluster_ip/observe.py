@@ -19,7 +19,7 @@ from bot.domain import facts
 from bot.domain.facts import FactBuilder, Rung, Subject, SubjectKind
 from bot.probes.cluster_ip.untried import observe_untried
 from bot.probes.engine.evidence import Evidence
-from bot.probes.services.attempts import ServiceTest, ServiceTests, not_denied, tests_by_service
+from bot.probes.services.attempts import ServiceTest, ServiceTests, asked_of_dns_pods, not_denied, tests_by_service
 from bot.probes.services.backends import Backend, backends, has_cluster_ip, namespace_of
 from bot.probes.services.ends import SERVES, are_alive, common, dead_ends, failing_ports
 from bot.probes.services.kube_proxy import kube_proxy_of, restart_of_kube_proxy
@@ -71,6 +71,8 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
             _observe_rules(evidence, service, rules.get(service), behind[service], into)
             _observe_backends(evidence, service, of, ready, into)
             observe_untried(evidence, service, into)
+    for service in {*evidence.dns_services} - {*tests, *wanted}:
+        _observe_dns_pods(evidence, service, [each for each in behind[service] if each.is_ready], into)
     _observe_endpoints(evidence, tests, behind, into)
     _observe_nodes(evidence, tests, behind, into)
 
@@ -155,6 +157,15 @@ def _observe_workloads(
     into.set(service, "strangers", found.workloads)
     into.set(service, "stranger_ports", found.ports)
     into.set(service, "narrower_labels", found.narrower)
+
+
+def _observe_dns_pods(evidence: Evidence, service: Subject, ready: Sequence[Backend], into: FactBuilder) -> None:
+    """The pods behind a DNS Service, which are asked for names instead of being dialled."""
+    of = ServiceTests(direct=asked_of_dns_pods(evidence, service))
+    if of.direct:
+        _observe_workloads(evidence, service, of, ready, into)
+        into.put(service, "endpoint_reach", _reach(of.direct), "no DNS pod was asked directly")
+        into.set(service, "dead_told", tuple(map(str, dead_ends(evidence, of, ready)))[:MAX_DEAD])
 
 
 def _reach(asked: Iterable[ServiceTest]) -> str | None:

@@ -106,6 +106,8 @@ def observe_stray_inside(evidence: Evidence, sight: PodView, into: FactBuilder) 
         into.miss_all(sight.subject, _KEYS, "the pod has no default route to compare with")
         return
     routing = Routing(state)
+    # A Service has no machine: what takes its address for a neighbour's (a prefix too short) asks nobody.
+    services = {each.spec.cluster_ip for each in evidence.services.values()}
     found: dict[str, None] = {}
     outcomes: list[bool] = []
     for packet, outcome in _packets(evidence, sight):
@@ -113,7 +115,8 @@ def observe_stray_inside(evidence: Evidence, sight: PodView, into: FactBuilder) 
         answer = routing.answer(packet) if state.rules else None
         route = answer.route if answer else routing.table(MAIN).lookup(ip)
         refusal = answer.refusal if answer else route.type if route and route.type in REFUSING else ""
-        is_usual = route is not None and route.dev == own.name and route.via in {"", default.via}
+        neighbours = {default.via} if ip in services else {"", default.via}
+        is_usual = route is not None and route.dev == own.name and route.via in neighbours
         if (refusal or (route is not None and not is_usual)) and route is not default:
             by_rule = answer is not None and answer.rule.table != MAIN
             words = in_words(answer) if answer and by_rule else route_words(route) if route else ""

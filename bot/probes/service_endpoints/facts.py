@@ -74,6 +74,20 @@ FACTS = (
         look=_LOOK,
         rungs=API,
     ),
+    fact(
+        "service.ports_unserved",
+        "list",
+        "Ports of the Service for which its EndpointSlices have no port, though they list endpoints.",
+        look=_SLICES,
+        rungs=API,
+    ),
+    fact(
+        "service.endpoints_outdated",
+        "list",
+        "Ready endpoints of pods that do not exist, or that have another address.",
+        look=f"{_SLICES}; kubectl get pods -o wide",
+        rungs=API,
+    ),
     fact("service.local_policy", "bool", "internalTrafficPolicy is Local.", look=_LOOK, rungs=API),
     fact(
         "service.nodes_without_local",

@@ -11,17 +11,18 @@ Source: https://github.com/projectcalico/calico/issues/3901 (the reject rule, an
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 
 from bot.cluster.objects import Container, EndpointSlice, Pod, Service
 from bot.domain.facts import FactBuilder, Subject
 from bot.probes.engine.evidence import Evidence, pod_subject
-from bot.probes.services.backends import endpoint_key, is_taken, namespace_of
+from bot.probes.services.backends import backends, endpoint_key, endpoint_pod, is_taken, namespace_of
 from bot.probes.services.needed import clients_of
 from bot.probes.services.unready import together, unready
 from bot.probes.shared.unread_resources import why_unread
 
+LISTED = 10
 ZONE = "topology.kubernetes.io/zone"
 _NAMES = frozenset({"app", "name", "component", "k8s-app", "app.kubernetes.io/name", "app.kubernetes.io/component"})
 """Labels that say which workload a pod is of; others tell versions and installations apart."""
@@ -189,8 +190,8 @@ def _observe_slices(evidence: Evidence, subject: Subject, service: Service, into
     namespace = namespace_of(subject)
     why = why_unread(evidence.snapshot, "endpointslices", group="discovery.k8s.io", namespace=namespace)
     if why:
-        for key in ("endpoints", "ready_endpoints", "nodes_without_local", "hints_empty_zone"):
-            into.miss(subject, key, why)
+        keys = ("endpoints", "ready_endpoints", "nodes_without_local", "hints_empty_zone")
+        into.miss_all(subject, (*keys, "ports_unserved", "endpoints_outdated"), why)
         return
     slices = evidence.slices.get(subject, ())
     listed = {endpoint_key(each, e): e.is_ready for each in slices for e in each.endpoints}
@@ -198,6 +199,36 @@ def _observe_slices(evidence: Evidence, subject: Subject, service: Service, into
     into.set(subject, "ready_endpoints", sum(listed.values()))
     into.set(subject, "nodes_without_local", _nodes_without_local(evidence, service, slices))
     into.set(subject, "hints_empty_zone", _has_empty_zone(evidence, slices))
+    into.set(subject, "ports_unserved", tuple(_unserved(evidence, subject, service)) if listed else ())
+    why = _why_pods_unknown(evidence, subject)
+    outdated = tuple(dict.fromkeys(_outdated(evidence, slices)))[:LISTED]
+    into.put(subject, "endpoints_outdated", None if why else outdated, why)
+
+
+def _unserved(evidence: Evidence, subject: Subject, service: Service) -> Iterator[str]:
+    """Ports of which no slice says where they lead, though there are endpoints: a targetPort that no pod knows."""
+    served = {(each.service_port, each.protocol) for each in backends(evidence, subject)}
+    for port in service.spec.ports:
+        protocol = port.protocol or "TCP"
+        if (port.port, protocol) not in served:
+            yield f"{port.port}/{protocol} (targetPort {port.target_port or port.port})"
+
+
+def _outdated(evidence: Evidence, slices: Sequence[EndpointSlice]) -> Iterator[str]:
+    """Endpoints that speak of a pod which does not exist, or which has another address."""
+    for each in slices:
+        for endpoint in each.endpoints:
+            pod = endpoint_pod(each, endpoint)
+            if pod is None or not endpoint.is_ready:
+                continue
+            known = evidence.pods.get(pod)
+            for ip in endpoint.addresses:
+                if known is not None and ip in {known.status.pod_ip, *(one.ip for one in known.status.pod_ips)}:
+                    continue
+                holder = next((one.name for one in evidence.pods_by_ip.get(ip, ())), "")
+                now = f", and the address is {holder}'s now" if holder else ""
+                lack = "does not exist" if known is None else "has another address"
+                yield f"{ip} in EndpointSlice {each.metadata.name} is of {pod.name}, which {lack}{now}"
 
 
 def _asking_nodes(evidence: Evidence) -> set[str]:

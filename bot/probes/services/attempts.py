@@ -19,6 +19,8 @@ from bot.probes.services.backends import Backend, backends, service_of
 from bot.probes.services.queues import overflowing
 from bot.probes.shared.reach import is_refused_by_rule, reach_of, target_of
 
+DNS_PORT = 53
+
 
 @dataclass(slots=True)
 class ServiceTest:
@@ -200,3 +202,17 @@ def not_denied(asked: Iterable[ServiceTest]) -> Iterator[ServiceTest]:
     for each in asked:
         if each.reach == "ok" or each.permitted == "yes" or (each.is_from_pod and each.permitted == "unknown"):
             yield each
+
+
+def asked_of_dns_pods(evidence: Evidence, service: Subject) -> list[ServiceTest]:
+    """The questions to pods behind a DNS Service, as tests of its endpoints: whoever answers at all is reached."""
+    ends = {each.ip: each for each in backends(evidence, service) if each.pod and each.service_port == DNS_PORT}
+    found: list[ServiceTest] = []
+    for source, node, test in evidence.tests:
+        end, reach = ends.get(test.ip), reach_of(test)
+        if test.purpose != "dns-pod" or end is None or end.pod is None or reach is None:
+            continue
+        protocol = "TCP" if test.protocol == "dns-tcp" else "UDP"
+        verdict = allowed(evidence, source, end.pod, end.port, protocol).verdict
+        found.append(ServiceTest(source, node, DNS_PORT, protocol, reach, test.latency_ms, verdict, end.pod, test.ip))
+    return found

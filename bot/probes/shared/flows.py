@@ -15,6 +15,7 @@ from bot.probes.engine.once import once_per_evidence
 from bot.probes.policy.enforcement import allowed, enforces_policy
 from bot.probes.policy.evaluation import policy_index
 from bot.probes.shared.reach import is_refused_by_rule, reach_from, target_of
+from bot.probes.shared.unread_resources import why_unread
 
 _PURPOSES = frozenset({"own-node", "node", "local-pod", "remote-pod", "endpoint"})
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
@@ -54,7 +55,9 @@ def _tried(evidence: Evidence) -> Iterator[Tried]:
         if reach is None or test.purpose not in _PURPOSES or test.protocol not in {"icmp", "tcp"}:
             continue
         target = target_of(evidence, test)
-        if target is None or target == source or not _counts(evidence.pod_reports.get(target), test, reach):
+        if target is None or target == source or _is_gone(evidence, target):
+            continue
+        if not _counts(evidence.pod_reports.get(target), test, reach):
             continue
         is_pod = target.kind is SubjectKind.POD
         yield Tried(
@@ -71,6 +74,13 @@ def _tried(evidence: Evidence) -> Iterator[Tried]:
             is_denied=enforced
             and allowed(evidence, source, target, test.port or None, test.protocol.upper()).is_denied,
         )
+
+
+def _is_gone(evidence: Evidence, target: Subject) -> bool:
+    """Whether an endpoint speaks of a pod that the namespace asked about does not have: nobody's neighbour."""
+    namespace = evidence.snapshot.namespace
+    is_ours = target.kind is SubjectKind.POD and target.name.startswith(f"{namespace}/")
+    return is_ours and target not in evidence.pods and not why_unread(evidence.snapshot, "pods", namespace=namespace)
 
 
 def _counts(target: PodReport | None, test: Test, reach: str) -> bool:
