@@ -82,7 +82,7 @@ def _denied(evidence: Evidence, flows: Iterable[NeededFlow], ends: Sequence[Back
             if end.service_port != flow.port or end.pod is None:
                 continue
             answer = allowed(evidence, flow.source, end.pod, end.port, end.protocol, by_service=True)
-            # What a pod's own policies say of the nameservers that it asks is told of the pod.
+            # What its own policies say of the nameservers that it asks is a fact of the pod (egress_dns_denied).
             if answer.ingress.verdict == "no" if flow.known_by == "dns" else answer.is_denied:
                 yield Denied(flow=flow, backend=end, answer=answer)
 
