@@ -351,6 +351,15 @@ def _failure(table: FactTable, who: Who, state: _State) -> Finding:
 
 
 def _warning(who: Who, state: _State) -> Finding:
+    if state[:2] == ("timeout", "ok"):
+        one = len(who.pods) == 1
+        return Finding(
+            probe=NAME,
+            subject=who.subject,
+            severity=Severity.INFO,
+            sentence=f"The node itself does not answer the pings of {who}, while it reaches {'it' if one else 'them'} "
+            f"and {'it reaches' if one else 'they reach'} others: it answers no echo, or something takes ICMP.",
+        )
     return Finding(
         probe=NAME,
         subject=who.subject,

@@ -205,9 +205,23 @@ def test_what_another_probe_tells_is_not_told_twice(elsewhere: dict[str, Any]) -
     assert sentences(judge(known), Severity.FAIL, Severity.WARN) == []
 
 
-def test_a_pod_that_talks_to_others_is_not_isolated() -> None:
-    """The node's firewall takes ICMP: a warning, not a symptom that needs a cause."""
+def test_a_node_that_answers_no_ping_is_no_trouble() -> None:
     known = table(pod={"shop/a": {"reach_own_node": "timeout", "node_reaches_pod": "ok", "reach_remote_pods": "ok"}})
+
+    assert [(each.severity, each.sentence) for each in judge(known)] == [
+        (
+            Severity.INFO,
+            (
+                "The node itself does not answer the pings of shop/a, while it reaches it and it reaches others: "
+                "it answers no echo, or something takes ICMP."
+            ),
+        )
+    ]
+
+
+def test_a_pod_that_talks_to_others_is_not_isolated() -> None:
+    """The pod's or the node's firewall takes packets: a warning, not a symptom that needs a cause."""
+    known = table(pod={"shop/a": {"reach_own_node": "timeout", "node_reaches_pod": "mixed", "reach_remote_pods": "ok"}})
 
     assert [(each.severity, each.symptom, each.sentence) for each in judge(known)] == [
         (
@@ -215,7 +229,7 @@ def test_a_pod_that_talks_to_others_is_not_isolated() -> None:
             None,
             (
                 "Between shop/a and the node itself packets are lost, yet other pods are reached: "
-                "from pod to node a test got no answer, from node to pod a test succeeded. "
+                "from pod to node a test got no answer, from node to pod a test succeeded only sometimes. "
                 "A firewall on the node or in the pod treats these packets differently."
             ),
         )

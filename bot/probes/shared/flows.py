@@ -5,8 +5,10 @@ A TCP connection that the pod itself refuses (RST) on a port on which it does no
 left out, like every such refusal by a pod whose listening ports are not known. A refusal by ICMP comes from a rule.
 """
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from bot.agent.report import PodReport, Purpose, Test
 from bot.domain.facts import Subject, SubjectKind
@@ -43,8 +45,40 @@ class Tried:
 
 @once_per_evidence
 def tried_flows(evidence: Evidence) -> tuple[Tried, ...]:
-    """All tests between pods and nodes that ran, in the reports' order."""
-    return tuple(_tried(evidence))
+    """All tests between pods and nodes that ran, in the reports' order, without pings that are only filtered."""
+    flows = tuple(_tried(evidence))
+    groups: dict[_Group, list[Tried]] = defaultdict(list)
+    for flow in flows:
+        if not flow.is_denied:
+            for group in _groups(flow):
+                groups[group].append(flow)
+    filtered = {group for group, those in groups.items() if _lacks_pings_only(those)}
+    return tuple(flow for flow in flows if not (_is_lost_ping(flow) and filtered.intersection(_groups(flow))))
+
+
+_Group: TypeAlias = Subject | tuple[str, str]
+
+
+def _groups(flow: Tried) -> Sequence[_Group]:
+    """What may filter pings: a pod, or something between two nodes."""
+    if flow.target.kind is not SubjectKind.POD:
+        return ()
+    return (flow.target, *([(flow.source_node, flow.target_node)] if flow.source_node != flow.target_node else []))
+
+
+def _is_lost_ping(flow: Tried) -> bool:
+    return flow.protocol == "icmp" and flow.reach == "timeout"
+
+
+def _lacks_pings_only(flows: Sequence[Tried]) -> bool:
+    """Whether nobody's pings are answered where all connections open: a hardened pod, a firewall that takes ICMP.
+
+    No application needs an echo; we send it for contrast.
+    """
+    pings = [flow for flow in flows if flow.protocol == "icmp"]
+    connections = [flow for flow in flows if flow.protocol == "tcp"]
+    is_silent = len(pings) > 1 and all(map(_is_lost_ping, pings))
+    return is_silent and bool(connections) and all(flow.reach == "ok" for flow in connections)
 
 
 def _tried(evidence: Evidence) -> Iterator[Tried]:
