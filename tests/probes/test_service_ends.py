@@ -213,3 +213,15 @@ def test_pods_of_another_workload_behind_the_dns_service_are_strangers():
     service = judged(world)[0].of(dns)
 
     assert (service["strangers"], service["endpoint_reach"]) == (("StatefulSet autoscaler",), "mixed")
+
+
+def test_dns_pods_that_answer_where_the_service_does_not_lead_prove_nothing_of_its_endpoints():
+    world, a, *_ = two_nodes()
+    dns, server = add_dns(world)
+    at = next(i for i, one in enumerate(world.slices) if one.metadata.name == "kube-dns-x")
+    port = EndpointPort(name="main", protocol="UDP", port=5353)
+    world.slices[at] = msgspec.structs.replace(world.slices[at], ports=(port,))
+    ip = world.pods[server].status.pod_ip
+    world.test(a, "dns-pod", protocol="dns-udp", ip=ip, port=53, service=server.name)
+
+    assert "endpoint_reach" not in judged(world)[0].of(dns)

@@ -205,8 +205,12 @@ def not_denied(asked: Iterable[ServiceTest]) -> Iterator[ServiceTest]:
 
 
 def asked_of_dns_pods(evidence: Evidence, service: Subject) -> list[ServiceTest]:
-    """The questions to pods behind a DNS Service, as tests of its endpoints: whoever answers at all is reached."""
-    ends = {each.ip: each for each in backends(evidence, service) if each.pod and each.service_port == DNS_PORT}
+    """The questions to pods behind a DNS Service, as tests of its endpoints: whoever answers at all is reached.
+
+    They go to port 53; where the Service leads to another one, they say nothing of its endpoints.
+    """
+    behind = (each for each in backends(evidence, service) if each.pod and each.service_port == DNS_PORT)
+    ends = {each.ip: each for each in behind if each.port == DNS_PORT}
     found: list[ServiceTest] = []
     for source, node, test in evidence.tests:
         end, reach = ends.get(test.ip), reach_of(test)
