@@ -89,7 +89,7 @@ def test_a_cause_without_evidence_to_show_is_named_all_the_same() -> None:
 def test_no_hop_is_called_ok_when_no_node_was_looked_at() -> None:
     shown = "\n".join(texts_of(views.details_modal(report("degraded"), **RUN)["blocks"]))
 
-    assert "`node` _not inspected_ → `kube-system/kube-dns` *✗ BROKEN HERE*" in shown
+    assert "`pod` _not known_ → `kube-system/kube-dns` _not known_ → `DNS pods` *✗ BROKEN HERE*" in shown
 
 
 def fix(*commands: str, node: str = "node-2", **more: Any) -> RemediationReport:
