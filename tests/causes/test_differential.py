@@ -121,6 +121,19 @@ def test_what_was_not_observed_is_asked_for_cheapest_first() -> None:
     assert "sysctl" in asked["pod.host_proxy_arp"].look
 
 
+def test_a_cni_without_a_bridge_is_not_suspected_of_one() -> None:
+    """Whatever was not observed: nobody looks for cni0 on Calico at 2 a.m."""
+    fixture = BY_NAME["calico-proxy-arp-off"]
+    unseen: dict[str, object] = {"host_proxy_arp": None, "bridge_isolated": None, "bridge_port": None}
+    facts = table(changed(fixture.values, {"pod shop/a": unseen, "node node-1": {"cni0": None, "ip_forward": None}}))
+    found = differentiate(causes(), facts, fixture.symptoms, FACTS.values())
+
+    assert found.alternatives
+    assert {"cni0-down", "bridge-port-isolated", "bridge-port-disabled"}.isdisjoint(
+        one.id for one in found.alternatives
+    )
+
+
 def test_evidence_commands_and_looks_begin_with_the_pods_that_were_asked_about() -> None:
     fixture = BY_NAME["calico-proxy-arp-off"]
     pod_a = next(values for one, values in fixture.values.items() if str(one) == "pod shop/a")
