@@ -394,3 +394,16 @@ def test_what_a_dns_server_asks_in_its_turn_is_nobodys_masqueraded_packet() -> N
     assert facts_of(traced.evidence(), PROBE).of(facts.node("node-1"))["sources_rewritten"] == ()
     assert traced.fate().hop == "policy"
     assert traced.fate().reason.startswith("shop/c asks 198.51.100.10 in its turn, and that dies; a packet filter")
+
+
+def test_the_policy_of_the_forward_hook_is_no_strangers_rule() -> None:
+    traced = Traced().saw("node-1", "a:eth0>", "cali1<")
+    traced.died("node-1", "NETFILTER_DROP", "nft_do_chain", "cali1", hook="forward", family="ip")
+    firewall = guard()
+    firewall = replace(firewall, chains=tuple(replace(one, policy="drop") for one in firewall.chains))
+    routes = (*traced.world.roots["node-1"].routes, Route(dst="10.42.2.0/24", dev="vxlan.calico"))
+    traced.world.root("node-1", firewall=firewall, routes=routes, rules=(Rule(priority=32766, table=254),))
+
+    known = facts_of(traced.evidence(), node_kernel.PROBE).of(facts.node("node-1"))
+
+    assert (known["forward_policy_takes"], known["foreign_drops_hit"]) == (True, False)

@@ -97,11 +97,15 @@ def _observe_firewall(
 def _put_foreign_hit(
     node: Subject, foreign: Sequence[FirewallRule], held: Sequence[Held] | None, into: FactBuilder
 ) -> None:
-    """Whether a stranger's rule took our flows, by its counter or a trace; what can take none of them is no suspect."""
+    """Whether a stranger's rule took our flows, by its counter or a trace; what can take none of them is no suspect.
+
+    The policy of the forward hook is no rule: it has a cause of its own.
+    """
     if held is None:
         _put_hit(node, "foreign_drops_hit", foreign, into)
         return
-    suspects = [one for one in held if one.may_match and not one.taking.is_rewriting]
+    strangers = (one for one in held if not one.taking.is_rewriting and not _is_forward_policy(one))
+    suspects = [one for one in strangers if one.may_match]
     if any(one.packets_delta or one.is_traced for one in suspects):
         into.set(node, "foreign_drops_hit", True)
         return
@@ -117,17 +121,20 @@ def _observe_matches(node: Subject, held: Sequence[Held] | None, why: str, into:
     if held is None:
         into.miss_all(node, _MATCH_KEYS, why or "the ways to the rules that drop were not read")
         return
-    is_policy = {id(one): one.taking.step is None and one.taking.hook.hook.lower() == "forward" for one in held}
-    foreign = [one for one in held if not is_policy[id(one)] and not one.taking.is_rewriting]
+    foreign = [one for one in held if not _is_forward_policy(one) and not one.taking.is_rewriting]
     sure = [one for one in foreign if one.matches]
     into.set(node, "foreign_rules_match", _words(sure))
     into.set(node, "foreign_rules_perhaps", _words(one for one in foreign if one.may_match and not one.matches))
     into.set(node, "tunnel_rules_match", _words(one for one in sure if one.takes_tunnel))
-    into.set(node, "forward_policy_takes", any(one.matches for one in held if is_policy[id(one)]))
+    into.set(node, "forward_policy_takes", any(one.matches for one in held if _is_forward_policy(one)))
     rewriting = [one for one in held if one.taking.is_rewriting]
     into.set(node, "rewriting_rules", _words(one for one in rewriting if one.matches))
     perhaps = (one for one in rewriting if one.may_match and not one.matches)
     into.set(node, "rewriting_rules_perhaps", _words(perhaps))
+
+
+def _is_forward_policy(one: Held) -> bool:
+    return one.taking.step is None and one.taking.hook.hook.lower() == "forward"
 
 
 def _words(rules: Iterable[Held]) -> tuple[str, ...]:
