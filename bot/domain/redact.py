@@ -85,6 +85,7 @@ _BY_NAME = (
 _FORMS = re.compile("|".join(_BY_FORM))
 _NAMED = tuple(re.compile(pattern, re.IGNORECASE) for pattern in _BY_NAME)
 _SECRET_NAME = re.compile(rf"(?:{_NAMES})$", re.IGNORECASE)
+_ASSIGNED = re.compile(rf"{_OPEN}{_IS}")
 
 
 def redact(text: str) -> str:
@@ -95,13 +96,20 @@ def redact(text: str) -> str:
         return text
     text = _FORMS.sub(MASK, text)
     for pattern in _NAMED:
-        text = pattern.sub(_masked, text)
+        while (masked := pattern.sub(_masked, text)) != text:  # once more for a name that was part of a value
+            text = masked
     return text
 
 
 def _masked(match: Match[str]) -> str:
-    """The name as it was, and the mask between the value's own quotes."""
+    """The name as it was, and the mask between the value's own quotes.
+
+    A value that ends in another secret's name, with a value of its own behind it, leaves that name to be found next.
+    """
     value = match["value"]
+    name = _SECRET_NAME.search(value)
+    if name and _ASSIGNED.match(match.string, match.end()):
+        return f"{match['name']}{MASK} {name[0]}"
     quote = value[:2] if value.startswith(('\\"', "\\'")) else value[0] if value[0] in "\"'" else ""
     return f"{match['name']}{quote}{MASK}{quote}"
 

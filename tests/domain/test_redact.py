@@ -29,6 +29,7 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_X
         ("https://hooks.slack.com/services/T0/B0/xyz", f"https://hooks.slack.com/services/{MASK}"),
         ("key AKIAIOSFODNN7EXAMPLE end", f"key {MASK} end"),
         ("AKIAIOSFODNN7EXAMPLE:wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", MASK),
+        ("api_key=s3cr3t/password = hunter2 on x", f"api_key={MASK} password = {MASK} on x"),
         ("aws_secret_access_key = wJalrXUtnFEMI/K7", f"aws_secret_access_key = {MASK}"),
         ("    client-key-data: LS0tLS1CRUdJTiBSU0E= x", f"    client-key-data: {MASK} x"),
         ("data LS0tLS1CRUdJTiBDRVJUSUZJ== end", f"data {MASK} end"),
