@@ -1,5 +1,6 @@
 """Full tables, packet filters, and whose rules took packets."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -201,6 +202,16 @@ def test_which_backends_have_rules(chains: tuple[FirewallChain, ...], backends: 
 )
 def test_the_policy_of_the_forward_hook(chains: tuple[FirewallChain, ...], policy: str) -> None:
     assert seen(chains=chains)["forward_policy"] == policy
+
+
+@pytest.mark.parametrize("backend", ["nft", "iptables-nft", "iptables-legacy"])
+def test_the_tool_that_a_dropping_chain_is_written_with(backend: Any) -> None:
+    dropping = replace(chain("FORWARD", hook="forward", policy="drop"), backend=backend)
+
+    known = seen(chains=(dropping,))
+
+    assert known["forward_dropping_tool"] == backend
+    assert known["forward_dropping_chain"] == f"{dropping.family} {dropping.table} FORWARD"
 
 
 def test_what_is_worth_a_warning() -> None:

@@ -22,6 +22,21 @@ FACTS = (
         look="iptables -S FORWARD | head -1; nft list ruleset | grep 'hook forward'  # on <node>",
     ),
     fact(
+        "node.forward_dropping_tool",
+        "str",
+        "With which program the chain that drops by default is written: rules of another one do not save a packet.",
+        values=("nft", "iptables-nft", "iptables-legacy"),
+        rungs=_OUTSIDE,
+        look="iptables-legacy -S FORWARD | head -1; iptables-nft -S FORWARD | head -1  # on <node>",
+    ),
+    fact(
+        "node.forward_dropping_chain",
+        "str",
+        'Family, table and chain, as in "inet filter forward".',
+        rungs=_OUTSIDE,
+        look="nft list ruleset | grep -B2 'hook forward'  # on <node>",
+    ),
+    fact(
         "node.host_firewall",
         "str",
         "A firewall of the host itself, apart from what CNI and kube-proxy write.",

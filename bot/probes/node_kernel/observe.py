@@ -29,7 +29,14 @@ LISTED = 10
 _RPFILTER = re.compile(r"rpfilter|fib (saddr|daddr).*(oif|iif)")
 _KNOWN_FIREWALLS = (("firewalld", re.compile(r"firewalld|^(IN|FWD[IO]?|FWD)_")), ("ufw", re.compile(r"^ufw")))
 
-_RULE_KEYS = ("forward_policy", "host_firewall", "iptables_backends", "drop_rules")
+_RULE_KEYS = (
+    "forward_policy",
+    "forward_dropping_tool",
+    "forward_dropping_chain",
+    "host_firewall",
+    "iptables_backends",
+    "drop_rules",
+)
 _MATCH_KEYS = (
     "foreign_rules_match",
     "foreign_rules_perhaps",
@@ -75,7 +82,11 @@ def _observe_firewall(
         why = root.why_missing("firewall", "root.firewall") or "the node's packet filters were not read"
         into.miss_all(node, (*_RULE_KEYS, *_HIT_KEYS), why)
         return
-    into.set(node, "forward_policy", _forward_policy(firewall))
+    dropping = next((c for c in _ip(firewall) if c.hook.lower() == "forward" and c.policy.lower() == "drop"), None)
+    into.set(node, "forward_policy", "drop" if dropping else "accept")
+    into.put(node, "forward_dropping_tool", dropping.backend if dropping else None, "no chain drops by default")
+    place = f"{dropping.family} {dropping.table} {dropping.chain}" if dropping else None
+    into.put(node, "forward_dropping_chain", place, "no chain drops by default")
     into.set(node, "host_firewall", _host_firewall(firewall, owners))
     into.set(node, "iptables_backends", _backends(firewall))
     into.set(node, "drop_rules", max(firewall.drops_total, len(firewall.drops)))
@@ -186,12 +197,6 @@ def _prohibiting(evidence: Evidence) -> frozenset[str]:
     }
     senders = (test.icmp_from for _, _, test in evidence.tests if test.icmp.endswith("-prohibited"))
     return frozenset(node for ip in senders if (node := node_of.get(ip) or evidence.node_by_ip.get(ip)))
-
-
-def _forward_policy(firewall: Firewall) -> str:
-    return (
-        "drop" if any(c.hook.lower() == "forward" and c.policy.lower() == "drop" for c in _ip(firewall)) else "accept"
-    )
 
 
 def _ip(firewall: Firewall) -> Iterator[FirewallChain]:
