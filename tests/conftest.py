@@ -74,10 +74,10 @@ class LabUnderTest:
         return self.client.kubeconfig
 
 
-def _start(cni: str, factory: pytest.TempPathFactory) -> Iterator[LabUnderTest]:
+def _start(cni: str, factory: pytest.TempPathFactory, *, workloads: bool = True) -> Iterator[LabUnderTest]:
     directory = factory.mktemp("lab") / cni
     try:
-        lab = launch.start(directory, launch.LabOptions(cni=cni), attached=True)
+        lab = launch.start(directory, launch.LabOptions(cni=cni, workloads=workloads), attached=True)
     except NotPermittedError as error:
         pytest.skip(str(error))
     try:
@@ -108,6 +108,12 @@ def cilium_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabUnde
 def bare_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabUnderTest]:
     """A lab without a CNI, for one test: what is installed in it stays."""
     yield from _start("none", tmp_path_factory)
+
+
+@pytest.fixture
+def kubeadm_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabUnderTest]:
+    """A lab with flannel in pods and nothing else, for one test: what is migrated stays so."""
+    yield from _start("flannel-kubeadm", tmp_path_factory, workloads=False)
 
 
 @pytest.fixture

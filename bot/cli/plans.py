@@ -1,11 +1,8 @@
 """`cnibot plan …` and `cnibot audit …`: under the name that the API server knows you by."""
 
-import asyncio
 import enum
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
@@ -13,23 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 import typer
 from rich.console import Console
 
-from bot.aio.stopping import until_terminated
-from bot.cli.common import begin, errors_explained, fail, the_store
-from bot.settings import ClusterSettings, Settings
+from bot.cli.common import errors_explained, fail
+from bot.cli.plan_context import PlanContext, examined, with_plans
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from bot.agent.report import NodeReport
-    from bot.diagnosis.request import Request
-    from bot.domain.plan import Person, Plan
     from bot.domain.plan_journal import JournalEntry
     from bot.domain.plan_life import PlanRecord, Refusal
-    from bot.domain.report import Report
-    from bot.incidents.plans import PlanService
     from bot.remediation.cilium.preflight import Check
     from bot.remediation.requests import PlanRequest
-    from bot.store import Store
 
 T = TypeVar("T")
 REFUSED = 1
@@ -58,102 +46,14 @@ _For = Annotated[str, typer.Option("--for", metavar="NAMESPACE", help="The names
 _Cluster = Annotated[str | None, typer.Option("--cluster", help="The cluster's name in the settings; else the first.")]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _PlanContext:
-    """What the commands work with."""
-
-    settings: Settings
-    store: "Store"
-    clusters: "Mapping[str, ClusterSettings]"
-    service: "PlanService"
-
-    def connect(self, cluster: str) -> Any:
-        """The API of a cluster, as the person at the terminal."""
-        from bot.app.plans import connecting  # noqa: PLC0415 `cnibot --help` needs none of it
-
-        return connecting(self.clusters)(cluster)
-
-    def cluster(self, name: str | None) -> str:
-        """The cluster that is meant."""
-        return name or next(iter(self.clusters))
-
-    async def person(self, cluster: str) -> "Person":
-        """Who sits here, as the API server says."""
-        from bot.domain.plan import Person  # noqa: PLC0415
-
-        async with self.connect(cluster) as api:
-            return Person(realm="kubernetes", name=await api.who_am_i())
-
-
-@asynccontextmanager
-async def _plan_context(settings: Settings) -> "AsyncGenerator[_PlanContext]":
-    from bot.app.plans import plan_service  # noqa: PLC0415
-    from bot.app.wiring import clusters_of  # noqa: PLC0415
-
-    clusters = await clusters_of(settings)
-
-    async def diagnose(made: "Plan", namespace: str) -> "Report":
-        return await _diagnosis(settings, clusters[made.cluster], namespace)
-
-    async with the_store(settings) as store:
-        yield _PlanContext(
-            settings=settings,
-            store=store,
-            clusters=clusters,
-            service=plan_service(settings, store, clusters, diagnose),
-        )
-
-
-async def _diagnosis(settings: Settings, cluster: ClusterSettings, namespace: str) -> "Report":
-    from bot.cli.common import knowledge_of  # noqa: PLC0415
-    from bot.diagnosis.diagnose import diagnose_cluster  # noqa: PLC0415
-
-    request = _request(settings, namespace)
-    done = await diagnose_cluster(cluster.kubeconfig, cluster.context, request, knowledge_of(settings, None))
-    return done.report
-
-
-def _request(settings: Settings, namespace: str) -> "Request":
-    from bot.diagnosis.request import Request  # noqa: PLC0415
-
-    return Request(
-        namespace=namespace,
-        timeout_s=settings.timeout_s,
-        bot_namespace=settings.bot_namespace,
-        agent_image=settings.agent_image,
-        max_nodes=settings.max_nodes,
-        with_trace=False,
-    )
-
-
-async def _node_reports(settings: Settings, cluster: ClusterSettings) -> "Mapping[str, NodeReport]":
-    """What node agents see of every node's own network."""
-    from bot.cli.common import knowledge_of  # noqa: PLC0415
-    from bot.diagnosis.diagnose import diagnose_cluster  # noqa: PLC0415
-
-    request = replace(_request(settings, "kube-system"), all_nodes=True)
-    done = await diagnose_cluster(cluster.kubeconfig, cluster.context, request, knowledge_of(settings, None))
-    return done.recording.reports
-
-
-def _with_plans(work: Callable[[_PlanContext], Awaitable[T]]) -> T:
-    """What the work gives; what goes wrong in one sentence."""
-
-    async def worked(settings: Settings) -> T:
-        async with _plan_context(settings) as context:
-            return await work(context)
-
-    with errors_explained():
-        return asyncio.run(until_terminated(worked(begin())))
-
-
-def _propose(asked: "PlanRequest | None", namespace: str, cluster: str | None) -> None:
-    async def work(context: _PlanContext) -> "PlanRecord":
+def _propose(asked: "PlanRequest | None", namespace: str, cluster: str | None, *, all_nodes: bool = False) -> None:
+    async def work(context: PlanContext) -> "PlanRecord":
         from bot.incidents.plans import Proposal  # noqa: PLC0415
         from bot.remediation.verification import baseline_of  # noqa: PLC0415
 
         name = context.cluster(cluster)
-        report = await _diagnosis(context.settings, context.clusters[name], namespace)
+        done = await examined(context.settings, context.clusters[name], namespace, all_nodes=all_nodes)
+        report = done.report
         named = next((one for one in report.causes if one.id == report.verdict.cause), None)
         proposal = Proposal(
             asked=asked or await context.service.fix_for(name, report),
@@ -162,10 +62,11 @@ def _propose(asked: "PlanRequest | None", namespace: str, cluster: str | None) -
             requester=await context.person(name),
             baseline=baseline_of(report),
             evidence=(report.verdict.summary, *(named.evidence_for[:3] if named else ())),
+            reports=done.recording.reports if all_nodes else {},
         )
         return await context.service.propose(proposal)
 
-    _show_text(_with_plans(work))
+    _show_text(with_plans(work))
 
 
 @propose.command("fix")
@@ -331,6 +232,30 @@ def propose_install_cilium(
     _propose(InstallCilium(values=values), namespace, cluster)
 
 
+@propose.command("migrate-to-cilium")
+def propose_migrate_to_cilium(
+    pod_range: Annotated[
+        str,
+        typer.Argument(
+            metavar="POD_RANGE", help="A new one, of which each node gets a /24: 10.245.0.0/16.", show_default=False
+        ),
+    ],
+    namespace: _For = "kube-system",
+    tunnel_port: Annotated[int, typer.Option(help="UDP, between all nodes.", min=1, max=65535)] = 8473,
+    api_server: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="How agents reach the API server; empty: by its Service.")
+    ] = "",
+    soak: Annotated[float, typer.Option(metavar="SECONDS", help="Between a node and the next.", min=0)] = 600.0,
+    cluster: _Cluster = None,
+) -> None:
+    """Migrate a cluster from flannel or Calico to Cilium, node by node, each undone where it does not work."""
+    from bot.remediation.cilium.values import CiliumValues  # noqa: PLC0415
+    from bot.remediation.requests import MigrateToCilium  # noqa: PLC0415
+
+    values = CiliumValues(pod_range=pod_range, tunnel_port=tunnel_port, api_server=api_server)
+    _propose(MigrateToCilium(values=values, soak_s=soak), namespace, cluster, all_nodes=True)
+
+
 def _named(text: str) -> tuple[str, str]:
     where, slash, name = text.partition("/")
     if not (where and slash and name) or "/" in name:
@@ -345,7 +270,7 @@ def preflight_cilium(
 ) -> None:
     """Say what would break if Cilium were installed with these values. It reads only. Exit code 1: something would."""
 
-    async def work(context: _PlanContext) -> "list[Check]":
+    async def work(context: PlanContext) -> "list[Check]":
         import yaml  # noqa: PLC0415
 
         from bot.cluster.writer import Writer  # noqa: PLC0415
@@ -360,12 +285,12 @@ def preflight_cilium(
         if not isinstance(given, dict):
             raise ConfigurationError(str(values), "it is no mapping of values")
         name = context.cluster(cluster)
-        reports = await _node_reports(context.settings, context.clusters[name])
+        done = await examined(context.settings, context.clusters[name], "kube-system", all_nodes=True)
         async with context.connect(name) as api:
-            seen = await read(Writer(api), reports)
+            seen = await read(Writer(api), done.recording.reports)
         return preflight(cast("dict[str, Any]", given), seen)
 
-    checks = _with_plans(work)
+    checks = with_plans(work)
     for (state, number), found in groupby(checks, lambda one: (one.state, one.id)):
         same = list(found)
         for one in same:
@@ -383,17 +308,24 @@ def show(
 ) -> None:
     """Show a plan whole: each step, what is changed, and what has become of it."""
 
-    async def work(context: _PlanContext) -> "tuple[PlanRecord, tuple[JournalEntry, ...]]":
+    async def work(context: PlanContext) -> "tuple[PlanRecord, tuple[JournalEntry, ...]]":
         return await context.service.get(plan_id), await context.service.journal(plan_id)
 
-    record, journal = _with_plans(work)
+    record, journal = with_plans(work)
     match output:
         case PlanOutput.TEXT:
             _show_text(record, journal)
         case PlanOutput.JSON:
             import msgspec  # noqa: PLC0415
 
-            content = {"record": record, "digest": record.plan.digest, "journal": journal}
+            from bot.remediation.progress import milestones  # noqa: PLC0415
+
+            content = {
+                "record": record,
+                "digest": record.plan.digest,
+                "journal": journal,
+                "milestones": milestones(record.plan, journal),
+            }
             sys.stdout.write(msgspec.json.format(msgspec.json.encode(content)).decode() + "\n")
         case PlanOutput.SHELL:
             from bot.render.plans import plan_shell  # noqa: PLC0415
@@ -409,10 +341,10 @@ def show(
 def list_() -> None:
     """List the plans, newest first."""
 
-    async def work(context: _PlanContext) -> "tuple[PlanRecord, ...]":
+    async def work(context: PlanContext) -> "tuple[PlanRecord, ...]":
         return await context.service.recent()
 
-    for one in _with_plans(work):
+    for one in with_plans(work):
         typer.echo(f"{one.plan.id}  {one.state:<10}  {one.plan.cluster}  {one.plan.title}")
 
 
@@ -420,7 +352,7 @@ def list_() -> None:
 def approve(
     plan_id: _Id,
     digest: Annotated[
-        str, typer.Option(help="The digest that you read; without it, the plan is shown and you confirm it.")
+        str, typer.Option(help="The digest that you read; without it, you are asked for it after the plan is shown.")
     ] = "",
     reason: Annotated[str, typer.Option(help="Why; it is part of the audit.")] = "",
     cluster: Annotated[str, typer.Option("--cluster", help="The cluster's name, if the plan requires it.")] = "",
@@ -431,7 +363,7 @@ def approve(
 ) -> None:
     """Approve a plan of somebody else. You must be allowed to make its changes yourself."""
 
-    async def work(context: _PlanContext) -> "PlanRecord | Refusal":
+    async def work(context: PlanContext) -> "PlanRecord | Refusal":
         from bot.remediation.rights import missing_rights  # noqa: PLC0415
 
         record = await context.service.get(plan_id)
@@ -450,36 +382,36 @@ def approve(
             plan_id, person, digest=record.plan.digest, reason=reason, typed=cluster, is_break_glass=break_glass
         )
 
-    _told(_with_plans(work))
+    _told(with_plans(work))
 
 
 @plan.command("reject")
 def reject(plan_id: _Id, reason: Annotated[str, typer.Option(help="Why.")] = "") -> None:
     """Refuse a plan: nothing is changed."""
 
-    async def work(context: _PlanContext) -> "PlanRecord | Refusal":
+    async def work(context: PlanContext) -> "PlanRecord | Refusal":
         record = await context.service.get(plan_id)
         return await context.service.refuse(plan_id, await context.person(record.plan.cluster), reason)
 
-    _told(_with_plans(work))
+    _told(with_plans(work))
 
 
 @plan.command("abort")
 def abort(plan_id: _Id) -> None:
     """Abort a plan; one that runs turns back at its next step."""
 
-    async def work(context: _PlanContext) -> "PlanRecord | Refusal":
+    async def work(context: PlanContext) -> "PlanRecord | Refusal":
         record = await context.service.get(plan_id)
         return await context.service.abort(plan_id, await context.person(record.plan.cluster))
 
-    _told(_with_plans(work))
+    _told(with_plans(work))
 
 
 @plan.command("run")
 def run(plan_id: _Id) -> None:
     """Carry an approved plan out, or go on with one whose process was killed. Exit code 0: the fault is gone."""
 
-    async def work(context: _PlanContext) -> "PlanRecord | Refusal":
+    async def work(context: PlanContext) -> "PlanRecord | Refusal":
         async def tell(record: "PlanRecord", journal: "Sequence[JournalEntry]") -> None:
             line = journal[-1]
             step = record.plan.step(line.step, line.way)
@@ -493,17 +425,17 @@ def run(plan_id: _Id) -> None:
 
         return await context.service.execute(plan_id, who=f"terminal {id(context)}", on_move=tell)
 
-    _told(_with_plans(work), good=("verified", "checked"))
+    _told(with_plans(work), good=("verified", "checked"))
 
 
 @plan.command("stop")
 def stop(reason: Annotated[str, typer.Option(help="Why.")] = "", cluster: _Cluster = None) -> None:
     """Throw the kill switch: no plan begins, and what runs turns back at its next step."""
 
-    async def work(context: _PlanContext) -> None:
+    async def work(context: PlanContext) -> None:
         await context.service.stop_all(await context.person(context.cluster(cluster)), reason)
 
-    _with_plans(work)
+    with_plans(work)
     typer.echo("All changes are stopped until: cnibot plan resume")
 
 
@@ -511,10 +443,10 @@ def stop(reason: Annotated[str, typer.Option(help="Why.")] = "", cluster: _Clust
 def resume(cluster: _Cluster = None) -> None:
     """Release the kill switch."""
 
-    async def work(context: _PlanContext) -> None:
+    async def work(context: PlanContext) -> None:
         await context.service.resume_all(await context.person(context.cluster(cluster)))
 
-    _with_plans(work)
+    with_plans(work)
     typer.echo("Plans may be carried out again.")
 
 
@@ -546,7 +478,7 @@ def verify(
 ) -> None:
     """Show whether any entry of the audit was altered, removed or reordered. Exit code 1: one was."""
 
-    async def work(context: _PlanContext) -> tuple[list[str], str]:
+    async def work(context: PlanContext) -> tuple[list[str], str]:
         from bot.store.audit import flaws, hashed  # noqa: PLC0415
 
         lines = [line async for line in context.store.audit.lines()]
@@ -556,7 +488,7 @@ def verify(
             found.append(f"There is no entry {head[:20]}…: the audit was cut or made anew.")
         return found, str(end)
 
-    found, end = _with_plans(work)
+    found, end = with_plans(work)
     for sentence in found:
         typer.echo(sentence)
     if found:
@@ -570,10 +502,10 @@ def export(
 ) -> None:
     """Write all entries as JSON, one a line."""
 
-    async def work(context: _PlanContext) -> list[bytes]:
+    async def work(context: PlanContext) -> list[bytes]:
         return [line async for line in context.store.audit.lines()]
 
-    text = b"".join(line + b"\n" for line in _with_plans(work))
+    text = b"".join(line + b"\n" for line in with_plans(work))
     if file is None:
         sys.stdout.write(text.decode())
     else:

@@ -4,16 +4,24 @@ Each write is conditional: a patch names the resourceVersion at which the former
 of two writers one loses, and a write that arrives late changes nothing.
 """
 
+import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bot.cluster.client.api import Api
-from bot.domain.errors import NotFoundError
-from bot.domain.plan import MADE_BY, Change, Create, Delete, Remove, Replace, Target, value_at
+from bot.cluster.access.exec import run_in_pod
+from bot.cluster.client.api import MAX_ITEMS, Api
+from bot.cluster.client.paths import api_path
+from bot.domain.errors import ExecError, NotFoundError, OverloadedError
+from bot.domain.plan import MADE_BY, Change, Create, Delete, Evict, Remove, Replace, Restart, Target, value_at
 
 Object = Mapping[str, Any]
 FIELD_MANAGER = "cnibot"
+_MADE_BY = ("metadata", "annotations", MADE_BY)
+_COMMAND_S = 10.0
+_COMMAND_BYTES = 1 << 20
+_TOO_MANY = 429
+"""What the Eviction API answers where a PodDisruptionBudget allows no eviction now."""
 
 Standing = Literal["before", "after", "other"]
 """How an object stands to a change: as before it, as after it, or neither."""
@@ -28,6 +36,8 @@ class Seen:
     """What is other than it should be, as the end of a sentence."""
     obj: Object | None = None
     """None: it does not exist."""
+    pods: Sequence[Object] = ()
+    """Those that are still to be evicted."""
 
 
 class Writer:
@@ -43,9 +53,31 @@ class Writer:
         except NotFoundError:
             return None
 
-    async def items(self, path: str) -> Sequence[Object]:
-        """A list's objects."""
-        return (await self._api.list_all(path, dict[str, Any])).items
+    async def items(self, path: str, *, node: str = "") -> Sequence[Object]:
+        """A list's objects; of pods those on this node alone, where one is named."""
+        query = {"fieldSelector": f"spec.nodeName={node}"} if node else dict[str, str]()
+        return (await self._api.list_all(path, dict[str, Any], max_items=MAX_ITEMS, **query)).items
+
+    async def said(self, pod: Object, container: str, argv: Sequence[str]) -> bytes:
+        """What a command prints in a pod, one that reads only. Errors: `BotError`, also where it fails."""
+        metadata = pod["metadata"]
+        where, name = str(metadata["namespace"]), str(metadata["name"])
+        done = await run_in_pod(
+            self._api, where, name, container, argv, deadline_s=_COMMAND_S, max_bytes=_COMMAND_BYTES
+        )
+        if done.exit_code:
+            raise ExecError(f"{where}/{name}", f"{argv[0]}: {done.stderr.decode(errors='replace')}")
+        return done.stdout
+
+    async def pods_of(self, owner: Target, node: str) -> Sequence[Object]:
+        """A DaemonSet's pods on a node; none where there is no such DaemonSet."""
+        found = await self.read(owner.path)
+        if found is None:
+            return ()
+        path = api_path("pods", namespace=owner.namespace)
+        pods = await self.items(path, node=node)
+        uid = found["metadata"]["uid"]
+        return [one for one in pods if (controller_of(one) or {}).get("uid") == uid]
 
     async def is_healthy(self) -> str:
         """Why the API server is not to be trusted with a change now; "" when it is."""
@@ -58,6 +90,9 @@ class Writer:
 
     async def look(self, change: Change) -> Seen:
         """How the target stands to the change."""
+        if isinstance(change, Evict):
+            pods = await self.items(api_path("pods"), node=change.target.name)
+            return seen_on_node(change, pods)
         return seen(change, await self.read(change.target.path))
 
     async def write(self, change: Change, found: Seen, *, is_dry_run: bool = False) -> Object | None:
@@ -67,6 +102,9 @@ class Writer:
         `UnreachableError` it may have happened, and only `look` tells.
         """
         assert found.standing == "before"
+        if isinstance(change, Evict):
+            await self._evict_all(() if is_dry_run else found.pods)
+            return None
         query = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All"} if is_dry_run else {})
         if isinstance(change, Create):
             collection = change.target.path.rpartition("/")[0]
@@ -76,6 +114,7 @@ class Writer:
             uid = found.obj["metadata"]["uid"]
             await self._api.delete(change.target.path, uid=uid, is_dry_run=is_dry_run, takes_dependents=True)
             return None
+        assert not isinstance(change, Restart), "it is a deletion by the time it is written"
         if isinstance(change, Delete):
             if change.is_eviction:
                 await self._api.evict(change.target.path, uid=change.target.uid, is_dry_run=is_dry_run)
@@ -84,9 +123,60 @@ class Writer:
             return None
         return await self._api.patch(change.target.path, operations(change, found.obj), dict[str, Any], **query)
 
+    async def _evict_all(self, pods: Sequence[Object]) -> None:
+        """Those whose PodDisruptionBudgets allow it now; the others stay for the next time."""
+        for pod in pods:
+            metadata = pod["metadata"]
+            if metadata.get("deletionTimestamp"):
+                continue
+            path = api_path("pods", namespace=metadata["namespace"], name=metadata["name"])
+            try:
+                await self._api.evict(path, uid=metadata["uid"])
+            except OverloadedError as error:
+                if error.status != _TOO_MANY:
+                    raise
+            except NotFoundError:
+                continue
+
+
+def controller_of(obj: Object) -> Mapping[str, Any] | None:
+    """The reference to whoever makes the object again."""
+    references: Sequence[Mapping[str, Any]] = value_at(obj, ("metadata", "ownerReferences")) or ()
+    return next((one for one in references if one.get("controller")), None)
+
+
+def has_pod_address(pod: Object) -> bool:
+    """Whether the pod has, or will get, an address of a CNI, and runs."""
+    return not value_at(pod, ("spec", "hostNetwork")) and value_at(pod, ("status", "phase")) not in {
+        "Succeeded",
+        "Failed",
+    }
+
+
+def seen_on_node(change: Evict, pods: Sequence[Object]) -> Seen:
+    """Which of a node's pods are still to be evicted."""
+    left = [pod for pod in pods if has_pod_address(pod) and _is_meant(change, pod)]
+    bare = [pod for pod in left if controller_of(pod) is None]
+    if bare:
+        metadata = bare[0]["metadata"]
+        why = f"nobody would make {metadata['namespace']}/{metadata['name']} on {change.target.name} again"
+        return Seen(standing="other", why=why, pods=left)
+    return Seen(standing="before" if left else "after", pods=left)
+
+
+def _is_meant(change: Evict, pod: Object) -> bool:
+    if change.which == "moving":
+        return (controller_of(pod) or {}).get("kind") != "DaemonSet"
+    address = str(value_at(pod, ("status", "podIP")) or "")
+    if not address:
+        return False
+    is_new = ipaddress.ip_address(address) in ipaddress.ip_network(change.pod_range)
+    return is_new == (change.which == "new")
+
 
 def seen(change: Change, obj: Object | None) -> Seen:
     """How an object, as read, stands to the change."""
+    assert not isinstance(change, Restart | Evict), "the journal, and `seen_on_node`, say that"
     if isinstance(change, Create | Remove):
         return _made(change, obj)
     target = change.target
@@ -94,7 +184,8 @@ def seen(change: Change, obj: Object | None) -> Seen:
     if isinstance(change, Delete):
         is_gone = obj is None or uid != target.uid or value_at(obj, ("metadata", "deletionTimestamp")) is not None
         return Seen(standing="after" if is_gone else "before", obj=obj)
-    if obj is None or uid != target.uid:
+    is_same = value_at(obj or {}, _MADE_BY) == change.made_by if change.made_by else uid == target.uid
+    if obj is None or not is_same:
         why = f"{target} no longer exists" if obj is None else f"{target} was deleted and made again"
         return Seen(standing="other", why=why, obj=obj)
     value = value_at(obj, change.field)
@@ -111,7 +202,7 @@ def _made(change: Create | Remove, obj: Object | None) -> Seen:
     if obj is None:
         return Seen(standing="before" if is_new else "after")
     made_by = change.reversed().made_by if isinstance(change, Create) else change.made_by
-    if value_at(obj, ("metadata", "annotations", MADE_BY)) != made_by:
+    if value_at(obj, _MADE_BY) != made_by:
         return Seen(standing="other", why=f"{change.target} exists, and this plan did not make it", obj=obj)
     if value_at(obj, ("metadata", "deletionTimestamp")) is None:
         return Seen(standing="after" if is_new else "before", obj=obj)

@@ -58,10 +58,12 @@ class Replace(Struct, frozen=True, kw_only=True, tag="replace"):
     field: tuple[str, ...]
     before: Any
     after: Any
+    made_by: str = ""
+    """The plan's id where the plan itself makes the object, which has no uid yet."""
 
     def reversed(self) -> "Replace":
         """The way back."""
-        return Replace(target=self.target, field=self.field, before=self.after, after=self.before)
+        return msgspec.structs.replace(self, before=self.after, after=self.before)
 
 
 class Delete(Struct, frozen=True, kw_only=True, tag="delete"):
@@ -95,7 +97,29 @@ class Remove(Struct, frozen=True, kw_only=True, tag="remove"):
     """The plan's id."""
 
 
-Expectation = Literal["better", "not-worse", "every-way"]
+class Restart(Struct, frozen=True, kw_only=True, tag="restart"):
+    """A DaemonSet's pod on a node is deleted, and it makes another. Which pod that is, the journal says."""
+
+    target: Target
+    """The DaemonSet."""
+    node: str
+
+
+class Evict(Struct, frozen=True, kw_only=True, tag="evict"):
+    """Pods of a node are evicted by the Eviction API, until none of those meant is left there.
+
+    A pod that nobody would make again is never evicted: it stops the plan.
+    """
+
+    target: Target
+    """The node."""
+    which: Literal["moving", "old", "new"]
+    """moving: those with an address of a CNI but for DaemonSets' own, which come back at once. old: those whose address
+    is not of `pod_range`, DaemonSets' too. new: those whose address is."""
+    pod_range: str
+
+
+Expectation = Literal["better", "not-worse", "every-way", "as-before"]
 
 
 class Recheck(Struct, frozen=True, kw_only=True, tag="recheck"):
@@ -103,13 +127,15 @@ class Recheck(Struct, frozen=True, kw_only=True, tag="recheck"):
 
     expects: Expectation = "better"
     """Which end is a good one: what does not aim at the fault need only do no harm. every-way: pods on each of `nodes`
-    reach pods on each other one."""
+    reach pods on each other one. as-before: they do, and no probe fails that did not fail before the plan."""
     namespace: str = ""
     """"" for the one whose diagnosis justifies the plan."""
     nodes: tuple[str, ...] = ()
+    after_s: float = 0.0
+    """How long after the step before it."""
 
 
-Change = Replace | Delete | Create | Remove
+Change = Replace | Delete | Create | Remove | Restart | Evict
 Action = Change | Recheck
 
 
@@ -170,6 +196,8 @@ class TestPods(Struct, frozen=True, kw_only=True, tag="test-pods"):
 
     namespace: str
     nodes: tuple[str, ...]
+    is_cilium: bool = True
+    """False: with an address that another CNI gave."""
 
 
 class PodsGone(Struct, frozen=True, kw_only=True, tag="pods-gone"):
@@ -186,9 +214,27 @@ class JobDone(Struct, frozen=True, kw_only=True, tag="job-done"):
 
 
 class CiliumFits(Struct, frozen=True, kw_only=True, tag="cilium-fits"):
-    """Nothing that is read now speaks against installing Cilium with these values on a cluster without a CNI."""
+    """Nothing that is read now speaks against installing Cilium with these values."""
 
     values: dict[str, Any]
+    is_first: bool = True
+    """On a cluster without a CNI; False: beside the one that there is."""
+
+
+class CiliumOn(Struct, frozen=True, kw_only=True, tag="cilium-on"):
+    """What Cilium's agent on a node says of itself, and what it sees there; its tunnel's device is up in any case."""
+
+    node: str
+    manages: bool
+    """Whether it keeps the node's CNI configuration."""
+    configures: bool | None = None
+    """True: its configuration is the only one there. False: another one is, and not its own. None: not looked at."""
+
+
+class AddressesWithin(Struct, frozen=True, kw_only=True, tag="addresses-within"):
+    """Every pod that has an address of a CNI has one of this range."""
+
+    pod_range: str
 
 
 Condition = (
@@ -204,6 +250,8 @@ Condition = (
     | PodsGone
     | JobDone
     | CiliumFits
+    | CiliumOn
+    | AddressesWithin
 )
 
 Undo = Literal["restore", "not-needed", "person", "person-unless-verified"]
@@ -223,6 +271,8 @@ class Step(Struct, frozen=True, kw_only=True):
     undo: Undo = "restore"
     reverts: int | None = None
     """Of a step of a plan's own way back: the number of the step that makes it necessary."""
+    milestone: str = ""
+    """What is reached once the step is verified; on the way back, what no longer is when the step begins."""
 
 
 class Ways(Struct, frozen=True, kw_only=True):
@@ -232,6 +282,8 @@ class Ways(Struct, frozen=True, kw_only=True):
     """Directions that were tried: "node-1 to node-2"."""
     failing: tuple[str, ...] = ()
     """Those of them that failed, wholly or now and then."""
+    losing: tuple[str, ...] = ()
+    """Those in which large packets vanish without a word."""
     latency_ms: float | None = None
     """The median over the others; None where none works."""
 

@@ -17,7 +17,7 @@ import structlog
 from bot.cluster.client.api import Api
 from bot.cluster.client.paths import api_path, attributes
 from bot.domain.errors import BotError, ConflictError, NotFoundError
-from bot.domain.plan import Create, Delete, Plan, Recheck, Remove, Replace, Target
+from bot.domain.plan import Create, Delete, Evict, Plan, Recheck, Remove, Replace, Restart, Target
 
 NAME = "cnibot-approval"
 NOTICED_S = 2.0
@@ -43,8 +43,8 @@ def named(plan: Plan) -> dict[str, str]:
                 found[target.uid].add("evict" if is_eviction else "delete")
             case Replace(target=target, field=field):
                 found[target.uid].add(".".join(field[:2]) if field[0] in {"metadata", "spec"} else field[0])
-            case Recheck():
-                pass
+            case Recheck() | Restart() | Evict():
+                pass  # which pods is not known yet, so the policy lets none of them go
     return {key: ",".join(sorted(what)) for key, what in found.items() if _KEY.fullmatch(key)}
 
 

@@ -10,8 +10,10 @@ from bot.cluster.writer import Object, Writer
 from bot.domain.errors import NotFoundError
 from bot.domain.listing import and_more
 from bot.domain.plan import (
+    AddressesWithin,
     CiliumFits,
     CiliumNodes,
+    CiliumOn,
     Condition,
     Gone,
     JobDone,
@@ -25,14 +27,20 @@ from bot.domain.plan import (
     TestPods,
     value_at,
 )
-from bot.remediation.cilium import fresh, seen
-from bot.remediation.cilium.observed import cilium_nodes, test_pods
+from bot.remediation.cilium import beside, fresh, seen
+from bot.remediation.cilium.observed import (
+    addresses_within,
+    cilium_nodes,
+    cilium_on,
+    look_at_agent,
+    test_pods,
+)
 from bot.remediation.cilium.values import CiliumValues
 from bot.remediation.marks import holder
 from bot.remediation.status import Holds, condition_of, is_ready, is_true
 
 
-async def holds(  # noqa: C901, PLR0911 one for each kind
+async def holds(  # noqa: C901, PLR0911, PLR0912 one for each kind
     condition: Condition, writer: Writer, *, now: float
 ) -> Holds:
     """Whether the condition holds now. Errors: `BotError`: it cannot be determined."""
@@ -58,17 +66,28 @@ async def holds(  # noqa: C901, PLR0911 one for each kind
             return replaced(pods, owner.uid, uid, node, await writer.read(owner.path))
         case CiliumNodes(nodes=nodes, ranges=ranges):
             return cilium_nodes(await _cilium_nodes(writer), nodes, ranges)
-        case TestPods(namespace=namespace, nodes=nodes):
+        case TestPods(namespace=namespace, nodes=nodes, is_cilium=is_cilium):
             pods = await writer.items(api_path("pods", namespace=namespace))
-            return test_pods(pods, await _cilium_nodes(writer), nodes)
+            return test_pods(pods, await _cilium_nodes(writer), nodes, is_cilium=is_cilium)
         case PodsGone(namespace=namespace, labels=labels):
             return pods_gone(await writer.items(api_path("pods", namespace=namespace)), labels)
         case JobDone(target=target):
             return job_done(str(target), await writer.read(target.path))
-        case CiliumFits(values=values):
-            checks = fresh.checks(msgspec.convert(values, CiliumValues), await seen.read(writer))
+        case CiliumFits(values=values, is_first=is_first):
+            look = fresh.checks if is_first else beside.checks_of_objects
+            checks = look(msgspec.convert(values, CiliumValues), await seen.read(writer))
             stops = [one.sentence for one in checks if one.stops]
             return Holds(is_so=not stops, why=stops[0] if stops else "")
+        case CiliumOn(node=node):
+            return cilium_on(condition, await look_at_agent(writer, node))
+        case AddressesWithin(pod_range=pod_range):
+            return addresses_within(await writer.items(api_path("pods")), pod_range)
+
+
+def can_hold_before(condition: Condition) -> bool:
+    """Whether it can hold before the plan begins: not, where an earlier step of the plan is what brings it about."""
+    is_made = isinstance(condition, RolledOut) and not condition.target.uid
+    return not (is_made or isinstance(condition, AddressesWithin))
 
 
 async def _cilium_nodes(writer: Writer) -> Sequence[Object]:

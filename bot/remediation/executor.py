@@ -14,7 +14,8 @@ from typing import Protocol
 
 import structlog
 
-from bot.cluster.writer import Seen, Writer
+from bot.cluster.client.paths import api_path
+from bot.cluster.writer import Object, Seen, Writer, target_of
 from bot.domain.errors import (
     BotError,
     ConflictError,
@@ -23,7 +24,22 @@ from bot.domain.errors import (
     ServerError,
     UnreachableError,
 )
-from bot.domain.plan import Change, Condition, Create, Delete, Gone, Plan, Recheck, Replace, Step, Way
+from bot.domain.plan import (
+    Change,
+    Condition,
+    Create,
+    Delete,
+    Evict,
+    Gone,
+    Plan,
+    Recheck,
+    Replace,
+    Restart,
+    Step,
+    Target,
+    Way,
+    value_at,
+)
 from bot.domain.plan_journal import Event, JournalEntry
 from bot.remediation.conditions import holds
 from bot.remediation.progress import End, Observe, TurnBack, Verify, Write, next_move
@@ -117,21 +133,29 @@ class Executor:
     async def _begin(self, number: int, way: Way) -> None:
         """Guards, a dry run, the line in the journal, the write."""
         step = self._plan.step(number, way)
-        change = _change(self._plan, number, way)
+        if isinstance(step.do, Recheck) and (left_s := await self._too_early_s(step.do)) > 0:
+            await asyncio.sleep(min(left_s, self._pause_s))
+            return  # somebody may ask to stop meanwhile
+        try:
+            change = await self._meant(number, way)
+        except BotError as error:
+            await self._write_down(number, way, "refused", f"nothing was done: {error}")
+            return
         if change is None:
             await self._write_down(number, way, "begun")
             await self._write_down(number, way, "written")
             return
+        note = _pod_named(change) if isinstance(step.do, Restart) else ""
         refusal = await self._halt(step) if way == "do" else ""
         found = Seen(standing="other", why=refusal) if refusal else await self._ready(step, change, way)
         match found.standing:
             case "other":
                 await self._write_down(number, way, "refused", found.why)
             case "after":
-                await self._write_down(number, way, "begun")
+                await self._write_down(number, way, "begun", note)
                 await self._write_down(number, way, "written", "it was so already")
             case "before":
-                await self._write_down(number, way, "begun")
+                await self._write_down(number, way, "begun", note)
                 await self._send(number, way, change, found)
 
     async def _ready(self, step: Step, change: Change, way: Way) -> Seen:
@@ -152,6 +176,37 @@ class Executor:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, MAX_PAUSE_S)
 
+    async def _too_early_s(self, do: Recheck) -> float:
+        """How long it is until the check may begin."""
+        lines = await self._journal.read()
+        return lines[-1].at + do.after_s - self._now() if lines else 0.0
+
+    async def _meant(self, number: int, way: Way) -> Change | None:
+        """What is written in this direction; None: nothing. Errors: `BotError`: nobody could read which pod is meant.
+
+        Of a restart it is the deletion of the one pod that was there when it began: a pod that came afterwards is
+        never deleted.
+        """
+        do = self._plan.step(number, way).do
+        if isinstance(do, Recheck):
+            return None
+        if isinstance(do, Restart):
+            lines = await self._journal.read()
+            begun = next((one for one in lines if (one.step, one.way, one.event) == (number, way, "begun")), None)
+            return _pod_of(begun.note) if begun else await self._pod_on(do)
+        if way == "do" or self._plan.back:
+            return do
+        assert isinstance(do, Replace | Create)
+        return do.reversed()
+
+    async def _pod_on(self, do: Restart) -> Delete | None:
+        """The deletion of the DaemonSet's pod on the node; None: there is none."""
+        pods = [one for one in await self._writer.pods_of(do.target, do.node) if not is_ending(one)]
+        if not pods:
+            return None
+        name, namespace = pods[0]["metadata"]["name"], do.target.namespace
+        return Delete(target=target_of(pods[0], "Pod", api_path("pods", namespace=namespace, name=name)))
+
     async def _unmet(self, conditions: tuple[Condition, ...]) -> str:
         """Why one of them does not hold; "" when all do."""
         for condition in conditions:
@@ -171,15 +226,20 @@ class Executor:
             else:
                 await self._write_down(number, way, "refused", str(error))
         else:
-            await self._write_down(number, way, "written")
+            if isinstance(change, Evict):
+                await self._settle(number, way)  # some may have been kept back, and all of them take a while to end
+            else:
+                await self._write_down(number, way, "written")
 
     async def _settle(self, number: int, way: Way) -> None:
         """Look until it is known whether the step has happened; send it again only when it has not."""
-        change = _change(self._plan, number, way)
+        change = await self._meant(number, way)
         if change is None:
             await self._write_down(number, way, "written")
             return
-        until, pause_s = self._now() + self._unknown_s, self._pause_s
+        step = self._plan.step(number, way)
+        patience_s = max(self._unknown_s, step.within_s if isinstance(change, Evict) else 0.0)
+        until, pause_s = self._now() + patience_s, self._pause_s
         while (ended := await self._known(change)) is None and self._now() < until:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, MAX_PAUSE_S)
@@ -192,6 +252,8 @@ class Executor:
             with suppress(BotError):
                 if (await self._writer.look(change)).standing == "before":
                     return "refused", f"no PodDisruptionBudget of {change.target} let it go in time"
+        if isinstance(change, Evict):
+            return "refused", f"pods of {change.target} were not allowed to go, or did not end, in time"
         return "lost", "the API server did not confirm the result"
 
     async def _known(self, change: Change) -> tuple[Event, str] | None:
@@ -207,7 +269,7 @@ class Executor:
             case "after":
                 return "written", "seen afterwards"
             case "other":
-                return "lost", found.why
+                return ("refused" if isinstance(change, Evict) else "lost"), found.why
             case "before":
                 return None
 
@@ -241,15 +303,25 @@ class Executor:
             pause_s = min(pause_s * 1.5, MAX_PAUSE_S)
 
 
-def _change(plan: Plan, number: int, way: Way) -> Change | None:
-    """What is written in this direction; None: nothing."""
-    do = plan.step(number, way).do
-    if isinstance(do, Recheck):
+def _pod_named(change: Change) -> str:
+    """A pod as the journal names it: its path and its uid."""
+    return f"{change.target.path} {change.target.uid}"
+
+
+def _pod_of(note: str) -> Delete | None:
+    """The deletion of the pod that the journal names; None where there was none."""
+    path, _, uid = note.partition(" ")
+    if not uid:
         return None
-    if way == "do" or plan.back:
-        return do
-    assert isinstance(do, Replace | Create)
-    return do.reversed()
+    parts = path.split("/")
+    name, namespace = parts[-1], parts[-3]
+    target = Target(kind="Pod", path=path, name=name, namespace=namespace, uid=uid, resource_version="")
+    return Delete(target=target)
+
+
+def is_ending(pod: Object) -> bool:
+    """Whether the pod is being deleted."""
+    return value_at(pod, ("metadata", "deletionTimestamp")) is not None
 
 
 def may_pass(error: BotError) -> bool:

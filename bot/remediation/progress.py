@@ -51,6 +51,8 @@ class End:
     why: str
 
 
+_LOSING = ("undo", "begun")
+
 Move = Write | Observe | Verify | TurnBack | End
 
 
@@ -66,6 +68,30 @@ def next_move(plan: Plan, journal: Sequence[JournalEntry], *, is_stopping: bool 
             return End("halted", f"step {entry.step + 1}, {title}: {entry.note}")
     turned = next((entry for entry in journal if entry.event == "turned"), None)
     return _forward(plan, last, is_stopping=is_stopping) if turned is None else _back(plan, last, turned)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Milestone:
+    """A condition of a plan that takes long, as its journal tells: the same for whoever reads it."""
+
+    name: str
+    is_reached: bool
+    at: float | None = None
+    """Since when; None where it is not reached."""
+
+
+def milestones(plan: Plan, journal: Sequence[JournalEntry]) -> tuple[Milestone, ...]:
+    """In the order of the plan: reached when its step is verified, until the way back begins to take it away."""
+    reached = {
+        plan.steps[line.step].milestone: line.at for line in journal if (line.way, line.event) == ("do", "verified")
+    }
+    lost = {plan.back[line.step].milestone for line in journal if plan.back and (line.way, line.event) == _LOSING}
+    found: list[Milestone] = []
+    for step in plan.steps:
+        if step.milestone:
+            at = None if step.milestone in lost else reached.get(step.milestone)
+            found.append(Milestone(name=step.milestone, is_reached=at is not None, at=at))
+    return tuple(found)
 
 
 def _event(last: Mapping[tuple[int, Way], JournalEntry], step: int, way: Way) -> Event | None:

@@ -2,28 +2,31 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bot.agent.report import NodeReport
 from bot.cluster.access.agent_pod import DEFAULT_IMAGE
 from bot.cluster.client.paths import api_path
 from bot.cluster.cni.catalogue import agent_kind
 from bot.cluster.objects import Container
-from bot.cluster.writer import Object, Writer
-from bot.domain.plan import Create, Delete, Plan, Recheck, Remove, Replace, Step, value_at
+from bot.cluster.writer import Object, Writer, controller_of
+from bot.domain.plan import Create, Delete, Evict, Plan, Recheck, Remove, Replace, Restart, Step, value_at
 from bot.remediation.actions.draft import Draft, NotPlannedError
 from bot.remediation.actions.install_cilium import InstallInputs, install_cilium, refuse_unfit
+from bot.remediation.actions.migrate_to_cilium import migrate_to_cilium, refuse_unmigratable
 from bot.remediation.actions.nodes import cordon, drain, uncordon
 from bot.remediation.actions.restart_agents import HASH, Agents, restart_agents
 from bot.remediation.actions.restore import Wanted, restore
 from bot.remediation.actions.roll_back import Workload, roll_back
-from bot.remediation.actions.workloads import controller_of, correct_selector, correct_target_port, recreate_pod, scale
-from bot.remediation.cilium import fresh
+from bot.remediation.actions.workloads import correct_selector, correct_target_port, recreate_pod, scale
+from bot.remediation.cilium import beside, fresh
 from bot.remediation.cilium.chart import VendoredChart, render
-from bot.remediation.cilium.seen import read
-from bot.remediation.cilium.values import NAMESPACE, CiliumValues, checked, fresh_values
+from bot.remediation.cilium.migration import CILIUM
+from bot.remediation.cilium.seen import Seen, read
+from bot.remediation.cilium.values import NAMESPACE, CiliumValues, beside_values, checked, fresh_values
 from bot.remediation.conditions import owned
 
 
@@ -104,6 +107,14 @@ class InstallCilium(Struct, frozen=True, kw_only=True, tag="install-cilium"):
     values: CiliumValues
 
 
+class MigrateToCilium(Struct, frozen=True, kw_only=True, tag="migrate-to-cilium"):
+    """From flannel or Calico to Cilium, node by node."""
+
+    values: CiliumValues
+    soak_s: float = 600.0
+    """How long each node is left to itself before the next."""
+
+
 PlanRequest = (
     RollBack
     | Cordon
@@ -116,6 +127,7 @@ PlanRequest = (
     | Selector
     | Scale
     | InstallCilium
+    | MigrateToCilium
 )
 
 
@@ -129,8 +141,13 @@ class Supplies:
     """cnibot's own, for test pods and Jobs."""
 
 
-async def draft(asked: PlanRequest, writer: Writer, supplies: Supplies) -> Draft:
-    """The draft of what is asked for. Errors: `NotPlannedError`, `BotError`: the cluster could not be read."""
+async def draft(
+    asked: PlanRequest, writer: Writer, supplies: Supplies, reports: Mapping[str, NodeReport] | None = None
+) -> Draft:
+    """The draft of what is asked for. Errors: `NotPlannedError`, `BotError`: the cluster could not be read.
+
+    `reports`: what node agents see on every node, for plans that look at all of them.
+    """
     match asked:
         case RollBack():
             return roll_back(await _workload(asked, writer), asked.revision)
@@ -143,26 +160,38 @@ async def draft(asked: PlanRequest, writer: Writer, supplies: Supplies) -> Draft
             if found is None:
                 raise NotPlannedError(f"{wanted.kind} {wanted.name} does not exist: a plan makes no object anew.")
             return restore(found, wanted)
-        case InstallCilium(values=values):
-            return await _install_cilium(checked(values), writer, supplies)
+        case InstallCilium() | MigrateToCilium():
+            return await _of_cilium(asked, writer, supplies, reports)
         case _:
             return await _of_application(asked, writer)
 
 
-async def _install_cilium(values: CiliumValues, writer: Writer, supplies: Supplies) -> Draft:
-    seen = await read(writer)
+async def _of_cilium(
+    asked: InstallCilium | MigrateToCilium,
+    writer: Writer,
+    supplies: Supplies,
+    reports: Mapping[str, NodeReport] | None,
+) -> Draft:
+    values, seen = checked(asked.values), await read(writer, reports)
+    if isinstance(asked, MigrateToCilium):
+        refuse_unmigratable(beside.checks(values, seen))  # before a program is run
+        inputs = await _inputs(beside_values(values, len(seen.nodes or ())), seen, writer, supplies)
+        return migrate_to_cilium(values, inputs, soak_s=asked.soak_s)
     refuse_unfit(fresh.checks(values, seen))  # before a program is run
+    inputs = await _inputs(fresh_values(values, len(seen.nodes or ())), seen, writer, supplies)
+    return install_cilium(values, inputs)
+
+
+async def _inputs(values: Mapping[str, Any], seen: Seen, writer: Writer, supplies: Supplies) -> InstallInputs:
+    """What the chart renders with these values, and what stands in the cluster."""
     if supplies.chart is None:
         raise NotPlannedError(
             "The settings name no chart of Cilium.",
             "Put its archive beside cnibot, and its path and SHA-256 into CNIBOT_CILIUM.",
         )
-    rendered = await render(
-        supplies.chart, fresh_values(values, len(seen.nodes or ())), kubernetes=await writer.version()
-    )
+    rendered = await render(supplies.chart, values, kubernetes=await writer.version())
     namespace = await _existing(writer, "namespaces", "", NAMESPACE)
-    inputs = InstallInputs(seen=seen, rendered=rendered, namespace=namespace, image=supplies.image)
-    return install_cilium(values, inputs)
+    return InstallInputs(seen=seen, rendered=rendered, namespace=namespace, image=supplies.image)
 
 
 async def _of_node(asked: Cordon | Uncordon | Drain, writer: Writer) -> Draft:
@@ -282,10 +311,17 @@ async def rehearsed(plan: Plan, writer: Writer) -> Plan:
     for step in plan.steps:
         do = step.do
         match do:
-            case Recheck() | Remove():
+            case Recheck() | Remove() | Restart():
                 pass
+            case Evict():
+                found = await writer.look(do)
+                if found.standing == "other":
+                    raise NotPlannedError(f"{found.why[:1].upper()}{found.why[1:]}.", "Move it by hand first.")
             case Create(target=target):
-                await _not_there(do, writer, is_tried=target.namespace not in new)
+                is_known = target.namespace not in new and not target.path.startswith(f"/apis/{CILIUM}/")
+                await _not_there(do, writer, is_tried=is_known)
+            case Replace(target=target) if not target.uid:
+                pass  # the plan makes the object
             case Delete():
                 found = await writer.look(do)
                 if found.standing != "before":
@@ -300,7 +336,7 @@ async def rehearsed(plan: Plan, writer: Writer) -> Plan:
 
 
 async def _not_there(do: Create, writer: Writer, *, is_tried: bool) -> None:
-    """Refuse what exists; try it, unless its namespace is one that the plan makes: then it is tried in its turn."""
+    """Refuse what exists; try it, unless its namespace or its kind come with the plan: then it is tried in its turn."""
     found = await writer.look(do)
     if found.standing != "before":
         raise NotPlannedError(f"{do.target} exists already.", "Look who made it, and whether it is in use.")

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from bot.cluster.client.api import Api
-from bot.cluster.client.paths import attributes
+from bot.cluster.client.paths import Attributes, attributes
 from bot.domain.access import Need
-from bot.domain.plan import Change, Create, Plan, Recheck, Remove, Replace
+from bot.domain.plan import Change, Create, Delete, Evict, Plan, Recheck, Remove, Replace, Restart
 from bot.remediation.actions.restore import CALICO_GROUP
 
 
@@ -31,7 +31,7 @@ ACTION_NEEDS: Mapping[str, tuple[Need, ...]] = {
 }
 """What each action writes, and reads besides what a diagnosis reads."""
 
-INSTALLING = frozenset({"install-cilium"})
+INSTALLING = frozenset({"install-cilium", "migrate-to-cilium"})
 """Actions that make ClusterRoles and privileged pods. No role is generated for them: an administrator carries them out,
 with their own rights or with credentials that are made for it and end soon after."""
 
@@ -45,16 +45,27 @@ async def missing_rights(plan: Plan, api: Api) -> tuple[str, ...]:
     for step in (*plan.steps, *plan.back):
         if isinstance(step.do, Recheck):
             continue
-        asked = attributes(*_request(step.do))
-        is_allowed = await api.can_i(
-            asked.verb, asked.resource, namespace=asked.namespace, group=asked.group, name=asked.name
-        )
-        if not is_allowed:
-            found.append(f"{asked.verb} {asked.what}")
+        for asked in _asked(step.do):
+            is_allowed = await api.can_i(
+                asked.verb, asked.resource, namespace=asked.namespace, group=asked.group, name=asked.name
+            )
+            if not is_allowed:
+                found.append(f"{asked.verb} {asked.what}")
     return tuple(dict.fromkeys(found))
 
 
-def _request(do: Change) -> tuple[str, str]:
+def _asked(do: Change) -> tuple[Attributes, ...]:
+    """The requests that it takes. Which pods will be meant is not known yet: any of them."""
+    if isinstance(do, Evict):
+        return (Attributes(verb="create", resource="pods/eviction"),)
+    if isinstance(do, Restart):
+        namespace = do.target.namespace
+        exec_ = Attributes(verb="create", resource="pods/exec", namespace=namespace)
+        return Attributes(verb="delete", resource="pods", namespace=namespace), exec_
+    return (attributes(*_request(do)),)
+
+
+def _request(do: Replace | Create | Remove | Delete) -> tuple[str, str]:
     """The method and path by which it is done."""
     if isinstance(do, Replace):
         return "PATCH", do.target.path

@@ -1,10 +1,11 @@
 """Whether a change helped: the probes that found the fault, before and after it."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from statistics import median
 from typing import Literal
 
+from bot.domain.errors import BotError
 from bot.domain.listing import and_more
 from bot.domain.plan import Baseline, Recheck, Ways
 from bot.domain.report import Connectivity, Report
@@ -35,6 +36,7 @@ def ways_of(report: Report) -> Ways:
     return Ways(
         tested=tuple(map(_way, tried)),
         failing=tuple(_way(one) for one in tried if one.state != "ok"),
+        losing=tuple(_way(one) for one in tried if one.lost_bytes is not None),
         latency_ms=round(median(times), 2) if times else None,
     )
 
@@ -65,10 +67,23 @@ def failing(report: Report) -> tuple[str, ...]:
     return tuple(sorted({f"{one.probe} {one.subject}" for one in report.findings if one.severity == "fail"}))
 
 
+async def rechecked(asked: Recheck, before: Baseline, diagnose: Callable[[], Awaitable[Report]]) -> Better:
+    """What a diagnosis says that a plan asks for. One bad round undoes no node: there the second one decides."""
+    try:
+        better = judged(asked, before, await diagnose())
+        if better.is_better or asked.expects != "as-before":
+            return better
+        return judged(asked, before, await diagnose())
+    except BotError as error:
+        return Better(is_better=None, sentence=f"No diagnosis could be had afterwards: {error}")
+
+
 def judged(asked: Recheck, before: Baseline, after: Report) -> Better:
     """What a diagnosis says that a plan asked for."""
     if asked.expects == "every-way":
         return every_way(asked.nodes, ways_of(after))
+    if asked.expects == "as-before":
+        return as_before(asked.nodes, before, after)
     return compared(before, after, expects=asked.expects)
 
 
@@ -77,13 +92,25 @@ def every_way(nodes: Sequence[str], now: Ways) -> Better:
     wanted = [f"{source} to {target}" for source in nodes for target in nodes if source != target]
     failing = [one for one in wanted if one in now.failing]
     untried = [one for one in wanted if one not in now.tested]
+    losing = [one for one in wanted if one in now.losing]
     latency = f", median latency {now.latency_ms:.2f} ms" if now.latency_ms is not None else ""
     if failing:
         sentence = f"{len(failing)} of {len(wanted)} directions between nodes fail: {and_more(failing, MOST_WAYS)}."
         return Better(is_better=False, sentence=sentence)
+    if losing:
+        sentence = f"Large packets vanish in {len(losing)} of {len(wanted)} directions: {and_more(losing, MOST_WAYS)}."
+        return Better(is_better=False, sentence=sentence)
     if untried:
         return Better(is_better=None, sentence=f"Not known: nobody tried {and_more(untried, MOST_WAYS)}.")
     return Better(is_better=True, sentence=f"All {len(wanted)} directions between nodes work{latency}.")
+
+
+def as_before(nodes: Sequence[str], before: Baseline, after: Report) -> Better:
+    """Whether they do, and no probe fails that did not fail before: pods that reach pods may reach no Service."""
+    ways = every_way(nodes, ways_of(after))
+    known = {one.partition(" ")[0] for one in before.failing}
+    new = [one for one in after.findings if one.severity == "fail" and one.probe not in known]
+    return Better(is_better=False, sentence=new[0].sentence) if ways.is_better and new else ways
 
 
 def compared(before: Baseline, after: Report, *, expects: Literal["better", "not-worse"] = "better") -> Better:

@@ -14,12 +14,15 @@ from bot.domain.errors import bounded
 from bot.domain.listing import and_more
 from bot.domain.plan import (
     Action,
+    AddressesWithin,
     Change,
     CiliumFits,
     CiliumNodes,
+    CiliumOn,
     Condition,
     Create,
     Delete,
+    Evict,
     Gone,
     JobDone,
     NodeReady,
@@ -32,6 +35,7 @@ from bot.domain.plan import (
     Remove,
     Replace,
     Replaced,
+    Restart,
     RolledOut,
     Step,
     TestPods,
@@ -41,6 +45,7 @@ from bot.domain.plan_journal import JournalEntry
 from bot.domain.plan_life import PlanRecord
 from bot.domain.redact import MASK, redact
 from bot.remediation.differences import differences, leaves, shown
+from bot.remediation.progress import milestones
 
 MOST_CHARACTERS = 400
 _VARIABLE = re.compile(r"\[([^\]]+)\]\.value$")
@@ -84,6 +89,13 @@ def field_shown(where: str, value: Any) -> str:
     return value_shown(value)
 
 
+_EVICTED = {
+    "moving": "every pod with an address of the CNI's, but for those of DaemonSets,",
+    "old": "every pod whose address is not of {}",
+    "new": "every pod whose address is of {}",
+}
+
+
 def exactly(do: Action) -> Iterator[str]:
     """What is done to which object, in the API's terms."""
     match do:
@@ -100,13 +112,18 @@ def exactly(do: Action) -> Iterator[str]:
             yield from (f"  {where}: {field_shown(where, value)}" for where, value in fields)
         case Remove(target=target, made_by=made_by):
             yield f"DELETE {target.path} (only if plan {made_by} made it)"
+        case Restart(target=target, node=node):
+            yield f"DELETE the one pod of {target} on {node} (only if its uid is still what the journal says)"
+        case Evict(target=target):
+            yield f"POST …/eviction of {_EVICTED[do.which].format(do.pod_range)} on {target.name} (as budgets allow)"
         case Replace(target=target, field=field):
-            yield f"PATCH {target.path} (uid {target.uid}; only if {'.'.join(field)} is still as below)"
+            whose = f"made by plan {do.made_by}" if do.made_by else f"uid {target.uid}"
+            yield f"PATCH {target.path} ({whose}; only if {'.'.join(field)} is still as below)"
             for where, before, after in differences(do.before, do.after, ".".join(field)):
                 yield f"  {where}: {field_shown(where, before)} → {field_shown(where, after)}"
 
 
-def condition_shown(  # noqa: C901, PLR0911 one for each kind
+def condition_shown(  # noqa: C901, PLR0911, PLR0912 one for each kind
     condition: Condition,
 ) -> str:
     """What must hold."""
@@ -127,15 +144,37 @@ def condition_shown(  # noqa: C901, PLR0911 one for each kind
             return f"no other plan has {target} in hand"
         case CiliumNodes(nodes=nodes, ranges=ranges):
             return f"{and_more(nodes, 5)} each have a block of {', '.join(ranges)} from Cilium"
-        case TestPods(namespace=namespace, nodes=nodes):
-            return f"a pod of {namespace} is Ready on {and_more(nodes, 5)}, with an address of the node's block"
+        case TestPods(namespace=namespace, nodes=nodes, is_cilium=is_cilium):
+            whose = "of the node's block" if is_cilium else "that is not Cilium's"
+            return f"a pod of {namespace} is Ready on {and_more(nodes, 5)}, with an address {whose}"
         case PodsGone(namespace=namespace, labels=labels):
             listed = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
             return f"no pod {listed} is left in {namespace}"
         case JobDone(target=target):
             return f"{target} has done its work"
-        case CiliumFits():
-            return "the nodes still wait for a CNI, and nothing speaks against Cilium"
+        case CiliumFits(is_first=is_first):
+            waiting = "the nodes still wait for a CNI, and " if is_first else ""
+            return f"{waiting}nothing speaks against Cilium"
+        case CiliumOn(node=node, manages=manages, configures=configures):
+            keeps = "keeps" if manages else "leaves alone"
+            files = {True: "; it is Cilium's alone", False: "; it is another CNI's", None: ""}[configures]
+            return f"Cilium's agent on {node} {keeps} the CNI configuration{files}; its tunnel is up"
+        case AddressesWithin(pod_range=pod_range):
+            return f"every pod has an address of {pod_range}"
+
+
+def milestones_shown(plan: Plan, journal: Sequence[JournalEntry]) -> str:
+    """How far a plan of several milestones has come: "Prepared ✓ · Installed ✓ · NodesMigrated 1 of 3 · Finalised no".
+
+    Those that differ by their second word are counted together. "" for a plan without any.
+    """
+    kinds: dict[str, list[bool]] = {}
+    for one in milestones(plan, journal):
+        kinds.setdefault(one.name.partition(" ")[0], []).append(one.is_reached)
+    return " · ".join(
+        f"{name} {sum(reached)} of {len(reached)}" if len(reached) > 1 else f"{name} {'✓' if reached[0] else 'no'}"
+        for name, reached in kinds.items()
+    )
 
 
 UNDO_WORDS = {
@@ -160,6 +199,8 @@ def _lines(record: PlanRecord, journal: Sequence[JournalEntry]) -> Iterator[str]
     yield f"digest {plan.digest}"
     yield f"risk: {RISKS[plan.risk]}; expected to take {plan.expected_s:.0f} s"
     yield plan.disruption
+    if reached := milestones_shown(plan, journal):
+        yield reached
     yield from (f"warning: {bounded(one)}" for one in plan.warnings)
     if plan.cause or plan.evidence:
         yield "why:" + (f" {plan.cause}" if plan.cause else "")
@@ -223,10 +264,24 @@ def commands(plan: Plan) -> Iterator[Command]:
                     if step.do.is_eviction
                     else "",
                 )
+            case Restart(target=target, node=node):
+                where = (f"--namespace={target.namespace}", f"--field-selector=spec.nodeName={node}")
+                argv = ("kubectl", "delete", "pods", *where, f"--selector={_AGENTS}")
+                yield Command(title=step.title, argv=argv)
+            case Evict(target=target, which="moving"):
+                drain = ("kubectl", "drain", target.name, "--ignore-daemonsets", "--delete-emptydir-data")
+                yield Command(title=step.title, argv=(*drain, f"--timeout={step.within_s:.0f}s"))
+            case Evict(target=target):
+                look = ("kubectl", "get", "pods", "--all-namespaces", "--output=wide")
+                title = f"{step.title}: look, and delete those"  # kubectl selects no pods by their addresses
+                yield Command(title=title, argv=(*look, f"--field-selector=spec.nodeName={target.name}"))
             case _:
                 continue
         for condition in step.verify:
             yield from _waiting(condition, step.within_s)
+
+
+_AGENTS = "k8s-app=cilium"
 
 
 def _on(verb: str, do: Change) -> tuple[str, ...]:

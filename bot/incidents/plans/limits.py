@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import msgspec
+
 from bot.domain.plan import Plan, Replace
 from bot.domain.plan_life import PlanRecord
 from bot.remediation.actions.nodes import UNSCHEDULABLE
@@ -61,10 +63,10 @@ def lasting(plan: Plan) -> dict[tuple[str, tuple[str, ...]], Replace]:
     found: dict[tuple[str, tuple[str, ...]], Replace] = {}
     for step in plan.steps:
         if isinstance(step.do, Replace):
-            key = (step.do.target.uid, step.do.field)
+            key = (step.do.target.key, step.do.field)
             first = found.get(key)
             before = first.before if first else step.do.before
             if step.do.field == UNSCHEDULABLE:
                 continue  # a node is cordoned in order to be uncordoned
-            found[key] = Replace(target=step.do.target, field=step.do.field, before=before, after=step.do.after)
+            found[key] = msgspec.structs.replace(step.do, before=before)
     return {key: change for key, change in found.items() if change.before != change.after}

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -12,6 +12,7 @@ from typing import Literal
 import structlog
 from msgspec.structs import replace
 
+from bot.agent.report import NodeReport
 from bot.aio.failures import first_failure
 from bot.aio.groups import TaskGroup
 from bot.cluster.access.agent_pod import DEFAULT_NAMESPACE
@@ -29,11 +30,11 @@ from bot.incidents.plans.limits import Limits
 from bot.incidents.plans.surroundings import Surroundings
 from bot.remediation.actions.draft import Circumstances, NotPlannedError, is_forward, plan_of
 from bot.remediation.active_approval import announced
-from bot.remediation.conditions import holds
+from bot.remediation.conditions import can_hold_before, holds
 from bot.remediation.executor import MAX_PAUSE_S, PAUSE_S, UNKNOWN_S, Better, Executor, may_pass
 from bot.remediation.offers import confirmed, offer
 from bot.remediation.requests import PlanRequest, Supplies, draft, rehearsed
-from bot.remediation.verification import judged
+from bot.remediation.verification import rechecked
 from bot.store import Store, StoreUnavailableError
 from bot.store.plans import Lease, Stop
 
@@ -81,6 +82,8 @@ class Proposal:
     evidence: Sequence[str] = ()
     incident: str = ""
     run: int = 0
+    reports: Mapping[str, NodeReport] = field(default_factory=dict[str, NodeReport])
+    """What node agents see on every node, where somebody has them look."""
     id: str = ""
     """The same id a second time is the same plan."""
 
@@ -131,7 +134,7 @@ class PlanService:
             return known
         async with self._connect(proposal.cluster) as api:
             writer = Writer(api)
-            made = await draft(proposal.asked, writer, self._settings.supplies)
+            made = await draft(proposal.asked, writer, self._settings.supplies, proposal.reports)
             given = Circumstances(
                 id=plan_id,
                 cluster=proposal.cluster,
@@ -173,7 +176,7 @@ class PlanService:
 
     async def _refuse_unguarded(self, plan: Plan, writer: Writer) -> None:
         for step in plan.steps:
-            for guard in step.guards:
+            for guard in filter(can_hold_before, step.guards):
                 held = await holds(guard, writer, now=self._now())
                 if not held.is_so:
                     raise NotPlannedError(f"It could not begin: {held.why}.")
@@ -360,11 +363,8 @@ class PlanService:
         plan = record.plan
 
         async def recheck(asked: Recheck) -> Better:
-            try:
-                report = await self._diagnose(plan, asked.namespace or plan.namespace)
-                return judged(asked, plan.baseline, report)
-            except BotError as error:
-                return Better(is_better=None, sentence=f"No diagnosis could be had afterwards: {error}")
+            where = asked.namespace or plan.namespace
+            return await rechecked(asked, plan.baseline, lambda: self._diagnose(plan, where))
 
         async def is_stopping() -> bool:
             return (await self._plans.get(plan.id)).is_stopping
@@ -402,11 +402,11 @@ class PlanService:
         What a later plan changed is no drift. Errors: `BotError`: it could not be read.
         """
         later = [one.plan for one in await self._plans.recent() if one.started_at > record.started_at]
-        taken_over = {target.uid for plan in later for target in plan.targets}
+        taken_over = {target.key for plan in later for target in plan.targets}
         async with self._connect(record.plan.cluster) as api:
             for change in limits.lasting(record.plan).values():
                 found = await Writer(api).look(change)
-                if found.standing != "after" and change.target.uid not in taken_over:
+                if found.standing != "after" and change.target.key not in taken_over:
                     field = ".".join(change.field)
                     return found.why or f"{field} of {change.target} is what it was before plan {record.plan.id}."
         return ""

@@ -16,7 +16,7 @@ import typer
 
 from bot.lab.cluster import launch
 from bot.lab.cluster.control import LabClient
-from bot.lab.cluster.names import BARE, CNIS
+from bot.lab.cluster.names import BARE, CNIS, KUBEADM
 from bot.lab.cluster.state import StateDirectory, default_directory
 from bot.lab.errors import LabError
 
@@ -40,14 +40,17 @@ def fault_names(incomplete: str) -> list[str]:
 
 def cni_names(incomplete: str) -> list[str]:
     """For the shell."""
-    return [name for name in (*CNIS, BARE) if name.startswith(incomplete)]
+    return [name for name in (*CNIS, KUBEADM, BARE) if name.startswith(incomplete)]
 
 
 @app.command()
 def up(
     cni: Annotated[
         str,
-        typer.Option(help="calico-vxlan, flannel-vxlan (as K3s), cilium-tunnel or none", autocompletion=cni_names),
+        typer.Option(
+            help="calico-vxlan, flannel-vxlan (as K3s), flannel-kubeadm, cilium-tunnel or none",
+            autocompletion=cni_names,
+        ),
     ] = "calico-vxlan",
     nodes: Annotated[int, typer.Option(help="Number of nodes")] = 3,
     state: State = None,

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from bot.lab.cluster.names import BARE, CNIS, MAX_NODES
+from bot.lab.cluster.names import BARE, CNIS, KUBEADM, MAX_NODES
 from bot.lab.cluster.state import StateDirectory
 from bot.lab.errors import LabError, LabUsageError, NotPermittedError
 
@@ -36,8 +36,9 @@ class LabOptions:
 
     def check(self) -> None:
         """Raises LabUsageError for what cannot be."""
-        if self.cni not in {*CNIS, BARE}:
-            raise LabUsageError(f"there is no CNI {self.cni!r} in the lab; there are: {', '.join((*CNIS, BARE))}")
+        known = (*CNIS, KUBEADM, BARE)
+        if self.cni not in known:
+            raise LabUsageError(f"there is no CNI {self.cni!r} in the lab; there are: {', '.join(known)}")
         if not 1 <= self.nodes <= MAX_NODES:
             raise LabUsageError(f"a lab has 1 to {MAX_NODES} nodes, not {self.nodes}")
         if not 0 <= self.pods <= 240:

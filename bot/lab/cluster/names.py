@@ -13,6 +13,8 @@ Cni: TypeAlias = Literal["calico-vxlan", "flannel-vxlan", "cilium-tunnel"]
 CNIS: Final[tuple[Cni, ...]] = ("calico-vxlan", "flannel-vxlan", "cilium-tunnel")
 BARE: Final = "none"
 """A lab without a CNI, for somebody to install Cilium as the first one."""
+KUBEADM: Final = "flannel-kubeadm"
+"""A lab with flannel in pods of a DaemonSet, for somebody to bring Cilium beside it and migrate node by node."""
 
 POD_CIDR: Final = "10.42.0.0/16"
 SERVICE_CIDR: Final = "10.43.0.0/16"

@@ -13,11 +13,14 @@ from bot.domain.plan import (
     Baseline,
     Create,
     Delete,
+    Evict,
     NodesReady,
     Person,
     Plan,
     Recheck,
     Remove,
+    Replace,
+    Restart,
     Step,
     Target,
     value_at,
@@ -120,6 +123,8 @@ def _signed(step: Step, plan_id: str) -> Step:
             return replace(step, do=Create(target=target, manifest=signed))
         case Remove(target=target):
             return replace(step, do=Remove(target=target, made_by=plan_id))
+        case Replace(target=target) if not target.uid:
+            return replace(step, do=replace(step.do, made_by=plan_id))
         case _:
             return step
 
@@ -141,7 +146,7 @@ def _rechecking(draft: Draft) -> Step:
 
 def is_forward(step: Step) -> bool:
     """Whether the step takes something away that a later one gives back, or changes it for good."""
-    return step.undo != "not-needed" or isinstance(step.do, Delete)
+    return step.undo != "not-needed" or isinstance(step.do, Delete | Restart | Evict)
 
 
 def mark_on(obj: Object) -> str | None:

@@ -17,6 +17,7 @@ from bot.domain.listing import and_more
 from bot.domain.plan import (
     CiliumFits,
     CiliumNodes,
+    Condition,
     Create,
     Gone,
     JobDone,
@@ -67,13 +68,13 @@ class InstallInputs:
     """Of test pods and Jobs."""
 
 
-def refuse_unfit(checks: Sequence[Check]) -> None:
+def refuse_unfit(checks: Sequence[Check], what: str = "Cilium is not installed here") -> None:
     """Nothing, where nothing speaks against it. Errors: `NotPlannedError` with all that does."""
     stops = [one for one in checks if one.stops]
     if stops:
         told = [f"{one.id}: {one.sentence.rstrip('.')}." for one in stops]
         instead = dict.fromkeys(one.instead for one in stops if one.instead)
-        raise NotPlannedError("Cilium is not installed here. " + " ".join(told), f"{' '.join(instead)} See {GUIDE}.")
+        raise NotPlannedError(f"{what}. {' '.join(told)}", f"{' '.join(instead)} See {GUIDE}.")
 
 
 def install_cilium(values: CiliumValues, inputs: InstallInputs) -> Draft:
@@ -86,7 +87,13 @@ def install_cilium(values: CiliumValues, inputs: InstallInputs) -> Draft:
     manifests = inputs.rendered.manifests
     refuse_other_config(manifests, expected_config(values))
     main = target_of(inputs.namespace, "Namespace", api_path("namespaces", name=NAMESPACE))
-    steps = (*_making(values, manifests, nodes), *_testing(nodes, inputs.image))
+    at_work = (
+        CiliumNodes(nodes=nodes, ranges=(values.pod_range,)),
+        RolledOut(target=made_target(only(manifests, "DaemonSet", AGENT))),
+        NodesReady(),
+    )
+    fits = CiliumFits(values=msgspec.to_builtins(values))
+    steps = (*making(manifests, fits, at_work), *_testing(nodes, inputs.image))
     return Draft(
         action="install-cilium",
         title=f"install Cilium {inputs.rendered.version} as the first CNI",
@@ -98,8 +105,8 @@ def install_cilium(values: CiliumValues, inputs: InstallInputs) -> Draft:
         expected_s=60.0 + 10.0 * len(nodes),
         disruption=f"{len(nodes)} nodes have no CNI. They become Ready, and pods that wait start by themselves.",
         affected=tuple(f"node {name}" for name in nodes),
-        warnings=tuple(_warnings(checks)),
-        evidence=tuple(_evidence(values, inputs)),
+        warnings=tuple(warnings(checks)),
+        evidence=tuple(evidence(values, inputs)),
         cures=nodes,
     )
 
@@ -109,7 +116,7 @@ def refuse_other_config(manifests: Sequence[Manifest], expected: Mapping[str, st
 
     The chart takes values that it does not know without a word: only what it renders tells whether it took them.
     """
-    config = _only(manifests, "ConfigMap", CONFIG)
+    config = only(manifests, "ConfigMap", CONFIG)
     data: Mapping[str, Any] = config.get("data") or {}
     wrong = [
         f"{key} is {_said(data.get(key))}, not {_said(wanted)}"
@@ -118,21 +125,22 @@ def refuse_other_config(manifests: Sequence[Manifest], expected: Mapping[str, st
     ]
     if wrong:
         raise NotPlannedError(f"The chart renders another configuration than was meant: {'; '.join(wrong)}.")
-    template: Mapping[str, Any] = value_at(_only(manifests, "DaemonSet", AGENT), ("spec", "template")) or {}
+    template: Mapping[str, Any] = value_at(only(manifests, "DaemonSet", AGENT), ("spec", "template")) or {}
     labels: Mapping[str, str] = value_at(template, ("metadata", "labels")) or {}
     paths = {value_at(one, ("hostPath", "path")) for one in value_at(template, ("spec", "volumes")) or ()}
     if not value_at(template, ("spec", "hostNetwork")) or not AGENT_LABELS.items() <= labels.items():
         raise NotPlannedError(f"The chart's DaemonSet {AGENT} is not Cilium's agent as it is known here.")
     if CONF_DIRECTORY not in paths:
         raise NotPlannedError(f"The chart's agents do not see {CONF_DIRECTORY}, where the nodes look for a CNI.")
-    _only(manifests, "Deployment", OPERATOR)
+    only(manifests, "Deployment", OPERATOR)
     made = {one["metadata"]["name"] for one in manifests if one["kind"] == "Namespace"}
     strange = sorted({str(one["metadata"].get("namespace", "")) for one in manifests} - made - {NAMESPACE, ""})
     if strange:
         raise NotPlannedError(f"The chart renders objects for other namespaces: {and_more(strange, 3)}.")
 
 
-def _only(manifests: Sequence[Manifest], kind: str, name: str) -> Manifest:
+def only(manifests: Sequence[Manifest], kind: str, name: str) -> Manifest:
+    """The one object of that name. Errors: `NotPlannedError`."""
     found = [one for one in manifests if (one["kind"], one["metadata"]["name"]) == (kind, name)]
     if len(found) != 1 or found[0]["metadata"].get("namespace") != NAMESPACE:
         raise NotPlannedError(f"The chart renders no {kind} {NAMESPACE}/{name}.")
@@ -151,11 +159,9 @@ def made_target(manifest: Manifest) -> Target:
     return pods.target_of_new(kind, plural, str(metadata["name"]), group=group_of(manifest), namespace=namespace)
 
 
-def _making(values: CiliumValues, manifests: Sequence[Manifest], nodes: tuple[str, ...]) -> Iterator[Step]:
-    """One step an object; after the last of them Cilium has to be at work on every node."""
-    agents = made_target(_only(manifests, "DaemonSet", AGENT))
-    operator = made_target(_only(manifests, "Deployment", OPERATOR))
-    fits = CiliumFits(values=msgspec.to_builtins(values))
+def making(manifests: Sequence[Manifest], fits: CiliumFits, at_work: tuple[Condition, ...]) -> Iterator[Step]:
+    """One step an object; after the last of them Cilium has to be at work."""
+    operator = made_target(only(manifests, "Deployment", OPERATOR))
     for number, manifest in enumerate(manifests):
         target = made_target(manifest)
         is_last = number == len(manifests) - 1
@@ -163,14 +169,7 @@ def _making(values: CiliumValues, manifests: Sequence[Manifest], nodes: tuple[st
             title=f"make {target}",
             do=Create(target=target, manifest=manifest),
             guards=(fits,) if not number else (),
-            verify=(
-                RolledOut(target=operator),
-                CiliumNodes(nodes=nodes, ranges=(values.pod_range,)),
-                RolledOut(target=agents),
-                NodesReady(),
-            )
-            if is_last
-            else (),
+            verify=(RolledOut(target=operator), *at_work) if is_last else (),
             within_s=ROLL_OUT_S if is_last else 60.0,
         )
 
@@ -186,10 +185,11 @@ def _testing(nodes: tuple[str, ...], image: str) -> Iterator[Step]:
     )
     check = Recheck(expects="every-way", namespace=pods.TEST_NAMESPACE, nodes=nodes)
     yield Step(title="let every test pod reach every other one", do=check, undo="not-needed")
-    yield _removing(namespace, undo_of=None)
+    yield removing(namespace, undo_of=None)
 
 
-def _removing(made: Step, *, undo_of: int | None) -> Step:
+def removing(made: Step, *, undo_of: int | None) -> Step:
+    """The step that takes away what another one makes."""
     assert isinstance(made.do, Create)
     target = made.do.target
     return Step(
@@ -204,41 +204,59 @@ def _removing(made: Step, *, undo_of: int | None) -> Step:
 
 def _back(steps: Sequence[Step], nodes: Sequence[str], image: str) -> Iterator[Step]:
     """Agents first, and only when they are gone their configuration: an agent writes it again within a millisecond."""
-    made = {step.do.target.path: number for number, step in enumerate(steps) if isinstance(step.do, Create)}
-    by_kind = {(step.do.target.kind, step.do.target.name): step for step in steps if isinstance(step.do, Create)}
-    tests, agents = by_kind["Namespace", pods.TEST_NAMESPACE], by_kind["DaemonSet", AGENT]
-    operator = by_kind["Deployment", OPERATOR]
-
-    def number_of(step: Step) -> int:
-        assert isinstance(step.do, Create)
-        return made[step.do.target.path]
-
-    first = (tests, operator, agents)
-    for step in first:
-        back = _removing(step, undo_of=number_of(step))
-        if step is agents:
-            gone = PodsGone(namespace=NAMESPACE, labels=dict(AGENT_LABELS))
-            back = msgspec.structs.replace(back, verify=(*back.verify, gone))
-        yield back
+    made = Made(steps)
+    agents = made.number("DaemonSet", AGENT)
+    yield made.removed("Namespace", pods.TEST_NAMESPACE)
+    yield from made.without_workloads()
     for number, node in enumerate(nodes, 1):
         job = pods.clearing_job(number, node, image)
-        making = Step(
+        clearing = Step(
             title=f"delete Cilium's configuration from {node}",
             do=job,
             verify=(JobDone(target=job.target),),
             within_s=_GONE_S,
             undo="not-needed",
-            reverts=number_of(agents),
+            reverts=agents,
         )
-        yield making
-        yield _removing(making, undo_of=number_of(agents))
-    for step in reversed(steps):
-        is_test = isinstance(step.do, Create) and step.do.target.namespace == pods.TEST_NAMESPACE
-        if isinstance(step.do, Create) and step not in first and not is_test:
-            yield _removing(step, undo_of=number_of(step))
+        yield clearing
+        yield removing(clearing, undo_of=agents)
+    yield from made.without_the_rest()
 
 
-def _warnings(checks: Sequence[Check]) -> Iterator[str]:
+class Made:
+    """What a draft's steps make, and the steps that take it away again."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self._steps = {
+            (step.do.target.kind, step.do.target.name): (number, step)
+            for number, step in enumerate(steps)
+            if isinstance(step.do, Create) and step.do.target.namespace != pods.TEST_NAMESPACE
+        }
+
+    def number(self, kind: str, name: str) -> int:
+        """Of the step that makes it."""
+        return self._steps[kind, name][0]
+
+    def removed(self, kind: str, name: str) -> Step:
+        """The step that takes it away."""
+        number, step = self._steps.pop((kind, name))
+        return removing(step, undo_of=number)
+
+    def without_workloads(self) -> Iterator[Step]:
+        """Operator and agents end."""
+        yield self.removed("Deployment", OPERATOR)
+        back = self.removed("DaemonSet", AGENT)
+        gone = PodsGone(namespace=NAMESPACE, labels=dict(AGENT_LABELS))
+        yield msgspec.structs.replace(back, verify=(*back.verify, gone))
+
+    def without_the_rest(self) -> Iterator[Step]:
+        """All that was made and is not taken away yet, the last first."""
+        for number, step in sorted(self._steps.values(), key=lambda one: -one[0]):
+            yield removing(step, undo_of=number)
+
+
+def warnings(checks: Sequence[Check]) -> Iterator[str]:
+    """What whoever approves must know."""
     yield from (f"{one.sentence}." for one in checks if one.state in {"asks", "warns"})
     yield (
         "Undoing it leaves Cilium's network devices, its CRDs and its CiliumNodes: reboot the nodes, and delete the "
@@ -247,7 +265,8 @@ def _warnings(checks: Sequence[Check]) -> Iterator[str]:
     yield "Helm does not know the release yet: its first upgrade takes it over with --take-ownership."
 
 
-def _evidence(values: CiliumValues, inputs: InstallInputs) -> Iterator[str]:
+def evidence(values: CiliumValues, inputs: InstallInputs) -> Iterator[str]:
+    """What is installed, with which values."""
     rendered = inputs.rendered
     yield f"chart cilium {rendered.version}, SHA-256 {rendered.sha256}, rendered by Helm {rendered.helm}"
     yield f"each node gets a /24 of {values.pod_range}; tunnel VXLAN on UDP {values.tunnel_port}; kube-proxy stays"

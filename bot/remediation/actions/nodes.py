@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bot.cluster.client.paths import api_path
-from bot.cluster.writer import Object, target_of
+from bot.cluster.writer import Object, controller_of, target_of
 from bot.domain.listing import and_more
 from bot.domain.plan import Delete, Gone, Replace, Step, Target, value_at
 from bot.remediation.actions.draft import Draft, NotPlannedError, mark_on
-from bot.remediation.actions.workloads import controller_of
 
 UNSCHEDULABLE = ("spec", "unschedulable")
 MOST_EVICTED = 110

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bot.cluster.client.paths import api_path
-from bot.cluster.writer import Object, target_of
+from bot.cluster.writer import Object, controller_of, target_of
 from bot.domain.plan import Delete, Replace, Replaced, RolledOut, Step, Target, value_at
 from bot.remediation.actions.draft import Draft, NotPlannedError, mark_on
 from bot.remediation.owners import owner_of
@@ -90,12 +90,6 @@ def scale(deployment: Object, replicas: int) -> Draft:
         deployment, main, ("spec", "replicas"), replicas, action="scale",
         title=f"scale {main.namespace}/{main.name} to {replicas}", verify=(RolledOut(target=main),),
     )  # fmt: skip
-
-
-def controller_of(obj: Object) -> Mapping[str, Any] | None:
-    """The reference to whoever makes the object again."""
-    references: Sequence[Mapping[str, Any]] = value_at(obj, ("metadata", "ownerReferences")) or ()
-    return next((one for one in references if one.get("controller")), None)
 
 
 def _service(service: Object) -> Target:

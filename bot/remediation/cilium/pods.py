@@ -31,11 +31,12 @@ def test_namespace() -> Step:
 
 
 def test_pods(nodes: Sequence[str], image: str) -> tuple[Step, ...]:
-    """The steps that start a pod on each node: it listens on a port, and the kubelet asks whether it answers."""
-    return tuple(_test_pod(number, node, image) for number, node in enumerate(nodes, 1))
+    """The steps that start a pod on each node."""
+    return tuple(test_pod(number, node, image) for number, node in enumerate(nodes, 1))
 
 
-def _test_pod(number: int, node: str, image: str) -> Step:
+def test_pod(number: int, node: str, image: str) -> Step:
+    """The step that starts one: it listens on a port, and the kubelet asks whether it answers."""
     name = f"test-{number}"
     container: dict[str, Any] = {
         "name": "listener",
@@ -67,12 +68,41 @@ def _test_pod(number: int, node: str, image: str) -> Step:
 
 def clearing_job(number: int, node: str, image: str) -> Create:
     """The Job that deletes Cilium's configuration file from a node, and can touch nothing else there."""
-    name = f"cnibot-clear-cilium-{number}"
+    return _conf_job(f"cnibot-clear-cilium-{number}", node, image, ["rm", "-f", f"/cni/{CONF_FILE}"])
+
+
+_RESTORING = f"""set -eu
+cd /cni
+is_there=
+for file in *.cilium_bak; do
+  test -e "$file" && mv "$file" "${{file%.cilium_bak}}"
+done
+for file in *.conf *.conflist *.json; do
+  test "$file" != {CONF_FILE} && test -e "$file" && is_there=yes
+done
+if test -z "$is_there"; then
+  echo "no configuration of another CNI is here: Cilium's stays"
+  exit 3
+fi
+rm -f {CONF_FILE}
+sleep 2
+test ! -e {CONF_FILE}
+"""
+"""The other CNI's first, so that there is one at any moment. An agent that keeps its own has put it back by the end."""
+
+
+def restoring_job(number: int, node: str, image: str) -> Create:
+    """The Job that puts the other CNI's configuration back on a node. It fails where there is none."""
+    return _conf_job(f"cnibot-restore-cni-{number}", node, image, ["sh", "-c", _RESTORING])
+
+
+def _conf_job(name: str, node: str, image: str, command: Sequence[str]) -> Create:
+    """A Job on a node that sees the directory of CNI configuration at /cni, and nothing else of the node."""
     container: dict[str, Any] = {
-        "name": "clear",
+        "name": "cni",
         "image": image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["rm", "-f", f"/cni/{CONF_FILE}"],
+        "command": list(command),
         "volumeMounts": [{"name": "cni", "mountPath": "/cni"}],
         "securityContext": {
             "allowPrivilegeEscalation": False,

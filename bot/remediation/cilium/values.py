@@ -24,6 +24,8 @@ CONF_IN_AGENT = f"/host/etc/cni/net.d/{CONF_FILE}"
 MINORS = ("1.18", "1.19", "1.20")
 """Of the chart. Others render other keys, or were not looked at."""
 DEFAULT_PORT = 8472
+BESIDE_PORT = 8473
+"""Where another CNI has a tunnel of its own."""
 BLOCK = 24
 """The prefix of each node's block."""
 _MOST_PORT = 65535
@@ -84,6 +86,41 @@ def fresh_values(values: CiliumValues, nodes: int) -> dict[str, Any]:
         "operator": {"replicas": min(2, nodes), "setNodeTaints": False},
         "updateStrategy": {"rollingUpdate": {"maxUnavailable": 1}},
     } | ({"k8sServiceHost": host, "k8sServicePort": int(port)} if host else {})
+
+
+def beside_values(values: CiliumValues, nodes: int) -> dict[str, Any]:
+    """For the chart, beside a CNI that is at work: agents take no node over, and nobody is dropped or moved.
+
+    An agent then does on its node what a CiliumNodeConfig says that selects the node.
+    """
+    fresh = fresh_values(values, nodes)
+    return fresh | {
+        "cni": {"customConf": True, "uninstall": False},
+        "policyEnforcementMode": "never",
+        "bpf": {"hostLegacyRouting": True},
+        "operator": {**fresh["operator"], "unmanagedPodWatcher": {"restart": False}},
+    }
+
+
+def beside_config(values: CiliumValues) -> Mapping[str, str | None]:
+    """What the ConfigMap must say after `beside_values`."""
+    return {
+        **expected_config(values),
+        "enable-policy": "never",
+        "custom-cni-conf": "true",
+        "write-cni-conf-when-ready": None,
+        "cni-exclusive": None,
+        "enable-host-legacy-routing": "true",
+        "unmanaged-pod-watcher-interval": "0",
+    }
+
+
+TAKING_OVER: Mapping[str, str] = {
+    "write-cni-conf-when-ready": CONF_IN_AGENT,
+    "custom-cni-conf": "false",
+    "cni-exclusive": "true",
+}
+"""With which an agent takes its node over."""
 
 
 def expected_config(values: CiliumValues) -> Mapping[str, str | None]:

@@ -10,7 +10,7 @@ from bot.domain.outgoing import Content
 from bot.domain.plan import Create, Person, Recheck, Step
 from bot.domain.plan_journal import JournalEntry
 from bot.domain.plan_life import Approval, PlanRecord
-from bot.render.plans import RISKS, SIGNS, UNDO_WORDS, exactly, plan_text
+from bot.render.plans import RISKS, SIGNS, UNDO_WORDS, exactly, milestones_shown, plan_text
 from bot.slack.views import blocks
 from bot.slack.views.blocks import Block
 from bot.slack.views.parts import Part, message
@@ -81,6 +81,8 @@ def _says(record: PlanRecord, journal: Sequence[JournalEntry]) -> Iterator[Mrkdw
     elif record.approvals:
         names = joined(*(_who(one.person) for one in record.approvals), by=", ")
         yield joined(said("Approved by "), names, said("."))
+    if reached := milestones_shown(record.plan, journal):
+        yield escape(reached)
     if record.state == "running" or (journal and not record.is_open):
         yield lines(_steps(record, journal))
 

@@ -53,7 +53,7 @@ def test_every_node_needs_a_block_of_the_range(found: Any, why: str) -> None:
     ],
 )
 def test_every_test_pod_needs_an_address_of_its_nodes_block(pods: Any, why: str) -> None:
-    held = test_pods(pods, NODES, ("a", "b"))
+    held = test_pods(pods, NODES, ("a", "b"), is_cilium=True)
 
     assert held.is_so == (not why)
     assert held.why.startswith(why)

@@ -52,12 +52,15 @@ class DataPlane(Protocol):
         """Files that the CNI's installer leaves on a node."""
         ...
 
-    def configuration(self) -> str:
-        """The CNI configuration file that the container runtime looks for; without it the node is not ready."""
+    def configurations(self) -> tuple[str, ...]:
+        """CNI configuration files, of which the container runtime takes the first that is there.
+
+        A node that has none of them is not ready.
+        """
         ...
 
-    def requirements(self) -> Mapping[str, str]:
-        """Other files that CNI ADD needs, each with the error that its absence causes."""
+    def requirements(self, configuration: str) -> Mapping[str, str]:
+        """Other files that CNI ADD needs by this configuration, each with the error that its absence causes."""
         ...
 
     def node_metadata(self, node: Node) -> Json:

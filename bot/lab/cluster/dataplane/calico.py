@@ -66,12 +66,13 @@ class Calico:
             "/var/lib/calico/mtu": str(MTU),
         }
 
-    def configuration(self) -> str:
+    def configurations(self) -> tuple[str, ...]:
         """Written by calico-node's install-cni."""
-        return "/etc/cni/net.d/10-calico.conflist"
+        return ("/etc/cni/net.d/10-calico.conflist",)
 
-    def requirements(self) -> Mapping[str, str]:
+    def requirements(self, configuration: str) -> Mapping[str, str]:
         """The plugins that the configuration names."""
+        del configuration
         return {
             f"/opt/cni/bin/{name}": f'failed to find plugin "{name}" in path [/opt/cni/bin]'
             for name in ("calico", "calico-ipam")

@@ -27,6 +27,7 @@ from bot.lab.cluster.dataplane.ipam import ExhaustedError, Range
 from bot.lab.cluster.names import POD_CIDR, Cni, Json
 from bot.lab.cluster.supervisor.host import HostError, Sandbox
 
+CONFIGURATION = "/etc/cni/net.d/05-cilium.conflist"
 VXLAN = "cilium_vxlan"
 HOST = "cilium_host"
 NET = "cilium_net"
@@ -70,18 +71,19 @@ class Cilium:
         cilium = {"type": "cilium-cni", "enable-debug": False, "log-file": "/var/run/cilium/cilium-cni.log"}
         config = {"cniVersion": "0.3.1", "name": "cilium", "plugins": [cilium]}
         return {
-            "/etc/cni/net.d/05-cilium.conflist": json.dumps(config, indent=2) + "\n",
+            CONFIGURATION: json.dumps(config, indent=2) + "\n",
             "/opt/cni/bin/cilium-cni": "",
             "/opt/cni/bin/loopback": "",
             "/run/cilium/state/node-name": name,
         }
 
-    def configuration(self) -> str:
+    def configurations(self) -> tuple[str, ...]:
         """Written by the agent when it is up."""
-        return "/etc/cni/net.d/05-cilium.conflist"
+        return (CONFIGURATION,)
 
-    def requirements(self) -> Mapping[str, str]:
+    def requirements(self, configuration: str) -> Mapping[str, str]:
         """The one plugin."""
+        del configuration
         return {"/opt/cni/bin/cilium-cni": 'failed to find plugin "cilium-cni" in path [/opt/cni/bin]'}
 
     def node_metadata(self, node: Node) -> Json:
@@ -228,7 +230,8 @@ def _endpoint_steps(network: PodNetwork, *, force: bool = False) -> list[Json]:
 def _masquerade(node: Node, pod_range: str) -> str:
     """Pods leave by their node's address; what the node itself sends into the tunnel comes from cilium_host.
 
-    The second stands for Cilium's choice of source: answers then return through the tunnel too.
+    The second stands for Cilium's choice of source: answers then return through the tunnel too. The third stands for
+    its load balancer, by which pods reach ClusterIPs with their own address: kube-proxy may know another cluster range.
     """
     return f"""
 table ip cilium-nat
@@ -238,6 +241,7 @@ table ip cilium-nat {{
     type nat hook postrouting priority srcnat - 1; policy accept;
     ip saddr {pod_range} ip daddr != {pod_range} oifname != "cilium_*" masquerade
     ip saddr != {pod_range} oifname "{VXLAN}" snat to {router_ip(node.pod_cidr)}
+    ip saddr {pod_range} oifname "{VXLAN}" meta mark set meta mark & 0xffffbfff
   }}
 }}
 """

@@ -14,6 +14,7 @@ _KINDS = {
     "ciliumnodes": ("CiliumNode", "Cluster"),
     "ciliumendpoints": ("CiliumEndpoint", "Namespaced"),
     "ciliumidentities": ("CiliumIdentity", "Cluster"),
+    "ciliumnodeconfigs": ("CiliumNodeConfig", "Namespaced"),
     "ciliumnetworkpolicies": ("CiliumNetworkPolicy", "Namespaced"),
     "ciliumclusterwidenetworkpolicies": ("CiliumClusterwideNetworkPolicy", "Cluster"),
 }

@@ -60,7 +60,7 @@ class Flannel:
         pod_cidr = node_pod_cidr(int(name.rpartition("-")[2]) - 1)
         net_conf = {"Network": POD_CIDR, "EnableIPv6": False, "EnableIPv4": True, "Backend": {"Type": "vxlan"}}
         return {
-            f"{_CONF_DIRECTORY}/10-flannel.conflist": _conflist(),
+            f"{_CONF_DIRECTORY}/10-flannel.conflist": conflist(),
             "/var/lib/rancher/k3s/agent/etc/flannel/net-conf.json": json.dumps(net_conf) + "\n",
             "/run/flannel/subnet.env": subnet_env(pod_cidr),
             "/run/k3s/containerd/containerd.sock": "",
@@ -70,12 +70,13 @@ class Flannel:
             },
         }
 
-    def configuration(self) -> str:
+    def configurations(self) -> tuple[str, ...]:
         """Written by k3s."""
-        return f"{_CONF_DIRECTORY}/10-flannel.conflist"
+        return (f"{_CONF_DIRECTORY}/10-flannel.conflist",)
 
-    def requirements(self) -> Mapping[str, str]:
+    def requirements(self, configuration: str) -> Mapping[str, str]:
         """Plugins of K3s's bundle, and what flanneld leaves for them."""
+        del configuration
         open_file = "open /run/flannel/subnet.env: no such file or directory. Check the flannel pod log for this node."
         return {
             **{
@@ -231,7 +232,8 @@ def subnet_env(pod_cidr: str) -> str:
     return f"FLANNEL_NETWORK={POD_CIDR}\nFLANNEL_SUBNET={subnet}\nFLANNEL_MTU={MTU}\nFLANNEL_IPMASQ=true\n"
 
 
-def _conflist() -> str:
+def conflist() -> str:
+    """Flannel's configuration of the container runtime."""
     flannel = {"type": "flannel", "delegate": {"hairpinMode": True, "forceAddress": True, "isDefaultGateway": True}}
     portmap = {"type": "portmap", "capabilities": {"portMappings": True}}
     bandwidth = {"type": "bandwidth", "capabilities": {"bandwidth": True}}

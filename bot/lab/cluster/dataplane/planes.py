@@ -9,7 +9,8 @@ from bot.lab.cluster.dataplane.calico import Calico
 from bot.lab.cluster.dataplane.cilium import Cilium
 from bot.lab.cluster.dataplane.first_cilium import FirstCilium
 from bot.lab.cluster.dataplane.flannel import Flannel
-from bot.lab.cluster.names import BARE
+from bot.lab.cluster.dataplane.two_overlays import TwoOverlays
+from bot.lab.cluster.names import BARE, KUBEADM
 
 
 def make_plane(cni: str) -> DataPlane:
@@ -19,5 +20,6 @@ def make_plane(cni: str) -> DataPlane:
         "flannel-vxlan": Flannel,
         "cilium-tunnel": Cilium,
         BARE: FirstCilium,
+        KUBEADM: TwoOverlays,
     }
     return made[cni]()

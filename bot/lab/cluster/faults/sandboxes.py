@@ -36,7 +36,7 @@ def _has_event(lab: Injection, uid: str, reason: str) -> bool:
 @fault("cni-not-initialised", "P1", scope="node")
 async def not_initialised(lab: Injection) -> None:
     """The node has no CNI configuration."""
-    await lab.files({lab.plane.configuration(): None})
+    await lab.files(dict.fromkeys(lab.plane.configurations()))
     await _try(lab, "NetworkNotReady")
     await lab.until(lambda: not _is_node_ready(lab), "the node became NotReady")
 
@@ -49,7 +49,8 @@ def _is_node_ready(lab: Injection) -> bool:
 @fault("cni-plugin-missing", "P2", scope="node")
 async def plugin_missing(lab: Injection) -> None:
     """A plugin that the CNI configuration names is not installed."""
-    plugin = next(path for path, error in lab.plane.requirements().items() if error.startswith("failed to find plugin"))
+    wanted = lab.plane.requirements(lab.plane.configurations()[0])
+    plugin = next(path for path, error in wanted.items() if error.startswith("failed to find plugin"))
     await lab.files({plugin: None})
     await _try(lab, "FailedCreatePodSandBox")
 

@@ -21,6 +21,11 @@ from bot.lab.cluster.images.serving import (
 )
 
 _KUBE_PROXY_CONFIG: Final = Path("/var/lib/kube-proxy/config.conf")
+_CILIUM_DBG: Final = """#!/bin/sh
+test "$*" = "status -o json" && exec cat "/run/cilium/state/$HOSTNAME.json"
+echo "Error: unknown command \\"$*\\" for \\"cilium-dbg\\"" >&2
+exit 1
+"""
 
 
 def _targets(container: Container) -> dict[str, tuple[str, int]]:
@@ -114,6 +119,12 @@ IMAGES = (
     Image(name="calico/node", main=lambda _: _agent(9099, "/readiness"), programs=TOOLS),
     Image(name="calico/kube-controllers", main=_application),
     Image(name="registry.k8s.io/kube-proxy", main=_kube_proxy, programs=TOOLS),
-    Image(name="quay.io/cilium/cilium", main=lambda _: _agent(9879, "/healthz"), programs=TOOLS),
+    Image(
+        name="quay.io/cilium/cilium",
+        main=lambda _: _agent(9879, "/healthz"),
+        programs=TOOLS,
+        scripts={"cilium-dbg": _CILIUM_DBG},
+    ),
+    Image(name="ghcr.io/flannel-io/flannel", main=lambda _: forever()),
     Image(name="quay.io/cilium/operator-generic", main=_application),
 )

@@ -38,3 +38,9 @@ class KubeletContext:
     """Files of the service account's mount for a pod."""
     turns: asyncio.Semaphore
     """So many sandboxes are made at the same time on the node."""
+
+    async def configuration(self) -> str:
+        """The CNI configuration that is in force on the node: the first that is there; "" for none."""
+        paths = self.plane.configurations()
+        missing = await self.node.host.missing(paths)
+        return next((one for one in paths if one not in missing), "")

@@ -79,9 +79,9 @@ class Kubelet:
         """Every minute, and at once when the container runtime's network becomes ready or ceases to be."""
         loop, was_ready, due_at = asyncio.get_running_loop(), True, 0.0
         while True:
-            missing = await self._context.node.host.missing([self._context.plane.configuration()])
-            if was_ready != (not missing) or loop.time() >= due_at:
-                was_ready, due_at = not missing, loop.time() + _STATUS_S
+            is_ready = bool(await self._context.configuration())
+            if was_ready != is_ready or loop.time() >= due_at:
+                was_ready, due_at = is_ready, loop.time() + _STATUS_S
                 self._write_conditions(is_network_ready=was_ready)
             await asyncio.sleep(_LOOK_S)
 
@@ -153,7 +153,7 @@ def register(storage: Storage, node: Node, plane: DataPlane, version: str, *, co
         "addresses": [{"type": "InternalIP", "address": node.ip}, {"type": "Hostname", "address": node.name}],
         "capacity": size,
         "allocatable": size,
-        "conditions": node_conditions([], is_network_ready=plane.configuration() in plane.node_files(node.name)),
+        "conditions": node_conditions([], is_network_ready=bool(plane.node_files(node.name))),
         "nodeInfo": info,
         "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
     }

@@ -104,7 +104,7 @@ class PodWorker:
     async def _check_network_ready(self) -> None:
         if self.pod["spec"].get("hostNetwork"):
             return
-        if await self.context.node.host.missing([self.context.plane.configuration()]):
+        if not await self.context.configuration():
             raise NetworkNotReadyError
 
     async def _make_sandbox(self) -> None:
@@ -132,15 +132,16 @@ class PodWorker:
 
     async def _check_plugins(self) -> None:
         """What the container runtime needs before it can call the plugin."""
-        wanted = self.context.plane.requirements()
+        configuration = await self.context.configuration()
+        wanted = self.context.plane.requirements(configuration)
         missing = await self.context.node.host.missing(list(wanted))
         if missing:
             raise CniError(wanted[missing[0]])
-        await self._check_chain(posixpath.dirname(next(path for path in wanted if "/cni" in path)))
+        await self._check_chain(configuration, posixpath.dirname(next(path for path in wanted if "/cni" in path)))
 
-    async def _check_chain(self, folder: str) -> None:
+    async def _check_chain(self, configuration: str, folder: str) -> None:
         """Every plugin that the configuration chains has to be there, whoever has put it into the list."""
-        (read,) = await self.context.node.host.steps([{"read": [self.context.plane.configuration()]}])
+        (read,) = await self.context.node.host.steps([{"read": [configuration]}])
         try:
             chain = [str(one["type"]) for one in json.loads(read.out)["plugins"]]
         except (ValueError, KeyError, TypeError) as error:

@@ -10,6 +10,7 @@ import structlog
 from bot.lab.cluster.dataplane.base import DataPlane, Node
 from bot.lab.cluster.dataplane.first_cilium import FirstCilium
 from bot.lab.cluster.dataplane.policy_agent import PolicyAgents
+from bot.lab.cluster.dataplane.two_overlays import TwoOverlays
 from bot.lab.cluster.images.registry import repository
 from bot.lab.cluster.proxy.kube_proxy import KubeProxies
 from bot.lab.cluster.supervisor.host import HostError
@@ -17,6 +18,7 @@ from bot.lab.cluster.supervisor.host import HostError
 log = structlog.get_logger()
 _KUBE_PROXY: Final = "registry.k8s.io/kube-proxy"
 _CILIUM_OPERATOR: Final = "quay.io/cilium/operator-generic"
+_FLANNEL: Final = "ghcr.io/flannel-io/flannel"
 _CNI_AGENTS: Final = ("calico/node", "quay.io/calico/node", "quay.io/cilium/cilium")
 
 
@@ -25,6 +27,8 @@ class Agents:
 
     def __init__(self, plane: DataPlane, proxies: KubeProxies, policies: PolicyAgents) -> None:
         self._plane = plane
+        self._installed = plane.cilium if isinstance(plane, TwoOverlays) else plane
+        """Cilium, where somebody installs it in the running lab."""
         self._proxies = proxies
         self._policies = policies
         self._programmed: set[str] = set()
@@ -34,11 +38,13 @@ class Agents:
         name = repository(image)
         if name == _KUBE_PROXY:
             self._proxies.start(node.name)
-        if isinstance(self._plane, FirstCilium) and name == _CILIUM_OPERATOR:
-            self._plane.operator_runs(is_so=True)
+        if isinstance(self._installed, FirstCilium) and name == _CILIUM_OPERATOR:
+            self._installed.operator_runs(is_so=True)
+        if isinstance(self._plane, TwoOverlays) and name == _FLANNEL:
+            await self._plane.flannel_started(node)
         if name in _CNI_AGENTS:
             is_changed = self._plane.configure(node, env)
-            if is_changed or node.name in self._programmed or isinstance(self._plane, FirstCilium):
+            if is_changed or node.name in self._programmed or isinstance(self._installed, FirstCilium):
                 await self._resync(node)
             self._programmed.add(node.name)
 
@@ -54,7 +60,7 @@ class Agents:
         name = repository(image)
         if name == _KUBE_PROXY:
             self._proxies.stop(node.name)
-        if isinstance(self._plane, FirstCilium) and name == _CILIUM_OPERATOR:
-            self._plane.operator_runs(is_so=False)
-        elif isinstance(self._plane, FirstCilium) and name in _CNI_AGENTS:
-            self._plane.stopped(node)
+        if isinstance(self._installed, FirstCilium) and name == _CILIUM_OPERATOR:
+            self._installed.operator_runs(is_so=False)
+        elif isinstance(self._installed, FirstCilium) and name in _CNI_AGENTS:
+            self._installed.stopped(node)

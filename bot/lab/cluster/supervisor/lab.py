@@ -21,12 +21,13 @@ from bot.lab.cluster.apiserver.pki import Pki
 from bot.lab.cluster.apiserver.store.storage import Storage
 from bot.lab.cluster.apiserver.tokens import Tokens
 from bot.lab.cluster.controllers import run_controllers
-from bot.lab.cluster.dataplane import calico_pools, underlay
+from bot.lab.cluster.dataplane import calico_pools, cilium_config, underlay
 from bot.lab.cluster.dataplane.base import DataPlane, Node
 from bot.lab.cluster.dataplane.calico import Calico
 from bot.lab.cluster.dataplane.first_cilium import FirstCilium
 from bot.lab.cluster.dataplane.planes import make_plane
 from bot.lab.cluster.dataplane.policy_agent import PolicyAgents
+from bot.lab.cluster.dataplane.two_overlays import TwoOverlays
 from bot.lab.cluster.faults.injection import FaultTarget
 from bot.lab.cluster.faults.injector import FaultInjector
 from bot.lab.cluster.kubelet.api import Kubelets
@@ -119,15 +120,12 @@ class Lab:
         await underlay.build(self.hosts[UNDERLAY], self.hosts[OUTSIDE], self.nodes, pids)
         if isinstance(self.plane, Calico):
             self.plane.pool_refusal = lambda node: calico_pools.refusal(self.storage, node)
-        if isinstance(self.plane, FirstCilium):
-            self.plane.config = self._cilium_config
-            group.create_task(self.plane.run())
+        installed = self.plane.cilium if isinstance(self.plane, TwoOverlays) else self.plane
+        if isinstance(installed, FirstCilium):
+            installed.config = lambda node: cilium_config.of(self.storage, node)
+            group.create_task(installed.run())
         await self.plane.start(self.nodes)
         await self._start_outside()
-
-    def _cilium_config(self) -> Mapping[str, str]:
-        found = self.storage.find("configmaps", "cilium-config", "kube-system")
-        return (found or {}).get("data") or {}
 
     async def _start_outside(self) -> None:
         null = os.open(os.devnull, os.O_RDWR)
@@ -162,7 +160,7 @@ class Lab:
         self.proxies = KubeProxies(self.storage, self.nodes)
         policies = PolicyAgents(self.storage, self.plane, self.nodes)
         agents = Agents(self.plane, self.proxies, policies)
-        version = catalogue.kubelet_version(self.plane.cni)
+        version = catalogue.kubelet_version(self._config["cni"])
         for node in self.nodes:
             register(self.storage, node, self.plane, version, control_plane=node.index == 0)
             context = KubeletContext(
@@ -176,7 +174,7 @@ class Lab:
             )
             self.kubelets[node.name] = Kubelet(context)
             group.create_task(self.kubelets[node.name].run())
-            if not catalogue.has_kube_proxy_pods(self.plane.cni):
+            if not catalogue.has_kube_proxy_pods(self._config["cni"]):
                 self.proxies.start(node.name)
         group.create_task(self.proxies.run())
         group.create_task(policies.run())
@@ -219,7 +217,7 @@ class Lab:
                 catalogue.create(self.storage, obj)
             await wait_until_ready(self.storage, only=("daemonsets.apps",))
             return
-        for stage in catalogue.stages(self.plane.cni, system_only=not self._config["workloads"]):
+        for stage in catalogue.stages(self._config["cni"], system_only=not self._config["workloads"]):
             for obj in stage:
                 catalogue.create(self.storage, obj)
             await wait_until_ready(self.storage)

@@ -10,11 +10,12 @@ import yaml
 
 from bot.lab.cluster.apiserver.errors import ApiError
 from bot.lab.cluster.apiserver.store.storage import Storage
-from bot.lab.cluster.names import BARE, Json
+from bot.lab.cluster.names import BARE, KUBEADM, Json
 
 _SYSTEM: Final = {
     "calico-vxlan": ("dns.yaml", "kube-proxy.yaml", "calico.yaml"),
     "flannel-vxlan": ("dns-k3s.yaml",),
+    KUBEADM: ("dns.yaml", "kube-proxy.yaml", "flannel.yaml"),
     "cilium-tunnel": ("dns.yaml", "kube-proxy.yaml", "cilium.yaml"),
     BARE: ("dns.yaml", "kube-proxy.yaml"),
 }
