@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bot.gym.generated.page import section
 from bot.gym.generated.results import GeneratedResults
-from bot.gym.results import Results
+from bot.gym.results import Results, in_days
 from bot.gym.score import Score
 
 TARGETS = {"single": 0.97, "pair": 0.90, "hop": 1.0}
@@ -104,7 +104,8 @@ def _lines(results: Results, generated: GeneratedResults | None) -> Iterator[str
     yield "Each case is a fresh lab on real kernel networking with three nodes, broken by a real change; the bot"
     yield "is given no hint. The agent rung is what `cnibot diagnose` uses when it may. Taken by"
     yield f"`{results.command}`"
-    yield f"on a machine with {machine.cpus} CPUs, Linux {machine.kernel} and Python {machine.python}."
+    yield f"on a machine with {machine.cpus} CPUs, Linux {machine.kernel} and Python {machine.python},"
+    yield f"on {in_days(one.taken_on for one in scores)}."
     yield ""
     yield "| figure | value | target |"
     yield "|---|---|---|"

@@ -42,6 +42,11 @@ def this_machine() -> Machine:
     )
 
 
+def in_days(days: Iterable[str]) -> str:
+    """When figures were taken: "2026-11-23 (918) and 2026-11-30 (26)"."""
+    return " and ".join(f"{day or 'a day not noted'} ({number})" for day, number in sorted(Counter(days).items()))
+
+
 def as_json(results: Results, **more: object) -> str:
     """The results as one JSON object, a line for each score; `more` are further values at its top."""
     head = msgspec.json.encode({"command": results.command, "machine": results.machine, **more}).decode()

@@ -37,6 +37,8 @@ class Score:
     """Known issues said to match although they concern another cause."""
     took_s: float
     exec_calls: int
+    taken_on: str = ""
+    """The day, as 2026-11-30: causes and probes change, and figures do not by themselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,7 @@ def score(case: Case, rung: str, report: Report, answers: Answers) -> Score:
             for issue in report.known_issues
             if issue.match == "matches" and not answers.issues[issue.id] & every
         ),
+        taken_on=report.started_at[:10],
         took_s=report.took_s,
         exec_calls=report.exec_calls,
     )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bot.domain.errors import ConfigurationError
 from bot.domain.facts import Rung
 from bot.gym.cases import Case, GymFault
-from bot.gym.results import Machine, Results, left, load, save
+from bot.gym.results import Machine, Results, in_days, left, load, save
 from bot.gym.score import Score
 
 PROXY_ARP = GymFault(id="a", letter="G1", cnis=("calico-vxlan",), scope="node", cause="calico-proxy-arp-off")
@@ -73,4 +73,10 @@ def test_what_is_left_and_what_was_done_are_all_cases(cases: list[Case], cut: in
 
     assert Counter(case.id for case in undone) == Counter(case.id for case in cases) - Counter(
         case.id for case in cases[:cut]
+    )
+
+
+def test_figures_say_on_which_days_they_were_taken() -> None:
+    assert in_days(["2026-11-30", "2026-11-23", "2026-11-30", ""]) == (
+        "a day not noted (1) and 2026-11-23 (1) and 2026-11-30 (2)"
     )

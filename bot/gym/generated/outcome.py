@@ -68,6 +68,8 @@ class Result:
     """What a second diagnosis, ten seconds later, said instead: "" for the same."""
     is_repeated: bool = False
     took_s: float = 0.0
+    taken_on: str = ""
+    """The day, as 2026-11-30."""
 
     @property
     def is_decoy(self) -> bool:
@@ -123,6 +125,7 @@ def judged(
         is_culprit_named=named,
         is_direction_named=_names_direction(scenario, report, filled),
         took_s=report.took_s,
+        taken_on=report.started_at[:10],
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from bot.gym.generated.figures import Figures, baselines, by
 from bot.gym.generated.outcome import Result
 from bot.gym.generated.results import GeneratedResults, of_rung, summary
+from bot.gym.results import in_days
 
 _WORDS = {
     "right": "cause, hop and culprit named",
@@ -47,7 +48,8 @@ def _lines(run: GeneratedResults) -> Iterator[str]:
     yield "diagnosed; the truth is what was done. `cnibot lab gym --explain CNI/SEED` prints the commands of each."
     yield ""
     yield f"Taken by `{run.command}`"
-    yield f"on {run.machine.cpus} CPUs, Linux {run.machine.kernel}: {total.broken} faults with an effect and"
+    yield f"on {run.machine.cpus} CPUs, Linux {run.machine.kernel}, on {in_days(one.taken_on for one in results)}:"
+    yield f"{total.broken} faults with an effect and"
     yield f"{sum(total.decoys.values())} decoys; {total.without_effect} more had no effect and {total.not_done} were"
     yield "refused by the kernel or the lab, and do not count. Shares with Wilson's 95 % interval."
     yield ""
