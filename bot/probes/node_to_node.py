@@ -302,7 +302,7 @@ def _about_node(node: Subject, known: Mapping[str, Value]) -> Iterator[Finding]:
 
 
 def _unreached(pair: Subject, source: str, target: str, reach: str, known: Mapping[str, Value]) -> Finding:
-    """A firewall that takes ICMP between nodes hurts nobody: where pods do reach each other, this is a WARN."""
+    """A firewall that takes ICMP between nodes hurts nobody: where pods do reach each other, this is worth a note."""
     pods_do = known.get("pod_ping") == "ok" or known.get("pod_ping_tcp") == "ok"
     is_partly = reach == "mixed"
     but = ", yet its pods reach that node's pods: a firewall takes ICMP between nodes" if pods_do else ""
@@ -310,7 +310,7 @@ def _unreached(pair: Subject, source: str, target: str, reach: str, known: Mappi
     return Finding(
         probe=NAME,
         subject=pair,
-        severity=Severity.WARN if pods_do or is_partly else Severity.FAIL,
+        severity=Severity.WARN if is_partly else Severity.INFO if pods_do else Severity.FAIL,
         sentence=f"Node {source} does not reliably reach node {target}: {_lost(known)}."
         if is_partly
         else f"Node {source} does not reach node {target}: ICMP {in_words(reach)}{but}.",

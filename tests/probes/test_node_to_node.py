@@ -105,7 +105,7 @@ def test_icmp_that_a_firewall_takes_is_no_symptom_where_pods_get_through() -> No
 
     assert [(each.severity, each.symptom, each.sentence) for each in judge(known)] == [
         (
-            Severity.WARN,
+            Severity.INFO,
             None,
             (
                 "Node node-1 does not reach node node-2: ICMP got no answer, yet its pods reach that node's pods: "
