@@ -256,6 +256,14 @@ def propose_migrate_to_cilium(
     _propose(MigrateToCilium(values=values, soak_s=soak), namespace, cluster, all_nodes=True)
 
 
+@propose.command("remove-cni")
+def propose_remove_cni() -> None:
+    """Say why no plan does that, and how people do. Exit code 1."""
+    from bot.remediation.actions.migrate_to_cilium import NO_REMOVAL  # noqa: PLC0415
+
+    fail(NO_REMOVAL, REFUSED)
+
+
 def _named(text: str) -> tuple[str, str]:
     where, slash, name = text.partition("/")
     if not (where and slash and name) or "/" in name:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.domain.errors import bounded
+from bot.remediation.actions.migrate_to_cilium import NO_REMOVAL
 from bot.remediation.cilium.values import CiliumValues
 from bot.remediation.requests import (
     Cordon,
@@ -90,6 +91,16 @@ USAGES: Mapping[str, str] = {
 """How each is typed, without `/cni`."""
 
 
+ELSEWHERE: Mapping[str, str] = {
+    "migrate-to-cilium": (
+        "That is proposed in the terminal, for every node's own network is inspected first: "
+        "`cnibot plan propose migrate-to-cilium POD_RANGE`."
+    ),
+    "remove-cni": NO_REMOVAL,
+}
+"""What is not planned from here, and where it is done."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """What is asked for, and the namespace whose diagnosis justifies it."""
@@ -104,6 +115,8 @@ def wanted(words: Sequence[str]) -> Wanted | str:
     if not words:
         return "What is to be planned? " + " · ".join(f"`{usage}`" for usage in USAGES.values())
     kind, rest = words[0].lower(), list(words[1:])
+    if kind in ELSEWHERE:
+        return ELSEWHERE[kind]
     read = _READERS.get(kind)
     if read is None:
         return f"There is no plan {bounded(kind, 40)!r}. There are: {', '.join(USAGES)}."

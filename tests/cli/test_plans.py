@@ -111,3 +111,11 @@ def test_an_altered_audit_fails(run: Callable[..., Any], redis_server: RedisServ
 )
 def test_mistakes_are_found_before_anything_is_read(run: Callable[..., Any], arguments: tuple[str, ...]) -> None:
     assert run("plan", "propose", *arguments).exit_code == 2
+
+
+def test_the_cni_is_not_removed_and_it_says_where_it_stands_how_people_do(run: Callable[..., Any]) -> None:
+    answer = run("plan", "propose", "remove-cni")
+
+    assert answer.exit_code == 1
+    assert "No plan takes a CNI away" in answer.stderr
+    assert "docs/migrate-to-cilium.md" in " ".join(answer.stderr.split())

@@ -154,6 +154,16 @@ class Cluster:
         """The CNI configuration of every node."""
         return {node: (await self.lab.client.exec(node, ["ls", CONF])).out.split() for node in NODES}
 
+    async def reserved(self, node: str) -> list[str]:
+        """Addresses that flannel's plugins hold there."""
+        found = await self.lab.client.exec(node, ["ls", "/var/lib/cni/networks/cbr0"])
+        return [one for one in found.out.split() if one.startswith("10.")]
+
+    async def given_back_by_hand(self, node: str) -> None:
+        """As somebody would who does not know that Cilium's agent is watching."""
+        script = f"cd {CONF} && mv 10-flannel.conflist.cilium_bak 10-flannel.conflist && rm 05-cilium.conflist"
+        assert (await self.lab.client.exec(node, ["sh", "-c", script])).code == 0
+
     async def cordoned(self) -> list[str]:
         nodes = await self.items("/api/v1/nodes")
         return [one["metadata"]["name"] for one in nodes if one["spec"].get("unschedulable")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tests.stories.migration import BOB, NEW, NODES, OLD, Cluster, DiedError, cl
 from tests.stories.shell import cnibot
 
 pytestmark = pytest.mark.lab
+TAKEN = ["05-cilium.conflist", "10-flannel.conflist.cilium_bak"]
 INSTALLED = ["Prepared", "MTUReady", "Installed"]
 
 
@@ -34,8 +36,19 @@ async def test_every_node_is_migrated_by_one_process_and_the_one_that_takes_over
 ) -> None:
     async with cluster(kubeadm_lab, store, tmp_path) as at:
         made = await at.approved()
+        first = order(made)[0]
+
+        async def look(milestone: str) -> None:
+            if milestone == f"NodesMigrated {first}":
+                assert await at.ranges() == {OLD, NEW}, "pods keep their network until they are made again"
+                assert len(await at.reserved(first)) == 1, "what was evicted first is freed, a DaemonSet's pod is not"
+                await at.given_back_by_hand(first)
+                async with asyncio.timeout(10):
+                    while (await at.configured())[first] != TAKEN:
+                        pass  # the agent reverts it
+
         with pytest.raises(DiedError):
-            await at.run(made, dies_at=f"let Cilium take {order(made)[1]} over: restart its agent")
+            await at.run(made, look, dies_at=f"let Cilium take {order(made)[1]} over: restart its agent")
         assert at.seen == [*INSTALLED, f"NodesMigrated {order(made)[0]}"]
 
         done = await at.run(made)
@@ -44,8 +57,7 @@ async def test_every_node_is_migrated_by_one_process_and_the_one_that_takes_over
         assert order(made)[-1] == "node-1", "the control plane is last"
         assert at.seen == [*INSTALLED, *(f"NodesMigrated {one}" for one in order(made)), "Finalised"]
         assert await at.ranges() == {NEW}
-        taken = ["05-cilium.conflist", "10-flannel.conflist.cilium_bak"]
-        assert await at.configured() == dict.fromkeys(NODES, taken)
+        assert await at.configured() == dict.fromkeys(NODES, TAKEN)
         assert await at.cordoned() == []
         assert await at.serves() == 3
         assert "All 6 directions between nodes work" in done.sentence

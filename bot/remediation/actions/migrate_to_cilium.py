@@ -44,6 +44,10 @@ from bot.remediation.cilium.preflight import Check
 from bot.remediation.cilium.seen import Seen, agents, moving_pods
 from bot.remediation.cilium.values import AGENT, CONFIG, NAMESPACE, TAKING_OVER, CiliumValues, beside_config
 
+NO_REMOVAL = (
+    "No plan takes a CNI away: with its CRDs go every pool, address and policy, and no way leads back. People do that, "
+    "a day after the last node was migrated, in the order of docs/migrate-to-cilium.md."
+)
 MOST_NODES = 50
 _NODE_S = 90.0
 """What a node takes besides its soak: a drain takes as long as its slowest pod."""

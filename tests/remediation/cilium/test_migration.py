@@ -11,6 +11,7 @@ from msgspec.structs import replace as changed
 
 from bot.domain.plan import AddressesWithin, Baseline, CiliumOn, Evict, Plan, Recheck, Restart, Step
 from bot.domain.plan_journal import JournalEntry
+from bot.domain.plan_life import PlanRecord
 from bot.remediation.actions.draft import Circumstances, NotPlannedError, plan_of
 from bot.remediation.actions.install_cilium import InstallInputs
 from bot.remediation.actions.migrate_to_cilium import migrate_to_cilium
@@ -18,7 +19,8 @@ from bot.remediation.cilium.chart import Rendered, render
 from bot.remediation.cilium.observed import AgentSaid, addresses_within, cilium_on
 from bot.remediation.cilium.seen import Seen
 from bot.remediation.cilium.values import BESIDE_PORT, CiliumValues, beside_values
-from bot.remediation.progress import milestones
+from bot.remediation.progress import End, TurnBack, Write, milestones, next_move
+from bot.render.plans import milestones_shown, plan_shell, plan_text
 from tests.remediation.build import ALICE, NOW
 from tests.remediation.cilium.supplies import vendored
 from tests.remediation.cilium.test_preflight import FLANNEL, HOST, WELL, named, node
@@ -223,3 +225,100 @@ def test_a_pod_with_an_old_address_is_named() -> None:
 
     assert addresses_within(pods, "10.245.0.0/16").why == "shop/b still have addresses of the old CNI"
     assert addresses_within(pods[:1], "10.245.0.0/16").is_so
+
+
+def undone_after(plan: Plan, title: str, event: Any = "failed") -> list[str]:
+    """What is done on the way back when this step was the last, and came to that."""
+    number = next(each for each, one in enumerate(plan.steps) if one.title == title)
+
+    def line(step: int, what: Any, way: Any = "do") -> JournalEntry:
+        return JournalEntry(at=NOW, fence=1, step=step, way=way, event=what)
+
+    journal = [line(each, "verified") for each in range(number)] + [line(number, event)]
+    done: list[str] = []
+    while not isinstance(move := next_move(plan, journal), End):
+        if isinstance(move, TurnBack):
+            journal.append(line(move.step, "turned"))
+        else:
+            assert isinstance(move, Write)
+            done.append(plan.back[move.step].title)
+            journal.append(line(move.step, "verified", "undo"))
+    assert move.outcome == "undone"
+    return done
+
+
+def test_while_nothing_is_selected_only_what_was_made_goes(rendered: Rendered) -> None:
+    back = undone_after(planned(rendered), "make DaemonSet kube-system/cilium")
+
+    assert not [one for one in back if "node-" in one]
+    assert back[:3] == [
+        "make the namespace cnibot-test-pods",
+        "remove DaemonSet kube-system/cilium",
+        "remove Namespace cnibot-test-pods",
+    ]
+    assert "remove Deployment kube-system/cilium-operator" not in back, "it was not made yet"
+    assert "remove ConfigMap kube-system/cilium-config" in back
+
+
+def test_a_node_whose_pods_may_not_go_is_only_uncordoned(rendered: Rendered) -> None:
+    back = undone_after(planned(rendered), "node-3: evict all pods but those of DaemonSets", "refused")
+
+    assert [one for one in back if "node-3" in one] == ["start a test pod on node-3", "uncordon node-3"]
+    assert "remove DaemonSet kube-system/cilium" in back
+
+
+def test_a_node_that_may_not_be_begun_leaves_only_those_before_it_to_be_undone(rendered: Rendered) -> None:
+    back = undone_after(planned(rendered), "cordon node-2", "refused")
+
+    assert not [one for one in back if "node-2" in one or "node-1" in one]
+    assert "put the old CNI's configuration back on node-3" in back
+
+
+def test_the_node_at_fault_is_undone_first_and_cilium_goes_when_all_are_well(rendered: Rendered) -> None:
+    back = undone_after(planned(rendered), "let every test pod reach every other one, with node-2 migrated")
+
+    order = [
+        "put the old CNI's configuration back on node-2",
+        "uncordon node-2",
+        "cordon node-3",
+        "put the old CNI's configuration back on node-3",
+        "uncordon node-3",
+        "let every test pod reach every other one, with the old CNI alone",
+        "remove CiliumNodeConfig kube-system/cilium-default",
+        "remove DaemonSet kube-system/cilium",
+    ]
+    assert [one for one in back if one in order] == order
+    assert "cordon node-2" not in back, "it was not uncordoned yet"
+
+
+def test_what_was_final_is_taken_back_before_any_node(rendered: Rendered) -> None:
+    back = undone_after(planned(rendered), "let every test pod reach every other one, with Cilium alone")
+
+    assert back[1] == "let Cilium enforce no policies, and keep selected nodes only"
+    assert back[2:5] == [f"restart Cilium's agent on node-{one}" for one in (3, 2, 1)]
+    assert [one for one in back if one.startswith("select")] == [f"select node-{one} no longer" for one in (1, 2, 3)]
+
+
+def test_as_commands_it_drains_and_names_no_pod_by_its_address(rendered: Rendered) -> None:
+    shell = plan_shell(planned(rendered))
+
+    assert "kubectl drain node-3 --ignore-daemonsets --delete-emptydir-data --timeout=900s" in shell
+    restart = (
+        "kubectl delete pods --namespace=kube-system --field-selector=spec.nodeName=node-3 --selector=k8s-app=cilium"
+    )
+    assert restart in shell
+    assert "# node-3: recreate what still has an address of the old CNI: look, and delete those" in shell
+
+
+def test_how_far_it_has_come_is_one_line(rendered: Rendered) -> None:
+    plan = planned(rendered)
+    names = ("Prepared", "MTUReady", "Installed", "NodesMigrated node-3")
+    journal = [
+        JournalEntry(at=NOW, fence=1, step=number, way="do", event="verified")
+        for number, one in enumerate(plan.steps)
+        if one.milestone in names
+    ]
+
+    reached = "Prepared ✓ · MTUReady ✓ · Installed ✓ · NodesMigrated 1 of 3 · Finalised no"
+    assert milestones_shown(plan, journal) == reached
+    assert reached in plan_text(PlanRecord(plan=plan, state="running"), journal)

@@ -324,3 +324,11 @@ async def test_a_range_that_is_none_and_an_option_that_is_none_are_told(planning
     await planning.office.whispered("alice", "'everything' is no IPv4 range")
     await planning.office.alice.slash(HERE, "/cni", "plan install-cilium 10.42.0.0/16 kubeProxyReplacement true")
     await planning.office.whispered("alice", "plan install-cilium POD_RANGE")
+
+
+async def test_what_is_planned_elsewhere_or_never_is_told_with_where_it_is_described(planning: Planning) -> None:
+    await planning.office.diagnosed()
+    await planning.office.alice.slash(HERE, "/cni", "plan migrate-to-cilium 10.245.0.0/16")
+    await planning.office.whispered("alice", "cnibot plan propose migrate-to-cilium POD_RANGE")
+    await planning.office.alice.slash(HERE, "/cni", "plan remove-cni")
+    await planning.office.whispered("alice", "No plan takes a CNI away")
