@@ -24,7 +24,7 @@ from bot.cluster.objects import (
     ProbeSpec,
 )
 from bot.domain import facts
-from bot.domain.facts import Subject
+from bot.domain.facts import Rung, Subject
 from bot.domain.finding import Finding, Severity, SymptomKind
 from bot.probes import service_endpoints
 from tests.probes.build import NOW, World, facts_of, sentences, two_nodes, unread
@@ -389,6 +389,17 @@ def test_why_pods_are_not_ready(statuses: tuple[ContainerStatus, ...], why: str)
 
     assert known.of(web)["unready_why"] == why
     assert [each.symptom.kind for each in findings if each.symptom] == [SymptomKind.SERVICE_UNREACHABLE]
+
+
+@pytest.mark.parametrize("rung", [Rung.EXEC, Rung.CNI_AGENT])
+def test_where_nothing_is_sent_it_is_not_known_whether_they_lack_something(rung: Rung):
+    world, *_ = two_nodes()
+    web, _ = empty(world)
+    world.rungs = dict.fromkeys(("node-1", "node-2"), rung)
+
+    known, _ = judged(world)
+
+    assert known.of(web).get("unready_why") is None
 
 
 def test_pods_that_do_not_reach_what_they_need_are_unready_because_of_that():

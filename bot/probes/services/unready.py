@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.cluster.objects import Container, ContainerStatus, Pod
-from bot.domain.facts import Subject, SubjectKind
+from bot.domain.facts import Rung, Subject, SubjectKind
 from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
 from bot.probes.services.attempts import ServiceTest, tests_by_service
@@ -60,7 +60,7 @@ class Unready:
 
 
 def unready(evidence: Evidence, subject: Subject, pod: Pod) -> Unready | None:
-    """Why a pod is not ready; None where its node was not inspected from inside and the API does not say."""
+    """Why a pod is not ready; None where the API does not say, and nothing was sent from inside the pod."""
     if word := _by_the_api(evidence, pod):
         return word
     if not pod.status.pod_ip:
@@ -69,9 +69,8 @@ def unready(evidence: Evidence, subject: Subject, pod: Pod) -> Unready | None:
         return lacking
     if any(_crashes(evidence, each) for each in _statuses(pod)):
         return Unready(why="crash")
-    if subject not in evidence.pod_reports:
-        return None
-    return Unready(why=_of_its_own(evidence, subject, pod))
+    why = _of_its_own(evidence, subject, pod) if subject in evidence.pod_reports else ""
+    return Unready(why=why) if why else None
 
 
 def _by_the_api(evidence: Evidence, pod: Pod) -> Unready | None:
@@ -127,7 +126,10 @@ def _lacking(evidence: Evidence, subject: Subject, pod: Pod) -> Unready | None:
 def _of_its_own(evidence: Evidence, subject: Subject, pod: Pod) -> str:
     if _is_starting(evidence, pod):
         return "starting"
-    return "probe-port" if _is_asked_at_a_wrong_port(evidence, subject, pod) else "application"
+    if _is_asked_at_a_wrong_port(evidence, subject, pod):
+        return "probe-port"
+    # On lower rungs nothing was sent: whether it reaches what it needs is not known.
+    return "application" if evidence.access is Rung.AGENT else ""
 
 
 @once_per_evidence
