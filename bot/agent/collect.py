@@ -18,7 +18,7 @@ from typing import TypeVar
 from bot.agent.arp import close_all
 from bot.agent.cgroups import read_cgroup_programs
 from bot.agent.cilium import CiliumWatch
-from bot.agent.counters import conntrack, growth, read_conntrack_stats
+from bot.agent.counters import conntrack, growth, read_conntrack_stats, read_udp_flows
 from bot.agent.dials import ask_all
 from bot.agent.files import read_text
 from bot.agent.firewall_watch import FirewallWatch
@@ -55,6 +55,7 @@ from bot.agent.report import (
     Target,
     Task,
     Test,
+    UdpFlow,
 )
 from bot.agent.resolv import read_node_resolver, read_resolvers
 from bot.agent.rtnetlink import read_neighbour_table
@@ -94,6 +95,7 @@ class ConntrackReadings:
 
     before: dict[str, int] = field(default_factory=dict[str, int])
     after: dict[str, int] = field(default_factory=dict[str, int])
+    udp_flows: tuple[UdpFlow, ...] | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -282,6 +284,7 @@ class Survey:
             self._root_after = self._tried("root.after", partial(read_again, self._netlink, self._root, is_root=True))
             with suppress(OSError):
                 self._conntrack.after = read_conntrack_stats()
+                self._conntrack.udp_flows = read_udp_flows()
         for work in self._works:
             self._tried(f"pods.{work.pod.uid}.after", partial(look_again, work, self._home))
             work.after = self._with_queues(work, work.after)
@@ -357,7 +360,7 @@ class Survey:
             pods=tuple(pod_report(work) for work in self._works),
             tests=with_doubts(tuple(tests)),
             dials=tuple(self._dials) if self._task.dials else None,
-            conntrack=conntrack(root.sysctls, self._conntrack.before, self._conntrack.after),
+            conntrack=conntrack(root.sysctls, self._conntrack.before, self._conntrack.after, self._conntrack.udp_flows),
             neighbour_entries=entries,
             neighbour_limit=limit,
             cni_files=self._files.cni_files,

@@ -20,6 +20,7 @@ from bot.agent.report_attached import Qdisc as Qdisc  # noqa: PLC0414
 from bot.agent.report_ebpf import Cilium
 from bot.agent.report_services import EgressNat as EgressNat  # noqa: PLC0414
 from bot.agent.report_services import ServiceRules as ServiceRules  # noqa: PLC0414
+from bot.agent.report_services import UdpFlow as UdpFlow  # noqa: PLC0414
 from bot.agent.task_schema import TASK_SCHEMA as TASK_SCHEMA  # noqa: PLC0414
 from bot.agent.task_schema import Dial as Dial  # noqa: PLC0414
 from bot.agent.task_schema import DialKind as DialKind  # noqa: PLC0414
@@ -434,6 +435,8 @@ class Conntrack:
     insert_failed_delta: int | None = None
     drop: int | None = None
     insert_failed: int | None = None
+    udp_flows: tuple[UdpFlow, ...] | None = None
+    """Those in use; None: the table was not read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,3 +27,13 @@ class EgressNat:
     dst: str
     is_translated: bool | None = None
     """None: a rule may do it, whose conditions are not understood."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UdpFlow:
+    """What somebody sends over UDP to an address that connection tracking translates, and to which one."""
+
+    src: str
+    dst: str
+    port: int
+    to: str

@@ -58,7 +58,7 @@ POD: dict[str, Value] = {
     "nameservers": ("10.43.0.10",), "search_domains": ("shop.svc.cluster.local", "svc.cluster.local", "cluster.local"),
     "ndots": 5,
     "diverted_fails": False, "stray_routes_fail": False,
-    "names_not_found": (), "names_missing": (), "names_missing_why": (),
+    "names_not_found": (), "names_missing": (), "flows_to_former_endpoints": (), "names_missing_why": (),
     "first_nameserver": "ok", "nameservers_silent": (), "lookup_delay_s": 0.0,
     "full_name": "ok", "short_name": "ok", "wrong_names": (), "aaaa": "ok", "uses_node_resolver": False,
     "skips_cluster_dns": False,

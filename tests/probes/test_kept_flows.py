@@ -1,0 +1,44 @@
+"""UDP flows that connection tracking keeps on a former endpoint."""
+
+from bot.agent.report import Conntrack, UdpFlow
+from bot.domain.finding import Finding, Severity, SymptomKind
+from bot.probes import cluster_ip
+from tests.probes.build import World, facts_of, two_nodes
+from tests.probes.services import DNS_IP, add_dns
+
+
+def sending(to: str) -> tuple[World, list[Finding]]:
+    """shop/a keeps sending to the DNS Service from one socket; connection tracking translates that to an address."""
+    world, *_ = two_nodes()
+    add_dns(world)
+    flow = UdpFlow(src="10.42.1.10", dst=DNS_IP, port=53, to=to)
+    world.node_report("node-1", conntrack=Conntrack(udp_flows=(flow,)))
+    found = cluster_ip.PROBE.judge(facts_of(world.evidence(), cluster_ip.PROBE))
+    return world, [each for each in found if each.severity is Severity.FAIL]
+
+
+def test_a_flow_to_a_pod_that_is_gone():
+    _, (finding,) = sending("10.42.2.99")
+
+    assert finding.sentence == (
+        "shop/a keeps sending to a former endpoint of a Service: "
+        "what it sends to kube-system/kube-dns (10.43.0.10:53/UDP) goes to 10.42.2.99."
+    )
+    assert finding.symptom
+    assert (finding.symptom.kind, finding.symptom.hop) == (SymptomKind.SERVICE_UNREACHABLE, "service")
+
+
+def test_a_flow_to_a_present_endpoint_is_another_matter():
+    world, _ = sending("10.42.2.99")
+    server = next(pod for subject, pod in world.pods.items() if subject.name == "kube-system/coredns-1")
+
+    assert sending(server.status.pod_ip)[1] == []
+
+
+def test_a_table_that_was_not_read_says_nothing():
+    world, a, *_ = two_nodes()
+    world.node_report("node-1", conntrack=Conntrack())
+
+    assert facts_of(world.evidence(), cluster_ip.PROBE).why_unobserved(a, "flows_to_former_endpoints") == (
+        "the node's connection table was not read"
+    )
