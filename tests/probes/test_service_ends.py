@@ -215,7 +215,7 @@ def test_pods_of_another_workload_behind_the_dns_service_are_strangers():
     assert (service["strangers"], service["endpoint_reach"]) == (("StatefulSet autoscaler",), "mixed")
 
 
-def test_dns_pods_that_answer_where_the_service_does_not_lead_prove_nothing_of_its_endpoints():
+def test_dns_pods_that_answer_where_the_service_does_not_lead_are_no_live_endpoints():
     world, a, *_ = two_nodes()
     dns, server = add_dns(world)
     at = next(i for i, one in enumerate(world.slices) if one.metadata.name == "kube-dns-x")
@@ -224,4 +224,6 @@ def test_dns_pods_that_answer_where_the_service_does_not_lead_prove_nothing_of_i
     ip = world.pods[server].status.pod_ip
     world.test(a, "dns-pod", protocol="dns-udp", ip=ip, port=53, service=server.name)
 
-    assert "endpoint_reach" not in judged(world)[0].of(dns)
+    known = judged(world)[0].of(dns)
+
+    assert (known["endpoint_reach"], known["listens"]) == ("refused", "nothing")

@@ -174,7 +174,7 @@ FACTS = (
     fact(
         "pod.flows_to_former_endpoints",
         "list",
-        "UDP flows of the pod that connection tracking keeps leading to an address that is no endpoint any more.",
+        "UDP flows of the pod that connection tracking keeps leading to an address that is no longer an endpoint.",
         look="grep 'udp.*UNREPLIED' /proc/net/nf_conntrack  # on <node>, against the EndpointSlices",
     ),
     fact("pod.endpoint_ports", "list", 'Ports at which Services send to the pod: "9004/TCP".', look=_DIRECT, rungs=API),

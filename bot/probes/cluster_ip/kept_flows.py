@@ -22,7 +22,7 @@ NAME = "cluster-ip"
 
 
 def observe_kept_flows(evidence: Evidence, into: FactBuilder) -> None:
-    """By pod the flows of its own that go where no EndpointSlice leads any more."""
+    """By pod the flows of its own that go where no EndpointSlice leads now."""
     services = {each.spec.cluster_ip: subject for subject, each in evidence.services.items()}
     for name, report in evidence.reports.items():
         flows = report.conntrack.udp_flows if report.conntrack else None

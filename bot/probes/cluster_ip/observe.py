@@ -164,6 +164,9 @@ def _observe_workloads(
 def _observe_dns_pods(evidence: Evidence, service: Subject, ready: Sequence[Backend], into: FactBuilder) -> None:
     """The pods behind a DNS Service, which are asked for names instead of being dialled."""
     of = ServiceTests(direct=asked_of_dns_pods(evidence, service))
+    listens = _observe_backends(evidence, service, of, ready, into)
+    if not of.direct and listens in {"other-port", "nothing"}:
+        into.set(service, "endpoint_reach", "refused")  # as their kernels do where nobody listens
     if of.direct:
         _observe_workloads(evidence, service, of, ready, into)
         into.put(service, "endpoint_reach", _reach(of.direct), "no DNS pod was asked directly")
@@ -207,8 +210,8 @@ def _rules_word(seen: RulesSeen, *, is_stale: bool) -> str:
 
 def _observe_backends(
     evidence: Evidence, service: Subject, tests: ServiceTests, ready: Sequence[Backend], into: FactBuilder
-) -> None:
-    """What the pods listen on, of the ports that are not known to work."""
+) -> str | None:
+    """Fill, and return, what the pods listen on, of the ports that are not known to work."""
     works = _working_ports(tests)
     reports = {backend.pod: evidence.pod_reports.get(backend.pod) for backend in ready if backend.pod}
     why = "no pod behind the Service was inspected from inside"
@@ -218,12 +221,14 @@ def _observe_backends(
         word = listens_at(reports.get(backend.pod), backend) if backend.pod else None
         if word:
             ports[port].append("target-port" if port in works else word)
-    into.put(service, "listens", worst_for_service(ports), why)
+    listens = worst_for_service(ports)
+    into.put(service, "listens", listens, why)
     found = tuple(sorted(set(listening_ports(reports.values()))))[:20]
     into.put(service, "listening_ports", found if ports else None, why)
     nothing_is_sent = evidence.access in {Rung.EXEC, Rung.CNI_AGENT} and _untestable(evidence, service) == "no"
     into.set(service, "sockets_decide", nothing_is_sent and sockets_tell(evidence, ready))
     into.put(service, "backlog_overflow", *common_overflow(evidence, reports))
+    return listens
 
 
 def _working_ports(tests: ServiceTests) -> set[tuple[int, str]]:
