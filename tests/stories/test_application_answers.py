@@ -20,7 +20,7 @@ LEADS_TO_POSTGRES = [
 def findings(lab: LabUnderTest) -> tuple[str, dict[str, str]]:
     """The verdict's sentence, and by Service how application-answers grades it."""
     report = json.loads(cnibot(lab, "diagnose", "mlflow", "--output", "json").stdout)
-    assert report["verdict"]["status"] == "healthy"
+    assert report["verdict"]["status"] == "healthy", report["verdict"]
     graded = {one["subject"]: one["severity"] for one in report["findings"] if one["probe"] == "application-answers"}
     return report["verdict"]["summary"], graded
 
