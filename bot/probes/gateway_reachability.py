@@ -160,17 +160,17 @@ _TYPE = {"unicast": "ok", "local": "local", "unreachable": "host-unreachable", "
 def observe(evidence: Evidence, into: FactBuilder) -> None:
     """What each node would do for each of its pods, and what tests between them showed."""
     counts: dict[str, dict[str, int]] = defaultdict(lambda: {"pod_links": 0, "forwarding": 0, "proxy_arp": 0})
-    for sight in observable_pods(evidence):
-        if sight.seen is None:
-            into.miss_all(sight.subject, _POD_KEYS, sight.why)
+    for view in observable_pods(evidence):
+        if view.seen is None:
+            into.miss_all(view.subject, _POD_KEYS, view.why)
             continue
-        oracle = sight.seen.gateway_oracle
+        oracle = view.seen.gateway_oracle
         unasked = "the node was not asked how it would forward for this pod"
-        into.put(sight.subject, "gateway_oracle", _oracle(oracle), unasked)
-        into.put(sight.subject, "gateway_oracle_dev", oracle.dev if oracle else None, unasked)
-        filters = _arp_filters(sight.state) if sight.state else None
-        into.put(sight.subject, "arp_filters", filters, "the pod's packet filters were not read")
-        _observe_link(sight, into, counts[sight.pod.spec.node_name])
+        into.put(view.subject, "gateway_oracle", _oracle(oracle), unasked)
+        into.put(view.subject, "gateway_oracle_dev", oracle.dev if oracle else None, unasked)
+        filters = _arp_filters(view.state) if view.state else None
+        into.put(view.subject, "arp_filters", filters, "the pod's packet filters were not read")
+        _observe_link(view, into, counts[view.pod.spec.node_name])
     _observe_tests(evidence, into)
     for root in node_views(evidence).values():
         _observe_node(root, into, counts[root.name])
@@ -184,8 +184,8 @@ def _oracle(answer: RouteAnswer | None) -> str | None:
     return _TYPE.get(answer.type, "other")
 
 
-def _observe_link(sight: PodView, into: FactBuilder, counts: dict[str, int]) -> None:
-    pod, root, link = sight.subject, sight.root, host_end(sight)
+def _observe_link(view: PodView, into: FactBuilder, counts: dict[str, int]) -> None:
+    pod, root, link = view.subject, view.root, host_end(view)
     if link is None or root is None:
         into.miss_all(pod, _LINK_KEYS, "the node's end of the pod's link was not found")
         return
@@ -218,14 +218,14 @@ def _observe_tests(evidence: Evidence, into: FactBuilder) -> None:
                 outward[flow.source].append(flow.reach)
         elif _is_from_own_node(flow) and not flow.is_denied:
             inward[flow.target].append(flow.reach)
-    for sight in observable_pods(evidence):
-        if sight.seen is None:
+    for view in observable_pods(evidence):
+        if view.seen is None:
             continue
         policies = "NetworkPolicies do not let it reach its own node"
-        untested = policies if sight.subject in denied else "no test ran from this pod to its own node"
-        into.put(sight.subject, "reach_own_node", aggregate(outward[sight.subject]), untested)
+        untested = policies if view.subject in denied else "no test ran from this pod to its own node"
+        into.put(view.subject, "reach_own_node", aggregate(outward[view.subject]), untested)
         untested = "no test ran from its own node to this pod"
-        into.put(sight.subject, "node_reaches_pod", aggregate(inward[sight.subject]), untested)
+        into.put(view.subject, "node_reaches_pod", aggregate(inward[view.subject]), untested)
 
 
 def _is_from_own_node(flow: Tried) -> bool:

@@ -45,13 +45,13 @@ FACTS = (
 def observe(evidence: Evidence, into: FactBuilder) -> None:
     """The lines of each pod, against all Services that are known."""
     by_name = _services_by_name(evidence)
-    for sight in observable_pods(evidence):
-        lines = sight.seen.hosts if sight.seen else None
+    for view in observable_pods(evidence):
+        lines = view.seen.hosts if view.seen else None
         if lines is None:
-            into.miss_all(sight.subject, _KEYS, sight.why or "the pod's /etc/hosts was not read")
+            into.miss_all(view.subject, _KEYS, view.why or "the pod's /etc/hosts was not read")
             continue
-        namespace = sight.pod.metadata.namespace
-        calls = sight.state.connections if sight.state else None
+        namespace = view.pod.metadata.namespace
+        calls = view.state.connections if view.state else None
         unanswered = {one.ip for one in calls or () if one.state == "syn-sent"}
         wrong: list[str] = []
         silent: list[str] = []
@@ -62,10 +62,10 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
                     words = f"{line.ip} {name} (Service {service.name})"
                     wrong.append(words)
                     silent += [words] if line.ip in unanswered else []
-        into.set(sight.subject, "hosts_lines_wrong", tuple(wrong[:LISTED]))
+        into.set(view.subject, "hosts_lines_wrong", tuple(wrong[:LISTED]))
         is_known = calls is not None or not wrong
         into.put(
-            sight.subject,
+            view.subject,
             "hosts_lines_silent",
             tuple(silent[:LISTED]) if is_known else None,
             "the pod's connections were not read",

@@ -46,12 +46,12 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
         ):
             met = test.outcome == "EADDRNOTAVAIL" or test.outcomes.get("EADDRNOTAVAIL", 0) > 0
             tried[source] = tried.get(source, False) or met
-    for sight in observable_pods(evidence):
-        met = tried.get(sight.subject)
+    for view in observable_pods(evidence):
+        met = tried.get(view.subject)
         state = None if met is None else "exhausted" if met else "free"
-        into.put(sight.subject, "local_ports", state, "no connection of this pod was tried")
-        ports = " to ".join(sight.state.sysctls.get(SYSCTL, "").split()) if sight.state else ""
-        into.put(sight.subject, "local_port_range", ports or None, sight.why or "the pod's sysctls were not read")
+        into.put(view.subject, "local_ports", state, "no connection of this pod was tried")
+        ports = " to ".join(view.state.sysctls.get(SYSCTL, "").split()) if view.state else ""
+        into.put(view.subject, "local_port_range", ports or None, view.why or "the pod's sysctls were not read")
 
 
 def judge(table: FactTable) -> Sequence[Finding]:

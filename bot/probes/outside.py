@@ -98,13 +98,13 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
             reaches[source].append(reach)
     together: dict[str, list[str | None]] = defaultdict(list)
     enforced, index = enforces_policy(evidence) is not False, policy_index(evidence)
-    for sight in observable_pods(evidence):
-        pod, reach = sight.subject, aggregate(reaches[sight.subject])
+    for view in observable_pods(evidence):
+        pod, reach = view.subject, aggregate(reaches[view.subject])
         if reach not in {None, "ok"} and enforced and index.isolating(pod, "egress"):
             into.miss(pod, "reach_outside", "NetworkPolicies restrict what it may reach")
             continue
-        into.put(pod, "reach_outside", reach, sight.why or "no test ran from this pod to the outside")
-        together[sight.pod.spec.node_name].append(reach)
+        into.put(pod, "reach_outside", reach, view.why or "no test ran from this pod to the outside")
+        together[view.pod.spec.node_name].append(reach)
     for name in evidence.reports:
         node = facts.node(name)
         into.put(node, "reach_outside", aggregate(reaches[node]), "no test ran from this node to the outside")

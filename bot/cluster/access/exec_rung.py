@@ -75,17 +75,17 @@ async def report_by_cni_agent(api: Api, task: Task, cni: CniInventory, *, deadli
     async with TaskGroup() as group:
         looking_at = group.create_task(_look_at_node(api, task, where, deadline_s))
         inside = group.create_task(_look_into_pods(api, task, {}, deadline_s))
-    sight = looking_at.result()
-    if isinstance(sight, BotError):
-        raise sight
+    output = looking_at.result()
+    if isinstance(output, BotError):
+        raise output
     looks = inside.result()
     missing = (
         *(each for look in looks for each in look.missing),
-        *_missing_of_node("/".join(where[:2]), sight),
+        *_missing_of_node("/".join(where[:2]), output),
         *_BY_RUNG,
     )
-    pods = tuple(with_answers(look.pod, task, sight) for look in looks)
-    return _report(task, began, sight.state, boot_id=sight.boot_id, kernel=sight.kernel, pods=pods, missing=missing)
+    pods = tuple(with_answers(look.pod, task, output) for look in looks)
+    return _report(task, began, output.state, boot_id=output.boot_id, kernel=output.kernel, pods=pods, missing=missing)
 
 
 async def _look_at_node(
@@ -125,13 +125,13 @@ async def _look_into_pods(api: Api, task: Task, containers: Mapping[str, str], d
 
     async def look(pod: TaskPod) -> _Look:
         try:
-            sight = await _look_into(api, pod, containers.get(pod.uid, ""), min(deadline_s, POD_S))
+            output = await _look_into(api, pod, containers.get(pod.uid, ""), min(deadline_s, POD_S))
         except BotError as error:
             return _Look(pod=_unseen(pod, str(error)), failure=error)
         return _Look(
-            pod=_seen(pod, sight),
-            kernel=sight.kernel,
-            missing=_missing_of_pod(pod, sight),
+            pod=_seen(pod, output),
+            kernel=output.kernel,
+            missing=_missing_of_pod(pod, output),
         )
 
     looks = await each(chosen, look, limit=4)
@@ -150,14 +150,14 @@ async def _look_into(api: Api, pod: TaskPod, container: str, deadline_s: float) 
 
     try:
         done = await run(exec_script.script(of_pod=True))
-        sight = exec_script.read(done.stdout) if exec_script.MARK.encode() in done.stdout else None
+        output = exec_script.read(done.stdout) if exec_script.MARK.encode() in done.stdout else None
     except ExecNotFoundError:
         done = await run(exec_script.CAT)
-        sight = exec_script.read_cat(done.stdout) if done.stdout else None
-    if sight is None:
+        output = exec_script.read_cat(done.stdout) if done.stdout else None
+    if output is None:
         said = done.stderr[:1000].decode("utf-8", "replace") or "nothing was printed"
         raise ExecError(f"{pod.namespace}/{pod.name}", said)
-    return sight
+    return output
 
 
 async def _first_container(api: Api, pod: TaskPod) -> str:
@@ -167,19 +167,19 @@ async def _first_container(api: Api, pod: TaskPod) -> str:
     return found[0].spec.containers[0].name if found and found[0].spec.containers else ""
 
 
-def _seen(pod: TaskPod, sight: ScriptOutput) -> PodReport:
-    default = next((route for route in sight.state.routes if route.dst == "default" and route.table == 254), None)
+def _seen(pod: TaskPod, output: ScriptOutput) -> PodReport:
+    default = next((route for route in output.state.routes if route.dst == "default" and route.table == 254), None)
     return PodReport(
         uid=pod.uid,
         namespace=pod.namespace,
         name=pod.name,
         ip=pod.ip,
         is_found=True,
-        state=sight.state,
+        state=output.state,
         gateway_ip=default.via if default else "",
-        nameservers=sight.nameservers,
-        search=sight.search,
-        ndots=sight.ndots,
+        nameservers=output.nameservers,
+        search=output.search,
+        ndots=output.ndots,
     )
 
 
@@ -187,24 +187,24 @@ def _unseen(pod: TaskPod, why: str) -> PodReport:
     return PodReport(uid=pod.uid, namespace=pod.namespace, name=pod.name, ip=pod.ip, why_not=why)
 
 
-def with_answers(pod: PodReport, task: Task, sight: ScriptOutput) -> PodReport:
+def with_answers(pod: PodReport, task: Task, output: ScriptOutput) -> PodReport:
     """The pod, with what the node's routing says about it."""
     if not pod.is_found:
         return pod
-    to_pod = sight.answers.get(pod.ip)
+    to_pod = output.answers.get(pod.ip)
     gateway = task.gateway or DEFAULT_GATEWAY
     oracle = next(
-        (answer for asked, answer in sight.answers.items() if asked.startswith(f"{gateway} from {pod.ip} iif ")), None
+        (answer for asked, answer in output.answers.items() if asked.startswith(f"{gateway} from {pod.ip} iif ")), None
     )
     return replace(
         pod,
         route_to_pod=to_pod,
         gateway_oracle=oracle if pod.gateway_ip in {gateway, ""} else None,
-        host_link=_host_link(pod, sight) or (to_pod.dev if to_pod and not to_pod.via else ""),
+        host_link=_host_link(pod, output) or (to_pod.dev if to_pod and not to_pod.via else ""),
     )
 
 
-def _host_link(pod: PodReport, sight: ScriptOutput) -> str:
+def _host_link(pod: PodReport, output: ScriptOutput) -> str:
     """The node's end of the pod's link, as eth0 names it by its number ("eth0@if67"); "" when it names none.
 
     The device of the node's route to the pod is another one where eBPF programs deliver.
@@ -213,19 +213,19 @@ def _host_link(pod: PodReport, sight: ScriptOutput) -> str:
         return ""
     carrier = next((each.dev for each in pod.state.addresses if each.ip == pod.ip), "eth0")
     peer = next((link.peer_ifindex for link in pod.state.links if link.name == carrier), 0)
-    return next((link.name for link in sight.state.links if peer and link.ifindex == peer), "")
+    return next((link.name for link in output.state.links if peer and link.ifindex == peer), "")
 
 
-def _missing_of_pod(pod: TaskPod, sight: ScriptOutput) -> tuple[Missing, ...]:
+def _missing_of_pod(pod: TaskPod, output: ScriptOutput) -> tuple[Missing, ...]:
     """In one sentence: there are many pods."""
-    if not sight.missing:
+    if not output.missing:
         return ()
-    why = f"its image has no command that shows {', '.join(sight.missing)}"
+    why = f"its image has no command that shows {', '.join(output.missing)}"
     return (Missing(what=f"pods.{pod.uid}", why=why),)
 
 
-def _missing_of_node(container: str, sight: ScriptOutput) -> tuple[Missing, ...]:
-    return tuple(Missing(what=f"root.{what}", why=f"no command in {container} shows {what}") for what in sight.missing)
+def _missing_of_node(container: str, output: ScriptOutput) -> tuple[Missing, ...]:
+    return tuple(Missing(what=f"root.{what}", why=f"no command in {container} shows {what}") for what in output.missing)
 
 
 def _report(

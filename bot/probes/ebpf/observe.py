@@ -53,8 +53,8 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
     """What each node's maps hold, and each pod in all of them."""
     for name, report in evidence.reports.items():
         _observe_node(evidence, facts.node(name), report, into)
-    for sight in observable_pods(evidence):
-        _observe_pod(evidence, sight.subject, into)
+    for view in observable_pods(evidence):
+        _observe_pod(evidence, view.subject, into)
 
 
 def _why_unread(evidence: Evidence) -> str:

@@ -154,13 +154,13 @@ def _tunnel_limit(evidence: Evidence, node: str, ip: str) -> float:
 def _starved_pods(evidence: Evidence) -> frozenset[Subject]:
     """Pods on whose link a queue that somebody wrote dropped packets, or holds them back."""
     found: set[Subject] = set()
-    for sight in observable_pods(evidence):
-        queues = [*((sight.state.qdiscs if sight.state else None) or ())]
-        link = host_end(sight)
-        if link and sight.root:
-            queues += [one for one in sight.root.state.qdiscs or () if one.dev == link.name]
+    for view in observable_pods(evidence):
+        queues = [*((view.state.qdiscs if view.state else None) or ())]
+        link = host_end(view)
+        if link and view.root:
+            queues += [one for one in view.root.state.qdiscs or () if one.dev == link.name]
         if any(one.is_written and queue_state(one) in _STARVING for one in queues):
-            found.add(sight.subject)
+            found.add(view.subject)
     return frozenset(found)
 
 

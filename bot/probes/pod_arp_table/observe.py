@@ -39,17 +39,17 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
     """The gateway of every pod in sight, and how many of each node's pods it is silent for."""
     checked: Counter[str] = Counter()
     silent: Counter[str] = Counter()
-    for sight in observable_pods(evidence):
-        if sight.seen is None:
-            into.miss_all(sight.subject, _POD_KEYS, sight.why)
+    for view in observable_pods(evidence):
+        if view.seen is None:
+            into.miss_all(view.subject, _POD_KEYS, view.why)
             continue
-        gateway = gateway_of(sight)
-        neighbour = _observe_table(sight, gateway, into)
-        arp = _observe_arp(sight, into)
+        gateway = gateway_of(view)
+        neighbour = _observe_table(view, gateway, into)
+        arp = _observe_arp(view, into)
         is_silent = arp == "silent" if arp else {"REACHABLE": False, "FAILED": True, "INCOMPLETE": True}.get(neighbour)
         if is_silent is not None:
-            checked[sight.pod.spec.node_name] += 1
-            silent[sight.pod.spec.node_name] += is_silent
+            checked[view.pod.spec.node_name] += 1
+            silent[view.pod.spec.node_name] += is_silent
     for node in evidence.reports:
         _count(facts.node(node), checked[node], silent[node], into)
 
@@ -64,55 +64,55 @@ def _count(node: Subject, checked: int, silent: int, into: FactBuilder) -> None:
     into.set(node, "gateway_silent", "none" if not silent else "all" if silent == checked else "some")
 
 
-def gateway_of(sight: PodView) -> str | None:
+def gateway_of(view: PodView) -> str | None:
     """The pod's default gateway, "" when it has none, None when its routes were not read."""
-    if sight.seen is None:
+    if view.seen is None:
         return None
-    if sight.seen.gateway_ip:
-        return sight.seen.gateway_ip
-    state = sight.state
-    if state is None or not sight.has_read("routes"):
+    if view.seen.gateway_ip:
+        return view.seen.gateway_ip
+    state = view.state
+    if state is None or not view.has_read("routes"):
         return None
     return next((route.via for route in state.routes if route.dst == "default" and route.via), "")
 
 
-def _observe_table(sight: PodView, gateway: str | None, into: FactBuilder) -> str:
+def _observe_table(view: PodView, gateway: str | None, into: FactBuilder) -> str:
     """Fill what the pod's tables say; return the state of the gateway's neighbour entry, "" when not known."""
-    pod = sight.subject
+    pod = view.subject
     unread = "the pod's routes were not read"
     into.put(pod, "gateway_ip", gateway, unread)
     if gateway is None:
         into.miss_all(pod, ("gateway_kind", "gateway_neigh", "gateway_mac_matches"), unread)
         return ""
-    into.put(pod, "gateway_kind", _kind(sight, gateway), "the node's addresses were not read")
-    asked = gateway or (sight.seen.gateway_arp.ip if sight.seen and sight.seen.gateway_arp else "")
+    into.put(pod, "gateway_kind", _kind(view, gateway), "the node's addresses were not read")
+    asked = gateway or (view.seen.gateway_arp.ip if view.seen and view.seen.gateway_arp else "")
     if not asked:
         into.miss_all(pod, ("gateway_neigh", "gateway_mac_matches"), "the pod has no default gateway")
         return ""
-    state = sight.state
-    if state is None or not sight.has_read("neighbours"):
+    state = view.state
+    if state is None or not view.has_read("neighbours"):
         into.miss_all(pod, ("gateway_neigh", "gateway_mac_matches"), "the pod's neighbour table was not read")
         return ""
     entry = next((each for each in state.neighbours if each.ip == asked), None)
     word = entry.state.upper() if entry else "none"
     into.put(pod, "gateway_neigh", word if word in STATES else None, f"unknown neighbour state {word[:20]!r}")
-    matches, why = _mac_matches(sight, asked, entry)
+    matches, why = _mac_matches(view, asked, entry)
     into.put(pod, "gateway_mac_matches", matches, why)
     return word
 
 
-def _kind(sight: PodView, gateway: str) -> str | None:
+def _kind(view: PodView, gateway: str) -> str | None:
     if not gateway:
         return "none"
     if _is_link_local(gateway):
         return "link-local"
-    root = sight.root
+    root = view.root
     if root is None or not root.state.addresses:
         return None
     holder = root.links.get(next((each.dev for each in root.state.addresses if each.ip == gateway), ""))
     if holder is not None:
         return "bridge" if holder.kind == "bridge" else "node"
-    link = host_end(sight)
+    link = host_end(view)
     return "bridge" if link and link.master else "node"
 
 
@@ -123,23 +123,23 @@ def _is_link_local(ip: str) -> bool:
         return False
 
 
-def _mac_matches(sight: PodView, gateway: str, entry: Neighbour | None) -> tuple[bool | None, str]:
+def _mac_matches(view: PodView, gateway: str, entry: Neighbour | None) -> tuple[bool | None, str]:
     """Whether the entry's MAC address is one that this node answers with; None and why when that is not known."""
     if entry is None or not entry.mac:
         return None, "the pod's neighbour table holds no MAC address for the gateway"
-    arp = sight.seen.gateway_arp if sight.seen else None
+    arp = view.seen.gateway_arp if view.seen else None
     if arp is not None and entry.mac.lower() in {mac.lower() for mac in arp.macs}:
         return True, ""
-    link = host_end(sight)
-    if link is None or sight.root is None:
+    link = host_end(view)
+    if link is None or view.root is None:
         return None, "the node's end of the pod's link was not seen"
-    expected = set(_expected_macs(sight.root.links, link))
+    expected = set(_expected_macs(view.root.links, link))
     if not expected:
         return None, f"the node's end of the link belongs to {link.master}, which is no bridge"
     expected |= {
-        sight.root.links[each.dev].mac.lower()
-        for each in sight.root.state.addresses
-        if each.ip == gateway and each.dev in sight.root.links
+        view.root.links[each.dev].mac.lower()
+        for each in view.root.state.addresses
+        if each.ip == gateway and each.dev in view.root.links
     }
     return entry.mac.lower() in expected, ""
 
@@ -151,12 +151,12 @@ def _expected_macs(links: Mapping[str, Link], link: Link) -> Iterator[str]:
         yield links[link.master].mac.lower()
 
 
-def _observe_arp(sight: PodView, into: FactBuilder) -> str:
+def _observe_arp(view: PodView, into: FactBuilder) -> str:
     """Fill what the gateway answered on the wire; return the state, "" when it was not asked."""
-    pod, arp = sight.subject, sight.seen.gateway_arp if sight.seen else None
+    pod, arp = view.subject, view.seen.gateway_arp if view.seen else None
     if arp is None or not arp.answers_ms:
-        uid = sight.pod.metadata.uid
-        why = sight.root.why_missing(f"pods.{uid}.gateway_arp", f"pods.{uid}.arp", "arp") if sight.root else ""
+        uid = view.pod.metadata.uid
+        why = view.root.why_missing(f"pods.{uid}.gateway_arp", f"pods.{uid}.arp", "arp") if view.root else ""
         into.miss_all(pod, _ARP_KEYS, why or "no ARP request was sent from this pod")
         return ""
     answered = [each for each in arp.answers_ms if each is not None]

@@ -54,54 +54,54 @@ _ON_HOST_LINK = (
 
 def observe(evidence: Evidence, into: FactBuilder) -> None:
     """The link facts of every pod in sight."""
-    for sight in observable_pods(evidence):
-        if sight.seen is None:
-            if sight.is_absent:
-                into.set(sight.subject, "netns_found", False)
+    for view in observable_pods(evidence):
+        if view.seen is None:
+            if view.is_absent:
+                into.set(view.subject, "netns_found", False)
             else:
-                into.miss(sight.subject, "netns_found", sight.why)
-            into.miss_all(sight.subject, ("host_link", *_IN_POD, *_RULES_IN_POD, *_ON_HOST_LINK), sight.why)
+                into.miss(view.subject, "netns_found", view.why)
+            into.miss_all(view.subject, ("host_link", *_IN_POD, *_RULES_IN_POD, *_ON_HOST_LINK), view.why)
             continue
-        into.set(sight.subject, "netns_found", True)
-        _observe_pod_end(sight, into)
-        _observe_filters(sight, held_rules(evidence).get(sight.subject), into)
-        _observe_host_end(sight, into)
+        into.set(view.subject, "netns_found", True)
+        _observe_pod_end(view, into)
+        _observe_filters(view, held_rules(evidence).get(view.subject), into)
+        _observe_host_end(view, into)
 
 
-def _observe_pod_end(sight: PodView, into: FactBuilder) -> None:
-    state, pod = sight.state, sight.subject
+def _observe_pod_end(view: PodView, into: FactBuilder) -> None:
+    state, pod = view.state, view.subject
     if state is None:
         into.miss_all(pod, _IN_POD, "the pod's own namespace was not read")
         return
-    link = own_link(state, sight.pod.status.pod_ip)
+    link = own_link(state, view.pod.status.pod_ip)
     if not state.links:
         into.miss_all(pod, ("eth0", "mtu_bytes"), "the pod's interfaces were not read")
     else:
         into.set(pod, "eth0", _pod_end_state(link))
         into.put(pod, "mtu_bytes", link.mtu if link and link.mtu else None, "the pod has no eth0")
-    if sight.has_read("addresses"):
-        into.set(pod, "address_matches", any(each.ip == sight.pod.status.pod_ip for each in state.addresses))
+    if view.has_read("addresses"):
+        into.set(pod, "address_matches", any(each.ip == view.pod.status.pod_ip for each in state.addresses))
         into.set(pod, "ipv6_dad_failed", any("dadfailed" in each.flags for each in state.addresses))
     else:
         into.miss_all(pod, ("address_matches", "ipv6_dad_failed"), "the pod's addresses were not read")
     firewall = state.firewall
     if firewall is None:
-        why = sight.root.why_missing(f"pods.{sight.pod.metadata.uid}.firewall", "firewall") if sight.root else ""
+        why = view.root.why_missing(f"pods.{view.pod.metadata.uid}.firewall", "firewall") if view.root else ""
         into.miss_all(pod, ("firewall_drops", "firewall_present"), why or "the pod's packet filter was not read")
     else:
         into.set(pod, "firewall_drops", max(firewall.drops_total, len(firewall.drops)))
         into.set(pod, "firewall_present", bool(firewall.chains or firewall.drops or firewall.drops_total))
 
 
-def _observe_filters(sight: PodView, held: Sequence[Held] | None, into: FactBuilder) -> None:
+def _observe_filters(view: PodView, held: Sequence[Held] | None, into: FactBuilder) -> None:
     """Rules in the pod's own namespace that account for flows that failed, of the pod and to the pod."""
     if held is None:
-        into.miss_all(sight.subject, _RULES_IN_POD, "the ways to the rules that drop in the pod were not read")
+        into.miss_all(view.subject, _RULES_IN_POD, "the ways to the rules that drop in the pod were not read")
         return
     sure = [loss_in_words(one) for one in held if one.matches]
     perhaps = [rule_in_words(one.taking) for one in held if one.may_match and not one.matches]
-    into.set(sight.subject, "firewall_rules_match", tuple(sure[:10]))
-    into.set(sight.subject, "firewall_rules_perhaps", tuple(perhaps[:10]))
+    into.set(view.subject, "firewall_rules_match", tuple(sure[:10]))
+    into.set(view.subject, "firewall_rules_perhaps", tuple(perhaps[:10]))
 
 
 def own_link(state: NetnsState, ip: str) -> Link | None:
@@ -119,23 +119,23 @@ def _pod_end_state(link: Link | None) -> str:
     return "up" if link.has_carrier else "no-carrier"
 
 
-def host_end(sight: PodView) -> Link | None:
+def host_end(view: PodView) -> Link | None:
     """The node's end of the pod's link, None when it was not found or not looked for."""
-    if sight.root is None or sight.seen is None:
+    if view.root is None or view.seen is None:
         return None
-    named = sight.root.links.get(sight.seen.host_link) if sight.seen.host_link else None
-    if sight.state is None or (named is not None and sight.root.is_ours):
+    named = view.root.links.get(view.seen.host_link) if view.seen.host_link else None
+    if view.state is None or (named is not None and view.root.is_ours):
         return named
     # Commands took the device of the node's route for the pod's link, which it is not where programs deliver.
-    own = own_link(sight.state, sight.pod.status.pod_ip)
-    peer = sight.root.by_index.get(own.peer_ifindex) if own and own.kind in _PAIRED and own.peer_ifindex else None
+    own = own_link(view.state, view.pod.status.pod_ip)
+    peer = view.root.by_index.get(own.peer_ifindex) if own and own.kind in _PAIRED and own.peer_ifindex else None
     return peer or named
 
 
-def _observe_host_end(sight: PodView, into: FactBuilder) -> None:
-    pod, root, link = sight.subject, sight.root, host_end(sight)
+def _observe_host_end(view: PodView, into: FactBuilder) -> None:
+    pod, root, link = view.subject, view.root, host_end(view)
     if link is None or root is None:
-        why = _why_no_host_end(sight)
+        why = _why_no_host_end(view)
         into.put(pod, "host_link", None if why else "missing", why)
         into.miss_all(pod, _ON_HOST_LINK, why or "the node's end of the link does not exist")
         return
@@ -150,9 +150,9 @@ def _observe_host_end(sight: PodView, into: FactBuilder) -> None:
     isolated = link.is_isolated if _is_bridge_port(link, root) else False
     into.put(pod, "bridge_isolated", isolated, "the flags of its bridge port were not read")
     into.put(pod, "bridge_hairpin", link.is_hairpin, "the node's end is not a port of a bridge")
-    own = own_link(sight.state, sight.pod.status.pod_ip) if sight.state else None
+    own = own_link(view.state, view.pod.status.pod_ip) if view.state else None
     mac = own.mac.lower() if own else ""
-    wrong = tuple(wrong_static_entries(root, link, sight.pod.status.pod_ip, mac)) if mac else None
+    wrong = tuple(wrong_static_entries(root, link, view.pod.status.pod_ip, mac)) if mac else None
     into.put(pod, "static_entries_wrong", wrong, "the MAC address of the pod was not read")
     if root.is_ours:
         into.put(pod, "host_otherhost_delta", link.rx_otherhost_delta, "the kernel does not count such frames")
@@ -163,14 +163,14 @@ def _observe_host_end(sight: PodView, into: FactBuilder) -> None:
         into.miss_all(pod, deltas, "counters were read once only (no node agent)")
 
 
-def _why_no_host_end(sight: PodView) -> str:
+def _why_no_host_end(view: PodView) -> str:
     """Why nothing can be said about the node's end; "" when it was looked for and is not there."""
-    if sight.root is None or not sight.root.state.links:
+    if view.root is None or not view.root.state.links:
         return "the node's interfaces were not read"
-    own = own_link(sight.state, sight.pod.status.pod_ip) if sight.state else None
+    own = own_link(view.state, view.pod.status.pod_ip) if view.state else None
     if own is None:
         # A veth pair vanishes whole: without eth0 in the pod there is nothing to look for on the node.
-        return "" if sight.state and sight.state.links else "the pod's interfaces were not read"
+        return "" if view.state and view.state.links else "the pod's interfaces were not read"
     if own.kind not in _PAIRED:
         return f"eth0 is a {own.kind} device: it has no end of its own on the node"
     return "" if own.peer_ifindex else "eth0 does not name its other end"

@@ -62,8 +62,8 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
             (local if is_local else remote)[flow.source].append(flow)
         if not is_local:
             between[flow.source_node, flow.target_node].add(flow)
-    for sight in observable_pods(evidence):
-        pod, untested = sight.subject, sight.why or "the pod was not a source of tests"
+    for view in observable_pods(evidence):
+        pod, untested = view.subject, view.why or "the pod was not a source of tests"
         _put_reach(pod, "reach_remote_pods", remote[pod], untested, into)
         _put_reach(pod, "reach_local_pods", local[pod], untested, into)
         mine = [(each.source, each.target) for each in own.get(pod, ())]

@@ -39,23 +39,23 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
     missing: Counter[str] = Counter()
     tables = {name: RouteTable(root.state.routes) for name, root in node_views(evidence).items()}
     links = {name: _pod_links(evidence, name) for name in evidence.reports}
-    for sight in observable_pods(evidence):
-        if sight.seen is None or sight.root is None:
-            into.miss_all(sight.subject, _POD_KEYS, sight.why)
+    for view in observable_pods(evidence):
+        if view.seen is None or view.root is None:
+            into.miss_all(view.subject, _POD_KEYS, view.why)
             continue
-        by_node[sight.root.name].append(sight)
-        _observe_inside(sight, into)
-        observe_stray_inside(evidence, sight, into)
-        answer = sight.seen.route_to_pod
+        by_node[view.root.name].append(view)
+        _observe_inside(view, into)
+        observe_stray_inside(evidence, view, into)
+        answer = view.seen.route_to_pod
         unasked = "the node's route to the pod was not looked up"
-        way = _way_back(sight, answer, tables[sight.root.name], links[sight.root.name]) if answer else None
+        way = _way_back(view, answer, tables[view.root.name], links[view.root.name]) if answer else None
         if way == "other" and answer and not has_own_routes and answer.dev in BY_PROGRAM:
             way = "programs"
-        refusal = _refusal(sight, answer, tables[sight.root.name]) if answer else None
-        into.put(sight.subject, "route_on_node", "refused" if refusal else way, unasked)
-        into.put(sight.subject, "refusing_route", route_words(refusal) if refusal else "", unasked)
-        into.put(sight.subject, "route_dev", answer.dev if answer else None, unasked)
-        missing[sight.root.name] += way in {"missing", "blackhole"}
+        refusal = _refusal(view, answer, tables[view.root.name]) if answer else None
+        into.put(view.subject, "route_on_node", "refused" if refusal else way, unasked)
+        into.put(view.subject, "refusing_route", route_words(refusal) if refusal else "", unasked)
+        into.put(view.subject, "route_dev", answer.dev if answer else None, unasked)
+        missing[view.root.name] += way in {"missing", "blackhole"}
     by_rules: dict[str, list[str]] = defaultdict(list)
     for name, root in node_views(evidence).items():
         for ip, words in taken_by_rules(evidence, root, by_node[name]).items():
@@ -77,28 +77,28 @@ def _pod_links(evidence: Evidence, node: str) -> frozenset[str]:
     return frozenset(each.host_link for each in evidence.reports[node].pods if each.host_link) - BY_PROGRAM
 
 
-def _observe_inside(sight: PodView, into: FactBuilder) -> None:
-    state = sight.state
-    if state is None or not sight.has_read("routes"):
-        into.miss_all(sight.subject, _IN_POD, "the pod's routes were not read")
+def _observe_inside(view: PodView, into: FactBuilder) -> None:
+    state = view.state
+    if state is None or not view.has_read("routes"):
+        into.miss_all(view.subject, _IN_POD, "the pod's routes were not read")
         return
-    if ":" in sight.pod.status.pod_ip:
-        into.miss_all(sight.subject, _IN_POD, "only IPv4 routes are judged")
+    if ":" in view.pod.status.pod_ip:
+        into.miss_all(view.subject, _IN_POD, "only IPv4 routes are judged")
         return
     by_eth0 = (route for route in state.routes if route.dev == "eth0" and route.table == MAIN)
-    into.set(sight.subject, "eth0_routes", any(route.type == "unicast" and ":" not in route.dst for route in by_eth0))
+    into.set(view.subject, "eth0_routes", any(route.type == "unicast" and ":" not in route.dst for route in by_eth0))
     found = default_state(state.routes)
     if found == "present":
-        own = own_link(state, sight.pod.status.pod_ip)
+        own = own_link(state, view.pod.status.pod_ip)
         route = RouteTable(state.routes).default
         found = "other-device" if own and route and route.dev and route.dev != own.name else "gateway"
-    into.set(sight.subject, "default_route", found)
+    into.set(view.subject, "default_route", found)
 
 
-def _way_back(sight: PodView, answer: RouteAnswer, table: RouteTable, pod_links: frozenset[str]) -> str:
+def _way_back(view: PodView, answer: RouteAnswer, table: RouteTable, pod_links: frozenset[str]) -> str:
     """What the node's answer to "route to the pod" means."""
-    link = host_end(sight)
-    if link is not None and link.name != answer.dev and _is_overruled(sight, link.name, table):
+    link = host_end(view)
+    if link is not None and link.name != answer.dev and _is_overruled(view, link.name, table):
         return "overruled"
     if answer.errno or answer.type == "blackhole" or not answer.dev:
         refused = {"EINVAL": "blackhole", "ENETUNREACH": "missing", "": "blackhole" * (answer.type == "blackhole")}
@@ -114,19 +114,19 @@ def _way_back(sight: PodView, answer: RouteAnswer, table: RouteTable, pod_links:
     return "missing" if by_default else "other"
 
 
-def _is_overruled(sight: PodView, link: str, table: RouteTable) -> bool:
+def _is_overruled(view: PodView, link: str, table: RouteTable) -> bool:
     """Whether the main table has the route to the pod, and a rule before it leads elsewhere."""
-    ip = sight.pod.status.pod_ip
+    ip = view.pod.status.pod_ip
     kept = table.lookup(ip)
-    if sight.root is None or kept is None or (kept.dev, kept.type) != (link, "unicast"):
+    if view.root is None or kept is None or (kept.dev, kept.type) != (link, "unicast"):
         return False
-    answer = Routing(sight.root.state).answer(Packet(dst=ip))
+    answer = Routing(view.root.state).answer(Packet(dst=ip))
     return answer is not None and answer.rule.table != MAIN and answer.way != ("", kept.via, kept.dev)
 
 
-def _refusal(sight: PodView, answer: RouteAnswer, table: RouteTable) -> Route | None:
+def _refusal(view: PodView, answer: RouteAnswer, table: RouteTable) -> Route | None:
     """The route for the pod's address alone by which the node's answer refuses it, if that is why it does."""
-    route = table.lookup(sight.pod.status.pod_ip)
+    route = table.lookup(view.pod.status.pod_ip)
     if route is None or not is_for_single_pods(route):
         return None
     return route if answer.errno and answer.errno == _ERRNO.get(route.type) else None
@@ -136,7 +136,7 @@ def _refusal(sight: PodView, answer: RouteAnswer, table: RouteTable) -> Route | 
 
 
 def _observe_node(
-    evidence: Evidence, root: NodeView, table: RouteTable, sights: Sequence[PodView], into: FactBuilder
+    evidence: Evidence, root: NodeView, table: RouteTable, views: Sequence[PodView], into: FactBuilder
 ) -> None:
     node, state = facts.node(root.name), root.state
     into.put(node, "inno_routes_delta", growth(root, "IpExt.InNoRoutes"), "counters were not read twice")
@@ -160,7 +160,7 @@ def _observe_node(
     routed = (route is not None and route.type not in REFUSING) if known else None
     into.put(node, "service_route", routed, "no Service with a ClusterIP is known")
     into.set(node, "overlapping_route", _overlaps(evidence, root, table, known))
-    observe_rules(evidence, root, sights, into)
+    observe_rules(evidence, root, views, into)
 
 
 def _overlaps(evidence: Evidence, root: NodeView, table: RouteTable, cluster_ips: Iterable[str]) -> bool:

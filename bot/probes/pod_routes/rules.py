@@ -27,7 +27,7 @@ _OWN_TABLES = {LOCAL: "local", MAIN: "main"}
 class _Way:
     """A packet that a node routes."""
 
-    sight: PodView
+    view: PodView
     """The local pod that it concerns."""
     other: str = ""
     """The node at the other end, "" for none."""
@@ -40,7 +40,7 @@ class _Way:
     @property
     def far_ip(self) -> str:
         """The address at the other end."""
-        own = self.sight.pod.status.pod_ip
+        own = self.view.pod.status.pod_ip
         return self.packet.src if self.packet.dst == own else self.packet.dst
 
 
@@ -52,13 +52,13 @@ class _Diverted:
     rule: str
 
 
-def taken_by_rules(evidence: Evidence, root: NodeView, sights: Sequence[PodView]) -> Mapping[str, Sequence[str]]:
+def taken_by_rules(evidence: Evidence, root: NodeView, views: Sequence[PodView]) -> Mapping[str, Sequence[str]]:
     """By address, the rules of a node that take single pods of another node, and not all of that node's."""
     asked: dict[str, set[str]] = defaultdict(set)
     taken: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for way in _packets(evidence, root, sights, RouteTable(root.state.routes)):
+    for way in _packets(evidence, root, views, RouteTable(root.state.routes)):
         asked[way.other].add(way.far_ip)
-    for one in _diverted(evidence, root, sights):
+    for one in _diverted(evidence, root, views):
         taken[one.rule][one.way.other].add(one.way.far_ip)
     found: dict[str, list[str]] = defaultdict(list)
     for words, by_node in taken.items():
@@ -68,7 +68,7 @@ def taken_by_rules(evidence: Evidence, root: NodeView, sights: Sequence[PodView]
     return found
 
 
-def observe_rules(evidence: Evidence, root: NodeView, sights: Sequence[PodView], into: FactBuilder) -> None:
+def observe_rules(evidence: Evidence, root: NodeView, views: Sequence[PodView], into: FactBuilder) -> None:
     """The rules by what they take: of the node, of each pair with another node, and of single pods."""
     node = facts.node(root.name)
     into.put(node, "routing_rules_lost", lost_rules(root.state.rules), "the node's routing rules were not read")
@@ -79,10 +79,10 @@ def observe_rules(evidence: Evidence, root: NodeView, sights: Sequence[PodView],
         into.miss_all(node, ("foreign_rule", "foreign_rules"), why)
         for pair in pairs.values():
             into.miss_all(pair, ("diverted", "diverting_rules"), why)
-        for sight in sights:
-            into.miss_all(sight.subject, _POD_KEYS, why)
+        for view in views:
+            into.miss_all(view.subject, _POD_KEYS, why)
         return
-    diverted = list(_diverted(evidence, root, sights))
+    diverted = list(_diverted(evidence, root, views))
     found = tuple(dict.fromkeys(one.rule for one in diverted))
     into.set(node, "foreign_rule", bool(found))
     into.set(node, "foreign_rules", found[:LISTED])
@@ -90,13 +90,13 @@ def observe_rules(evidence: Evidence, root: NodeView, sights: Sequence[PodView],
         between = tuple(dict.fromkeys(one.rule for one in diverted if one.way.other == name))
         into.set(pair, "diverted", bool(between))
         into.set(pair, "diverting_rules", between[:LISTED])
-    lost = {(one.way.sight.subject, one.rule) for one in diverted if one.way.is_lost}
-    concerned = {words: _concerned([one.way for one in diverted if one.rule == words], sights) for words in found}
-    for sight in sights:
-        own = tuple(words for words, pods in concerned.items() if sight.subject in pods)
-        into.set(sight.subject, "diverted", bool(own))
-        into.set(sight.subject, "diverted_fails", any((sight.subject, words) in lost for words in own))
-        into.set(sight.subject, "diverting_rules", own[:LISTED])
+    lost = {(one.way.view.subject, one.rule) for one in diverted if one.way.is_lost}
+    concerned = {words: _concerned([one.way for one in diverted if one.rule == words], views) for words in found}
+    for view in views:
+        own = tuple(words for words, pods in concerned.items() if view.subject in pods)
+        into.set(view.subject, "diverted", bool(own))
+        into.set(view.subject, "diverted_fails", any((view.subject, words) in lost for words in own))
+        into.set(view.subject, "diverting_rules", own[:LISTED])
 
 
 def lost_rules(rules: Sequence[Rule]) -> tuple[str, ...] | None:
@@ -117,31 +117,31 @@ def _asks(rule: Rule) -> bool:
     return any(conditions) or rule.src not in {"", "all"} or rule.is_inverted or rule.suppress_prefix is not None
 
 
-def _concerned(ways: Sequence[_Way], sights: Sequence[PodView]) -> frozenset[Subject]:
+def _concerned(ways: Sequence[_Way], views: Sequence[PodView]) -> frozenset[Subject]:
     """The pods that a rule is about, by what it takes: none where it takes packets of all pods of the node.
 
     Of packets between pods of the node, those count that it always has at one end.
     """
-    pods = {way.sight.subject for way in ways if way.peer is None}
+    pods = {way.view.subject for way in ways if way.peer is None}
     if pods:
-        return frozenset(pods if len(pods) < max(2, len(sights)) else ())
-    first, *others = [frozenset({way.sight.subject, way.peer or way.sight.subject}) for way in ways]
+        return frozenset(pods if len(pods) < max(2, len(views)) else ())
+    first, *others = [frozenset({way.view.subject, way.peer or way.view.subject}) for way in ways]
     return first.intersection(*others)
 
 
-def _diverted(evidence: Evidence, root: NodeView, sights: Sequence[PodView]) -> Iterator[_Diverted]:
+def _diverted(evidence: Evidence, root: NodeView, views: Sequence[PodView]) -> Iterator[_Diverted]:
     """Each packet that a rule takes elsewhere."""
     routing = Routing(root.state)
     if not any(_is_foreign(evidence, rule) for rule in routing.written):
         return
     main = routing.table(MAIN)
-    for way in (*_packets(evidence, root, sights, main), *_tested(evidence, root, sights, main)):
+    for way in (*_packets(evidence, root, views, main), *_tested(evidence, root, views, main)):
         answer = routing.answer(way.packet)
         if answer and _is_foreign(evidence, answer.rule) and _leads_elsewhere(answer, main, way.packet.dst):
             yield _Diverted(way, in_words(answer))
 
 
-def _packets(evidence: Evidence, root: NodeView, sights: Sequence[PodView], main: RouteTable) -> Iterator[_Way]:
+def _packets(evidence: Evidence, root: NodeView, views: Sequence[PodView], main: RouteTable) -> Iterator[_Way]:
     """What each pod sends outside and to pods of other nodes, and what comes back to it from these."""
     remote = [
         (ip, evidence.node_of(owners[0]))
@@ -149,18 +149,18 @@ def _packets(evidence: Evidence, root: NodeView, sights: Sequence[PodView], main
         if evidence.node_of(owners[0]) not in {root.name, ""}
     ]
     every = remote[:: max(1, len(remote) // MOST_TARGETS)]
-    for sight in sights:
-        iif, ip = _links(sight), sight.pod.status.pod_ip
-        yield _Way(sight=sight, packet=Packet(LINK_LOCAL_GATEWAY, ip, iif))
+    for view in views:
+        iif, ip = _links(view), view.pod.status.pod_ip
+        yield _Way(view=view, packet=Packet(LINK_LOCAL_GATEWAY, ip, iif))
         for other, name in every:
-            yield _Way(sight=sight, other=name, packet=Packet(other, ip, iif))
+            yield _Way(view=view, other=name, packet=Packet(other, ip, iif))
             by = main.lookup(other)
-            yield _Way(sight=sight, other=name, packet=Packet(ip, other, _came_by(by)))
+            yield _Way(view=view, other=name, packet=Packet(ip, other, _came_by(by)))
 
 
-def _tested(evidence: Evidence, root: NodeView, sights: Sequence[PodView], main: RouteTable) -> Iterator[_Way]:
+def _tested(evidence: Evidence, root: NodeView, views: Sequence[PodView], main: RouteTable) -> Iterator[_Way]:
     """The packets of tests between pods, with their protocols and ports, as they leave and as they come in."""
-    here = {sight.subject: sight for sight in sights}
+    here = {view.subject: view for view in views}
     for source, _, test in evidence.tests:
         asked, target = protocol_and_port(test), target_of(evidence, test)
         client, server = evidence.pods.get(source), evidence.pods.get(target) if target else None
@@ -177,7 +177,7 @@ def _tested(evidence: Evidence, root: NodeView, sights: Sequence[PodView], main:
                 if end in here:
                     other = evidence.node_of(receiver if end == sender else sender)
                     yield _Way(
-                        sight=here[end],
+                        view=here[end],
                         other="" if other == root.name else other,
                         peer=(receiver if end == sender else sender) if is_local else None,
                         packet=Packet(dst, src, iif, protocol, **ports),
@@ -185,8 +185,8 @@ def _tested(evidence: Evidence, root: NodeView, sights: Sequence[PodView], main:
                     )
 
 
-def _links(sight: PodView | None) -> tuple[str, ...]:
-    link = host_end(sight) if sight else None
+def _links(view: PodView | None) -> tuple[str, ...]:
+    link = host_end(view) if view else None
     return (link.name, link.master) if link else ()
 
 

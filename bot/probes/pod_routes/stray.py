@@ -97,20 +97,20 @@ def _another(block: str, route: Route) -> str:
 # In the pod
 
 
-def observe_stray_inside(evidence: Evidence, sight: PodView, into: FactBuilder) -> None:
+def observe_stray_inside(evidence: Evidence, view: PodView, into: FactBuilder) -> None:
     """In the pod, routes and rules that take addresses of the cluster elsewhere than its default route."""
-    state = sight.state
+    state = view.state
     default = RouteTable(state.routes).default if state else None
-    own = own_link(state, sight.pod.status.pod_ip) if state else None
-    if state is None or default is None or own is None or ":" in sight.pod.status.pod_ip:
-        into.miss_all(sight.subject, _KEYS, "the pod has no default route to compare with")
+    own = own_link(state, view.pod.status.pod_ip) if state else None
+    if state is None or default is None or own is None or ":" in view.pod.status.pod_ip:
+        into.miss_all(view.subject, _KEYS, "the pod has no default route to compare with")
         return
     routing = Routing(state)
     # A Service has no machine: what takes its address for a neighbour's (a prefix too short) asks nobody.
     services = {each.spec.cluster_ip for each in evidence.services.values()}
     found: dict[str, None] = {}
     outcomes: list[bool] = []
-    for packet, outcome in _packets(evidence, sight):
+    for packet, outcome in _packets(evidence, view):
         ip = packet.dst
         answer = routing.answer(packet) if state.rules else None
         route = answer.route if answer else routing.table(MAIN).lookup(ip)
@@ -122,25 +122,25 @@ def observe_stray_inside(evidence: Evidence, sight: PodView, into: FactBuilder) 
             words = in_words(answer) if answer and by_rule else route_words(route) if route else ""
             found.setdefault(f"{words}, which takes {ip}")
             outcomes += [] if outcome is None else [outcome]
-    into.set(sight.subject, "stray_routes_fail", bool(outcomes) and not any(outcomes))
-    into.set(sight.subject, "has_stray_route", bool(found))
-    into.set(sight.subject, "stray_routes", tuple(found)[:LISTED])
+    into.set(view.subject, "stray_routes_fail", bool(outcomes) and not any(outcomes))
+    into.set(view.subject, "has_stray_route", bool(found))
+    into.set(view.subject, "stray_routes", tuple(found)[:LISTED])
 
 
-def _packets(evidence: Evidence, sight: PodView) -> Iterator[tuple[Packet, bool | None]]:
+def _packets(evidence: Evidence, view: PodView) -> Iterator[tuple[Packet, bool | None]]:
     """What the pod sends to others, and whether it arrived, where that was tested."""
-    own = sight.pod.status.pod_ip
-    yield from ((Packet(ip, own), None) for ip in _addresses(evidence, sight))
+    own = view.pod.status.pod_ip
+    yield from ((Packet(ip, own), None) for ip in _addresses(evidence, view))
     for source, _, test in evidence.tests:
         asked = protocol_and_port(test)
-        if source == sight.subject and asked and ":" not in test.ip and test.outcome != "skipped":
+        if source == view.subject and asked and ":" not in test.ip and test.outcome != "skipped":
             protocol, port = asked
             yield Packet(test.ip, own, (), protocol, dport=port), test.ok > 0 or test.outcome == "ok"
 
 
-def _addresses(evidence: Evidence, sight: PodView) -> Iterator[str]:
+def _addresses(evidence: Evidence, view: PodView) -> Iterator[str]:
     """Other pods, Services and nodes."""
-    ips = [ip for ip in sorted(evidence.pods_by_ip) if ip != sight.pod.status.pod_ip]
+    ips = [ip for ip in sorted(evidence.pods_by_ip) if ip != view.pod.status.pod_ip]
     ips += [each.spec.cluster_ip for each in evidence.services.values()]
     ips += [node.internal_ip for node in evidence.nodes.values()]
     known = [ip for ip in ips if ip and ip != "None" and ":" not in ip]

@@ -73,8 +73,8 @@ class _Place:
 
 def observe(evidence: Evidence, into: FactBuilder) -> None:
     """Both ends of every pod's link, and what all pods of a node share."""
-    for sight in observable_pods(evidence):
-        _observe_pod(evidence, sight, into)
+    for view in observable_pods(evidence):
+        _observe_pod(evidence, view, into)
     for name, root in node_views(evidence).items():
         place = _Place(
             subject=facts.node(name),
@@ -89,37 +89,37 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
         _observe(place, into)
 
 
-def _observe_pod(evidence: Evidence, sight: PodView, into: FactBuilder) -> None:
+def _observe_pod(evidence: Evidence, view: PodView, into: FactBuilder) -> None:
     prefixes = ("", "host_")
-    if sight.state is None or sight.root is None:
-        why = sight.why or "the pod's own namespace was not read"
-        into.miss_all(sight.subject, (f"{prefix}{key}" for prefix in prefixes for key in KEYS), why)
+    if view.state is None or view.root is None:
+        why = view.why or "the pod's own namespace was not read"
+        into.miss_all(view.subject, (f"{prefix}{key}" for prefix in prefixes for key in KEYS), why)
         return
-    uid = sight.pod.metadata.uid
+    uid = view.pod.metadata.uid
     own = _Place(
-        subject=sight.subject,
+        subject=view.subject,
         prefix="",
-        state=sight.state,
-        devices={link.name for link in sight.state.links},
-        root=sight.root,
+        state=view.state,
+        devices={link.name for link in view.state.links},
+        root=view.root,
         traced=traced_sides(evidence, uid),
         cni=evidence.cni.name,
         ways=_INSIDE,
     )
     _observe(own, into)
-    link = host_end(sight)
+    link = host_end(view)
     if link is None:
-        into.miss_all(sight.subject, (f"host_{key}" for key in KEYS), "the node's end of the pod's link was not found")
+        into.miss_all(view.subject, (f"host_{key}" for key in KEYS), "the node's end of the pod's link was not found")
         return
-    here = [one for one in sight.root.state.filters or () if one.dev == link.name]
-    detours = {one.target for one in here if _is_detour(one, sight.root)}
+    here = [one for one in view.root.state.filters or () if one.dev == link.name]
+    detours = {one.target for one in here if _is_detour(one, view.root)}
     outside = _Place(
-        subject=sight.subject,
+        subject=view.subject,
         prefix="host_",
-        state=sight.root.state,
+        state=view.root.state,
         devices={link.name, *detours},
-        root=sight.root,
-        traced=traced_sides(evidence, sight.root.name),
+        root=view.root,
+        traced=traced_sides(evidence, view.root.name),
         cni=evidence.cni.name,
         ways=_OUTSIDE,
         detours=detours,

@@ -148,12 +148,12 @@ def test_the_pods_link_is_its_peer_not_the_device_of_the_route(peer: int, expect
     root = NetnsState(links=(Link(ifindex=67, name="lxc1"), Link(ifindex=3, name="cilium_host")))
     answers = {"10.42.0.9": RouteAnswer(question="10.42.0.9", type="unicast", dev="cilium_host")}
 
-    seen = with_answers(pod, Task(node="node-1"), sight(root, answers))
+    seen = with_answers(pod, Task(node="node-1"), output(root, answers))
 
     assert seen.host_link == expected
 
 
-def sight(root: NetnsState, answers: dict[str, RouteAnswer]) -> exec_script.ScriptOutput:
+def output(root: NetnsState, answers: dict[str, RouteAnswer]) -> exec_script.ScriptOutput:
     return exec_script.ScriptOutput(
         state=root, kernel="6.18", boot_id="", nameservers=None, search=(), ndots=1, missing=(), answers=answers
     )
@@ -197,10 +197,10 @@ def test_a_sys_of_another_namespace_is_not_believed():
         "cali1 5 4 1500 0x1003 1 ee:ee:ee:ee:ee:ee\n"
         f"{exec_script.MARK}dev\n    lo: 1 2\n  eth0: 3 4\n"
     )
-    sight = exec_script.read(text.encode())
+    output = exec_script.read(text.encode())
 
-    assert sight.state.links == ()
-    assert "links" in sight.missing
+    assert output.state.links == ()
+    assert "links" in output.missing
 
 
 def test_devices_without_ip():
@@ -226,19 +226,19 @@ def test_proc_tables():
         f"{exec_script.MARK}resolv\nsearch shop.svc.cluster.local svc.cluster.local\nnameserver 10.43.0.10\n"
         "options ndots:5\n"
     )
-    sight = exec_script.read(text.encode())
+    output = exec_script.read(text.encode())
 
-    assert [(n.ip, n.mac, n.state) for n in sight.state.neighbours] == [
+    assert [(n.ip, n.mac, n.state) for n in output.state.neighbours] == [
         ("169.254.1.1", "", "INCOMPLETE"),
         ("10.42.0.7", "ee:ee:ee:ee:ee:ee", "STALE"),
     ]
-    assert [(r.dst, r.via, r.dev) for r in sight.state.routes] == [
+    assert [(r.dst, r.via, r.dev) for r in output.state.routes] == [
         ("default", "169.254.1.1", "eth0"),
         ("169.254.1.1/32", "", "eth0"),
     ]
-    assert sight.state.listeners is not None
-    assert [(each.ip, each.port) for each in sight.state.listeners] == [("0.0.0.0", 9004)]
-    assert (sight.nameservers, sight.search[0], sight.ndots) == (("10.43.0.10",), "shop.svc.cluster.local", 5)
+    assert output.state.listeners is not None
+    assert [(each.ip, each.port) for each in output.state.listeners] == [("0.0.0.0", 9004)]
+    assert (output.nameservers, output.search[0], output.ndots) == (("10.43.0.10",), "shop.svc.cluster.local", 5)
 
 
 def test_routes_that_send_nothing():
@@ -270,6 +270,6 @@ def test_what_the_route_oracle_refuses(answer: str, errno: str):
 
 
 def test_garbage_is_no_observation():
-    sight = exec_script.read(b"\xff\xfe" * 1000 + exec_script.MARK.encode() + b"route\n[{]")
+    output = exec_script.read(b"\xff\xfe" * 1000 + exec_script.MARK.encode() + b"route\n[{]")
 
-    assert set(sight.missing) >= {"addresses", "links", "routes", "neighbours", "rules", "listeners"}
+    assert set(output.missing) >= {"addresses", "links", "routes", "neighbours", "rules", "listeners"}
