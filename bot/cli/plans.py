@@ -417,7 +417,7 @@ def abort(plan_id: _Id) -> None:
 
 @plan.command("run")
 def run(plan_id: _Id) -> None:
-    """Carry an approved plan out, or go on with one whose process was killed. Exit code 0: the fault is gone."""
+    """Carry an approved plan out, or go on with one whose process was killed. Exit code 0: it is verified."""
 
     async def work(context: PlanContext) -> "PlanRecord | Refusal":
         async def tell(record: "PlanRecord", journal: "Sequence[JournalEntry]") -> None:

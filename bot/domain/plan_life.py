@@ -258,7 +258,7 @@ def decided(record: PlanRecord) -> Refusal:
         "waiting": "waits for approval.",
         "approved": f"is approved by {names}.",
         "running": f"was approved by {names} and is running.",
-        "verified": "has run; the fault is gone.",
+        "verified": "has run, and all is as it should be.",
         "undone": "has run and was undone.",
         "halted": "stopped half done: a person must look.",
         "refused": "was refused.",

@@ -52,6 +52,8 @@ class End:
 
 
 _LOSING = ("undo", "begun")
+_MOST_CHECKS = 2
+"""Of those that were passed the last ones are the end of a plan: the journal has them all."""
 
 Move = Write | Observe | Verify | TurnBack | End
 
@@ -116,8 +118,8 @@ def _forward(plan: Plan, last: Mapping[tuple[int, Way], JournalEntry], *, is_sto
                 why = f"step {number + 1}, {step.title}: {last[number, 'do'].note}"
                 landed = any(_event(last, each, "do") not in {None, "refused"} for each in range(number + 1))
                 return TurnBack(number, why) if landed else End("stale", why)
-    checks = (number for number, step in enumerate(plan.steps) if isinstance(step.do, Recheck))
-    return End("verified", " ".join(last[number, "do"].note for number in checks))
+    checks = [number for number, step in enumerate(plan.steps) if isinstance(step.do, Recheck)]
+    return End("verified", " ".join(last[number, "do"].note for number in checks[-_MOST_CHECKS:]))
 
 
 def _back(plan: Plan, last: Mapping[tuple[int, Way], JournalEntry], turned: JournalEntry) -> Move:

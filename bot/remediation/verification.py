@@ -1,5 +1,6 @@
 """Whether a change helped: the probes that found the fault, before and after it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from statistics import median
@@ -12,6 +13,8 @@ from bot.domain.report import Connectivity, Report
 from bot.remediation.executor import Better
 
 MOST_WAYS = 4
+BETWEEN_ROUNDS_S = 15.0
+"""What evicted pods leave behind in connection tables is gone by then."""
 ANSWERS = "application-answers"
 """The probe by which applications say that they do not work, though the network carries what they say."""
 
@@ -67,12 +70,19 @@ def failing(report: Report) -> tuple[str, ...]:
     return tuple(sorted({f"{one.probe} {one.subject}" for one in report.findings if one.severity == "fail"}))
 
 
-async def rechecked(asked: Recheck, before: Baseline, diagnose: Callable[[], Awaitable[Report]]) -> Better:
+async def rechecked(
+    asked: Recheck,
+    before: Baseline,
+    diagnose: Callable[[], Awaitable[Report]],
+    *,
+    between_s: float = BETWEEN_ROUNDS_S,
+) -> Better:
     """What a diagnosis says that a plan asks for. One bad round undoes no node: there the second one decides."""
     try:
         better = judged(asked, before, await diagnose())
         if better.is_better or asked.expects != "as-before":
             return better
+        await asyncio.sleep(between_s)
         return judged(asked, before, await diagnose())
     except BotError as error:
         return Better(is_better=None, sentence=f"No diagnosis could be had afterwards: {error}")

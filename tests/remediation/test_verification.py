@@ -5,7 +5,7 @@ from typing import Any
 
 from bot.domain.plan import Baseline, Recheck, Ways
 from bot.domain.report import Connectivity, Report
-from bot.remediation.verification import baseline_of, compared, judged, ways_words
+from bot.remediation.verification import baseline_of, compared, judged, rechecked, ways_words
 from tests.incidents.planning import report
 
 
@@ -69,3 +69,47 @@ def test_one_that_fails_is_named_and_one_that_nobody_tried_is_not_known() -> Non
     assert "1 of 2 directions between nodes fail: b to a." in judged(EVERY_WAY, Baseline(), failing).sentence
     assert judged(EVERY_WAY, Baseline(), untried).is_better is None
     assert "nobody tried b to a" in judged(EVERY_WAY, Baseline(), untried).sentence
+
+
+BOTH = (way("a", "b", "ok", 0.30), way("b", "a", "ok", 0.50))
+AS_BEFORE = Recheck(expects="as-before", nodes=("a", "b"))
+
+
+def test_a_direction_in_which_large_packets_vanish_does_not_work() -> None:
+    loses = replace(way("b", "a", "ok", 0.5), lost_bytes=1400)
+
+    better = judged(AS_BEFORE, Baseline(), seen(report(), way("a", "b", "ok"), loses))
+
+    assert (better.is_better, better.sentence) == (False, "Large packets vanish in 1 of 2 directions: b to a.")
+
+
+def test_pods_that_reach_each_other_and_no_service_are_worse_off() -> None:
+    better = judged(AS_BEFORE, Baseline(), seen(report("broken", fails=1), *BOTH))
+
+    assert (better.is_better, better.sentence) == (False, "It fails.")
+
+
+def test_what_failed_before_is_no_reason_to_turn_back() -> None:
+    known = Baseline(failing=("probe pod kube-system/coredns",))
+
+    better = judged(AS_BEFORE, known, seen(report("broken", fails=1), *BOTH))
+
+    assert better.is_better
+    assert better.sentence == "All 2 directions between nodes work, median latency 0.40 ms."
+
+
+async def test_one_bad_round_undoes_nothing_and_two_do() -> None:
+    bad, good = seen(report(), way("a", "b", "failed"), way("b", "a", "ok")), seen(report(), *BOTH)
+
+    async def after(*rounds: Report) -> Any:
+        left = list(rounds)
+
+        async def diagnose() -> Report:
+            return left.pop(0)
+
+        better = await rechecked(AS_BEFORE, Baseline(), diagnose, between_s=0)
+        return better.is_better, len(left)
+
+    assert await after(good, bad) == (True, 1)
+    assert await after(bad, good) == (True, 0)
+    assert await after(bad, bad) == (False, 0)

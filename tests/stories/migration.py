@@ -95,7 +95,7 @@ class Cluster:
         return (await self.examine(namespace)).report
 
     def service(self) -> PlanService:
-        settings = PlanSettings(mode="execute", supplies=self.supplies, pause_s=0.1)
+        settings = PlanSettings(mode="execute", supplies=self.supplies, pause_s=0.1, between_rounds_s=10)
         return PlanService(self.store, self.connect, self.diagnose, settings, now=time.time)
 
     async def propose(self, pod_range: str = NEW, soak_s: float = 0.5) -> PlanRecord:

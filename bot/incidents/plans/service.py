@@ -34,7 +34,7 @@ from bot.remediation.conditions import can_hold_before, holds
 from bot.remediation.executor import MAX_PAUSE_S, PAUSE_S, UNKNOWN_S, Better, Executor, may_pass
 from bot.remediation.offers import confirmed, offer
 from bot.remediation.requests import PlanRequest, Supplies, draft, rehearsed
-from bot.remediation.verification import rechecked
+from bot.remediation.verification import BETWEEN_ROUNDS_S, rechecked
 from bot.store import Store, StoreUnavailableError
 from bot.store.plans import Lease, Stop
 
@@ -65,6 +65,7 @@ class PlanSettings:
     expiry_s: float = 900.0
     pause_s: float = PAUSE_S
     unknown_s: float = UNKNOWN_S
+    between_rounds_s: float = BETWEEN_ROUNDS_S
     admission_policy: bool = False
     """The approval that is being carried out is written into the cluster, for an admission policy to read."""
     bot_namespace: str = DEFAULT_NAMESPACE
@@ -364,7 +365,8 @@ class PlanService:
 
         async def recheck(asked: Recheck) -> Better:
             where = asked.namespace or plan.namespace
-            return await rechecked(asked, plan.baseline, lambda: self._diagnose(plan, where))
+            between_s = self._settings.between_rounds_s
+            return await rechecked(asked, plan.baseline, lambda: self._diagnose(plan, where), between_s=between_s)
 
         async def is_stopping() -> bool:
             return (await self._plans.get(plan.id)).is_stopping
@@ -385,7 +387,7 @@ class PlanService:
                 pause_s=self._settings.pause_s,
                 unknown_s=self._settings.unknown_s,
             ).run()
-        return await self._end(record, ended.outcome, _sentence(ended.outcome, ended.why))
+        return await self._end(record, ended.outcome, _sentence(plan, ended.outcome, ended.why))
 
     @asynccontextmanager
     async def _announced(self, plan: Plan) -> AsyncGenerator[None]:
@@ -485,9 +487,10 @@ _EXECUTOR = Person(realm="cnibot", name="executor")
 _OTHER_PROGRAM = "Another version of cnibot made it, and this one does not go on with it."
 
 
-def _sentence(outcome: str, why: str) -> str:
+def _sentence(plan: Plan, outcome: str, why: str) -> str:
+    cures = any(isinstance(step.do, Recheck) and step.do.expects == "better" for step in plan.steps)
     words = {
-        "verified": "The fault is gone.",
+        "verified": "The fault is gone." if cures else "It is done.",
         "undone": "It did not help or could not be finished, and was undone.",
         "halted": "It stopped half done: a person must look.",
         "stale": "It was not run. Nothing was changed.",

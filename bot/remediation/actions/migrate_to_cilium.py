@@ -209,4 +209,4 @@ def _warnings(checks: Sequence[Check]) -> Iterator[str]:
         "Undoing it leaves Cilium's network devices, its CRDs and its CiliumNodes: reboot the nodes, and delete the "
         "CiliumNodes before another try."
     )
-    yield "The old CNI stays installed. Take it away by hand a day later: docs/remediation.md says in which order."
+    yield "The old CNI stays installed. Take it away by hand a day later, in the order of docs/migrate-to-cilium.md."
