@@ -13,7 +13,7 @@ from bot.cluster.client.api import Api
 from bot.domain.errors import BotError
 from bot.domain.plan_life import PlanRecord, Refusal
 from bot.domain.plan_policy import Policy
-from bot.domain.report import BlastRadius, RemediationReport, Report
+from bot.domain.report import BlastRadius, NodeCommands, RemediationReport, Report
 from bot.incidents.plans import Proposal
 from bot.incidents.plans.limits import Limits, refusal
 from bot.lab.cluster.apiserver.http.fault_injection import ApiFault
@@ -472,7 +472,8 @@ async def test_a_stop_in_the_middle_turns_it_back(calico: Bench) -> None:
 
 def offering(*nodes: str) -> Report:
     """A verdict that offers a restart of the CNI's agent on these nodes."""
-    fix = RemediationReport(id="restart-calico-node", risk="r2", why="Restart calico-node")
+    by_kubectl = (NodeCommands(node="", commands=("kubectl delete pod -n kube-system calico-node-x",)),)
+    fix = RemediationReport(id="restart-calico-node", risk="r2", why="Restart calico-node", at=by_kubectl)
     return dataclasses.replace(
         report("broken", fails=2), remediations=(fix,), blast_radius=BlastRadius(fault_nodes=nodes)
     )
