@@ -17,6 +17,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 
 from tests.lab.slack.page.browser import chromium
+from tests.programs import ending_with_us
 
 pytestmark = pytest.mark.lab
 PHONE = ViewportSize(width=390, height=844)
@@ -36,7 +37,7 @@ def address(browser: Browser) -> Iterator[str]:
     del browser  # where there is none, no demo is started
     with tempfile.TemporaryDirectory() as directory:
         environment = {**os.environ, "TMPDIR": directory, "COLUMNS": "120"}
-        command = [sys.executable, "-m", "bot", "demo", "--port", "0"]
+        command = ending_with_us(sys.executable, "-m", "bot", "demo", "--port", "0", by=signal.SIGTERM)
         with subprocess.Popen(
             command,
             env=environment,
