@@ -170,7 +170,7 @@ def _observe_dns_pods(evidence: Evidence, service: Subject, ready: Sequence[Back
     if of.direct:
         _observe_workloads(evidence, service, of, ready, into)
         into.put(service, "endpoint_reach", _reach(of.direct), "no DNS pod was asked directly")
-        into.set(service, "dead_told", tuple(map(str, dead_ends(evidence, of, ready)))[:MAX_DEAD])
+        _observe_dead(evidence, service, of, ready, into)
 
 
 def _reach(asked: Iterable[ServiceTest]) -> str | None:

@@ -200,7 +200,8 @@ def _observe_slices(evidence: Evidence, subject: Subject, service: Service, into
     into.set(subject, "nodes_without_local", _nodes_without_local(evidence, service, slices))
     into.set(subject, "hints_empty_zone", _has_empty_zone(evidence, slices))
     into.set(subject, "ports_unserved", tuple(_unserved(evidence, subject, service)) if listed else ())
-    why = _why_pods_unknown(evidence, subject)
+    named = any(endpoint.is_ready and endpoint_pod(each, endpoint) for each in slices for endpoint in each.endpoints)
+    why = _why_pods_unknown(evidence, subject) if named else ""
     outdated = tuple(dict.fromkeys(_outdated(evidence, slices)))[:LISTED]
     into.put(subject, "endpoints_outdated", None if why else outdated, why)
 
