@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, cast
 
 from bot.cluster.client.api import Api, Listed
 from bot.cluster.writer import Writer
 from bot.domain.errors import ConflictError, NotFoundError, ServerError
 from bot.domain.plan_journal import JournalEntry
+from bot.remediation.progress import End
 
 Obj = dict[str, Any]
+_MOST_TRIES = 30
 
 
 class Killed(BaseException):
@@ -134,3 +136,13 @@ class MemoryJournal:
         self.lines.append(line)
         if self.trouble("after") == "killed":
             raise Killed
+
+
+async def to_the_end(attempt: Callable[[], Awaitable[End]], journal: MemoryJournal) -> End:
+    """What becomes of a plan that is tried again after each kill, by a process with a lease of its own."""
+    for _ in range(_MOST_TRIES):
+        try:
+            return await attempt()
+        except Killed:
+            journal.fence += 1
+    raise AssertionError("it does not end")

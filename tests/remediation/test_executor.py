@@ -13,7 +13,7 @@ from bot.domain.plan import Delete, NodeReady, Plan, Recheck, Replace, RolledOut
 from bot.remediation.executor import Better, Executor
 from bot.remediation.progress import End
 from tests.remediation.build import NOW, plan
-from tests.remediation.memory_cluster import Killed, MemoryCluster, MemoryJournal, Obj
+from tests.remediation.memory_cluster import MemoryCluster, MemoryJournal, Obj, to_the_end
 
 PODS, NODES, SERVICES = "/api/v1/namespaces/kube-system/pods", "/api/v1/nodes", "/api/v1/namespaces/shop/services"
 
@@ -250,14 +250,7 @@ def test_killed_at_any_point_it_ends_and_lands_each_step_once(data: st.DataObjec
     journal, days = MemoryJournal(), Days(data, most_kills=6)
     cluster.trouble, journal.trouble = days.of_cluster, days.of_journal
 
-    async def until_it_ends() -> End:
-        while True:
-            try:
-                return await run(made, cluster, journal, recheck=recheck)
-            except Killed:
-                journal.fence += 1
-
-    ended = asyncio.run(until_it_ends())
+    ended = asyncio.run(to_the_end(lambda: run(made, cluster, journal, recheck=recheck), journal))
 
     states = {(line.step, line.way): line.event for line in journal.lines if line.event != "turned"}
     landed = [each for each in cluster.landed if each[0] == "patch"]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bot.domain.plan import MADE_BY, Create, Gone, Plan, Remove, Step, Target
 from bot.remediation.progress import End
 from tests.remediation.build import plan
-from tests.remediation.memory_cluster import Killed, MemoryCluster, MemoryJournal
+from tests.remediation.memory_cluster import MemoryCluster, MemoryJournal, to_the_end
 from tests.remediation.test_executor import RECHECK, Days, helped, helped_not, node, run
 
 MAPS = "/api/v1/namespaces/kube-system/configmaps"
@@ -110,14 +110,7 @@ def test_killed_at_any_point_everything_is_made_once_or_gone(data: st.DataObject
     journal, days = MemoryJournal(), Days(data, most_kills=6)
     cluster.trouble, journal.trouble = days.of_cluster, days.of_journal
 
-    async def until_it_ends() -> End:
-        while True:
-            try:
-                return await run(made, cluster, journal, recheck=recheck)
-            except Killed:
-                journal.fence += 1
-
-    ended = asyncio.run(until_it_ends())
+    ended = asyncio.run(to_the_end(lambda: run(made, cluster, journal, recheck=recheck), journal))
 
     assert len(set(cluster.landed)) == len(cluster.landed), "nothing lands twice"
     match ended.outcome:

@@ -14,7 +14,7 @@ from bot.domain.plan import Evict, Plan, Recheck, Restart, Step, Target
 from bot.remediation.executor import Better, Executor
 from bot.remediation.progress import End
 from tests.remediation.build import NOW, plan
-from tests.remediation.memory_cluster import Killed, MemoryCluster, MemoryJournal, Obj
+from tests.remediation.memory_cluster import MemoryCluster, MemoryJournal, Obj, to_the_end
 
 AGENTS = "/apis/apps/v1/namespaces/kube-system/daemonsets/cilium"
 KUBE_SYSTEM, SHOP = "/api/v1/namespaces/kube-system/pods", "/api/v1/namespaces/shop/pods"
@@ -91,12 +91,7 @@ def executor(made: Plan, cluster: Kubelets, journal: MemoryJournal, seconds: lis
 async def carried_out(made: Plan, cluster: Kubelets, journal: MemoryJournal) -> End:
     """To its end, by as many executors as it takes."""
     seconds = [0.0]
-    for _ in range(30):
-        try:
-            return await executor(made, cluster, journal, seconds).run()
-        except Killed:
-            continue
-    raise AssertionError("it does not end")
+    return await to_the_end(lambda: executor(made, cluster, journal, seconds).run(), journal)
 
 
 RESTART = plan(Step(title="restart", do=Restart(target=OWNER, node="node-1"), undo="not-needed"))
