@@ -139,6 +139,6 @@ def redis_server() -> Iterator[RedisServer]:
 async def store(redis_server: RedisServer, tmp_path: Path) -> AsyncIterator[Store]:
     """An empty store on the session's server."""
     async with open_store(redis_server.url, tmp_path) as opened:
-        async with opened.connection.door() as client:
+        async with opened.connection.client() as client:
             await client.flushall()  # pyright: ignore[reportUnknownMemberType] untyped arguments
         yield opened

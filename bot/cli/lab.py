@@ -1,4 +1,4 @@
-"""`cnibot lab …` and `cnibot demo`: the doors to the lab, which is an extra and imported only here.
+"""`cnibot lab …` and `cnibot demo`: the commands of the lab, which is an extra and imported only here.
 
 Both are loaded when they are typed or completed, so that `cnibot --help` needs none of it.
 """

@@ -1,6 +1,6 @@
 """What can go wrong in the world: one sentence each, facts as fields.
 
-Adapters translate their libraries' errors into these at the door and chain the cause; nobody parses a message.
+Adapters translate their libraries' errors into these where they call them and chain the cause; nobody parses a message.
 `str(error)` is a whole sentence for people, with what to do where that is known.
 """
 

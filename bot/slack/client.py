@@ -54,7 +54,7 @@ async def open_client(
     Proxies come from the environment, NO_PROXY included, which the SDK alone would not read.
     """
     timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(timeout_s, 5.0))
-    connector = aiohttp.TCPConnector(keepalive_timeout=15)  # below any server's own: fewer requests into closed doors
+    connector = aiohttp.TCPConnector(keepalive_timeout=15)  # below any server's own: few dead connections
     async with aiohttp.ClientSession(timeout=timeout, connector=connector, trust_env=True) as session:
         client = AsyncWebClient(
             token=token, base_url=base_url, session=session, timeout=int(timeout_s), retry_handlers=[RepeatReads()]

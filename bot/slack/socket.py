@@ -14,7 +14,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.aio.groups import TaskGroup
 from bot.domain.errors import BotError
 from bot.slack.metrics import RECONNECTS
-from bot.slack.socket_connection import Connection, Door, Timing
+from bot.slack.socket_connection import Connection, ConnectionContext, Timing
 
 log = structlog.get_logger()
 
@@ -84,19 +84,19 @@ class SocketMode:
     async def run(self) -> None:
         """Keep the connections up until `stop`. Errors: `SlackRefusedError`."""
         async with aiohttp.ClientSession(trust_env=True) as session, TaskGroup() as group:
-            door = Door(
+            context = ConnectionContext(
                 app=self._app, client=self._client, app_token=self._app_token, session=session, timing=self._timing
             )
             for _ in range(self._wanted):
-                group.create_task(self._keep_one(door, group))
+                group.create_task(self._keep_one(context, group))
 
-    async def _keep_one(self, door: Door, group: TaskGroup) -> None:
+    async def _keep_one(self, context: ConnectionContext, group: TaskGroup) -> None:
         """One connection after another; the old one leaves when the new one is greeted."""
         failures = 0
         previous: Connection | None = None
         clock = asyncio.get_running_loop().time
         while not self._stopping.is_set():
-            connection = Connection(door)
+            connection = Connection(context)
             group.create_task(self._one(connection))
             await connection.settled.wait()
             born = clock()

@@ -51,7 +51,7 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
+class ConnectionContext:
     """What every connection of an app shares."""
 
     app: AsyncApp
@@ -70,8 +70,8 @@ async def open_ticket(client: AsyncWebClient, app_token: str) -> str:
 class Connection:
     """One connection. `live` is its whole life; the events tell those around it how far it got."""
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, context: ConnectionContext) -> None:
+        self._context = context
         self._deadline: asyncio.Timeout | None = None
         self._is_leaving = False
         self.settled = asyncio.Event()
@@ -103,16 +103,16 @@ class Connection:
             self._deadline.reschedule(asyncio.get_running_loop().time())
 
     async def _live(self) -> End:
-        door = self._door
-        async with asyncio.timeout(door.timing.open_s):
-            url = await open_ticket(door.client, door.app_token)
-            websocket = await door.session.ws_connect(
+        context = self._context
+        async with asyncio.timeout(context.timing.open_s):
+            url = await open_ticket(context.client, context.app_token)
+            websocket = await context.session.ws_connect(
                 url,
-                heartbeat=door.timing.ping_s,
+                heartbeat=context.timing.ping_s,
                 timeout=_CLOSING,
                 max_msg_size=_MAX_FRAME_BYTES,
-                proxy=door.client.proxy,
-                ssl=door.client.ssl if door.client.ssl is not None else True,
+                proxy=context.client.proxy,
+                ssl=context.client.ssl if context.client.ssl is not None else True,
             )
         try:
             return await self._serve(websocket)
@@ -121,7 +121,7 @@ class Connection:
 
     async def _serve(self, websocket: aiohttp.ClientWebSocketResponse) -> End:
         """Greeting, then work until somebody ends it; then until a successor is there."""
-        async with asyncio.timeout(self._door.timing.open_s):
+        async with asyncio.timeout(self._context.timing.open_s):
             greeting = await _frame(websocket) or {}
         if greeting.get("type") != "hello":
             return _REASONS.get(str(greeting.get("reason")), "failed")
@@ -129,7 +129,7 @@ class Connection:
         self.settled.set()
         with CONNECTIONS.track_inprogress():
             async with TaskGroup() as answers:
-                end = await self._read(websocket, answers, self._door.timing.renew_s)
+                end = await self._read(websocket, answers, self._context.timing.renew_s)
                 if self._is_leaving and end == "renewed":
                     return "stopped"
                 if end in {"renewed", "refreshed"}:
@@ -162,7 +162,7 @@ class Connection:
         """Acknowledge, when Bolt says 200. Nothing is said otherwise, and Slack sends events again."""
         try:
             async with asyncio.timeout(_ANSWER_S):
-                response = await run_async_bolt_app(self._door.app, request)
+                response = await run_async_bolt_app(self._context.app, request)
                 if response.status != 200:
                     return
                 answer: dict[str, Any] = {"envelope_id": request.envelope_id}

@@ -122,19 +122,19 @@ class Alerts:
             self._keys.of("alerts-of", incident_id),
         ]
         arguments = [alert.fingerprint, msgspec.json.encode(alert), incident_id, KEPT_S, self._most]
-        async with self._connection.door():
+        async with self._connection.client():
             new, changed, new_kind, firing = cast("list[int]", await self._putting(keys=keys, args=arguments))
         return AlertPut(is_new=bool(new), is_changed=bool(changed), is_new_kind=bool(new_kind), firing=firing)
 
     async def are_known(self, incident_id: str) -> bool:
         """Whether any alert ever belonged to the incident."""
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             return bool(await client.exists(self._keys.of("alerts-of", incident_id)))
 
     async def count_scope(self, cluster: str, scope: str, *, now: float, window_s: float) -> int:
         """How many scopes were new within the window, this one included."""
         key = self._keys.digest("alert-scopes", cluster)
-        async with self._connection.door() as client, client.pipeline(transaction=True) as pipe:
+        async with self._connection.client() as client, client.pipeline(transaction=True) as pipe:
             pipe.zremrangebyscore(key, "-inf", now - window_s)
             pipe.zadd(key, {scope: now}, nx=True)
             pipe.zcard(key)
@@ -144,13 +144,13 @@ class Alerts:
 
     async def incident_of(self, cluster: str, fingerprint: str) -> str | None:
         """The id of the incident that this alert last belonged to."""
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             found = cast("bytes | None", await client.get(self._of(cluster, fingerprint)))
         return found.decode() if found else None
 
     async def of(self, incident_id: str) -> AlertsOf:
         """The incident's alerts."""
-        async with self._connection.door() as client, client.pipeline(transaction=True) as pipe:
+        async with self._connection.client() as client, client.pipeline(transaction=True) as pipe:
             pipe.hvals(self._keys.of("alerts", incident_id))
             pipe.hmget(self._keys.of("alerts-of", incident_id), ["changes", "beyond"])
             values, (changes, beyond) = cast("tuple[list[bytes], list[bytes | None]]", await pipe.execute())
@@ -159,7 +159,7 @@ class Alerts:
 
     async def firing(self, incident_id: str) -> int:
         """How many of the incident's alerts fire."""
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             found = cast("bytes | None", await client.hget(self._keys.of("alerts-of", incident_id), "firing"))
         return int(found or 0)
 

@@ -69,7 +69,7 @@ class Anchors:
     async def add_thread(self, incident_id: str, channel: str, ts: str) -> bool:
         """Tell of the incident under this message, too. False: there are enough."""
         key = self._keys.of("alert-threads", incident_id)
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             if int(await client.scard(key)) >= MOST_THREADS:
                 return False
             await client.sadd(key, f"{channel} {ts}")
@@ -78,13 +78,13 @@ class Anchors:
 
     async def threads(self, incident_id: str) -> tuple[tuple[str, str], ...]:
         """Channel and ts of each such message."""
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             found = cast("set[bytes]", await client.smembers(self._keys.of("alert-threads", incident_id)))
         return tuple(sorted(cast("tuple[str, str]", tuple(one.decode().split(" ", 1))) for one in found))
 
     async def _put(self, name: str, value: Anchor | RecentAlert, now: float) -> None:
         key = self._keys.of(name)
-        async with self._connection.door() as client, client.pipeline(transaction=True) as pipe:
+        async with self._connection.client() as client, client.pipeline(transaction=True) as pipe:
             pipe.zadd(key, {msgspec.json.encode(value): now})
             pipe.zremrangebyscore(key, "-inf", now - WINDOW_S)
             pipe.zremrangebyrank(key, 0, -MOST - 1)
@@ -92,7 +92,7 @@ class Anchors:
             await pipe.execute()
 
     async def _find(self, name: str, of: type[V], is_it: Callable[[V], bool], now: float) -> V | None:
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             key = self._keys.of(name)
             found = await client.zrevrangebyscore(key, "+inf", now - WINDOW_S)  # pyright: ignore[reportUnknownMemberType] untyped
         values = cast("list[bytes]", found)

@@ -77,7 +77,7 @@ class Audit:
 
     async def head(self) -> Head:
         """Where it ends now."""
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             raw = cast("bytes | None", await client.get(self.head_key))
         return head_of(raw)
 
@@ -85,7 +85,7 @@ class Audit:
         """Every entry as it is stored, oldest first."""
         start = 0
         while True:
-            async with self._connection.door() as client:
+            async with self._connection.client() as client:
                 page = cast("list[bytes]", await client.lrange(self.key, start, start + _PAGE - 1))
             for line in page:
                 yield line

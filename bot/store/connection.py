@@ -60,7 +60,7 @@ class Connection:
         return self.redis.register_script(source)
 
     @asynccontextmanager
-    async def door(self, deadline_s: float = DEADLINE_S) -> AsyncGenerator["Redis"]:
+    async def client(self, deadline_s: float = DEADLINE_S) -> AsyncGenerator["Redis"]:
         """The client; what goes wrong inside with Redis, or takes longer, is a `StoreUnavailableError`."""
         deadline = asyncio.timeout(deadline_s)
         try:
@@ -69,7 +69,7 @@ class Connection:
         except TimeoutError as error:
             raise StoreUnavailableError(self.where, f"it did not answer within {deadline_s:.3g} s") from error
         except (exceptions.RedisError, OSError) as error:
-            raise StoreUnavailableError(self.where, _told(error)) from error
+            raise StoreUnavailableError(self.where, _reason(error)) from error
 
     async def until_back(self) -> None:
         """Returns when the store answers again; starts our own server again if it has ended."""
@@ -78,7 +78,7 @@ class Connection:
             try:
                 if self._revive:
                     await self._revive()
-                async with self.door() as client:
+                async with self.client() as client:
                     await client.execute_command("PING")  # pyright: ignore[reportUnknownMemberType] untyped arguments
             except StoreUnavailableError as error:
                 if pause_s == _FIRST_PAUSE_S:
@@ -89,7 +89,7 @@ class Connection:
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
 
-def _told(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """What to say of it. Redis repeats no passwords in its errors, and neither does its client."""
     match error:
         case exceptions.OutOfMemoryError():
@@ -123,7 +123,7 @@ def connect(
     A command whose connection breaks is sent once more on a new one: scripts and commands here may be repeated.
     """
     common: dict[str, Any] = {
-        # Deadlines are `door`'s. With one of its own the client sends under asyncio.wait_for, which on Python 3.11
+        # Deadlines are `client`'s. With one of its own the client sends under asyncio.wait_for, which on Python 3.11
         # swallows a cancellation that arrives as the sending ends (https://github.com/python/cpython/issues/86296).
         "socket_timeout": None,
         "socket_connect_timeout": 2.0,

@@ -153,7 +153,7 @@ class Incidents:
                 msgspec.json.encode(incident),
                 self._key(""),
             ]
-            async with self._connection.door():
+            async with self._connection.client():
                 answer = cast("list[bytes] | int", await self._opening(keys=keys, args=arguments))
             if isinstance(answer, int):
                 continue  # the id is taken
@@ -165,20 +165,20 @@ class Incidents:
 
     async def is_open(self, *, cluster: str, namespace: str, pod: str | None, node: str | None, channel: str) -> bool:
         """Whether there is an open incident of this scope and channel."""
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             scope = _scope(cluster, namespace, pod, node, channel)
             found = cast("bytes | None", await client.hget(self._scopes, scope))
         incident = await self.get(found.decode()) if found else None
         return incident is not None and incident.is_open
 
     async def _forget(self, opened: str, scope: bytes) -> None:
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             await client.delete(opened)
             await client.hdel(self._scopes, scope)
 
     async def get(self, incident_id: str) -> Incident | None:
         """The incident, or None."""
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             raw = await client.hmget(self._key(incident_id), list(_FIELDS))
         return _decoded(incident_id, cast("list[bytes | None]", raw))
 
@@ -190,13 +190,13 @@ class Incidents:
         keys = [self._key(incident.id), self._scopes, self._open]
         data = msgspec.json.encode(incident)
         arguments = [incident.id, data, incident.run, incident.status, repr(incident.updated_at), KEPT_S]
-        async with self._connection.door():
+        async with self._connection.client():
             return bool(cast("int", await self._saving(keys=keys, args=arguments)))
 
     async def assign(self, incident_id: str, user: str) -> bool:
         """Note who takes care of it; "" for nobody. False: there is no such incident (any more)."""
         key = self._key(incident_id)
-        async with self._connection.door():
+        async with self._connection.client():
             return bool(cast("int", await self._assigning(keys=[key], args=[user])))
 
     async def begin_run(self, incident_id: str, dedup: str, *, now: float, after: int | None = None) -> int | None:
@@ -205,7 +205,7 @@ class Incidents:
         None: a run has begun since the one with the number `after`. Errors: `UnknownIncidentError`.
         """
         keys = [self._keys.digest("begun", f"{incident_id} {dedup}"), self._key(incident_id)]
-        async with self._connection.door():
+        async with self._connection.client():
             arguments = [_DEDUP_S, repr(now), "" if after is None else after]
             run = cast("int", await self._beginning(keys=keys, args=arguments))
         if not run:
@@ -214,13 +214,13 @@ class Incidents:
 
     async def begun_run(self, incident_id: str, dedup: str) -> int | None:
         """The number of the run that this `dedup` began; None when it began none."""
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             run = await client.get(self._keys.digest("begun", f"{incident_id} {dedup}"))
         return int(run) if run else None
 
     async def open_ones(self, cluster: str | None = None) -> tuple[Incident, ...]:
         """Incidents that are not closed, latest change first."""
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             members = cast("set[bytes]", await client.smembers(self._open))
             ids = sorted(member.decode() for member in members)
             async with client.pipeline(transaction=False) as pipe:
@@ -236,12 +236,12 @@ class Incidents:
 
     async def mark_healthy(self, incident: Incident, at: float) -> None:
         """Remember when nothing was wrong with the incident's scope."""
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             await client.set(self._healthy_key(incident), repr(at), ex=KEPT_S)
 
     async def healthy_at(self, incident: Incident) -> float | None:
         """When a diagnosis of the same scope last found nothing wrong, wherever it was asked for; None: not known."""
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             at = await client.get(self._healthy_key(incident))
         return float(at) if at else None
 
@@ -254,14 +254,14 @@ class Incidents:
         if len(report_json) > MOST_REPORT_BYTES:
             raise TooLargeError("The report", MOST_REPORT_BYTES)
         packed = zlib.compress(report_json, 1)
-        async with self._connection.door() as client, client.pipeline(transaction=True) as pipe:
+        async with self._connection.client() as client, client.pipeline(transaction=True) as pipe:
             pipe.set(self._report_key(incident_id, run), packed, ex=KEPT_S)
             pipe.delete(self._report_key(incident_id, run - KEPT_RUNS))
             await pipe.execute()
 
     async def report(self, incident_id: str, run: int) -> bytes | None:
         """The report of a run; None when there is none (any more)."""
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             packed = cast("bytes | None", await client.get(self._report_key(incident_id, run)))
         if packed is None:
             return None

@@ -11,6 +11,6 @@ _BYTES = 32
 async def link_key(connection: Connection) -> bytes:
     """The key. Errors: `StoreUnavailableError`."""
     name = connection.keys.of("link-key")
-    async with connection.door() as client:
+    async with connection.client() as client:
         await client.set(name, secrets.token_bytes(_BYTES), nx=True)
         return cast("bytes", await client.get(name))

@@ -227,11 +227,11 @@ class OutboxQueue:
         return [msgspec.json.decode(entry, type=Dead) for entry in entries]
 
     async def _run(self, script: str, *arguments: str | bytes | float) -> object:
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             return await self._scripts[script](keys=[self._prefix], args=list(arguments), client=client)
 
     async def _command(self, name: str, key: str, *arguments: str | bytes | float) -> object:
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             answer = await client.execute_command(name, f"{self._prefix}:{key}", *arguments)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] untyped arguments
             return cast("object", answer)
 

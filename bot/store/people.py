@@ -23,12 +23,12 @@ class Watches:
     async def add(self, watch: Watch) -> bool:
         """Keep it. False: there was one, which stays as it was."""
         field = _field(watch.cluster, watch.namespace, watch.channel)
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             return bool(await client.hsetnx(self._key, field, msgspec.json.encode(watch)))
 
     async def remove(self, cluster: str, namespace: str, channel: str) -> bool:
         """Forget it. False: there was none."""
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             return bool(await client.hdel(self._key, _field(cluster, namespace, channel)))
 
     async def all(self) -> tuple[Watch, ...]:
@@ -47,7 +47,7 @@ class Feedback:
     async def add(self, entry: FeedbackEntry) -> bool:
         """Keep it; a second one of the same user about the same run replaces the first. True: it is the first."""
         field = _field(entry.incident, str(entry.run), entry.user)
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             return bool(await client.hset(self._key, field, msgspec.json.encode(entry)))
 
     async def all(self) -> tuple[FeedbackEntry, ...]:
@@ -66,7 +66,7 @@ def _field(*parts: str) -> str:
 
 
 async def _values(connection: Connection, key: str, form: type[Value]) -> list[Value]:
-    async with connection.door() as client:
+    async with connection.client() as client:
         raw = await client.hvals(key)
     found: list[Value] = []
     for text in raw:

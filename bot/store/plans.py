@@ -159,7 +159,7 @@ class Plans:
 
     async def find(self, plan_id: str) -> PlanRecord | None:
         """The plan, or None."""
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             raw = cast("bytes | None", await client.hget(self._key(plan_id), "data"))
         if raw is None:
             return None
@@ -171,7 +171,7 @@ class Plans:
 
     async def recent(self, most: int = 200) -> tuple[PlanRecord, ...]:
         """The newest plans first."""
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             ids = cast("list[bytes]", await client.zrange(self._all, 0, most - 1, desc=True))  # pyright: ignore[reportUnknownMemberType]
         found = [await self.find(one.decode()) for one in ids]
         return tuple(one for one in found if one is not None)
@@ -211,7 +211,7 @@ class Plans:
                 *head,
                 *seal,
             ]
-            async with self._connection.door():
+            async with self._connection.client():
                 answer = cast("int", await self._changing(keys=keys, args=arguments))
             if answer != -1:
                 return bool(answer)
@@ -226,7 +226,7 @@ class Plans:
     async def lease(self, cluster: str, plan_id: str, who: str) -> Lease:
         """The cluster, for this plan. Errors: `BusyError`."""
         keys = [self._keys.of("lease", cluster), self._keys.of("fence", cluster)]
-        async with self._connection.door():
+        async with self._connection.client():
             is_ours, raw = cast(
                 "tuple[int, bytes]", await self._leasing(keys=keys, args=[who, plan_id, int(self.lease_s * 1000)])
             )
@@ -246,13 +246,13 @@ class Plans:
         await self._keep(lease, 0)
 
     async def _keep(self, lease: Lease, ms: int) -> bool:
-        async with self._connection.door():
+        async with self._connection.client():
             keys = [self._keys.of("lease", lease.cluster)]
             return bool(cast("int", await self._keeping(keys=keys, args=[lease.holder, ms])))
 
     async def journal(self, plan_id: str) -> tuple[JournalEntry, ...]:
         """What was done of the plan, oldest first."""
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             lines = cast("list[bytes]", await client.lrange(self._keys.of("journal", plan_id), 0, -1))
         return tuple(msgspec.json.decode(line, type=JournalEntry) for line in lines)
 
@@ -266,7 +266,7 @@ class Plans:
         while True:
             head, seal = await self._sealed(entry)
             arguments = [lease.holder, place, msgspec.json.encode(line), KEPT_S, *head, *seal]
-            async with self._connection.door():
+            async with self._connection.client():
                 answer = cast("int", await self._writing(keys=keys, args=arguments))
             if answer == 1:
                 return
@@ -280,12 +280,12 @@ class Plans:
         while answer == -1:
             head, seal = await self._sealed(entry)
             arguments = ["" if stop is None else msgspec.json.encode(stop), *head, *seal]
-            async with self._connection.door():
+            async with self._connection.client():
                 answer = cast("int", await self._stopping(keys=keys, args=arguments))
 
     async def stopped(self) -> Stop | None:
         """Who threw the kill switch; None when nobody did."""
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             raw = cast("bytes | None", await client.get(self._stop))
         return None if raw is None else msgspec.json.decode(raw, type=Stop)
 

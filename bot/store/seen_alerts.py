@@ -38,7 +38,7 @@ class SeenAlerts:
 
     async def of(self, viewer: str) -> Mapping[str, SeenAlert]:
         """What the viewer saw, by fingerprint."""
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             found = cast("dict[bytes, bytes]", await client.hgetall(self._key(viewer)))
         seen: dict[str, SeenAlert] = {}
         for fingerprint, value in found.items():
@@ -52,7 +52,7 @@ class SeenAlerts:
         """Remember these, and forget those that are gone."""
         key = self._key(viewer)
         kept = dict(list(seen.items())[:MOST])
-        async with self._connection.door() as client, client.pipeline(transaction=True) as pipe:
+        async with self._connection.client() as client, client.pipeline(transaction=True) as pipe:
             if kept:
                 pipe.hset(key, mapping={name: msgspec.json.encode(one) for name, one in kept.items()})
             if gone:

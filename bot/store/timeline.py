@@ -39,13 +39,13 @@ class Timeline:
         """Keep an event. False: the same key was kept before, or there are enough."""
         text = event.text[:MOST_TEXT]
         data = msgspec.json.encode(TimelineEvent(at=event.at, kind=event.kind, text=text, by=event.by))
-        async with self._connection.door():
+        async with self._connection.client():
             arguments = [key[:200], data, KEPT_S, MOST]
             return bool(cast("int", await self._adding(keys=[self._key(incident_id)], args=arguments)))
 
     async def of(self, incident_id: str) -> tuple[TimelineEvent, ...]:
         """The incident's events, oldest first."""
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             values = cast("list[bytes]", await client.hvals(self._key(incident_id)))
         found: list[TimelineEvent] = []
         for value in values:

@@ -24,13 +24,13 @@ BREAKS = (
     ("cluster", "bot.agent.secret", "The node agent is run, never called: others import its report alone"),
     ("agent", "bot.aio", "The node agent is its own program: it imports nothing else of bot"),
     ("lab", "bot.domain", "The lab knows nothing of bot but its asyncio helpers"),
-    ("incidents", "bot.lab", "Two doors: only the command line and the gym import the lab"),
-    ("probes", "kubernetes", "One door: only bot.cluster imports the Kubernetes client"),
-    ("incidents", "slack_sdk", "One door: only bot.slack imports Bolt and the Slack SDK"),
-    ("lab", "slack_bolt", "One door: only bot.slack imports Bolt and the Slack SDK"),
-    ("incidents", "redis", "One door: only bot.store imports the Redis client"),
+    ("incidents", "bot.lab", "Only the command line and the gym import the lab"),
+    ("probes", "kubernetes", "Only bot.cluster imports the Kubernetes client"),
+    ("incidents", "slack_sdk", "Only bot.slack imports Bolt and the Slack SDK"),
+    ("lab", "slack_bolt", "Only bot.slack imports Bolt and the Slack SDK"),
+    ("incidents", "redis", "Only bot.store imports the Redis client"),
     ("diagnosis", "bot.store", "A diagnosis is made without the store"),
-    ("incidents", "apscheduler", "One door: only bot.schedule imports APScheduler"),
+    ("incidents", "apscheduler", "Only bot.schedule imports APScheduler"),
 )
 
 
@@ -69,7 +69,7 @@ def test_new_package_must_find_its_layer(tmp_path: Path) -> None:
     assert "helpers" in lint_imports(tree)
 
 
-def test_doors_let_their_own_package_through(tmp_path: Path) -> None:
+def test_contracts_let_their_own_package_through(tmp_path: Path) -> None:
     """A contract that nobody can keep would soon be ignored."""
     tree = copied(tmp_path, "pyproject.toml", "bot")
     (tree / "bot" / "cluster" / "smuggled.py").write_text("import kubernetes\nimport bot.agent.report\n")

@@ -13,7 +13,7 @@ OF_THE_WHOLE = {
     "monitoring": "deploy/monitoring",
     "properties": "what holds of every differential and of the rules' logic",
     "recordings": "recorded diagnoses, judged again",
-    "stories": "from the door to the outcome",
+    "stories": "from the request to the outcome",
 }
 """Folders of tests that belong to no package, and what they are about."""
 BY_THEIR_USERS = {

@@ -36,7 +36,7 @@ def post(number: int, channel: str, thread: str | None = None) -> Post:
 
 
 async def _memory(store: Store) -> int:
-    async with store.connection.door() as redis:
+    async with store.connection.client() as redis:
         said: object = await redis.info("memory")  # pyright: ignore[reportUnknownMemberType]
     assert isinstance(said, dict)
     return int(str(said["used_memory"]))

@@ -25,7 +25,7 @@ def incident(redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.Monk
 
     async def fill() -> Incident:
         async with open_store(redis_server.url, tmp_path) as store:
-            async with store.connection.door() as client:
+            async with store.connection.client() as client:
                 await client.flushall()  # pyright: ignore[reportUnknownMemberType] untyped arguments
             made, _ = await store.incidents.open(**asked())
             await store.incidents.assign(made.id, "U0BOB")

@@ -30,7 +30,7 @@ def run(redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
 
     async def fill(store: Store) -> None:
-        async with store.connection.door() as client:
+        async with store.connection.client() as client:
             await client.flushall()  # pyright: ignore[reportUnknownMemberType] untyped arguments
         await store.plans.add(record(), said("proposed"))
 
@@ -89,7 +89,7 @@ def test_a_whole_audit_is_said_to_be_whole(run: Callable[..., Any]) -> None:
 
 def test_an_altered_audit_fails(run: Callable[..., Any], redis_server: RedisServer, tmp_path: Path) -> None:
     async def alter(store: Store) -> None:
-        async with store.connection.door() as client:
+        async with store.connection.client() as client:
             line = cast("bytes", await client.lindex(store.audit.key, 0)).decode()
             await client.lset(store.audit.key, 0, line.replace("proposed", "repaired"))
 

@@ -134,7 +134,7 @@ async def test_open_ones_by_cluster_latest_first(store: Store) -> None:
 async def test_what_has_expired_or_cannot_be_read_is_no_incident(store: Store) -> None:
     gone, _ = await store.incidents.open(**asked(namespace="gone"))
     garbled, _ = await store.incidents.open(**asked(namespace="garbled", dedup="Ev2"))
-    async with store.connection.door() as client:
+    async with store.connection.client() as client:
         await client.delete(f"cnibot:incident:{gone.id}")
         await client.hset(f"cnibot:incident:{garbled.id}", "data", b"\x80\x04.")
 
@@ -165,7 +165,7 @@ async def test_a_report_that_would_burst_is_none(store: Store, monkeypatch: pyte
     await store.incidents.put_report("inc-1", 1, b"0" * 2**21)
     monkeypatch.setattr("bot.store.incidents.MOST_REPORT_BYTES", 2**20)
     assert await store.incidents.report("inc-1", 1) is None
-    async with store.connection.door() as client:
+    async with store.connection.client() as client:
         await client.set("cnibot:report:inc-1:1", b"not packed")
     assert await store.incidents.report("inc-1", 1) is None
 
@@ -175,7 +175,7 @@ async def test_everything_that_is_about_an_incident_expires(store: Store) -> Non
     await store.incidents.begin_run(incident.id, "a", now=1.0)
     await store.incidents.put_report(incident.id, 1, b"{}")
     await store.incidents.save(replace(incident, run=1, status="broken"))
-    async with store.connection.door() as client:
+    async with store.connection.client() as client:
         keys = cast("list[bytes]", await client.keys("cnibot:*"))  # pyright: ignore[reportUnknownMemberType]
         lives = {key.decode(): await client.ttl(key) for key in keys}
 
@@ -197,7 +197,7 @@ async def test_watches(store: Store) -> None:
 
 
 async def test_what_is_no_watch_is_left_out(store: Store) -> None:
-    async with store.connection.door() as client:
+    async with store.connection.client() as client:
         await client.hset("cnibot:watches", "x", b"\x80\x04.")
     assert await store.watches.all() == ()
 
@@ -233,7 +233,7 @@ class Life(RuleBasedStateMachine):
         self.now = 0.0
 
     async def empty(self) -> None:
-        async with self.store.connection.door() as client:
+        async with self.store.connection.client() as client:
             await client.execute_command("FLUSHALL")  # pyright: ignore[reportUnknownMemberType] untyped arguments
 
     @rule(

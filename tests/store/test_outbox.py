@@ -322,7 +322,7 @@ async def test_nothing_stays_for_ever(queue: OutboxQueue, store: Store) -> None:
         await queue.release((what, C), ME, only_idle=True)
 
     assert (await queue.state()).waiting == 0
-    async with store.connection.door() as redis:
+    async with store.connection.client() as redis:
         names = cast("list[bytes]", await redis.keys("*"))  # pyright: ignore[reportUnknownMemberType]
         left = [name.decode() for name in names if await redis.ttl(name) < 0]
     assert sorted(left) == ["cnibot:outbox:bytes", "cnibot:outbox:seq"], "two counters"

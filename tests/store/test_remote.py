@@ -184,7 +184,7 @@ async def test_what_the_replica_had_outlives_the_primary(guarded: Guarded, tmp_p
         async with open_store(guarded.url, tmp_path) as store:
             for name in kept:
                 assert await store.inbox.accept(name, "event", {"name": name})
-            async with store.connection.door() as client:
+            async with store.connection.client() as client:
                 replicas: object = await client.wait(1, 1000)  # pyright: ignore[reportUnknownMemberType] untyped
                 assert replicas == 1
             guarded.servers[0].stop(signal.SIGKILL)

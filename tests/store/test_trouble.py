@@ -53,7 +53,7 @@ async def test_a_store_that_hangs_is_away_too(server: RedisServer, fragile: Stor
 
 
 async def test_a_store_without_memory_takes_nothing(fragile: Store) -> None:
-    async with fragile.connection.door() as client:
+    async with fragile.connection.client() as client:
         await client.execute_command("CONFIG", "SET", "maxmemory", "1")  # pyright: ignore[reportUnknownMemberType]
     with pytest.raises(StoreUnavailableError, match="it has no memory left for new entries"):
         await fragile.inbox.accept("Ev1", "event", {})
@@ -83,7 +83,7 @@ async def test_work_goes_on_after_the_store_was_emptied(fragile: Store) -> None:
     async with at_work(fragile.inbox.work(book)):
         await fragile.inbox.accept("Ev1", "event", {})
         await book.until(lambda handled: len(handled) == 1)
-        async with fragile.connection.door() as client:
+        async with fragile.connection.client() as client:
             await client.execute_command("FLUSHALL")  # pyright: ignore[reportUnknownMemberType]
         await fragile.inbox.accept("Ev2", "event", {})
         await book.until(lambda handled: len(handled) == 2)
@@ -95,7 +95,7 @@ async def test_work_goes_on_after_the_store_was_emptied_before_suspects_were_loo
     """The first wait for entries follows a sweep: what is asked next asks about a group that is gone."""
     book = Book()
     async with open_store(server.url, tmp_path, lease_s=60) as store, at_work(store.inbox.work(book)):
-        async with store.connection.door() as client:
+        async with store.connection.client() as client:
             while not any(one["cmd"] == "xreadgroup" for one in await client.client_list()):  # pyright: ignore[reportUnknownMemberType]
                 pass
             await client.execute_command("FLUSHALL")  # pyright: ignore[reportUnknownMemberType]

@@ -119,7 +119,7 @@ async def test_a_body_that_hides_its_size_is_not_read_to_its_end() -> None:
         try:
             async with session.post("/slack/events", data=endless(), headers=signed(b"x")) as answer:
                 status = answer.status
-        except aiohttp.ClientError:  # the answer came while we were still sending, and the door was shut
+        except aiohttp.ClientError:  # the answer came while we were still sending, and the connection was closed
             status = 413
 
     assert status == 413

@@ -1,4 +1,4 @@
-"""The door to the Kubernetes API: requests, paged lists, watches, permissions, errors in our own words."""
+"""The Kubernetes API: requests, paged lists, watches, permissions, errors in our own words."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence

@@ -210,7 +210,7 @@ CHECKS: tuple[CheckKind, ...] = (
         severity="accept",
         why="What comes from outside fails, though all pods are well.",
         instead="Put them behind a NodePort Service or on the host's network; try each way in after every node.",
-        look=workloads.doors,
+        look=workloads.external_traffic,
     ),
     CheckKind(
         id="P14",

@@ -120,7 +120,7 @@ class Inbox:
         new = 0
         for at in range(0, len(items), _AT_ONCE):
             calls = [self._arguments(item) for item in items[at : at + _AT_ONCE]]
-            async with self._connection.door() as client:
+            async with self._connection.client() as client:
                 done = await self._accept(client, calls)
             if min(done) == -2:
                 raise TooManyError(self._most_of_one)
@@ -141,7 +141,7 @@ class Inbox:
 
     async def forget(self, dedup_id: str) -> None:
         """Take it as new when it comes again: nothing came of it."""
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             await client.delete(self._connection.keys.digest("seen", dedup_id))
 
     def _arguments(self, item: Item) -> tuple[list[str], list[Any]]:
@@ -179,7 +179,7 @@ class Inbox:
 
     async def counts(self) -> InboxCounts:
         """How full it is."""
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             return InboxCounts(
                 waiting=int(await client.xlen(self._leases.stream)), dead=int(await client.xlen(self._leases.dead))
             )

@@ -116,7 +116,7 @@ class Leases:
     async def take_alone(self, entry_id: str) -> Taken | None:
         """Take a suspect, with one crash more noted until it ends; None where somebody else has it."""
         idle_ms = 0 if self._is_alone else int(self.lease_s * 1000)
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             crashes = int(await client.hincrby(self.crashes, entry_id, 1)) - 1
             claimed = await client.xclaim(self.stream, GROUP, self._consumer, idle_ms, [entry_id])
         taken = [fields for name, fields in cast("_Claimed", claimed) if name is not None and fields is not None]
@@ -124,7 +124,7 @@ class Leases:
 
     async def _orphans(self, idle_ms: int) -> dict[str, int]:
         """Entries whose lease has run out, oldest first, and how often each was begun."""
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             pending = cast(
                 "list[dict[str, Any]]",
                 await client.xpending_range(self.stream, GROUP, "-", "+", _MOST_ORPHANS, idle=idle_ms or None),
@@ -133,7 +133,7 @@ class Leases:
 
     async def prepare(self) -> None:
         """Make the group, where there is none: on an empty server, or after somebody emptied it."""
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             try:
                 await client.xgroup_create(self.stream, GROUP, id="0", mkstream=True)
             except exceptions.ResponseError as error:
@@ -142,7 +142,7 @@ class Leases:
 
     async def take_new(self, most: int, wait_s: float) -> list[Taken]:
         """Entries that nobody had yet; waits up to `wait_s` for the first."""
-        async with self._connection.door(wait_s + DEADLINE_S) as client:
+        async with self._connection.client(wait_s + DEADLINE_S) as client:
             said: Any = await client.xreadgroup(
                 GROUP, self._consumer, {self.stream: ">"}, count=most, block=max(int(wait_s * 1000), 1)
             )
@@ -159,7 +159,7 @@ class Leases:
         wanted = [one for one, begun in deliveries.items() if begun < SUSPECT_FROM and one not in held][:most]
         if not wanted:
             return []
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             claimed = cast(
                 "_Claimed", await client.xclaim(self.stream, GROUP, self._consumer, idle_ms, cast("Any", wanted))
             )
@@ -176,35 +176,35 @@ class Leases:
     async def give_back(self, held: Mapping[str, int]) -> None:
         """Let others take `held` over at once. What was cut short by our own end is not guilty of it."""
         await self._hold(held, idle_ms=_FOREVER_MS)
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             await client.hdel(self.crashes, *held)
 
     async def _hold(self, held: Mapping[str, int], *, idle_ms: int) -> set[str]:
         pairs = [part for pair in held.items() for part in pair]
-        async with self._connection.door():
+        async with self._connection.client():
             lost = await self._holding(keys=[self.stream], args=[GROUP, self._consumer, idle_ms, *pairs])
         return {one.decode() for one in cast("list[bytes]", lost)}
 
     async def finish(self, entry_id: str) -> None:
         """It has been handled: forget it."""
-        async with self._connection.door():
+        async with self._connection.client():
             await self._finishing(keys=[self.stream, self.owners, self.crashes], args=[GROUP, entry_id])
 
     async def bury(self, taken: Taken, error: str, at: float) -> None:
         """It is given up: put it aside."""
         fields = {b"id": taken.id.encode(), b"error": error.encode(), b"at": repr(at).encode()}
         parts = [part for pair in (dict(taken.fields) | fields).items() for part in pair]
-        async with self._connection.door():
+        async with self._connection.client():
             keys = [self.stream, self.dead, self.owners, self.crashes]
             await self._burying(keys=keys, args=[GROUP, taken.id, _KEPT_DEAD, *parts])
 
     async def dead_ones(self, limit: int) -> list[Taken]:
         """What was put aside, latest first."""
-        async with self._connection.door() as client:
+        async with self._connection.client() as client:
             said = cast("list[tuple[bytes, Mapping[bytes, bytes]]]", await client.xrevrange(self.dead, count=limit))
         return [Taken(id=name.decode(), fields=fields) for name, fields in said]
 
     async def tidy(self) -> None:
         """Forget consumers of processes that have ended."""
-        async with self._connection.door():
+        async with self._connection.client():
             await self._tidying(keys=[self.stream], args=[GROUP, self._consumer, _IDLE_CONSUMER_MS])

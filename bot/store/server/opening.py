@@ -55,12 +55,12 @@ class Store:
 
     async def ping(self) -> None:
         """Whether it answers. Errors: `StoreUnavailableError`."""
-        async with self.connection.door() as client:
+        async with self.connection.client() as client:
             await client.ping()  # pyright: ignore[reportUnknownMemberType] untyped arguments
 
     async def prove_writable(self) -> None:
         """Whether it takes writes, which a replica, a full memory or a full disk does not. Errors as `ping`."""
-        async with self.connection.door() as client:
+        async with self.connection.client() as client:
             await client.set(self.connection.keys.of("alive"), time.time(), ex=_ALIVE_S)
 
 
@@ -129,7 +129,7 @@ async def _opened(
 async def _examine(connection: Connection, *, is_guarded: bool) -> tuple[str, ...]:
     """What about the server may lose what it took. Errors: `ConfigurationError` when it can never serve us."""
     try:
-        async with connection.door(5.0) as client:
+        async with connection.client(5.0) as client:
             said = await _info(client)
     except StoreUnavailableError as error:
         if is_refusal(error):

@@ -302,7 +302,7 @@ async def test_the_kill_switch_in_slack(planning: Planning) -> None:
 
 async def test_a_button_of_a_plan_that_is_gone_is_answered(planning: Planning) -> None:
     card = await planning.card()
-    async with planning.office.store.connection.door() as client:
+    async with planning.office.store.connection.client() as client:
         await client.delete(planning.office.store.connection.keys.of("plan", (await planning.plan()).plan.id))
     await planning.office.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
 

@@ -154,7 +154,7 @@ async def test_nobody_fills_the_queue_of_the_others(open_office: Opened) -> None
     assert (await office.store.inbox.counts()).waiting == MOST_OF_ONE + 1
 
     await handled(office)
-    async with office.store.connection.door() as client:
+    async with office.store.connection.client() as client:
         assert await client.exists(office.store.connection.keys.of("inbox", "owners")) == 0
 
 

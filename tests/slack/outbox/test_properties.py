@@ -130,7 +130,7 @@ async def _tell(operations: list[object], server: RedisServer) -> None:
             SlackWorkspace.start(SlackOptions()) as ws,
             open_client(ws.bot_token, base_url=ws.api_url) as client,
         ):
-            async with store.connection.door() as redis:
+            async with store.connection.client() as redis:
                 await redis.flushall()  # pyright: ignore[reportUnknownMemberType] untyped arguments
             ws.world.clock = clock.now
             ws.world.ids = Ids(clock.now)

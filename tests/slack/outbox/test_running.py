@@ -40,7 +40,7 @@ async def drained(rig: Rig, outbox: Outbox, timeout_s: float) -> bool:
 
 async def commands(rig: Rig) -> int:
     """How many commands the store has executed, those of scripts included."""
-    async with rig.store.connection.door() as redis:
+    async with rig.store.connection.client() as redis:
         said: object = await redis.info("stats")  # pyright: ignore[reportUnknownMemberType]
     assert isinstance(said, dict)
     return int(str(said["total_commands_processed"]))

@@ -313,7 +313,7 @@ async def test_a_record_of_another_version_blocks_nobody(rig: Rig) -> None:
     await outbox.put(rig.post("a"))
     await outbox.put(rig.post("b"))
     await outbox.put(rig.post("c"))
-    async with rig.store.connection.door() as redis:
+    async with rig.store.connection.client() as redis:
         await redis.hset("cnibot:outbox:item:b", "item", '{"from": 2030}')
     await rig.work(outbox)
 

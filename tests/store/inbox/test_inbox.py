@@ -196,7 +196,7 @@ async def test_on_dead_that_fails_keeps_nothing_up(store: Store) -> None:
 
 
 async def test_what_is_no_entry_of_ours_is_put_aside(store: Store) -> None:
-    async with store.connection.door() as client:
+    async with store.connection.client() as client:
         await client.xadd("cnibot:inbox", {"kind": "pickle", "body": b"\x80\x04."})
         await client.xadd("cnibot:inbox", {"kind": "event", "body": b"\x80\x04.", "received_at": "1"})
         await client.xadd("cnibot:inbox", {"kind": "event", "body": b"[]", "received_at": "1"})
@@ -310,10 +310,10 @@ async def test_who_lost_its_lease_stops(store: Store, redis_server: RedisServer,
         await one.inbox.accept("Ev1", "event", {})
         async with asyncio.timeout(20), at_work(one.inbox.work(handle)):
             await begun.wait()
-            async with store.connection.door() as client:
+            async with store.connection.client() as client:
                 await client.xclaim("cnibot:inbox", "workers", "successor", 0, [await only_id(client)])
             await cut.wait()
-        async with store.connection.door() as client:
+        async with store.connection.client() as client:
             (pending,) = await client.xpending_range("cnibot:inbox", "workers", "-", "+", 10)
     assert pending["consumer"] == b"successor"
 
@@ -342,7 +342,7 @@ async def test_an_entry_that_kills_its_process_is_given_up(store: Store) -> None
     assert told == [7]
     assert sorted(done) == [number for number in range(20) if number != 7]
     assert len(lives.ended) == 2 + 5
-    async with store.connection.door() as client:
+    async with store.connection.client() as client:
         assert await client.exists("cnibot:inbox:crashes") == 0
 
 
@@ -419,7 +419,7 @@ async def test_a_request_has_a_bound(store: Store) -> None:
 async def test_consumers_of_ended_processes_are_forgotten(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.store.inbox.leases._IDLE_CONSUMER_MS", -1)
     await store.inbox.accept("Ev1", "event", {})
-    async with store.connection.door() as client:
+    async with store.connection.client() as client:
         await client.xgroup_create("cnibot:inbox", "workers", id="0")
         await client.xgroup_createconsumer("cnibot:inbox", "workers", "nothing undone")
         await client.xreadgroup("workers", "one undone", {"cnibot:inbox": ">"})
@@ -427,7 +427,7 @@ async def test_consumers_of_ended_processes_are_forgotten(store: Store, monkeypa
     async with at_work(store.inbox.work(book)):
         await store.inbox.accept("Ev2", "event", {})
         await book.until(lambda handled: len(handled) == 1)
-        async with store.connection.door() as client:
+        async with store.connection.client() as client:
             names = {one["name"] for one in await client.xinfo_consumers("cnibot:inbox", "workers")}
 
     assert b"nothing undone" not in names

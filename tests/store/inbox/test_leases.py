@@ -45,7 +45,7 @@ class Shift(RuleBasedStateMachine):
         return Leases(self.store.connection, consumer=f"{index}-{self.crashes}", lease_s=0, is_alone=True)
 
     async def empty(self) -> None:
-        async with self.store.connection.door() as client:
+        async with self.store.connection.client() as client:
             await client.execute_command("FLUSHALL")  # pyright: ignore[reportUnknownMemberType] untyped arguments
 
     @rule(name=st.text(max_size=2))

@@ -248,13 +248,13 @@ async def test_a_server_by_url_is_asked_what_it_may_forget(redis_server: RedisSe
     async with open_store(redis_server.url, tmp_path) as store:
         assert store.warnings == ()
         assert store.where == f"unix://{redis_server.socket}"
-        async with store.connection.door() as client:
+        async with store.connection.client() as client:
             await configure(client, "no")
     try:
         async with open_store(redis_server.url, tmp_path) as store:
             assert [sentence.split(":")[0] for sentence in store.warnings] == ["It keeps no append-only file"]
     finally:
-        async with open_store(redis_server.url, tmp_path) as store, store.connection.door() as client:
+        async with open_store(redis_server.url, tmp_path) as store, store.connection.client() as client:
             await configure(client, "yes")
 
 

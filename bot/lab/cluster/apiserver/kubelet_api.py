@@ -41,7 +41,7 @@ class ExecError(Exception):
 
 
 class KubeletApi(Protocol):
-    """All the lab's kubelets behind one door: the pod's `spec.nodeName` says which of them answers."""
+    """All the lab's kubelets in one: the pod's `spec.nodeName` says which of them answers."""
 
     async def exec(
         self, pod: dict[str, Any], container: str, argv: Sequence[str], *, stdin: bool, tty: bool

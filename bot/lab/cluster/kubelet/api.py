@@ -1,4 +1,4 @@
-"""The door through which the API server reaches the kubelets: exec and logs."""
+"""The API by which the API server reaches the kubelets: exec and logs."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ UNTRACKED = "(nobody)"
 
 @dataclass(frozen=True, kw_only=True)
 class Writer:
-    """Who writes, and through which door."""
+    """Who writes, and by which endpoint."""
 
     manager: str
     subresource: str = ""
