@@ -11,7 +11,7 @@ from bot.lab.cluster import launch
 from bot.lab.cluster.control import LabClient
 from bot.lab.errors import NotPermittedError
 from tests.chaos.invariants import CAUSE
-from tests.chaos.stage import BrokenLab
+from tests.chaos.system import BrokenLab
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from bot.cluster.objects import Namespace, Pod
 from tests.chaos import kept, processes
 from tests.chaos.answers import answers
 from tests.chaos.scenario import Scenario
-from tests.chaos.stage import MARK, Stage
+from tests.chaos.system import MARK, System
 
 CAUSE = "calico-proxy-arp-off"
 """What is wrong in the lab in every scenario: any other certainty is a lie."""
@@ -39,19 +39,19 @@ class Played:
     """A scenario after its end, with the bot still running or (`exit_code`) ended."""
 
     scenario: Scenario
-    stage: Stage
+    system: System
     before: Before
     exit_code: int | None = None
 
 
-async def before_all(stage: Stage) -> Before:
+async def before_all(system: System) -> Before:
     """How it is now."""
-    async with Api.connect(stage.lab.kubeconfig, None) as api:
+    async with Api.connect(system.lab.kubeconfig, None) as api:
         namespaces = (await api.list_all("/api/v1/namespaces", Namespace)).items
     return Before(
-        commands=frozenset(processes.commands(processes.descendants(stage.lab.pid))),
+        commands=frozenset(processes.commands(processes.descendants(system.lab.pid))),
         namespaces=frozenset(each.metadata.name for each in namespaces),
-        descriptors=stage.bot.descriptors(),
+        descriptors=system.bot.descriptors(),
     )
 
 
@@ -60,20 +60,20 @@ Invariant = Callable[[Played], AsyncIterator[str]]
 
 async def nothing_is_lost(played: Played) -> AsyncIterator[str]:
     """What was accepted has its answer."""
-    for request in played.stage.requests:
-        if request.accepted and not answers(played.stage.slack, request).is_complete:
+    for request in played.system.requests:
+        if request.accepted and not answers(played.system.slack, request).is_complete:
             yield f"{request} was accepted and has no answer"
-    left = await kept.waiting(played.stage.store)
+    left = await kept.waiting(played.system.store)
     if left is None or not left.is_nothing:
         yield f"the store still holds {left}"
-    for reason in await kept.given_up(played.stage.store):
+    for reason in await kept.given_up(played.system.store):
         yield f"given up: {reason}"
 
 
 async def nothing_is_done_twice(played: Played) -> AsyncIterator[str]:
     """Each message is there once, each request is answered in one thread, each run ends once."""
-    for request in played.stage.requests:
-        said = answers(played.stage.slack, request)
+    for request in played.system.requests:
+        said = answers(played.system.slack, request)
         for key, times in Counter(said.keys).items():
             if times > 1:
                 yield f"{request}: the message {key} is there {times} times"
@@ -87,13 +87,13 @@ async def nothing_is_done_twice(played: Played) -> AsyncIterator[str]:
 
 async def every_run_ends(played: Played) -> AsyncIterator[str]:
     """No thread says for ever that it is being diagnosed."""
-    for incident in await kept.unfinished(played.stage.store):
+    for incident in await kept.unfinished(played.system.store):
         yield f"{incident} is diagnosed for ever"
 
 
 async def nothing_untrue_is_said(played: Played) -> AsyncIterator[str]:
     """The lab is broken in one known way: a verdict may know less, but nothing else for sure."""
-    for verdict in await kept.verdicts(played.stage.store):
+    for verdict in await kept.verdicts(played.system.store):
         if verdict.status == "healthy":
             yield f"{verdict.incident} is called healthy"
         if verdict.confidence == "confirmed" and verdict.cause != CAUSE:
@@ -102,10 +102,10 @@ async def nothing_untrue_is_said(played: Played) -> AsyncIterator[str]:
 
 async def it_ran(played: Played) -> AsyncIterator[str]:
     """The bot ended only when it was told to, or might."""
-    may_end = any(struck.fault.may_end_bot for struck in played.scenario.strikes)
-    if played.stage.bot.ended_by_itself and not may_end:
-        yield f"the bot ended by itself with {played.stage.bot.ended_by_itself}"
-    log = played.stage.bot.log.read_text(encoding="utf-8", errors="replace")
+    may_end = any(injection.fault.may_end_bot for injection in played.scenario.injections)
+    if played.system.bot.ended_by_itself and not may_end:
+        yield f"the bot ended by itself with {played.system.bot.ended_by_itself}"
+    log = played.system.bot.log.read_text(encoding="utf-8", errors="replace")
     for sign in FAULTS_OF_OUR_OWN:
         if sign in log:
             yield f"its log has {sign!r} {log.count(sign)} times"
@@ -113,7 +113,7 @@ async def it_ran(played: Played) -> AsyncIterator[str]:
 
 async def no_descriptors_stay_open(played: Played) -> AsyncIterator[str]:
     """Files and sockets of the running bot."""
-    now = played.stage.bot.descriptors()
+    now = played.system.bot.descriptors()
     if now > played.before.descriptors + MORE_DESCRIPTORS:
         yield f"the bot has {now} descriptors open; at first it had {played.before.descriptors}"
 
@@ -122,29 +122,29 @@ async def it_ends_in_order(played: Played) -> AsyncIterator[str]:
     """At SIGTERM, with nothing left of it."""
     if played.exit_code != 0:
         yield f"SIGTERM ended the bot with {played.exit_code}"
-    for command in processes.marked(MARK, played.stage.mark):
+    for command in processes.marked(MARK, played.system.mark):
         yield f"a process is left: {command}"
-    for path in played.stage.scratch.iterdir():
+    for path in played.system.scratch.iterdir():
         yield f"a temporary file is left: {path.name}"
 
 
 async def nothing_stays_in_the_cluster(played: Played) -> AsyncIterator[str]:
     """No pods, no processes and so no network namespaces beyond the lab's own; of namespaces, the agents' one."""
-    async with Api.connect(played.stage.lab.kubeconfig, None) as api:
+    async with Api.connect(played.system.lab.kubeconfig, None) as api:
         listed = await api.list_all(f"/api/v1/namespaces/{AGENTS}/pods", Pod)
         namespaces = {each.metadata.name for each in (await api.list_all("/api/v1/namespaces", Namespace)).items}
     for pod in listed.items:
         yield f"pod {pod.metadata.name} is left"
     for name in namespaces - played.before.namespaces - {AGENTS}:
         yield f"namespace {name} is left"
-    running = processes.commands(processes.descendants(played.stage.lab.pid))
+    running = processes.commands(processes.descendants(played.system.lab.pid))
     for command in set(running) - played.before.commands:
         yield f"a process is left in the cluster: {command}"
 
 
 async def no_key_lives_for_ever(played: Played) -> AsyncIterator[str]:
     """But those that are meant to."""
-    for key in await kept.unbounded(played.stage.store):
+    for key in await kept.unbounded(played.system.store):
         yield f"the key {key} has no expiry"
 
 

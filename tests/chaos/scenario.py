@@ -12,15 +12,15 @@ from tests.chaos.requests import Kind, Request
 NAMESPACES = ("seldon-mesh", "mlflow", "shop")
 KINDS: tuple[Kind, ...] = ("command", "command", "mention", "alert")
 ASKED_WITHIN_S = 4.0
-STRIKES = 3
-TO_MEET_ALL = -(-len(FAULTS) // STRIKES)
+FAULTS_AT_ONCE = 3
+TO_MEET_ALL = -(-len(FAULTS) // FAULTS_AT_ONCE)
 """So many seeds."""
 LASTS_S, LONGER_S = (1.0, 6.0), (1.0, 20.0)
 """How long a fault lasts: in the seeds that CI plays, and in all others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Struck:
+class Injection:
     """One fault, from when on, and for how long."""
 
     fault: Fault
@@ -36,7 +36,7 @@ class Scenario:
 
     seed: int
     requests: tuple[Request, ...]
-    strikes: tuple[Struck, ...]
+    injections: tuple[Injection, ...]
     has_own_store: bool
     """The bot starts its redis-server itself."""
 
@@ -49,8 +49,8 @@ class Scenario:
 def _faults(seed: int, chance: Random) -> list[Fault]:
     """The first seeds meet every fault; others draw theirs, from as many families."""
     if seed < TO_MEET_ALL:
-        return [FAULTS[(seed + number * TO_MEET_ALL) % len(FAULTS)] for number in range(STRIKES)]
-    families = chance.sample(sorted({each.family for each in FAULTS}), STRIKES)
+        return [FAULTS[(seed + number * TO_MEET_ALL) % len(FAULTS)] for number in range(FAULTS_AT_ONCE)]
+    families = chance.sample(sorted({each.family for each in FAULTS}), FAULTS_AT_ONCE)
     return [chance.choice([each for each in FAULTS if each.family == family]) for family in families]
 
 
@@ -63,8 +63,8 @@ def drawn(seed: int) -> Scenario:
         for number, (kind, namespace) in enumerate(zip(kinds, chance.sample(NAMESPACES, len(kinds)), strict=True))
         if kind != "alert" or "alert" not in kinds[:number]
     ]
-    strikes = [
-        Struck(
+    injections = [
+        Injection(
             fault=fault,
             at_s=chance.uniform(0.0, ASKED_WITHIN_S),
             lasts_s=chance.uniform(*(LASTS_S if seed < TO_MEET_ALL else LONGER_S)),
@@ -72,10 +72,10 @@ def drawn(seed: int) -> Scenario:
         )
         for fault in _faults(seed, chance)
     ]
-    is_store_struck = any(struck.fault.family == "store" for struck in strikes)
+    is_store_faulty = any(injection.fault.family == "store" for injection in injections)
     return Scenario(
         seed=seed,
         requests=tuple(requests),
-        strikes=tuple(strikes),
-        has_own_store=not is_store_struck and chance.random() < 0.5,
+        injections=tuple(injections),
+        has_own_store=not is_store_faulty and chance.random() < 0.5,
     )

@@ -6,7 +6,7 @@ import json
 
 from tests.architecture.tree import ROOT
 from tests.chaos.faults.catalogue import FAULTS
-from tests.chaos.scenario import STRIKES, TO_MEET_ALL, drawn
+from tests.chaos.scenario import FAULTS_AT_ONCE, TO_MEET_ALL, drawn
 
 
 def test_a_seed_is_always_the_same_scenario() -> None:
@@ -14,12 +14,12 @@ def test_a_seed_is_always_the_same_scenario() -> None:
 
 
 def test_the_first_seeds_meet_every_fault() -> None:
-    assert {struck.fault for seed in range(TO_MEET_ALL) for struck in drawn(seed).strikes} == set(FAULTS)
+    assert {injection.fault for seed in range(TO_MEET_ALL) for injection in drawn(seed).injections} == set(FAULTS)
 
 
 def test_a_drawn_scenario_has_faults_of_different_families() -> None:
     for seed in range(TO_MEET_ALL, TO_MEET_ALL + 50):
-        assert len({struck.fault.family for struck in drawn(seed).strikes}) == STRIKES
+        assert len({injection.fault.family for injection in drawn(seed).injections}) == FAULTS_AT_ONCE
 
 
 def test_the_page_tells_of_every_fault_and_of_no_broken_promise() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.chaos.play import play
 from tests.chaos.scenario import TO_MEET_ALL, drawn
-from tests.chaos.stage import BrokenLab
+from tests.chaos.system import BrokenLab
 
 pytestmark = [pytest.mark.lab, pytest.mark.long]
 

@@ -38,8 +38,8 @@ def report(status: Any = "healthy", *, fails: int = 0, nodes: int = 3) -> Report
     return Report(scope=scope, started_at="", took_s=1, verdict=verdict, findings=findings, coverage=coverage)
 
 
-class Bench:
-    """What stories about plans need."""
+class PlanRig:
+    """A plan service with what it needs: a small cluster, a store, a diagnosis afterwards."""
 
     def __init__(self, cluster: SmallCluster, store: Store, settings: PlanSettings) -> None:
         self.cluster = cluster
@@ -145,7 +145,7 @@ def _daemon_set(image: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def bench(directory: Path, store: Store) -> AsyncGenerator[Bench]:
+async def plan_rig(directory: Path, store: Store) -> AsyncGenerator[PlanRig]:
     """A cluster of three nodes with the namespaces shop and kube-system."""
     settings = PlanSettings(
         mode="execute", limits=Limits(pause_s=0, a_day_for_target=1000), pause_s=0.01, unknown_s=0.5
@@ -154,5 +154,5 @@ async def bench(directory: Path, store: Store) -> AsyncGenerator[Bench]:
         cluster.namespace("shop")
         cluster.node("node-1", "node-2", "node-3")
         controllers = group.create_task(run_controllers(cluster.storage, ca_pem="-----CA-----"))
-        yield Bench(cluster, store, settings)
+        yield PlanRig(cluster, store, settings)
         controllers.cancel()

@@ -16,16 +16,16 @@ from bot.remediation.cilium.fresh import WAITING
 from bot.remediation.cilium.values import CiliumValues
 from bot.remediation.requests import InstallCilium, Supplies
 from bot.store import Store
-from tests.incidents.planning import Bench, bench
+from tests.incidents.planning import PlanRig, plan_rig
 from tests.remediation.cilium.supplies import vendored
 
 ASKED = InstallCilium(values=CiliumValues(pod_range="10.42.0.0/16", api_server="192.168.1.9:6443"))
 
 
 @pytest.fixture
-async def at(tmp_path: Path, store: Store) -> AsyncIterator[Bench]:
+async def at(tmp_path: Path, store: Store) -> AsyncIterator[PlanRig]:
     """Three nodes that wait for a CNI, and a chart to install one from."""
-    async with bench(tmp_path, store) as made:
+    async with plan_rig(tmp_path, store) as made:
         supplies = Supplies(chart=vendored(tmp_path))
         made.settings = dataclasses.replace(made.settings, supplies=supplies)
         labels = {"k8s-app": "kube-proxy"}
@@ -38,14 +38,14 @@ async def at(tmp_path: Path, store: Store) -> AsyncIterator[Bench]:
         yield made
 
 
-def waiting(at: Bench, name: str, message: str = WAITING) -> None:
+def waiting(at: PlanRig, name: str, message: str = WAITING) -> None:
     ready = {"type": "Ready", "status": "False", "reason": "KubeletNotReady", "message": f"network: {message}"}
     info = {"kernelVersion": "6.1.0", "architecture": "amd64", "kubeletVersion": "v1.36.2"}
     status = {"conditions": [ready], "nodeInfo": info}
     at.cluster.storage.patch("nodes", name, None, {"status": status}, subresource="status")
 
 
-async def test_a_plan_holds_every_object_whole_and_signed(at: Bench) -> None:
+async def test_a_plan_holds_every_object_whole_and_signed(at: PlanRig) -> None:
     plan = (await at.propose(ASKED)).plan
 
     made = [step.do for step in plan.steps if isinstance(step.do, Create)]
@@ -64,13 +64,13 @@ async def test_a_plan_holds_every_object_whole_and_signed(at: Bench) -> None:
     }
 
 
-async def test_another_chart_or_range_is_another_digest(at: Bench) -> None:
+async def test_another_chart_or_range_is_another_digest(at: PlanRig) -> None:
     other = InstallCilium(values=CiliumValues(pod_range="10.99.0.0/16", api_server="192.168.1.9:6443"))
 
     assert (await at.propose(ASKED)).plan.digest != (await at.propose(other)).plan.digest
 
 
-async def test_the_founding_range_is_refused_where_pods_live_in_it(at: Bench) -> None:
+async def test_the_founding_range_is_refused_where_pods_live_in_it(at: PlanRig) -> None:
     status = {"phase": "Running", "podIP": "10.42.0.7"}
     at.cluster.add("pods", "web", "shop", spec={"containers": [{"name": "a", "image": "a"}]})
     at.cluster.storage.patch("pods", "web", "shop", {"status": status}, subresource="status")
@@ -80,19 +80,19 @@ async def test_the_founding_range_is_refused_where_pods_live_in_it(at: Bench) ->
     assert "docs/remediation.md" in str(refused.value)
 
 
-async def test_without_a_chart_in_the_settings_nothing_is_planned(at: Bench) -> None:
+async def test_without_a_chart_in_the_settings_nothing_is_planned(at: PlanRig) -> None:
     with pytest.raises(NotPlannedError, match="The settings name no chart"):
         await at.propose(ASKED, at.service(supplies=Supplies()))
 
 
-async def test_a_cluster_whose_nodes_wait_for_something_else_is_refused(at: Bench) -> None:
+async def test_a_cluster_whose_nodes_wait_for_something_else_is_refused(at: PlanRig) -> None:
     waiting(at, "node-2", "PLEG is not healthy")
 
     with pytest.raises(NotPlannedError, match="P15: node-2: not Ready, and not because they wait for a CNI"):
         await at.propose(ASKED)
 
 
-async def test_what_somebody_made_meanwhile_voids_the_approval(at: Bench) -> None:
+async def test_what_somebody_made_meanwhile_voids_the_approval(at: PlanRig) -> None:
     made = await at.approved(ASKED)
     at.cluster.add("serviceaccounts", "cilium", "kube-system")
 
@@ -103,7 +103,7 @@ async def test_what_somebody_made_meanwhile_voids_the_approval(at: Bench) -> Non
     assert "ServiceAccount kube-system/cilium exists already" in done.sentence
 
 
-async def test_a_node_that_is_ready_meanwhile_stops_it_before_anything_is_made(at: Bench) -> None:
+async def test_a_node_that_is_ready_meanwhile_stops_it_before_anything_is_made(at: PlanRig) -> None:
     made = await at.approved(ASKED)
     ready: dict[str, Any] = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": ""}
     at.cluster.storage.patch("nodes", "node-3", None, {"status": {"conditions": [ready]}}, subresource="status")

@@ -17,7 +17,7 @@ from bot.remediation.requests import RestartAgents, TargetPort
 from bot.store import Store
 from bot.store.audit import flaws
 from tests.incidents.executor_process import LEASE_S, NOW
-from tests.incidents.planning import Bench, bench
+from tests.incidents.planning import PlanRig, plan_rig
 from tests.redis import RedisServer
 
 MOST_POINTS = 80
@@ -40,7 +40,7 @@ class Executors:
 
 
 @asynccontextmanager
-async def executors(at: Bench, server: RedisServer, directory: Path) -> AsyncGenerator[Executors]:
+async def executors(at: PlanRig, server: RedisServer, directory: Path) -> AsyncGenerator[Executors]:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.incidents.executor_process", at.cluster.kubeconfig(), server.url, str(directory),
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
@@ -54,7 +54,7 @@ async def executors(at: Bench, server: RedisServer, directory: Path) -> AsyncGen
 
 
 async def until_it_ends(
-    at: Bench, forks: Executors, plan: str, *, better: bool, kills: list[int], second: float
+    at: PlanRig, forks: Executors, plan: str, *, better: bool, kills: list[int], second: float
 ) -> str:
     """How the plan ends, with one replica after the other killed in the middle."""
     for kill_at in [*kills, *([0] * 100)]:
@@ -80,7 +80,7 @@ def states(changes: list[Any], resource: str) -> list[Any]:
     return found
 
 
-async def correct(at: Bench, forks: Executors, number: int, rng: random.Random) -> str:
+async def correct(at: PlanRig, forks: Executors, number: int, rng: random.Random) -> str:
     """One plan for a Service of its own, killed twice at drawn points; what it must have gone through."""
     name, better = f"web-{number}", rng.random() < 0.6
     spec = {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8081}]}
@@ -102,7 +102,7 @@ async def correct(at: Bench, forks: Executors, number: int, rng: random.Random) 
 
 async def _test_corrections(tmp_path: Path, store: Store, server: RedisServer, *, runs: int, seed: int) -> None:
     rng = random.Random(seed)
-    async with bench(tmp_path, store) as at, executors(at, server, tmp_path) as forks:
+    async with plan_rig(tmp_path, store) as at, executors(at, server, tmp_path) as forks:
         at.seconds = 0.0
         ends = [await correct(at, forks, number, rng) for number in range(runs)]
         lines = [line async for line in store.audit.lines()]
@@ -124,7 +124,7 @@ async def test_a_restart_of_agents_survives_a_kill_at_each_point(
     tmp_path: Path, store: Store, redis_server: RedisServer
 ) -> None:
     """One node, so that every point is met: cordon once, one pod deleted once, uncordon once."""
-    async with bench(tmp_path, store) as at, executors(at, redis_server, tmp_path) as forks:
+    async with plan_rig(tmp_path, store) as at, executors(at, redis_server, tmp_path) as forks:
         at.calico()
         await at.settled()
         for kill_at in range(3, 44, 8):

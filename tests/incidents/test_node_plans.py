@@ -24,7 +24,7 @@ from bot.remediation.actions.restore import Wanted, restore
 from bot.remediation.requests import Cordon, Drain, Restore, Uncordon
 from bot.render.plans import plan_ansible, plan_shell
 from bot.store import Store
-from tests.incidents.planning import Bench, bench, report
+from tests.incidents.planning import PlanRig, plan_rig, report
 from tests.remediation.build import BOB
 
 LABELS = {"app": "web"}
@@ -36,27 +36,27 @@ DEPLOYMENT = {
 
 
 @pytest.fixture
-async def at(tmp_path: Path, store: Store) -> AsyncIterator[Bench]:
-    async with bench(tmp_path, store) as made:
+async def at(tmp_path: Path, store: Store) -> AsyncIterator[PlanRig]:
+    async with plan_rig(tmp_path, store) as made:
         made.cluster.add("deployments.apps", "web", "shop", spec=DEPLOYMENT)
         await made.settled()
         yield made
 
 
-def pods_on(at: Bench, node: str) -> list[str]:
+def pods_on(at: PlanRig, node: str) -> list[str]:
     pods = at.cluster.storage.list("pods", "shop")
     return [pod["metadata"]["name"] for pod in pods if pod["spec"].get("nodeName") == node]
 
 
-def busiest(at: Bench) -> str:
+def busiest(at: PlanRig) -> str:
     return max(("node-1", "node-2", "node-3"), key=lambda node: len(pods_on(at, node)))
 
 
-def is_cordoned(at: Bench, node: str) -> bool:
+def is_cordoned(at: PlanRig, node: str) -> bool:
     return bool(at.object("nodes", node, None)["spec"].get("unschedulable"))
 
 
-async def test_a_node_is_drained_and_let_in_again(at: Bench) -> None:
+async def test_a_node_is_drained_and_let_in_again(at: PlanRig) -> None:
     node = busiest(at)
     at.afterwards = report("broken", fails=2)
     done = await at.run(Drain(node=node))
@@ -72,7 +72,7 @@ async def test_a_node_is_drained_and_let_in_again(at: Bench) -> None:
     assert not is_cordoned(at, node)
 
 
-async def test_a_budget_that_lets_nobody_go_keeps_the_pods_and_the_node_is_let_in_again(at: Bench) -> None:
+async def test_a_budget_that_lets_nobody_go_keeps_the_pods_and_the_node_is_let_in_again(at: PlanRig) -> None:
     node = busiest(at)
     before = pods_on(at, node)
     made = await at.approved(Drain(node=node))
@@ -88,7 +88,7 @@ async def test_a_budget_that_lets_nobody_go_keeps_the_pods_and_the_node_is_let_i
     assert not is_cordoned(at, node)
 
 
-async def test_what_becomes_worse_lets_the_node_in_again(at: Bench) -> None:
+async def test_what_becomes_worse_lets_the_node_in_again(at: PlanRig) -> None:
     at.afterwards = report("broken", fails=2)
     made = await at.propose(Cordon(node="node-1"), baseline=Baseline(status="healthy", nodes_observed=3))
     await at.service().approve(made.plan.id, BOB, digest=made.plan.digest)
@@ -99,7 +99,7 @@ async def test_what_becomes_worse_lets_the_node_in_again(at: Bench) -> None:
     assert not is_cordoned(at, "node-1")
 
 
-async def test_a_pod_that_nobody_makes_again_is_not_evicted(at: Bench) -> None:
+async def test_a_pod_that_nobody_makes_again_is_not_evicted(at: PlanRig) -> None:
     node = busiest(at)
     spec = {"nodeName": node, "containers": [{"name": "x", "image": "x"}]}
     at.cluster.add("pods", "bare", "shop", spec=spec)
@@ -108,7 +108,7 @@ async def test_a_pod_that_nobody_makes_again_is_not_evicted(at: Bench) -> None:
         await at.propose(Drain(node=node))
 
 
-async def test_the_evictions_are_written_as_commands(at: Bench) -> None:
+async def test_the_evictions_are_written_as_commands(at: PlanRig) -> None:
     made = await at.propose(Drain(node=busiest(at)))
     script = plan_shell(made.plan)
 
@@ -129,7 +129,7 @@ def calico_config(**data: str) -> ConfigMap:
     return ConfigMap(metadata=ObjectMeta(namespace="kube-system", name="calico-config"), data=data)
 
 
-async def test_a_configuration_is_put_back_by_its_safe_fields_alone(at: Bench) -> None:
+async def test_a_configuration_is_put_back_by_its_safe_fields_alone(at: PlanRig) -> None:
     at.cluster.add("configmaps", "calico-config", "kube-system", data={"veth_mtu": "9000", "other": "new"})
     before = recording(config_maps=(calico_config(veth_mtu="1450", other="old"),))
     asked = Restore(wanted=recorded(before, "ConfigMap/kube-system/calico-config"))
@@ -141,7 +141,7 @@ async def test_a_configuration_is_put_back_by_its_safe_fields_alone(at: Bench) -
     assert at.object("configmaps", "calico-config", "kube-system")["data"] == {"veth_mtu": "1450", "other": "new"}
 
 
-async def test_a_configuration_that_did_not_help_is_as_it_was(at: Bench) -> None:
+async def test_a_configuration_that_did_not_help_is_as_it_was(at: PlanRig) -> None:
     at.cluster.add("configmaps", "calico-config", "kube-system", data={"veth_mtu": "9000"})
     at.afterwards = report("broken", fails=2)
     done = await at.run(Restore(wanted=recorded(recording(config_maps=(calico_config(veth_mtu="1450"),)), CONFIG)))

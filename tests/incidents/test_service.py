@@ -57,7 +57,7 @@ def recording() -> Recording:
 
 
 @dataclass
-class Room:
+class Rig:
     service: DiagnosisService
     lab: Watched
     eu: Watched
@@ -69,91 +69,91 @@ class Room:
 
 
 @pytest.fixture
-def room(store: Store) -> Room:
+def rig(store: Store) -> Rig:
     recordings = {"shop": recording(), "payments": recording()}
     lab, eu = Watched(name="lab", recordings=recordings), Watched(name="eu", recordings={"games": recording()})
-    return Room(
+    return Rig(
         DiagnosisService(store, knowledge(), Clusters([lab, eu]), Limits(max_diagnoses=2, check_s=0.05)), lab, eu
     )
 
 
-async def test_a_report_is_kept_and_names_the_cluster_as_people_do(room: Room) -> None:
-    incident = await room.begun()
-    report = await room.service.diagnose_incident(incident)
+async def test_a_report_is_kept_and_names_the_cluster_as_people_do(rig: Rig) -> None:
+    incident = await rig.begun()
+    report = await rig.service.diagnose_incident(incident)
 
     assert report.scope.cluster == "lab"
-    assert await room.service.report(incident.id, 1) == report
+    assert await rig.service.report(incident.id, 1) == report
 
 
-async def test_a_run_that_was_diagnosed_is_not_diagnosed_again(room: Room) -> None:
-    first = await room.service.diagnose_incident(await room.begun())
-    again = await room.service.diagnose_incident(await room.begun())
+async def test_a_run_that_was_diagnosed_is_not_diagnosed_again(rig: Rig) -> None:
+    first = await rig.service.diagnose_incident(await rig.begun())
+    again = await rig.service.diagnose_incident(await rig.begun())
 
     assert again == first
-    assert room.lab.looks == 1
+    assert rig.lab.looks == 1
 
 
-async def test_another_request_is_another_run(room: Room) -> None:
-    await room.service.diagnose_incident(await room.begun())
-    incident = await room.begun("e2")
+async def test_another_request_is_another_run(rig: Rig) -> None:
+    await rig.service.diagnose_incident(await rig.begun())
+    incident = await rig.begun("e2")
 
     assert incident.run == 2
-    await room.service.diagnose_incident(incident)
-    assert room.lab.looks == 2
+    await rig.service.diagnose_incident(incident)
+    assert rig.lab.looks == 2
 
 
-async def test_progress_is_told_in_order(room: Room) -> None:
+async def test_progress_is_told_in_order(rig: Rig) -> None:
     told: list[Progress] = []
-    await room.service.diagnose_incident(await room.begun(), on_progress=told.append)
+    await rig.service.diagnose_incident(await rig.begun(), on_progress=told.append)
 
     assert [each.stage for each in told] == ["api", "api", "access", "node", "node", "judge"]
 
 
-async def test_who_has_to_wait_is_told_where_they_stand(room: Room) -> None:
-    room.lab.hold = asyncio.Event()
+async def test_who_has_to_wait_is_told_where_they_stand(rig: Rig) -> None:
+    rig.lab.hold = asyncio.Event()
     told: list[Progress] = []
     async with asyncio.TaskGroup() as group:
         for number in range(2):
             group.create_task(
-                room.service.diagnose_incident(await room.begun(f"e{number}", f"shop{number}" if number else "shop"))
+                rig.service.diagnose_incident(await rig.begun(f"e{number}", f"shop{number}" if number else "shop"))
             )
         await asyncio.sleep(0)
         third = group.create_task(
-            room.service.diagnose_incident(await room.begun("e3", "payments"), on_progress=told.append)
+            rig.service.diagnose_incident(await rig.begun("e3", "payments"), on_progress=told.append)
         )
         while not told:  # noqa: ASYNC110 progress has no event
             await asyncio.sleep(0.001)
-        assert (room.service.running, room.service.waiting) == (2, 1)
+        assert (rig.service.running, rig.service.waiting) == (2, 1)
         assert told[0].sentence == "number 1 in the queue: 2 other diagnoses are running"
-        room.lab.recordings = {**room.lab.recordings, "shop1": room.lab.recordings["shop"]}
-        room.lab.hold.set()
+        rig.lab.recordings = {**rig.lab.recordings, "shop1": rig.lab.recordings["shop"]}
+        rig.lab.hold.set()
     assert third.result().verdict.status == "healthy"
 
 
-async def test_a_failure_is_the_askers_as_it_is(room: Room) -> None:
-    room.lab.failure = UnreachableError("https://x", "refused", "")
+async def test_a_failure_is_the_askers_as_it_is(rig: Rig) -> None:
+    rig.lab.failure = UnreachableError("https://x", "refused", "")
 
     with pytest.raises(UnreachableError):
-        await room.service.diagnose_incident(await room.begun())
-    assert room.service.running == 0
+        await rig.service.diagnose_incident(await rig.begun())
+    assert rig.service.running == 0
 
 
-async def test_an_unknown_namespace_is_an_error_with_names(room: Room) -> None:
+async def test_an_unknown_namespace_is_an_error_with_names(rig: Rig) -> None:
     with pytest.raises(UnknownNamespaceError) as error:
-        await room.service.diagnose_incident(await room.begun(namespace="shp"))
+        await rig.service.diagnose_incident(await rig.begun(namespace="shp"))
     assert error.value.nearest[0] == "shop"
 
 
-async def test_cancelling_cancels_the_diagnosis_and_frees_the_turn(room: Room) -> None:
-    room.lab.hold = asyncio.Event()
-    incident = await room.begun()
+async def test_cancelling_cancels_the_diagnosis_and_frees_the_turn(rig: Rig) -> None:
+    rig.lab.hold = asyncio.Event()
+    incident = await rig.begun()
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(room.service.diagnose_incident(incident))
-        await room.lab.begun.wait()
+        task = group.create_task(rig.service.diagnose_incident(incident))
+        await rig.lab.begun.wait()
         task.cancel()
-    assert room.lab.cleaned.is_set()
-    assert room.service.running == 0
-    assert await room.service.report(incident.id, 1) is None
+    assert rig.lab.cleaned.is_set()
+    assert rig.service.running == 0
+    assert await rig.service.report(incident.id, 1) is None
 
 
 async def test_a_diagnosis_that_does_not_end_is_ended(store: Store) -> None:
@@ -164,29 +164,29 @@ async def test_a_diagnosis_that_does_not_end_is_ended(store: Store) -> None:
     assert lab.cleaned.is_set()
 
 
-async def test_a_healthy_incident_is_closed_and_asking_again_opens_another(room: Room) -> None:
-    incident = await room.begun()
-    concluded = await room.service.conclude(incident, await room.service.diagnose_incident(incident))
+async def test_a_healthy_incident_is_closed_and_asking_again_opens_another(rig: Rig) -> None:
+    incident = await rig.begun()
+    concluded = await rig.service.conclude(incident, await rig.service.diagnose_incident(incident))
 
     assert (concluded.status, concluded.summary) == ("closed", "3 pods on 2 nodes reach what they need.")
-    assert (await room.begun("e2")).id != incident.id
+    assert (await rig.begun("e2")).id != incident.id
 
 
-async def test_an_older_run_does_not_overwrite_a_newer_one(room: Room, store: Store) -> None:
-    first = await room.begun()
-    second = await room.begun("e2")
-    await room.service.fail(first, "too slow")
+async def test_an_older_run_does_not_overwrite_a_newer_one(rig: Rig, store: Store) -> None:
+    first = await rig.begun()
+    second = await rig.begun("e2")
+    await rig.service.fail(first, "too slow")
 
     kept = await store.incidents.get(first.id)
     assert kept
     assert (kept.run, kept.status) == (second.run, "diagnosing")
 
 
-async def test_what_began_a_run_is_remembered(room: Room) -> None:
-    incident = await room.begun()
+async def test_what_began_a_run_is_remembered(rig: Rig) -> None:
+    incident = await rig.begun()
 
-    assert await room.service.has_begun(incident, dedup="e1")
-    assert not await room.service.has_begun(incident, dedup="e2")
+    assert await rig.service.has_begun(incident, dedup="e1")
+    assert not await rig.service.has_begun(incident, dedup="e2")
 
 
 @pytest.mark.parametrize(
@@ -201,44 +201,44 @@ async def test_what_began_a_run_is_remembered(room: Room) -> None:
     ],
 )
 async def test_checking_a_namespace(
-    cluster: str | None, namespace: str, *, is_known: bool, near: tuple[str, ...], room: Room
+    cluster: str | None, namespace: str, *, is_known: bool, near: tuple[str, ...], rig: Rig
 ) -> None:
-    check = await room.service.check(cluster, namespace)
+    check = await rig.service.check(cluster, namespace)
 
     assert (check.is_known, check.nearest) == (is_known, near)
 
 
-async def test_a_namespace_that_is_elsewhere_is_found_there(room: Room) -> None:
-    assert (await room.service.check("lab", "games")).elsewhere == ("eu",)
+async def test_a_namespace_that_is_elsewhere_is_found_there(rig: Rig) -> None:
+    assert (await rig.service.check("lab", "games")).elsewhere == ("eu",)
 
 
-async def test_a_new_namespace_is_never_denied_from_memory(room: Room) -> None:
-    assert not (await room.service.check("lab", "fresh")).is_known
-    room.lab.recordings = {**room.lab.recordings, "fresh": room.lab.recordings["shop"]}
+async def test_a_new_namespace_is_never_denied_from_memory(rig: Rig) -> None:
+    assert not (await rig.service.check("lab", "fresh")).is_known
+    rig.lab.recordings = {**rig.lab.recordings, "fresh": rig.lab.recordings["shop"]}
 
-    assert (await room.service.check("lab", "fresh")).is_known
+    assert (await rig.service.check("lab", "fresh")).is_known
 
 
 @pytest.mark.parametrize(
     "failure", [None, UnreachableError("https://x", "refused", ""), ForbiddenError("list", "namespaces")]
 )
-async def test_what_is_not_known_in_time_is_not_known(failure: Exception | None, room: Room) -> None:
-    room.lab.failure = failure
-    room.lab.hold = asyncio.Event() if failure is None else None
+async def test_what_is_not_known_in_time_is_not_known(failure: Exception | None, rig: Rig) -> None:
+    rig.lab.failure = failure
+    rig.lab.hold = asyncio.Event() if failure is None else None
 
-    assert (await room.service.check("lab", "shop")).is_known is None
+    assert (await rig.service.check("lab", "shop")).is_known is None
 
 
-async def test_an_unknown_cluster_is_said_with_the_names_there_are(room: Room) -> None:
+async def test_an_unknown_cluster_is_said_with_the_names_there_are(rig: Rig) -> None:
     with pytest.raises(UnknownClusterError, match=r"There is no cluster 'moon'. There are: lab, eu."):
-        await room.service.check("moon", "shop")
+        await rig.service.check("moon", "shop")
 
 
-async def test_clusters_that_answer(room: Room) -> None:
-    room.eu.failure = UnreachableError("https://eu", "refused", "")
-    room.lab.failure = ForbiddenError("list", "namespaces")
+async def test_clusters_that_answer(rig: Rig) -> None:
+    rig.eu.failure = UnreachableError("https://eu", "refused", "")
+    rig.lab.failure = ForbiddenError("list", "namespaces")
 
-    lab, eu = await room.service.states()
+    lab, eu = await rig.service.states()
 
     assert lab.is_reachable  # it answered, though not what was asked
     assert not eu.is_reachable

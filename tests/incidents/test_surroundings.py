@@ -22,7 +22,7 @@ from bot.remediation.requests import TargetPort
 from bot.remediation.verification import baseline_of
 from bot.store import Store
 from bot.store.alerts import IncidentAlert
-from tests.incidents.planning import Bench, bench, report
+from tests.incidents.planning import PlanRig, plan_rig, report
 from tests.remediation.build import BOB, NOW, plan, step
 
 FIX = TargetPort(namespace="shop", service="web", to="8080")
@@ -34,7 +34,7 @@ def firing(labels: dict[str, str], fingerprint: str = "00000000000000aa", *, is_
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Told(AlertmanagerApi):
+class FixedAlertmanager(AlertmanagerApi):
     """An Alertmanager that lists what it was given."""
 
     listed: Sequence[ListedAlert] | None = ()
@@ -46,13 +46,13 @@ class Told(AlertmanagerApi):
         return Listing(alerts=tuple(self.listed), is_whole=True)
 
 
-def told(*listed: ListedAlert, cluster: str = "lab") -> Told:
-    return Told(name="am", urls=(), cluster=cluster, listed=listed)
+def alertmanager(*listed: ListedAlert, cluster: str = "lab") -> FixedAlertmanager:
+    return FixedAlertmanager(name="am", urls=(), cluster=cluster, listed=listed)
 
 
 @pytest.fixture
-async def at(tmp_path: Path, store: Store) -> AsyncIterator[Bench]:
-    async with bench(tmp_path, store) as made:
+async def at(tmp_path: Path, store: Store) -> AsyncIterator[PlanRig]:
+    async with plan_rig(tmp_path, store) as made:
         made.web()
         yield made
 
@@ -67,9 +67,9 @@ async def test_an_alert_about_an_object_of_the_plan_is_trouble_and_no_other(stor
     other = firing(about | {"service": "web-9"}, "00000000000000bb")
     silenced = firing(about, "00000000000000cc", is_active=False)
 
-    assert await keys(store, told(firing(about), other, silenced)) == ["00000000000000aa"]
-    assert await keys(store, told(firing(about), cluster="eu")) == []
-    assert await keys(store, told(firing(about | {"cluster": "eu"}), cluster="")) == []
+    assert await keys(store, alertmanager(firing(about), other, silenced)) == ["00000000000000aa"]
+    assert await keys(store, alertmanager(firing(about), cluster="eu")) == []
+    assert await keys(store, alertmanager(firing(about | {"cluster": "eu"}), cluster="")) == []
 
 
 async def test_the_alert_of_the_plans_own_incident_is_what_it_is_for(store: Store) -> None:
@@ -77,12 +77,12 @@ async def test_the_alert_of_the_plans_own_incident_is_what_it_is_for(store: Stor
     known = IncidentAlert(fingerprint="00000000000000aa", name="Down", status="firing", since=1.0, first_at=1.0)
     await store.alerts.put("lab", "inc-0000000a", known)
 
-    assert await keys(store, told(firing(about)), incident="inc-0000000a") == []
-    assert await keys(store, told(firing(about)), incident="inc-0000000b") == ["00000000000000aa"]
+    assert await keys(store, alertmanager(firing(about)), incident="inc-0000000a") == []
+    assert await keys(store, alertmanager(firing(about)), incident="inc-0000000b") == ["00000000000000aa"]
 
 
 async def test_an_alertmanager_that_is_silent_is_not_one_without_alerts(store: Store) -> None:
-    (found,) = await Surroundings(store, [dataclasses.replace(told(), listed=None)]).troubles(plan(step()))
+    (found,) = await Surroundings(store, [dataclasses.replace(alertmanager(), listed=None)]).troubles(plan(step()))
 
     assert found.key == ""
     assert "is not known" in found.sentence
@@ -98,7 +98,7 @@ async def open_incident(store: Store, **changes: Any) -> Incident:
     return saved
 
 
-async def test_an_open_incident_of_another_cause_there_is_in_the_way(at: Bench) -> None:
+async def test_an_open_incident_of_another_cause_there_is_in_the_way(at: PlanRig) -> None:
     other = await open_incident(at.store)
 
     with pytest.raises(NotPlannedError, match="Another incident is open there: No endpoints"):
@@ -107,22 +107,22 @@ async def test_an_open_incident_of_another_cause_there_is_in_the_way(at: Bench) 
 
 
 @pytest.mark.parametrize("found", [{"cause": "x"}, {"status": "healthy"}, {"status": "closed"}])
-async def test_one_of_the_same_cause_or_that_is_over_is_not(at: Bench, found: dict[str, str]) -> None:
+async def test_one_of_the_same_cause_or_that_is_over_is_not(at: PlanRig, found: dict[str, str]) -> None:
     await open_incident(at.store, **found)
 
     assert (await at.propose(FIX)).state == "waiting"
 
 
-def service(at: Bench, *apis: AlertmanagerApi) -> PlanService:
+def service(at: PlanRig, *apis: AlertmanagerApi) -> PlanService:
     return at.service(surroundings=Surroundings(at.store, apis))
 
 
-async def test_what_fires_already_is_told_to_the_approvers_and_what_comes_later_stops_the_plan(at: Bench) -> None:
+async def test_what_fires_already_is_told_to_the_approvers_and_what_comes_later_stops_the_plan(at: PlanRig) -> None:
     first, later = firing(WEB), firing(WEB | {"alertname": "Later"}, "00000000000000bb")
-    made = await at.propose(FIX, service=service(at, told(first)))
+    made = await at.propose(FIX, service=service(at, alertmanager(first)))
     assert made.plan.warnings[-1] == "WebDown fires for Service shop/web."
 
-    at_work = service(at, told(first, later))
+    at_work = service(at, alertmanager(first, later))
     approved = await at_work.approve(made.plan.id, BOB, digest=made.plan.digest)
     assert isinstance(approved, PlanRecord)
     done = await at_work.execute(made.plan.id, who="replica-a")
@@ -131,8 +131,8 @@ async def test_what_fires_already_is_told_to_the_approvers_and_what_comes_later_
     assert "Later fires" in done.sentence
 
 
-async def test_what_the_approvers_knew_of_stops_nothing(at: Bench) -> None:
-    at_work = service(at, told(firing(WEB)))
+async def test_what_the_approvers_knew_of_stops_nothing(at: PlanRig) -> None:
+    at_work = service(at, alertmanager(firing(WEB)))
     made = await at.propose(FIX, service=at_work)
     await at_work.approve(made.plan.id, BOB, digest=made.plan.digest)
 
@@ -141,7 +141,7 @@ async def test_what_the_approvers_knew_of_stops_nothing(at: Bench) -> None:
     assert done.state == "verified", done.sentence
 
 
-async def test_a_node_that_died_for_another_reason_stops_a_plan(at: Bench) -> None:
+async def test_a_node_that_died_for_another_reason_stops_a_plan(at: PlanRig) -> None:
     dead = {"conditions": [{"type": "Ready", "status": "False"}]}
     at.cluster.storage.patch("nodes", "node-3", None, {"status": dead}, subresource="status")
 

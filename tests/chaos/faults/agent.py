@@ -12,8 +12,8 @@ from aiohttp import WSMsgType, web
 
 from bot.agent.report import NetnsState, NodeReport
 from tests.chaos.cluster_proxy import Impostor
-from tests.chaos.faults.fault import Fault, Strike, switched
-from tests.chaos.stage import Stage
+from tests.chaos.faults.fault import Fault, Inject, switched
+from tests.chaos.system import System
 
 STDOUT, STATUS = b"\x01", b"\x03"
 CHUNK = b"x" * 2**16
@@ -77,28 +77,28 @@ async def _lie(socket: web.WebSocketResponse) -> None:
     await _end(socket, OK)
 
 
-def _impostor(speak: Impostor) -> Strike:
+def _impostor(speak: Impostor) -> Inject:
     async def until_it_hangs_up(socket: web.WebSocketResponse) -> None:
         try:
             await speak(socket)
         except ConnectionError:
             return
 
-    def on(stage: Stage, _: Random) -> None:
-        stage.cluster.impostor = until_it_hangs_up
+    def on(system: System, _: Random) -> None:
+        system.cluster.impostor = until_it_hangs_up
 
-    return switched(on, lambda stage: stage.cluster.heal_agents())
+    return switched(on, lambda system: system.cluster.heal_agents())
 
 
-_fault = partial(Fault, family="agent", met=lambda stage: stage.cluster.agents_troubled)
+_fault = partial(Fault, family="agent", met=lambda system: system.cluster.agents_troubled)
 
 FAULTS = (
-    _fault(name="crashes", strike=_impostor(_crash)),
-    _fault(name="breaks off in its report", strike=_impostor(_break_off)),
-    _fault(name="hangs", strike=_impostor(_hang)),
-    _fault(name="prints garbage", strike=_impostor(_garbage)),
-    _fault(name="prints JSON 200,000 deep", strike=_impostor(_deep)),
-    _fault(name="prints without end", strike=_impostor(_endless)),
-    _fault(name="prints 100 MB", strike=_impostor(_huge)),
-    _fault(name="reports on another node", strike=_impostor(_lie)),
+    _fault(name="crashes", inject=_impostor(_crash)),
+    _fault(name="breaks off in its report", inject=_impostor(_break_off)),
+    _fault(name="hangs", inject=_impostor(_hang)),
+    _fault(name="prints garbage", inject=_impostor(_garbage)),
+    _fault(name="prints JSON 200,000 deep", inject=_impostor(_deep)),
+    _fault(name="prints without end", inject=_impostor(_endless)),
+    _fault(name="prints 100 MB", inject=_impostor(_huge)),
+    _fault(name="reports on another node", inject=_impostor(_lie)),
 )

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from functools import partial
 
-from tests.chaos.faults.fault import Fault, Strike, switched
+from tests.chaos.faults.fault import Fault, Inject, switched
 
 MINUTE_S, HOUR_S = 60.0, 3600.0
 
 
-def _step(seconds: float, *, and_back: bool) -> Strike:
+def _step(seconds: float, *, and_back: bool) -> Inject:
     """Where it does not step back, the true time counts from now on as wrong."""
     return switched(
-        lambda stage, _: stage.clock.step(seconds), lambda stage: stage.clock.step(0.0) if and_back else None
+        lambda system, _: system.clock.step(seconds), lambda system: system.clock.step(0.0) if and_back else None
     )
 
 
 _fault = partial(Fault, family="clock")
 
 FAULTS = (
-    _fault(name="two minutes back", strike=_step(-2 * MINUTE_S, and_back=False)),
-    _fault(name="an hour back", strike=_step(-HOUR_S, and_back=False)),
-    _fault(name="an hour ahead", strike=_step(HOUR_S, and_back=False)),
-    _fault(name="twelve hours ahead and back again", strike=_step(12 * HOUR_S, and_back=True)),
+    _fault(name="two minutes back", inject=_step(-2 * MINUTE_S, and_back=False)),
+    _fault(name="an hour back", inject=_step(-HOUR_S, and_back=False)),
+    _fault(name="an hour ahead", inject=_step(HOUR_S, and_back=False)),
+    _fault(name="twelve hours ahead and back again", inject=_step(12 * HOUR_S, and_back=True)),
 )

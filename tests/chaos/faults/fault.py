@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-from tests.chaos.stage import Stage
+from tests.chaos.system import System
 
 Family = Literal["slack", "store", "cluster", "agent", "clock", "bot"]
-Strike = Callable[[Stage, Random], AbstractAsyncContextManager[None]]
+Inject = Callable[[System, Random], AbstractAsyncContextManager[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One way in which the world around the bot, or the bot, fails; over when the block of `strike` ends."""
+    """One way in which the bot, or what it depends on, fails; over when the block of `inject` ends."""
 
     family: Family
     name: str
-    strike: Strike
-    met: Callable[[Stage], int] | None = None
+    inject: Inject
+    met: Callable[[System], int] | None = None
     """How often somebody has met it so far; None: whoever is there meets it at once."""
     may_end_bot: bool = False
     """The bot may refuse to run while it lasts: its supervisor starts it again."""
@@ -30,29 +30,29 @@ class Fault:
         return f"{self.family}: {self.name}"
 
 
-def switched(on: Callable[[Stage, Random], object], off: Callable[[Stage], object] = lambda _: None) -> Strike:
+def switched(on: Callable[[System, Random], object], off: Callable[[System], object] = lambda _: None) -> Inject:
     """A fault that is switched on at the beginning and off at the end."""
 
     @asynccontextmanager
-    async def strike(stage: Stage, chance: Random) -> AsyncGenerator[None]:
-        on(stage, chance)
+    async def inject(system: System, chance: Random) -> AsyncGenerator[None]:
+        on(system, chance)
         try:
             yield
         finally:
-            off(stage)
+            off(system)
 
-    return strike
+    return inject
 
 
-def asked(on: Callable[[Stage], Awaitable[object]], off: Callable[[Stage], Awaitable[object]]) -> Strike:
+def asked(on: Callable[[System], Awaitable[object]], off: Callable[[System], Awaitable[object]]) -> Inject:
     """The same where switching is a question to somebody."""
 
     @asynccontextmanager
-    async def strike(stage: Stage, chance: Random) -> AsyncGenerator[None]:
-        await on(stage)
+    async def inject(system: System, chance: Random) -> AsyncGenerator[None]:
+        await on(system)
         try:
             yield
         finally:
-            await off(stage)
+            await off(system)
 
-    return strike
+    return inject

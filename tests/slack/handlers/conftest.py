@@ -88,7 +88,7 @@ def recorded(world: World) -> Recording:
 
 
 @dataclass(slots=True, kw_only=True)
-class Place(RecordedCluster):
+class UnreliableCluster(RecordedCluster):
     """A recorded cluster that may be out of reach."""
 
     unreachable: set[str]
@@ -131,8 +131,8 @@ class Gate:
 
 
 @dataclass
-class Office:
-    """Everything that a test may want to look at."""
+class Rig:
+    """The router with its services, in front of a workspace and recorded clusters."""
 
     ws: SlackWorkspace
     store: Store
@@ -221,7 +221,7 @@ class Office:
         assert await self.services.outbox.drained(10)
 
 
-Opened = Callable[..., Awaitable[Office]]
+Opened = Callable[..., Awaitable[Rig]]
 
 
 @pytest.fixture
@@ -234,12 +234,12 @@ async def open_office(store: Store) -> AsyncIterator[Opened]:
     loop = asyncio.get_running_loop()
     tasks: list[asyncio.Task[None]] = []
 
-    async def opened(**options: Any) -> Office:
-        ready: asyncio.Future[Office] = loop.create_future()
+    async def opened(**options: Any) -> Rig:
+        ready: asyncio.Future[Rig] = loop.create_future()
 
         async def live() -> None:
-            async with opened_office(store, **options) as office:
-                ready.set_result(office)
+            async with opened_office(store, **options) as rig:
+                ready.set_result(rig)
                 await closing.wait()
 
         tasks.append(loop.create_task(live()))
@@ -264,7 +264,7 @@ async def opened_office(
     only_on: Mapping[str, str] | None = None,
     at_work: bool = True,
     plans: PlanService | None = None,
-) -> AsyncGenerator[Office]:
+) -> AsyncGenerator[Rig]:
     """The bot, connected to a workspace of its own."""
     gate = Gate()
     recordings = {"shop": broken(), "shop-staging": healthy(), "payments": healthy()}
@@ -272,7 +272,7 @@ async def opened_office(
     silent: set[str] = set()
     hidden: set[str] = set()
     places = [
-        Place(
+        UnreliableCluster(
             name=name,
             recordings={**recordings, **_own(name, only_on)} if only_on else recordings,
             between=gate.pass_,
@@ -303,7 +303,7 @@ async def opened_office(
             alert_channel=HERE,
             connections=lambda: "2 of 2 connections",
         )
-        office = Office(
+        rig = Rig(
             ws=ws,
             store=store,
             services=services,
@@ -318,10 +318,10 @@ async def opened_office(
         sockets = SocketMode(app, ws.app_token, client=client)
         tasks = [group.create_task(services.outbox.run()), group.create_task(sockets.run())]
         if at_work:
-            tasks.append(group.create_task(work(office)))
+            tasks.append(group.create_task(work(rig)))
         try:
             await until(lambda: sockets.live_connections == 2)
-            yield office
+            yield rig
         finally:
             gate.open()
             for task in tasks:
@@ -344,15 +344,15 @@ def _own(cluster: str, only_on: Mapping[str, str]) -> dict[str, Recording]:
     return {namespace: healthy() for namespace, name in only_on.items() if name == cluster}
 
 
-async def work(office: Office) -> None:
+async def work(rig: Rig) -> None:
     async def handle(entry: Entry) -> None:
-        office.taken.append(entry)
-        await office.router.handle(entry)
-        office.handled.append(entry)
+        rig.taken.append(entry)
+        await rig.router.handle(entry)
+        rig.handled.append(entry)
 
-    await office.store.inbox.work(handle, concurrency=64, on_dead=office.router.on_dead)
+    await rig.store.inbox.work(handle, concurrency=64, on_dead=rig.router.on_dead)
 
 
 @pytest.fixture
-async def office(open_office: Opened) -> Office:
+async def rig(open_office: Opened) -> Rig:
     return await open_office()

@@ -9,12 +9,12 @@ import pytest
 from bot.domain.authorization import Action, Grant
 from bot.lab.slack.alertmanager import AlertGroup
 from bot.slack.handlers.alerts import read
-from tests.slack.handlers.conftest import Office, Opened
+from tests.slack.handlers.conftest import Opened, Rig
 
 
-async def shortcut(office: Office, group: AlertGroup, who: str = "alice") -> str:
-    ts = await office.ws.alertmanager.notify(group)
-    await office.ws.user(who).shortcut("alerts", ts, "cni_diagnose_message")
+async def shortcut(rig: Rig, group: AlertGroup, who: str = "alice") -> str:
+    ts = await rig.ws.alertmanager.notify(group)
+    await rig.ws.user(who).shortcut("alerts", ts, "cni_diagnose_message")
     return ts
 
 
@@ -35,58 +35,58 @@ def firing(*, text: str = "", fields: dict[str, str] | None = None, **labels: st
     ],
     ids=["value only", "text", "field", "named goes before words"],
 )
-async def test_the_alert_is_diagnosed_in_its_own_thread(group: AlertGroup, office: Office) -> None:
-    ts = await shortcut(office, group)
+async def test_the_alert_is_diagnosed_in_its_own_thread(group: AlertGroup, rig: Rig) -> None:
+    ts = await shortcut(rig, group)
 
     def verdicts() -> list[str]:
-        return [one.text for one in office.ws.thread("alerts", ts) if "cni_details" in one.action_ids]
+        return [one.text for one in rig.ws.thread("alerts", ts) if "cni_details" in one.action_ids]
 
-    assert "shop on lab" in (await office.ws.until(verdicts))[0]
-    assert [one for one in office.ws.messages("alerts") if one.user == office.ws.bot_user_id] == []
+    assert "shop on lab" in (await rig.ws.until(verdicts))[0]
+    assert [one for one in rig.ws.messages("alerts") if one.user == rig.ws.bot_user_id] == []
 
 
-async def test_of_several_namespaces_the_person_chooses(office: Office) -> None:
-    ts = await shortcut(office, firing(namespace="shop", target="payments"))
-    await office.whispered("alice", "Which one?", "alerts")
-    ephemeral = office.alice.whispers("alerts")[-1]
+async def test_of_several_namespaces_the_person_chooses(rig: Rig) -> None:
+    ts = await shortcut(rig, firing(namespace="shop", target="payments"))
+    await rig.whispered("alice", "Which one?", "alerts")
+    ephemeral = rig.alice.whispers("alerts")[-1]
 
-    await office.alice.click("alerts", ephemeral.ts, "cni_diagnose_namespace:1", None)
+    await rig.alice.click("alerts", ephemeral.ts, "cni_diagnose_namespace:1", None)
 
-    await office.ws.until(lambda: [one for one in office.ws.everything("alerts") if "cni_details" in one.action_ids])
-    await office.quiet()
+    await rig.ws.until(lambda: [one for one in rig.ws.everything("alerts") if "cni_details" in one.action_ids])
+    await rig.quiet()
     assert ts
 
 
-async def test_without_a_namespace_it_says_what_to_type(office: Office) -> None:
-    await shortcut(office, firing(node="node-1"))
+async def test_without_a_namespace_it_says_what_to_type(rig: Rig) -> None:
+    await shortcut(rig, firing(node="node-1"))
 
-    await office.whispered("alice", "@cni diagnose NAMESPACE", "alerts")
+    await rig.whispered("alice", "@cni diagnose NAMESPACE", "alerts")
 
 
-async def test_a_namespace_that_does_not_exist_is_not_diagnosed(office: Office) -> None:
-    await shortcut(office, firing(text="namespace: shopp"))
+async def test_a_namespace_that_does_not_exist_is_not_diagnosed(rig: Rig) -> None:
+    await shortcut(rig, firing(text="namespace: shopp"))
 
-    await office.whispered("alice", "There is no namespace `shopp`", "alerts")
-    await office.quiet()
-    assert await office.store.incidents.open_ones() == ()
+    await rig.whispered("alice", "There is no namespace `shopp`", "alerts")
+    await rig.quiet()
+    assert await rig.store.incidents.open_ones() == ()
 
 
 async def test_the_alert_says_which_cluster(open_office: Opened) -> None:
-    office = await open_office(clusters=("lab", "eu"))
-    ts = await shortcut(office, firing(text="cluster: eu\nnamespace: shop"))
+    rig = await open_office(clusters=("lab", "eu"))
+    ts = await shortcut(rig, firing(text="cluster: eu\nnamespace: shop"))
 
     def verdicts() -> list[str]:
-        return [one.text for one in office.ws.thread("alerts", ts) if "cni_details" in one.action_ids]
+        return [one.text for one in rig.ws.thread("alerts", ts) if "cni_details" in one.action_ids]
 
-    assert "shop on eu" in (await office.ws.until(verdicts))[0]
+    assert "shop on eu" in (await rig.ws.until(verdicts))[0]
 
 
 async def test_in_several_clusters_the_person_chooses(open_office: Opened) -> None:
-    office = await open_office(clusters=("lab", "eu"))
-    await shortcut(office, firing(namespace="shop"))
+    rig = await open_office(clusters=("lab", "eu"))
+    await shortcut(rig, firing(namespace="shop"))
 
-    await office.whispered("alice", "Which one?", "alerts")
-    labels = [block["elements"] for block in office.alice.whispers("alerts")[-1].blocks if block["type"] == "actions"]
+    await rig.whispered("alice", "Which one?", "alerts")
+    labels = [block["elements"] for block in rig.alice.whispers("alerts")[-1].blocks if block["type"] == "actions"]
     assert [button["text"]["text"] for button in labels[0]] == ["shop on lab", "shop on eu"]
 
 
@@ -110,9 +110,9 @@ def test_reading(message: dict[str, Any], named: tuple[str, ...]) -> None:
 async def test_namespaces_that_one_may_not_diagnose_are_not_told_by_the_shortcut(open_office: Opened) -> None:
     """A message of one's own with many words would else ask which of them are namespaces."""
     some = Grant(actions=frozenset({Action.DIAGNOSE}), users=frozenset({"U0BOB"}), namespaces=("elsewhere",))
-    office = await open_office(grants=(some,))
-    await shortcut(office, firing(text="shop payments shop-staging elsewhere"), who="bob")
+    rig = await open_office(grants=(some,))
+    await shortcut(rig, firing(text="shop payments shop-staging elsewhere"), who="bob")
 
-    told = [one.text for one in await office.ws.until(lambda: office.ws.user("bob").whispers())]
+    told = [one.text for one in await rig.ws.until(lambda: rig.ws.user("bob").whispers())]
 
     assert not any(name in text for text in told for name in ("shop", "payments"))

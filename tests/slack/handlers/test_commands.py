@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.slack.handlers.conftest import HERE, Office, Opened
+from tests.slack.handlers.conftest import HERE, Opened, Rig
 
 
 @pytest.mark.parametrize(
@@ -24,47 +24,47 @@ from tests.slack.handlers.conftest import HERE, Office, Opened
         ("<!channel> &lt;!here&gt;", "There is no command"),
     ],
 )
-async def test_an_answer_is_for_the_caller_alone(text: str, part: str, office: Office) -> None:
-    await office.alice.slash(HERE, "/cni", text)
+async def test_an_answer_is_for_the_caller_alone(text: str, part: str, rig: Rig) -> None:
+    await rig.alice.slash(HERE, "/cni", text)
 
-    answer = await office.whispered("alice", part)
-    await office.quiet()
+    answer = await rig.whispered("alice", part)
+    await rig.quiet()
     assert "<!" not in answer
-    assert office.roots() == []
+    assert rig.roots() == []
 
 
-async def test_incidents_are_listed_with_their_threads(office: Office) -> None:
-    ts, _ = await office.diagnosed()
-    await office.alice.slash(HERE, "/cni", "incidents")
+async def test_incidents_are_listed_with_their_threads(rig: Rig) -> None:
+    ts, _ = await rig.diagnosed()
+    await rig.alice.slash(HERE, "/cni", "incidents")
 
-    assert office.ws.permalink(HERE, ts) in await office.whispered("alice", "Open incidents")
+    assert rig.ws.permalink(HERE, ts) in await rig.whispered("alice", "Open incidents")
 
 
 async def test_status_says_which_cluster_does_not_answer(open_office: Opened) -> None:
-    office = await open_office(clusters=("lab", "eu"))
-    office.unreachable.add("eu")
-    await office.alice.slash(HERE, "/cni", "status")
+    rig = await open_office(clusters=("lab", "eu"))
+    rig.unreachable.add("eu")
+    await rig.alice.slash(HERE, "/cni", "status")
 
-    told = await office.whispered("alice", "Cluster eu")
+    told = await rig.whispered("alice", "Cluster eu")
     assert "refuses connections" in told
 
 
 async def test_the_second_cluster_is_diagnosed_by_name(open_office: Opened) -> None:
-    office = await open_office(clusters=("lab", "eu"))
-    _, verdict = await office.diagnosed("diagnose shop cluster EU")
+    rig = await open_office(clusters=("lab", "eu"))
+    _, verdict = await rig.diagnosed("diagnose shop cluster EU")
 
     assert "shop on eu" in verdict.text
 
 
-async def test_what_a_bot_says_is_not_listened_to(office: Office) -> None:
+async def test_what_a_bot_says_is_not_listened_to(rig: Rig) -> None:
     event = {"type": "app_mention", "bot_id": "B1", "user": "U0ALICE", "channel": HERE, "ts": "1.1", "text": "help"}
-    assert await office.store.inbox.accept("Ev1", "event", {"event": event})
+    assert await rig.store.inbox.accept("Ev1", "event", {"event": event})
 
-    await office.quiet()
-    assert office.alice.whispers() == []
+    await rig.quiet()
+    assert rig.alice.whispers() == []
 
 
-async def test_a_mention_without_words_shows_help(office: Office) -> None:
-    await office.alice.say(HERE, office.ws.mention)
+async def test_a_mention_without_words_shows_help(rig: Rig) -> None:
+    await rig.alice.say(HERE, rig.ws.mention)
 
-    await office.whispered("alice", "/cni diagnose NAMESPACE")
+    await rig.whispered("alice", "/cni diagnose NAMESPACE")

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import json
 
-from tests.slack.handlers.conftest import HERE, Office
+from tests.slack.handlers.conftest import HERE, Rig
 
 
-def words(office: Office, who: str) -> str:
-    view = office.ws.user(who).home()
+def words(rig: Rig, who: str) -> str:
+    view = rig.ws.user(who).home()
     return json.dumps(view.payload, ensure_ascii=False) if view else ""
 
 
-async def test_it_shows_open_incidents_and_health(office: Office) -> None:
-    ts, _ = await office.diagnosed()
-    await office.quiet()
-    await office.alice.open_home()
+async def test_it_shows_open_incidents_and_health(rig: Rig) -> None:
+    ts, _ = await rig.diagnosed()
+    await rig.quiet()
+    await rig.alice.open_home()
 
-    shown = await office.ws.until(lambda: words(office, "alice"))
-    assert office.ws.permalink(HERE, ts) in shown
+    shown = await rig.ws.until(lambda: words(rig, "alice"))
+    assert rig.ws.permalink(HERE, ts) in shown
     assert "2 of 2 connections" in shown
 
 
-async def test_a_guest_sees_why_not(office: Office) -> None:
-    await office.diagnosed()
-    await office.ws.user("carol").open_home()
+async def test_a_guest_sees_why_not(rig: Rig) -> None:
+    await rig.diagnosed()
+    await rig.ws.user("carol").open_home()
 
-    shown = await office.ws.until(lambda: words(office, "carol"))
+    shown = await rig.ws.until(lambda: words(rig, "carol"))
     assert "Guests may not use cnibot" in shown
     assert "shop" not in shown

@@ -15,8 +15,8 @@ from bot.domain.plan_policy import Policy
 from bot.lab.slack.message import Message
 from bot.slack.handlers.plans import announce_glass, look_for_drift
 from bot.store import Store
-from tests.incidents.planning import Bench, bench
-from tests.slack.handlers.conftest import HERE, Office, Opened, healthy
+from tests.incidents.planning import PlanRig, plan_rig
+from tests.slack.handlers.conftest import HERE, Opened, Rig, healthy
 from tests.slack.handlers.test_buttons import with_button
 
 FIX = "plan target-port shop/web 8080"
@@ -26,13 +26,13 @@ FIX = "plan target-port shop/web 8080"
 class Planning:
     """A bot with a cluster that it may change."""
 
-    office: Office
-    at: Bench
+    rig: Rig
+    at: PlanRig
 
     async def card(self) -> Message:
         """The card of the plan that alice proposed after a diagnosis."""
-        await self.office.diagnosed()
-        assert (await self.office.alice.slash(HERE, "/cni", FIX)).acked
+        await self.rig.diagnosed()
+        assert (await self.rig.alice.slash(HERE, "/cni", FIX)).acked
         return await self.found("WAITING FOR APPROVAL")
 
     async def found(self, word: str) -> Message:
@@ -40,13 +40,13 @@ class Planning:
 
         def cards() -> list[Message]:
             return [
-                one for one in self.office.ws.everything(HERE) if word in one.text and "cni_plan_show" in one.action_ids
+                one for one in self.rig.ws.everything(HERE) if word in one.text and "cni_plan_show" in one.action_ids
             ]
 
-        return (await self.office.ws.until(cards))[-1]
+        return (await self.rig.ws.until(cards))[-1]
 
     async def plan(self) -> PlanRecord:
-        (record,) = await self.office.store.plans.recent()
+        (record,) = await self.rig.store.plans.recent()
         return record
 
     def port(self) -> Any:
@@ -55,9 +55,9 @@ class Planning:
 
 @pytest.fixture
 async def planning(open_office: Opened, store: Store, tmp_path: Path) -> AsyncIterator[Planning]:
-    async with bench(tmp_path, store) as at:
+    async with plan_rig(tmp_path, store) as at:
         at.web()
-        yield Planning(office=await open_office(plans=at.service()), at=at)
+        yield Planning(rig=await open_office(plans=at.service()), at=at)
 
 
 async def test_a_plan_is_proposed_approved_by_somebody_else_and_verified(planning: Planning) -> None:
@@ -66,7 +66,7 @@ async def test_a_plan_is_proposed_approved_by_somebody_else_and_verified(plannin
     assert "8081 → 8080" in card.text
     assert planning.port() == 8081
 
-    await planning.office.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
+    await planning.rig.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
 
     ended = await planning.found("VERIFIED")
     assert ended.ts == card.ts, "one message, edited"
@@ -76,28 +76,28 @@ async def test_a_plan_is_proposed_approved_by_somebody_else_and_verified(plannin
 
     def news() -> list[Message]:
         """Edits notify nobody."""
-        thread = planning.office.ws.thread(HERE, str(card.thread_ts))
+        thread = planning.rig.ws.thread(HERE, str(card.thread_ts))
         return [one for one in thread if "The fault is gone" in one.text and not one.action_ids]
 
-    assert await planning.office.ws.until(news)
+    assert await planning.rig.ws.until(news)
 
 
 async def test_the_root_follows_the_plan_and_what_it_leaves_is_looked_at(planning: Planning) -> None:
     """Whoever reads the channel only must not read BROKEN when a plan has mended it."""
     card = await planning.card()
-    await planning.office.quiet()
-    (root,) = planning.office.roots()
+    await planning.rig.quiet()
+    (root,) = planning.rig.roots()
     assert "🔴 *BROKEN*" in root.text
     assert "⏳ WAITING FOR APPROVAL" in root.text
-    planning.office.recordings["shop"] = healthy()
+    planning.rig.recordings["shop"] = healthy()
 
-    await planning.office.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
+    await planning.rig.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
     await planning.found("VERIFIED")
-    again = await planning.office.verdict(root.ts, count=2)
-    await planning.office.quiet()
+    again = await planning.rig.verdict(root.ts, count=2)
+    await planning.rig.quiet()
 
     assert "HEALTHY" in again.text
-    (root,) = planning.office.roots()
+    (root,) = planning.rig.roots()
     plan_id = (await planning.plan()).plan.id
     assert "⚫ *CLOSED*" in root.text
     assert f": healthy · fixed by plan `{plan_id}` (<@U0BOB>)" in root.text
@@ -106,14 +106,14 @@ async def test_the_root_follows_the_plan_and_what_it_leaves_is_looked_at(plannin
 
 async def test_a_refused_plan_leaves_the_root_as_it_was(planning: Planning) -> None:
     card = await planning.card()
-    bob = planning.office.ws.user("bob")
+    bob = planning.rig.ws.user("bob")
     await bob.click(HERE, card.ts, "cni_plan_refuse")
-    view_id, _ = await planning.office.modal("bob", "Why?")
+    view_id, _ = await planning.rig.modal("bob", "Why?")
     await bob.submit(view_id, {"cni_plan_refuse_input": "Not tonight."})
     await planning.found("REFUSED")
-    await planning.office.quiet()
+    await planning.rig.quiet()
 
-    (root,) = planning.office.roots()
+    (root,) = planning.rig.roots()
     assert "🔴 *BROKEN*" in root.text
     assert "plan `" not in root.text
 
@@ -121,59 +121,59 @@ async def test_a_refused_plan_leaves_the_root_as_it_was(planning: Planning) -> N
 async def test_the_button_under_the_verdict_proposes_the_fix_once(planning: Planning) -> None:
     planning.at.calico()
     await planning.at.settled()
-    _, verdict = await planning.office.diagnosed()
+    _, verdict = await planning.rig.diagnosed()
     assert "cni_propose_fix" in verdict.action_ids
-    await planning.office.alice.click(HERE, verdict.ts, "cni_propose_fix")
+    await planning.rig.alice.click(HERE, verdict.ts, "cni_propose_fix")
 
     card = await planning.found("WAITING FOR APPROVAL")
     assert "restart calico-node on node-1" in card.text
     assert card.thread_ts == verdict.thread_ts
 
-    await planning.office.ws.user("bob").click(HERE, verdict.ts, "cni_propose_fix")
-    await planning.office.whispered("bob", "waits for approval")
+    await planning.rig.ws.user("bob").click(HERE, verdict.ts, "cni_propose_fix")
+    await planning.rig.whispered("bob", "waits for approval")
     await planning.plan()  # there is one
 
 
 async def test_what_somebody_changes_back_opens_the_incident_again(planning: Planning) -> None:
     card = await planning.card()
-    await planning.office.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
+    await planning.rig.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
     await planning.found("VERIFIED")
-    record, services = await planning.plan(), planning.office.services
+    record, services = await planning.plan(), planning.rig.services
     assert await services.plans.drifted(record) == "", "it is as the plan left it"
 
     ports = [{"port": 80, "targetPort": 8081}]
     planning.at.cluster.storage.patch("services", "web", "shop", {"spec": {"ports": ports}})
     await look_for_drift(services, record, {})
 
-    told = await planning.office.said("no longer holds", str(card.thread_ts))
+    told = await planning.rig.said("no longer holds", str(card.thread_ts))
     assert "spec.ports of Service shop/web" in told.text
-    await planning.office.verdict(str(card.thread_ts), count=3)  # before the plan, after it, and now
+    await planning.rig.verdict(str(card.thread_ts), count=3)  # before the plan, after it, and now
 
 
 async def test_a_guest_proposes_nothing(planning: Planning) -> None:
-    _, verdict = await planning.office.diagnosed()
-    await planning.office.ws.user("carol").click(HERE, verdict.ts, "cni_propose_fix")
+    _, verdict = await planning.rig.diagnosed()
+    await planning.rig.ws.user("carol").click(HERE, verdict.ts, "cni_propose_fix")
 
-    await planning.office.whispered("carol", "Guests may not use cnibot")
-    assert await planning.office.store.plans.recent() == ()
+    await planning.rig.whispered("carol", "Guests may not use cnibot")
+    assert await planning.rig.store.plans.recent() == ()
 
 
 async def test_the_button_of_an_older_verdict_proposes_nothing(planning: Planning) -> None:
-    ts, verdict = await planning.office.diagnosed()
-    await planning.office.alice.click(HERE, verdict.ts, "cni_rerun")
-    await planning.office.verdict(ts, count=2)
-    await planning.office.quiet()
-    await planning.office.alice.click(HERE, verdict.ts, "cni_propose_fix")
+    ts, verdict = await planning.rig.diagnosed()
+    await planning.rig.alice.click(HERE, verdict.ts, "cni_rerun")
+    await planning.rig.verdict(ts, count=2)
+    await planning.rig.quiet()
+    await planning.rig.alice.click(HERE, verdict.ts, "cni_propose_fix")
 
-    await planning.office.whispered("alice", "There is a newer verdict")
-    assert await planning.office.store.plans.recent() == ()
+    await planning.rig.whispered("alice", "There is a newer verdict")
+    assert await planning.rig.store.plans.recent() == ()
 
 
 async def test_who_proposed_it_is_told_alone_and_the_card_stays(planning: Planning) -> None:
     card = await planning.card()
-    await planning.office.alice.click(HERE, card.ts, "cni_plan_approve")
+    await planning.rig.alice.click(HERE, card.ts, "cni_plan_approve")
 
-    await planning.office.whispered("alice", "You proposed this plan; another person has to approve it.")
+    await planning.rig.whispered("alice", "You proposed this plan; another person has to approve it.")
     assert (await planning.plan()).state == "waiting"
     assert (await planning.found("WAITING")).ts == card.ts
     assert planning.port() == 8081
@@ -181,28 +181,28 @@ async def test_who_proposed_it_is_told_alone_and_the_card_stays(planning: Planni
 
 async def test_a_guest_cannot_approve(planning: Planning) -> None:
     card = await planning.card()
-    await planning.office.ws.user("carol").click(HERE, card.ts, "cni_plan_approve")
+    await planning.rig.ws.user("carol").click(HERE, card.ts, "cni_plan_approve")
 
-    await planning.office.whispered("carol", "Guests may not use cnibot")
+    await planning.rig.whispered("carol", "Guests may not use cnibot")
     assert (await planning.plan()).state == "waiting"
 
 
 async def test_a_second_click_is_told_what_became_of_it(planning: Planning) -> None:
     card = await planning.card()
-    await planning.office.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
+    await planning.rig.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
     await planning.found("VERIFIED")
-    old = await with_button(planning.office, HERE, "cni_plan_approve", (await planning.plan()).plan.id)
-    await planning.office.ws.user("bob").click(HERE, old, "cni_plan_approve")
+    old = await with_button(planning.rig, HERE, "cni_plan_approve", (await planning.plan()).plan.id)
+    await planning.rig.ws.user("bob").click(HERE, old, "cni_plan_approve")
 
-    await planning.office.whispered("bob", "has run, and all is as it should be")
+    await planning.rig.whispered("bob", "has run, and all is as it should be")
 
 
 async def test_an_expired_plan_says_so_and_loses_its_buttons(planning: Planning) -> None:
     card = await planning.card()
     planning.at.seconds = 901
-    await planning.office.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
+    await planning.rig.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
 
-    await planning.office.whispered("bob", "has expired")
+    await planning.rig.whispered("bob", "has expired")
     expired = await planning.found("EXPIRED")
     assert "cni_plan_approve" not in expired.action_ids
     assert planning.port() == 8081
@@ -210,9 +210,9 @@ async def test_an_expired_plan_says_so_and_loses_its_buttons(planning: Planning)
 
 async def test_a_refusal_is_said_with_its_reason(planning: Planning) -> None:
     card = await planning.card()
-    bob = planning.office.ws.user("bob")
+    bob = planning.rig.ws.user("bob")
     await bob.click(HERE, card.ts, "cni_plan_refuse")
-    view_id, _ = await planning.office.modal("bob", "Why?")
+    view_id, _ = await planning.rig.modal("bob", "Why?")
     await bob.submit(view_id, {"cni_plan_refuse_input": "The node is drained anyway."})
 
     refused = await planning.found("REFUSED")
@@ -226,23 +226,23 @@ STRICT = Policy(reason_required=frozenset({"r1"}), typed_cluster=frozenset({"r1"
 @pytest.fixture
 async def strict(open_office: Opened, store: Store, tmp_path: Path) -> AsyncIterator[Planning]:
     """Where whoever approves says why, and types the cluster's name."""
-    async with bench(tmp_path, store) as at:
+    async with plan_rig(tmp_path, store) as at:
         at.web()
-        yield Planning(office=await open_office(plans=at.service(policy=STRICT)), at=at)
+        yield Planning(rig=await open_office(plans=at.service(policy=STRICT)), at=at)
 
 
 async def test_what_the_policy_wants_to_be_typed_is_asked_for_in_a_window(strict: Planning) -> None:
     card = await strict.card()
-    plan, bob = (await strict.plan()).plan, strict.office.ws.user("bob")
+    plan, bob = (await strict.plan()).plan, strict.rig.ws.user("bob")
     await bob.click(HERE, card.ts, "cni_plan_approve")
-    view_id, _ = await strict.office.modal("bob", plan.digest[:12])
+    view_id, _ = await strict.rig.modal("bob", plan.digest[:12])
     words = {"cni_plan_reason_input": "Checkout is down.", "cni_plan_cluster_input": "elsewhere"}
     await bob.submit(view_id, words)
-    await strict.office.whispered("bob", "Type the name of the cluster")
+    await strict.rig.whispered("bob", "Type the name of the cluster")
     assert strict.port() == 8081
 
     await bob.click(HERE, card.ts, "cni_plan_approve")
-    view_id, _ = await strict.office.modal("bob", plan.digest[:12])
+    view_id, _ = await strict.rig.modal("bob", plan.digest[:12])
     await bob.submit(view_id, words | {"cni_plan_cluster_input": plan.cluster})
     await strict.found("VERIFIED")
     assert (await strict.plan()).approvals[0].reason == "Checkout is down."
@@ -255,80 +255,80 @@ async def test_a_broken_glass_is_told_to_the_whole_channel(planning: Planning) -
     plan = (await planning.plan()).plan
     await at_work.approve(plan.id, oncall, digest=plan.digest, reason="All is down", is_break_glass=True)
 
-    await announce_glass(planning.office.services, await planning.plan())
-    told = await planning.office.said("GLASS BROKEN")
+    await announce_glass(planning.rig.services, await planning.plan())
+    told = await planning.rig.said("GLASS BROKEN")
     assert "All is down" in told.text
     assert oncall.name in told.text
 
 
 async def test_the_plan_is_shown_whole(planning: Planning) -> None:
     card = await planning.card()
-    await planning.office.ws.user("bob").click(HERE, card.ts, "cni_plan_show")
+    await planning.rig.ws.user("bob").click(HERE, card.ts, "cni_plan_show")
 
-    _, words = await planning.office.modal("bob", "steps:")
+    _, words = await planning.rig.modal("bob", "steps:")
     assert (await planning.plan()).plan.digest in words
 
 
 async def test_nothing_is_planned_without_a_diagnosis_or_without_words(planning: Planning) -> None:
-    await planning.office.alice.slash(HERE, "/cni", FIX)
-    await planning.office.whispered("alice", "Nothing justifies a plan yet")
-    await planning.office.alice.slash(HERE, "/cni", "plan")
-    await planning.office.whispered("alice", "What is to be planned?")
-    await planning.office.alice.slash(HERE, "/cni", "plan scale shop")
-    await planning.office.whispered("alice", "plan scale NAMESPACE/DEPLOYMENT NUMBER")
+    await planning.rig.alice.slash(HERE, "/cni", FIX)
+    await planning.rig.whispered("alice", "Nothing justifies a plan yet")
+    await planning.rig.alice.slash(HERE, "/cni", "plan")
+    await planning.rig.whispered("alice", "What is to be planned?")
+    await planning.rig.alice.slash(HERE, "/cni", "plan scale shop")
+    await planning.rig.whispered("alice", "plan scale NAMESPACE/DEPLOYMENT NUMBER")
 
 
 async def test_what_cannot_be_planned_is_said_with_the_way_to_do_it(planning: Planning) -> None:
     tracked = {"argocd.argoproj.io/tracking-id": "shop:/Service:shop/web"}
     planning.at.cluster.storage.patch("services", "web", "shop", {"metadata": {"annotations": tracked}})
-    await planning.office.diagnosed()
-    await planning.office.alice.slash(HERE, "/cni", FIX)
+    await planning.rig.diagnosed()
+    await planning.rig.alice.slash(HERE, "/cni", FIX)
 
-    await planning.office.whispered("alice", "Argo CD application shop")
+    await planning.rig.whispered("alice", "Argo CD application shop")
 
 
 async def test_the_kill_switch_in_slack(planning: Planning) -> None:
     card = await planning.card()
-    await planning.office.ws.user("bob").slash(HERE, "/cni", "stop change freeze")
-    await planning.office.whispered("bob", "All changes are stopped")
-    await planning.office.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
+    await planning.rig.ws.user("bob").slash(HERE, "/cni", "stop change freeze")
+    await planning.rig.whispered("bob", "All changes are stopped")
+    await planning.rig.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
 
     ended = await planning.found("NOT RUN")
     assert "has stopped all changes (change freeze)" in ended.text
     assert planning.port() == 8081
-    await planning.office.ws.user("bob").slash(HERE, "/cni", "resume")
-    await planning.office.whispered("bob", "carried out again")
+    await planning.rig.ws.user("bob").slash(HERE, "/cni", "resume")
+    await planning.rig.whispered("bob", "carried out again")
 
 
 async def test_a_button_of_a_plan_that_is_gone_is_answered(planning: Planning) -> None:
     card = await planning.card()
-    async with planning.office.store.connection.client() as client:
-        await client.delete(planning.office.store.connection.keys.of("plan", (await planning.plan()).plan.id))
-    await planning.office.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
+    async with planning.rig.store.connection.client() as client:
+        await client.delete(planning.rig.store.connection.keys.of("plan", (await planning.plan()).plan.id))
+    await planning.rig.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
 
-    await planning.office.whispered("bob", "no longer kept")
+    await planning.rig.whispered("bob", "no longer kept")
 
 
 async def test_cilium_in_the_range_of_a_cluster_that_works_is_refused_with_reasons(planning: Planning) -> None:
-    await planning.office.diagnosed()
-    await planning.office.alice.slash(HERE, "/cni", "plan install-cilium 10.42.0.0/16 for shop")
+    await planning.rig.diagnosed()
+    await planning.rig.alice.slash(HERE, "/cni", "plan install-cilium 10.42.0.0/16 for shop")
 
-    said = await planning.office.whispered("alice", "Cilium is not installed here")
+    said = await planning.rig.whispered("alice", "Cilium is not installed here")
     assert "This is no fresh cluster" in said
     assert "docs/remediation.md" in said
 
 
 async def test_a_range_that_is_none_and_an_option_that_is_none_are_told(planning: Planning) -> None:
-    await planning.office.diagnosed()
-    await planning.office.alice.slash(HERE, "/cni", "plan install-cilium everything for shop")
-    await planning.office.whispered("alice", "'everything' is no IPv4 range")
-    await planning.office.alice.slash(HERE, "/cni", "plan install-cilium 10.42.0.0/16 kubeProxyReplacement true")
-    await planning.office.whispered("alice", "plan install-cilium POD_RANGE")
+    await planning.rig.diagnosed()
+    await planning.rig.alice.slash(HERE, "/cni", "plan install-cilium everything for shop")
+    await planning.rig.whispered("alice", "'everything' is no IPv4 range")
+    await planning.rig.alice.slash(HERE, "/cni", "plan install-cilium 10.42.0.0/16 kubeProxyReplacement true")
+    await planning.rig.whispered("alice", "plan install-cilium POD_RANGE")
 
 
 async def test_what_is_planned_elsewhere_or_never_is_told_with_where_it_is_described(planning: Planning) -> None:
-    await planning.office.diagnosed()
-    await planning.office.alice.slash(HERE, "/cni", "plan migrate-to-cilium 10.245.0.0/16")
-    await planning.office.whispered("alice", "cnibot plan propose migrate-to-cilium POD_RANGE")
-    await planning.office.alice.slash(HERE, "/cni", "plan remove-cni")
-    await planning.office.whispered("alice", "No plan takes a CNI away")
+    await planning.rig.diagnosed()
+    await planning.rig.alice.slash(HERE, "/cni", "plan migrate-to-cilium 10.245.0.0/16")
+    await planning.rig.whispered("alice", "cnibot plan propose migrate-to-cilium POD_RANGE")
+    await planning.rig.alice.slash(HERE, "/cni", "plan remove-cni")
+    await planning.rig.whispered("alice", "No plan takes a CNI away")

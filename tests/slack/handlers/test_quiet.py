@@ -9,12 +9,12 @@ import pytest
 from bot.lab.slack.message import Message
 from bot.slack.outbox import Outbox
 from bot.slack.router import Router
-from tests.slack.handlers.conftest import HERE, QUICK, Office, Opened, healthy
+from tests.slack.handlers.conftest import HERE, QUICK, Opened, Rig, healthy
 from tests.slack.handlers.test_firing import ready, sent
 
 
 @pytest.fixture
-async def office(open_office: Opened) -> Office:
+async def rig(open_office: Opened) -> Rig:
     found = await open_office()
     # The outbox that runs is another one of the same store: what counts is who puts.
     outbox = Outbox(found.store.outbox, found.services.client, timing=QUICK, quiet_channels=frozenset({HERE}))
@@ -23,20 +23,20 @@ async def office(open_office: Opened) -> Office:
     return found
 
 
-def thread(office: Office) -> tuple[Message, list[Message]]:
-    (root,) = office.roots()
-    return root, [each for each in office.ws.thread(HERE, root.ts) if each.ts != root.ts]
+def thread(rig: Rig) -> tuple[Message, list[Message]]:
+    (root,) = rig.roots()
+    return root, [each for each in rig.ws.thread(HERE, root.ts) if each.ts != root.ts]
 
 
-async def test_a_question_gets_one_reply_however_often_it_is_asked(office: Office) -> None:
-    ts, _ = await office.diagnosed()
-    await office.quiet()
-    office.recordings["shop"] = healthy()
-    await office.alice.slash(HERE, "/cni", "diagnose shop")
-    await office.ws.until(lambda: "HEALTHY" in office.ws.thread(HERE, ts)[-1].text)
-    await office.quiet()
+async def test_a_question_gets_one_reply_however_often_it_is_asked(rig: Rig) -> None:
+    ts, _ = await rig.diagnosed()
+    await rig.quiet()
+    rig.recordings["shop"] = healthy()
+    await rig.alice.slash(HERE, "/cni", "diagnose shop")
+    await rig.ws.until(lambda: "HEALTHY" in rig.ws.thread(HERE, ts)[-1].text)
+    await rig.quiet()
 
-    root, replies = thread(office)
+    root, replies = thread(rig)
     assert len(replies) == 1
     assert replies[0].files == []
     everything = f"{root.text} {root.blocks} {replies[0].text} {replies[0].blocks}"
@@ -44,13 +44,13 @@ async def test_a_question_gets_one_reply_however_often_it_is_asked(office: Offic
     assert "<@" not in everything
 
 
-async def test_an_alert_gets_one_reply_from_its_beginning_to_its_end(office: Office) -> None:
-    await sent(office, ready("a"))
-    _, (card,) = thread(office)
+async def test_an_alert_gets_one_reply_from_its_beginning_to_its_end(rig: Rig) -> None:
+    await sent(rig, ready("a"))
+    _, (card,) = thread(rig)
     assert "1 firing, 0 ended" in card.text
     assert "Proxy ARP is off" in card.text
 
-    office.recordings["shop"] = healthy()
-    await sent(office, ready("a", "resolved"))
-    await office.ws.until(lambda: "Checked again" in thread(office)[1][0].text)
-    assert len(thread(office)[1]) == 1
+    rig.recordings["shop"] = healthy()
+    await sent(rig, ready("a", "resolved"))
+    await rig.ws.until(lambda: "Checked again" in thread(rig)[1][0].text)
+    assert len(thread(rig)[1]) == 1

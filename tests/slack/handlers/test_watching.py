@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bot.schedule import Schedule
-from tests.slack.handlers.conftest import HERE, Office, healthy
+from tests.slack.handlers.conftest import HERE, Rig, healthy
 
 
 class Clock:
@@ -22,145 +22,145 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def schedule(office: Office, clock: Clock) -> Schedule:
-    return Schedule(office.store, every_s=600, now=clock)
+def schedule(rig: Rig, clock: Clock) -> Schedule:
+    return Schedule(rig.store, every_s=600, now=clock)
 
 
-async def pass_time(office: Office, schedule: Schedule, clock: Clock) -> None:
+async def pass_time(rig: Rig, schedule: Schedule, clock: Clock) -> None:
     clock.at += 600
     await schedule.tick()
-    await office.quiet()
+    await rig.quiet()
 
 
 async def test_a_watch_speaks_when_the_verdict_changes_and_only_then(
-    office: Office, schedule: Schedule, clock: Clock
+    rig: Rig, schedule: Schedule, clock: Clock
 ) -> None:
-    await office.alice.slash(HERE, "/cni", "watch payments")
-    told = await office.said("watches")
+    await rig.alice.slash(HERE, "/cni", "watch payments")
+    told = await rig.said("watches")
     assert "every 15 min, next within 15 min. The first verdict follows" in told.text
-    await office.said("HEALTHY")
-    await office.quiet()
-    await pass_time(office, schedule, clock)
-    assert len(office.roots()) == 2  # healthy as ever
+    await rig.said("HEALTHY")
+    await rig.quiet()
+    await pass_time(rig, schedule, clock)
+    assert len(rig.roots()) == 2  # healthy as ever
 
-    office.recordings["payments"] = office.recordings["shop"]
-    await pass_time(office, schedule, clock)
-    root = await office.said("BROKEN")
-    await office.verdict(root.ts)
-    (incident,) = await office.store.incidents.open_ones()
+    rig.recordings["payments"] = rig.recordings["shop"]
+    await pass_time(rig, schedule, clock)
+    root = await rig.said("BROKEN")
+    await rig.verdict(root.ts)
+    (incident,) = await rig.store.incidents.open_ones()
     assert incident.opened_by == "schedule"
 
-    await office.ws.until(lambda: len(office.ws.thread(HERE, root.ts)) == 3)  # root, verdict, evidence
+    await rig.ws.until(lambda: len(rig.ws.thread(HERE, root.ts)) == 3)  # root, verdict, evidence
 
-    await pass_time(office, schedule, clock)
-    assert len(office.roots()) == 3
-    assert len(office.ws.thread(HERE, root.ts)) == 3
+    await pass_time(rig, schedule, clock)
+    assert len(rig.roots()) == 3
+    assert len(rig.ws.thread(HERE, root.ts)) == 3
 
-    office.recordings["payments"] = healthy()
-    await pass_time(office, schedule, clock)
-    assert "HEALTHY" in (await office.verdict(root.ts, count=2)).text
-    assert await office.store.incidents.open_ones() == ()
-    await pass_time(office, schedule, clock)
-    assert len(office.roots()) == 3
+    rig.recordings["payments"] = healthy()
+    await pass_time(rig, schedule, clock)
+    assert "HEALTHY" in (await rig.verdict(root.ts, count=2)).text
+    assert await rig.store.incidents.open_ones() == ()
+    await pass_time(rig, schedule, clock)
+    assert len(rig.roots()) == 3
 
 
-async def test_several_bots_watch_once(office: Office, schedule: Schedule, clock: Clock) -> None:
-    await office.alice.slash(HERE, "/cni", "watch shop")
-    await office.said("watches")
+async def test_several_bots_watch_once(rig: Rig, schedule: Schedule, clock: Clock) -> None:
+    await rig.alice.slash(HERE, "/cni", "watch shop")
+    await rig.said("watches")
 
-    await Schedule(office.store, every_s=600, now=clock).tick()
+    await Schedule(rig.store, every_s=600, now=clock).tick()
     await schedule.tick()
 
-    await office.quiet()
-    assert sum("watch" in str(entry.body) and entry.kind == "due" for entry in office.handled) == 1
+    await rig.quiet()
+    assert sum("watch" in str(entry.body) and entry.kind == "due" for entry in rig.handled) == 1
 
 
-async def test_unwatch_ends_it(office: Office, schedule: Schedule, clock: Clock) -> None:
-    await office.alice.slash(HERE, "/cni", "watch payments")
-    await office.said("watches")
-    await office.quiet()
-    office.recordings["payments"] = office.recordings["shop"]
-    await office.ws.user("bob").slash(HERE, "/cni", "unwatch payments")
-    await office.said("<@U0BOB> stopped the watch")
+async def test_unwatch_ends_it(rig: Rig, schedule: Schedule, clock: Clock) -> None:
+    await rig.alice.slash(HERE, "/cni", "watch payments")
+    await rig.said("watches")
+    await rig.quiet()
+    rig.recordings["payments"] = rig.recordings["shop"]
+    await rig.ws.user("bob").slash(HERE, "/cni", "unwatch payments")
+    await rig.said("<@U0BOB> stopped the watch")
 
-    await pass_time(office, schedule, clock)
+    await pass_time(rig, schedule, clock)
 
-    assert await office.store.incidents.open_ones() == ()
+    assert await rig.store.incidents.open_ones() == ()
 
 
-async def test_watching_twice_is_no_news(office: Office) -> None:
+async def test_watching_twice_is_no_news(rig: Rig) -> None:
     for _ in range(2):
-        await office.alice.slash(HERE, "/cni", "watch shop")
-    await office.whispered("alice", "already watched in this channel")
-    await office.alice.slash(HERE, "/cni", "unwatch payments")
-    await office.whispered("alice", "is not watched")
+        await rig.alice.slash(HERE, "/cni", "watch shop")
+    await rig.whispered("alice", "already watched in this channel")
+    await rig.alice.slash(HERE, "/cni", "unwatch payments")
+    await rig.whispered("alice", "is not watched")
 
-    await office.quiet()
-    assert len(office.roots()) == 2
-
-
-async def test_a_cluster_out_of_reach_is_no_verdict(office: Office, schedule: Schedule, clock: Clock) -> None:
-    await office.alice.slash(HERE, "/cni", "watch shop")
-    await office.said("watches")
-    await office.quiet()
-    office.unreachable.add("lab")
-
-    await pass_time(office, schedule, clock)
-
-    assert len(office.roots()) == 2
+    await rig.quiet()
+    assert len(rig.roots()) == 2
 
 
-async def test_a_watch_falls_silent_where_strangers_read(office: Office, schedule: Schedule, clock: Clock) -> None:
-    await office.alice.slash(HERE, "/cni", "watch shop")
-    await office.said("watches")
-    await office.quiet()
-    office.ws.admin.share("incidents")
-    await office.heard("channel_shared")
+async def test_a_cluster_out_of_reach_is_no_verdict(rig: Rig, schedule: Schedule, clock: Clock) -> None:
+    await rig.alice.slash(HERE, "/cni", "watch shop")
+    await rig.said("watches")
+    await rig.quiet()
+    rig.unreachable.add("lab")
 
-    await pass_time(office, schedule, clock)
+    await pass_time(rig, schedule, clock)
 
-    assert len(office.roots()) == 2
+    assert len(rig.roots()) == 2
 
 
-async def test_an_incident_of_a_person_is_the_watchs_too(office: Office, schedule: Schedule, clock: Clock) -> None:
-    ts, _ = await office.diagnosed()
-    await office.alice.slash(HERE, "/cni", "watch shop")
-    await office.said("watches")
-    await pass_time(office, schedule, clock)
-    office.recordings["shop"] = healthy()
+async def test_a_watch_falls_silent_where_strangers_read(rig: Rig, schedule: Schedule, clock: Clock) -> None:
+    await rig.alice.slash(HERE, "/cni", "watch shop")
+    await rig.said("watches")
+    await rig.quiet()
+    rig.ws.admin.share("incidents")
+    await rig.heard("channel_shared")
 
-    await pass_time(office, schedule, clock)
+    await pass_time(rig, schedule, clock)
 
-    assert "HEALTHY" in (await office.verdict(ts, count=2)).text
-    assert len(office.roots()) == 2
+    assert len(rig.roots()) == 2
+
+
+async def test_an_incident_of_a_person_is_the_watchs_too(rig: Rig, schedule: Schedule, clock: Clock) -> None:
+    ts, _ = await rig.diagnosed()
+    await rig.alice.slash(HERE, "/cni", "watch shop")
+    await rig.said("watches")
+    await pass_time(rig, schedule, clock)
+    rig.recordings["shop"] = healthy()
+
+    await pass_time(rig, schedule, clock)
+
+    assert "HEALTHY" in (await rig.verdict(ts, count=2)).text
+    assert len(rig.roots()) == 2
 
 
 async def test_a_watch_ends_with_its_owners_right_and_the_channel_hears_it(
-    office: Office, schedule: Schedule, clock: Clock
+    rig: Rig, schedule: Schedule, clock: Clock
 ) -> None:
-    await office.alice.slash(HERE, "/cni", "watch payments")
-    await office.said("watches")
-    office.recordings["payments"] = office.recordings["shop"]
-    object.__setattr__(office.services, "grants", ())
+    await rig.alice.slash(HERE, "/cni", "watch payments")
+    await rig.said("watches")
+    rig.recordings["payments"] = rig.recordings["shop"]
+    object.__setattr__(rig.services, "grants", ())
 
-    await pass_time(office, schedule, clock)
+    await pass_time(rig, schedule, clock)
 
-    await office.said("has ended")
-    assert await office.store.watches.all() == ()
-    assert await office.store.incidents.open_ones() == ()
-    assert len(office.roots()) == 3  # that it began, how it stood, and that it ended
+    await rig.said("has ended")
+    assert await rig.store.watches.all() == ()
+    assert await rig.store.incidents.open_ones() == ()
+    assert len(rig.roots()) == 3  # that it began, how it stood, and that it ended
 
 
 async def test_a_watch_whose_owner_slack_cannot_tell_is_left_out_and_kept(
-    office: Office, schedule: Schedule, clock: Clock
+    rig: Rig, schedule: Schedule, clock: Clock
 ) -> None:
-    await office.alice.slash(HERE, "/cni", "watch payments")
-    await office.said("watches")
-    await office.quiet()
-    office.recordings["payments"] = office.recordings["shop"]
-    office.ws.faults.rate_limit("users.info", times=50)
+    await rig.alice.slash(HERE, "/cni", "watch payments")
+    await rig.said("watches")
+    await rig.quiet()
+    rig.recordings["payments"] = rig.recordings["shop"]
+    rig.ws.faults.rate_limit("users.info", times=50)
 
-    await pass_time(office, schedule, clock)
+    await pass_time(rig, schedule, clock)
 
-    assert len(office.roots()) == 2
-    assert len(await office.store.watches.all()) == 1
+    assert len(rig.roots()) == 2
+    assert len(await rig.store.watches.all()) == 1

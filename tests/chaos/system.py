@@ -40,7 +40,7 @@ class BrokenLab(LabUnderTest):
 
 
 @dataclass
-class Stage:
+class System:
     """What faults act on and invariants look at."""
 
     lab: BrokenLab
@@ -76,7 +76,7 @@ def _settings(directory: Path, clock: Clock, mark: str, ports: tuple[int, int]) 
 
 
 @asynccontextmanager
-async def staged(lab: BrokenLab, channels: tuple[str, ...], *, has_own_store: bool) -> AsyncGenerator[Stage]:
+async def assembled(lab: BrokenLab, channels: tuple[str, ...], *, has_own_store: bool) -> AsyncGenerator[System]:
     """Everything, with a bot that nobody has started yet. `has_own_store`: it starts a redis-server itself."""
     options = SlackOptions(extra_channels=channels, retry_delays_s=RETRY_DELAYS_S, strict_rates=True)
     with scratch("chaos") as directory, RedisServer() as redis:
@@ -95,7 +95,7 @@ async def staged(lab: BrokenLab, channels: tuple[str, ...], *, has_own_store: bo
             settings |= {} if has_own_store else {"CNIBOT_REDIS_URL": redis.url}
             env = environment(lab, slack, directory / "state", **settings)
             bot = BotProcess(env, directory / "log", f"http://127.0.0.1:{ports[1]}", timeline)
-            yield Stage(
+            yield System(
                 lab=lab, slack=slack, redis=redis, store=store, cluster=cluster, clock=clock, bot=bot, session=session,
                 directory=directory, mark=mark, timeline=timeline, webhook=f"http://127.0.0.1:{ports[0]}/alertmanager",
             )  # fmt: skip
