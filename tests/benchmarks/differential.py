@@ -14,7 +14,7 @@ from bot.domain.facts import CLUSTER, FactTable, Flow, Relations, node, pair, po
 from bot.domain.finding import Symptom, SymptomKind
 from bot.probes.catalogue import FACTS
 from bot.rules.source import data_directory
-from tests.causes.world import CLUSTER_FACTS, NODE, PAIR, POD, SERVICE, Facts, table
+from tests.causes.cluster_facts import CLUSTER_FACTS, NODE, PAIR, POD, SERVICE, Facts, table
 
 PODS_PER_NODE = 50
 SERVICES = 20

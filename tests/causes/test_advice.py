@@ -13,7 +13,7 @@ from bot.diagnosis.verdict import next_steps
 from bot.domain.report import Verdict
 from bot.probes.catalogue import FACTS
 from bot.rules.source import data_directory
-from tests.causes.world import Fixture, changed, fixtures, subject, table
+from tests.causes.cluster_facts import Fixture, changed, fixtures, subject, table
 
 ALL = fixtures()
 REPLACING = re.compile(

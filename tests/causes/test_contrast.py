@@ -5,8 +5,8 @@ import pytest
 from bot.causes.contrast import contrast, healthy_sibling
 from bot.causes.differential import differentiate
 from bot.domain.facts import SubjectKind
+from tests.causes.cluster_facts import changed, fixtures, subject, table
 from tests.causes.test_fixtures import causes
-from tests.causes.world import changed, fixtures, subject, table
 
 FIXTURE = next(one for one in fixtures() if one.name == "calico-proxy-arp-off")
 A, B, C = (subject(f"pod shop/{name}") for name in "abc")

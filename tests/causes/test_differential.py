@@ -10,8 +10,8 @@ from bot.domain.cause import Differential
 from bot.domain.facts import CLUSTER, FactTable, Rung
 from bot.domain.report import Confidence
 from bot.probes.catalogue import FACTS
+from tests.causes.cluster_facts import Facts, Fixture, changed, fixtures, healthy, subject, symptom, table
 from tests.causes.test_fixtures import causes
-from tests.causes.world import Facts, Fixture, changed, fixtures, healthy, subject, symptom, table
 
 BY_NAME = {one.name: one for one in fixtures()}
 

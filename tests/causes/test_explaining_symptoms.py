@@ -3,7 +3,7 @@
 import pytest
 
 from bot.causes.reachability import Reachability
-from tests.causes.world import healthy, subject, symptom, table
+from tests.causes.cluster_facts import healthy, subject, symptom, table
 
 GROUND = Reachability(table(healthy()))
 

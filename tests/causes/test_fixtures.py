@@ -10,7 +10,7 @@ from bot.causes.loading import load_causes
 from bot.domain.report import Confidence
 from bot.probes.catalogue import FACTS
 from bot.rules.source import data_directory
-from tests.causes.world import FLAVOURS, Fixture, changed, fixtures, healthy, symptom, table
+from tests.causes.cluster_facts import FLAVOURS, Fixture, changed, fixtures, healthy, symptom, table
 
 ALL = fixtures()
 

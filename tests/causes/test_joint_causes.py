@@ -2,8 +2,8 @@
 
 from bot.causes.differential import differentiate
 from bot.domain.cause import Differential
+from tests.causes.cluster_facts import Facts, fixtures, subject, symptom, table
 from tests.causes.test_fixtures import causes
-from tests.causes.world import Facts, fixtures, subject, symptom, table
 
 BY_NAME = {one.name: one for one in fixtures()}
 

@@ -29,7 +29,7 @@ from bot.render.terminal import show
 from bot.settings import load_settings
 from bot.slack import views
 from tests.contracts.scripted_server import kubeconfig
-from tests.probes.build import World
+from tests.probes.build import FakeCluster
 
 TOKEN = "xoxb-" + "123456789012-abcdefghijkl"
 PASSWORD = "hunter2hunter2"
@@ -43,10 +43,10 @@ def knowledge() -> Knowledge:
 
 def leaky() -> Recording:
     """Evidence in which a cluster says secrets where nobody expects them."""
-    world = World("calico")
-    world.node("node-1")
-    world.seen(world.pod("shop/a", "node-1"))
-    evidence = world.evidence()
+    cluster = FakeCluster("calico")
+    cluster.node("node-1")
+    cluster.seen(cluster.pod("shop/a", "node-1"))
+    evidence = cluster.evidence()
     why = f"the proxy https://admin:{PASSWORD}@proxy:3128 refused the header Authorization: Bearer {TOKEN}"
     said = (*evidence.unobserved, Unobserved(what="node node-2", why=why, kind="node", subject="node node-2"))
     return record(

@@ -23,14 +23,14 @@ from bot.domain import facts
 from bot.domain.facts import Subject
 from bot.playbooks.applications import ApplicationDial
 from bot.probes.engine.evidence import Evidence
-from tests.probes.build import World
+from tests.probes.build import FakeCluster
 
 
 def with_service(
-    world: World, name: str, pods: list[Subject], *, cluster_ip: str, port: int, protocol: str = "TCP"
+    cluster: FakeCluster, name: str, pods: list[Subject], *, cluster_ip: str, port: int, protocol: str = "TCP"
 ) -> None:
     namespace, _, short = name.partition("/")
-    world.services.append(
+    cluster.services.append(
         Service(
             metadata=ObjectMeta(namespace=namespace, name=short, labels={"k8s-app": short}),
             spec=ServiceSpec(cluster_ip=cluster_ip, ports=(ServicePort(name="p", port=port, protocol=protocol),)),
@@ -38,13 +38,13 @@ def with_service(
     )
     endpoints = tuple(
         Endpoint(
-            addresses=(world.pods[pod].status.pod_ip,),
-            node_name=world.pods[pod].spec.node_name,
+            addresses=(cluster.pods[pod].status.pod_ip,),
+            node_name=cluster.pods[pod].spec.node_name,
             target_ref=ObjectReference(kind="Pod", namespace=pod.name.split("/")[0], name=pod.name.split("/")[1]),
         )
         for pod in pods
     )
-    world.slices.append(
+    cluster.slices.append(
         EndpointSlice(
             metadata=ObjectMeta(namespace=namespace, name=f"{short}-x", labels={"kubernetes.io/service-name": short}),
             endpoints=endpoints,
@@ -53,17 +53,17 @@ def with_service(
     )
 
 
-def shop_with_dns() -> World:
-    world = World()
+def shop_with_dns() -> FakeCluster:
+    cluster = FakeCluster()
     for name in ("node-1", "node-2", "node-3"):
-        world.node(name)
-    web, db = world.pod("shop/web", "node-1"), world.pod("shop/db", "node-2")
-    dns = world.pod("kube-system/coredns", "node-3")
-    world.pod("other/idle", "node-1")
-    with_service(world, "shop/db", [db], cluster_ip="10.43.0.20", port=5432)
-    with_service(world, "kube-system/kube-dns", [dns], cluster_ip="10.43.0.10", port=53, protocol="UDP")
+        cluster.node(name)
+    web, db = cluster.pod("shop/web", "node-1"), cluster.pod("shop/db", "node-2")
+    dns = cluster.pod("kube-system/coredns", "node-3")
+    cluster.pod("other/idle", "node-1")
+    with_service(cluster, "shop/db", [db], cluster_ip="10.43.0.20", port=5432)
+    with_service(cluster, "kube-system/kube-dns", [dns], cluster_ip="10.43.0.10", port=53, protocol="UDP")
     assert web != db
-    return world
+    return cluster
 
 
 def planned(evidence: Evidence, *dials: ApplicationDial) -> dict[str, Task]:
@@ -72,11 +72,11 @@ def planned(evidence: Evidence, *dials: ApplicationDial) -> dict[str, Task]:
 
 
 def test_nodes_of_the_pods_asked_about_and_of_dns_are_in_scope_others_not():
-    world = shop_with_dns()
-    world.node("node-4")
-    world.pod("other/far", "node-4")
+    cluster = shop_with_dns()
+    cluster.node("node-4")
+    cluster.pod("other/far", "node-4")
 
-    assert nodes_in_scope(world.evidence(), limit=100) == ("node-1", "node-2", "node-3")
+    assert nodes_in_scope(cluster.evidence(), limit=100) == ("node-1", "node-2", "node-3")
 
 
 def test_pods_asked_about_come_first_when_there_are_too_many_nodes():
@@ -104,10 +104,10 @@ def test_a_service_is_tested_by_its_address_and_by_each_endpoint_behind_it():
 
 
 def test_services_of_other_namespaces_are_tested_when_a_playbook_names_them():
-    world = shop_with_dns()
+    cluster = shop_with_dns()
     idle = facts.pod("other", "idle")
-    with_service(world, "other/registry", [idle], cluster_ip="10.43.0.99", port=5000)
-    evidence = world.evidence()
+    with_service(cluster, "other/registry", [idle], cluster_ip="10.43.0.99", port=5000)
+    evidence = cluster.evidence()
 
     assert not [t for t in planned(evidence)["node-1"].targets if t.ip == "10.43.0.99"]
     dial = ApplicationDial(
@@ -134,12 +134,12 @@ def test_dns_is_asked_by_service_over_udp_and_tcp_and_at_each_dns_pod():
 
 
 def test_the_cluster_domain_and_the_upstream_resolver_come_from_the_corefile():
-    world = shop_with_dns()
+    cluster = shop_with_dns()
     corefile = ".:53 {\n    kubernetes corp.example in-addr.arpa {\n    }\n    forward . 192.0.2.53 {\n    }\n}\n"
-    world.snapshot_fields["config_maps"] = (
+    cluster.snapshot_fields["config_maps"] = (
         ConfigMap(metadata=ObjectMeta(name="coredns"), data={"Corefile": corefile}),
     )
-    task = planned(world.evidence())["node-1"]
+    task = planned(cluster.evidence())["node-1"]
 
     assert task.questions[0].name == "kubernetes.default.svc.corp.example"
     assert [(t.ip, t.port) for t in task.targets if t.purpose == "outside"] == [("192.0.2.53", 53)]
@@ -151,12 +151,12 @@ def test_without_a_resolver_in_the_corefile_no_outside_address_is_invented():
 
 @given(pods=st.integers(1, 60), nodes=st.integers(1, 6))
 def test_the_matrix_grows_with_nodes_not_with_pods(pods: int, nodes: int):
-    world = World()
+    cluster = FakeCluster()
     for number in range(1, nodes + 1):
-        world.node(f"node-{number}")
+        cluster.node(f"node-{number}")
     for number in range(pods):
-        world.pod(f"shop/p{number:03}", f"node-{number % nodes + 1}")
-    tasks = planned(world.evidence())
+        cluster.pod(f"shop/p{number:03}", f"node-{number % nodes + 1}")
+    tasks = planned(cluster.evidence())
 
     for task in tasks.values():
         assert sum(pod.is_source for pod in task.pods) <= agent_tasks.MAX_SOURCES + 1
@@ -167,29 +167,29 @@ def test_the_matrix_grows_with_nodes_not_with_pods(pods: int, nodes: int):
 
 
 def test_different_workloads_become_sources_before_a_second_pod_of_one():
-    world = World()
-    world.node("node-1")
+    cluster = FakeCluster()
+    cluster.node("node-1")
     for number in range(12):
-        world.pod(f"shop/many-{number:02}", "node-1")
-    world.pod("shop/single", "node-1")
-    for pod in list(world.pods):
+        cluster.pod(f"shop/many-{number:02}", "node-1")
+    cluster.pod("shop/single", "node-1")
+    for pod in list(cluster.pods):
         if "many" in pod.name:
-            known = world.pods[pod]
+            known = cluster.pods[pod]
             owned = msgspec.structs.replace(
                 known.metadata, owner_references=(OwnerReference(kind="ReplicaSet", uid="rs"),)
             )
-            world.pods[pod] = msgspec.structs.replace(known, metadata=owned)
-    task = planned(world.evidence())["node-1"]
+            cluster.pods[pod] = msgspec.structs.replace(known, metadata=owned)
+    task = planned(cluster.evidence())["node-1"]
 
     assert "single" in {pod.name for pod in task.pods if pod.is_source}
 
 
 def test_endpoints_of_a_headless_service_are_dialled_unless_another_service_has_them_dialled():
-    world = shop_with_dns()
+    cluster = shop_with_dns()
     db, web = facts.pod("shop", "db"), facts.pod("shop", "web")
-    with_service(world, "shop/db-headless", [db], cluster_ip="None", port=5432)
-    with_service(world, "shop/peers", [web], cluster_ip="None", port=7000)
-    task = planned(world.evidence())["node-1"]
+    with_service(cluster, "shop/db-headless", [db], cluster_ip="None", port=5432)
+    with_service(cluster, "shop/peers", [web], cluster_ip="None", port=7000)
+    task = planned(cluster.evidence())["node-1"]
 
     assert [(t.purpose, t.service) for t in task.targets if t.port == 6432] == [("endpoint", "shop/db:5432")]
     assert [(t.purpose, t.service, t.port) for t in task.targets if t.service == "shop/peers:7000"] == [
@@ -199,8 +199,8 @@ def test_endpoints_of_a_headless_service_are_dialled_unless_another_service_has_
 
 
 def test_pods_that_are_listed_though_they_are_not_ready_are_not_dialled():
-    world = shop_with_dns()
-    late = world.pod("shop/late", "node-2", is_ready=False)
-    with_service(world, "shop/peers", [late], cluster_ip="None", port=7000)
+    cluster = shop_with_dns()
+    late = cluster.pod("shop/late", "node-2", is_ready=False)
+    with_service(cluster, "shop/peers", [late], cluster_ip="None", port=7000)
 
-    assert not [t for t in planned(world.evidence())["node-1"].targets if t.service == "shop/peers:7000"]
+    assert not [t for t in planned(cluster.evidence())["node-1"].targets if t.service == "shop/peers:7000"]

@@ -21,7 +21,7 @@ from bot.diagnosis.judge import judge
 from bot.diagnosis.knowledge import Knowledge, load_knowledge
 from bot.domain.facts import Subject
 from bot.domain.report import Report
-from tests.probes.build import NOW, World, two_nodes
+from tests.probes.build import NOW, FakeCluster, two_nodes
 
 HOUR = timedelta(hours=1)
 
@@ -32,22 +32,22 @@ def knowledge() -> Knowledge:
 
 
 @pytest.fixture
-def broken() -> tuple[World, Subject]:
+def broken() -> tuple[FakeCluster, Subject]:
     """Two nodes for ten days, and a pod whose gateway is silent."""
-    world, pod, *_ = two_nodes()
-    for name, node in world.nodes.items():
+    cluster, pod, *_ = two_nodes()
+    for name, node in cluster.nodes.items():
         meta = ObjectMeta(name=name, uid=f"uid-{name}", creation_timestamp=NOW - timedelta(days=10))
-        world.nodes[name] = msgspec.structs.replace(node, metadata=meta)
-    world.answers(pod, None, None, None)
-    return world, pod
+        cluster.nodes[name] = msgspec.structs.replace(node, metadata=meta)
+    cluster.answers(pod, None, None, None)
+    return cluster, pod
 
 
-def judged(world: World, knowledge: Knowledge) -> Report:
-    return judge(world.evidence(), knowledge, playbook="namespace", started_at="2026-01-02T03:04:05Z", took_s=1.0)
+def judged(cluster: FakeCluster, knowledge: Knowledge) -> Report:
+    return judge(cluster.evidence(), knowledge, playbook="namespace", started_at="2026-01-02T03:04:05Z", took_s=1.0)
 
 
-def told(world: World, knowledge: Knowledge) -> list[str]:
-    return [f"{one.subject} {one.what}" for one in judged(world, knowledge).changes]
+def told(cluster: FakeCluster, knowledge: Knowledge) -> list[str]:
+    return [f"{one.subject} {one.what}" for one in judged(cluster, knowledge).changes]
 
 
 def calico_node(*, age: timedelta = timedelta(days=9), chart: str = "") -> DaemonSet:
@@ -72,14 +72,16 @@ def revision(number: int, ago: timedelta, owner: str = "ds") -> ControllerRevisi
     return ControllerRevision(metadata=meta, revision=number)
 
 
-def test_a_rollout_of_the_cni_is_told_with_its_helm_chart(broken: tuple[World, Subject], knowledge: Knowledge) -> None:
-    world, _ = broken
-    world.snapshot_fields |= {
+def test_a_rollout_of_the_cni_is_told_with_its_helm_chart(
+    broken: tuple[FakeCluster, Subject], knowledge: Knowledge
+) -> None:
+    cluster, _ = broken
+    cluster.snapshot_fields |= {
         "daemon_sets": (calico_node(chart="tigera-operator-v3.30.2"),),
         "controller_revisions": (revision(1, timedelta(days=9)), revision(2, 2 * HOUR)),
     }
 
-    (change,) = judged(world, knowledge).changes
+    (change,) = judged(cluster, knowledge).changes
 
     assert change.subject == "DaemonSet kube-system/calico-node"
     assert change.what == "got revision 2 (Helm chart tigera-operator-v3.30.2)"
@@ -88,16 +90,16 @@ def test_a_rollout_of_the_cni_is_told_with_its_helm_chart(broken: tuple[World, S
 
 
 def test_what_came_with_the_cluster_or_long_ago_is_no_change(
-    broken: tuple[World, Subject], knowledge: Knowledge
+    broken: tuple[FakeCluster, Subject], knowledge: Knowledge
 ) -> None:
-    world, _ = broken
-    world.snapshot_fields |= {
+    cluster, _ = broken
+    cluster.snapshot_fields |= {
         "daemon_sets": (calico_node(age=timedelta(days=10)),),
         "controller_revisions": (revision(1, timedelta(days=10)),),
         "network_policies": (policy("old", timedelta(days=3)),),
     }
 
-    assert told(world, knowledge) == []
+    assert told(cluster, knowledge) == []
 
 
 def policy(name: str, ago: timedelta, namespace: str = "shop") -> NetworkPolicy:
@@ -107,9 +109,9 @@ def policy(name: str, ago: timedelta, namespace: str = "shop") -> NetworkPolicy:
 
 
 def test_changes_come_newest_first_and_only_from_where_they_matter(
-    broken: tuple[World, Subject], knowledge: Knowledge
+    broken: tuple[FakeCluster, Subject], knowledge: Knowledge
 ) -> None:
-    world, _ = broken
+    cluster, _ = broken
     meta = ObjectMeta(namespace="shop", name="web", uid="web", creation_timestamp=NOW - timedelta(days=5))
     made = ObjectMeta(
         namespace="shop",
@@ -119,102 +121,104 @@ def test_changes_come_newest_first_and_only_from_where_they_matter(
         annotations={"deployment.kubernetes.io/revision": "7"},
         owner_references=(OwnerReference(kind="Deployment", uid="web"),),
     )
-    world.snapshot_fields |= {
+    cluster.snapshot_fields |= {
         "deployments": (Deployment(metadata=meta),),
         "replica_sets": (ReplicaSet(metadata=made),),
         "network_policies": (policy("deny", HOUR), policy("deny", HOUR, namespace="elsewhere")),
     }
 
-    assert told(world, knowledge) == [
+    assert told(cluster, knowledge) == [
         "NetworkPolicy shop/deny was created",
         "Deployment shop/web got revision 7",
     ]
 
 
-def test_restarted_agents_make_one_line(broken: tuple[World, Subject], knowledge: Knowledge) -> None:
-    world, _ = broken
-    world.snapshot_fields["daemon_sets"] = (calico_node(),)
+def test_restarted_agents_make_one_line(broken: tuple[FakeCluster, Subject], knowledge: Knowledge) -> None:
+    cluster, _ = broken
+    cluster.snapshot_fields["daemon_sets"] = (calico_node(),)
     for node, ago in (("node-1", 20), ("node-2", 40)):
         started = ContainerStateRunning(started_at=NOW - timedelta(minutes=ago))
         status = ContainerStatus(name="calico-node", restart_count=1, state=ContainerState(running=started))
-        subject = world.pod(
+        subject = cluster.pod(
             f"kube-system/calico-{node}",
             node,
             host_network=True,
             age=timedelta(days=9),
             container_statuses=(status,),
         )
-        pod = world.pods[subject]
+        pod = cluster.pods[subject]
         owner = OwnerReference(kind="DaemonSet", uid="ds")
         meta = msgspec.structs.replace(pod.metadata, owner_references=(owner,))
-        world.pods[subject] = msgspec.structs.replace(pod, metadata=meta)
+        cluster.pods[subject] = msgspec.structs.replace(pod, metadata=meta)
 
-    assert told(world, knowledge) == [
+    assert told(cluster, knowledge) == [
         "Pod kube-system/calico-node-1 restarted on node-1, the last of 2 such pods",
     ]
 
 
 def test_a_reboot_is_told_once_and_a_machine_older_than_its_cluster_never(
-    broken: tuple[World, Subject], knowledge: Knowledge
+    broken: tuple[FakeCluster, Subject], knowledge: Knowledge
 ) -> None:
-    world, _ = broken
-    world.node_report("node-1", started_at="2026-01-02T03:04:05Z", uptime_s=1800.0)
-    world.node_report("node-2", started_at="2026-01-02T03:04:05Z", uptime_s=40 * 86400.0)
-    node = world.nodes["node-1"]
+    cluster, _ = broken
+    cluster.node_report("node-1", started_at="2026-01-02T03:04:05Z", uptime_s=1800.0)
+    cluster.node_report("node-2", started_at="2026-01-02T03:04:05Z", uptime_s=40 * 86400.0)
+    node = cluster.nodes["node-1"]
     again = Condition(type="Ready", status="True", last_transition_time=NOW - timedelta(minutes=28))
     status = msgspec.structs.replace(node.status, conditions=(again,))
-    world.nodes["node-1"] = msgspec.structs.replace(node, status=status)
+    cluster.nodes["node-1"] = msgspec.structs.replace(node, status=status)
 
-    assert told(world, knowledge) == ["Node node-1 was started again"]
+    assert told(cluster, knowledge) == ["Node node-1 was started again"]
 
 
 def test_a_node_that_says_nonsense_about_its_time_is_not_believed(
-    broken: tuple[World, Subject], knowledge: Knowledge
+    broken: tuple[FakeCluster, Subject], knowledge: Knowledge
 ) -> None:
-    world, _ = broken
-    world.node_report("node-1", started_at="yesterday", uptime_s=1e300)
-    world.node_report("node-2", started_at="2026-01-02T03:04:05Z", uptime_s=1e300)
+    cluster, _ = broken
+    cluster.node_report("node-1", started_at="yesterday", uptime_s=1e300)
+    cluster.node_report("node-2", started_at="2026-01-02T03:04:05Z", uptime_s=1e300)
 
-    assert told(world, knowledge) == []
+    assert told(cluster, knowledge) == []
 
 
 def test_settings_of_one_node_alone_are_told_without_a_time(
-    broken: tuple[World, Subject], knowledge: Knowledge
+    broken: tuple[FakeCluster, Subject], knowledge: Knowledge
 ) -> None:
-    world, _ = broken
-    world.node("node-3")
-    for name in world.nodes:
-        world.sysctl(name, ipv4__ip_forward="1", ipv4__conf__all__rp_filter="1" if name == "node-2" else "0")
+    cluster, _ = broken
+    cluster.node("node-3")
+    for name in cluster.nodes:
+        cluster.sysctl(name, ipv4__ip_forward="1", ipv4__conf__all__rp_filter="1" if name == "node-2" else "0")
 
-    (change,) = judged(world, knowledge).changes
+    (change,) = judged(cluster, knowledge).changes
 
     assert (change.subject, change.at, change.ago_s) == ("Node node-2", "", None)
     assert "ipv4.conf.all.rp_filter=1, peers 0" in change.what
 
 
-def test_what_came_after_the_first_sign_did_not_precede_it(broken: tuple[World, Subject], knowledge: Knowledge) -> None:
-    world, pod = broken
+def test_what_came_after_the_first_sign_did_not_precede_it(
+    broken: tuple[FakeCluster, Subject], knowledge: Knowledge
+) -> None:
+    cluster, pod = broken
     unready = Condition(type="Ready", status="False", last_transition_time=NOW - 2 * HOUR)
-    known = world.pods[pod]
+    known = cluster.pods[pod]
     status = msgspec.structs.replace(known.status, conditions=(unready,))
-    world.pods[pod] = msgspec.structs.replace(known, status=status)
-    world.snapshot_fields["network_policies"] = (policy("before", 3 * HOUR), policy("after", HOUR))
+    cluster.pods[pod] = msgspec.structs.replace(known, status=status)
+    cluster.snapshot_fields["network_policies"] = (policy("before", 3 * HOUR), policy("after", HOUR))
 
-    assert told(world, knowledge) == ["NetworkPolicy shop/before was created"]
+    assert told(cluster, knowledge) == ["NetworkPolicy shop/before was created"]
 
 
 def test_a_revision_that_an_undo_took_up_again_is_as_old_as_its_pods(
-    broken: tuple[World, Subject], knowledge: Knowledge
+    broken: tuple[FakeCluster, Subject], knowledge: Knowledge
 ) -> None:
-    world, _ = broken
+    cluster, _ = broken
     reused = labelled(revision(3, timedelta(days=9)), "old")
-    world.snapshot_fields |= {
+    cluster.snapshot_fields |= {
         "daemon_sets": (calico_node(),),
         "controller_revisions": (reused, labelled(revision(2, timedelta(days=2)), "bad")),
     }
-    runs(world, "node-1", "old", HOUR)
+    runs(cluster, "node-1", "old", HOUR)
 
-    (change, *_) = judged(world, knowledge).changes
+    (change, *_) = judged(cluster, knowledge).changes
     assert change.what == "got revision 3"
     assert change.ago_s == 3600
 
@@ -224,9 +228,9 @@ def labelled(one: ControllerRevision, value: str) -> ControllerRevision:
     return msgspec.structs.replace(one, metadata=meta)
 
 
-def runs(world: World, node: str, value: str, ago: timedelta, **annotations: str) -> None:
+def runs(cluster: FakeCluster, node: str, value: str, ago: timedelta, **annotations: str) -> None:
     """A pod of calico-node with this revision."""
-    subject = world.pod(f"kube-system/calico-node-{node}", node, host_network=True)
+    subject = cluster.pod(f"kube-system/calico-node-{node}", node, host_network=True)
     meta = ObjectMeta(
         namespace="kube-system",
         name=f"calico-node-{node}",
@@ -236,32 +240,32 @@ def runs(world: World, node: str, value: str, ago: timedelta, **annotations: str
         creation_timestamp=NOW - ago,
         owner_references=(OwnerReference(kind="DaemonSet", uid="ds", name="calico-node", controller=True),),
     )
-    world.pods[subject] = msgspec.structs.replace(world.pods[subject], metadata=meta)
+    cluster.pods[subject] = msgspec.structs.replace(cluster.pods[subject], metadata=meta)
 
 
-def test_a_change_never_moves_the_verdict(broken: tuple[World, Subject], knowledge: Knowledge) -> None:
-    world, _ = broken
-    without = judged(world, knowledge)
-    world.snapshot_fields |= {
+def test_a_change_never_moves_the_verdict(broken: tuple[FakeCluster, Subject], knowledge: Knowledge) -> None:
+    cluster, _ = broken
+    without = judged(cluster, knowledge)
+    cluster.snapshot_fields |= {
         "daemon_sets": (calico_node(),),
         "controller_revisions": (revision(1, timedelta(days=9)), revision(2, HOUR)),
     }
 
-    changed = judged(world, knowledge)
+    changed = judged(cluster, knowledge)
 
     assert changed.changes
     assert replace(changed, changes=()) == without
 
 
 def test_a_healthy_cluster_has_nothing_that_came_before(knowledge: Knowledge) -> None:
-    world, *_ = two_nodes()
-    world.snapshot_fields["network_policies"] = (policy("new", HOUR),)
+    cluster, *_ = two_nodes()
+    cluster.snapshot_fields["network_policies"] = (policy("new", HOUR),)
 
-    assert told(world, knowledge) == []
+    assert told(cluster, knowledge) == []
 
 
-def test_the_list_is_bounded(broken: tuple[World, Subject], knowledge: Knowledge) -> None:
-    world, _ = broken
-    world.snapshot_fields["network_policies"] = tuple(policy(f"p{number}", HOUR) for number in range(300))
+def test_the_list_is_bounded(broken: tuple[FakeCluster, Subject], knowledge: Knowledge) -> None:
+    cluster, _ = broken
+    cluster.snapshot_fields["network_policies"] = tuple(policy(f"p{number}", HOUR) for number in range(300))
 
-    assert len(judged(world, knowledge).changes) == 20
+    assert len(judged(cluster, knowledge).changes) == 20

@@ -10,7 +10,7 @@ from bot.diagnosis.recording import Recording, load, record, save
 from bot.domain.facts import Rung
 from bot.domain.report import Report
 from bot.probes.engine.evidence import Evidence
-from tests.probes.build import World, two_nodes
+from tests.probes.build import FakeCluster, two_nodes
 from tests.probes.test_unready_by_itself import standby
 
 
@@ -23,18 +23,18 @@ def judged(evidence: Evidence, knowledge: Knowledge) -> Report:
     return judge(evidence, knowledge, playbook="namespace", started_at="2026-01-02T03:04:05Z", took_s=1.5)
 
 
-def silent_gateway(world: World) -> None:
+def silent_gateway(cluster: FakeCluster) -> None:
     """Proxy ARP off on the link of shop/a, as the node agent would see it."""
-    pod = next(pod for pod in world.pods if pod.name == "shop/a")
-    link = world.report_of(pod).host_link
-    world.answers(pod, None, None, None)
-    world.sysctl("node-1", **{f"ipv4__conf__{link}__proxy_arp": "0"})
+    pod = next(pod for pod in cluster.pods if pod.name == "shop/a")
+    link = cluster.report_of(pod).host_link
+    cluster.answers(pod, None, None, None)
+    cluster.sysctl("node-1", **{f"ipv4__conf__{link}__proxy_arp": "0"})
 
 
 def test_all_hops_seen_and_nothing_wrong_is_healthy(knowledge: Knowledge) -> None:
-    world, *_ = two_nodes()
+    cluster, *_ = two_nodes()
 
-    report = judged(world.evidence(), knowledge)
+    report = judged(cluster.evidence(), knowledge)
 
     assert report.verdict.status == "healthy"
     assert report.verdict.summary == "3 pods on 2 nodes reach what they need."
@@ -42,9 +42,9 @@ def test_all_hops_seen_and_nothing_wrong_is_healthy(knowledge: Knowledge) -> Non
 
 
 def test_a_pod_that_is_unready_by_its_own_word_is_told_beside_a_healthy_network(knowledge: Knowledge) -> None:
-    world, _ = standby("HTTP probe failed with statuscode: 503")
+    cluster, _ = standby("HTTP probe failed with statuscode: 503")
 
-    report = judged(world.evidence(), knowledge)
+    report = judged(cluster.evidence(), knowledge)
 
     assert report.verdict.status == "healthy"
     assert report.verdict.summary == (
@@ -54,20 +54,20 @@ def test_a_pod_that_is_unready_by_its_own_word_is_told_beside_a_healthy_network(
 
 
 def test_a_node_that_was_not_looked_at_forbids_healthy(knowledge: Knowledge) -> None:
-    world, *_ = two_nodes()
-    world.unseen("node-2", "no answer from node node-2 within 30 s")
+    cluster, *_ = two_nodes()
+    cluster.unseen("node-2", "no answer from node node-2 within 30 s")
 
-    report = judged(world.evidence(), knowledge)
+    report = judged(cluster.evidence(), knowledge)
 
     assert report.verdict.status == "inconclusive"
     assert report.verdict.summary.startswith("Nothing wrong on 1 of 2 nodes; not seen: node-2 (no answer")
 
 
 def test_a_pod_that_a_rung_cannot_see_into_is_called_by_its_name(knowledge: Knowledge) -> None:
-    world, *_ = two_nodes()
-    world.node_report("node-1", missing=(Missing(what="pods.uid-a.links", why="no command shows them"),))
+    cluster, *_ = two_nodes()
+    cluster.node_report("node-1", missing=(Missing(what="pods.uid-a.links", why="no command shows them"),))
 
-    report = judged(world.evidence(), knowledge)
+    report = judged(cluster.evidence(), knowledge)
 
     assert [each.what for each in report.coverage.unobserved if each.kind == "part"] == [
         "node node-1: pod shop/a: links"
@@ -75,10 +75,10 @@ def test_a_pod_that_a_rung_cannot_see_into_is_called_by_its_name(knowledge: Know
 
 
 def test_what_a_node_had_no_time_for_is_told_in_words(knowledge: Knowledge) -> None:
-    world, *_ = two_nodes()
-    world.node_report("node-1", missing=(Missing(what="tests.deadline", why="the deadline came first"),))
+    cluster, *_ = two_nodes()
+    cluster.node_report("node-1", missing=(Missing(what="tests.deadline", why="the deadline came first"),))
 
-    report = judged(world.evidence(), knowledge)
+    report = judged(cluster.evidence(), knowledge)
 
     told = [(each.what, each.why) for each in report.coverage.unobserved if each.kind == "part"]
     assert told == [("node node-1: tests", "the deadline came first")]
@@ -86,18 +86,18 @@ def test_what_a_node_had_no_time_for_is_told_in_words(knowledge: Knowledge) -> N
 
 @pytest.mark.parametrize("rung", [Rung.API, Rung.EXEC, Rung.CNI_AGENT])
 def test_lower_rungs_never_call_a_network_healthy(rung: Rung, knowledge: Knowledge) -> None:
-    world, *_ = two_nodes()
+    cluster, *_ = two_nodes()
 
-    report = judged(world.evidence(access=rung), knowledge)
+    report = judged(cluster.evidence(access=rung), knowledge)
 
     assert report.verdict.status == "inconclusive"
 
 
 def test_a_silent_gateway_is_traced_to_its_sysctl(knowledge: Knowledge) -> None:
-    world, *_ = two_nodes()
-    silent_gateway(world)
+    cluster, *_ = two_nodes()
+    silent_gateway(cluster)
 
-    report = judged(world.evidence(), knowledge)
+    report = judged(cluster.evidence(), knowledge)
 
     assert report.verdict.cause == "calico-proxy-arp-off"
     assert report.verdict.hop == "gateway"
@@ -108,15 +108,17 @@ def test_a_silent_gateway_is_traced_to_its_sysctl(knowledge: Knowledge) -> None:
 
 
 def test_without_the_sysctl_a_silent_gateway_is_not_blamed_on_it(knowledge: Knowledge) -> None:
-    world, pod, *_ = two_nodes()
-    silent_gateway(world)
-    link = world.report_of(pod).host_link
+    cluster, pod, *_ = two_nodes()
+    silent_gateway(cluster)
+    link = cluster.report_of(pod).host_link
     kept = {
-        key: value for key, value in world.roots["node-1"].sysctls.items() if link not in key or "proxy_arp" not in key
+        key: value
+        for key, value in cluster.roots["node-1"].sysctls.items()
+        if link not in key or "proxy_arp" not in key
     }
-    world.root("node-1", sysctls=kept)
+    cluster.root("node-1", sysctls=kept)
 
-    report = judged(world.evidence(), knowledge)
+    report = judged(cluster.evidence(), knowledge)
 
     assert report.verdict.confidence != "confirmed"
     assert report.verdict.hop == "gateway"
@@ -128,9 +130,9 @@ def test_without_the_sysctl_a_silent_gateway_is_not_blamed_on_it(knowledge: Know
 
 
 def test_the_same_evidence_always_comes_to_the_same_report(knowledge: Knowledge) -> None:
-    world, *_ = two_nodes()
-    silent_gateway(world)
-    evidence = world.evidence()
+    cluster, *_ = two_nodes()
+    silent_gateway(cluster)
+    evidence = cluster.evidence()
 
     assert judged(evidence, knowledge) == judged(evidence, knowledge)
 
@@ -138,9 +140,9 @@ def test_the_same_evidence_always_comes_to_the_same_report(knowledge: Knowledge)
 def test_a_recording_survives_its_file_and_is_judged_alike(
     knowledge: Knowledge, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    world, *_ = two_nodes()
-    silent_gateway(world)
-    recording = record(world.evidence(), started_at="2026-01-02T03:04:05Z", took_s=1.5, playbook="namespace")
+    cluster, *_ = two_nodes()
+    silent_gateway(cluster)
+    recording = record(cluster.evidence(), started_at="2026-01-02T03:04:05Z", took_s=1.5, playbook="namespace")
     for name in ("plain.json", "packed.json.gz"):
         path = tmp_path_factory.mktemp("recording") / name
         save(recording, path)
@@ -150,8 +152,8 @@ def test_a_recording_survives_its_file_and_is_judged_alike(
 
 
 def test_an_unknown_field_of_a_newer_recording_does_no_harm(knowledge: Knowledge) -> None:
-    world, *_ = two_nodes()
-    recording = record(world.evidence(), started_at="2026-01-02T03:04:05Z", took_s=1.5, playbook="namespace")
+    cluster, *_ = two_nodes()
+    recording = record(cluster.evidence(), started_at="2026-01-02T03:04:05Z", took_s=1.5, playbook="namespace")
     raw = msgspec.json.decode(msgspec.json.encode(recording))
     raw["from_the_future"] = 1
 

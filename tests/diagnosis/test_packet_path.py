@@ -7,13 +7,13 @@ from bot.domain.cause import Differential, Explanation
 from bot.domain.facts import CLUSTER, FactTable, Flow, Rung, Subject, SubjectKind, Value
 from bot.domain.finding import Hop, Symptom, SymptomKind
 from bot.domain.report import Confidence, PathHop, Verdict
-from tests.probes.build import World, two_nodes
+from tests.probes.build import FakeCluster, two_nodes
 from tests.probes.services import add_dns
 
 
 def drawn(hop: Hop, *places: Subject, is_looked_at: bool = True) -> tuple[PathHop, ...]:
     """The path of a flow from shop/a on node-1 to shop/c on node-2, blamed on some places."""
-    world, source, _, target = two_nodes()
+    cluster, source, _, target = two_nodes()
     blamed = Explanation(
         id="x", title="x", taxonomy=(), mechanism="", hop=hop, confidence=Confidence.CONFIRMED, subjects=places
     )
@@ -21,12 +21,12 @@ def drawn(hop: Hop, *places: Subject, is_looked_at: bool = True) -> tuple[PathHo
         kind=SymptomKind.CROSS_NODE_UNREACHABLE, subject=source, hop=hop, flows=(Flow(source=source, target=target),)
     )
     verdict = Verdict(status="broken", cause="x", confidence="confirmed", hop=hop)
-    evidence = world.evidence() if is_looked_at else world.evidence(access=Rung.API, reports={})
+    evidence = cluster.evidence() if is_looked_at else cluster.evidence(access=Rung.API, reports={})
     return packet_path(evidence, FactTable({}), verdict, Differential(selected=(blamed,)), (symptom,))
 
 
 def told(
-    world: World, hop: Hop, place: Subject, kind: SymptomKind, *flows: Flow, known: FactTable | None = None
+    cluster: FakeCluster, hop: Hop, place: Subject, kind: SymptomKind, *flows: Flow, known: FactTable | None = None
 ) -> tuple[PathHop, ...]:
     """The path where some flows fail by a cause at a place."""
     blamed = Explanation(
@@ -35,7 +35,7 @@ def told(
     symptom = Symptom(kind=kind, subject=place, hop=hop, flows=flows)
     verdict = Verdict(status="broken", cause="x", confidence="confirmed", hop=hop)
     differential = Differential(selected=(blamed,))
-    return packet_path(world.evidence(), known or FactTable({}), verdict, differential, (symptom,))
+    return packet_path(cluster.evidence(), known or FactTable({}), verdict, differential, (symptom,))
 
 
 def node(name: str) -> Subject:
@@ -57,8 +57,8 @@ def test_a_gateway_is_that_of_the_pod_on_the_blamed_node() -> None:
 
 
 def test_the_way_out_begins_at_a_pod_and_passes_no_other_node() -> None:
-    world, *_ = two_nodes()
-    path = told(world, "node", node("node-1"), SymptomKind.OUTSIDE_UNREACHABLE)
+    cluster, *_ = two_nodes()
+    path = told(cluster, "node", node("node-1"), SymptomKind.OUTSIDE_UNREACHABLE)
 
     assert [f"{hop.name} {hop.state}" for hop in path] == [
         "shop/a ok", "169.254.1.1 ok", "node-1 broken", "outside unknown",
@@ -74,29 +74,29 @@ def test_an_overlay_breaks_between_the_nodes() -> None:
 
 def test_large_packets_are_drawn_between_pods_that_were_asked_about() -> None:
     """Sizes are tested between nodes: no pod is an end of that flow, and yet pods are whom it hurts."""
-    world, *_ = two_nodes()
+    cluster, *_ = two_nodes()
     place = Subject(SubjectKind.PAIR, "node-1>node-2")
     flow = Flow(source=node("node-1"), target=node("node-2"))
-    path = told(world, "overlay", place, SymptomKind.LARGE_PACKETS_LOST, flow)
+    path = told(cluster, "overlay", place, SymptomKind.LARGE_PACKETS_LOST, flow)
 
     assert [hop.name for hop in path] == ["shop/a", "169.254.1.1", "node-1", "overlay", "node-2", "shop/c"]
 
 
 def test_a_nodes_own_packets_pass_no_pod() -> None:
-    world, _, _, target = two_nodes()
+    cluster, _, _, target = two_nodes()
     flow = Flow(source=node("node-1"), target=target)
 
-    path = told(world, "node", node("node-1"), SymptomKind.ENDPOINT_UNREACHABLE, flow)
+    path = told(cluster, "node", node("node-1"), SymptomKind.ENDPOINT_UNREACHABLE, flow)
 
     assert path[0].name == "node-1"
 
 
 def test_of_flows_that_show_it_one_of_the_namespace_is_drawn() -> None:
-    world, source, _, target = two_nodes()
-    stranger = world.pod("argo/a", "node-1")
+    cluster, source, _, target = two_nodes()
+    stranger = cluster.pod("argo/a", "node-1")
     flows = [Flow(source=stranger, target=target), Flow(source=source, target=target)]
 
-    path = told(world, "node", node("node-1"), SymptomKind.CROSS_NODE_UNREACHABLE, *flows)
+    path = told(cluster, "node", node("node-1"), SymptomKind.CROSS_NODE_UNREACHABLE, *flows)
 
     assert path[0].name == "shop/a"
 
@@ -143,9 +143,9 @@ def test_a_pods_own_trouble_is_not_that_of_the_servers(known: dict[str, Value], 
 
 def lookup(place: Subject, known: FactTable) -> tuple[PathHop, ...]:
     """The path of a lookup by shop/a, blamed on a place."""
-    world, source, *_ = two_nodes()
-    add_dns(world)
-    return told(world, "dns", place, SymptomKind.DNS_FAILING, Flow(source=source), known=known)
+    cluster, source, *_ = two_nodes()
+    add_dns(cluster)
+    return told(cluster, "dns", place, SymptomKind.DNS_FAILING, Flow(source=source), known=known)
 
 
 def test_hops_at_which_nobody_looked_are_not_called_good() -> None:

@@ -15,7 +15,7 @@ from bot.diagnosis.second_look import doubtful_pods
 from bot.domain.facts import Subject
 from bot.domain.report import Report
 from bot.probes.engine.evidence import Evidence
-from tests.probes.build import NOW, World, two_nodes
+from tests.probes.build import NOW, FakeCluster, two_nodes
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 
@@ -25,43 +25,43 @@ def knowledge() -> Knowledge:
     return load_knowledge()
 
 
-def with_newborn(*answers_ms: float | None, age_s: float = 20.0) -> tuple[World, Subject]:
+def with_newborn(*answers_ms: float | None, age_s: float = 20.0) -> tuple[FakeCluster, Subject]:
     """shop/new has just been made on node-1; its gateway answers like this. Its link carries no proxy ARP yet."""
-    world, *_ = two_nodes()
-    pod = world.pod("shop/new", "node-1", age=timedelta(seconds=age_s))
-    world.answers(pod, *answers_ms)
+    cluster, *_ = two_nodes()
+    pod = cluster.pod("shop/new", "node-1", age=timedelta(seconds=age_s))
+    cluster.answers(pod, *answers_ms)
     if not any(answers_ms):
-        link = world.report_of(pod).host_link
-        world.sysctl("node-1", **{f"ipv4__conf__{link}__proxy_arp": "0"})
-    return world, pod
+        link = cluster.report_of(pod).host_link
+        cluster.sysctl("node-1", **{f"ipv4__conf__{link}__proxy_arp": "0"})
+    return cluster, pod
 
 
 def judged(evidence: Evidence, knowledge: Knowledge) -> Report:
     return judge(evidence, knowledge, playbook="namespace", started_at="2026-01-02T03:04:05Z", took_s=1.5)
 
 
-def seen_twice(first: World, second: World) -> Evidence:
+def seen_twice(first: FakeCluster, second: FakeCluster) -> Evidence:
     later = second.evidence()
     snapshot = msgspec.structs.replace(later.snapshot, taken_at=NOW + timedelta(seconds=4))
     return replace(later, snapshot=snapshot, first=first.evidence())
 
 
 def test_a_silent_gateway_of_a_newborn_pod_asks_for_a_second_look(knowledge: Knowledge) -> None:
-    world, pod = with_newborn(None, None, None)
+    cluster, pod = with_newborn(None, None, None)
 
-    assert pod in doubtful_pods(world.evidence(), knowledge, "namespace")
+    assert pod in doubtful_pods(cluster.evidence(), knowledge, "namespace")
 
 
 def test_nothing_wrong_asks_for_no_second_look(knowledge: Knowledge) -> None:
-    world, _ = with_newborn(0.1, 0.1, 0.1)
+    cluster, _ = with_newborn(0.1, 0.1, 0.1)
 
-    assert doubtful_pods(world.evidence(), knowledge, "namespace") == frozenset()
+    assert doubtful_pods(cluster.evidence(), knowledge, "namespace") == frozenset()
 
 
 def test_trouble_without_a_certain_cause_asks_for_a_second_look(knowledge: Knowledge) -> None:
-    world, pod = with_newborn(None, None, None, age_s=121.0)
+    cluster, pod = with_newborn(None, None, None, age_s=121.0)
 
-    assert pod in doubtful_pods(world.evidence(), knowledge, "namespace")
+    assert pod in doubtful_pods(cluster.evidence(), knowledge, "namespace")
 
 
 def test_a_certain_cause_asks_for_no_second_look(knowledge: Knowledge) -> None:
@@ -99,18 +99,18 @@ def test_what_healed_is_transient_and_no_cause_is_named(knowledge: Knowledge) ->
 def test_what_is_reported_of_each_pod_and_was_of_their_node_has_not_healed(knowledge: Knowledge) -> None:
     """The neighbour tables of one node's pods say FAILED and INCOMPLETE in turn; alike, they are one finding."""
 
-    def look(*states: str) -> World:
-        world, first, second, _ = two_nodes()
+    def look(*states: str) -> FakeCluster:
+        cluster, first, second, _ = two_nodes()
         for pod, state in zip((first, second), states, strict=True):
-            world.seen(pod, gateway_arp=None)
-            world.inside(pod, neighbours=(Neighbour(ip="169.254.1.1", dev="eth0", mac="", state=state),))
-        return world
+            cluster.seen(pod, gateway_arp=None)
+            cluster.inside(pod, neighbours=(Neighbour(ip="169.254.1.1", dev="eth0", mac="", state=state),))
+        return cluster
 
     together, apart = look("FAILED", "FAILED"), look("FAILED", "INCOMPLETE")
 
     said = [
-        [one.subject for one in judged(world.evidence(), knowledge).findings if "neighbour table" in one.sentence]
-        for world in (together, apart)
+        [one.subject for one in judged(cluster.evidence(), knowledge).findings if "neighbour table" in one.sentence]
+        for cluster in (together, apart)
     ]
     assert said == [["node node-1"], ["pod shop/a", "pod shop/b"]]
     assert judged(seen_twice(together, apart), knowledge).transients == ()

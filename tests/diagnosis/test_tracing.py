@@ -29,7 +29,7 @@ from bot.probes.engine.evidence import Evidence
 from bot.probes.packet_trace.fate import Fate
 from bot.probes.packet_trace.way import Ends
 from bot.probes.packet_trace.words import place
-from tests.probes.build import World, two_nodes
+from tests.probes.build import FakeCluster, two_nodes
 
 
 @pytest.fixture(scope="module")
@@ -37,19 +37,19 @@ def knowledge() -> Knowledge:
     return load_knowledge()
 
 
-def broken() -> World:
-    world, a, b, c = two_nodes()
+def broken() -> FakeCluster:
+    cluster, a, b, c = two_nodes()
     for source, target in ((a, c), (b, c), (c, a)):
-        world.test(source, "remote-pod", to=target, outcome="timeout")
-    world.test(a, "local-pod", to=b)
-    return world
+        cluster.test(source, "remote-pod", to=target, outcome="timeout")
+    cluster.test(a, "local-pod", to=b)
+    return cluster
 
 
 def test_nothing_is_followed_where_nothing_fails() -> None:
-    world, a, _, c = two_nodes()
-    world.test(a, "remote-pod", to=c)
+    cluster, a, _, c = two_nodes()
+    cluster.test(a, "remote-pod", to=c)
 
-    assert plan_trace(world.evidence(), random.Random(1)).tasks == {}
+    assert plan_trace(cluster.evidence(), random.Random(1)).tasks == {}
 
 
 def test_failing_flows_are_followed_on_both_nodes_each_by_its_own_fingerprint() -> None:
@@ -67,27 +67,27 @@ def test_failing_flows_are_followed_on_both_nodes_each_by_its_own_fingerprint() 
 
 
 def test_connections_over_ipv6_are_followed_from_the_sender_s_own_address_of_that_family() -> None:
-    world, a, _, c = two_nodes()
-    pod = world.pods[a]
+    cluster, a, _, c = two_nodes()
+    pod = cluster.pods[a]
     status = msgspec.structs.replace(pod.status, pod_ips=(*pod.status.pod_ips, PodIP(ip="fd00::10")))
-    world.pods[a] = msgspec.structs.replace(pod, status=status)
-    world.test(a, "endpoint", to=c, ip="fd00:1::10", protocol="tcp", port=80, outcome="timeout")
-    world.test(a, "remote-pod", to=c, ip="fd00:1::10", protocol="icmp", outcome="timeout")
+    cluster.pods[a] = msgspec.structs.replace(pod, status=status)
+    cluster.test(a, "endpoint", to=c, ip="fd00:1::10", protocol="tcp", port=80, outcome="timeout")
+    cluster.test(a, "remote-pod", to=c, ip="fd00:1::10", protocol="icmp", outcome="timeout")
 
-    flows = plan_trace(world.evidence(), random.Random(1)).flows
+    flows = plan_trace(cluster.evidence(), random.Random(1)).flows
 
     assert {flow.protocol for flow in flows} == {"tcp", "icmp"}
     assert {(flow.ip, flow.addresses) for flow in flows} == {("fd00:1::10", ("fd00::10", "fd00:1::10"))}
 
 
 def test_one_of_each_kind_goes_before_a_second_of_one() -> None:
-    world = broken()
-    a, _, c = sorted(world.pods)
-    world.test(a, "outside", protocol="tcp", port=53, outcome="timeout", name="x")
-    world.test(a, "dns-pod", to=c, protocol="dns-udp", outcome="timeout")
-    world.test(a, "outside", protocol="udp", port=53, outcome="timeout", name="silence proves nothing")
+    cluster = broken()
+    a, _, c = sorted(cluster.pods)
+    cluster.test(a, "outside", protocol="tcp", port=53, outcome="timeout", name="x")
+    cluster.test(a, "dns-pod", to=c, protocol="dns-udp", outcome="timeout")
+    cluster.test(a, "outside", protocol="udp", port=53, outcome="timeout", name="silence proves nothing")
 
-    flows = plan_trace(world.evidence(), random.Random(1)).flows
+    flows = plan_trace(cluster.evidence(), random.Random(1)).flows
 
     assert len(flows) == MAX_FLOWS
     assert [(flow.protocol, flow.port) for flow in flows[:3]] == [("icmp", 0), ("tcp", 53), ("udp", 53)]
@@ -287,23 +287,23 @@ CATCHER = Filter(
 TAKES = "link-tc-filter-takes-packets"
 
 
-def cut_off(*hanging: Filter) -> World:
+def cut_off(*hanging: Filter) -> FakeCluster:
     """Nobody reaches shop/c, on whose link a program hangs that has no counter."""
-    world, a, b, c = two_nodes("flannel")
-    for at, node in enumerate(world.roots, 1):
-        links = tuple(replace(link, mac=f"52:54:00:00:00:{at:02x}") for link in world.roots[node].links)
-        world.root(node, links=links, qdiscs=(), filters=(), has_all_programs=True)
-    for pod in world.pods:
-        world.inside(pod, qdiscs=(), filters=(), has_all_programs=True)
-    world.root("node-2", filters=hanging)
+    cluster, a, b, c = two_nodes("flannel")
+    for at, node in enumerate(cluster.roots, 1):
+        links = tuple(replace(link, mac=f"52:54:00:00:00:{at:02x}") for link in cluster.roots[node].links)
+        cluster.root(node, links=links, qdiscs=(), filters=(), has_all_programs=True)
+    for pod in cluster.pods:
+        cluster.inside(pod, qdiscs=(), filters=(), has_all_programs=True)
+    cluster.root("node-2", filters=hanging)
     for source, target in ((a, c), (b, c), (c, a)):
-        world.test(source, "remote-pod", to=target, outcome="timeout")
-    world.test(c, "own-node", to=facts.node("node-2"), outcome="timeout")
-    world.test(facts.node("node-2"), "local-pod", to=c, outcome="timeout")
-    world.test(a, "local-pod", to=b)
-    world.test(a, "own-node", to=facts.node("node-1"))
-    world.test(b, "own-node", to=facts.node("node-1"))
-    return world
+        cluster.test(source, "remote-pod", to=target, outcome="timeout")
+    cluster.test(c, "own-node", to=facts.node("node-2"), outcome="timeout")
+    cluster.test(facts.node("node-2"), "local-pod", to=c, outcome="timeout")
+    cluster.test(a, "local-pod", to=b)
+    cluster.test(a, "own-node", to=facts.node("node-1"))
+    cluster.test(b, "own-node", to=facts.node("node-1"))
+    return cluster
 
 
 def test_what_a_trace_proves_of_a_state_that_both_looks_show_is_certain(knowledge: Knowledge) -> None:

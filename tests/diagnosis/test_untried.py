@@ -9,62 +9,62 @@ from bot.cluster.objects import Container, EnvVar, OwnerReference
 from bot.diagnosis.untried import untried_flows
 from bot.domain.facts import Subject
 from bot.domain.flows import KnownBy, NeededFlow
-from tests.probes.build import World, two_nodes
+from tests.probes.build import FakeCluster, two_nodes
 from tests.probes.services import add_service, ask
 
 
-def told(world: World, pod: Subject, *, owner: str = "") -> None:
+def told(cluster: FakeCluster, pod: Subject, *, owner: str = "") -> None:
     """The pod is told to dial the Service db; `owner` is its workload."""
-    known = world.pods[pod]
+    known = cluster.pods[pod]
     spec = structs.replace(known.spec, containers=(Container(env=(EnvVar(name="DB", value="db:80"),)),))
     owners = (OwnerReference(kind="ReplicaSet", name=owner, uid=owner),) if owner else ()
     meta = structs.replace(known.metadata, owner_references=owners)
-    world.pods[pod] = structs.replace(known, spec=spec, metadata=meta)
+    cluster.pods[pod] = structs.replace(known, spec=spec, metadata=meta)
 
 
-def untried(world: World) -> list[str]:
-    return [flow.source.name for flow in untried_flows(world.evidence())]
+def untried(cluster: FakeCluster) -> list[str]:
+    return [flow.source.name for flow in untried_flows(cluster.evidence())]
 
 
 def test_what_was_tried_from_the_pod_or_from_another_of_its_workload_on_its_node():
-    world, a, b, c = two_nodes()
-    db = add_service(world, "shop/db", (c,), port=80)
-    told(world, a, owner="web")
-    told(world, b, owner="web")
-    assert untried(world) == ["shop/a", "shop/b"]
+    cluster, a, b, c = two_nodes()
+    db = add_service(cluster, "shop/db", (c,), port=80)
+    told(cluster, a, owner="web")
+    told(cluster, b, owner="web")
+    assert untried(cluster) == ["shop/a", "shop/b"]
 
-    ask(world, a, db)
+    ask(cluster, a, db)
 
-    assert untried(world) == []
+    assert untried(cluster) == []
 
 
 @pytest.mark.parametrize("how", ["another port", "another workload", "skipped"])
 def test_what_does_not_stand_for_it(how: str):
-    world, a, b, c = two_nodes()
-    db = add_service(world, "shop/db", (c,), port=80)
-    told(world, a, owner="web")
+    cluster, a, b, c = two_nodes()
+    db = add_service(cluster, "shop/db", (c,), port=80)
+    told(cluster, a, owner="web")
     if how == "another workload":
-        ask(world, b, db)
+        ask(cluster, b, db)
     elif how == "skipped":
-        ask(world, a, db, outcome="skipped")
+        ask(cluster, a, db, outcome="skipped")
     else:
-        ask(world, a, db, port=81)
+        ask(cluster, a, db, port=81)
 
-    assert untried(world) == ["shop/a"]
+    assert untried(cluster) == ["shop/a"]
 
 
 def test_what_nobody_can_try_is_told_elsewhere():
-    world, a, _, c = two_nodes()
-    add_service(world, "shop/db", (), port=80, unready=(c,))
-    told(world, a)
+    cluster, a, _, c = two_nodes()
+    add_service(cluster, "shop/db", (), port=80, unready=(c,))
+    told(cluster, a)
 
-    assert untried(world) == []
+    assert untried(cluster) == []
 
 
 @pytest.mark.parametrize(("known_by", "is_missed"), [("playbook", True), ("socket", True), ("connection", False)])
 def test_a_connection_that_stands_was_seen_to_work(known_by: KnownBy, is_missed: bool):  # noqa: FBT001
-    world, a, _, c = two_nodes()
-    db = add_service(world, "shop/db", (c,), port=80)
+    cluster, a, _, c = two_nodes()
+    db = add_service(cluster, "shop/db", (c,), port=80)
     flow = NeededFlow(source=a, target=db, port=80, known_by=known_by, why="it holds one")
 
-    assert bool(list(untried_flows(replace(world.evidence(), dials=(flow,))))) is is_missed
+    assert bool(list(untried_flows(replace(cluster.evidence(), dials=(flow,))))) is is_missed

@@ -19,7 +19,7 @@ from bot.known_issues.loading import build
 from bot.probes.catalogue import FACTS
 from bot.rules.checking import Vocabulary
 from bot.rules.source import parse
-from tests.probes.build import World, two_nodes
+from tests.probes.build import FakeCluster, two_nodes
 from tests.render.test_render import a_report
 
 
@@ -28,32 +28,32 @@ def knowledge() -> Knowledge:
     return load_knowledge()
 
 
-def judged(world: World, knowledge: Knowledge) -> Report:
-    return judge(world.evidence(), knowledge, playbook="namespace", started_at="2026-01-02T03:04:05Z", took_s=1.5)
+def judged(cluster: FakeCluster, knowledge: Knowledge) -> Report:
+    return judge(cluster.evidence(), knowledge, playbook="namespace", started_at="2026-01-02T03:04:05Z", took_s=1.5)
 
 
-def proxy_arp_off() -> World:
-    world, pod, *_ = two_nodes()
-    world.snapshot_fields["server_version"] = "v1.33.1+k3s1"
-    for name, node in world.nodes.items():
+def proxy_arp_off() -> FakeCluster:
+    cluster, pod, *_ = two_nodes()
+    cluster.snapshot_fields["server_version"] = "v1.33.1+k3s1"
+    for name, node in cluster.nodes.items():
         info = msgspec.structs.replace(node.status.node_info, kernel_version="6.8.0-40-generic")
         status = msgspec.structs.replace(node.status, node_info=info)
-        world.nodes[name] = msgspec.structs.replace(node, status=status)
-    world.answers(pod, None, None, None)
-    world.sysctl("node-1", **{f"ipv4__conf__{world.report_of(pod).host_link}__proxy_arp": "0"})
-    return world
+        cluster.nodes[name] = msgspec.structs.replace(node, status=status)
+    cluster.answers(pod, None, None, None)
+    cluster.sysctl("node-1", **{f"ipv4__conf__{cluster.report_of(pod).host_link}__proxy_arp": "0"})
+    return cluster
 
 
-def unexplained() -> World:
+def unexplained() -> FakeCluster:
     """No cause is known for this: the node does not get through to a pod that works in all other ways."""
-    world, a, _, c = two_nodes()
-    world.test(a, "remote-pod", to=c, outcome="error")
-    return world
+    cluster, a, _, c = two_nodes()
+    cluster.test(a, "remote-pod", to=c, outcome="error")
+    return cluster
 
 
 @pytest.mark.parametrize("incident", [proxy_arp_off, unexplained])
 def test_the_drafted_record_loads_and_matches_the_same_evidence_again(
-    incident: Callable[[], World], knowledge: Knowledge, tmp_path_factory: pytest.TempPathFactory
+    incident: Callable[[], FakeCluster], knowledge: Knowledge, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     directory = tmp_path_factory.mktemp("rules")
     file = directory / "report.json"
@@ -94,11 +94,11 @@ def test_the_drafted_record_does_not_match_a_healthy_or_another_cluster(
     directory = tmp_path_factory.mktemp("rules")
     draft_from_report(judged(proxy_arp_off(), knowledge), knowledge, directory, "ours-1")
     mine = load_knowledge([directory])
-    world = proxy_arp_off()
-    world.snapshot_fields["server_version"] = "v1.34.0"
+    cluster = proxy_arp_off()
+    cluster.snapshot_fields["server_version"] = "v1.34.0"
 
     assert "ours-1" not in {one.id for one in judged(two_nodes()[0], mine).known_issues}
-    assert "ours-1" not in {one.id for one in judged(world, mine).known_issues if one.match == "matches"}
+    assert "ours-1" not in {one.id for one in judged(cluster, mine).known_issues if one.match == "matches"}
 
 
 def test_shipped_records_are_no_drafts(knowledge: Knowledge) -> None:

@@ -52,8 +52,8 @@ class Watched(RecordedCluster):
 
 
 def recording() -> Recording:
-    world, *_ = two_nodes()
-    return record(world.evidence(), started_at="2026-01-02T03:04:05Z", took_s=1.5, playbook="namespace")
+    cluster, *_ = two_nodes()
+    return record(cluster.evidence(), started_at="2026-01-02T03:04:05Z", took_s=1.5, playbook="namespace")
 
 
 @dataclass

@@ -17,7 +17,7 @@ from bot.domain.facts import FactTable
 from bot.domain.finding import Symptom
 from bot.domain.report import KnownIssueReport
 from bot.known_issues.match import match
-from tests.causes.world import changed, healthy, subject, symptom, table
+from tests.causes.cluster_facts import changed, healthy, subject, symptom, table
 from tests.known_issues.test_match import BY_NAME, causes, issues
 
 FIXTURES: Mapping[str, Mapping[str, Any]] = yaml.safe_load((Path(__file__).parent / "fixtures.yaml").read_bytes())

@@ -20,7 +20,7 @@ from bot.probes.catalogue import FACTS
 from bot.rules.checking import Vocabulary
 from bot.rules.problems import RulesError
 from bot.rules.source import data_directory, parse
-from tests.causes.world import Fixture, changed, fixtures, healthy, symptom, table
+from tests.causes.cluster_facts import Fixture, changed, fixtures, healthy, symptom, table
 
 BY_NAME = {one.name: one for one in fixtures()}
 

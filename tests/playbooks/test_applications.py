@@ -130,14 +130,14 @@ def test_shipped_applications_are_asked_in_their_own_protocol(image: str, named:
 
 def test_the_hub_and_its_proxy_are_asked_in_http() -> None:
     labels = {"app": "jupyterhub"}
-    world = snapshot(
+    cluster = snapshot(
         pod("hub", "k8s-hub:4", **labels, component="hub"),
         pod("proxy", "configurable-http-proxy:4", **labels, component="proxy"),
         service("hub", 8081),
         service("proxy-api", 8001),
     )
 
-    found = {one.service.name: one.question for one in expected(dials(playbooks(), world))}
+    found = {one.service.name: one.question for one in expected(dials(playbooks(), cluster))}
 
     assert found == {"ml/hub": "GET /hub/health", "ml/proxy-api": "GET /api/routes"}
 

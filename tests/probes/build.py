@@ -1,11 +1,11 @@
 """Evidence in a few lines: a small healthy cluster, of which a test replaces what it is about.
 
-world = World("calico")
-world.node("node-1"), world.node("node-2")
-a = world.pod("shop/a", "node-1")
-world.seen(a, gateway_arp=None)          # what the agent reports about the pod, healthy but for this
-world.test(a, "node", outcome="timeout", to=facts.node("node-2"))
-table = facts_of(world.evidence(), pod_arp_table.PROBE)
+cluster = FakeCluster("calico")
+cluster.node("node-1"), cluster.node("node-2")
+a = cluster.pod("shop/a", "node-1")
+cluster.seen(a, gateway_arp=None)          # what the agent reports about the pod, healthy but for this
+cluster.test(a, "node", outcome="timeout", to=facts.node("node-2"))
+table = facts_of(cluster.evidence(), pod_arp_table.PROBE)
 """
 
 from collections.abc import Sequence
@@ -63,7 +63,7 @@ Kind = Literal["calico", "flannel", "cilium"]
 
 
 @dataclass
-class World:
+class FakeCluster:
     """A cluster in the making. Everything that is not replaced is healthy."""
 
     cni: Kind = "calico"
@@ -283,12 +283,12 @@ class World:
         return NodeReport(**(fields | self.node_fields[name]))
 
 
-def two_nodes(cni: Kind = "calico") -> tuple[World, Subject, Subject, Subject]:
+def two_nodes(cni: Kind = "calico") -> tuple[FakeCluster, Subject, Subject, Subject]:
     """node-1 with shop/a and shop/b, node-2 with shop/c; all healthy."""
-    world = World(cni)
-    world.node("node-1")
-    world.node("node-2")
-    return world, world.pod("shop/a", "node-1"), world.pod("shop/b", "node-1"), world.pod("shop/c", "node-2")
+    cluster = FakeCluster(cni)
+    cluster.node("node-1")
+    cluster.node("node-2")
+    return cluster, cluster.pod("shop/a", "node-1"), cluster.pod("shop/b", "node-1"), cluster.pod("shop/c", "node-2")
 
 
 def root_state(number: int) -> NetnsState:

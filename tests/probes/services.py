@@ -1,4 +1,4 @@
-"""Services, their endpoints, and the tests and rules about them, added to a `World`."""
+"""Services, their endpoints, and the tests and rules about them, added to a `FakeCluster`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,7 @@ from bot.cluster.objects import (
 )
 from bot.domain import facts
 from bot.domain.facts import Subject
-from tests.probes.build import World
+from tests.probes.build import FakeCluster
 
 DNS_IP = "10.43.0.10"
 API_NAME = "kubernetes.default.svc.cluster.local"
@@ -25,7 +25,7 @@ API_IP = "10.43.0.1"
 
 
 def add_service(
-    world: World,
+    cluster: FakeCluster,
     name: str,
     ends: Sequence[Subject] = (),
     *,
@@ -42,25 +42,25 @@ def add_service(
     number = target if isinstance(target, int) else port
     made = ServicePort(name="main", protocol=protocol, port=port, target_port=number if target is None else target)
     fields: dict[str, Any] = {"cluster_ip": ip, "selector": {"app": short} if selector is None else selector}
-    world.services.append(
+    cluster.services.append(
         Service(
             metadata=ObjectMeta(namespace=namespace, name=short),
             spec=ServiceSpec(ports=(made,), **(fields | spec)),
         )
     )
     listed = [(pod, True) for pod in ends] + [(pod, False) for pod in unready]
-    world.slices.append(
+    cluster.slices.append(
         EndpointSlice(
             metadata=ObjectMeta(namespace=namespace, name=f"{short}-x", labels={"kubernetes.io/service-name": short}),
             ports=(EndpointPort(name="main", protocol=protocol, port=number),),
-            endpoints=tuple(_endpoint(world, pod, is_ready=is_ready) for pod, is_ready in listed),
+            endpoints=tuple(_endpoint(cluster, pod, is_ready=is_ready) for pod, is_ready in listed),
         )
     )
     return facts.service(namespace, short)
 
 
-def _endpoint(world: World, subject: Subject, *, is_ready: bool) -> Endpoint:
-    pod = world.pods[subject]
+def _endpoint(cluster: FakeCluster, subject: Subject, *, is_ready: bool) -> Endpoint:
+    pod = cluster.pods[subject]
     return Endpoint(
         addresses=(pod.status.pod_ip,),
         conditions=EndpointConditions(ready=is_ready),
@@ -69,9 +69,9 @@ def _endpoint(world: World, subject: Subject, *, is_ready: bool) -> Endpoint:
     )
 
 
-def ask(world: World, source: Subject, service: Subject, outcome: Outcome = "ok", **fields: Any) -> None:
+def ask(cluster: FakeCluster, source: Subject, service: Subject, outcome: Outcome = "ok", **fields: Any) -> None:
     """One test of a Service through its ClusterIP."""
-    made = next(s for s in world.services if f"{s.metadata.namespace}/{s.metadata.name}" == service.name)
+    made = next(s for s in cluster.services if f"{s.metadata.namespace}/{s.metadata.name}" == service.name)
     port = made.spec.ports[0]
     name = f"{service.name}:{port.port}"
     kind = "tcp" if port.protocol == "TCP" else "udp"
@@ -82,25 +82,25 @@ def ask(world: World, source: Subject, service: Subject, outcome: Outcome = "ok"
         "service": name,
         "protocol": kind,
     }
-    world.test(source, "cluster-ip", outcome=outcome, **(about | fields))
+    cluster.test(source, "cluster-ip", outcome=outcome, **(about | fields))
 
 
 def ask_directly(
-    world: World, source: Subject, service: Subject, pod: Subject, outcome: Outcome = "ok", **fields: Any
+    cluster: FakeCluster, source: Subject, service: Subject, pod: Subject, outcome: Outcome = "ok", **fields: Any
 ) -> None:
     """One test of an endpoint behind a Service."""
-    made = next(s for s in world.services if f"{s.metadata.namespace}/{s.metadata.name}" == service.name)
+    made = next(s for s in cluster.services if f"{s.metadata.namespace}/{s.metadata.name}" == service.name)
     port = made.spec.ports[0]
     target = port.target_port if isinstance(port.target_port, int) else port.port
     about: dict[str, Any] = {"port": target, "service": f"{service.name}:{port.port}", "protocol": "tcp"}
-    world.test(source, "endpoint", to=pod, outcome=outcome, **(about | fields))
+    cluster.test(source, "endpoint", to=pod, outcome=outcome, **(about | fields))
 
 
-def rules(world: World, node: str, *found: tuple[Subject, int, tuple[str, ...]]) -> None:
+def rules(cluster: FakeCluster, node: str, *found: tuple[Subject, int, tuple[str, ...]]) -> None:
     """What a node's packet filters hold: Service, mentions, backends."""
     entries: list[ServiceRules] = []
     for service, mentions, backends in found:
-        made = next(s for s in world.services if f"{s.metadata.namespace}/{s.metadata.name}" == service.name)
+        made = next(s for s in cluster.services if f"{s.metadata.namespace}/{s.metadata.name}" == service.name)
         port = made.spec.ports[0]
         entries.append(
             ServiceRules(
@@ -112,20 +112,20 @@ def rules(world: World, node: str, *found: tuple[Subject, int, tuple[str, ...]])
                 backends=backends,
             )
         )
-    world.node_report(node, service_rules=tuple(entries))
+    cluster.node_report(node, service_rules=tuple(entries))
 
 
-def listening(world: World, pod: Subject, *sockets: tuple[str, int]) -> None:
+def listening(cluster: FakeCluster, pod: Subject, *sockets: tuple[str, int]) -> None:
     """The TCP sockets that a pod listens on."""
-    world.inside(pod, listeners=tuple(Listener(protocol="tcp", ip=ip, port=port) for ip, port in sockets))
+    cluster.inside(pod, listeners=tuple(Listener(protocol="tcp", ip=ip, port=port) for ip, port in sockets))
 
 
-def add_dns(world: World, node: str = "node-1", *, ready: bool = True, **pod: Any) -> tuple[Subject, Subject]:
+def add_dns(cluster: FakeCluster, node: str = "node-1", *, ready: bool = True, **pod: Any) -> tuple[Subject, Subject]:
     """kube-dns with one pod on a node, and the API's own Service: the DNS Service and its pod."""
     labels = {"k8s-app": "kube-dns"}
-    server = world.pod("kube-system/coredns-1", node, labels=labels, is_ready=ready, ports=(53,), **pod)
+    server = cluster.pod("kube-system/coredns-1", node, labels=labels, is_ready=ready, ports=(53,), **pod)
     service = add_service(
-        world,
+        cluster,
         "kube-system/kube-dns",
         (server,) if ready else (),
         unready=() if ready else (server,),
@@ -134,12 +134,12 @@ def add_dns(world: World, node: str = "node-1", *, ready: bool = True, **pod: An
         protocol="UDP",
         selector=labels,
     )
-    add_service(world, "default/kubernetes", ip=API_IP, port=443, selector={})
+    add_service(cluster, "default/kubernetes", ip=API_IP, port=443, selector={})
     return service, server
 
 
 def resolve(
-    world: World,
+    cluster: FakeCluster,
     source: Subject,
     outcome: Outcome = "ok",
     *,
@@ -151,9 +151,9 @@ def resolve(
     **fields: Any,
 ) -> None:
     """One question to the DNS Service, or to a DNS pod if `server` is given."""
-    ip = world.pods[server].status.pod_ip if server else DNS_IP
+    ip = cluster.pods[server].status.pod_ip if server else DNS_IP
     is_answered = outcome == "ok"
-    world.test(
+    cluster.test(
         source,
         "dns-pod" if server else "dns-service",
         outcome=outcome,

@@ -15,7 +15,7 @@ from bot.domain.flows import ExpectedAnswer
 from bot.domain.report import Coverage
 from bot.probes.application_answers import PROBE
 from bot.probes.application_answers.observe import complaint
-from tests.probes.build import World, facts_of, sentences, two_nodes
+from tests.probes.build import FakeCluster, facts_of, sentences, two_nodes
 from tests.probes.services import add_service
 
 WEB = facts.service("shop", "web")
@@ -74,11 +74,11 @@ def test_an_answer_is_held_against_what_is_expected(expected: ExpectedAnswer, gi
 
 def asked(*answers: DialAnswer, expected: ExpectedAnswer = HTTP) -> list[Finding]:
     """What the probe says of these answers of node-1's agent."""
-    world, client, *_ = two_nodes()
-    add_service(world, "shop/web", [facts.pod("shop", "c")], port=80)
-    uid = world.pods[client].metadata.uid
-    world.node_report("node-1", dials=tuple(replace(each, source=uid) for each in answers) or None)
-    return list(PROBE.judge(facts_of(world.evidence(expected=(expected,)), PROBE)))
+    cluster, client, *_ = two_nodes()
+    add_service(cluster, "shop/web", [facts.pod("shop", "c")], port=80)
+    uid = cluster.pods[client].metadata.uid
+    cluster.node_report("node-1", dials=tuple(replace(each, source=uid) for each in answers) or None)
+    return list(PROBE.judge(facts_of(cluster.evidence(expected=(expected,)), PROBE)))
 
 
 def test_a_wrong_answer_is_a_warning_with_the_question_and_who_asked() -> None:
@@ -103,10 +103,10 @@ def test_who_was_not_reached_has_not_answered_wrongly() -> None:
 
 
 def test_what_was_not_asked_is_not_known() -> None:
-    world, *_ = two_nodes()
-    add_service(world, "shop/web", [facts.pod("shop", "c")], port=80)
+    cluster, *_ = two_nodes()
+    add_service(cluster, "shop/web", [facts.pod("shop", "c")], port=80)
 
-    table = facts_of(world.evidence(expected=(HTTP,)), PROBE)
+    table = facts_of(cluster.evidence(expected=(HTTP,)), PROBE)
 
     assert "answers" not in table.of(WEB)
     assert list(PROBE.judge(table)) == []
@@ -119,9 +119,9 @@ def test_answers_of_another_port_are_not_taken_for_this_one() -> None:
 # Who asks
 
 
-def clients(world: World, expected: ExpectedAnswer) -> dict[str, list[str]]:
+def clients(cluster: FakeCluster, expected: ExpectedAnswer) -> dict[str, list[str]]:
     """By node, the pods that its agent is to ask from."""
-    evidence = world.evidence(expected=(expected,), nodes_in_scope=("node-1", "node-2"))
+    evidence = cluster.evidence(expected=(expected,), nodes_in_scope=("node-1", "node-2"))
     return {
         node: [evidence.pod_by_uid[uid].name for dial in task.dials for uid in dial.sources]
         for node, task in plan_tasks(evidence, deadline_s=8.0).items()
@@ -129,34 +129,34 @@ def clients(world: World, expected: ExpectedAnswer) -> dict[str, list[str]]:
 
 
 def test_the_pods_that_need_the_answer_ask_from_their_own_node() -> None:
-    world, _, _, server = two_nodes()
-    add_service(world, "shop/web", [server], port=80)
+    cluster, _, _, server = two_nodes()
+    add_service(cluster, "shop/web", [server], port=80)
 
-    assert clients(world, HTTP) == {"node-1": ["shop/a"], "node-2": []}
+    assert clients(cluster, HTTP) == {"node-1": ["shop/a"], "node-2": []}
 
 
 def test_a_server_does_not_ask_itself_while_it_has_neighbours() -> None:
-    world, _, _, server = two_nodes()
-    add_service(world, "shop/web", [server], port=80)
+    cluster, _, _, server = two_nodes()
+    add_service(cluster, "shop/web", [server], port=80)
 
-    assert clients(world, replace(HTTP, sources=(server,))) == {"node-1": ["shop/a", "shop/b"], "node-2": []}
+    assert clients(cluster, replace(HTTP, sources=(server,))) == {"node-1": ["shop/a", "shop/b"], "node-2": []}
 
 
 def test_a_headless_service_has_no_address_to_ask() -> None:
-    world, _, _, server = two_nodes()
-    add_service(world, "shop/web", [server], port=80, ip="None")
+    cluster, _, _, server = two_nodes()
+    add_service(cluster, "shop/web", [server], port=80, ip="None")
 
-    assert clients(world, HTTP) == {"node-1": [], "node-2": []}
+    assert clients(cluster, HTTP) == {"node-1": [], "node-2": []}
 
 
 # The verdict
 
 
 def test_a_network_that_carries_wrong_answers_is_healthy_and_says_so() -> None:
-    world, *_ = two_nodes()
+    cluster, *_ = two_nodes()
     coverage = Coverage(access="agent", nodes_observed=2, nodes_total=2, pods_observed=3, pods_total=3)
 
-    found = verdict(world.evidence(), coverage, asked(answer(status=503)), Differential())
+    found = verdict(cluster.evidence(), coverage, asked(answer(status=503)), Differential())
 
     assert found.status == "healthy"
     assert found.summary.endswith("; a matter of the application, not of the network: wrong answers of shop/web.")

@@ -21,13 +21,15 @@ from bot.domain import facts
 from bot.domain.facts import FactTable, Subject, SubjectKind
 from bot.domain.finding import Finding, Severity, SymptomKind
 from bot.probes import cluster_ip, network_policies, service_endpoints
-from tests.probes.build import World, facts_of, sentences, two_nodes
+from tests.probes.build import FakeCluster, facts_of, sentences, two_nodes
 from tests.probes.services import add_service, ask, ask_directly, listening, rules
 
 
-def judged(world: World, *, cni: CniInventory | None = None, **snapshot: Any) -> tuple[FactTable, list[Finding]]:
-    world.snapshot_fields |= snapshot
-    evidence = world.evidence()
+def judged(
+    cluster: FakeCluster, *, cni: CniInventory | None = None, **snapshot: Any
+) -> tuple[FactTable, list[Finding]]:
+    cluster.snapshot_fields |= snapshot
+    evidence = cluster.evidence()
     if cni:
         vars(evidence)["cni"] = cni
     known = facts_of(evidence, service_endpoints.PROBE, cluster_ip.PROBE, network_policies.PROBE)
@@ -38,25 +40,25 @@ class Shop:
     """shop/a and shop/b on node-1, shop/c on node-2; db-1 on node-1 and db-2 on node-2 behind shop/db."""
 
     def __init__(self, ends: int = 2) -> None:
-        self.world, self.a, self.b, self.c = two_nodes()
+        self.cluster, self.a, self.b, self.c = two_nodes()
         self.ends = [
-            self.world.pod(f"shop/db-{n + 1}", f"node-{n % 2 + 1}", labels={"app": "db"}, ports=(9004,))
+            self.cluster.pod(f"shop/db-{n + 1}", f"node-{n % 2 + 1}", labels={"app": "db"}, ports=(9004,))
             for n in range(ends)
         ]
-        self.db = add_service(self.world, "shop/db", self.ends)
+        self.db = add_service(self.cluster, "shop/db", self.ends)
 
     def healthy(self, *sources: Subject) -> None:
         for source in sources or (self.a, self.b, self.c):
-            ask(self.world, source, self.db)
+            ask(self.cluster, source, self.db)
             for end in self.ends:
-                ask_directly(self.world, source, self.db, end)
+                ask_directly(self.cluster, source, self.db, end)
 
 
 def test_a_service_that_answers_everybody_passes():
     shop = Shop()
     shop.healthy()
 
-    known, findings = judged(shop.world)
+    known, findings = judged(shop.cluster)
 
     assert known.of(shop.db)["reach"] == "ok"
     assert known.of(shop.db)["fails_from"] == "none"
@@ -72,16 +74,16 @@ def test_a_rule_that_takes_the_data_of_a_connection_that_opens():
     shop = Shop(ends=1)
     shop.healthy()
     container = Container(env=(EnvVar(name="DB", value="db:9004"),))
-    spec = structs.replace(shop.world.pods[shop.c].spec, containers=(container,))
-    shop.world.pods[shop.c] = structs.replace(shop.world.pods[shop.c], spec=spec)
+    spec = structs.replace(shop.cluster.pods[shop.c].spec, containers=(container,))
+    shop.cluster.pods[shop.c] = structs.replace(shop.cluster.pods[shop.c], spec=spec)
     place: dict[str, Any] = {"backend": "nft", "family": "ip", "table": "guard", "chain": "out"}
     hook = FirewallChain(**place, hook="output", policy="accept", rules=1)
     matches = (FirewallMatch(fields=("dport",), values=("9004",)), FirewallMatch(fields=("length",), values=("900-",)))
     step = FirewallStep(**place, matches=matches, verdict="drop", text="length > 900 drop")
     rule = FirewallRule(**place, verdict="drop", text=step.text)
-    shop.world.inside(shop.c, firewall=Firewall(chains=(hook,), drops=(rule,), drops_total=1, steps=(step,)))
+    shop.cluster.inside(shop.c, firewall=Firewall(chains=(hook,), drops=(rule,), drops_total=1, steps=(step,)))
 
-    known, findings = judged(shop.world)
+    known, findings = judged(shop.cluster)
 
     assert known.of(shop.db)["data_lost_flows"] == ("shop/c>shop/db-1",)
     assert sentences(findings, Severity.FAIL) == [
@@ -101,14 +103,14 @@ def test_rules_missing_on_one_node():
     shop = Shop()
     shop.healthy(shop.c)
     for source in (shop.a, shop.b):
-        ask(shop.world, source, shop.db, "timeout", latency_ms=1300.0)
+        ask(shop.cluster, source, shop.db, "timeout", latency_ms=1300.0)
         for end in shop.ends:
-            ask_directly(shop.world, source, shop.db, end)
-    backends = tuple(f"{shop.world.pods[end].status.pod_ip}:9004" for end in shop.ends)
-    rules(shop.world, "node-1", (shop.db, 0, ()))
-    rules(shop.world, "node-2", (shop.db, 3, backends))
+            ask_directly(shop.cluster, source, shop.db, end)
+    backends = tuple(f"{shop.cluster.pods[end].status.pod_ip}:9004" for end in shop.ends)
+    rules(shop.cluster, "node-1", (shop.db, 0, ()))
+    rules(shop.cluster, "node-2", (shop.db, 3, backends))
 
-    known, findings = judged(shop.world)
+    known, findings = judged(shop.cluster)
     service = known.of(shop.db)
 
     assert (service["reach"], service["endpoint_reach"], service["fails_from"]) == ("mixed", "ok", "some-nodes")
@@ -133,12 +135,12 @@ def test_rules_missing_on_one_node():
 def test_one_dead_endpoint_of_two():
     shop = Shop()
     for source in (shop.a, shop.b, shop.c):
-        ask(shop.world, source, shop.db, "timeout", tries=4, ok=2, outcomes={"ok": 2, "timeout": 2})
-        ask_directly(shop.world, source, shop.db, shop.ends[0])
-        ask_directly(shop.world, source, shop.db, shop.ends[1], "timeout", latency_ms=1300.0)
-    listening(shop.world, shop.ends[1], ("0.0.0.0", 9004))
+        ask(shop.cluster, source, shop.db, "timeout", tries=4, ok=2, outcomes={"ok": 2, "timeout": 2})
+        ask_directly(shop.cluster, source, shop.db, shop.ends[0])
+        ask_directly(shop.cluster, source, shop.db, shop.ends[1], "timeout", latency_ms=1300.0)
+    listening(shop.cluster, shop.ends[1], ("0.0.0.0", 9004))
 
-    known, findings = judged(shop.world)
+    known, findings = judged(shop.cluster)
 
     assert known.of(shop.db)["dead_endpoints"] == ("shop/db-2",)
     assert known.of(shop.ends[1])["endpoint_reach"] == "timeout"
@@ -172,11 +174,11 @@ def test_one_dead_endpoint_of_two():
 )
 def test_what_a_refusing_endpoint_listens_on(sockets: tuple[tuple[str, int], ...], listens: str, words: str):
     shop = Shop(ends=1)
-    ask(shop.world, shop.a, shop.db, "ECONNREFUSED")
-    ask_directly(shop.world, shop.a, shop.db, shop.ends[0], "ECONNREFUSED")
-    listening(shop.world, shop.ends[0], *sockets)
+    ask(shop.cluster, shop.a, shop.db, "ECONNREFUSED")
+    ask_directly(shop.cluster, shop.a, shop.db, shop.ends[0], "ECONNREFUSED")
+    listening(shop.cluster, shop.ends[0], *sockets)
 
-    known, findings = judged(shop.world)
+    known, findings = judged(shop.cluster)
 
     assert known.of(shop.db)["listens"] == listens
     assert known.of(shop.ends[0])["listens"] == listens
@@ -189,9 +191,9 @@ def test_what_a_refusing_endpoint_listens_on(sockets: tuple[tuple[str, int], ...
 def test_listening_ports_are_named_as_seen():
     shop = Shop(ends=1)
     shop.healthy(shop.a)
-    listening(shop.world, shop.ends[0], ("0.0.0.0", 9004), ("127.0.0.1", 9000))
+    listening(shop.cluster, shop.ends[0], ("0.0.0.0", 9004), ("127.0.0.1", 9000))
 
-    known, _ = judged(shop.world)
+    known, _ = judged(shop.cluster)
 
     assert known.of(shop.db)["listening_ports"] == ("127.0.0.1:9000", "9004")
 
@@ -200,10 +202,12 @@ def test_stale_backends_are_those_that_no_slice_lists():
     shop = Shop(ends=1)
     shop.healthy()
     rules(
-        shop.world, "node-1", (shop.db, 2, (f"{shop.world.pods[shop.ends[0]].status.pod_ip}:9004", "10.42.1.99:9004"))
+        shop.cluster,
+        "node-1",
+        (shop.db, 2, (f"{shop.cluster.pods[shop.ends[0]].status.pod_ip}:9004", "10.42.1.99:9004")),
     )
 
-    known, findings = judged(shop.world)
+    known, findings = judged(shop.cluster)
 
     assert (known.of(shop.db)["rules"], known.of(shop.db)["stale_backends"]) == ("stale", ("10.42.1.99:9004",))
     assert sentences(findings, Severity.WARN) == [
@@ -214,9 +218,9 @@ def test_stale_backends_are_those_that_no_slice_lists():
 def test_ebpf_leaves_no_rules_and_that_is_no_fault():
     shop = Shop()
     shop.healthy()
-    rules(shop.world, "node-1", (shop.db, 0, ()))
+    rules(shop.cluster, "node-1", (shop.db, 0, ()))
 
-    known, findings = judged(shop.world, cni=CniInventory(name="cilium", kube_proxy_mode="ebpf"))
+    known, findings = judged(shop.cluster, cni=CniInventory(name="cilium", kube_proxy_mode="ebpf"))
 
     assert "rules" not in known.of(shop.db)
     assert "eBPF" in known.why_unobserved(shop.db, "rules")
@@ -227,9 +231,9 @@ def test_ebpf_leaves_no_rules_and_that_is_no_fault():
 def test_a_pod_that_cannot_reach_itself_by_its_own_service():
     shop = Shop(ends=1)
     shop.healthy()
-    ask(shop.world, shop.ends[0], shop.db, "timeout")
+    ask(shop.cluster, shop.ends[0], shop.db, "timeout")
 
-    known, findings = judged(shop.world)
+    known, findings = judged(shop.cluster)
 
     assert known.of(shop.db)["hairpin_fails"] is True
     assert known.of(shop.db)["fails_from"] == "some-pods"
@@ -240,10 +244,10 @@ def test_one_of_several_pods_that_cannot_reach_itself_is_enough():
     """Hairpin is a setting of each port; that it hits another endpoint now and then hides nothing."""
     shop = Shop(ends=2)
     shop.healthy()
-    ask(shop.world, shop.ends[0], shop.db, "timeout")
-    ask(shop.world, shop.ends[1], shop.db)
+    ask(shop.cluster, shop.ends[0], shop.db, "timeout")
+    ask(shop.cluster, shop.ends[1], shop.db)
 
-    known, _ = judged(shop.world)
+    known, _ = judged(shop.cluster)
 
     assert known.of(shop.db)["hairpin_fails"] is True
 
@@ -251,19 +255,19 @@ def test_one_of_several_pods_that_cannot_reach_itself_is_enough():
 def test_a_pod_that_reaches_no_other_endpoint_either_has_another_trouble():
     shop = Shop(ends=2)
     shop.healthy()
-    ask(shop.world, shop.ends[0], shop.db, "timeout")
-    ask_directly(shop.world, shop.ends[0], shop.db, shop.ends[1], "timeout")
+    ask(shop.cluster, shop.ends[0], shop.db, "timeout")
+    ask_directly(shop.cluster, shop.ends[0], shop.db, shop.ends[1], "timeout")
 
-    known, _ = judged(shop.world)
+    known, _ = judged(shop.cluster)
 
     assert known.of(shop.db)["hairpin_fails"] is False
 
 
 def test_without_contrast_hairpin_is_unknown():
     shop = Shop(ends=1)
-    ask(shop.world, shop.ends[0], shop.db, "timeout")
+    ask(shop.cluster, shop.ends[0], shop.db, "timeout")
 
-    known, _ = judged(shop.world)
+    known, _ = judged(shop.cluster)
 
     assert "hairpin_fails" not in known.of(shop.db)
     assert known.why_unobserved(shop.db, "hairpin_fails") == (
@@ -275,11 +279,11 @@ def test_failing_exactly_where_an_endpoint_is():
     """bridge-nf-call-iptables=0: replies on the same bridge skip the NAT."""
     shop = Shop(ends=1)
     for source in (shop.a, shop.b):
-        ask(shop.world, source, shop.db, "timeout")
-        ask_directly(shop.world, source, shop.db, shop.ends[0])
+        ask(shop.cluster, source, shop.db, "timeout")
+        ask_directly(shop.cluster, source, shop.db, shop.ends[0])
     shop.healthy(shop.c)
 
-    known, findings = judged(shop.world)
+    known, findings = judged(shop.cluster)
 
     assert known.of(shop.db)["same_node_only_fails"] is True
     assert "It fails exactly from the nodes that run an endpoint." in findings[0].sentence
@@ -289,7 +293,7 @@ def test_working_everywhere_is_no_same_node_fault():
     shop = Shop(ends=1)
     shop.healthy()
 
-    known, _ = judged(shop.world)
+    known, _ = judged(shop.cluster)
 
     assert known.of(shop.db)["same_node_only_fails"] is False
 
@@ -302,11 +306,11 @@ def deny_all() -> NetworkPolicy:
 def test_a_denied_flow_is_no_broken_network():
     shop = Shop()
     for source in (shop.a, shop.c):
-        ask(shop.world, source, shop.db, "timeout")
+        ask(shop.cluster, source, shop.db, "timeout")
         for end in shop.ends:
-            ask_directly(shop.world, source, shop.db, end, "timeout")
+            ask_directly(shop.cluster, source, shop.db, end, "timeout")
 
-    known, findings = judged(shop.world, network_policies=(deny_all(),))
+    known, findings = judged(shop.cluster, network_policies=(deny_all(),))
 
     assert known.of(shop.db)["reach"] == "timeout"
     assert "reach_permitted" not in known.of(shop.db)
@@ -329,12 +333,12 @@ def test_a_pod_that_policies_keep_from_itself_through_its_service_is_no_broken_n
             NetworkPolicyIngressRule(from_=(NetworkPolicyPeer(pod_selector=LabelSelector(match_labels={"app": "a"})),)),
         ),
     )
-    shop.world.pod("shop/asker", "node-2", labels={"app": "a"})
-    ask(shop.world, Subject(SubjectKind.POD, "shop/asker"), shop.db)
-    ask(shop.world, shop.ends[0], shop.db, "timeout")
+    shop.cluster.pod("shop/asker", "node-2", labels={"app": "a"})
+    ask(shop.cluster, Subject(SubjectKind.POD, "shop/asker"), shop.db)
+    ask(shop.cluster, shop.ends[0], shop.db, "timeout")
 
     known, findings = judged(
-        shop.world, network_policies=(NetworkPolicy(metadata=ObjectMeta(name="db", namespace="shop"), spec=spec),)
+        shop.cluster, network_policies=(NetworkPolicy(metadata=ObjectMeta(name="db", namespace="shop"), spec=spec),)
     )
 
     assert known.of(shop.db)["reach_permitted"] == "ok"
@@ -344,9 +348,9 @@ def test_a_pod_that_policies_keep_from_itself_through_its_service_is_no_broken_n
 def test_failures_from_nodes_count_only_where_policies_do_not_bear():
     """What node-2 sends to a pod of node-1 that a policy selects is left to each CNI."""
     shop = Shop(ends=1)
-    ask(shop.world, facts.node("node-2"), shop.db, "timeout")
+    ask(shop.cluster, facts.node("node-2"), shop.db, "timeout")
 
-    known, _ = judged(shop.world, network_policies=(deny_all(),))
+    known, _ = judged(shop.cluster, network_policies=(deny_all(),))
 
     assert "reach_from_nodes" not in known.of(shop.db)
 
@@ -354,9 +358,9 @@ def test_failures_from_nodes_count_only_where_policies_do_not_bear():
 def test_nodes_without_a_route_to_services():
     shop = Shop()
     shop.healthy()
-    ask(shop.world, facts.node("node-1"), shop.db, "ENETUNREACH")
+    ask(shop.cluster, facts.node("node-1"), shop.db, "ENETUNREACH")
 
-    known, findings = judged(shop.world)
+    known, findings = judged(shop.cluster)
 
     assert known.of(facts.node("node-1"))["reach_services"] == "net-unreachable"
     assert sentences(findings, Severity.WARN) == [
@@ -368,23 +372,23 @@ def test_nodes_without_a_route_to_services():
 
 
 def test_no_endpoints_are_told_elsewhere():
-    world, a, *_ = two_nodes()
-    web = add_service(world, "shop/web")
-    ask(world, a, web, "ECONNREFUSED")
+    cluster, a, *_ = two_nodes()
+    web = add_service(cluster, "shop/web")
+    ask(cluster, a, web, "ECONNREFUSED")
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(web)["reach"] == "refused"
     assert findings == []
 
 
 def test_silence_of_udp_proves_nothing():
-    world, a, *_ = two_nodes()
-    pod = world.pod("shop/syslog-1", "node-2", labels={"app": "syslog"})
-    syslog = add_service(world, "shop/syslog", (pod,), port=514, protocol="UDP")
-    ask(world, a, syslog, "timeout")
+    cluster, a, *_ = two_nodes()
+    pod = cluster.pod("shop/syslog-1", "node-2", labels={"app": "syslog"})
+    syslog = add_service(cluster, "shop/syslog", (pod,), port=514, protocol="UDP")
+    ask(cluster, a, syslog, "timeout")
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert "reach" not in known.of(syslog)
     assert known.why_unobserved(syslog, "reach") == "it is asked over UDP only, where silence proves nothing"
@@ -392,12 +396,12 @@ def test_silence_of_udp_proves_nothing():
 
 
 def test_a_refusal_over_udp_does():
-    world, a, *_ = two_nodes()
-    pod = world.pod("shop/syslog-1", "node-2", labels={"app": "syslog"})
-    syslog = add_service(world, "shop/syslog", (pod,), port=514, protocol="UDP")
-    ask(world, a, syslog, "ECONNREFUSED")
+    cluster, a, *_ = two_nodes()
+    pod = cluster.pod("shop/syslog-1", "node-2", labels={"app": "syslog"})
+    syslog = add_service(cluster, "shop/syslog", (pod,), port=514, protocol="UDP")
+    ask(cluster, a, syslog, "ECONNREFUSED")
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(syslog)["reach"] == "refused"
     assert len(sentences(findings, Severity.FAIL)) == 1
@@ -405,24 +409,24 @@ def test_a_refusal_over_udp_does():
 
 def test_on_the_api_rung_nothing_is_claimed():
     shop = Shop()
-    shop.world.roots.clear()
+    shop.cluster.roots.clear()
 
-    known, findings = judged(shop.world)
+    known, findings = judged(shop.cluster)
 
     assert "reach" not in known.of(shop.db)
     assert {each.severity for each in findings} == {Severity.INCONCLUSIVE}
 
 
-def kube_proxy(world: World, node: str, *, is_ready: bool = True) -> None:
+def kube_proxy(cluster: FakeCluster, node: str, *, is_ready: bool = True) -> None:
     labels = {"k8s-app": "kube-proxy"}
-    world.pod(f"kube-system/kube-proxy-{node}", node, labels=labels, host_network=True, is_ready=is_ready)
+    cluster.pod(f"kube-system/kube-proxy-{node}", node, labels=labels, host_network=True, is_ready=is_ready)
 
 
 def test_kube_proxy_on_every_node():
-    world, *_ = two_nodes()
-    kube_proxy(world, "node-1", is_ready=False)
+    cluster, *_ = two_nodes()
+    kube_proxy(cluster, "node-1", is_ready=False)
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(facts.node("node-1"))["kube_proxy"] == "not-ready"
     assert known.of(facts.node("node-2"))["kube_proxy"] == "missing"
@@ -433,27 +437,27 @@ def test_kube_proxy_on_every_node():
 
 
 def test_k3s_runs_kube_proxy_in_its_own_process():
-    world, *_ = two_nodes("flannel")
+    cluster, *_ = two_nodes("flannel")
 
-    known, _ = judged(world, cni=CniInventory(name="flannel", distribution="k3s"))
+    known, _ = judged(cluster, cni=CniInventory(name="flannel", distribution="k3s"))
 
     assert known.of(facts.node("node-1"))["kube_proxy"] == "in-process"
 
 
 def test_an_unknown_cluster_without_kube_proxy_pods_is_not_called_broken():
-    world, *_ = two_nodes()
+    cluster, *_ = two_nodes()
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert "kube_proxy" not in known.of(facts.node("node-1"))
     assert sentences(findings, Severity.WARN) == []
 
 
 def test_the_connection_table():
-    world, *_ = two_nodes()
-    world.node_report("node-1", conntrack=Conntrack(count=95, max=100, drop_delta=7, insert_failed_delta=0))
+    cluster, *_ = two_nodes()
+    cluster.node_report("node-1", conntrack=Conntrack(count=95, max=100, drop_delta=7, insert_failed_delta=0))
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(facts.node("node-1"))["conntrack_ratio"] == 0.95
     assert sentences(findings, Severity.WARN) == [
@@ -467,33 +471,33 @@ GREW = {"TcpExt.ListenOverflows": 4}
 
 def overflowed(shop: Shop, **when: dict[str, int]) -> None:
     """The accept queue of the first endpoint overflowed, then or then."""
-    shop.world.inside(shop.ends[0], counters={"TcpExt.ListenOverflows": 9}, counters_delta=GREW, **when)
+    shop.cluster.inside(shop.ends[0], counters={"TcpExt.ListenOverflows": 9}, counters_delta=GREW, **when)
 
 
 def test_an_accept_queue_that_overflowed_under_our_own_tests_only_proves_nothing():
     """What timed out beside the others is left out, too, unless it was tried again by itself."""
     shop = Shop(ends=1)
     shop.healthy(shop.a, shop.b)
-    ask(shop.world, shop.c, shop.db, "timeout", tries=4, ok=3, outcomes={"ok": 3, "timeout": 1})
+    ask(shop.cluster, shop.c, shop.db, "timeout", tries=4, ok=3, outcomes={"ok": 3, "timeout": 1})
     overflowed(shop)
 
-    known, findings = judged(shop.world)
+    known, findings = judged(shop.cluster)
 
     assert "backlog_overflow" not in known.of(shop.db)
     assert known.of(shop.db)["reach"] == "ok"
     assert sentences(findings, Severity.WARN, Severity.FAIL) == []
 
-    ask(shop.world, shop.c, shop.db, "timeout", tries=4, ok=3, outcomes={"ok": 3, "timeout": 1}, alone="timeout")
-    assert judged(shop.world)[0].of(shop.db)["reach"] == "mixed"
+    ask(shop.cluster, shop.c, shop.db, "timeout", tries=4, ok=3, outcomes={"ok": 3, "timeout": 1}, alone="timeout")
+    assert judged(shop.cluster)[0].of(shop.db)["reach"] == "mixed"
 
 
 def test_when_nothing_was_served_the_timeouts_stay():
     shop = Shop(ends=1)
     for source in (shop.a, shop.b, shop.c):
-        ask(shop.world, source, shop.db, "timeout")
+        ask(shop.cluster, source, shop.db, "timeout")
     overflowed(shop)
 
-    assert judged(shop.world)[0].of(shop.db)["reach"] == "timeout"
+    assert judged(shop.cluster)[0].of(shop.db)["reach"] == "timeout"
 
 
 @pytest.mark.parametrize("when", ["counters_quiet", "counters_alone"])
@@ -502,7 +506,7 @@ def test_an_accept_queue_that_overflows_by_itself(when: str):
     shop.healthy()
     overflowed(shop, **{when: GREW})
 
-    known, findings = judged(shop.world)
+    known, findings = judged(shop.cluster)
 
     assert known.of(shop.db)["backlog_overflow"] is True
     assert sentences(findings, Severity.WARN) == [
@@ -512,9 +516,9 @@ def test_an_accept_queue_that_overflows_by_itself(when: str):
 
 def test_the_endpoints_own_node_is_the_nearest_witness():
     shop = Shop(ends=1)
-    ask_directly(shop.world, facts.node("node-1"), shop.db, shop.ends[0], "timeout")
-    ask_directly(shop.world, facts.node("node-2"), shop.db, shop.ends[0])
+    ask_directly(shop.cluster, facts.node("node-1"), shop.db, shop.ends[0], "timeout")
+    ask_directly(shop.cluster, facts.node("node-2"), shop.db, shop.ends[0])
 
-    known, _ = judged(shop.world)
+    known, _ = judged(shop.cluster)
 
     assert known.of(shop.db)["endpoint_reach_from_own_node"] == "timeout"

@@ -19,32 +19,32 @@ from bot.domain import facts
 from bot.domain.facts import CLUSTER, FactTable, Subject
 from bot.domain.finding import Finding, Severity, SymptomKind
 from bot.probes import dns, network_policies, pod_sandbox, service_endpoints
-from tests.probes.build import World, facts_of, sentences, two_nodes, unread
+from tests.probes.build import FakeCluster, facts_of, sentences, two_nodes, unread
 from tests.probes.services import API_NAME, add_dns, resolve
 
 
-def judged(world: World, **snapshot: Any) -> tuple[FactTable, list[Finding]]:
-    world.snapshot_fields |= snapshot
+def judged(cluster: FakeCluster, **snapshot: Any) -> tuple[FactTable, list[Finding]]:
+    cluster.snapshot_fields |= snapshot
     probes = (pod_sandbox.PROBE, service_endpoints.PROBE, dns.PROBE, network_policies.PROBE)
-    known = facts_of(world.evidence(), *probes)
+    known = facts_of(cluster.evidence(), *probes)
     return known, list(dns.PROBE.judge(known))
 
 
-def cluster(*, ready: bool = True, **pod: Any) -> tuple[World, tuple[Subject, Subject, Subject], Subject]:
-    world, *pods = two_nodes()
-    _, server = add_dns(world, ready=ready, **pod)
-    return world, (pods[0], pods[1], pods[2]), server
+def with_dns(*, ready: bool = True, **pod: Any) -> tuple[FakeCluster, tuple[Subject, Subject, Subject], Subject]:
+    cluster, *pods = two_nodes()
+    _, server = add_dns(cluster, ready=ready, **pod)
+    return cluster, (pods[0], pods[1], pods[2]), server
 
 
 def test_a_dns_that_answers_everybody_passes():
-    world, pods, server = cluster()
+    cluster, pods, server = with_dns()
     for pod in pods:
-        resolve(world, pod)
-        resolve(world, pod, tcp=True)
-        resolve(world, pod, server=server)
-        resolve(world, pod, name="example.com", answers=("203.0.113.9",))
+        resolve(cluster, pod)
+        resolve(cluster, pod, tcp=True)
+        resolve(cluster, pod, server=server)
+        resolve(cluster, pod, name="example.com", answers=("203.0.113.9",))
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(pods[0]).items() >= {"dns_service": "ok", "dns_service_tcp": "ok", "dns_pods": "ok"}.items()
     assert (
@@ -85,12 +85,12 @@ def test_a_dns_that_answers_everybody_passes():
     ],
 )
 def test_everybody_fails(answer: dict[str, Any], expected: str, words: str):
-    world, pods, server = cluster()
+    cluster, pods, server = with_dns()
     for pod in pods:
-        resolve(world, pod, **answer)
-        resolve(world, pod, server=server)
+        resolve(cluster, pod, **answer)
+        resolve(cluster, pod, server=server)
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(CLUSTER)["dns_service_state"] == expected
     failure = findings[0]
@@ -106,14 +106,14 @@ def test_everybody_fails(answer: dict[str, Any], expected: str, words: str):
 
 
 def test_what_fails_over_tcp_alone_is_told_so_and_never_as_a_success():
-    world, (a, b, c), _ = cluster()
+    cluster, (a, b, c), _ = with_dns()
     for pod in (a, b, c):
-        resolve(world, pod)
-    resolve(world, a, "timeout", tcp=True)
-    resolve(world, b, "timeout", tcp=True)
-    resolve(world, c, "ECONNREFUSED", tcp=True)
+        resolve(cluster, pod)
+    resolve(cluster, a, "timeout", tcp=True)
+    resolve(cluster, b, "timeout", tcp=True)
+    resolve(cluster, c, "ECONNREFUSED", tcp=True)
 
-    _, findings = judged(world)
+    _, findings = judged(cluster)
 
     (failure,) = sentences(findings, Severity.FAIL)
     assert failure.startswith(
@@ -122,12 +122,12 @@ def test_what_fails_over_tcp_alone_is_told_so_and_never_as_a_success():
 
 
 def test_one_node_fails():
-    world, (a, b, c), _ = cluster()
-    resolve(world, a, "timeout")
-    resolve(world, b, "timeout")
-    resolve(world, c)
+    cluster, (a, b, c), _ = with_dns()
+    resolve(cluster, a, "timeout")
+    resolve(cluster, b, "timeout")
+    resolve(cluster, c)
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(facts.node("node-1"))["dns_state"] == "timeout"
     assert known.of(facts.node("node-2"))["dns_state"] == "ok"
@@ -145,22 +145,22 @@ def test_one_node_fails():
 
 
 def test_one_pod_fails():
-    world, (a, b, c), _ = cluster()
-    resolve(world, a, "timeout")
-    resolve(world, b)
-    resolve(world, c)
+    cluster, (a, b, c), _ = with_dns()
+    resolve(cluster, a, "timeout")
+    resolve(cluster, b)
+    resolve(cluster, c)
 
-    _, findings = judged(world)
+    _, findings = judged(cluster)
 
     assert [each.symptom.subject for each in findings if each.symptom] == [a]
 
 
 def test_a_dns_pod_that_is_not_ready_is_counted():
-    world, pods, _ = cluster(ready=False)
+    cluster, pods, _ = with_dns(ready=False)
     for pod in pods:
-        resolve(world, pod, "ECONNREFUSED")
+        resolve(cluster, pod, "ECONNREFUSED")
 
-    _, findings = judged(world)
+    _, findings = judged(cluster)
 
     assert findings[0].sentence.endswith("0 of 1 DNS pod are ready.")
     assert sentences(findings, Severity.WARN) == ["0 of 1 DNS pod are ready."]
@@ -168,21 +168,21 @@ def test_a_dns_pod_that_is_not_ready_is_counted():
 
 def test_a_crashing_dns_pod():
     waiting = ContainerState(waiting=ContainerStateWaiting(reason="CrashLoopBackOff"))
-    world, *_ = cluster(ready=False, container_statuses=(ContainerStatus(name="coredns", state=waiting),))
+    cluster, *_ = with_dns(ready=False, container_statuses=(ContainerStatus(name="coredns", state=waiting),))
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(CLUSTER)["dns_crashing"] is True
     assert "A DNS pod crashes again and again." in sentences(findings, Severity.WARN)
 
 
 def test_outside_names_that_fail_may_be_meant():
-    world, pods, _ = cluster()
+    cluster, pods, _ = with_dns()
     for pod in pods:
-        resolve(world, pod)
-        resolve(world, pod, name="example.com", rcode="SERVFAIL")
+        resolve(cluster, pod)
+        resolve(cluster, pod, name="example.com", rcode="SERVFAIL")
 
-    _, findings = judged(world)
+    _, findings = judged(cluster)
 
     assert sentences(findings, Severity.FAIL) == []
     assert sentences(findings, Severity.WARN) == [
@@ -196,43 +196,43 @@ def test_outside_names_that_fail_may_be_meant():
 
 def test_a_policy_that_lets_pods_send_nothing_is_meant_so():
     """A server that nothing is known to resolve names for: the policy does what it says."""
-    world, pods, _ = cluster()
+    cluster, pods, _ = with_dns()
     for pod in pods:
-        resolve(world, pod, "timeout")
+        resolve(cluster, pod, "timeout")
     spec = NetworkPolicySpec(policy_types=("Ingress", "Egress"))
     policy = NetworkPolicy(metadata=ObjectMeta(name="deny-all", namespace="shop"), spec=spec)
 
-    _, findings = judged(world, network_policies=(policy,))
+    _, findings = judged(cluster, network_policies=(policy,))
 
     assert sentences(findings, Severity.FAIL, Severity.WARN) == []
     assert all(each.symptom is None for each in findings)
 
 
 def test_a_question_over_tcp_that_a_policy_denies_is_no_fault():
-    world, pods, _ = cluster()
+    cluster, pods, _ = with_dns()
     for pod in pods:
-        resolve(world, pod)
-        resolve(world, pod, "timeout", tcp=True)
+        resolve(cluster, pod)
+        resolve(cluster, pod, "timeout", tcp=True)
     names = NetworkPolicyEgressRule(ports=(NetworkPolicyPort(port=53, protocol="UDP"),))
     spec = NetworkPolicySpec(policy_types=("Egress",), egress=(names,))
     policy = NetworkPolicy(metadata=ObjectMeta(name="names", namespace="shop"), spec=spec)
 
-    known, findings = judged(world, network_policies=(policy,))
+    known, findings = judged(cluster, network_policies=(policy,))
 
     assert "dns_service_tcp" not in known.of(pods[0])
     assert sentences(findings, Severity.FAIL, Severity.WARN) == []
 
 
 def test_a_policy_without_dns_is_told_as_such():
-    world, (a, b, c), _ = cluster()
-    resolve(world, a, "timeout")
-    resolve(world, b, "timeout")
-    resolve(world, c, "timeout")
+    cluster, (a, b, c), _ = with_dns()
+    resolve(cluster, a, "timeout")
+    resolve(cluster, b, "timeout")
+    resolve(cluster, c, "timeout")
     web = NetworkPolicyEgressRule(ports=(NetworkPolicyPort(port=443),))
     spec = NetworkPolicySpec(policy_types=("Egress",), egress=(web,))
     policy = NetworkPolicy(metadata=ObjectMeta(name="web-only", namespace="shop"), spec=spec)
 
-    known, findings = judged(world, network_policies=(policy,))
+    known, findings = judged(cluster, network_policies=(policy,))
 
     assert known.of(a)["egress_dns_denied"] is True
     assert sentences(findings, Severity.FAIL) == []
@@ -251,32 +251,32 @@ def test_a_policy_without_dns_is_told_as_such():
 
 
 def test_nodes_speak_for_the_cluster_only_where_no_pod_asked():
-    world, *_ = two_nodes()
-    add_dns(world)
-    resolve(world, facts.node("node-1"), "timeout")
+    cluster, *_ = two_nodes()
+    add_dns(cluster)
+    resolve(cluster, facts.node("node-1"), "timeout")
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(facts.node("node-1"))["dns_state"] == "timeout"
     assert sentences(findings, Severity.FAIL) == ["A query to the cluster's DNS Service from nodes got no answer."]
 
 
 def test_a_node_without_a_way_to_services_does_not_spoil_its_pods_answers():
-    world, (a, b, c), _ = cluster()
+    cluster, (a, b, c), _ = with_dns()
     for pod in (a, b, c):
-        resolve(world, pod)
-    resolve(world, facts.node("node-1"), "ENETUNREACH")
+        resolve(cluster, pod)
+    resolve(cluster, facts.node("node-1"), "ENETUNREACH")
 
-    known, _ = judged(world)
+    known, _ = judged(cluster)
 
     assert known.of(facts.node("node-1"))["dns_state"] == "ok"
 
 
 def test_wrong_nameservers():
-    world, (a, _, _), _ = cluster()
-    world.seen(a, nameservers=("8.8.8.8",))
+    cluster, (a, _, _), _ = with_dns()
+    cluster.seen(a, nameservers=("8.8.8.8",))
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(a)["nameserver_matches"] is False
     assert sentences(findings, Severity.WARN) == [
@@ -294,11 +294,11 @@ def test_wrong_nameservers():
     ],
 )
 def test_what_a_wrong_nameserver_answers_decides(answer: dict[str, Any], severity: Severity, end: str):
-    world, (a, _, _), _ = cluster()
-    world.seen(a, nameservers=("8.8.8.8",))
-    world.test(a, "dns-own", protocol="dns-udp", ip="8.8.8.8", name=API_NAME, **answer)
+    cluster, (a, _, _), _ = with_dns()
+    cluster.seen(a, nameservers=("8.8.8.8",))
+    cluster.test(a, "dns-own", protocol="dns-udp", ip="8.8.8.8", name=API_NAME, **answer)
 
-    _, findings = judged(world)
+    _, findings = judged(cluster)
 
     start = "Pod shop/a on node-1 asks a nameserver that is not the cluster's DNS Service, though dnsPolicy says so"
     assert start + end in sentences(findings, severity)
@@ -306,26 +306,26 @@ def test_what_a_wrong_nameserver_answers_decides(answer: dict[str, Any], severit
 
 
 def test_a_pod_with_the_nodes_network_uses_the_nodes_nameservers():
-    world, (a, _, _), _ = cluster()
-    pod = world.pods[a]
-    world.pods[a] = replace(pod, spec=replace(pod.spec, host_network=True))
-    world.seen(a, nameservers=("8.8.8.8",))
+    cluster, (a, _, _), _ = with_dns()
+    pod = cluster.pods[a]
+    cluster.pods[a] = replace(pod, spec=replace(pod.spec, host_network=True))
+    cluster.seen(a, nameservers=("8.8.8.8",))
 
-    assert "nameserver_matches" not in judged(world)[0].of(a)
+    assert "nameserver_matches" not in judged(cluster)[0].of(a)
 
 
 def test_node_local_dns_is_a_legitimate_nameserver():
-    world, (a, _, _), _ = cluster()
-    world.seen(a, nameservers=("169.254.20.10",))
+    cluster, (a, _, _), _ = with_dns()
+    cluster.seen(a, nameservers=("169.254.20.10",))
 
-    assert judged(world)[0].of(a)["nameserver_matches"] is True
+    assert judged(cluster)[0].of(a)["nameserver_matches"] is True
 
 
 def test_where_nobody_asked_nothing_passes():
-    world, *_ = two_nodes()
-    add_dns(world)
+    cluster, *_ = two_nodes()
+    add_dns(cluster)
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert "dns_service_state" not in known.of(CLUSTER)
     assert sentences(findings) == [
@@ -334,29 +334,29 @@ def test_where_nobody_asked_nothing_passes():
 
 
 def test_a_cluster_without_dns():
-    world, *_ = two_nodes()
+    cluster, *_ = two_nodes()
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(CLUSTER)["dns_service_exists"] is False
     assert sentences(findings, Severity.WARN) == ["The cluster has no DNS Service with an address."]
 
 
 def test_services_that_could_not_be_read_are_no_missing_dns():
-    world, *_ = two_nodes()
+    cluster, *_ = two_nodes()
 
-    known, findings = judged(world, unobserved=(unread("services", "Not allowed."),))
+    known, findings = judged(cluster, unobserved=(unread("services", "Not allowed."),))
 
     assert "dns_service_exists" not in known.of(CLUSTER)
     assert sentences(findings, Severity.WARN, Severity.FAIL) == []
 
 
 def test_without_kube_systems_pods_endpoints_are_counted():
-    world, *_ = cluster()
-    everything = world.evidence().snapshot
+    cluster, *_ = with_dns()
+    everything = cluster.evidence().snapshot
     mine = tuple(pod for pod in everything.pods if pod.metadata.namespace == "shop")
 
-    known, _ = judged(world, node_pods=mine, unobserved=(unread("pods", "Not allowed."),))
+    known, _ = judged(cluster, node_pods=mine, unobserved=(unread("pods", "Not allowed."),))
 
     assert (known.of(CLUSTER)["dns_pods"], known.of(CLUSTER)["dns_ready_pods"]) == (1, 1)
     assert "dns_crashing" not in known.of(CLUSTER)

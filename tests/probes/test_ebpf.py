@@ -9,7 +9,7 @@ from bot.cluster.cni.detect import CniInventory
 from bot.domain import facts
 from bot.domain.facts import FactTable, Subject, Value
 from bot.probes import ebpf, node_kernel
-from tests.probes.build import World, facts_of, missing, sentences, two_nodes
+from tests.probes.build import FakeCluster, facts_of, missing, sentences, two_nodes
 
 PROGRAMS = (
     BpfProgram(name="cil_from_overlay", place="cilium_vxlan", is_attached=True),
@@ -31,14 +31,14 @@ VXLAN = CniInventory(name="cilium", encapsulation="vxlan")
 NATIVE = CniInventory(name="cilium", encapsulation="none")
 
 
-def world_of(cilium: Cilium | None) -> tuple[World, Subject, Subject]:
-    world, first, _, remote = two_nodes("cilium")
-    world.node_report("node-1", cilium=cilium)
-    return world, first, remote
+def cluster_of(cilium: Cilium | None) -> tuple[FakeCluster, Subject, Subject]:
+    cluster, first, _, remote = two_nodes("cilium")
+    cluster.node_report("node-1", cilium=cilium)
+    return cluster, first, remote
 
 
-def judged(world: World, cni: CniInventory = VXLAN) -> FactTable:
-    evidence = world.evidence()
+def judged(cluster: FakeCluster, cni: CniInventory = VXLAN) -> FactTable:
+    evidence = cluster.evidence()
     vars(evidence)["cni"] = cni
     return facts_of(evidence, ebpf.PROBE, node_kernel.PROBE)
 
@@ -48,9 +48,9 @@ def detached(*names: str) -> tuple[BpfProgram, ...]:
 
 
 def test_a_healthy_node():
-    world, first, remote = world_of(HEALTHY)
+    cluster, first, remote = cluster_of(HEALTHY)
 
-    known = judged(world)
+    known = judged(cluster)
 
     assert (
         known.of(NODE).items()
@@ -98,9 +98,9 @@ def test_a_healthy_node():
     ],
 )
 def test_what_a_nodes_maps_tell(cilium: Cilium | None, key: str, value: Value | None):
-    world, *_ = world_of(cilium)
+    cluster, *_ = cluster_of(cilium)
 
-    assert judged(world).of(NODE).get(key) == value
+    assert judged(cluster).of(NODE).get(key) == value
 
 
 @pytest.mark.parametrize(
@@ -120,34 +120,34 @@ def test_what_a_nodes_maps_tell(cilium: Cilium | None, key: str, value: Value | 
 def test_where_a_remote_pods_packets_are_sent(
     peers: tuple[CiliumPeer, ...] | None, cni: CniInventory, lost: tuple[str, ...] | None
 ):
-    world, _, remote = world_of(replace(HEALTHY, peers=peers))
+    cluster, _, remote = cluster_of(replace(HEALTHY, peers=peers))
 
-    assert judged(world, cni).of(remote).get("ebpf_lost_from") == lost
+    assert judged(cluster, cni).of(remote).get("ebpf_lost_from") == lost
 
 
 def test_a_pod_that_its_nodes_programs_do_not_know():
-    world, first, _ = world_of(replace(HEALTHY, endpoints=(CiliumEndpoint(ip="10.42.1.11", id=872),)))
+    cluster, first, _ = cluster_of(replace(HEALTHY, endpoints=(CiliumEndpoint(ip="10.42.1.11", id=872),)))
 
-    known = judged(world)
+    known = judged(cluster)
 
     assert known.of(first)["ebpf_known"] is False
     assert "its packets loop" in " ".join(sentences(ebpf.PROBE.judge(known)))
 
 
 def test_a_node_without_any_maps():
-    world, *_ = world_of(None)
-    world.node_report("node-1", missing=(missing("cilium", "no maps of Cilium's are pinned below /sys/fs/bpf"),))
+    cluster, *_ = cluster_of(None)
+    cluster.node_report("node-1", missing=(missing("cilium", "no maps of Cilium's are pinned below /sys/fs/bpf"),))
 
-    known = judged(world)
+    known = judged(cluster)
 
     assert known.of(NODE)["ebpf_maps"] is False
     assert "ebpf_maps" not in known.of(facts.node("node-2"))
 
 
 def test_maps_that_cilium_left_behind_say_nothing():
-    world, first, _ = world_of(replace(HEALTHY, endpoints=(), programs=detached("cil_from_overlay")))
+    cluster, first, _ = cluster_of(replace(HEALTHY, endpoints=(), programs=detached("cil_from_overlay")))
 
-    known = judged(world, CniInventory(name="calico", encapsulation="vxlan"))
+    known = judged(cluster, CniInventory(name="calico", encapsulation="vxlan"))
 
     assert "ebpf_known" not in known.of(first)
     assert "ebpf_overlay_detached" not in known.of(NODE)

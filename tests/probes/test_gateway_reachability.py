@@ -32,20 +32,20 @@ NODE = facts.node("node-1")
     ],
 )
 def test_the_errno_of_the_oracle_is_a_word(answer: dict[str, str], expected: str) -> None:
-    world, a, _, _ = two_nodes()
-    oracle = world.report_of(a).gateway_oracle
+    cluster, a, _, _ = two_nodes()
+    oracle = cluster.report_of(a).gateway_oracle
     assert oracle is not None
-    world.seen(a, gateway_oracle=replace(oracle, **answer))
+    cluster.seen(a, gateway_oracle=replace(oracle, **answer))
 
-    assert facts_of(world.evidence(), PROBE).of(a)["gateway_oracle"] == expected
+    assert facts_of(cluster.evidence(), PROBE).of(a)["gateway_oracle"] == expected
 
 
 def test_a_healthy_calico_pod() -> None:
-    world, a, b, _ = two_nodes()
-    world.test(a, "own-node", to=NODE)
-    world.test(NODE, "local-pod", to=a)
+    cluster, a, b, _ = two_nodes()
+    cluster.test(a, "own-node", to=NODE)
+    cluster.test(NODE, "local-pod", to=a)
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
 
     assert dict(known.of(a)) == {
         "gateway_oracle": "ok",
@@ -84,24 +84,24 @@ def test_half_of_a_sysctl_is_no_sysctl() -> None:
 
 @pytest.mark.parametrize(("own", "every", "effective"), [("0", "1", 1), ("2", "1", 2), ("1", "0", 1), ("0", "0", 0)])
 def test_rp_filter_is_the_larger_of_both(own: str, every: str, effective: int) -> None:
-    world, a, _, _ = two_nodes()
-    world.root(
+    cluster, a, _, _ = two_nodes()
+    cluster.root(
         "node-1",
-        sysctls=world.roots["node-1"].sysctls
+        sysctls=cluster.roots["node-1"].sysctls
         | {
             "ipv4.conf.cali1.rp_filter": own,
             "ipv4.conf.all.rp_filter": every,
         },
     )
 
-    assert facts_of(world.evidence(), PROBE).of(a)["host_rp_filter"] == effective
+    assert facts_of(cluster.evidence(), PROBE).of(a)["host_rp_filter"] == effective
 
 
 def test_the_sysctls_of_a_bridge_port_are_those_of_its_bridge() -> None:
-    world, a, _, _ = two_nodes("flannel")
-    world.root(
+    cluster, a, _, _ = two_nodes("flannel")
+    cluster.root(
         "node-1",
-        sysctls=world.roots["node-1"].sysctls
+        sysctls=cluster.roots["node-1"].sysctls
         | {
             "ipv4.conf.cni0.forwarding": "0",
             "ipv4.conf.cni0.rp_filter": "2",
@@ -109,26 +109,26 @@ def test_the_sysctls_of_a_bridge_port_are_those_of_its_bridge() -> None:
         },
     )
 
-    known = facts_of(world.evidence(), PROBE).of(a)
+    known = facts_of(cluster.evidence(), PROBE).of(a)
 
     assert (known["own_dev"], known["host_forwarding"], known["host_rp_filter"]) == ("veth1", False, 2)
     assert known["gateway_oracle"] == "local"
 
 
 def test_what_the_node_says_about_itself() -> None:
-    world, _, _, _ = two_nodes()
+    cluster, _, _, _ = two_nodes()
     drop = FirewallRule(backend="nft", family="arp", table="guard", chain="in", verdict="drop", text="drop")
-    world.root(
+    cluster.root(
         "node-1",
-        sysctls=world.roots["node-1"].sysctls
+        sysctls=cluster.roots["node-1"].sysctls
         | {"ipv4.ip_forward": "0", "ipv4.conf.cali1.forwarding": "0", "ipv4.conf.cali2.proxy_arp": "0"},
-        addresses=(*world.roots["node-1"].addresses, Address(dev="lo", ip="169.254.1.1", prefix_len=32)),
+        addresses=(*cluster.roots["node-1"].addresses, Address(dev="lo", ip="169.254.1.1", prefix_len=32)),
         firewall=Firewall(drops=(drop,), drops_total=1),
         counters={"Ip.InAddrErrors": 7, "TcpExt.IPReversePathFilter": 9},
         counters_delta={"Ip.InAddrErrors": 3},
     )
 
-    assert dict(facts_of(world.evidence(), PROBE).of(NODE)) == {
+    assert dict(facts_of(cluster.evidence(), PROBE).of(NODE)) == {
         "ip_forward": False,
         "all_proxy_arp": False,
         "all_rp_filter": 0,
@@ -148,34 +148,34 @@ def test_what_the_node_says_about_itself() -> None:
     ("family", "policy", "filtered"), [("arp", "drop", True), ("arp", "accept", False), ("ip", "drop", False)]
 )
 def test_an_arp_chain_filters_by_its_policy_too(family: str, policy: str, filtered: bool) -> None:  # noqa: FBT001
-    world, a, _, _ = two_nodes()
+    cluster, a, _, _ = two_nodes()
     chain = FirewallChain(backend="nft", family=family, table="t", chain="c", hook="input", policy=policy)
-    world.root("node-1", firewall=Firewall(chains=(chain,)))
-    world.inside(a, firewall=Firewall(chains=(chain,)))
+    cluster.root("node-1", firewall=Firewall(chains=(chain,)))
+    cluster.inside(a, firewall=Firewall(chains=(chain,)))
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
     named = ("arp/t/c: policy drop",) if filtered else ()
     assert (known.of(NODE)["arp_filtered"], known.of(NODE)["arp_filters"]) == (filtered, named)
     assert known.of(a)["arp_filters"] == named
 
 
 def test_counters_that_were_read_once_have_no_growth() -> None:
-    world, _, _, _ = two_nodes()
-    world.rungs["node-1"] = Rung.CNI_AGENT
-    world.root("node-1", counters={"Ip.InAddrErrors": 7})
+    cluster, _, _, _ = two_nodes()
+    cluster.rungs["node-1"] = Rung.CNI_AGENT
+    cluster.root("node-1", counters={"Ip.InAddrErrors": 7})
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
 
     assert known.why_unobserved(NODE, "inaddrerrors_delta") == "counters were not read twice"
     assert known.why_unobserved(NODE, "arp_filtered") == "the node's packet filters were not read"
 
 
 def test_a_pod_that_is_cut_off_although_its_gateway_answers() -> None:
-    world, a, _, _ = two_nodes()
-    world.test(a, "own-node", to=NODE, outcome="timeout")
-    world.test(NODE, "local-pod", to=a, outcome="EHOSTUNREACH", latency_ms=3060.0)
+    cluster, a, _, _ = two_nodes()
+    cluster.test(a, "own-node", to=NODE, outcome="timeout")
+    cluster.test(NODE, "local-pod", to=a, outcome="EHOSTUNREACH", latency_ms=3060.0)
 
-    known = facts_of(world.evidence(), pod_link.PROBE, pod_arp_table.PROBE, PROBE)
+    known = facts_of(cluster.evidence(), pod_link.PROBE, pod_arp_table.PROBE, PROBE)
     failures = [each for each in judge(known) if each.severity is Severity.FAIL]
 
     assert sentences(failures) == [
@@ -238,7 +238,7 @@ def test_a_pod_that_talks_to_others_is_not_isolated() -> None:
 
 def test_a_refusal_counts_only_where_the_pod_listens() -> None:
     """A closed port of a healthy pod refuses: packets pass."""
-    world, a, _, _ = two_nodes()
-    world.test(NODE, "endpoint", to=a, protocol="tcp", port=8080, outcome="ECONNREFUSED")
+    cluster, a, _, _ = two_nodes()
+    cluster.test(NODE, "endpoint", to=a, protocol="tcp", port=8080, outcome="ECONNREFUSED")
 
-    assert "node_reaches_pod" not in facts_of(world.evidence(), PROBE).of(a)
+    assert "node_reaches_pod" not in facts_of(cluster.evidence(), PROBE).of(a)

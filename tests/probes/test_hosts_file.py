@@ -7,20 +7,20 @@ from bot.agent.report import Connection, HostsLine
 from bot.domain.facts import Subject
 from bot.domain.finding import Severity
 from bot.probes import hosts_file
-from tests.probes.build import World, facts_of, two_nodes
+from tests.probes.build import FakeCluster, facts_of, two_nodes
 from tests.probes.services import add_service
 
 ELSEWHERE = "10.9.9.9"
 
 
-def asked(*lines: HostsLine, dials: str = "") -> tuple[World, Subject]:
+def asked(*lines: HostsLine, dials: str = "") -> tuple[FakeCluster, Subject]:
     """shop/a with these lines; Service shop/web is 10.43.1.1 and has one endpoint."""
-    world, a, _, c = two_nodes()
-    add_service(world, "shop/web", [c], ip="10.43.1.1")
-    world.seen(a, hosts=lines)
+    cluster, a, _, c = two_nodes()
+    add_service(cluster, "shop/web", [c], ip="10.43.1.1")
+    cluster.seen(a, hosts=lines)
     calls = (Connection(ip=dials, port=80, state="syn-sent"),) if dials else ()
-    world.inside(a, connections=calls)
-    return world, a
+    cluster.inside(a, connections=calls)
+    return cluster, a
 
 
 @pytest.mark.parametrize(
@@ -37,9 +37,9 @@ def asked(*lines: HostsLine, dials: str = "") -> tuple[World, Subject]:
     ],
 )
 def test_a_line_is_held_against_the_service_of_that_name(ip: str, name: str, is_wrong: bool) -> None:  # noqa: FBT001
-    world, a = asked(HostsLine(ip=ip, names=(name,)))
+    cluster, a = asked(HostsLine(ip=ip, names=(name,)))
 
-    found = facts_of(world.evidence(), hosts_file.PROBE).of(a)["hosts_lines_wrong"]
+    found = facts_of(cluster.evidence(), hosts_file.PROBE).of(a)["hosts_lines_wrong"]
 
     assert found == ((f"{ip} {name} (Service shop/web)",) if is_wrong else ())
 
@@ -48,18 +48,18 @@ def test_a_line_is_held_against_the_service_of_that_name(ip: str, name: str, is_
     ("dials", "severity"), [("", Severity.WARN), ("10.7.7.7", Severity.WARN), (ELSEWHERE, Severity.FAIL)]
 )
 def test_a_line_that_may_be_meant_so_is_a_fault_only_where_nothing_answers(dials: str, severity: Severity) -> None:
-    world, a = asked(HostsLine(ip=ELSEWHERE, names=("web",)), dials=dials)
+    cluster, a = asked(HostsLine(ip=ELSEWHERE, names=("web",)), dials=dials)
 
-    [finding] = hosts_file.PROBE.judge(facts_of(world.evidence(), hosts_file.PROBE))
+    [finding] = hosts_file.PROBE.judge(facts_of(cluster.evidence(), hosts_file.PROBE))
 
     assert (finding.subject, finding.severity, finding.symptom is not None) == (a, severity, severity is Severity.FAIL)
 
 
 def test_a_file_that_was_not_read_is_unknown() -> None:
-    world, a = asked()
-    world.seen(a, hosts=None)
+    cluster, a = asked()
+    cluster.seen(a, hosts=None)
 
-    assert "hosts_lines_wrong" not in facts_of(world.evidence(), hosts_file.PROBE).of(a)
+    assert "hosts_lines_wrong" not in facts_of(cluster.evidence(), hosts_file.PROBE).of(a)
 
 
 def test_lines_are_read_as_a_resolver_reads_them() -> None:

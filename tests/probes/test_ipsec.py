@@ -26,12 +26,12 @@ NODE = facts.node("node-1")
     ids=["block", "a tunnel without a key", "a tunnel", "allow"],
 )
 def test_policies_that_refuse(change: dict[str, Any], count: int):
-    world, _, _, _ = two_nodes()
+    cluster, _, _, _ = two_nodes()
     counters = {"Xfrm.OutPolBlock": 9, "Xfrm.InError": 1}
     deltas = {"Xfrm.OutPolBlock": 4, "Xfrm.InError": 1}
-    world.root("node-1", ipsec=(IpsecPolicy(**(BLOCK | change)),), counters=counters, counters_delta=deltas)
+    cluster.root("node-1", ipsec=(IpsecPolicy(**(BLOCK | change)),), counters=counters, counters_delta=deltas)
 
-    known = facts_of(world.evidence(), ipsec.PROBE)
+    known = facts_of(cluster.evidence(), ipsec.PROBE)
 
     assert len(strings(known.of(NODE)["ipsec_policies"])) == count
     assert known.of(NODE)["ipsec_refused"] == 4
@@ -40,10 +40,10 @@ def test_policies_that_refuse(change: dict[str, Any], count: int):
 
 
 def test_without_counters_nothing_is_proven():
-    world, _, _, _ = two_nodes()
-    world.root("node-1", ipsec=(IpsecPolicy(**BLOCK),))
+    cluster, _, _, _ = two_nodes()
+    cluster.root("node-1", ipsec=(IpsecPolicy(**BLOCK),))
 
-    known = facts_of(world.evidence(), ipsec.PROBE)
+    known = facts_of(cluster.evidence(), ipsec.PROBE)
 
     assert "ipsec_refused" not in known.of(NODE)
     assert "ipsec_policies" not in known.of(facts.node("node-2"))

@@ -21,18 +21,18 @@ from tests.probes.build import facts_of, sentences, two_nodes
     ids=["refused", "refused once", "another failure", "no address over IPv6", "no port needed"],
 )
 def test_the_kernels_own_refusal_tells(fields: dict[str, Any], state: str | None) -> None:
-    world, a, _, c = two_nodes()
+    cluster, a, _, c = two_nodes()
     about: dict[str, Any] = {"protocol": "tcp", "port": 80}
-    world.test(a, "remote-pod", to=c, **(about | fields))
+    cluster.test(a, "remote-pod", to=c, **(about | fields))
 
-    assert facts_of(world.evidence(), local_ports.PROBE).of(a).get("local_ports") == state
+    assert facts_of(cluster.evidence(), local_ports.PROBE).of(a).get("local_ports") == state
 
 
 def test_the_range_is_said() -> None:
-    world, a, _, c = two_nodes()
-    world.inside(a, sysctls={"ipv4.ip_local_port_range": "40000\t40001"})
-    world.test(a, "remote-pod", to=c, protocol="tcp", port=80, outcome="EADDRNOTAVAIL")
-    table = facts_of(world.evidence(), local_ports.PROBE)
+    cluster, a, _, c = two_nodes()
+    cluster.inside(a, sysctls={"ipv4.ip_local_port_range": "40000\t40001"})
+    cluster.test(a, "remote-pod", to=c, protocol="tcp", port=80, outcome="EADDRNOTAVAIL")
+    table = facts_of(cluster.evidence(), local_ports.PROBE)
 
     assert sentences(list(local_ports.PROBE.judge(table)), Severity.WARN) == [
         "Pod shop/a has no free port left to call from (EADDRNOTAVAIL), of 40000 to 40001."

@@ -10,33 +10,35 @@ from bot.domain import facts
 from bot.domain.facts import Subject
 from bot.domain.flows import NeededFlow
 from bot.probes.services.needed import needed_flows, needs
-from tests.probes.build import World, two_nodes
+from tests.probes.build import FakeCluster, two_nodes
 from tests.probes.services import add_dns, add_service
 
 
-def told(world: World, pod: Subject, container: Container) -> None:
-    spec = msgspec.structs.replace(world.pods[pod].spec, containers=(container,))
-    world.pods[pod] = msgspec.structs.replace(world.pods[pod], spec=spec)
+def told(cluster: FakeCluster, pod: Subject, container: Container) -> None:
+    spec = msgspec.structs.replace(cluster.pods[pod].spec, containers=(container,))
+    cluster.pods[pod] = msgspec.structs.replace(cluster.pods[pod], spec=spec)
 
 
-def known(world: World, source: Subject) -> list[tuple[str, Subject | None, int]]:
-    return [(flow.known_by, flow.target, flow.port) for flow in needed_flows(world.evidence()) if flow.source == source]
+def known(cluster: FakeCluster, source: Subject) -> list[tuple[str, Subject | None, int]]:
+    return [
+        (flow.known_by, flow.target, flow.port) for flow in needed_flows(cluster.evidence()) if flow.source == source
+    ]
 
 
 def test_what_is_known_of_a_pod():
-    world, a, b, c = two_nodes()
-    dns, _ = add_dns(world)
-    db = add_service(world, "shop/db", (c,), port=80, target=5432)
-    cache = add_service(world, "shop/cache", (b,), ip="10.43.7.7", port=6379)
-    told(world, a, Container(env=(EnvVar(name="DB", value="db:80"), EnvVar(name="DB_SERVICE_HOST", value="cache"))))
+    cluster, a, b, c = two_nodes()
+    dns, _ = add_dns(cluster)
+    db = add_service(cluster, "shop/db", (c,), port=80, target=5432)
+    cache = add_service(cluster, "shop/cache", (b,), ip="10.43.7.7", port=6379)
+    told(cluster, a, Container(env=(EnvVar(name="DB", value="db:80"), EnvVar(name="DB_SERVICE_HOST", value="cache"))))
     dialling = (
         Connection(ip="10.43.7.7", port=6379, state="syn-sent"),
-        Connection(ip=world.pods[c].status.pod_ip, port=5432, state="established"),
+        Connection(ip=cluster.pods[c].status.pod_ip, port=5432, state="established"),
         Connection(ip="198.51.100.7", port=443, state="established"),
     )
-    world.inside(a, connections=dialling)
+    cluster.inside(a, connections=dialling)
 
-    assert known(world, a) == [
+    assert known(cluster, a) == [
         ("environment", db, 80),
         ("socket", cache, 6379),
         ("connection", db, 80),
@@ -46,31 +48,31 @@ def test_what_is_known_of_a_pod():
 
 
 def test_what_a_playbook_knows_of_an_application_yields_to_what_its_pod_is_told():
-    world, a, b, c = two_nodes()
-    scheduler = add_service(world, "shop/scheduler", (c,), port=9004)
-    told(world, a, Container(env=(EnvVar(name="SCHEDULER", value="scheduler:9004"),)))
+    cluster, a, b, c = two_nodes()
+    scheduler = add_service(cluster, "shop/scheduler", (c,), port=9004)
+    told(cluster, a, Container(env=(EnvVar(name="SCHEDULER", value="scheduler:9004"),)))
     dials = [
         NeededFlow(source=pod, target=scheduler, port=port, known_by="playbook", why="agents subscribe")
         for pod in (a, b)
         for port in (9004, 9005)
     ]
-    evidence = replace(world.evidence(), dials=tuple(dials))
+    evidence = replace(cluster.evidence(), dials=tuple(dials))
 
     assert [flow.port for flow in needed_flows(evidence) if flow.known_by == "playbook" and flow.source == a] == [9004]
     assert needs(evidence, b, scheduler, 9005)
 
 
 def test_a_kubelet_needs_the_ports_that_it_probes():
-    world, a, *_ = two_nodes()
+    cluster, a, *_ = two_nodes()
     probe = ProbeSpec(http_get=HttpGetAction(port="http"))
-    told(world, a, Container(ports=(ContainerPort(name="http", container_port=8080),), readiness_probe=probe))
+    told(cluster, a, Container(ports=(ContainerPort(name="http", container_port=8080),), readiness_probe=probe))
 
-    assert known(world, facts.node("node-1")) == [("probe", a, 8080)]
+    assert known(cluster, facts.node("node-1")) == [("probe", a, 8080)]
 
 
 def test_a_pod_behind_a_service_does_not_dial_what_it_is_called():
-    world, a, *_ = two_nodes()
-    own = add_service(world, "shop/db", (a,), port=80)
-    told(world, a, Container(args=("--advertise=db:80",)))
+    cluster, a, *_ = two_nodes()
+    own = add_service(cluster, "shop/db", (a,), port=80)
+    told(cluster, a, Container(args=("--advertise=db:80",)))
 
-    assert not needs(world.evidence(), a, own, 80)
+    assert not needs(cluster.evidence(), a, own, 80)

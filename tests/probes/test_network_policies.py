@@ -17,13 +17,13 @@ from bot.domain.facts import CLUSTER, FactTable
 from bot.domain.finding import Finding, Severity
 from bot.domain.report import ApiRead, Unobserved
 from bot.probes import network_policies, pod_sandbox
-from tests.probes.build import World, facts_of, sentences, two_nodes, unread
+from tests.probes.build import FakeCluster, facts_of, sentences, two_nodes, unread
 from tests.probes.services import add_dns, add_service, ask
 
 
-def judged(world: World, *policies: NetworkPolicy, **snapshot: Any) -> tuple[FactTable, list[Finding]]:
-    world.snapshot_fields |= {"network_policies": policies, **snapshot}
-    known = facts_of(world.evidence(), pod_sandbox.PROBE, network_policies.PROBE)
+def judged(cluster: FakeCluster, *policies: NetworkPolicy, **snapshot: Any) -> tuple[FactTable, list[Finding]]:
+    cluster.snapshot_fields |= {"network_policies": policies, **snapshot}
+    known = facts_of(cluster.evidence(), pod_sandbox.PROBE, network_policies.PROBE)
     return known, list(network_policies.PROBE.judge(known))
 
 
@@ -37,9 +37,9 @@ def labels(**wanted: str) -> LabelSelector:
 
 
 def test_without_policies_nobody_is_isolated():
-    world, a, *_ = two_nodes()
+    cluster, a, *_ = two_nodes()
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(a).items() >= {"policies_ingress": 0, "policies_egress": 0, "policy_names": ()}.items()
     assert known.of(a)["egress_dns_denied"] is False
@@ -50,11 +50,11 @@ def test_without_policies_nobody_is_isolated():
 
 def test_an_empty_pod_selector_denies_it_does_not_allow():
     """The mistake of another tool: an empty podSelector with no rules isolates everybody."""
-    world, a, _, _ = two_nodes()
-    db = world.pod("shop/db-1", "node-2", labels={"app": "db"})
-    service = add_service(world, "shop/db", (db,))
+    cluster, a, _, _ = two_nodes()
+    db = cluster.pod("shop/db-1", "node-2", labels={"app": "db"})
+    service = add_service(cluster, "shop/db", (db,))
 
-    known, findings = judged(world, policy("deny-all"))
+    known, findings = judged(cluster, policy("deny-all"))
 
     assert known.of(a)["policies_ingress"] == 1
     assert known.of(a)["policy_names"] == ("shop/deny-all",)
@@ -73,46 +73,46 @@ def test_an_empty_pod_selector_denies_it_does_not_allow():
 
 
 def test_pods_that_policies_cannot_tell_apart_are_denied_together():
-    world, _, _, c = two_nodes()
-    db = world.pod("shop/db-1", "node-2", labels={"app": "db"})
-    service = add_service(world, "shop/db", (db,))
+    cluster, _, _, c = two_nodes()
+    db = cluster.pod("shop/db-1", "node-2", labels={"app": "db"})
+    service = add_service(cluster, "shop/db", (db,))
     allow_c = NetworkPolicyIngressRule(from_=(NetworkPolicyPeer(pod_selector=labels(app="c")),))
-    ask(world, db, service)
-    ask(world, c, service, "timeout")
+    ask(cluster, db, service)
+    ask(cluster, c, service, "timeout")
 
-    known, _ = judged(world, policy("only-c", ingress=(allow_c,)))
+    known, _ = judged(cluster, policy("only-c", ingress=(allow_c,)))
 
     assert known.of(service)["denied_sources"] == ("shop/a", "shop/b", "shop/c")
 
 
 def test_both_ends():
-    world, *_ = two_nodes()
-    db = world.pod("shop/db-1", "node-2", labels={"app": "db"})
-    service = add_service(world, "shop/db", (db,))
+    cluster, *_ = two_nodes()
+    db = cluster.pod("shop/db-1", "node-2", labels={"app": "db"})
+    service = add_service(cluster, "shop/db", (db,))
 
-    known, _ = judged(world, policy("deny-all", "Ingress", "Egress"))
+    known, _ = judged(cluster, policy("deny-all", "Ingress", "Egress"))
 
     assert known.of(service)["denied_by"] == "both"
 
 
 def test_an_allowing_rule_opens_the_service():
-    world, *_ = two_nodes()
-    db = world.pod("shop/db-1", "node-2", labels={"app": "db"})
-    service = add_service(world, "shop/db", (db,))
+    cluster, *_ = two_nodes()
+    db = cluster.pod("shop/db-1", "node-2", labels={"app": "db"})
+    service = add_service(cluster, "shop/db", (db,))
     rule = NetworkPolicyIngressRule(ports=(NetworkPolicyPort(port=9004),))
 
-    known, findings = judged(world, policy("deny-all"), policy("open", selector=labels(app="db"), ingress=(rule,)))
+    known, findings = judged(cluster, policy("deny-all"), policy("open", selector=labels(app="db"), ingress=(rule,)))
 
     assert known.of(service)["denied_by"] == "none"
     assert sentences(findings) == []
 
 
 def test_egress_without_dns():
-    world, a, _, _ = two_nodes()
-    add_dns(world)
+    cluster, a, _, _ = two_nodes()
+    add_dns(cluster)
     web = NetworkPolicyEgressRule(ports=(NetworkPolicyPort(port=443),))
 
-    known, findings = judged(world, policy("web-only", "Egress", egress=(web,)))
+    known, findings = judged(cluster, policy("web-only", "Egress", egress=(web,)))
 
     assert known.of(a)["egress_dns_denied"] is True
     warnings = sentences(findings, Severity.WARN)
@@ -120,12 +120,12 @@ def test_egress_without_dns():
 
 
 def test_egress_with_dns():
-    world, a, _, _ = two_nodes()
-    add_dns(world)
+    cluster, a, _, _ = two_nodes()
+    add_dns(cluster)
     everywhere = NetworkPolicyPeer(namespace_selector=LabelSelector())
     names = NetworkPolicyEgressRule(to=(everywhere,), ports=(NetworkPolicyPort(port=53, protocol="UDP"),))
 
-    known, findings = judged(world, policy("names", "Egress", egress=(names,)))
+    known, findings = judged(cluster, policy("names", "Egress", egress=(names,)))
 
     assert known.of(a)["egress_dns_denied"] is False
     assert sentences(findings, Severity.WARN) == []
@@ -133,27 +133,27 @@ def test_egress_with_dns():
 
 def test_tested_flows_that_policies_deny_are_marked():
     """So that a denied flow is never taken for a broken overlay."""
-    world, a, b, c = two_nodes()
-    world.test(a, "local-pod", to=b, outcome="timeout")
-    world.test(a, "remote-pod", to=c, outcome="timeout")
+    cluster, a, b, c = two_nodes()
+    cluster.test(a, "local-pod", to=b, outcome="timeout")
+    cluster.test(a, "remote-pod", to=c, outcome="timeout")
     closed = policy("closed", selector=labels(app="c"))
-    world.pods[c] = type(world.pods[c])(
+    cluster.pods[c] = type(cluster.pods[c])(
         metadata=ObjectMeta(name="c", namespace="shop", uid="uid-c", labels={"app": "c"}),
-        spec=world.pods[c].spec,
-        status=world.pods[c].status,
+        spec=cluster.pods[c].spec,
+        status=cluster.pods[c].status,
     )
 
-    known, _ = judged(world, closed)
+    known, _ = judged(cluster, closed)
 
     assert known.of(a)["policy_blocks_local"] is False
     assert known.of(a)["policy_blocks_remote"] is True
 
 
 def test_policies_that_could_not_be_read():
-    world, a, *_ = two_nodes()
+    cluster, a, *_ = two_nodes()
     forbidden = unread("networkpolicies", "Not allowed to list.", group="networking.k8s.io", namespace="shop")
 
-    known, findings = judged(world, unobserved=(forbidden,))
+    known, findings = judged(cluster, unobserved=(forbidden,))
 
     assert "policies_ingress" not in known.of(a)
     assert sentences(findings) == [
@@ -166,13 +166,13 @@ def test_policies_that_could_not_be_read():
 
 
 def test_policies_of_other_kinds_are_named():
-    world, *_ = two_nodes()
+    cluster, *_ = two_nodes()
     custom = {
         "globalnetworkpolicies": (CustomObject(kind="GlobalNetworkPolicy", metadata=ObjectMeta(name="x")),),
         "ciliumnetworkpolicies": (),
     }
 
-    known, findings = judged(world, custom_objects=custom)
+    known, findings = judged(cluster, custom_objects=custom)
 
     assert known.of(CLUSTER)["hidden_policies"] == ("GlobalNetworkPolicy",)
     assert sentences(findings, Severity.INFO) == [
@@ -181,10 +181,10 @@ def test_policies_of_other_kinds_are_named():
 
 
 def test_a_cni_that_does_not_enforce():
-    world, *_ = two_nodes("flannel")
-    world.enforces_policy = False
+    cluster, *_ = two_nodes("flannel")
+    cluster.enforces_policy = False
 
-    known, findings = judged(world, policy("deny-all"))
+    known, findings = judged(cluster, policy("deny-all"))
 
     assert known.of(CLUSTER)["enforces_policy"] is False
     assert sentences(findings, Severity.WARN) == [
@@ -193,9 +193,9 @@ def test_a_cni_that_does_not_enforce():
 
 
 def test_policies_that_select_nothing():
-    world, *_ = two_nodes()
+    cluster, *_ = two_nodes()
 
-    known, findings = judged(world, policy("typo", selector=labels(ap="db")))
+    known, findings = judged(cluster, policy("typo", selector=labels(ap="db")))
 
     assert known.of(CLUSTER)["policies_selecting_nothing"] == ("shop/typo",)
     assert sentences(findings, Severity.INFO) == ["NetworkPolicy shop/typo selects no pod."]
@@ -203,8 +203,8 @@ def test_policies_that_select_nothing():
 
 def test_policies_of_other_kinds_are_unknown_where_the_api_did_not_say_what_it_serves():
     missed = Unobserved(what="API groups", why="The API server failed.", kind="api", reads=(ApiRead(path="/apis"),))
-    world, *_ = two_nodes()
+    cluster, *_ = two_nodes()
 
-    known, _ = judged(world, unobserved=(missed,))
+    known, _ = judged(cluster, unobserved=(missed,))
 
     assert "hidden_policies" not in known.of(CLUSTER)

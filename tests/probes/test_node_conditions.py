@@ -8,16 +8,16 @@ from bot.domain import facts
 from bot.domain.facts import Subject
 from bot.domain.finding import Severity
 from bot.probes import node_conditions
-from tests.probes.build import World, facts_of, two_nodes
+from tests.probes.build import FakeCluster, facts_of, two_nodes
 
 
-def with_condition(kind: str, status: str, message: str = "") -> tuple[World, Subject]:
-    world, *_ = two_nodes()
-    node = world.nodes["node-1"]
+def with_condition(kind: str, status: str, message: str = "") -> tuple[FakeCluster, Subject]:
+    cluster, *_ = two_nodes()
+    node = cluster.nodes["node-1"]
     more = Condition(type=kind, status=status, reason="NoRouteCreated", message=message)
     status_ = msgspec.structs.replace(node.status, conditions=(*node.status.conditions, more))
-    world.nodes["node-1"] = msgspec.structs.replace(node, status=status_)
-    return world, facts.node("node-1")
+    cluster.nodes["node-1"] = msgspec.structs.replace(node, status=status_)
+    return cluster, facts.node("node-1")
 
 
 @pytest.mark.parametrize(
@@ -34,18 +34,18 @@ def with_condition(kind: str, status: str, message: str = "") -> tuple[World, Su
     ],
 )
 def test_only_conditions_that_name_a_fault_count(kind: str, status: str, is_bad: bool) -> None:  # noqa: FBT001
-    world, node = with_condition(kind, status, "what happened")
+    cluster, node = with_condition(kind, status, "what happened")
 
-    known = facts_of(world.evidence(), node_conditions.PROBE).of(node)
+    known = facts_of(cluster.evidence(), node_conditions.PROBE).of(node)
 
     assert known["bad_conditions"] == ((f"{kind} (NoRouteCreated): what happened",) if is_bad else ())
     assert known["network_unavailable"] is (is_bad and kind == "NetworkUnavailable")
 
 
 def test_what_a_node_says_is_quoted_on_one_bounded_line() -> None:
-    world, _ = with_condition("NetworkUnavailable", "True", "line\n" * 500)
+    cluster, _ = with_condition("NetworkUnavailable", "True", "line\n" * 500)
 
-    [finding] = node_conditions.PROBE.judge(facts_of(world.evidence(), node_conditions.PROBE))
+    [finding] = node_conditions.PROBE.judge(facts_of(cluster.evidence(), node_conditions.PROBE))
 
     assert finding.severity is Severity.WARN
     assert "\n" not in finding.sentence

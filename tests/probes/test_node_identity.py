@@ -11,35 +11,37 @@ from bot.domain import facts
 from bot.domain.finding import Severity
 from bot.probes import node_identity, node_to_node
 from bot.probes.shared.values import strings
-from tests.probes.build import World, facts_of, sentences, two_nodes
+from tests.probes.build import FakeCluster, facts_of, sentences, two_nodes
 
 NODE_1, NODE_2 = facts.node("node-1"), facts.node("node-2")
 
 
-def holding(world: World, ip: str, dev: str, kind: str = "bridge") -> None:
+def holding(cluster: FakeCluster, ip: str, dev: str, kind: str = "bridge") -> None:
     """Node-2 holds an address on a device of its own."""
-    root = world.roots["node-2"]
+    root = cluster.roots["node-2"]
     link = Link(ifindex=90, name=dev, kind=kind, is_up=True)
-    world.root("node-2", links=(*root.links, link), addresses=(*root.addresses, Address(dev=dev, ip=ip, prefix_len=32)))
+    cluster.root(
+        "node-2", links=(*root.links, link), addresses=(*root.addresses, Address(dev=dev, ip=ip, prefix_len=32))
+    )
 
 
 def service(name: str, **spec: Any) -> Service:
     return Service(metadata=ObjectMeta(namespace="shop", name=name), spec=ServiceSpec(**spec))
 
 
-def held(world: World) -> list[str]:
-    return list(strings(facts_of(world.evidence(), node_identity.PROBE).of(NODE_2)["foreign_addresses"]))
+def held(cluster: FakeCluster) -> list[str]:
+    return list(strings(facts_of(cluster.evidence(), node_identity.PROBE).of(NODE_2)["foreign_addresses"]))
 
 
 @pytest.mark.parametrize("cni", ["calico", "flannel", "cilium"])
 def test_a_healthy_node_holds_only_its_own(cni: Any):
-    world, _, _, _ = two_nodes(cni)
+    cluster, _, _, _ = two_nodes(cni)
     macs = {"node-1": "52:54:00:00:00:01", "node-2": "52:54:00:00:00:02"}
     for name, mac in macs.items():
-        links = world.roots[name].links
-        world.root(name, links=tuple(replace(link, mac=mac) if link.name == "eth0" else link for link in links))
+        links = cluster.roots[name].links
+        cluster.root(name, links=tuple(replace(link, mac=mac) if link.name == "eth0" else link for link in links))
 
-    known = facts_of(world.evidence(), node_identity.PROBE)
+    known = facts_of(cluster.evidence(), node_identity.PROBE)
 
     assert known.of(NODE_2).items() >= {"holds_foreign_address": False, "has_shared_mac": False}.items()
     assert known.of(facts.pair("node-1", "node-2"))["address_held"] is False
@@ -49,31 +51,31 @@ def test_a_healthy_node_holds_only_its_own(cni: Any):
 
 
 def test_another_nodes_address_that_a_service_claims():
-    world, _, _, _ = two_nodes()
-    holding(world, "172.30.0.11", "kube-ipvs0")
-    world.services.append(service("web", external_ips=("172.30.0.11",)))
+    cluster, _, _, _ = two_nodes()
+    holding(cluster, "172.30.0.11", "kube-ipvs0")
+    cluster.services.append(service("web", external_ips=("172.30.0.11",)))
 
-    known = facts_of(world.evidence(), node_identity.PROBE)
+    known = facts_of(cluster.evidence(), node_identity.PROBE)
 
-    assert held(world) == ["172.30.0.11 of node-1 on kube-ipvs0 (externalIP of Service shop/web)"]
+    assert held(cluster) == ["172.30.0.11 of node-1 on kube-ipvs0 (externalIP of Service shop/web)"]
     assert "holds_foreign_address" in known.of(NODE_1)
     assert known.of(NODE_1)["holds_foreign_address"] is False
     assert known.of(facts.pair("node-1", "node-2"))["address_held"] is True
 
 
 def test_an_address_by_a_local_route():
-    world, _, _, _ = two_nodes()
+    cluster, _, _, _ = two_nodes()
     route = Route(dst="172.30.0.11/32", type="local", dev="lo", table=255)
-    world.root("node-2", routes=(*world.roots["node-2"].routes, route))
+    cluster.root("node-2", routes=(*cluster.roots["node-2"].routes, route))
 
-    assert held(world) == ["172.30.0.11 of node-1 on lo (a local route)"]
+    assert held(cluster) == ["172.30.0.11 of node-1 on lo (a local route)"]
 
 
 def test_a_pods_address():
-    world, a, _, _ = two_nodes()
-    holding(world, world.pods[a].status.pod_ip, "eth0:1")
+    cluster, a, _, _ = two_nodes()
+    holding(cluster, cluster.pods[a].status.pod_ip, "eth0:1")
 
-    assert held(world) == [f"{world.pods[a].status.pod_ip} of pod shop/a on eth0:1"]
+    assert held(cluster) == [f"{cluster.pods[a].status.pod_ip} of pod shop/a on eth0:1"]
 
 
 @pytest.mark.parametrize(
@@ -81,29 +83,29 @@ def test_a_pods_address():
     [("kube-ipvs0", "dummy", 0), ("nodelocaldns", "dummy", 0), ("dummy7", "dummy", 0), ("eth1", "", 1)],
 )
 def test_addresses_of_services_have_devices_of_their_own(dev: str, kind: str, count: int):
-    world, _, _, _ = two_nodes()
-    holding(world, "10.43.0.10", dev, kind)
-    world.services.append(service("dns", cluster_ip="10.43.0.10"))
+    cluster, _, _, _ = two_nodes()
+    holding(cluster, "10.43.0.10", dev, kind)
+    cluster.services.append(service("dns", cluster_ip="10.43.0.10"))
 
-    assert len(held(world)) == count
+    assert len(held(cluster)) == count
 
 
 def test_two_machines_with_one_mac_address():
     """The nodes of these tests are clones of each other."""
-    world, _, _, _ = two_nodes()
+    cluster, _, _, _ = two_nodes()
 
-    known = facts_of(world.evidence(), node_identity.PROBE)
+    known = facts_of(cluster.evidence(), node_identity.PROBE)
 
     assert known.of(NODE_1)["shared_macs"] == ("52:54:00:00:00:01 on eth0, which node-2 has too",)
 
 
 def test_a_ping_that_a_node_answers_itself_is_no_reach():
-    world, _, _, _ = two_nodes()
-    world.test(NODE_2, "node", to=NODE_1)
-    world.test(NODE_1, "node", to=NODE_2, outcome="timeout")
-    holding(world, "172.30.0.11", "kube-ipvs0")
+    cluster, _, _, _ = two_nodes()
+    cluster.test(NODE_2, "node", to=NODE_1)
+    cluster.test(NODE_1, "node", to=NODE_2, outcome="timeout")
+    holding(cluster, "172.30.0.11", "kube-ipvs0")
 
-    known = facts_of(world.evidence(), node_to_node.PROBE)
+    known = facts_of(cluster.evidence(), node_to_node.PROBE)
 
     assert "node_ping" not in known.of(facts.pair("node-2", "node-1"))
     assert known.of(facts.pair("node-1", "node-2"))["node_ping"] == "timeout"

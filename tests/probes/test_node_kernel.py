@@ -13,7 +13,7 @@ from bot.probes.filters.rule_owners import owners_of
 from bot.probes.node_kernel import PROBE
 from bot.probes.node_kernel.findings import judge
 from bot.probes.node_kernel.observe import in_words
-from tests.probes.build import World, facts_of, sentences, two_nodes
+from tests.probes.build import FakeCluster, facts_of, sentences, two_nodes
 
 NODE = facts.node("node-1")
 
@@ -35,20 +35,20 @@ def chain(name: str, **fields: Any) -> FirewallChain:
 
 
 def seen(*drops: FirewallRule, chains: tuple[FirewallChain, ...] = (), names: tuple[str, ...] = ()) -> dict[str, Any]:
-    world = World()
-    world.node("node-1")
+    cluster = FakeCluster()
+    cluster.node("node-1")
     firewall = Firewall(chains=chains, drops=drops, drops_total=len(drops), foreign_chains=names)
-    world.root("node-1", firewall=firewall)
-    return dict(facts_of(world.evidence(), PROBE).of(NODE))
+    cluster.root("node-1", firewall=firewall)
+    return dict(facts_of(cluster.evidence(), PROBE).of(NODE))
 
 
 def test_a_quiet_node() -> None:
-    world = World()
-    world.node("node-1")
-    world.root("node-1", firewall=Firewall())
-    world.node_report("node-1", neighbour_entries=30, neighbour_limit=1024, uptime_s=90000.0)
+    cluster = FakeCluster()
+    cluster.node("node-1")
+    cluster.root("node-1", firewall=Firewall())
+    cluster.node_report("node-1", neighbour_entries=30, neighbour_limit=1024, uptime_s=90000.0)
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
 
     assert dict(known.of(NODE)) == {
         "neighbour_ratio": 0.029,
@@ -101,12 +101,12 @@ def test_whose_rule_took_a_packet(dropping: FirewallRule, policy: bool, foreign:
 
 
 def test_a_rule_without_counter_leaves_open_whether_it_took_a_packet() -> None:
-    world = World()
-    world.node("node-1")
+    cluster = FakeCluster()
+    cluster.node("node-1")
     uncounted = rule("filter_FORWARD", hits=None, table="firewalld", verdict="reject", text="reject")
-    world.root("node-1", firewall=Firewall(drops=(uncounted, rule("guard", hits=None)), drops_total=2))
+    cluster.root("node-1", firewall=Firewall(drops=(uncounted, rule("guard", hits=None)), drops_total=2))
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
 
     assert known.of(NODE).keys() >= {"policy_drops_hit", "raw_rpfilter_hit"}
     assert known.why_unobserved(NODE, "rejects_hit") == "a rule has no counter: inet/firewalld/filter_FORWARD: reject"
@@ -137,12 +137,12 @@ def test_one_rule_that_counts_is_enough_to_know_of_a_drop() -> None:
     ],
 )
 def test_a_node_that_refuses_by_itself(icmp: str, sender: str, prohibits: bool) -> None:  # noqa: FBT001
-    world, a, _, c = two_nodes()
+    cluster, a, _, c = two_nodes()
     overlay = Address(dev="vxlan.calico", ip="10.42.2.0", prefix_len=32)
-    world.root("node-2", addresses=(*world.roots["node-2"].addresses, overlay))
-    world.test(a, "remote-pod", to=c, outcome="EHOSTUNREACH", icmp=icmp, icmp_from=sender)
+    cluster.root("node-2", addresses=(*cluster.roots["node-2"].addresses, overlay))
+    cluster.test(a, "remote-pod", to=c, outcome="EHOSTUNREACH", icmp=icmp, icmp_from=sender)
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
 
     assert known.of(facts.node("node-2"))["sends_prohibited"] is prohibits
     assert known.of(NODE)["sends_prohibited"] is False
@@ -215,9 +215,9 @@ def test_the_tool_that_a_dropping_chain_is_written_with(backend: Any) -> None:
 
 
 def test_what_is_worth_a_warning() -> None:
-    world = World()
-    world.node("node-1")
-    world.root(
+    cluster = FakeCluster()
+    cluster.node("node-1")
+    cluster.root(
         "node-1",
         firewall=Firewall(
             chains=(chain("FORWARD", hook="forward", policy="drop"), chain("INPUT", backend="iptables-legacy")),
@@ -225,14 +225,14 @@ def test_what_is_worth_a_warning() -> None:
             foreign_chains=("ufw-before-input",),
         ),
     )
-    world.node_report(
+    cluster.node_report(
         "node-1",
         neighbour_entries=1000,
         neighbour_limit=1024,
         uptime_s=600.0,
     )
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
 
     assert [(each.severity, each.sentence) for each in judge(known)] == [
         (Severity.WARN, "The neighbour table of node node-1 is 98% full."),
@@ -255,10 +255,10 @@ def test_what_is_worth_a_warning() -> None:
 
 
 def test_without_tools_nothing_is_known_of_rules() -> None:
-    world = World()
-    world.node("node-1")
+    cluster = FakeCluster()
+    cluster.node("node-1")
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
 
     assert dict(known.of(NODE)) == {}
     assert sentences(judge(known)) == [
@@ -267,12 +267,12 @@ def test_without_tools_nothing_is_known_of_rules() -> None:
 
 
 def test_rules_read_once_have_taken_nothing_that_is_known() -> None:
-    world = World()
-    world.node("node-1")
-    world.rungs["node-1"] = Rung.CNI_AGENT
-    world.root("node-1", firewall=Firewall(drops=(rule("guard"),), drops_total=1))
+    cluster = FakeCluster()
+    cluster.node("node-1")
+    cluster.rungs["node-1"] = Rung.CNI_AGENT
+    cluster.root("node-1", firewall=Firewall(drops=(rule("guard"),), drops_total=1))
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
 
     assert known.of(NODE)["drop_rules"] == 1
     assert "foreign_drops_hit" not in known.of(NODE)

@@ -8,22 +8,22 @@ from bot.agent.report import Address, Firewall, FirewallChange, FirewallMatch, L
 from bot.cluster.objects import ContainerState, ContainerStateWaiting, ContainerStatus
 from bot.domain.facts import Subject
 from bot.probes import dns
-from tests.probes.build import World, facts_of, two_nodes, unread
+from tests.probes.build import FakeCluster, facts_of, two_nodes, unread
 
 CACHE = "169.254.20.10"
 LISTENS = Listener(protocol="udp", ip=CACHE, port=53)
 
 
-def asking(cni: Any = "calico") -> tuple[World, Subject]:
+def asking(cni: Any = "calico") -> tuple[FakeCluster, Subject]:
     """A pod that asks the cache of its node, of which nothing is there yet."""
-    world, a, *_ = two_nodes(cni)
-    world.seen(a, nameservers=(CACHE,))
-    world.root("node-1", listeners=())
-    return world, a
+    cluster, a, *_ = two_nodes(cni)
+    cluster.seen(a, nameservers=(CACHE,))
+    cluster.root("node-1", listeners=())
+    return cluster, a
 
 
-def cache(world: World, node: str, *, is_ready: bool = True, host_network: bool = True, **status: Any) -> None:
-    world.pod(
+def cache(cluster: FakeCluster, node: str, *, is_ready: bool = True, host_network: bool = True, **status: Any) -> None:
+    cluster.pod(
         f"kube-system/node-local-dns-{node}",
         node,
         host_network=host_network,
@@ -33,53 +33,53 @@ def cache(world: World, node: str, *, is_ready: bool = True, host_network: bool 
     )
 
 
-def of(world: World, pod: Subject) -> tuple[Any, Any]:
-    known = facts_of(world.evidence(), dns.PROBE).of(pod)
+def of(cluster: FakeCluster, pod: Subject) -> tuple[Any, Any]:
+    known = facts_of(cluster.evidence(), dns.PROBE).of(pod)
     return known.get("node_local_dns"), known.get("node_local_dns_why")
 
 
-def with_address(world: World) -> None:
-    own = world.roots["node-1"].addresses
-    world.root("node-1", addresses=(*own, Address(dev="nodelocaldns", ip=CACHE, prefix_len=32)))
+def with_address(cluster: FakeCluster) -> None:
+    own = cluster.roots["node-1"].addresses
+    cluster.root("node-1", addresses=(*own, Address(dev="nodelocaldns", ip=CACHE, prefix_len=32)))
 
 
 def test_a_pod_that_asks_the_service_asks_no_cache():
-    world, a, *_ = two_nodes()
-    world.seen(a, nameservers=("10.43.0.10",))
+    cluster, a, *_ = two_nodes()
+    cluster.seen(a, nameservers=("10.43.0.10",))
 
-    assert of(world, a) == ("not-asked", "")
+    assert of(cluster, a) == ("not-asked", "")
 
 
 def test_where_something_listens_it_is_there_whoever_runs_it():
-    world, a = asking()
-    world.root("node-1", listeners=(LISTENS,))
+    cluster, a = asking()
+    cluster.root("node-1", listeners=(LISTENS,))
 
-    assert of(world, a)[0] == "listening"
+    assert of(cluster, a)[0] == "listening"
 
 
 def test_without_any_pod_of_it_it_is_not_installed():
-    world, a = asking()
+    cluster, a = asking()
 
-    assert of(world, a) == (
+    assert of(cluster, a) == (
         "not-installed",
         f"nothing listens on {CACHE} on node-1, and no pod of NodeLocal DNSCache is in this cluster",
     )
 
 
 def test_a_node_without_its_pod():
-    world, a = asking()
-    cache(world, "node-2")
+    cluster, a = asking()
+    cache(cluster, "node-2")
 
-    assert of(world, a)[0] == "no-pod"
+    assert of(cluster, a)[0] == "no-pod"
 
 
 def test_a_pod_of_it_that_crashes():
-    world, a = asking()
+    cluster, a = asking()
     waiting = ContainerState(waiting=ContainerStateWaiting(reason="CrashLoopBackOff"))
     statuses = (ContainerStatus(name="main", state=waiting),)
-    cache(world, "node-1", is_ready=False, container_statuses=statuses)
+    cache(cluster, "node-1", is_ready=False, container_statuses=statuses)
 
-    assert of(world, a) == (
+    assert of(cluster, a) == (
         "unready",
         "kube-system/node-local-dns-node-1, NodeLocal DNSCache's pod on node-1, is not ready (CrashLoopBackOff)",
     )
@@ -87,46 +87,46 @@ def test_a_pod_of_it_that_crashes():
 
 @pytest.mark.parametrize(("has_address", "state"), [(False, "no-address"), (True, "not-listening")])
 def test_a_ready_pod_whose_address_or_socket_is_gone(*, has_address: bool, state: str):
-    world, a = asking()
-    cache(world, "node-1")
+    cluster, a = asking()
+    cache(cluster, "node-1")
     if has_address:
-        with_address(world)
+        with_address(cluster)
 
-    assert of(world, a)[0] == state
+    assert of(cluster, a)[0] == state
 
 
 def test_behind_cilium_a_cache_with_its_own_network_needs_no_address():
-    world, a = asking("cilium")
-    cache(world, "node-1", host_network=False)
+    cluster, a = asking("cilium")
+    cache(cluster, "node-1", host_network=False)
 
-    assert of(world, a) == (None, None)
+    assert of(cluster, a) == (None, None)
 
 
 def test_pods_that_were_not_read_are_not_absent():
-    world, a = asking()
-    world.snapshot_fields["unobserved"] = (unread("pods", "Not allowed to list."),)
+    cluster, a = asking()
+    cluster.snapshot_fields["unobserved"] = (unread("pods", "Not allowed to list."),)
 
-    assert of(world, a) == (None, None)
+    assert of(cluster, a) == (None, None)
 
 
 def test_sockets_that_were_not_read_are_not_absent():
-    world, a = asking()
-    world.root("node-1", listeners=None)
+    cluster, a = asking()
+    cluster.root("node-1", listeners=None)
 
-    assert of(world, a) == (None, None)
+    assert of(cluster, a) == (None, None)
 
 
 def test_a_removed_cache_that_left_the_service_s_address_on_the_node():
-    world, a = asking()
-    world.seen(a, nameservers=("10.43.0.10",))
-    own = world.roots["node-1"].addresses
-    world.root("node-1", addresses=(*own, Address(dev="nodelocaldns", ip="10.43.0.10", prefix_len=32)))
+    cluster, a = asking()
+    cluster.seen(a, nameservers=("10.43.0.10",))
+    own = cluster.roots["node-1"].addresses
+    cluster.root("node-1", addresses=(*own, Address(dev="nodelocaldns", ip="10.43.0.10", prefix_len=32)))
 
-    assert of(world, a)[0] == "not-asked"
+    assert of(cluster, a)[0] == "not-asked"
 
-    world.root("node-1", firewall=Firewall(changes=(NOTRACK,)))
+    cluster.root("node-1", firewall=Firewall(changes=(NOTRACK,)))
 
-    assert of(world, a) == (
+    assert of(cluster, a) == (
         "not-installed",
         "nothing listens on 10.43.0.10 on node-1, and no pod of NodeLocal DNSCache is in this cluster",
     )

@@ -6,18 +6,18 @@ from bot.agent.report import Link, Neighbour
 from bot.domain import facts
 from bot.domain.finding import Severity, SymptomKind
 from bot.probes.node_to_node import PROBE, judge
-from tests.probes.build import World, facts_of, sentences, table, two_nodes
+from tests.probes.build import FakeCluster, facts_of, sentences, table, two_nodes
 
 NODE, OTHER = facts.node("node-1"), facts.node("node-2")
 PAIR = facts.pair("node-1", "node-2")
 
 
 def test_nodes_that_reach_each_other() -> None:
-    world, _, _, _ = two_nodes()
-    world.test(NODE, "node", to=OTHER)
-    world.test(OTHER, "node", to=NODE)
+    cluster, _, _, _ = two_nodes()
+    cluster.test(NODE, "node", to=OTHER)
+    cluster.test(OTHER, "node", to=NODE)
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
 
     assert dict(known.of(PAIR)) == {
         "node_ping": "ok",
@@ -44,11 +44,11 @@ def test_nodes_that_reach_each_other() -> None:
 
 
 def test_a_loss_is_told_with_its_measure() -> None:
-    world, _, _, _ = two_nodes()
-    world.test(NODE, "node", to=OTHER, outcome="timeout", tries=3, ok=1)
-    world.test(NODE, "node", to=OTHER, tries=3, ok=3)
+    cluster, _, _, _ = two_nodes()
+    cluster.test(NODE, "node", to=OTHER, outcome="timeout", tries=3, ok=1)
+    cluster.test(NODE, "node", to=OTHER, tries=3, ok=3)
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
 
     assert known.of(PAIR)["node_loss"] == "2 of 6 pings"
     assert sentences(judge(known), Severity.WARN) == [
@@ -66,21 +66,21 @@ def test_a_loss_is_told_with_its_measure() -> None:
     ids=["wrong", "right", "learnt, as from a router that answers for all"],
 )
 def test_an_entry_for_another_node_that_somebody_set(mac: str, state: str, wrong: tuple[str, ...]) -> None:
-    world, _, _, _ = two_nodes()
-    world.root("node-2", links=(Link(ifindex=2, name="eth0", mac="02:00:00:00:00:12", is_up=True),))
-    world.root("node-1", neighbours=(Neighbour(ip="172.30.0.12", dev="eth0", mac=mac, state=state),))
+    cluster, _, _, _ = two_nodes()
+    cluster.root("node-2", links=(Link(ifindex=2, name="eth0", mac="02:00:00:00:00:12", is_up=True),))
+    cluster.root("node-1", neighbours=(Neighbour(ip="172.30.0.12", dev="eth0", mac=mac, state=state),))
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
 
     assert known.of(PAIR)["static_neighbours_wrong"] == wrong
     assert known.of(facts.pair("node-2", "node-1"))["static_neighbours_wrong"] == wrong
 
 
 def test_an_unreached_node_is_a_symptom_of_the_direction() -> None:
-    world, _, _, _ = two_nodes()
-    world.test(NODE, "node", to=OTHER, outcome="EHOSTUNREACH", latency_ms=3080.0)
+    cluster, _, _, _ = two_nodes()
+    cluster.test(NODE, "node", to=OTHER, outcome="EHOSTUNREACH", latency_ms=3080.0)
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
     failures = [each for each in judge(known) if each.severity is Severity.FAIL]
 
     assert sentences(failures) == [
@@ -116,18 +116,18 @@ def test_icmp_that_a_firewall_takes_is_no_symptom_where_pods_get_through() -> No
 
 
 def test_a_path_mtu_ladder_is_no_ping() -> None:
-    world, _, _, _ = two_nodes()
-    world.test(NODE, "node", to=OTHER, protocol="mtu", outcome="timeout")
+    cluster, _, _, _ = two_nodes()
+    cluster.test(NODE, "node", to=OTHER, protocol="mtu", outcome="timeout")
 
-    assert "node_ping" not in facts_of(world.evidence(), PROBE).of(PAIR)
+    assert "node_ping" not in facts_of(cluster.evidence(), PROBE).of(PAIR)
 
 
 def test_nodes_that_are_not_ready_need_no_report() -> None:
-    world = World()
-    world.node("node-1", is_ready=False, reason="NodeStatusUnknown", unschedulable=True)
-    world.unseen("node-1", "the agent did not start in 5 s")
+    cluster = FakeCluster()
+    cluster.node("node-1", is_ready=False, reason="NodeStatusUnknown", unschedulable=True)
+    cluster.unseen("node-1", "the agent did not start in 5 s")
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
     failures = [each for each in judge(known) if each.severity is Severity.FAIL]
 
     assert known.of(NODE)["unschedulable"] is True
@@ -146,26 +146,26 @@ def test_nodes_that_are_not_ready_need_no_report() -> None:
     ],
 )
 def test_pod_ranges_that_overlap(ranges: tuple[str, ...], overlapping: set[str]) -> None:
-    world = World()
+    cluster = FakeCluster()
     for number, cidr in enumerate(ranges, 1):
-        world.node(f"node-{number}")
-        node = world.nodes[f"node-{number}"]
-        world.nodes[f"node-{number}"] = type(node)(
+        cluster.node(f"node-{number}")
+        node = cluster.nodes[f"node-{number}"]
+        cluster.nodes[f"node-{number}"] = type(node)(
             metadata=node.metadata, spec=type(node.spec)(pod_cidr=cidr), status=node.status
         )
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
 
-    assert {n.name for n in map(facts.node, world.nodes) if known.of(n)["cidr_overlap"]} == overlapping
+    assert {n.name for n in map(facts.node, cluster.nodes) if known.of(n)["cidr_overlap"]} == overlapping
 
 
 def test_a_node_without_range_overlaps_nothing_that_is_known() -> None:
-    world = World()
-    world.node("node-1")
-    node = world.nodes["node-1"]
-    world.nodes["node-1"] = type(node)(metadata=node.metadata, status=node.status)
+    cluster = FakeCluster()
+    cluster.node("node-1")
+    node = cluster.nodes["node-1"]
+    cluster.nodes["node-1"] = type(node)(metadata=node.metadata, status=node.status)
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
 
     assert known.why_unobserved(NODE, "cidr_overlap") == (
         "the node has no podCIDR: its CNI hands out addresses by itself"
@@ -183,7 +183,7 @@ def test_a_node_without_range_overlaps_nothing_that_is_known() -> None:
     ],
 )
 def test_only_next_hops_on_the_uplink_count(neighbour: Neighbour, failed: bool) -> None:  # noqa: FBT001
-    world, _, _, _ = two_nodes()
-    world.root("node-1", neighbours=(neighbour,))
+    cluster, _, _, _ = two_nodes()
+    cluster.root("node-1", neighbours=(neighbour,))
 
-    assert facts_of(world.evidence(), PROBE).of(NODE)["uplink_neigh_failed"] is failed
+    assert facts_of(cluster.evidence(), PROBE).of(NODE)["uplink_neigh_failed"] is failed

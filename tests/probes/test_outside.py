@@ -13,11 +13,11 @@ NODE, OTHER = facts.node("node-1"), facts.node("node-2")
 
 
 def test_everybody_gets_out() -> None:
-    world, a, _, _ = two_nodes()
+    cluster, a, _, _ = two_nodes()
     for source in (NODE, OTHER, a):
-        world.test(source, "outside")
+        cluster.test(source, "outside")
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
 
     assert (known.of(NODE)["reach_outside"], known.of(NODE)["pods_reach_outside"]) == ("ok", "ok")
     assert known.of(a)["reach_outside"] == "ok"
@@ -25,12 +25,12 @@ def test_everybody_gets_out() -> None:
 
 
 def test_a_node_that_alone_does_not_get_out() -> None:
-    world, a, _, _ = two_nodes()
-    world.test(NODE, "outside", outcome="ENETUNREACH")
-    world.test(a, "outside", outcome="timeout")
-    world.test(OTHER, "outside")
+    cluster, a, _, _ = two_nodes()
+    cluster.test(NODE, "outside", outcome="ENETUNREACH")
+    cluster.test(a, "outside", outcome="timeout")
+    cluster.test(OTHER, "outside")
 
-    failures = [each for each in judge(facts_of(world.evidence(), PROBE)) if each.severity is Severity.FAIL]
+    failures = [each for each in judge(facts_of(cluster.evidence(), PROBE)) if each.severity is Severity.FAIL]
 
     assert sentences(failures) == [
         "Node node-1 does not reach the outside, which others do: a test got ENETUNREACH (no route)."
@@ -40,12 +40,12 @@ def test_a_node_that_alone_does_not_get_out() -> None:
 
 
 def test_pods_that_do_not_get_out_though_their_node_does() -> None:
-    world, a, b, _ = two_nodes()
-    world.test(NODE, "outside")
+    cluster, a, b, _ = two_nodes()
+    cluster.test(NODE, "outside")
     for pod in (a, b):
-        world.test(pod, "outside", outcome="timeout")
+        cluster.test(pod, "outside", outcome="timeout")
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
     failures = [each for each in judge(known) if each.severity is Severity.FAIL]
 
     assert known.of(NODE)["pods_reach_outside"] == "timeout"
@@ -57,11 +57,11 @@ def test_pods_that_do_not_get_out_though_their_node_does() -> None:
 
 
 def test_where_nobody_gets_out_nobody_is_accused() -> None:
-    world, a, _, _ = two_nodes()
+    cluster, a, _, _ = two_nodes()
     for source in (NODE, OTHER, a):
-        world.test(source, "outside", outcome="timeout")
+        cluster.test(source, "outside", outcome="timeout")
 
-    assert [(each.severity, each.sentence) for each in judge(facts_of(world.evidence(), PROBE))] == [
+    assert [(each.severity, each.sentence) for each in judge(facts_of(cluster.evidence(), PROBE))] == [
         (
             Severity.INFO,
             "None of those that tried (node-1, node-2) reaches the outside, as in a cluster without Internet access.",
@@ -70,16 +70,16 @@ def test_where_nobody_gets_out_nobody_is_accused() -> None:
 
 
 def test_a_pod_with_egress_policies_may_rightly_stay_inside() -> None:
-    world, a, _, _ = two_nodes()
+    cluster, a, _, _ = two_nodes()
     policy = NetworkPolicy(
         metadata=ObjectMeta(name="stay", namespace="shop"),
         spec=NetworkPolicySpec(pod_selector=LabelSelector(), policy_types=("Egress",)),
     )
-    world.snapshot_fields = {"network_policies": (policy,)}
-    world.test(NODE, "outside")
-    world.test(a, "outside", outcome="timeout")
+    cluster.snapshot_fields = {"network_policies": (policy,)}
+    cluster.test(NODE, "outside")
+    cluster.test(a, "outside", outcome="timeout")
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
 
     assert known.why_unobserved(a, "reach_outside") == "NetworkPolicies restrict what it may reach"
     assert sentences(judge(known), Severity.FAIL) == []
@@ -96,12 +96,12 @@ def test_a_pod_with_egress_policies_may_rightly_stay_inside() -> None:
 def test_cilium_translates_addresses_by_rules_unless_it_is_told_to_use_programs(
     config: dict[str, str] | None, state: str | None
 ) -> None:
-    world = two_nodes("cilium")[0]
-    world.node_report("node-1", egress_nat=(EgressNat(pod="uid-a", dst="192.0.2.53", is_translated=False),))
+    cluster = two_nodes("cilium")[0]
+    cluster.node_report("node-1", egress_nat=(EgressNat(pod="uid-a", dst="192.0.2.53", is_translated=False),))
     named = ObjectMeta(namespace="kube-system", name="cilium-config")
     if config is not None:
-        world.snapshot_fields["config_maps"] = (ConfigMap(metadata=named, data=config),)
+        cluster.snapshot_fields["config_maps"] = (ConfigMap(metadata=named, data=config),)
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
 
     assert known.of(NODE).get("egress_nat") == state

@@ -13,7 +13,7 @@ from bot.domain import facts
 from bot.domain.facts import FactTable, Rung
 from bot.domain.finding import Finding, Severity
 from bot.probes import overlay
-from tests.probes.build import Kind, World, facts_of, sentences
+from tests.probes.build import FakeCluster, Kind, facts_of, sentences
 
 NODES = ("node-1", "node-2", "node-3")
 DEVICES: dict[str, tuple[str, int, int]] = {
@@ -30,10 +30,10 @@ class Mesh:
     cni: Kind = "calico"
 
     def __post_init__(self) -> None:
-        self.world = World(self.cni)
+        self.cluster = FakeCluster(self.cni)
         self.device, self.vni, self.port = DEVICES[self.cni]
         for name in NODES:
-            self.world.node(name)
+            self.cluster.node(name)
         for number, name in enumerate(NODES, 1):
             self._declare(name, number)
             self._lay(name, number)
@@ -62,12 +62,12 @@ class Mesh:
         self.annotate(name, **notes[self.cni])
 
     def annotate(self, name: str, **annotations: str) -> None:
-        node = self.world.nodes[name]
+        node = self.cluster.nodes[name]
         meta = ObjectMeta(name=name, annotations=node.metadata.annotations | annotations)
-        self.world.nodes[name] = Node(metadata=meta, spec=node.spec, status=node.status)
+        self.cluster.nodes[name] = Node(metadata=meta, spec=node.spec, status=node.status)
 
     def _lay(self, name: str, number: int) -> None:
-        root = self.world.roots[name]
+        root = self.cluster.roots[name]
         device = Link(
             ifindex=30,
             name=self.device,
@@ -90,7 +90,7 @@ class Mesh:
             Neighbour(ip=self.vtep(peer), dev=self.device, mac=self.mac(peer), state="PERMANENT") for peer in peers
         )
         fdb = tuple(FdbEntry(dev=self.device, mac=self.mac(peer), dst=f"172.30.0.{10 + peer}") for peer in peers)
-        self.world.root(
+        self.cluster.root(
             name,
             links=(*root.links, device),
             addresses=(*root.addresses, Address(dev=self.device, ip=self.vtep(number), prefix_len=32)),
@@ -101,17 +101,19 @@ class Mesh:
         )
 
     def change_device(self, name: str, **changes: Any) -> None:
-        links = self.world.roots[name].links
-        self.world.root(name, links=tuple(replace(x, **changes) if x.name == self.device else x for x in links))
+        links = self.cluster.roots[name].links
+        self.cluster.root(name, links=tuple(replace(x, **changes) if x.name == self.device else x for x in links))
 
     def drop(self, node: str, table: str, **match: str) -> None:
         """Remove entries of a table of a node that match."""
-        kept = [x for x in getattr(self.world.roots[node], table) if any(getattr(x, k) != v for k, v in match.items())]
-        self.world.root(node, **{table: tuple(kept)})
+        kept = [
+            x for x in getattr(self.cluster.roots[node], table) if any(getattr(x, k) != v for k, v in match.items())
+        ]
+        self.cluster.root(node, **{table: tuple(kept)})
 
     def judged(self, *, cni: CniInventory | None = None, **snapshot: Any) -> tuple[FactTable, list[Finding]]:
-        self.world.snapshot_fields |= snapshot
-        evidence = self.world.evidence()
+        self.cluster.snapshot_fields |= snapshot
+        evidence = self.cluster.evidence()
         vars(evidence)["cni"] = cni or CniInventory(name=self.cni, encapsulation="vxlan")
         known = facts_of(evidence, overlay.PROBE)
         return known, list(overlay.PROBE.judge(known))
@@ -203,7 +205,7 @@ def test_a_wrong_neighbour_is_the_senders_fault(cni: Kind):
     mesh = Mesh(cni)
     mesh.drop("node-1", "neighbours", ip=mesh.vtep(2))
     wrong = Neighbour(ip=mesh.vtep(2), dev=mesh.device, mac="02:de:ad:00:00:01", state="PERMANENT")
-    mesh.world.root("node-1", neighbours=(*mesh.world.roots["node-1"].neighbours, wrong))
+    mesh.cluster.root("node-1", neighbours=(*mesh.cluster.roots["node-1"].neighbours, wrong))
 
     known, findings = mesh.judged()
 
@@ -236,7 +238,7 @@ def test_an_fdb_entry_that_points_elsewhere():
     mesh = Mesh("flannel")
     mesh.drop("node-1", "fdb", mac=mesh.mac(2))
     wrong = FdbEntry(dev=mesh.device, mac=mesh.mac(2), dst="172.30.0.99")
-    mesh.world.root("node-1", fdb=(*mesh.world.roots["node-1"].fdb, wrong))
+    mesh.cluster.root("node-1", fdb=(*mesh.cluster.roots["node-1"].fdb, wrong))
 
     known, findings = mesh.judged()
 
@@ -260,7 +262,7 @@ def test_an_fdb_entry_with_a_port_or_a_network_of_its_own(own: dict[str, Any], w
     mesh = Mesh("flannel")
     mesh.drop("node-1", "fdb", mac=mesh.mac(2))
     entry = FdbEntry(dev=mesh.device, mac=mesh.mac(2), dst="172.30.0.12", **own)
-    mesh.world.root("node-1", fdb=(*mesh.world.roots["node-1"].fdb, entry))
+    mesh.cluster.root("node-1", fdb=(*mesh.cluster.roots["node-1"].fdb, entry))
 
     known, findings = mesh.judged()
 
@@ -272,7 +274,7 @@ def test_an_fdb_entry_with_a_port_or_a_network_of_its_own(own: dict[str, Any], w
 def test_a_refusing_route(kind: str, word: str):
     mesh = Mesh()
     mesh.drop("node-1", "routes", dst="10.42.2.0/24")
-    mesh.world.root("node-1", routes=(*mesh.world.roots["node-1"].routes, Route(dst="10.42.2.0/24", type=kind)))
+    mesh.cluster.root("node-1", routes=(*mesh.cluster.roots["node-1"].routes, Route(dst="10.42.2.0/24", type=kind)))
 
     assert mesh.judged()[0].of(pair(1, 2))["route_to_block"] == word
 
@@ -281,7 +283,7 @@ def test_a_route_by_another_device():
     mesh = Mesh()
     mesh.drop("node-1", "routes", dst="10.42.2.0/24")
     docker = Route(dst="10.42.0.0/16", dev="docker0")
-    mesh.world.root("node-1", routes=(*mesh.world.roots["node-1"].routes, docker))
+    mesh.cluster.root("node-1", routes=(*mesh.cluster.roots["node-1"].routes, docker))
 
     known, findings = mesh.judged()
 
@@ -294,7 +296,7 @@ def test_direct_routes_of_cross_subnet_are_present():
     mesh = Mesh()
     mesh.drop("node-1", "routes", dst="10.42.2.0/24")
     direct = Route(dst="10.42.2.0/24", via="172.30.0.12", dev="eth0")
-    mesh.world.root("node-1", routes=(*mesh.world.roots["node-1"].routes, direct))
+    mesh.cluster.root("node-1", routes=(*mesh.cluster.roots["node-1"].routes, direct))
 
     known, _ = mesh.judged()
 
@@ -341,9 +343,9 @@ def test_ebpf_fills_no_tables_and_that_is_no_fault():
     mesh = Mesh("cilium")
     for number, name in enumerate(NODES, 1):
         peers = [other for other in range(1, 4) if other != number]
-        kept = [route for route in mesh.world.roots[name].routes if route.dev != mesh.device]
+        kept = [route for route in mesh.cluster.roots[name].routes if route.dev != mesh.device]
         by_program = [Route(dst=f"10.42.{peer}.0/24", via=mesh.vtep(number), dev="cilium_host") for peer in peers]
-        mesh.world.root(name, routes=(*kept, *by_program), fdb=(), neighbours=())
+        mesh.cluster.root(name, routes=(*kept, *by_program), fdb=(), neighbours=())
         mesh.change_device(name, vxlan_id=None, vxlan_port=None)
 
     known, findings = mesh.judged()
@@ -359,8 +361,8 @@ def test_no_tunnel_at_all():
     mesh = Mesh()
     for name in NODES:
         mesh.drop(name, "links", name=mesh.device)
-        kept = [route for route in mesh.world.roots[name].routes if route.dev != mesh.device]
-        mesh.world.root(name, routes=tuple(kept))
+        kept = [route for route in mesh.cluster.roots[name].routes if route.dev != mesh.device]
+        mesh.cluster.root(name, routes=tuple(kept))
 
     known, findings = mesh.judged(cni=CniInventory(name="calico", encapsulation="none"))
 
@@ -383,9 +385,9 @@ def test_a_cni_that_nobody_knows_with_vxlan_devices():
 
 
 def test_a_cni_that_nobody_knows_without_a_tunnel():
-    world = World()
-    world.node("node-1")
-    evidence = world.evidence()
+    cluster = FakeCluster()
+    cluster.node("node-1")
+    evidence = cluster.evidence()
     vars(evidence)["cni"] = CniInventory()
 
     known = facts_of(evidence, overlay.PROBE)
@@ -394,10 +396,10 @@ def test_a_cni_that_nobody_knows_without_a_tunnel():
 
 
 def test_a_cni_that_nobody_knows_of_which_no_node_tells_its_devices():
-    world = World()
-    world.node("node-1")
-    world.root("node-1", links=())
-    evidence = world.evidence()
+    cluster = FakeCluster()
+    cluster.node("node-1")
+    cluster.root("node-1", links=())
+    evidence = cluster.evidence()
     vars(evidence)["cni"] = CniInventory()
 
     known = facts_of(evidence, overlay.PROBE)
@@ -432,9 +434,9 @@ def test_hostile_declarations_are_no_declarations():
 
 def test_tables_that_were_not_read_are_unknown():
     mesh = Mesh("flannel")
-    mesh.world.rungs = dict.fromkeys(NODES, Rung.CNI_AGENT)
+    mesh.cluster.rungs = dict.fromkeys(NODES, Rung.CNI_AGENT)
     for name in NODES:
-        mesh.world.root(name, fdb=(), neighbours=(), counters={})
+        mesh.cluster.root(name, fdb=(), neighbours=(), counters={})
 
     known, findings = mesh.judged()
 
@@ -446,7 +448,7 @@ def test_tables_that_were_not_read_are_unknown():
 
 def test_a_node_that_was_not_looked_at():
     mesh = Mesh("flannel")
-    mesh.world.unseen("node-3", "the agent did not start")
+    mesh.cluster.unseen("node-3", "the agent did not start")
 
     known, findings = mesh.judged()
 
@@ -459,6 +461,6 @@ def test_a_node_that_was_not_looked_at():
 
 def test_tests_between_tunnel_addresses_count_where_somebody_made_them():
     mesh = Mesh()
-    mesh.world.test(facts.node("node-1"), "node", ip=mesh.vtep(2), outcome="timeout")
+    mesh.cluster.test(facts.node("node-1"), "node", ip=mesh.vtep(2), outcome="timeout")
 
     assert mesh.judged()[0].of(pair(1, 2))["overlay_reach"] == "timeout"

@@ -11,7 +11,7 @@ from bot.domain.facts import Subject
 from bot.domain.finding import Severity
 from bot.probes.packet_trace import PROBE
 from bot.probes.packet_trace.findings import judge
-from tests.probes.build import World, facts_of, two_nodes
+from tests.probes.build import FakeCluster, facts_of, two_nodes
 from tests.probes.services import add_service
 from tests.probes.traced import A, C, N, Traced, arrived, sent_off
 
@@ -69,7 +69,7 @@ def test_replies_are_lost_between_the_nodes_as_requests_are() -> None:
 
 def test_what_leaves_the_node_for_a_cluster_ip_was_not_translated() -> None:
     traced = Traced().saw("node-1", "a:eth0>", "cali1<", "eth0>")
-    add_service(traced.world, "shop/c", (traced.c,), ip="10.43.0.9")
+    add_service(traced.cluster, "shop/c", (traced.c,), ip="10.43.0.9")
     traced.flow = replace(traced.flow, ip="10.43.0.9", addresses=(A, "10.43.0.9", C))
     traced.sightings["node-1"][-1] = replace(traced.sightings["node-1"][-1], dst="10.43.0.9:80")
 
@@ -147,9 +147,9 @@ def test_a_node_knows_whether_its_dns_questions_were_answered(
 
 
 def test_without_a_trace_nothing_is_known() -> None:
-    world: World = two_nodes()[0]
+    cluster: FakeCluster = two_nodes()[0]
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
 
     assert known.why_unobserved(facts.node("node-1"), "traced_drops").startswith("no probe packets were followed here")
     assert judge(known) == []
@@ -189,8 +189,8 @@ def test_what_leaves_for_somebody_else_is_lost_by_the_sender() -> None:
 
 def test_an_xdp_program_of_the_receiver_may_take_what_seems_lost_between() -> None:
     traced = sent_off(Traced())
-    links = tuple(replace(one, xdp_program=3) for one in traced.world.roots["node-2"].links)
-    traced.world.root("node-2", links=links)
+    links = tuple(replace(one, xdp_program=3) for one in traced.cluster.roots["node-2"].links)
+    traced.cluster.root("node-2", links=links)
 
     known = facts_of(traced.evidence(), PROBE)
 

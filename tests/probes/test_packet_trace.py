@@ -88,8 +88,8 @@ def test_a_packet_filter_s_rule(rules: Any, moved: dict[str, int], culprit: str)
     """A rule that counts and stood still took nothing; of the others the first that surely takes the packet ends it."""
     traced = Traced().saw("node-1", "a:eth0>", "cali1<")
     traced.died("node-1", "NETFILTER_DROP", "nft_do_chain", "cali1", hook="forward", family="ip")
-    routes = (*traced.world.roots["node-1"].routes, Route(dst="10.42.2.0/24", dev="vxlan.calico"))
-    traced.world.root("node-1", firewall=guard(*rules), routes=routes, rules=(Rule(priority=32766, table=254),))
+    routes = (*traced.cluster.roots["node-1"].routes, Route(dst="10.42.2.0/24", dev="vxlan.calico"))
+    traced.cluster.root("node-1", firewall=guard(*rules), routes=routes, rules=(Rule(priority=32766, table=254),))
     moves = tuple(
         RuleMove(family="ip", table="guard", chain="c", text=text, packets=packets) for text, packets in moved.items()
     )
@@ -109,7 +109,7 @@ def test_a_packet_filter_s_rule(rules: Any, moved: dict[str, int], culprit: str)
 def test_a_rule_that_the_kernel_convicts_is_a_proof_for_causes() -> None:
     traced = Traced().saw("node-1", "a:eth0>", "cali1<")
     traced.died("node-1", "NETFILTER_DROP", "nft_do_chain", "cali1", hook="forward", family="ip")
-    traced.world.root("node-1", firewall=guard(*PORT_80))
+    traced.cluster.root("node-1", firewall=guard(*PORT_80))
 
     (held,) = held_rules(traced.evidence())[facts.node("node-1")]
 
@@ -123,7 +123,7 @@ def test_a_rule_that_the_kernel_convicts_is_a_proof_for_causes() -> None:
 def test_one_of_two_rules_is_no_proof_against_either() -> None:
     traced = Traced().saw("node-1", "a:eth0>", "cali1<")
     traced.died("node-1", "NETFILTER_DROP", "nft_do_chain", "cali1", hook="forward", family="ip")
-    traced.world.root("node-1", firewall=guard(*rule("meta mark 1 drop", mark="0x1"), *PORT_80))
+    traced.cluster.root("node-1", firewall=guard(*rule("meta mark 1 drop", mark="0x1"), *PORT_80))
 
     assert held_rules(traced.evidence())[facts.node("node-1")] == ()
 
@@ -132,7 +132,7 @@ def test_too_many_candidates_accuse_none() -> None:
     traced = Traced().saw("node-1", "a:eth0>", "cali1<")
     traced.died("node-1", "NETFILTER_DROP", "nft_do_chain", "cali1", hook="forward", family="ip")
     marks = [rule(f"meta mark {at} drop", mark=f"{at:#x}") for at in range(1, 5)]
-    traced.world.root("node-1", firewall=guard(*(one for pair in marks for one in pair)))
+    traced.cluster.root("node-1", firewall=guard(*(one for pair in marks for one in pair)))
 
     assert traced.fate().culprit == ""
 
@@ -156,12 +156,14 @@ MAIN = Rule(priority=32766, table=254)
 def at_the_tunnel() -> Traced:
     """Packets came out of the tunnel of node-2, whose namespace has one of everything that can take them there."""
     traced = sent_off(Traced()).saw("node-2", "~eth0<", "vxlan.calico<")
-    world = traced.world
-    sender, receiver = world.roots["node-1"], world.roots["node-2"]
-    world.sysctl("node-2", **{"ipv4__conf__vxlan/calico__forwarding": "0", "ipv4__conf__vxlan/calico__rp_filter": "1"})
-    world.sysctl("node-2", ipv4__conf__all__rp_filter="0")
+    cluster = traced.cluster
+    sender, receiver = cluster.roots["node-1"], cluster.roots["node-2"]
+    cluster.sysctl(
+        "node-2", **{"ipv4__conf__vxlan/calico__forwarding": "0", "ipv4__conf__vxlan/calico__rp_filter": "1"}
+    )
+    cluster.sysctl("node-2", ipv4__conf__all__rp_filter="0")
     tunnel = replace(TUNNEL, has_carrier=True, mac=MAC_HERE, xdp_program=7, mtu=1450, vxlan_id=1)
-    world.root(
+    cluster.root(
         "node-2",
         links=(*(one for one in receiver.links if one.name != TUNNEL.name), tunnel),
         routes=(
@@ -178,7 +180,7 @@ def at_the_tunnel() -> Traced:
         ipsec=(IpsecPolicy(direction="fwd", action="block", src="10.42.1.0/24", dst="0.0.0.0/0"),),
         addresses=(*receiver.addresses, Address(dev="lo", ip=A, prefix_len=32)),
     )
-    world.root(
+    cluster.root(
         "node-1",
         links=(*(one for one in sender.links if one.name != TUNNEL.name), replace(TUNNEL, vxlan_id=9)),
         routes=(*sender.routes, Route(dst="10.42.2.0/24", via="10.42.2.0", dev="vxlan.calico")),
@@ -228,7 +230,7 @@ def at_the_tunnel() -> Traced:
 def test_the_kernel_s_reason_leads_to_the_object(reason: str, symbol: str, hop: str, culprit: str) -> None:
     traced = at_the_tunnel()
     if symbol == "ip_rcv_finish_core":
-        traced.world.root("node-2", rules=(MAIN,))
+        traced.cluster.root("node-2", rules=(MAIN,))
     traced.died("node-2", reason, symbol, "vxlan.calico")
 
     assert (traced.fate().hop, traced.fate().culprit) == (hop, culprit)
@@ -236,7 +238,7 @@ def test_the_kernel_s_reason_leads_to_the_object(reason: str, symbol: str, hop: 
 
 def test_packets_too_large_for_the_next_link_name_its_mtu() -> None:
     traced = at_the_tunnel()
-    traced.world.root("node-2", rules=(MAIN,))
+    traced.cluster.root("node-2", rules=(MAIN,))
     traced.died("node-2", "PKT_TOO_BIG", "ip_forward", "eth0")
 
     assert traced.fate().culprit == "mtu 1450 of cali1 of node-2"
@@ -251,7 +253,7 @@ def test_a_tunnel_without_an_entry_names_the_mac_that_has_none() -> None:
 
 def test_a_next_hop_that_does_not_answer_is_named_with_the_state_of_its_entry() -> None:
     traced = at_the_tunnel()
-    traced.world.root("node-1", neighbours=(Neighbour(ip="10.42.2.0", dev="vxlan.calico", state="FAILED"),))
+    traced.cluster.root("node-1", neighbours=(Neighbour(ip="10.42.2.0", dev="vxlan.calico", state="FAILED"),))
     traced.died("node-1", "NEIGH_FAILED", "neigh_invalidate", "vxlan.calico")
 
     assert traced.fate().culprit == "neighbour 10.42.2.0 on vxlan.calico of node-1, FAILED"
@@ -260,7 +262,7 @@ def test_a_next_hop_that_does_not_answer_is_named_with_the_state_of_its_entry() 
 def test_an_entry_with_a_port_of_its_own_is_the_sender_s_mistake() -> None:
     traced = at_the_tunnel()
     entry = FdbEntry(dev="vxlan.calico", mac=MAC_BELIEVED, dst="172.30.0.12", port=9999)
-    traced.world.root("node-1", fdb=(entry,))
+    traced.cluster.root("node-1", fdb=(entry,))
     traced.died("node-2", "NO_SOCKET", "__udp4_lib_rcv", "eth0", tunnel="vxlan", dst="172.30.0.12:9999")
 
     assert traced.fate().culprit == f"FDB entry {MAC_BELIEVED} dst 172.30.0.12 port 9999 on vxlan.calico of node-1"
@@ -323,7 +325,7 @@ def test_packets_that_vanish_without_a_drop_were_taken_by_what_hangs_there(
     filters: list[Filter], takers: list[Hanging]
 ) -> None:
     traced = Traced().saw("node-1", "a:eth0>", "cali1<")
-    traced.world.root("node-1", filters=tuple(filters))
+    traced.cluster.root("node-1", filters=tuple(filters))
 
     fate = traced.fate()
 
@@ -356,7 +358,7 @@ def test_tables_of_ipv4_accuse_nobody_of_what_befell_ipv6(reason: str) -> None:
 )
 def test_a_program_is_told_with_whose_it_is(name: str, who: str) -> None:
     traced = Traced().saw("node-1", "a:eth0>", "cali1<")
-    traced.world.root("node-1", filters=(program((name, "cali1", "ingress")),))
+    traced.cluster.root("node-1", filters=(program((name, "cali1", "ingress")),))
 
     assert traced.fate().culprit == f"tcx program {name} on cali1 of node-1, ingress{who}"
 
@@ -373,11 +375,11 @@ def test_a_program_is_told_with_whose_it_is(name: str, who: str) -> None:
 def test_a_source_that_a_node_gave_up_for_its_own(source: str, chain: str, rewritten: tuple[str, ...]) -> None:
     traced = sent_off(Traced()).saw("node-2", "~eth0<", "vxlan.calico<")
     traced.died("node-2", "NETFILTER_DROP", "nft_do_chain", "vxlan.calico", src=source, hook="forward", family="ip")
-    routes = (*traced.world.roots["node-2"].routes, Route(dst=f"{C}/32", dev="cali1"))
+    routes = (*traced.cluster.roots["node-2"].routes, Route(dst=f"{C}/32", dev="cali1"))
     rules = tuple(replace(one, chain=chain) for one in PORT_80)
     firewall = guard(*rules)
     firewall = replace(firewall, chains=tuple(replace(one, chain=chain) for one in firewall.chains))
-    traced.world.root("node-2", firewall=firewall, routes=routes, rules=(Rule(priority=32766, table=254),))
+    traced.cluster.root("node-2", firewall=firewall, routes=routes, rules=(Rule(priority=32766, table=254),))
 
     assert facts_of(traced.evidence(), PROBE).of(facts.node("node-1"))["sources_rewritten"] == rewritten
 
@@ -389,7 +391,7 @@ def test_what_a_dns_server_asks_in_its_turn_is_nobodys_masqueraded_packet() -> N
     chain = "filter-cali-fw-cali1"
     firewall = guard(*(replace(one, chain=chain) for one in rule("drop")))
     firewall = replace(firewall, chains=tuple(replace(one, chain=chain) for one in firewall.chains))
-    traced.world.root("node-2", firewall=firewall, rules=(Rule(priority=32766, table=254),))
+    traced.cluster.root("node-2", firewall=firewall, rules=(Rule(priority=32766, table=254),))
 
     assert facts_of(traced.evidence(), PROBE).of(facts.node("node-1"))["sources_rewritten"] == ()
     assert traced.fate().hop == "policy"
@@ -401,8 +403,8 @@ def test_the_policy_of_the_forward_hook_is_no_strangers_rule() -> None:
     traced.died("node-1", "NETFILTER_DROP", "nft_do_chain", "cali1", hook="forward", family="ip")
     firewall = guard()
     firewall = replace(firewall, chains=tuple(replace(one, policy="drop") for one in firewall.chains))
-    routes = (*traced.world.roots["node-1"].routes, Route(dst="10.42.2.0/24", dev="vxlan.calico"))
-    traced.world.root("node-1", firewall=firewall, routes=routes, rules=(Rule(priority=32766, table=254),))
+    routes = (*traced.cluster.roots["node-1"].routes, Route(dst="10.42.2.0/24", dev="vxlan.calico"))
+    traced.cluster.root("node-1", firewall=firewall, routes=routes, rules=(Rule(priority=32766, table=254),))
 
     known = facts_of(traced.evidence(), node_kernel.PROBE).of(facts.node("node-1"))
 

@@ -13,7 +13,7 @@ from bot.domain.facts import FactTable
 from bot.domain.finding import Finding, Severity, SymptomKind
 from bot.probes import path_mtu
 from bot.probes.path_mtu.observe import Ladder, read_ladder
-from tests.probes.build import Kind, World, facts_of, sentences, two_nodes
+from tests.probes.build import FakeCluster, Kind, facts_of, sentences, two_nodes
 from tests.probes.services import add_service
 
 SIZES = (1280, 1400, 1450, 1451, 1500, 1600)
@@ -44,19 +44,19 @@ def test_shapes(marks: str, expected: Ladder | None):
 
 @pytest.mark.parametrize(("mtu", "is_narrow"), [(1280, True), (1450, False), (1500, False)])
 def test_a_bridge_that_is_smaller_than_its_pods(*, mtu: int, is_narrow: bool):
-    world, *_ = two_nodes("flannel")
-    links = world.roots["node-1"].links
-    world.root("node-1", links=tuple(replace(one, mtu=mtu) if one.name == "cni0" else one for one in links))
+    cluster, *_ = two_nodes("flannel")
+    links = cluster.roots["node-1"].links
+    cluster.root("node-1", links=tuple(replace(one, mtu=mtu) if one.name == "cni0" else one for one in links))
 
-    known = facts_of(world.evidence(), path_mtu.PROBE).of(facts.node("node-1"))
+    known = facts_of(cluster.evidence(), path_mtu.PROBE).of(facts.node("node-1"))
 
     assert (known["bridge_mtu_bytes"], known["bridge_is_narrow"]) == (mtu, is_narrow)
 
 
 def test_pods_on_no_bridge_have_none_that_is_small():
-    world, *_ = two_nodes("calico")
+    cluster, *_ = two_nodes("calico")
 
-    known = facts_of(world.evidence(), path_mtu.PROBE).of(facts.node("node-1"))
+    known = facts_of(cluster.evidence(), path_mtu.PROBE).of(facts.node("node-1"))
 
     assert known["bridge_is_narrow"] is False
     assert "bridge_mtu_bytes" not in known
@@ -67,25 +67,25 @@ def test_the_order_of_steps_does_not_matter():
     assert read_ladder(()) is None
 
 
-def judged(world: World) -> tuple[FactTable, list[Finding]]:
-    known = facts_of(world.evidence(), path_mtu.PROBE)
+def judged(cluster: FakeCluster) -> tuple[FactTable, list[Finding]]:
+    known = facts_of(cluster.evidence(), path_mtu.PROBE)
     return known, list(path_mtu.PROBE.judge(known))
 
 
-def climb(world: World, source: facts.Subject, target: facts.Subject, marks: str) -> None:
+def climb(cluster: FakeCluster, source: facts.Subject, target: facts.Subject, marks: str) -> None:
     purpose = "node" if target.kind is facts.SubjectKind.NODE else "remote-pod"
-    world.test(source, purpose, to=target, protocol="mtu", mtu_steps=steps(marks))
+    cluster.test(source, purpose, to=target, protocol="mtu", mtu_steps=steps(marks))
 
 
 PAIR = facts.pair("node-1", "node-2")
 
 
 def test_what_gets_through_everywhere_passes():
-    world, a, _, c = two_nodes()
-    climb(world, a, c, "...LLL")
-    climb(world, c, a, "...LLL")
+    cluster, a, _, c = two_nodes()
+    climb(cluster, a, c, "...LLL")
+    climb(cluster, c, a, "...LLL")
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(PAIR).items() >= {"mtu": "ok", "largest_ok_bytes": 1450, "mtu_differs": False}.items()
     assert known.of(facts.node("node-1")).items() >= {"uplink_mtu_bytes": 1500, "pod_mtu_bytes": 1450}.items()
@@ -95,12 +95,12 @@ def test_what_gets_through_everywhere_passes():
 
 
 def test_a_black_hole_in_one_direction():
-    world, a, _, c = two_nodes()
-    climb(world, a, c, "..xLLL")
-    climb(world, c, a, "...LLL")
-    climb(world, facts.node("node-1"), facts.node("node-2"), "......")
+    cluster, a, _, c = two_nodes()
+    climb(cluster, a, c, "..xLLL")
+    climb(cluster, c, a, "...LLL")
+    climb(cluster, facts.node("node-1"), facts.node("node-2"), "......")
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(PAIR).items() >= {"mtu": "black-hole", "largest_ok_bytes": 1400, "first_lost_bytes": 1450}.items()
     assert known.of(facts.node("node-1"))["node_mtu"] == "ok"
@@ -116,22 +116,22 @@ def test_a_black_hole_in_one_direction():
 
 @pytest.mark.parametrize(("others", "state"), [(("x.xLLL", "x..LLL"), None), (("x..LLL", "...LLL"), "ok")])
 def test_sizes_that_are_lost_at_random_are_no_black_hole(others: tuple[str, str], state: str | None):
-    world, a, b, c = two_nodes()
-    climb(world, a, c, "..xLLL")
+    cluster, a, b, c = two_nodes()
+    climb(cluster, a, c, "..xLLL")
     for source, marks in zip((a, b), others, strict=True):
-        climb(world, source, c, marks)
+        climb(cluster, source, c, marks)
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(PAIR).get("mtu") == state
     assert sentences(findings, Severity.FAIL) == []
 
 
 def test_a_router_that_says_so():
-    world, a, _, c = two_nodes()
-    climb(world, a, c, "..FLLL")
+    cluster, a, _, c = two_nodes()
+    climb(cluster, a, c, "..FLLL")
 
-    _, findings = judged(world)
+    _, findings = judged(cluster)
 
     assert sentences(findings, Severity.FAIL) == []
     assert sentences(findings, Severity.WARN) == [
@@ -144,19 +144,19 @@ def test_a_router_that_says_so():
 
 
 def test_the_worst_of_several_ladders_counts():
-    world, a, b, c = two_nodes()
-    climb(world, a, c, "..FLLL")
-    climb(world, b, c, "..xLLL")
+    cluster, a, b, c = two_nodes()
+    climb(cluster, a, c, "..FLLL")
+    climb(cluster, b, c, "..xLLL")
 
-    assert judged(world)[0].of(PAIR)["mtu"] == "black-hole"
+    assert judged(cluster)[0].of(PAIR)["mtu"] == "black-hole"
 
 
 def test_a_size_that_another_pod_gets_through_is_no_black_hole_of_the_path():
-    world, a, b, c = two_nodes()
-    climb(world, a, c, "...LLL")
-    climb(world, b, c, "..xLLL")
+    cluster, a, b, c = two_nodes()
+    climb(cluster, a, c, "...LLL")
+    climb(cluster, b, c, "..xLLL")
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(PAIR).items() >= {"mtu": "ok", "mtu_uneven": True}.items()
     assert sentences(findings, Severity.FAIL) == []
@@ -170,21 +170,21 @@ def test_a_size_that_another_pod_gets_through_is_no_black_hole_of_the_path():
 
 @pytest.mark.parametrize("starved", [0, 1], ids=["the source", "the target"])
 def test_a_pod_whose_link_drops_by_a_queue_says_nothing_about_sizes(starved: int):
-    world, a, _, c = two_nodes()
-    climb(world, a, c, "..xLLL")
+    cluster, a, _, c = two_nodes()
+    climb(cluster, a, c, "..xLLL")
     queue = Qdisc(dev="eth0", kind="tbf", handle="8001:", text="tbf", packets_delta=4, dropped_delta=9)
-    world.inside((a, c)[starved], qdiscs=(queue,))
+    cluster.inside((a, c)[starved], qdiscs=(queue,))
 
-    known, _ = judged(world)
+    known, _ = judged(cluster)
 
     assert "mtu" not in known.of(PAIR)
 
 
 def test_where_nothing_gets_through_sizes_are_unknown():
-    world, a, _, c = two_nodes()
-    climb(world, a, c, "xxxxLL")
+    cluster, a, _, c = two_nodes()
+    climb(cluster, a, c, "xxxxLL")
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert "mtu" not in known.of(PAIR)
     assert known.why_unobserved(PAIR, "mtu") == "not even the smallest packet got through"
@@ -207,33 +207,33 @@ def test_where_nothing_gets_through_sizes_are_unknown():
 def test_what_the_source_would_not_send_was_not_tested(
     cni: Kind, device: int, pod_route: int | None, node_route: int | None, uplink: int, state: str, largest: int
 ):
-    world, a, _, c = two_nodes(cni)
-    climb(world, a, c, "...xxx")
-    inside = world.report_of(a).state
+    cluster, a, _, c = two_nodes(cni)
+    climb(cluster, a, c, "...xxx")
+    inside = cluster.report_of(a).state
     assert inside
     links = tuple(replace(link, mtu=device) if link.name == "eth0" else link for link in inside.links)
     routes = tuple(replace(route, mtu=pod_route) if route.dst == "default" else route for route in inside.routes)
-    world.inside(a, links=links, routes=routes)
+    cluster.inside(a, links=links, routes=routes)
     by_programs = (Route(dst="10.42.2.0/24", via="10.42.1.2", dev="cilium_host", mtu=node_route),)
-    root = world.roots["node-1"]
+    root = cluster.roots["node-1"]
     tunnel = Link(ifindex=60, name="cilium_vxlan", kind="vxlan", is_up=True, mtu=1500)
-    world.root(
+    cluster.root(
         "node-1",
         links=(*(replace(each, mtu=uplink) if each.name == "eth0" else each for each in root.links), tunnel),
         routes=(*root.routes, *(by_programs if node_route else ())),
     )
 
-    known, _ = judged(world)
+    known, _ = judged(cluster)
 
     assert known.of(PAIR).items() >= {"mtu": state, "largest_ok_bytes": largest}.items()
 
 
 def test_nodes_of_different_mtu():
-    world, *_ = two_nodes()
-    links = tuple(replace(link, mtu=9000) if link.name == "eth0" else link for link in world.roots["node-2"].links)
-    world.root("node-2", links=links)
+    cluster, *_ = two_nodes()
+    links = tuple(replace(link, mtu=9000) if link.name == "eth0" else link for link in cluster.roots["node-2"].links)
+    cluster.root("node-2", links=links)
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(PAIR)["mtu_differs"] is True
     assert sentences(findings, Severity.INFO) == [
@@ -242,27 +242,27 @@ def test_nodes_of_different_mtu():
 
 
 def test_packets_that_needed_fragmenting():
-    world, *_ = two_nodes()
-    world.root("node-1", counters={"Ip.FragFails": 4}, counters_delta={"Ip.FragFails": 3})
+    cluster, *_ = two_nodes()
+    cluster.root("node-1", counters={"Ip.FragFails": 4}, counters_delta={"Ip.FragFails": 3})
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(facts.node("node-1"))["fragfails_delta"] == 3
     assert "fragfails_delta" not in known.of(facts.node("node-2"))
     assert sentences(findings, Severity.INFO) == ["3 packets needed fragmentation on node-1 and forbade it."]
 
 
-def lost_between_nodes(world: World) -> list[Finding]:
+def lost_between_nodes(cluster: FakeCluster) -> list[Finding]:
     """From node-1 to node-2, in 1450 bytes and more; pods' packets, of up to 1400 bytes, get through."""
-    climb(world, facts.pod("shop", "a"), facts.pod("shop", "c"), "..LLLL")
-    climb(world, facts.node("node-1"), facts.node("node-2"), "..xxxL")
-    return judged(world)[1]
+    climb(cluster, facts.pod("shop", "a"), facts.pod("shop", "c"), "..LLLL")
+    climb(cluster, facts.node("node-1"), facts.node("node-2"), "..xxxL")
+    return judged(cluster)[1]
 
 
 def test_large_packets_lost_between_nodes_that_nobody_needs_are_a_warning_with_its_reason():
-    world, *_ = two_nodes()
+    cluster, *_ = two_nodes()
 
-    [finding] = [one for one in lost_between_nodes(world) if one.severity is not Severity.PASS]
+    [finding] = [one for one in lost_between_nodes(cluster) if one.severity is not Severity.PASS]
 
     assert (finding.severity, finding.symptom) == (Severity.WARN, None)
     assert finding.sentence == (
@@ -276,13 +276,13 @@ def test_large_packets_lost_between_nodes_that_a_pod_with_the_nodes_network_need
     client_is_on: str, port: int
 ):
     """A connection carries large packets both ways, whoever dialled."""
-    world, *_ = two_nodes()
+    cluster, *_ = two_nodes()
     other = "node-2" if client_is_on == "node-1" else "node-1"
-    client = world.pod("shop/scraper", client_is_on, host_network=True)
-    server = world.pod("shop/exporter", other, host_network=True)
-    dials(world, client, server, port)
+    client = cluster.pod("shop/scraper", client_is_on, host_network=True)
+    server = cluster.pod("shop/exporter", other, host_network=True)
+    dials(cluster, client, server, port)
 
-    [finding] = [one for one in lost_between_nodes(world) if one.severity is not Severity.PASS]
+    [finding] = [one for one in lost_between_nodes(cluster) if one.severity is not Severity.PASS]
 
     assert finding.severity is Severity.FAIL
     assert finding.symptom
@@ -293,23 +293,23 @@ def test_large_packets_lost_between_nodes_that_a_pod_with_the_nodes_network_need
 
 
 def test_a_pod_whose_own_packets_are_smaller_than_those_lost_does_not_suffer():
-    world, a, *_ = two_nodes()
-    server = world.pod("shop/exporter", "node-2", host_network=True)
-    dials(world, a, server, 9100)
-    state = world.report_of(a).state
+    cluster, a, *_ = two_nodes()
+    server = cluster.pod("shop/exporter", "node-2", host_network=True)
+    dials(cluster, a, server, 9100)
+    state = cluster.report_of(a).state
     assert state
     links = tuple(replace(one, mtu=1400) if one.name == "eth0" else one for one in state.links)
-    world.inside(a, links=links)
+    cluster.inside(a, links=links)
 
-    severities = {one.severity for one in lost_between_nodes(world)}
+    severities = {one.severity for one in lost_between_nodes(cluster)}
 
     assert Severity.WARN in severities
     assert Severity.FAIL not in severities
 
 
-def dials(world: World, client: facts.Subject, server: facts.Subject, port: int) -> None:
+def dials(cluster: FakeCluster, client: facts.Subject, server: facts.Subject, port: int) -> None:
     """By an environment variable that names the server's Service."""
-    add_service(world, "shop/metrics", ends=[server], port=port)
+    add_service(cluster, "shop/metrics", ends=[server], port=port)
     container = Container(name="main", env=(EnvVar(name="METRICS", value=f"metrics.shop:{port}"),))
-    pod = world.pods[client]
-    world.pods[client] = msgspec.structs.replace(pod, spec=msgspec.structs.replace(pod.spec, containers=(container,)))
+    pod = cluster.pods[client]
+    cluster.pods[client] = msgspec.structs.replace(pod, spec=msgspec.structs.replace(pod.spec, containers=(container,)))

@@ -13,7 +13,7 @@ from bot.domain.finding import Severity, SymptomKind
 from bot.probes import pod_arp_table, pod_link, pod_routes
 from bot.probes.pod_arp_table import PROBE
 from bot.probes.pod_arp_table.findings import judge
-from tests.probes.build import World, facts_of, sentences, table, two_nodes
+from tests.probes.build import FakeCluster, facts_of, sentences, table, two_nodes
 
 
 @pytest.mark.parametrize(
@@ -21,9 +21,9 @@ from tests.probes.build import World, facts_of, sentences, table, two_nodes
     [("calico", "link-local", "169.254.1.1"), ("flannel", "bridge", "10.42.1.1"), ("cilium", "node", "10.42.1.2")],
 )
 def test_a_healthy_gateway_of_each_network(cni: Any, kind: str, gateway: str) -> None:
-    world, a, _, _ = two_nodes(cni)
+    cluster, a, _, _ = two_nodes(cni)
 
-    seen = facts_of(world.evidence(), PROBE).of(a)
+    seen = facts_of(cluster.evidence(), PROBE).of(a)
 
     assert seen["gateway_ip"] == gateway
     assert seen["gateway_kind"] == kind
@@ -61,10 +61,10 @@ def test_a_healthy_gateway_of_each_network(cni: Any, kind: str, gateway: str) ->
 def test_each_way_of_not_answering_has_its_sentence(
     answers: tuple[float | None, ...], state: str, sentence: str
 ) -> None:
-    world, a, _, _ = two_nodes()
-    world.answers(a, *answers)
+    cluster, a, _, _ = two_nodes()
+    cluster.answers(a, *answers)
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
     failures = [each for each in judge(known) if each.severity is Severity.FAIL]
 
     assert known.of(a)["gateway_arp"] == state
@@ -77,20 +77,20 @@ def test_each_way_of_not_answering_has_its_sentence(
 
 @pytest.mark.parametrize(("answers", "state"), [((0.1, 0.1, 64.0), "answered"), ((64.0,), "late")])
 def test_one_late_answer_of_several_is_a_busy_node(answers: tuple[float | None, ...], state: str) -> None:
-    world, a, _, _ = two_nodes()
-    world.answers(a, *answers)
+    cluster, a, _, _ = two_nodes()
+    cluster.answers(a, *answers)
 
-    assert facts_of(world.evidence(), PROBE).of(a)["gateway_arp"] == state
+    assert facts_of(cluster.evidence(), PROBE).of(a)["gateway_arp"] == state
 
 
 def test_a_node_whose_gateway_is_silent_for_all_is_one_finding() -> None:
-    world = World()
-    world.node("node-1")
-    pods = [world.pod(f"shop/p{number}", "node-1") for number in range(6)]
+    cluster = FakeCluster()
+    cluster.node("node-1")
+    pods = [cluster.pod(f"shop/p{number}", "node-1") for number in range(6)]
     for pod in pods:
-        world.answers(pod, None, None, None)
+        cluster.answers(pod, None, None, None)
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
     failures = [each for each in judge(known) if each.severity is Severity.FAIL]
 
     assert sentences(failures) == [
@@ -111,10 +111,10 @@ def test_a_node_whose_gateway_is_silent_for_all_is_one_finding() -> None:
 
 
 def test_one_silent_gateway_among_healthy_ones_is_told_of_its_pod() -> None:
-    world, a, b, _ = two_nodes()
-    world.answers(a, None, None, None)
+    cluster, a, b, _ = two_nodes()
+    cluster.answers(a, None, None, None)
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
     findings = judge(known)
 
     assert known.of(facts.node("node-1"))["gateway_silent"] == "some"
@@ -129,14 +129,14 @@ def test_one_silent_gateway_among_healthy_ones_is_told_of_its_pod() -> None:
 
 def test_from_inside_the_pod_alone_a_failed_entry_is_the_evidence() -> None:
     """The exec rung sends no ARP of its own: `ip neigh` is all there is, and says FAILED."""
-    world, a, b, _ = two_nodes()
-    world.rungs["node-1"] = Rung.EXEC
-    world.root("node-1", links=(), addresses=(), sysctls={})
+    cluster, a, b, _ = two_nodes()
+    cluster.rungs["node-1"] = Rung.EXEC
+    cluster.root("node-1", links=(), addresses=(), sysctls={})
     for pod, state in ((a, "FAILED"), (b, "STALE")):
-        world.seen(pod, gateway_arp=None, host_link="")
-        world.inside(pod, neighbours=(Neighbour(ip="169.254.1.1", dev="eth0", state=state),))
+        cluster.seen(pod, gateway_arp=None, host_link="")
+        cluster.inside(pod, neighbours=(Neighbour(ip="169.254.1.1", dev="eth0", state=state),))
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
     findings = judge(known)
 
     assert "gateway_arp" not in known.of(a)
@@ -154,11 +154,11 @@ def test_from_inside_the_pod_alone_a_failed_entry_is_the_evidence() -> None:
 
 
 def test_a_young_pod_is_told_with_the_advice_to_look_again() -> None:
-    world = World()
-    world.node("node-1")
-    a = world.pod("shop/a", "node-1", age=timedelta(seconds=30))
-    world.answers(a, None, None, None)
-    known = facts_of(world.evidence(), PROBE)
+    cluster = FakeCluster()
+    cluster.node("node-1")
+    a = cluster.pod("shop/a", "node-1", age=timedelta(seconds=30))
+    cluster.answers(a, None, None, None)
+    known = facts_of(cluster.evidence(), PROBE)
     known = replace(known, values={**known.values, a: {**known.of(a), "is_young": True}})
 
     assert sentences(judge(known), Severity.FAIL) == [
@@ -170,11 +170,11 @@ def test_a_young_pod_is_told_with_the_advice_to_look_again() -> None:
 
 
 def test_a_pod_whose_link_is_down_has_no_silent_gateway_of_its_own() -> None:
-    world, a, _, _ = two_nodes()
-    world.host_link(a, is_up=False)
-    world.answers(a, None, None, None)
+    cluster, a, _, _ = two_nodes()
+    cluster.host_link(a, is_up=False)
+    cluster.answers(a, None, None, None)
 
-    known = facts_of(world.evidence(), pod_link.PROBE, PROBE)
+    known = facts_of(cluster.evidence(), pod_link.PROBE, PROBE)
 
     assert known.of(a)["gateway_arp"] == "silent"
     assert sentences(judge(known), Severity.FAIL) == []
@@ -182,10 +182,10 @@ def test_a_pod_whose_link_is_down_has_no_silent_gateway_of_its_own() -> None:
 
 @pytest.mark.parametrize("state", ["PERMANENT", "REACHABLE"])
 def test_an_entry_with_a_mac_that_the_node_does_not_have(state: str) -> None:
-    world, a, _, _ = two_nodes()
-    world.inside(a, neighbours=(Neighbour(ip="169.254.1.1", dev="eth0", mac="02:de:ad:00:00:01", state=state),))
+    cluster, a, _, _ = two_nodes()
+    cluster.inside(a, neighbours=(Neighbour(ip="169.254.1.1", dev="eth0", mac="02:de:ad:00:00:01", state=state),))
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
     findings = judge(known)
 
     assert known.of(a)["gateway_mac_matches"] is False
@@ -217,20 +217,22 @@ def test_an_entry_that_our_own_question_corrected_was_wrong_until_then() -> None
 
 def test_the_mac_that_answers_is_right_whoever_has_it() -> None:
     """A virtual router's address, for instance, belongs to no device of the node."""
-    world, a, _, _ = two_nodes("flannel")
-    world.inside(a, neighbours=(Neighbour(ip="10.42.1.1", dev="eth0", mac="00:00:5e:00:01:01", state="STALE"),))
-    world.answers(a, 0.1, macs=("00:00:5E:00:01:01",))
+    cluster, a, _, _ = two_nodes("flannel")
+    cluster.inside(a, neighbours=(Neighbour(ip="10.42.1.1", dev="eth0", mac="00:00:5e:00:01:01", state="STALE"),))
+    cluster.answers(a, 0.1, macs=("00:00:5E:00:01:01",))
 
-    assert facts_of(world.evidence(), PROBE).of(a)["gateway_mac_matches"] is True
+    assert facts_of(cluster.evidence(), PROBE).of(a)["gateway_mac_matches"] is True
 
 
 def test_the_mac_of_an_open_vswitch_port_proves_nothing() -> None:
-    world, a, _, _ = two_nodes()
-    world.host_link(a, master="ovs-system", name="veth9")
-    world.seen(a, host_link="veth9", gateway_arp=None)
-    world.root("node-1", links=(*world.roots["node-1"].links, Link(ifindex=9, name="ovs-system", kind="openvswitch")))
+    cluster, a, _, _ = two_nodes()
+    cluster.host_link(a, master="ovs-system", name="veth9")
+    cluster.seen(a, host_link="veth9", gateway_arp=None)
+    cluster.root(
+        "node-1", links=(*cluster.roots["node-1"].links, Link(ifindex=9, name="ovs-system", kind="openvswitch"))
+    )
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
 
     assert "gateway_mac_matches" not in known.of(a)
     assert known.why_unobserved(a, "gateway_mac_matches") == (
@@ -240,30 +242,30 @@ def test_the_mac_of_an_open_vswitch_port_proves_nothing() -> None:
 
 def test_a_pod_that_cannot_send_has_asked_nobody() -> None:
     """Not a hole in what was seen: the missing route is told, and the gateway needs no question."""
-    world, a, _, _ = two_nodes()
-    world.seen(a, gateway_ip="", gateway_arp=None)
-    world.inside(a, routes=())
+    cluster, a, _, _ = two_nodes()
+    cluster.seen(a, gateway_ip="", gateway_arp=None)
+    cluster.inside(a, routes=())
 
-    known = facts_of(world.evidence(), PROBE, pod_routes.PROBE)
+    known = facts_of(cluster.evidence(), PROBE, pod_routes.PROBE)
 
     assert sentences(judge(known), Severity.INCONCLUSIVE) == []
 
 
 def test_two_devices_that_claim_the_gateway() -> None:
-    world, a, _, _ = two_nodes("flannel")
-    world.answers(a, 0.1, 0.2, macs=("0a:00:00:00:00:01", "0a:00:00:00:00:99"))
+    cluster, a, _, _ = two_nodes("flannel")
+    cluster.answers(a, 0.1, 0.2, macs=("0a:00:00:00:00:01", "0a:00:00:00:00:99"))
 
-    assert sentences(judge(facts_of(world.evidence(), PROBE)), Severity.WARN) == [
+    assert sentences(judge(facts_of(cluster.evidence(), PROBE)), Severity.WARN) == [
         "2 MAC addresses answered ARP requests for the gateway from shop/a on node-1: two devices claim it."
     ]
 
 
 def test_a_pod_without_default_route_has_no_gateway() -> None:
-    world, a, _, _ = two_nodes()
-    world.seen(a, gateway_ip="", gateway_arp=None)
-    world.inside(a, routes=())
+    cluster, a, _, _ = two_nodes()
+    cluster.seen(a, gateway_ip="", gateway_arp=None)
+    cluster.inside(a, routes=())
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
 
     assert (known.of(a)["gateway_ip"], known.of(a)["gateway_kind"]) == ("", "none")
     assert known.why_unobserved(a, "gateway_neigh") == "the pod has no default gateway"
@@ -271,28 +273,28 @@ def test_a_pod_without_default_route_has_no_gateway() -> None:
 
 def test_the_gateway_that_was_expected_is_asked_though_no_route_names_it() -> None:
     """A pod without default route: the agent still asks for 169.254.1.1, and it answers (taxonomy L3)."""
-    world, a, _, _ = two_nodes()
-    world.seen(a, gateway_ip="")
-    world.inside(a, routes=())
+    cluster, a, _, _ = two_nodes()
+    cluster.seen(a, gateway_ip="")
+    cluster.inside(a, routes=())
 
-    known = facts_of(world.evidence(), PROBE).of(a)
+    known = facts_of(cluster.evidence(), PROBE).of(a)
 
     assert (known["gateway_arp"], known["gateway_neigh"]) == ("answered", "REACHABLE")
 
 
 def test_pods_with_the_node_network_have_no_gateway_facts() -> None:
-    world, _, _, _ = two_nodes()
-    host = world.pod("shop/host", "node-1", host_network=True)
+    cluster, _, _, _ = two_nodes()
+    host = cluster.pod("shop/host", "node-1", host_network=True)
 
-    assert dict(facts_of(world.evidence(), PROBE, pod_arp_table.PROBE).of(host)) == {}
+    assert dict(facts_of(cluster.evidence(), PROBE, pod_arp_table.PROBE).of(host)) == {}
 
 
 def test_without_any_report_nothing_passes() -> None:
-    world, _, _, _ = two_nodes()
+    cluster, _, _, _ = two_nodes()
     for node in ("node-1", "node-2"):
-        world.unseen(node, "exec into pods is forbidden")
+        cluster.unseen(node, "exec into pods is forbidden")
 
-    findings = judge(facts_of(world.evidence(), PROBE))
+    findings = judge(facts_of(cluster.evidence(), PROBE))
 
     assert [(each.severity, each.sentence) for each in findings] == [
         (

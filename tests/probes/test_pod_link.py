@@ -10,19 +10,19 @@ from bot.domain import facts
 from bot.domain.facts import Rung
 from bot.domain.finding import Severity, SymptomKind
 from bot.probes import pod_link
-from tests.probes.build import World, facts_of, sentences, two_nodes
+from tests.probes.build import FakeCluster, facts_of, sentences, two_nodes
 
 OWN, WRONG = "02:00:00:00:00:01", "5a:10:2d:6e:77:01"
 
 
-def link_facts(world: World, pod: facts.Subject) -> dict[str, Any]:
-    return dict(facts_of(world.evidence(), pod_link.PROBE).of(pod))
+def link_facts(cluster: FakeCluster, pod: facts.Subject) -> dict[str, Any]:
+    return dict(facts_of(cluster.evidence(), pod_link.PROBE).of(pod))
 
 
 def test_a_healthy_calico_pod_is_plugged_in() -> None:
-    world, a, _, _ = two_nodes("calico")
+    cluster, a, _, _ = two_nodes("calico")
 
-    assert link_facts(world, a) == {
+    assert link_facts(cluster, a) == {
         "netns_found": True,
         "eth0": "up",
         "address_matches": True,
@@ -47,9 +47,9 @@ def test_a_healthy_calico_pod_is_plugged_in() -> None:
     [("flannel", "bridge-port", "cni0", "forwarding"), ("cilium", "lxc", "", "none")],
 )
 def test_other_networks_are_told_apart_by_the_node_end(cni: Any, kind: str, master: str, port: str) -> None:
-    world, a, _, _ = two_nodes(cni)
+    cluster, a, _, _ = two_nodes(cni)
 
-    seen = link_facts(world, a)
+    seen = link_facts(cluster, a)
 
     assert (seen["host_link_kind"], seen["host_master"], seen["bridge_port"]) == (kind, master, port)
 
@@ -89,15 +89,15 @@ def test_other_networks_are_told_apart_by_the_node_end(cni: Any, kind: str, mast
 def test_a_broken_end_is_named(
     pod_end: dict[str, Any], host_end: dict[str, Any], expected: tuple[str, str], sentence: str
 ) -> None:
-    world, a, _, _ = two_nodes()
-    state = world.report_of(a).state
+    cluster, a, _, _ = two_nodes()
+    state = cluster.report_of(a).state
     assert state is not None
     links = tuple(replace(link, **pod_end) if link.name == "eth0" else link for link in state.links)
     addresses = () if "name" in pod_end else state.addresses
-    world.inside(a, links=links, addresses=addresses)
-    world.host_link(a, **host_end)
+    cluster.inside(a, links=links, addresses=addresses)
+    cluster.host_link(a, **host_end)
 
-    table = facts_of(world.evidence(), pod_link.PROBE)
+    table = facts_of(cluster.evidence(), pod_link.PROBE)
     failures = [each for each in pod_link.judge(table) if each.severity is Severity.FAIL]
 
     assert (table.of(a)["eth0"], table.of(a)["host_link"]) == expected
@@ -107,10 +107,10 @@ def test_a_broken_end_is_named(
 
 
 def test_an_address_that_the_api_does_not_know_is_a_failure() -> None:
-    world, a, _, _ = two_nodes()
-    world.inside(a, addresses=(Address(dev="eth0", ip="10.99.0.1", prefix_len=32),))
+    cluster, a, _, _ = two_nodes()
+    cluster.inside(a, addresses=(Address(dev="eth0", ip="10.99.0.1", prefix_len=32),))
 
-    table = facts_of(world.evidence(), pod_link.PROBE)
+    table = facts_of(cluster.evidence(), pod_link.PROBE)
 
     assert table.of(a)["address_matches"] is False
     assert sentences(pod_link.judge(table), Severity.FAIL) == [
@@ -122,12 +122,12 @@ def test_an_address_that_the_api_does_not_know_is_a_failure() -> None:
 
 
 def test_healthy_pods_of_a_node_share_one_sentence() -> None:
-    world = World()
-    world.node("node-1")
+    cluster = FakeCluster()
+    cluster.node("node-1")
     for number in range(7):
-        world.pod(f"shop/p{number}", "node-1")
+        cluster.pod(f"shop/p{number}", "node-1")
 
-    findings = pod_link.judge(facts_of(world.evidence(), pod_link.PROBE))
+    findings = pod_link.judge(facts_of(cluster.evidence(), pod_link.PROBE))
 
     assert sentences(findings) == [
         (
@@ -140,12 +140,12 @@ def test_healthy_pods_of_a_node_share_one_sentence() -> None:
 
 
 def test_a_whole_node_without_links_is_one_finding_whose_flows_name_the_pods() -> None:
-    world, a, b, _ = two_nodes()
+    cluster, a, b, _ = two_nodes()
     for pod in (a, b):
-        world.host_link(pod, is_up=False)
+        cluster.host_link(pod, is_up=False)
 
     failures = [
-        each for each in pod_link.judge(facts_of(world.evidence(), pod_link.PROBE)) if each.severity is Severity.FAIL
+        each for each in pod_link.judge(facts_of(cluster.evidence(), pod_link.PROBE)) if each.severity is Severity.FAIL
     ]
 
     assert sentences(failures) == [
@@ -170,19 +170,19 @@ def test_a_whole_node_without_links_is_one_finding_whose_flows_name_the_pods() -
     ],
 )
 def test_entries_on_the_node_that_somebody_set(cni: Any, fields: dict[str, Any], is_wrong: bool) -> None:  # noqa: FBT001
-    world, a, _, _ = two_nodes(cni)
-    world.root("node-1", **fields)
+    cluster, a, _, _ = two_nodes(cni)
+    cluster.root("node-1", **fields)
 
-    found = link_facts(world, a)["static_entries_wrong"]
+    found = link_facts(cluster, a)["static_entries_wrong"]
 
     assert bool(found) is is_wrong
 
 
 def test_what_was_not_looked_at_is_missing_with_its_reason_and_never_a_default() -> None:
-    world, _, _, c = two_nodes()
-    world.unseen("node-2", "the agent did not start in 5 s")
+    cluster, _, _, c = two_nodes()
+    cluster.unseen("node-2", "the agent did not start in 5 s")
 
-    table = facts_of(world.evidence(), pod_link.PROBE)
+    table = facts_of(cluster.evidence(), pod_link.PROBE)
 
     assert table.of(c) == {}
     assert table.why_unobserved(c, "eth0") == "the agent did not start in 5 s"
@@ -192,22 +192,22 @@ def test_what_was_not_looked_at_is_missing_with_its_reason_and_never_a_default()
 
 
 def test_a_namespace_that_our_agent_did_not_find_is_a_fact() -> None:
-    world, a, _, _ = two_nodes()
-    world.seen(a, is_found=False, why_not="no process of the pod was found", state=None)
+    cluster, a, _, _ = two_nodes()
+    cluster.seen(a, is_found=False, why_not="no process of the pod was found", state=None)
 
-    table = facts_of(world.evidence(), pod_link.PROBE)
+    table = facts_of(cluster.evidence(), pod_link.PROBE)
 
     assert table.of(a) == {"netns_found": False}
     assert table.why_unobserved(a, "eth0") == "no process of the pod was found"
 
 
 def test_from_inside_the_pod_alone_the_node_end_stays_unknown() -> None:
-    world, a, _, _ = two_nodes()
-    world.rungs["node-1"] = Rung.EXEC
-    world.root("node-1", links=(), addresses=(), sysctls={})
-    world.seen(a, host_link="")
+    cluster, a, _, _ = two_nodes()
+    cluster.rungs["node-1"] = Rung.EXEC
+    cluster.root("node-1", links=(), addresses=(), sysctls={})
+    cluster.seen(a, host_link="")
 
-    table = facts_of(world.evidence(), pod_link.PROBE)
+    table = facts_of(cluster.evidence(), pod_link.PROBE)
 
     assert table.of(a)["eth0"] == "up"
     assert "host_link" not in table.of(a)
@@ -218,22 +218,24 @@ def test_from_inside_the_pod_alone_the_node_end_stays_unknown() -> None:
 
 
 def test_the_other_end_of_a_macvlan_is_not_looked_for() -> None:
-    world, a, _, _ = two_nodes()
-    world.inside(a, links=(Link(ifindex=3, name="eth0", kind="macvlan", is_up=True, has_carrier=True, peer_ifindex=2),))
-    world.seen(a, host_link="")
+    cluster, a, _, _ = two_nodes()
+    cluster.inside(
+        a, links=(Link(ifindex=3, name="eth0", kind="macvlan", is_up=True, has_carrier=True, peer_ifindex=2),)
+    )
+    cluster.seen(a, host_link="")
 
-    table = facts_of(world.evidence(), pod_link.PROBE)
+    table = facts_of(cluster.evidence(), pod_link.PROBE)
 
     assert table.why_unobserved(a, "host_link") == "eth0 is a macvlan device: it has no end of its own on the node"
     assert sentences(pod_link.judge(table), Severity.FAIL) == []
 
 
 def test_rules_inside_the_pod_and_failed_ipv6_addresses_are_mentioned() -> None:
-    world, a, _, c = two_nodes()
+    cluster, a, _, c = two_nodes()
     rule = FirewallRule(backend="nft", family="ip", table="filter", chain="OUTPUT", verdict="drop", text="drop")
     chain = FirewallChain(backend="nft", family="ip", table="filter", chain="OUTPUT", hook="output")
-    world.inside(a, firewall=Firewall(chains=(chain,), drops=(rule, rule), drops_total=2))
-    world.inside(
+    cluster.inside(a, firewall=Firewall(chains=(chain,), drops=(rule, rule), drops_total=2))
+    cluster.inside(
         c,
         addresses=(
             Address(dev="eth0", ip="10.42.2.10", prefix_len=32),
@@ -241,7 +243,7 @@ def test_rules_inside_the_pod_and_failed_ipv6_addresses_are_mentioned() -> None:
         ),
     )
 
-    table = facts_of(world.evidence(), pod_link.PROBE)
+    table = facts_of(cluster.evidence(), pod_link.PROBE)
 
     assert (table.of(a)["firewall_present"], table.of(a)["firewall_drops"]) == (True, 2)
     assert table.of(c)["ipv6_dad_failed"] is True

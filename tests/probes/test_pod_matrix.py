@@ -10,28 +10,28 @@ from bot.domain.finding import Severity, SymptomKind
 from bot.probes import pod_arp_table
 from bot.probes.pod_matrix import PROBE
 from bot.probes.pod_matrix.findings import judge
-from tests.probes.build import World, facts_of, sentences, table, two_nodes
+from tests.probes.build import FakeCluster, facts_of, sentences, table, two_nodes
 
 NODE, OTHER = facts.node("node-1"), facts.node("node-2")
 PAIR, BACK = facts.pair("node-1", "node-2"), facts.pair("node-2", "node-1")
 
 
-def full(world: World, sources: list[Subject], targets: list[Subject], *, fails: bool = False) -> None:
+def full(cluster: FakeCluster, sources: list[Subject], targets: list[Subject], *, fails: bool = False) -> None:
     """Every source asks every target, as the plan has it."""
     for source in sources:
         for target in targets:
             if source != target:
-                is_local = world.pods[source].spec.node_name == world.pods[target].spec.node_name
+                is_local = cluster.pods[source].spec.node_name == cluster.pods[target].spec.node_name
                 outcome = "timeout" if fails else "ok"
-                world.test(source, "local-pod" if is_local else "remote-pod", to=target, outcome=outcome)
+                cluster.test(source, "local-pod" if is_local else "remote-pod", to=target, outcome=outcome)
 
 
 def test_a_healthy_matrix() -> None:
-    world, a, b, c = two_nodes()
-    full(world, [a, b, c], [a, b, c])
-    world.test(NODE, "remote-pod", to=c)
+    cluster, a, b, c = two_nodes()
+    full(cluster, [a, b, c], [a, b, c])
+    cluster.test(NODE, "remote-pod", to=c)
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
 
     assert dict(known.of(a)) == {
         "reach_local_pods": "ok",
@@ -56,11 +56,11 @@ def test_a_healthy_matrix() -> None:
 
 
 def test_one_dead_direction() -> None:
-    world, a, b, c = two_nodes()
-    full(world, [a, b], [c], fails=True)
-    full(world, [c], [a, b])
+    cluster, a, b, c = two_nodes()
+    full(cluster, [a, b], [c], fails=True)
+    full(cluster, [c], [a, b])
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
     failures = [each for each in judge(known) if each.severity is Severity.FAIL]
 
     assert (known.of(PAIR)["pod_ping"], known.of(PAIR)["reverse_pod_ping"]) == ("timeout", "ok")
@@ -81,11 +81,11 @@ def test_one_dead_direction() -> None:
 
 
 def test_what_one_pod_alone_fails_at_is_its_own_and_not_its_nodes() -> None:
-    world, a, b, c = two_nodes()
-    full(world, [a], [c], fails=True)
-    full(world, [b], [c])
+    cluster, a, b, c = two_nodes()
+    full(cluster, [a], [c], fails=True)
+    full(cluster, [b], [c])
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
     (failure,) = [each for each in judge(known) if each.severity is Severity.FAIL]
 
     assert known.of(PAIR)["pod_ping"] == "ok"
@@ -99,13 +99,13 @@ def test_what_one_pod_alone_fails_at_is_its_own_and_not_its_nodes() -> None:
 
 
 def test_a_pod_that_nobody_of_one_node_reaches_is_told_as_that_pod() -> None:
-    world, a, b, c = two_nodes()
-    d = world.pod("shop/d", "node-2")
-    full(world, [a, b], [c], fails=True)
-    full(world, [a, b], [d])
-    full(world, [c, d], [a, b])
+    cluster, a, b, c = two_nodes()
+    d = cluster.pod("shop/d", "node-2")
+    full(cluster, [a, b], [c], fails=True)
+    full(cluster, [a, b], [d])
+    full(cluster, [c, d], [a, b])
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
     (failure,) = [each for each in judge(known) if each.severity is Severity.FAIL]
 
     assert failure.subject == c
@@ -114,42 +114,42 @@ def test_a_pod_that_nobody_of_one_node_reaches_is_told_as_that_pod() -> None:
 
 
 def test_without_another_pod_to_compare_with_the_nodes_are_what_fails() -> None:
-    world, a, _, c = two_nodes()
-    full(world, [a], [c], fails=True)
+    cluster, a, _, c = two_nodes()
+    full(cluster, [a], [c], fails=True)
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
 
     assert known.of(c).get("own_failing_flows") in (None, ())
     assert [each.subject for each in judge(known) if each.severity is Severity.FAIL] == [PAIR]
 
 
 def test_a_source_without_gateway_puts_the_hop_there() -> None:
-    world, a, b, c = two_nodes()
+    cluster, a, b, c = two_nodes()
     for pod in (a, b):
-        world.answers(pod, None, None, None)
-    full(world, [a, b], [c], fails=True)
+        cluster.answers(pod, None, None, None)
+    full(cluster, [a, b], [c], fails=True)
 
-    known = facts_of(world.evidence(), pod_arp_table.PROBE, PROBE)
+    known = facts_of(cluster.evidence(), pod_arp_table.PROBE, PROBE)
     symptom = next(each.symptom for each in judge(known) if each.subject == PAIR)
 
     assert symptom is not None
     assert symptom.hop == "gateway"
 
 
-def deny_all(world: World, namespace: str = "shop") -> None:
+def deny_all(cluster: FakeCluster, namespace: str = "shop") -> None:
     policy = NetworkPolicy(
         metadata=ObjectMeta(name="deny", namespace=namespace),
         spec=NetworkPolicySpec(pod_selector=LabelSelector(), policy_types=("Ingress",)),
     )
-    world.snapshot_fields = {"network_policies": (policy,)}
+    cluster.snapshot_fields = {"network_policies": (policy,)}
 
 
 def test_what_policies_forbid_accuses_no_overlay() -> None:
-    world, a, b, c = two_nodes()
-    deny_all(world)
-    full(world, [a, b], [c], fails=True)
+    cluster, a, b, c = two_nodes()
+    deny_all(cluster)
+    full(cluster, [a, b], [c], fails=True)
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
 
     assert dict(known.of(PAIR)) == {"failing_flows": (), "flows_tested": 0, "flows_denied": 2}
     assert known.why_unobserved(PAIR, "pod_ping") == "NetworkPolicies forbid all flows that were tested"
@@ -160,23 +160,23 @@ def test_what_policies_forbid_accuses_no_overlay() -> None:
 
 
 def test_a_network_that_enforces_no_policies_is_judged_by_its_packets() -> None:
-    world, a, _, c = two_nodes("flannel")
-    deny_all(world)
-    world.enforces_policy = False
-    full(world, [a], [c], fails=True)
+    cluster, a, _, c = two_nodes("flannel")
+    deny_all(cluster)
+    cluster.enforces_policy = False
+    full(cluster, [a], [c], fails=True)
 
-    assert facts_of(world.evidence(), PROBE).of(PAIR)["pod_ping"] == "timeout"
+    assert facts_of(cluster.evidence(), PROBE).of(PAIR)["pod_ping"] == "timeout"
 
 
 def test_a_pod_that_none_of_its_node_reaches_is_told_once() -> None:
-    world = World()
-    world.node("node-1")
-    pods = [world.pod(f"shop/p{number}", "node-1") for number in range(4)]
-    full(world, pods[1:], [pods[0]], fails=True)
-    full(world, pods[1:], pods[1:])
-    full(world, pods[:1], pods[1:])
+    cluster = FakeCluster()
+    cluster.node("node-1")
+    pods = [cluster.pod(f"shop/p{number}", "node-1") for number in range(4)]
+    full(cluster, pods[1:], [pods[0]], fails=True)
+    full(cluster, pods[1:], pods[1:])
+    full(cluster, pods[:1], pods[1:])
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
     findings = judge(known)
 
     assert known.of(pods[1])["reach_local_pods"] == "mixed"
@@ -189,14 +189,14 @@ def test_a_pod_that_none_of_its_node_reaches_is_told_once() -> None:
 
 
 def test_a_pod_that_reaches_none_of_its_node_is_told_itself() -> None:
-    world = World()
-    world.node("node-1")
-    pods = [world.pod(f"shop/p{number}", "node-1") for number in range(3)]
-    full(world, pods[:1], pods[1:], fails=True)
-    full(world, pods[1:], pods[1:])
-    full(world, pods[1:], pods[:1], fails=True)
+    cluster = FakeCluster()
+    cluster.node("node-1")
+    pods = [cluster.pod(f"shop/p{number}", "node-1") for number in range(3)]
+    full(cluster, pods[:1], pods[1:], fails=True)
+    full(cluster, pods[1:], pods[1:])
+    full(cluster, pods[1:], pods[:1], fails=True)
 
-    findings = judge(facts_of(world.evidence(), PROBE))
+    findings = judge(facts_of(cluster.evidence(), PROBE))
 
     assert sentences(findings) == [
         "shop/p0 on node-1 reaches no other pod of its node (shop/p1, shop/p2): a test got no answer."
@@ -213,14 +213,14 @@ def test_a_pod_that_reaches_none_of_its_node_is_told_itself() -> None:
 
 
 def test_a_pod_that_one_other_does_not_reach_is_told_by_that_one() -> None:
-    world = World()
-    world.node("node-1")
-    pods = [world.pod(f"shop/p{number}", "node-1") for number in range(3)]
-    full(world, pods[:1], pods[1:2], fails=True)
-    full(world, pods[:1], pods[2:])
-    full(world, pods[1:], pods)
+    cluster = FakeCluster()
+    cluster.node("node-1")
+    pods = [cluster.pod(f"shop/p{number}", "node-1") for number in range(3)]
+    full(cluster, pods[:1], pods[1:2], fails=True)
+    full(cluster, pods[:1], pods[2:])
+    full(cluster, pods[1:], pods)
 
-    assert sentences(judge(facts_of(world.evidence(), PROBE))) == [
+    assert sentences(judge(facts_of(cluster.evidence(), PROBE))) == [
         "shop/p0 on node-1 does not reach 1 other pod of its node (shop/p1)."
     ]
 
@@ -249,12 +249,12 @@ def test_the_hop_of_a_pair_is_the_first_that_is_not_proven_good(elsewhere: dict[
 
 
 def test_isolated_ports_of_a_bridge_are_dead_for_each_other() -> None:
-    world = World("flannel")
-    world.node("node-1")
-    pods = [world.pod(f"shop/p{number}", "node-1") for number in range(3)]
-    full(world, pods, pods, fails=True)
+    cluster = FakeCluster("flannel")
+    cluster.node("node-1")
+    pods = [cluster.pod(f"shop/p{number}", "node-1") for number in range(3)]
+    full(cluster, pods, pods, fails=True)
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
 
     assert known.of(NODE)["local_pods_dead"] is True
     assert sentences(judge(known)) == [
@@ -279,25 +279,25 @@ def test_isolated_ports_of_a_bridge_are_dead_for_each_other() -> None:
 def test_a_refusal_counts_only_from_a_port_that_listens(
     port: int, listens: tuple[Listener, ...], expected: str | None
 ) -> None:
-    world, a, _, c = two_nodes()
-    world.inside(c, listeners=listens)
-    world.test(a, "endpoint", to=c, protocol="tcp", port=port, outcome="ECONNREFUSED")
+    cluster, a, _, c = two_nodes()
+    cluster.inside(c, listeners=listens)
+    cluster.test(a, "endpoint", to=c, protocol="tcp", port=port, outcome="ECONNREFUSED")
 
-    assert facts_of(world.evidence(), PROBE).of(PAIR).get("pod_ping_tcp") == expected
+    assert facts_of(cluster.evidence(), PROBE).of(PAIR).get("pod_ping_tcp") == expected
 
 
 def test_a_refusal_by_icmp_comes_from_a_rule_and_counts() -> None:
-    world, a, _, c = two_nodes()
-    world.test(a, "endpoint", to=c, protocol="tcp", port=80, outcome="ECONNREFUSED", icmp="port-unreachable")
+    cluster, a, _, c = two_nodes()
+    cluster.test(a, "endpoint", to=c, protocol="tcp", port=80, outcome="ECONNREFUSED", icmp="port-unreachable")
 
-    assert facts_of(world.evidence(), PROBE).of(PAIR)["pod_ping_tcp"] == "refused"
+    assert facts_of(cluster.evidence(), PROBE).of(PAIR)["pod_ping_tcp"] == "refused"
 
 
 def test_tcp_alone_speaks_for_a_pair() -> None:
-    world, a, _, c = two_nodes()
-    world.test(a, "endpoint", to=c, protocol="tcp", port=8080, outcome="timeout")
+    cluster, a, _, c = two_nodes()
+    cluster.test(a, "endpoint", to=c, protocol="tcp", port=8080, outcome="timeout")
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
 
     assert known.of(PAIR)["pod_ping_tcp"] == "timeout"
     assert known.of(NODE)["remote_dead_to"] == "all"
@@ -307,9 +307,9 @@ def test_tcp_alone_speaks_for_a_pair() -> None:
 
 
 def test_pods_that_were_no_source_are_silently_unknown() -> None:
-    world, a, _, _ = two_nodes()
+    cluster, a, _, _ = two_nodes()
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
 
     assert known.why_unobserved(a, "reach_local_pods") == "the pod was not a source of tests"
     assert judge(known) == []

@@ -14,7 +14,7 @@ from bot.probes.pod_routes import PROBE
 from bot.probes.pod_routes.findings import judge
 from bot.probes.pod_routes.rules import lost_rules
 from bot.probes.shared.routing import RouteTable, default_state
-from tests.probes.build import Kind, World, facts_of, sentences, table, two_nodes
+from tests.probes.build import FakeCluster, Kind, facts_of, sentences, table, two_nodes
 
 NODE = facts.node("node-1")
 
@@ -109,10 +109,10 @@ def test_the_longest_prefix_wins_and_then_the_lower_metric() -> None:
     ],
 )
 def test_a_pod_that_cannot_send(routes: tuple[Route, ...], state: str, sentence: str) -> None:
-    world, a, _, _ = two_nodes()
-    world.inside(a, routes=routes)
+    cluster, a, _, _ = two_nodes()
+    cluster.inside(a, routes=routes)
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
     failures = [each for each in judge(known) if each.severity is Severity.FAIL]
 
     assert known.of(a)["default_route"] == state
@@ -133,10 +133,10 @@ def test_a_pod_that_cannot_send(routes: tuple[Route, ...], state: str, sentence:
 )
 def test_a_route_by_eth0_shows_that_it_is_switched_on(routes: tuple[Route, ...], expected: bool) -> None:  # noqa: FBT001
     """The kernel flushes a device's routes when it goes down, so one that is there needs no look at the device."""
-    world, a, _, _ = two_nodes()
-    world.inside(a, routes=routes)
+    cluster, a, _, _ = two_nodes()
+    cluster.inside(a, routes=routes)
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
 
     assert known.of(a)["eth0_routes"] is expected
 
@@ -148,10 +148,10 @@ def test_the_routes_of_a_dead_link_are_told_with_the_link() -> None:
 
 
 def test_a_default_route_by_another_device_is_a_warning() -> None:
-    world, a, _, _ = two_nodes()
-    world.inside(a, routes=(Route(dst="default", via="192.168.9.1", dev="net1"),))
+    cluster, a, _, _ = two_nodes()
+    cluster.inside(a, routes=(Route(dst="default", via="192.168.9.1", dev="net1"),))
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
 
     assert known.of(a)["default_route"] == "other-device"
     assert sentences(judge(known), Severity.WARN) == [
@@ -163,12 +163,12 @@ def test_a_default_route_by_another_device_is_a_warning() -> None:
 
 
 def test_many_pods_without_default_route_are_told_together() -> None:
-    world = World()
-    world.node("node-1")
+    cluster = FakeCluster()
+    cluster.node("node-1")
     for number in range(4):
-        world.inside(world.pod(f"shop/p{number}", "node-1"), routes=())
+        cluster.inside(cluster.pod(f"shop/p{number}", "node-1"), routes=())
 
-    failures = [each for each in judge(facts_of(world.evidence(), PROBE)) if each.severity is Severity.FAIL]
+    failures = [each for each in judge(facts_of(cluster.evidence(), PROBE)) if each.severity is Severity.FAIL]
 
     assert sentences(failures) == [
         (
@@ -193,10 +193,10 @@ def test_many_pods_without_default_route_are_told_together() -> None:
     ],
 )
 def test_the_way_back_to_a_calico_pod(answer: dict[str, str], way: str) -> None:
-    world, a, _, _ = two_nodes()
-    world.seen(a, route_to_pod=RouteAnswer(question="10.42.1.10", **({"type": "unicast"} | answer)))
+    cluster, a, _, _ = two_nodes()
+    cluster.seen(a, route_to_pod=RouteAnswer(question="10.42.1.10", **({"type": "unicast"} | answer)))
 
-    assert facts_of(world.evidence(), PROBE).of(a)["route_on_node"] == way
+    assert facts_of(cluster.evidence(), PROBE).of(a)["route_on_node"] == way
 
 
 @pytest.mark.parametrize("cni", ["calico", "flannel", "cilium"])
@@ -204,11 +204,11 @@ def test_the_way_back_to_a_calico_pod(answer: dict[str, str], way: str) -> None:
     ("kind", "errno"), [("unreachable", "EHOSTUNREACH"), ("blackhole", "EINVAL"), ("prohibit", "EACCES")]
 )
 def test_a_route_for_the_pods_address_alone_that_refuses(cni: Kind, kind: str, errno: str) -> None:
-    world, a, _, _ = two_nodes(cni)
-    world.root("node-1", routes=(Route(dst="10.42.1.10/32", type=kind), *world.roots["node-1"].routes))
-    world.seen(a, route_to_pod=RouteAnswer(question="10.42.1.10", errno=errno))
+    cluster, a, _, _ = two_nodes(cni)
+    cluster.root("node-1", routes=(Route(dst="10.42.1.10/32", type=kind), *cluster.roots["node-1"].routes))
+    cluster.seen(a, route_to_pod=RouteAnswer(question="10.42.1.10", errno=errno))
 
-    known = facts_of(world.evidence(), PROBE).of(a)
+    known = facts_of(cluster.evidence(), PROBE).of(a)
 
     assert known["route_on_node"] == "refused"
     assert known["refusing_route"] == f"{kind} 10.42.1.10/32"
@@ -216,20 +216,20 @@ def test_a_route_for_the_pods_address_alone_that_refuses(cni: Kind, kind: str, e
 
 def test_a_block_that_is_refused_is_no_route_for_the_pod() -> None:
     """Calico writes a blackhole for each of its blocks: what it takes has lost its own route."""
-    world, a, _, _ = two_nodes()
-    world.root("node-1", routes=(Route(dst="10.42.1.0/26", type="blackhole"),))
-    world.seen(a, route_to_pod=RouteAnswer(question="10.42.1.10", errno="EINVAL"))
+    cluster, a, _, _ = two_nodes()
+    cluster.root("node-1", routes=(Route(dst="10.42.1.0/26", type="blackhole"),))
+    cluster.seen(a, route_to_pod=RouteAnswer(question="10.42.1.10", errno="EINVAL"))
 
-    known = facts_of(world.evidence(), PROBE).of(a)
+    known = facts_of(cluster.evidence(), PROBE).of(a)
 
     assert (known["route_on_node"], known["refusing_route"]) == ("blackhole", "")
 
 
 def test_the_way_back_over_a_bridge_is_good_only_for_its_ports() -> None:
-    world, a, b, _ = two_nodes("flannel")
-    world.host_link(b, master="", bridge_port_state=None)
+    cluster, a, b, _ = two_nodes("flannel")
+    cluster.host_link(b, master="", bridge_port_state=None)
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
 
     assert known.of(a)["route_on_node"] == "bridge"
     assert known.of(b)["route_on_node"] == "other"
@@ -263,9 +263,9 @@ def test_a_missing_way_back_is_a_failure_only_where_no_test_says_it(way: str, se
 
 
 def test_a_healthy_node_and_its_pods() -> None:
-    world, _, _, _ = two_nodes()
+    cluster, _, _, _ = two_nodes()
 
-    known = facts_of(world.evidence(), pod_link.PROBE, PROBE)
+    known = facts_of(cluster.evidence(), pod_link.PROBE, PROBE)
 
     assert dict(known.of(NODE)) == {
         "default_route": "present",
@@ -284,10 +284,10 @@ def test_a_healthy_node_and_its_pods() -> None:
 
 
 def test_a_node_without_default_route_is_told_but_accused_of_nothing() -> None:
-    world, _, _, _ = two_nodes()
-    world.root("node-1", routes=(Route(dst="169.254.0.0/16", dev="eth0"),))
+    cluster, _, _, _ = two_nodes()
+    cluster.root("node-1", routes=(Route(dst="169.254.0.0/16", dev="eth0"),))
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
     warnings = [each for each in judge(known) if each.severity is Severity.WARN]
 
     assert (known.of(NODE)["default_route"], known.of(NODE)["zeroconf_route"]) == ("missing", True)
@@ -324,11 +324,11 @@ def test_only_rules_that_take_pod_traffic_elsewhere_are_foreign(
     routes: tuple[Route, ...],
     is_foreign: bool,  # noqa: FBT001
 ) -> None:
-    world, _, _, _ = two_nodes()
-    root = world.roots["node-1"]
-    world.root("node-1", rules=(*root.rules, rule), routes=(*root.routes, *routes))
+    cluster, _, _, _ = two_nodes()
+    root = cluster.roots["node-1"]
+    cluster.root("node-1", rules=(*root.rules, rule), routes=(*root.routes, *routes))
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
 
     assert known.of(NODE)["foreign_rule"] is is_foreign
     told = sentences(judge(known), Severity.WARN)
@@ -338,17 +338,17 @@ def test_only_rules_that_take_pod_traffic_elsewhere_are_foreign(
 
 
 def test_a_docker_network_over_the_pod_range() -> None:
-    world, _, _, _ = two_nodes()
-    root = world.roots["node-1"]
+    cluster, _, _, _ = two_nodes()
+    root = cluster.roots["node-1"]
     docker = Link(ifindex=30, name="docker0", kind="bridge", is_up=True)
-    world.root(
+    cluster.root(
         "node-1",
         links=(*root.links, docker),
         routes=(*root.routes, Route(dst="10.42.2.0/24", dev="docker0", scope="link", proto="kernel")),
         addresses=(*root.addresses, Address(dev="docker0", ip="10.42.2.1", prefix_len=24)),
     )
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
 
     assert known.of(NODE)["overlapping_route"] is True
     assert sentences(judge(known), Severity.WARN) == [
@@ -365,19 +365,19 @@ def test_a_docker_network_over_the_pod_range() -> None:
     ],
 )
 def test_the_routes_of_a_cni_overlap_nothing(route: Route) -> None:
-    world, _, _, _ = two_nodes()
-    world.root("node-1", routes=(*world.roots["node-1"].routes, route))
+    cluster, _, _, _ = two_nodes()
+    cluster.root("node-1", routes=(*cluster.roots["node-1"].routes, route))
 
-    assert facts_of(world.evidence(), PROBE).of(NODE)["overlapping_route"] is False
+    assert facts_of(cluster.evidence(), PROBE).of(NODE)["overlapping_route"] is False
 
 
 def test_from_inside_pods_alone_nodes_stay_unknown() -> None:
-    world, a, _, _ = two_nodes()
-    world.rungs["node-1"] = Rung.EXEC
-    world.root("node-1", links=(), addresses=(), routes=(), rules=(), sysctls={})
-    world.seen(a, route_to_pod=None, host_link="")
+    cluster, a, _, _ = two_nodes()
+    cluster.rungs["node-1"] = Rung.EXEC
+    cluster.root("node-1", links=(), addresses=(), routes=(), rules=(), sysctls={})
+    cluster.seen(a, route_to_pod=None, host_link="")
 
-    known = facts_of(world.evidence(), PROBE)
+    known = facts_of(cluster.evidence(), PROBE)
 
     assert known.of(a)["default_route"] == "gateway"
     assert known.why_unobserved(a, "route_on_node") == "the node's route to the pod was not looked up"
@@ -386,11 +386,11 @@ def test_from_inside_pods_alone_nodes_stay_unknown() -> None:
 
 @pytest.mark.parametrize("changes", [{"links": (), "routes": ()}, {"routes": (), "addresses": ()}])
 def test_an_empty_list_is_an_answer_only_from_our_agent(changes: dict[str, Any]) -> None:
-    world, a, _, _ = two_nodes()
-    world.inside(a, **changes)
-    ours = facts_of(world.evidence(), PROBE)
-    world.rungs["node-1"] = Rung.EXEC
-    theirs = facts_of(world.evidence(), PROBE)
+    cluster, a, _, _ = two_nodes()
+    cluster.inside(a, **changes)
+    ours = facts_of(cluster.evidence(), PROBE)
+    cluster.rungs["node-1"] = Rung.EXEC
+    theirs = facts_of(cluster.evidence(), PROBE)
 
     assert ("default_route" in ours.of(a)) is ("links" not in changes)
     assert "default_route" not in theirs.of(a)
@@ -425,12 +425,12 @@ def test_rules_that_nobody_read_are_not_lost() -> None:
 
 def test_a_route_that_is_there_and_is_not_asked_is_not_missing() -> None:
     """A VPN's rule before the main table: tailscale's table 52 with an exit node."""
-    world, a, _, _ = two_nodes()
-    world.seen(a, route_to_pod=RouteAnswer(question="10.42.1.10", type="unicast", dev="tailscale0"))
-    root = world.roots["node-1"]
+    cluster, a, _, _ = two_nodes()
+    cluster.seen(a, route_to_pod=RouteAnswer(question="10.42.1.10", type="unicast", dev="tailscale0"))
+    root = cluster.roots["node-1"]
     rules = (Rule(priority=5270, table=52), *root.rules)
-    world.root("node-1", rules=rules, routes=(*root.routes, Route(dst="default", dev="tailscale0", table=52)))
+    cluster.root("node-1", rules=rules, routes=(*root.routes, Route(dst="default", dev="tailscale0", table=52)))
 
-    known = facts_of(world.evidence(), PROBE).of(a)
+    known = facts_of(cluster.evidence(), PROBE).of(a)
 
     assert (known["route_on_node"], known["route_dev"]) == ("overruled", "tailscale0")

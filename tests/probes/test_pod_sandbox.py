@@ -24,7 +24,7 @@ from bot.cluster.objects import (
 from bot.domain import facts
 from bot.domain.finding import Severity, SymptomKind
 from bot.probes import pod_sandbox
-from tests.probes.build import NOW, World, facts_of, sentences, table, two_nodes, unread
+from tests.probes.build import NOW, FakeCluster, facts_of, sentences, table, two_nodes, unread
 
 NO_ADDRESSES = 'plugin type="flannel" failed (add): no IP addresses available in range set: 10.42.1.1-10.42.1.254'
 
@@ -41,9 +41,9 @@ def failed(pod: facts.Subject, message: str, *, reason: str = "FailedCreatePodSa
     )
 
 
-def creating(world: World, name: str = "shop/new", *, age: timedelta = timedelta(minutes=5)) -> facts.Subject:
+def creating(cluster: FakeCluster, name: str = "shop/new", *, age: timedelta = timedelta(minutes=5)) -> facts.Subject:
     waiting = ContainerState(waiting=ContainerStateWaiting(reason="ContainerCreating"))
-    return world.pod(
+    return cluster.pod(
         name,
         "node-1",
         is_reported=False,
@@ -56,16 +56,16 @@ def creating(world: World, name: str = "shop/new", *, age: timedelta = timedelta
     )
 
 
-def judged(world: World, **snapshot: Any) -> tuple[Any, list[Any]]:
-    world.snapshot_fields |= snapshot
-    known = facts_of(world.evidence(), pod_sandbox.PROBE)
+def judged(cluster: FakeCluster, **snapshot: Any) -> tuple[Any, list[Any]]:
+    cluster.snapshot_fields |= snapshot
+    known = facts_of(cluster.evidence(), pod_sandbox.PROBE)
     return known, list(pod_sandbox.PROBE.judge(known))
 
 
 def test_healthy_pods_have_what_they_need():
-    world, a, _, _ = two_nodes()
+    cluster, a, _, _ = two_nodes()
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(a)["has_ip"] is True
     assert known.of(a)["ip"] == "10.42.1.10"
@@ -81,10 +81,10 @@ def test_healthy_pods_have_what_they_need():
 
 
 def test_a_failed_sandbox_is_told_with_its_words():
-    world, *_ = two_nodes()
-    new = creating(world)
+    cluster, *_ = two_nodes()
+    new = creating(cluster)
 
-    known, findings = judged(world, events=(failed(new, NO_ADDRESSES),))
+    known, findings = judged(cluster, events=(failed(new, NO_ADDRESSES),))
 
     assert known.of(new)["sandbox_error"] == "ipam-exhausted"
     assert known.of(facts.node("node-1"))["pods_without_network"] == 1
@@ -98,10 +98,10 @@ def test_a_failed_sandbox_is_told_with_its_words():
 
 
 def test_many_pods_of_a_node_are_told_once():
-    world, *_ = two_nodes()
-    pods = [creating(world, f"shop/new-{number}") for number in range(5)]
+    cluster, *_ = two_nodes()
+    pods = [creating(cluster, f"shop/new-{number}") for number in range(5)]
 
-    _, findings = judged(world, events=tuple(failed(pod, NO_ADDRESSES) for pod in pods))
+    _, findings = judged(cluster, events=tuple(failed(pod, NO_ADDRESSES) for pod in pods))
 
     failures = [each for each in findings if each.severity is Severity.FAIL]
     assert len(failures) == 1
@@ -111,44 +111,44 @@ def test_many_pods_of_a_node_are_told_once():
 
 
 def test_the_last_event_counts():
-    world, *_ = two_nodes()
-    new = creating(world)
+    cluster, *_ = two_nodes()
+    new = creating(cluster)
     events = (failed(new, "Unauthorized", age_s=5), failed(new, NO_ADDRESSES, age_s=500))
 
-    known, _ = judged(world, events=events)
+    known, _ = judged(cluster, events=events)
 
     assert known.of(new)["sandbox_error"] == "unauthorized"
 
 
 def test_a_pod_that_has_its_address_now_has_got_over_it():
-    world, a, _, _ = two_nodes()
+    cluster, a, _, _ = two_nodes()
 
-    known, _ = judged(world, events=(failed(a, NO_ADDRESSES),))
+    known, _ = judged(cluster, events=(failed(a, NO_ADDRESSES),))
 
     assert known.of(a)["sandbox_error"] == "none"
 
 
 def test_the_nodes_own_words_count_where_there_is_no_event():
-    world, *_ = two_nodes()
-    new = creating(world)
+    cluster, *_ = two_nodes()
+    new = creating(cluster)
     message = "container runtime network not ready: NetworkReady=false message: cni plugin not initialized"
-    node = world.nodes["node-1"]
+    node = cluster.nodes["node-1"]
     status = type(node.status)(
         addresses=node.status.addresses, conditions=(Condition(type="Ready", status="False", message=message),)
     )
-    world.nodes["node-1"] = type(node)(metadata=node.metadata, spec=node.spec, status=status)
+    cluster.nodes["node-1"] = type(node)(metadata=node.metadata, spec=node.spec, status=status)
 
-    known, _ = judged(world)
+    known, _ = judged(cluster)
 
     assert known.of(new)["sandbox_error"] == "cni-not-initialised"
     assert known.of(new)["sandbox_message"] == message
 
 
 def test_events_that_could_not_be_read_leave_the_reason_unknown():
-    world, *_ = two_nodes()
-    new = creating(world)
+    cluster, *_ = two_nodes()
+    new = creating(cluster)
 
-    known, findings = judged(world, unobserved=(unread("events", "Not allowed to list events."),))
+    known, findings = judged(cluster, unobserved=(unread("events", "Not allowed to list events."),))
 
     assert "sandbox_error" not in known.of(new)
     assert sentences(findings, Severity.INCONCLUSIVE) == [
@@ -157,10 +157,10 @@ def test_events_that_could_not_be_read_leave_the_reason_unknown():
 
 
 def test_a_pod_that_waits_for_something_else_is_not_the_networks():
-    world, *_ = two_nodes()
-    creating(world)
+    cluster, *_ = two_nodes()
+    creating(cluster)
 
-    _, findings = judged(world)
+    _, findings = judged(cluster)
 
     assert sentences(findings, Severity.FAIL) == []
     assert (
@@ -170,10 +170,10 @@ def test_a_pod_that_waits_for_something_else_is_not_the_networks():
 
 
 def test_a_young_pod_may_be_starting():
-    world, *_ = two_nodes()
-    creating(world, age=timedelta(seconds=20))
+    cluster, *_ = two_nodes()
+    creating(cluster, age=timedelta(seconds=20))
 
-    _, findings = judged(world)
+    _, findings = judged(cluster)
 
     assert sentences(findings, Severity.FAIL, Severity.WARN) == []
     assert sentences(findings, Severity.INFO) == [
@@ -185,12 +185,12 @@ def test_a_young_pod_may_be_starting():
 
 
 def test_unready_pods_are_a_consequence():
-    world, *_ = two_nodes()
+    cluster, *_ = two_nodes()
     waiting = ContainerState(waiting=ContainerStateWaiting(reason="CrashLoopBackOff"))
     status = ContainerStatus(name="main", restart_count=4, state=waiting)
-    bad = world.pod("shop/bad", "node-2", is_ready=False, container_statuses=(status,))
+    bad = cluster.pod("shop/bad", "node-2", is_ready=False, container_statuses=(status,))
 
-    _, findings = judged(world)
+    _, findings = judged(cluster)
 
     warning = next(each for each in findings if each.severity is Severity.WARN)
     assert warning.sentence == "Pod shop/bad on node-2 is not ready, waiting: CrashLoopBackOff (4 restarts so far)."
@@ -199,19 +199,19 @@ def test_unready_pods_are_a_consequence():
 
 
 def test_pods_of_other_namespaces_that_are_not_ready_are_nobodys_question():
-    world, *_ = two_nodes()
-    world.pod("elsewhere/bad", "node-2", is_ready=False)
+    cluster, *_ = two_nodes()
+    cluster.pod("elsewhere/bad", "node-2", is_ready=False)
 
-    _, findings = judged(world)
+    _, findings = judged(cluster)
 
     assert sentences(findings, Severity.WARN) == []
 
 
 def test_two_pods_with_one_address():
-    world, *_ = two_nodes()
-    world.pod("shop/twin", "node-2", ip="10.42.1.10")
+    cluster, *_ = two_nodes()
+    cluster.pod("shop/twin", "node-2", ip="10.42.1.10")
 
-    _, findings = judged(world)
+    _, findings = judged(cluster)
 
     assert sentences(findings, Severity.WARN)[0] == (
         "Pods shop/a, shop/twin have the same address 10.42.1.10: traffic to it reaches "
@@ -220,19 +220,19 @@ def test_two_pods_with_one_address():
 
 
 def test_an_address_outside_every_pool():
-    world, a, *_ = two_nodes()
+    cluster, a, *_ = two_nodes()
     pool = CustomObject(kind="IPPool", metadata=ObjectMeta(name="p"), spec={"cidr": "10.99.0.0/16"})
     old = CustomObject(kind="IPPool", spec={"cidr": "10.42.0.0/16", "disabled": True})
 
-    known, findings = judged(world, custom_objects={"ippools": (pool, old)})
+    known, findings = judged(cluster, custom_objects={"ippools": (pool, old)})
 
     assert known.of(a)["ip_in_pool"] is False
     assert any("an address outside every range" in each for each in sentences(findings, Severity.WARN))
 
 
 def test_marks_of_other_networks():
-    world, a, *_ = two_nodes()
-    pod = world.pods[a]
+    cluster, a, *_ = two_nodes()
+    pod = cluster.pods[a]
     annotations = {"k8s.v1.cni.cncf.io/networks": "storage", "kubernetes.io/egress-bandwidth": "1M"}
     metadata = ObjectMeta(
         name="a",
@@ -242,9 +242,9 @@ def test_marks_of_other_networks():
         creation_timestamp=pod.metadata.creation_timestamp,
     )
     spec = type(pod.spec)(node_name="node-1", containers=(Container(name="main"), Container(name="istio-proxy")))
-    world.pods[a] = type(pod)(metadata=metadata, spec=spec, status=pod.status)
+    cluster.pods[a] = type(pod)(metadata=metadata, spec=spec, status=pod.status)
 
-    known, _ = judged(world)
+    known, _ = judged(cluster)
 
     assert [known.of(a)[key] for key in ("extra_networks", "bandwidth_limited", "has_sidecar")] == [True, True, True]
 
@@ -255,20 +255,20 @@ def test_marks_of_other_networks():
     ids=["was ready, then not", "never ready", "restarted"],
 )
 def test_whether_an_unready_pod_was_ready_once(changed_after_s: float, restarts: int, expected: bool | None):  # noqa: FBT001
-    world, *_ = two_nodes()
+    cluster, *_ = two_nodes()
     started = NOW - timedelta(minutes=10)
     state = ContainerState(running=ContainerStateRunning(started_at=started))
     condition = Condition(
         type="Ready", status="False", last_transition_time=started + timedelta(seconds=changed_after_s)
     )
-    pod = world.pod(
+    pod = cluster.pod(
         "shop/x",
         "node-1",
         conditions=(condition,),
         container_statuses=(ContainerStatus(name="main", restart_count=restarts, state=state),),
     )
 
-    known, _ = judged(world)
+    known, _ = judged(cluster)
 
     assert known.of(pod).get("has_been_ready") is expected
 
@@ -282,21 +282,21 @@ def test_a_ready_pod_has_used_its_gateway_only_if_it_was_asked_over_the_network(
     probe: ProbeSpec | None,
     expected: bool,  # noqa: FBT001
 ):
-    world, *_ = two_nodes()
-    pod = world.pod("shop/x", "node-1")
+    cluster, *_ = two_nodes()
+    pod = cluster.pod("shop/x", "node-1")
     containers = (Container(name="main", readiness_probe=probe),)
-    world.pods[pod] = replace(world.pods[pod], spec=replace(world.pods[pod].spec, containers=containers))
+    cluster.pods[pod] = replace(cluster.pods[pod], spec=replace(cluster.pods[pod].spec, containers=containers))
 
-    known, _ = judged(world)
+    known, _ = judged(cluster)
 
     assert known.of(pod)["has_answered_probe"] is expected
 
 
 def test_hostnetwork_pods_share_their_nodes_address_by_right():
-    world, *_ = two_nodes()
-    host = world.pod("shop/host", "node-1", host_network=True)
+    cluster, *_ = two_nodes()
+    host = cluster.pod("shop/host", "node-1", host_network=True)
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert "duplicate_ip" not in known.of(host)
     assert sentences(findings, Severity.WARN) == []
@@ -310,16 +310,16 @@ def test_a_terminating_pod_is_not_complained_about():
 
 def test_an_address_that_another_pod_holds_on_the_inside_is_a_duplicate():
     """Whatever the API says: its second owner was given the address behind its back."""
-    world, a, b, c = two_nodes()
-    taken = Address(dev="eth0", ip=world.pods[a].status.pod_ip, prefix_len=24)
-    world.inside(b, addresses=(*inside_of(world, b), taken))
+    cluster, a, b, c = two_nodes()
+    taken = Address(dev="eth0", ip=cluster.pods[a].status.pod_ip, prefix_len=24)
+    cluster.inside(b, addresses=(*inside_of(cluster, b), taken))
 
-    known = facts_of(world.evidence(), pod_sandbox.PROBE)
+    known = facts_of(cluster.evidence(), pod_sandbox.PROBE)
 
     assert [known.of(pod)["duplicate_ip"] for pod in (a, b, c)] == [True, False, False]
 
 
-def inside_of(world: World, pod: facts.Subject) -> tuple[Address, ...]:
-    state = world.report_of(pod).state
+def inside_of(cluster: FakeCluster, pod: facts.Subject) -> tuple[Address, ...]:
+    state = cluster.report_of(pod).state
     assert state is not None
     return state.addresses

@@ -19,7 +19,7 @@ from bot.domain.finding import Finding, Severity
 from bot.probes.catalogue import FACTS, PROBES
 from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.probe import Probe
-from tests.probes.build import Kind, World
+from tests.probes.build import FakeCluster, Kind
 
 PATIENT = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -128,20 +128,22 @@ def _pod(report: PodReport, draw: st.DrawFn) -> PodReport:
 @st.composite
 def torn_evidence(draw: st.DrawFn) -> Evidence:
     """A cluster of which any part may not have been seen."""
-    world = World(draw(st.sampled_from(KINDS)))
+    cluster = FakeCluster(draw(st.sampled_from(KINDS)))
     for name in NODES:
-        world.node(name, is_ready=draw(st.booleans()))
-    pods = [world.pod(f"shop/p{i}", NODES[i % 3], ip=draw(st.sampled_from(["", "10.42.9.9"]))) for i in range(5)]
+        cluster.node(name, is_ready=draw(st.booleans()))
+    pods = [cluster.pod(f"shop/p{i}", NODES[i % 3], ip=draw(st.sampled_from(["", "10.42.9.9"]))) for i in range(5)]
     for source in (*pods[:3], facts.node("node-1")):
         for target in (*pods, facts.node("node-2")):
             if source != target:
                 purpose = draw(st.sampled_from(NODE_PURPOSES if target.kind is SubjectKind.NODE else POD_PURPOSES))
                 outcome = draw(st.sampled_from(OUTCOMES))
-                world.test(source, purpose, to=target, outcome=outcome, latency_ms=draw(st.sampled_from([0.1, 3100.0])))
+                cluster.test(
+                    source, purpose, to=target, outcome=outcome, latency_ms=draw(st.sampled_from([0.1, 3100.0]))
+                )
     if draw(st.booleans()):
-        world.unseen("node-3", "the agent did not start")
-    world.rungs = {name: draw(st.sampled_from(list(Rung))) for name in world.roots}
-    evidence = world.evidence()
+        cluster.unseen("node-3", "the agent did not start")
+    cluster.rungs = {name: draw(st.sampled_from(list(Rung))) for name in cluster.roots}
+    evidence = cluster.evidence()
     reports = {name: _report(report, draw) for name, report in evidence.reports.items()}
     torn = dataclasses.replace(evidence, reports=reports)
     vars(torn)["cni"] = evidence.cni

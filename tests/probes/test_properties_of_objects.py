@@ -26,7 +26,7 @@ from bot.domain.finding import Severity
 from bot.domain.report import Unobserved
 from bot.probes.catalogue import FACTS, PROBES
 from bot.probes.engine.evidence import Evidence
-from tests.probes.build import World, unread
+from tests.probes.build import FakeCluster, unread
 from tests.probes.services import add_dns, add_service, ask, ask_directly, resolve, rules
 
 ENCAPSULATIONS: tuple[Encapsulation, ...] = get_args(Encapsulation)
@@ -103,11 +103,11 @@ class Torn:
 
 @st.composite
 def torn_clusters(draw: st.DrawFn) -> Torn:
-    world = World(draw(st.sampled_from(["calico", "flannel", "cilium"])))
+    cluster = FakeCluster(draw(st.sampled_from(["calico", "flannel", "cilium"])))
     for name in ("node-1", "node-2"):
-        world.node(name)
+        cluster.node(name)
     pods = [
-        world.pod(
+        cluster.pod(
             f"shop/db-{n}",
             f"node-{n % 2 + 1}",
             labels=draw(st.sampled_from([{"app": "db"}, {}])),
@@ -120,7 +120,7 @@ def torn_clusters(draw: st.DrawFn) -> Torn:
     ]
     ends = draw(st.lists(st.sampled_from(pods), max_size=3))
     service = add_service(
-        world,
+        cluster,
         "shop/db",
         ends,
         unready=pods[:1],
@@ -128,26 +128,28 @@ def torn_clusters(draw: st.DrawFn) -> Torn:
         ip=draw(st.sampled_from(["10.43.0.7", "None", ""])),
     )
     if draw(st.booleans()):
-        _, server = add_dns(world, ready=draw(st.booleans()))
+        _, server = add_dns(cluster, ready=draw(st.booleans()))
         for pod in pods[: draw(st.integers(0, 4))]:
             outcome = draw(st.sampled_from(OUTCOMES))
-            resolve(world, pod, outcome, rcode=draw(st.sampled_from(["", "NOERROR", "SERVFAIL", "x"])), server=server)
-            resolve(world, pod, outcome, name=draw(st.sampled_from(["", "a.b.svc.cluster.local", "example.com"])))
+            resolve(cluster, pod, outcome, rcode=draw(st.sampled_from(["", "NOERROR", "SERVFAIL", "x"])), server=server)
+            resolve(cluster, pod, outcome, name=draw(st.sampled_from(["", "a.b.svc.cluster.local", "example.com"])))
     for source in (*pods[:2], facts.node("node-1")):
-        ask(world, source, service, draw(st.sampled_from(OUTCOMES)))
+        ask(cluster, source, service, draw(st.sampled_from(OUTCOMES)))
         for pod in ends:
-            ask_directly(world, source, service, pod, draw(st.sampled_from(OUTCOMES)))
+            ask_directly(cluster, source, service, pod, draw(st.sampled_from(OUTCOMES)))
         steps = draw(st.lists(st.builds(MtuStep, size_bytes=st.integers(0, 9), outcome=_STEP), max_size=3))
-        world.test(source, "remote-pod", to=pods[3], protocol="mtu", mtu_steps=tuple(steps))
-    rules(world, "node-1", (service, draw(st.integers(0, 1)), draw(st.sampled_from([(), ("junk",), ("10.9.9.9:1",)]))))
-    world.node_report("node-2", conntrack=draw(st.sampled_from([None, Conntrack(), Conntrack(count=1, max=0)])))
-    return Torn(_finish(world, draw))
+        cluster.test(source, "remote-pod", to=pods[3], protocol="mtu", mtu_steps=tuple(steps))
+    rules(
+        cluster, "node-1", (service, draw(st.integers(0, 1)), draw(st.sampled_from([(), ("junk",), ("10.9.9.9:1",)])))
+    )
+    cluster.node_report("node-2", conntrack=draw(st.sampled_from([None, Conntrack(), Conntrack(count=1, max=0)])))
+    return Torn(_finish(cluster, draw))
 
 
 _STEP = st.sampled_from(["ok", "timeout", "too-big-local", "frag-needed", "error"])
 
 
-def _finish(world: World, draw: st.DrawFn) -> Evidence:
+def _finish(cluster: FakeCluster, draw: st.DrawFn) -> Evidence:
     missed = draw(st.lists(st.sampled_from(UNREAD), max_size=3))
     custom: dict[str, Any] = {
         plural: tuple(CustomObject(kind="K", metadata=ObjectMeta(name="node-1"), spec=spec) for spec in specs)
@@ -161,19 +163,19 @@ def _finish(world: World, draw: st.DrawFn) -> Evidence:
     about = ObjectReference(kind="Pod", namespace="shop", name="db-0", uid="uid-db-0")
     event = Event(involved_object=about, reason="FailedCreatePodSandBox", message=draw(st.text(max_size=30)))
     kept = draw(st.sampled_from([{}, {"services": ()}, {"endpoint_slices": ()}, {"nodes": ()}, {"pods": ()}]))
-    world.snapshot_fields |= {
+    cluster.snapshot_fields |= {
         "unobserved": tuple(missed),
         "network_policies": tuple(draw(st.lists(POLICIES, max_size=3))),
         "custom_objects": custom,
         "events": (event,),
         **kept,
     }
-    evidence = world.evidence()
+    evidence = cluster.evidence()
     mode = draw(st.sampled_from(["", "ebpf", "iptables"]))
     encapsulation = draw(st.sampled_from(ENCAPSULATIONS))
     daemon_set = draw(st.sampled_from(["", "kube-system/calico-node"]))
     vars(evidence)["cni"] = CniInventory(
-        name=world.cni, kube_proxy_mode=mode, encapsulation=encapsulation, agent_daemon_set=daemon_set
+        name=cluster.cni, kube_proxy_mode=mode, encapsulation=encapsulation, agent_daemon_set=daemon_set
     )
     return evidence
 

@@ -13,7 +13,7 @@ from bot.domain import facts
 from bot.domain.facts import FactTable, Subject
 from bot.domain.finding import Finding, Severity
 from bot.probes import dns, network_policies, pod_sandbox, resolver
-from tests.probes.build import World, facts_of, sentences, two_nodes
+from tests.probes.build import FakeCluster, facts_of, sentences, two_nodes
 from tests.probes.services import API_IP, API_NAME, DNS_IP, add_dns, add_service
 
 ZONE = ("shop.svc.cluster.local", "svc.cluster.local", "cluster.local")
@@ -22,41 +22,41 @@ FOUND: dict[str, Any] = {"rcode": "NOERROR", "answers": (API_IP,)}
 NOT_FOUND: dict[str, Any] = {"rcode": "NXDOMAIN"}
 
 
-def world_of(
+def cluster_of(
     *nameservers: str, search: tuple[str, ...] = ZONE, silent: tuple[str, ...] = (), options: tuple[str, ...] = ()
-) -> tuple[World, Subject]:
+) -> tuple[FakeCluster, Subject]:
     """A pod that has asked each of its nameservers for full names, and for the short one through its search list."""
-    world, a, _, _ = two_nodes()
-    add_dns(world)
-    world.seen(a, nameservers=nameservers, search=search, ndots=5, resolver_options=options)
+    cluster, a, _, _ = two_nodes()
+    add_dns(cluster)
+    cluster.seen(a, nameservers=nameservers, search=search, ndots=5, resolver_options=options)
     for server in nameservers:
         answer = {"outcome": "timeout"} if server in silent else FOUND
-        ask(world, a, server, API_NAME, **answer)
-        ask(world, a, server, API_NAME, record="AAAA", **({"outcome": "timeout"} if server in silent else NO_ADDRESS))
+        ask(cluster, a, server, API_NAME, **answer)
+        ask(cluster, a, server, API_NAME, record="AAAA", **({"outcome": "timeout"} if server in silent else NO_ADDRESS))
         for domain in search:
             name = f"kubernetes.default.{domain}"
             found = FOUND if name == API_NAME else NOT_FOUND
-            ask(world, a, server, name, asked="kubernetes.default", **(answer if server in silent else found))
-    return world, a
+            ask(cluster, a, server, name, asked="kubernetes.default", **(answer if server in silent else found))
+    return cluster, a
 
 
 NO_ADDRESS: dict[str, Any] = {"rcode": "NOERROR", "answers": ()}
 
 
-def ask(world: World, source: Subject, server: str, name: str, **fields: Any) -> None:
-    world.test(source, "dns-own", protocol="dns-udp", ip=server, name=name, **fields)
+def ask(cluster: FakeCluster, source: Subject, server: str, name: str, **fields: Any) -> None:
+    cluster.test(source, "dns-own", protocol="dns-udp", ip=server, name=name, **fields)
 
 
-def judged(world: World, **snapshot: Any) -> tuple[FactTable, list[Finding]]:
-    world.snapshot_fields |= snapshot
-    known = facts_of(world.evidence(), pod_sandbox.PROBE, dns.PROBE, network_policies.PROBE, resolver.PROBE)
+def judged(cluster: FakeCluster, **snapshot: Any) -> tuple[FactTable, list[Finding]]:
+    cluster.snapshot_fields |= snapshot
+    known = facts_of(cluster.evidence(), pod_sandbox.PROBE, dns.PROBE, network_policies.PROBE, resolver.PROBE)
     return known, list(resolver.PROBE.judge(known))
 
 
 def test_a_pod_whose_resolver_is_as_it_should_be():
-    world, a = world_of(DNS_IP)
+    cluster, a = cluster_of(DNS_IP)
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(a).items() >= {
         "first_nameserver": "ok", "nameservers_silent": (), "lookup_delay_s": 0.0, "full_name": "ok",
@@ -67,9 +67,9 @@ def test_a_pod_whose_resolver_is_as_it_should_be():
 
 @pytest.mark.parametrize(("options", "delay"), [((), 5.0), (("timeout:2", "attempts:3"), 2.0)])
 def test_each_lookup_waits_for_a_dead_first_nameserver(options: tuple[str, ...], delay: float):
-    world, a = world_of("10.96.0.10", DNS_IP, silent=("10.96.0.10",), options=options)
+    cluster, a = cluster_of("10.96.0.10", DNS_IP, silent=("10.96.0.10",), options=options)
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(a)["lookup_delay_s"] == delay
     assert known.of(a)["nameserver_matches"] is False
@@ -82,18 +82,18 @@ def test_each_lookup_waits_for_a_dead_first_nameserver(options: tuple[str, ...],
 
 
 def test_a_dead_second_nameserver_costs_nothing():
-    world, a = world_of(DNS_IP, "10.96.0.10", silent=("10.96.0.10",))
+    cluster, a = cluster_of(DNS_IP, "10.96.0.10", silent=("10.96.0.10",))
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(a)["lookup_delay_s"] == 0.0
     assert [each.severity for each in findings] == [Severity.PASS]
 
 
 def test_search_domains_that_nobody_serves():
-    world, a = world_of(DNS_IP, search=OTHER)
+    cluster, a = cluster_of(DNS_IP, search=OTHER)
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(a).items() >= {"short_name": "nxdomain", "full_name": "ok"}.items()
     assert sentences(findings, Severity.FAIL) == [
@@ -105,11 +105,11 @@ def test_search_domains_that_nobody_serves():
 
 
 def test_the_zone_is_what_the_corefile_says():
-    world, a = world_of(DNS_IP, search=OTHER)
+    cluster, a = cluster_of(DNS_IP, search=OTHER)
     corefile = ".:53 {\n    kubernetes k8s.lan in-addr.arpa\n}\n"
     found = ConfigMap(metadata=ObjectMeta(namespace="kube-system", name="coredns"), data={"Corefile": corefile})
 
-    known, _ = judged(world, config_maps=(found,))
+    known, _ = judged(cluster, config_maps=(found,))
 
     assert known.of(facts.CLUSTER)["dns_zone"] == "k8s.lan"
     assert known.of(a)["names_not_found"] == ()
@@ -131,38 +131,38 @@ def test_the_zone_is_what_the_corefile_says():
 def test_search_domains_that_miss_what_the_pod_is_told_to_dial(
     search: tuple[str, ...], told: str, missed: tuple[str, ...]
 ):
-    world, a = world_of(DNS_IP, search=search)
+    cluster, a = cluster_of(DNS_IP, search=search)
     other = facts.pod("shop", "b")
-    add_service(world, "shop/db", (other,), port=80)
-    spec = replace(world.pods[a].spec, containers=(Container(env=(EnvVar(name="DB", value=told),)),))
-    world.pods[a] = replace(world.pods[a], spec=spec)
+    add_service(cluster, "shop/db", (other,), port=80)
+    spec = replace(cluster.pods[a].spec, containers=(Container(env=(EnvVar(name="DB", value=told),)),))
+    cluster.pods[a] = replace(cluster.pods[a], spec=spec)
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(a)["names_not_found"] == missed
     assert [f"({missed[0]})" in each for each in sentences(findings, Severity.FAIL)] == [True] * len(missed)
 
 
 def test_what_the_hosts_file_of_a_pod_holds_is_not_asked_of_the_dns():
-    world, a = world_of(DNS_IP, search=())
-    add_service(world, "shop/db", (facts.pod("shop", "b"),), port=80)
+    cluster, a = cluster_of(DNS_IP, search=())
+    add_service(cluster, "shop/db", (facts.pod("shop", "b"),), port=80)
     container = Container(env=(EnvVar(name="DB", value="db:80"),))
     alias = HostAlias(ip="10.43.9.9", hostnames=("db",))
-    spec = replace(world.pods[a].spec, containers=(container,), host_aliases=(alias,))
-    world.pods[a] = replace(world.pods[a], spec=spec)
+    spec = replace(cluster.pods[a].spec, containers=(container,), host_aliases=(alias,))
+    cluster.pods[a] = replace(cluster.pods[a], spec=spec)
 
-    assert judged(world)[0].of(a)["names_not_found"] == ()
+    assert judged(cluster)[0].of(a)["names_not_found"] == ()
 
 
 def test_a_name_that_gives_another_address_than_its_service_has():
-    world, a, _, _ = two_nodes()
-    add_dns(world)
-    world.seen(a, nameservers=(DNS_IP,), search=ZONE)
-    ask(world, a, DNS_IP, API_NAME, rcode="NOERROR", answers=("203.0.113.9",))
+    cluster, a, _, _ = two_nodes()
+    add_dns(cluster)
+    cluster.seen(a, nameservers=(DNS_IP,), search=ZONE)
+    ask(cluster, a, DNS_IP, API_NAME, rcode="NOERROR", answers=("203.0.113.9",))
     api = facts.service("default", "kubernetes")
-    known, findings = judged(world)
-    if api not in world.evidence().services:
-        pytest.skip("the world has no Service of the API")
+    known, findings = judged(cluster)
+    if api not in cluster.evidence().services:
+        pytest.skip("the cluster has no Service of the API")
 
     assert known.of(a)["wrong_names"] == (f"{API_NAME} is 203.0.113.9",)
     assert len(sentences(findings, Severity.FAIL)) == 1
@@ -172,42 +172,42 @@ def test_a_name_that_gives_another_address_than_its_service_has():
 def test_a_wildcard_of_a_resolver_outside_is_wrong_for_pods_that_need_names_of_the_cluster(
     args: tuple[str, ...], *, is_wrong: bool
 ):
-    world, a, _, _ = two_nodes()
-    add_dns(world)
-    world.seen(a, nameservers=("192.0.2.53",), search=())
-    pod = world.pods[a]
+    cluster, a, _, _ = two_nodes()
+    add_dns(cluster)
+    cluster.seen(a, nameservers=("192.0.2.53",), search=())
+    pod = cluster.pods[a]
     container = replace(pod.spec.containers[0], args=args)
-    world.pods[a] = replace(pod, spec=replace(pod.spec, dns_policy="Default", containers=(container,)))
+    cluster.pods[a] = replace(pod, spec=replace(pod.spec, dns_policy="Default", containers=(container,)))
     for protocol in ("dns-udp", "dns-tcp"):
-        world.test(
+        cluster.test(
             a, "dns-own", protocol=protocol, ip="192.0.2.53", name=API_NAME, rcode="NOERROR", answers=("203.0.113.9",)
         )
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(a)["wrong_names"] == ((f"{API_NAME} is 203.0.113.9",) if is_wrong else ())
     assert bool(sentences(findings, Severity.FAIL)) == is_wrong
 
 
 def test_questions_for_ipv6_that_nobody_answers():
-    world, a, _, _ = two_nodes()
-    add_dns(world)
-    world.seen(a, nameservers=(DNS_IP,), search=ZONE)
-    ask(world, a, DNS_IP, API_NAME, **FOUND)
-    ask(world, a, DNS_IP, API_NAME, record="AAAA", outcome="timeout")
+    cluster, a, _, _ = two_nodes()
+    add_dns(cluster)
+    cluster.seen(a, nameservers=(DNS_IP,), search=ZONE)
+    ask(cluster, a, DNS_IP, API_NAME, **FOUND)
+    ask(cluster, a, DNS_IP, API_NAME, record="AAAA", outcome="timeout")
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(a)["aaaa"] == "timeout"
     assert len(sentences(findings, Severity.WARN)) == 1
 
 
 def test_a_nameserver_of_the_pods_own_dns_config_is_meant():
-    world, a = world_of("192.0.2.53", DNS_IP)
-    pod = world.pods[a]
-    world.pods[a] = replace(pod, spec=replace(pod.spec, dns_config=PodDnsConfig(nameservers=("192.0.2.53",))))
+    cluster, a = cluster_of("192.0.2.53", DNS_IP)
+    pod = cluster.pods[a]
+    cluster.pods[a] = replace(pod, spec=replace(pod.spec, dns_config=PodDnsConfig(nameservers=("192.0.2.53",))))
 
-    assert judged(world)[0].of(a)["nameserver_matches"] is True
+    assert judged(cluster)[0].of(a)["nameserver_matches"] is True
 
 
 @pytest.mark.parametrize(
@@ -221,13 +221,15 @@ def test_a_nameserver_of_the_pods_own_dns_config_is_meant():
 )
 def test_a_pod_with_the_nodes_network(policy: str, args: tuple[str, ...], severity: Severity | None):
     """The spec alone shows whom it asks; whether it needs the cluster's names decides."""
-    world, a, _, _ = two_nodes()
-    add_dns(world)
-    pod = world.pods[a]
+    cluster, a, _, _ = two_nodes()
+    add_dns(cluster)
+    pod = cluster.pods[a]
     container = replace(pod.spec.containers[0], args=args)
-    world.pods[a] = replace(pod, spec=replace(pod.spec, host_network=True, dns_policy=policy, containers=(container,)))
+    cluster.pods[a] = replace(
+        pod, spec=replace(pod.spec, host_network=True, dns_policy=policy, containers=(container,))
+    )
 
-    _, findings = judged(world)
+    _, findings = judged(cluster)
 
     told = [each.severity for each in findings if "hostNetwork" in each.sentence]
     assert told == ([severity] if severity else [])
@@ -244,12 +246,12 @@ def test_a_pod_with_the_nodes_network(policy: str, args: tuple[str, ...], severi
 )
 def test_a_dns_policy_that_skips_the_clusters_dns(policy: str, answer: str, severities: list[Severity]):
     """Its own nameservers may know the cluster's names all the same: only what they answered decides."""
-    world, a, _, _ = two_nodes()
-    add_dns(world)
-    pod = world.pods[a]
+    cluster, a, _, _ = two_nodes()
+    add_dns(cluster)
+    pod = cluster.pods[a]
     container = replace(pod.spec.containers[0], args=("--server=http://kubernetes.default.svc:443",))
-    world.pods[a] = replace(pod, spec=replace(pod.spec, dns_policy=policy, containers=(container,)))
-    known, _ = judged(world)
+    cluster.pods[a] = replace(pod, spec=replace(pod.spec, dns_policy=policy, containers=(container,)))
+    known, _ = judged(cluster)
     table = dataclasses.replace(known, values={**known.values, a: {**known.of(a), "full_name": answer}})
 
     told = [each for each in resolver.PROBE.judge(table) if "By its dnsPolicy" in each.sentence]
@@ -261,18 +263,20 @@ def dialling(
     *answers: dict[str, Any], host: str = "db", alias: str = "", line: str = "", **service: Any
 ) -> tuple[FactTable, list[Finding], Subject]:
     """A pod that is told to dial a host at 5432, and what its nameserver said to each way of completing the name."""
-    world, a = world_of(DNS_IP)
+    cluster, a = cluster_of(DNS_IP)
     if service:
-        add_service(world, "shop/db", (), ip="", **service)
-    spec = world.pods[a].spec
+        add_service(cluster, "shop/db", (), ip="", **service)
+    spec = cluster.pods[a].spec
     env = (EnvVar(name="DB_HOST", value=host), EnvVar(name="DB_PORT", value="5432"))
     aliases = (HostAlias(ip="192.0.2.9", hostnames=(alias,)),) if alias else ()
-    world.pods[a] = replace(world.pods[a], spec=replace(spec, containers=(Container(env=env),), host_aliases=aliases))
+    cluster.pods[a] = replace(
+        cluster.pods[a], spec=replace(spec, containers=(Container(env=env),), host_aliases=aliases)
+    )
     if line:
-        world.seen(a, hosts=(HostsLine(ip="192.0.2.9", names=(line,)),))
+        cluster.seen(a, hosts=(HostsLine(ip="192.0.2.9", names=(line,)),))
     for number, answer in enumerate(answers):
-        ask(world, a, DNS_IP, f"{host}.{number}", asked=host, **answer)
-    known, findings = judged(world)
+        ask(cluster, a, DNS_IP, f"{host}.{number}", asked=host, **answer)
+    known, findings = judged(cluster)
     return known, findings, a
 
 
@@ -320,12 +324,12 @@ def test_what_is_no_proof_that_a_name_is_missing(answers: tuple[dict[str, Any], 
 
 
 def test_a_search_domain_with_a_wildcard_before_those_of_the_cluster():
-    world, a = world_of(DNS_IP, search=("corp.example.com", *ZONE))
+    cluster, a = cluster_of(DNS_IP, search=("corp.example.com", *ZONE))
     wildcard = "kubernetes.default.corp.example.com"
-    add_service(world, "default/kubernetes", (), ip=API_IP)
-    world.tests["node-1"] = [
+    add_service(cluster, "default/kubernetes", (), ip=API_IP)
+    cluster.tests["node-1"] = [
         dataclasses.replace(test, rcode="NOERROR", answers=("203.0.113.9",)) if test.name == wildcard else test
-        for test in world.tests["node-1"]
+        for test in cluster.tests["node-1"]
     ]
 
-    assert judged(world)[0].of(a)["wrong_names"] == (f"{wildcard} is 203.0.113.9",)
+    assert judged(cluster)[0].of(a)["wrong_names"] == (f"{wildcard} is 203.0.113.9",)

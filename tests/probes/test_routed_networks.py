@@ -11,7 +11,7 @@ from bot.cluster.objects import Node, ObjectMeta
 from bot.domain import facts
 from bot.domain.facts import FactTable
 from bot.probes import cni_inventory, overlay
-from tests.probes.build import World, facts_of
+from tests.probes.build import FakeCluster, facts_of
 
 BY_NODE = {1: {2: "172.30.0.12", 3: "172.30.0.13"}, 2: {1: "172.30.0.11", 3: "172.30.0.13"}, 3: {1: "172.30.0.11"}}
 """Next hops by node and the other node; node-3 has no route to node-2."""
@@ -88,13 +88,13 @@ CASES = {
 
 
 def judged(case: Case) -> FactTable:
-    world = World("cilium")
+    cluster = FakeCluster("cilium")
     for number in (1, 2, 3):
-        world.node(f"node-{number}")
-        root = world.roots[f"node-{number}"]
+        cluster.node(f"node-{number}")
+        root = cluster.roots[f"node-{number}"]
         links = (*root.links, *(DEVICES[name] for name in case.devices))
-        world.root(f"node-{number}", links=links, routes=(*root.routes, *case.routes.get(number, ())))
-    evidence = world.evidence()
+        cluster.root(f"node-{number}", links=links, routes=(*root.routes, *case.routes.get(number, ())))
+    evidence = cluster.evidence()
     vars(evidence)["cni"] = case.cni
     return facts_of(evidence, overlay.PROBE, cni_inventory.PROBE)
 
@@ -115,11 +115,11 @@ def test_what_the_nodes_show(name: str):
 
 
 def test_pods_in_the_nodes_own_network_need_no_route():
-    world = World("cilium")
+    cluster = FakeCluster("cilium")
     for number in (1, 2):
-        world.node(f"node-{number}")
-        world.pod(f"shop/p{number}", f"node-{number}", ip=f"172.30.0.{50 + number}")
-    evidence = world.evidence()
+        cluster.node(f"node-{number}")
+        cluster.pod(f"shop/p{number}", f"node-{number}", ip=f"172.30.0.{50 + number}")
+    evidence = cluster.evidence()
     vars(evidence)["cni"] = CniInventory(name="aws-vpc-cni", encapsulation="none")
 
     assert facts_of(evidence, overlay.PROBE).of(PAIR)["route_to_block"] == "present"
@@ -142,14 +142,14 @@ def with_annotations(node: Node, annotations: dict[str, str]) -> Node:
 )
 def test_a_tunnel_that_is_down_matters_to_those_who_use_it(hops: Mapping[int, Mapping[int, str]], dev: str, state: str):
     """Calico with IP-in-IP across subnets only: nodes of one subnet route past tunl0."""
-    world = World("calico")
+    cluster = FakeCluster("calico")
     for number in (1, 2, 3):
-        world.node(f"node-{number}")
-        root = world.roots[f"node-{number}"]
+        cluster.node(f"node-{number}")
+        root = cluster.roots[f"node-{number}"]
         tunnel = replace(DEVICES["tunl0"], is_up=number != 1)
         routes = by_node(hops, dev).get(number, ())
-        world.root(f"node-{number}", links=(*root.links, tunnel), routes=(*root.routes, *routes))
-    evidence = world.evidence()
+        cluster.root(f"node-{number}", links=(*root.links, tunnel), routes=(*root.routes, *routes))
+    evidence = cluster.evidence()
     vars(evidence)["cni"] = CniInventory(name="calico", encapsulation="ipip")
 
     assert facts_of(evidence, overlay.PROBE).of(facts.node("node-1"))["overlay_device"] == state
@@ -161,15 +161,15 @@ def test_a_tunnels_route_by_another_nodes_end():
         node: tuple(Route(dst=f"10.42.{peer}.0/24", via=via, dev="flannel.1", onlink=True) for peer, via in peers)
         for node, peers in vteps.items()
     }
-    world = World("flannel")
+    cluster = FakeCluster("flannel")
     for number in (1, 2, 3):
-        world.node(f"node-{number}")
-        root = world.roots[f"node-{number}"]
+        cluster.node(f"node-{number}")
+        root = cluster.roots[f"node-{number}"]
         annotations = {"flannel.alpha.coreos.com/backend-type": "vxlan"}
-        world.nodes[f"node-{number}"] = with_annotations(world.nodes[f"node-{number}"], annotations)
+        cluster.nodes[f"node-{number}"] = with_annotations(cluster.nodes[f"node-{number}"], annotations)
         device = replace(DEVICES["overlay"], name="flannel.1")
-        world.root(f"node-{number}", links=(*root.links, device), routes=(*root.routes, *routes[number]))
-    evidence = world.evidence()
+        cluster.root(f"node-{number}", links=(*root.links, device), routes=(*root.routes, *routes[number]))
+    evidence = cluster.evidence()
     vars(evidence)["cni"] = CniInventory(name="flannel", encapsulation="vxlan")
     known = facts_of(evidence, overlay.PROBE)
 

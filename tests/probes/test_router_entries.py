@@ -26,34 +26,34 @@ ROUTER = Neighbour(ip="172.30.0.1", dev="eth0", mac=WRONG, state="PERMANENT")
     ids=["contradicts", "agrees", "was learnt", "is no next hop"],
 )
 def test_a_static_entry_that_contradicts_all_others_is_wrong(entry: Neighbour, is_wrong: bool) -> None:  # noqa: FBT001
-    world, *_ = two_nodes()
-    world.root("node-1", neighbours=(entry,))
+    cluster, *_ = two_nodes()
+    cluster.root("node-1", neighbours=(entry,))
 
-    known = facts_of(world.evidence(), router_entries.PROBE)
+    known = facts_of(cluster.evidence(), router_entries.PROBE)
 
     assert bool(known.of(NODE_1)["router_entries_wrong"]) is is_wrong
     assert known.of(NODE_2)["router_entries_wrong"] == ()
 
 
 def test_where_nobody_else_knows_the_router_nothing_is_said() -> None:
-    world, *_ = two_nodes()
-    world.root("node-1", neighbours=(ROUTER,))
-    world.root("node-2", neighbours=())
+    cluster, *_ = two_nodes()
+    cluster.root("node-1", neighbours=(ROUTER,))
+    cluster.root("node-2", neighbours=())
 
-    assert facts_of(world.evidence(), router_entries.PROBE).of(NODE_1)["router_entries_wrong"] == ()
+    assert facts_of(cluster.evidence(), router_entries.PROBE).of(NODE_1)["router_entries_wrong"] == ()
 
 
 def test_a_table_that_was_not_read_is_unknown() -> None:
-    world, *_ = two_nodes()
-    world.roots["node-1"] = NetnsState()
+    cluster, *_ = two_nodes()
+    cluster.roots["node-1"] = NetnsState()
 
-    assert "router_entries_wrong" not in facts_of(world.evidence(), router_entries.PROBE).of(NODE_1)
+    assert "router_entries_wrong" not in facts_of(cluster.evidence(), router_entries.PROBE).of(NODE_1)
 
 
 def test_what_is_wrong_is_said_as_it_is_written() -> None:
-    world, *_ = two_nodes()
-    world.root("node-1", neighbours=(ROUTER,))
-    table = facts_of(world.evidence(), router_entries.PROBE)
+    cluster, *_ = two_nodes()
+    cluster.root("node-1", neighbours=(ROUTER,))
+    table = facts_of(cluster.evidence(), router_entries.PROBE)
 
     entry = f"172.30.0.1 dev eth0 lladdr {WRONG} PERMANENT, while node-2 learnt {RIGHT}"
     assert sentences(list(router_entries.PROBE.judge(table)), Severity.WARN) == [

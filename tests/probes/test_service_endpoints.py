@@ -27,26 +27,26 @@ from bot.domain import facts
 from bot.domain.facts import Rung, Subject
 from bot.domain.finding import Finding, Severity, SymptomKind
 from bot.probes import service_endpoints
-from tests.probes.build import NOW, World, facts_of, sentences, two_nodes, unread
+from tests.probes.build import NOW, FakeCluster, facts_of, sentences, two_nodes, unread
 from tests.probes.services import add_dns, add_service, ask, listening
 
 
-def judged(world: World, **snapshot: Any) -> tuple[Any, list[Finding]]:
-    world.snapshot_fields |= snapshot
-    known = facts_of(world.evidence(), service_endpoints.PROBE)
+def judged(cluster: FakeCluster, **snapshot: Any) -> tuple[Any, list[Finding]]:
+    cluster.snapshot_fields |= snapshot
+    known = facts_of(cluster.evidence(), service_endpoints.PROBE)
     return known, list(service_endpoints.PROBE.judge(known))
 
 
-def labelled(world: World, name: str, node: str = "node-1", *, is_ready: bool = True, **labels: str) -> Subject:
-    return world.pod(name, node, labels=labels, is_ready=is_ready, ports=(9004,))
+def labelled(cluster: FakeCluster, name: str, node: str = "node-1", *, is_ready: bool = True, **labels: str) -> Subject:
+    return cluster.pod(name, node, labels=labels, is_ready=is_ready, ports=(9004,))
 
 
 def test_ready_endpoints_pass():
-    world, *_ = two_nodes()
-    pods = [labelled(world, f"shop/web-{n}", app="web") for n in range(2)]
-    web = add_service(world, "shop/web", pods)
+    cluster, *_ = two_nodes()
+    pods = [labelled(cluster, f"shop/web-{n}", app="web") for n in range(2)]
+    web = add_service(cluster, "shop/web", pods)
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(web) == {
         "in_scope": True,
@@ -95,21 +95,21 @@ def test_ready_endpoints_pass():
 )  # fmt: skip
 def test_which_pods_a_selector_nearly_takes(selector: dict[str, str], labels: dict[str, str], *, is_near: bool):
     """A slip shows; that pods carry a label of the same key does not make a Service of nobody's a fault."""
-    world, *_ = two_nodes()
-    world.pod("shop/one-1", "node-1", labels=labels)
-    service = add_service(world, "shop/service", selector=selector)
+    cluster, *_ = two_nodes()
+    cluster.pod("shop/one-1", "node-1", labels=labels)
+    service = add_service(cluster, "shop/service", selector=selector)
 
-    known, _ = judged(world)
+    known, _ = judged(cluster)
 
     assert known.of(service)["similar_pods"] == is_near
 
 
 def test_a_selector_that_takes_nothing():
-    world, *_ = two_nodes()
-    labelled(world, "shop/web-1", app="webb")
-    web = add_service(world, "shop/web")
+    cluster, *_ = two_nodes()
+    labelled(cluster, "shop/web-1", app="webb")
+    web = add_service(cluster, "shop/web")
 
-    _, findings = judged(world)
+    _, findings = judged(cluster)
 
     assert sentences(findings, Severity.FAIL) == [
         "Service shop/web has no endpoint: its selector matches no pod, though 1 pod nearly fits it."
@@ -131,22 +131,22 @@ def test_a_selector_that_takes_nothing():
 def test_a_pod_nearly_fits_by_its_values_not_by_having_the_label(
     selector: dict[str, str], labels: dict[str, str], similar: int
 ):
-    world, *_ = two_nodes()
-    world.pod("shop/web-1", "node-1", labels=labels, ports=(9004,))
-    service = add_service(world, "shop/web", selector=selector)
+    cluster, *_ = two_nodes()
+    cluster.pod("shop/web-1", "node-1", labels=labels, ports=(9004,))
+    service = add_service(cluster, "shop/web", selector=selector)
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(service)["similar_pods"] == similar
     assert bool(sentences(findings, Severity.FAIL)) is bool(similar)
 
 
 def test_pods_that_are_all_unready():
-    world, *_ = two_nodes()
-    pods = [labelled(world, f"shop/web-{n}", app="web", is_ready=False) for n in range(3)]
-    add_service(world, "shop/web", unready=pods)
+    cluster, *_ = two_nodes()
+    pods = [labelled(cluster, f"shop/web-{n}", app="web", is_ready=False) for n in range(3)]
+    add_service(cluster, "shop/web", unready=pods)
 
-    _, findings = judged(world)
+    _, findings = judged(cluster)
 
     assert sentences(findings, Severity.FAIL) == [
         "Service shop/web has no ready endpoint: it selects 3 pods, none of them ready."
@@ -154,11 +154,11 @@ def test_pods_that_are_all_unready():
 
 
 def test_one_of_two_unready_is_worth_a_note():
-    world, *_ = two_nodes()
-    good, bad = (labelled(world, f"shop/web-{n}", app="web", is_ready=n == 0) for n in range(2))
-    add_service(world, "shop/web", (good,), unready=(bad,))
+    cluster, *_ = two_nodes()
+    good, bad = (labelled(cluster, f"shop/web-{n}", app="web", is_ready=n == 0) for n in range(2))
+    add_service(cluster, "shop/web", (good,), unready=(bad,))
 
-    _, findings = judged(world)
+    _, findings = judged(cluster)
 
     assert sentences(findings, Severity.INFO) == ["Service shop/web has 1 of 2 endpoints ready."]
     assert sentences(findings, Severity.FAIL, Severity.WARN) == []
@@ -166,14 +166,14 @@ def test_one_of_two_unready_is_worth_a_note():
 
 @pytest.mark.parametrize("is_used", [True, False])
 def test_scaled_to_zero_is_a_fault_where_somebody_dials_it_and_a_note_elsewhere(*, is_used: bool):
-    world, a, *_ = two_nodes()
-    add_service(world, "shop/web")
+    cluster, a, *_ = two_nodes()
+    add_service(cluster, "shop/web")
     if is_used:
-        known_pod = world.pods[a]
+        known_pod = cluster.pods[a]
         told = msgspec.structs.replace(
             known_pod.spec.containers[0], env=(EnvVar(name="WEB_URL", value="http://web:9004"),)
         )
-        world.pods[a] = msgspec.structs.replace(
+        cluster.pods[a] = msgspec.structs.replace(
             known_pod, spec=msgspec.structs.replace(known_pod.spec, containers=(told,))
         )
     template = PodTemplate(metadata=ObjectMeta(labels={"app": "web"}), spec=PodSpec())
@@ -181,7 +181,7 @@ def test_scaled_to_zero_is_a_fault_where_somebody_dials_it_and_a_note_elsewhere(
         metadata=ObjectMeta(namespace="shop", name="web"), spec=DeploymentSpec(replicas=0, template=template)
     )
 
-    _, findings = judged(world, deployments=(deployment,))
+    _, findings = judged(cluster, deployments=(deployment,))
 
     assert sentences(findings, Severity.FAIL) == []
     nobody = "" if is_used else ", and no client is known to use it"
@@ -192,32 +192,32 @@ def test_scaled_to_zero_is_a_fault_where_somebody_dials_it_and_a_note_elsewhere(
 
 
 def test_a_service_that_was_left_behind_is_no_fault():
-    world, *_ = two_nodes()
-    add_service(world, "shop/gone", selector={"release": "removed"})
+    cluster, *_ = two_nodes()
+    add_service(cluster, "shop/gone", selector={"release": "removed"})
 
-    _, findings = judged(world)
+    _, findings = judged(cluster)
 
     assert sentences(findings, Severity.FAIL) == []
     assert [each.symptom for each in findings] == [None]
 
 
 def test_no_selector_and_nobody_listed_an_endpoint():
-    world, *_ = two_nodes()
-    add_service(world, "shop/external", selector={})
+    cluster, *_ = two_nodes()
+    add_service(cluster, "shop/external", selector={})
 
-    _, findings = judged(world)
+    _, findings = judged(cluster)
 
     assert sentences(findings) == ["Service shop/external has no selector, and no ready endpoint is listed for it."]
     assert findings[0].severity is Severity.WARN
 
 
 def test_a_target_port_by_a_name_that_no_container_has():
-    world, *_ = two_nodes()
-    labelled(world, "shop/web-1", app="web")
-    web = add_service(world, "shop/web", target="grpc")
-    world.slices[-1] = EndpointSlice(metadata=world.slices[-1].metadata)
+    cluster, *_ = two_nodes()
+    labelled(cluster, "shop/web-1", app="web")
+    web = add_service(cluster, "shop/web", target="grpc")
+    cluster.slices[-1] = EndpointSlice(metadata=cluster.slices[-1].metadata)
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(web)["port_name_ok"] is False
     assert sentences(findings, Severity.FAIL) == [
@@ -229,11 +229,11 @@ def test_a_target_port_by_a_name_that_no_container_has():
 
 
 def test_a_target_port_that_is_not_declared_is_only_a_hint():
-    world, *_ = two_nodes()
-    pod = labelled(world, "shop/web-1", app="web")
-    web = add_service(world, "shop/web", (pod,), target=9999)
+    cluster, *_ = two_nodes()
+    pod = labelled(cluster, "shop/web-1", app="web")
+    web = add_service(cluster, "shop/web", (pod,), target=9999)
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(web)["target_port_declared"] is False
     assert sentences(findings, Severity.INFO) == [
@@ -242,22 +242,22 @@ def test_a_target_port_that_is_not_declared_is_only_a_hint():
 
 
 def test_containers_that_declare_no_ports_say_nothing_about_the_target():
-    world, *_ = two_nodes()
-    pod = world.pod("shop/web-1", "node-1", labels={"app": "web"})
-    web = add_service(world, "shop/web", (pod,))
+    cluster, *_ = two_nodes()
+    pod = cluster.pod("shop/web-1", "node-1", labels={"app": "web"})
+    web = add_service(cluster, "shop/web", (pod,))
 
-    known, _ = judged(world)
+    known, _ = judged(cluster)
 
     assert "target_port_declared" not in known.of(web)
     assert known.why_unobserved(web, "target_port_declared") == "the containers declare no ports"
 
 
 def test_slices_that_could_not_be_read_are_unknown_not_empty():
-    world, *_ = two_nodes()
-    add_service(world, "shop/web")
+    cluster, *_ = two_nodes()
+    add_service(cluster, "shop/web")
 
     known, findings = judged(
-        world, unobserved=(unread("endpointslices", "Not allowed to list.", group="discovery.k8s.io"),)
+        cluster, unobserved=(unread("endpointslices", "Not allowed to list.", group="discovery.k8s.io"),)
     )
 
     assert "ready_endpoints" not in known.of(facts.service("shop", "web"))
@@ -268,20 +268,20 @@ def test_slices_that_could_not_be_read_are_unknown_not_empty():
 
 
 def test_pods_of_other_namespaces_are_not_counted():
-    world, *_ = two_nodes()
-    other = add_service(world, "elsewhere/web")
+    cluster, *_ = two_nodes()
+    other = add_service(cluster, "elsewhere/web")
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert "selected_pods" not in known.of(other)
     assert findings == []
 
 
 def test_dns_counts_wherever_it_is():
-    world, *_ = two_nodes()
-    service, _ = add_dns(world, ready=False)
+    cluster, *_ = two_nodes()
+    service, _ = add_dns(cluster, ready=False)
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(service)["is_dns"] is True
     assert sentences(findings, Severity.FAIL) == [
@@ -290,11 +290,11 @@ def test_dns_counts_wherever_it_is():
 
 
 def test_headless_and_externalname():
-    world, *_ = two_nodes()
-    headless = add_service(world, "shop/peers", ip="None")
-    external = add_service(world, "shop/away", ip="", type="ExternalName", external_name="example.com")
+    cluster, *_ = two_nodes()
+    headless = add_service(cluster, "shop/peers", ip="None")
+    external = add_service(cluster, "shop/away", ip="", type="ExternalName", external_name="example.com")
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(headless)["is_headless"] is True
     assert known.of(external) == {}
@@ -302,11 +302,11 @@ def test_headless_and_externalname():
 
 
 def test_local_traffic_policy_leaves_nodes_without():
-    world, *_ = two_nodes()
-    pod = labelled(world, "shop/web-1", "node-1", app="web")
-    web = add_service(world, "shop/web", (pod,), internal_traffic_policy="Local")
+    cluster, *_ = two_nodes()
+    pod = labelled(cluster, "shop/web-1", "node-1", app="web")
+    web = add_service(cluster, "shop/web", (pod,), internal_traffic_policy="Local")
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(web)["nodes_without_local"] == ("node-2",)
     assert sentences(findings, Severity.WARN) == [
@@ -315,18 +315,18 @@ def test_local_traffic_policy_leaves_nodes_without():
 
 
 def test_a_port_name_of_any_container_will_do():
-    world, *_ = two_nodes()
-    pod = labelled(world, "shop/web-1", app="web")
-    known_pod = world.pods[pod]
+    cluster, *_ = two_nodes()
+    pod = labelled(cluster, "shop/web-1", app="web")
+    known_pod = cluster.pods[pod]
     containers = (
         Container(name="proxy"),
         Container(name="main", ports=(ContainerPort(container_port=1, name="grpc"),)),
     )
     spec = type(known_pod.spec)(node_name="node-1", containers=containers)
-    world.pods[pod] = type(known_pod)(metadata=known_pod.metadata, spec=spec, status=known_pod.status)
-    web = add_service(world, "shop/web", (pod,), target="grpc")
+    cluster.pods[pod] = type(known_pod)(metadata=known_pod.metadata, spec=spec, status=known_pod.status)
+    web = add_service(cluster, "shop/web", (pod,), target="grpc")
 
-    known, _ = judged(world)
+    known, _ = judged(cluster)
 
     assert known.of(web)["port_name_ok"] is True
 
@@ -334,10 +334,10 @@ def test_a_port_name_of_any_container_will_do():
 # Why nothing is ready
 
 
-def empty(world: World, **pod: Any) -> tuple[Subject, Subject]:
+def empty(cluster: FakeCluster, **pod: Any) -> tuple[Subject, Subject]:
     """Service shop/web in front of one pod that is not ready."""
-    late = world.pod("shop/web-0", "node-1", labels={"app": "web"}, is_ready=False, ports=(9004,), **pod)
-    return add_service(world, "shop/web", unready=(late,)), late
+    late = cluster.pod("shop/web-0", "node-1", labels={"app": "web"}, is_ready=False, ports=(9004,), **pod)
+    return add_service(cluster, "shop/web", unready=(late,)), late
 
 
 def status(reason: str = "", *, restarts: int = 0, ended: int | None = None) -> tuple[ContainerStatus, ...]:
@@ -355,17 +355,17 @@ def status(reason: str = "", *, restarts: int = 0, ended: int | None = None) -> 
 
 def test_the_last_pods_of_a_workload_that_was_just_scaled_to_zero_do_not_hide_that():
     """They linger for their grace period."""
-    world, *_ = two_nodes()
-    web, late = empty(world)
-    leaving = world.pods[late]
+    cluster, *_ = two_nodes()
+    web, late = empty(cluster)
+    leaving = cluster.pods[late]
     gone_at = msgspec.structs.replace(leaving.metadata, deletion_timestamp=NOW)
-    world.pods[late] = msgspec.structs.replace(leaving, metadata=gone_at)
+    cluster.pods[late] = msgspec.structs.replace(leaving, metadata=gone_at)
     template = PodTemplate(metadata=ObjectMeta(labels={"app": "web"}), spec=PodSpec())
     deployment = Deployment(
         metadata=ObjectMeta(namespace="shop", name="web"), spec=DeploymentSpec(replicas=0, template=template)
     )
 
-    known, _ = judged(world, deployments=(deployment,))
+    known, _ = judged(cluster, deployments=(deployment,))
 
     assert known.of(web)["scaled_to_zero"] is True
 
@@ -382,10 +382,10 @@ def test_the_last_pods_of_a_workload_that_was_just_scaled_to_zero_do_not_hide_th
     ],
 )
 def test_why_pods_are_not_ready(statuses: tuple[ContainerStatus, ...], why: str):
-    world, *_ = two_nodes()
-    web, _ = empty(world, container_statuses=statuses)
+    cluster, *_ = two_nodes()
+    web, _ = empty(cluster, container_statuses=statuses)
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(web)["unready_why"] == why
     assert [each.symptom.kind for each in findings if each.symptom] == [SymptomKind.SERVICE_UNREACHABLE]
@@ -393,23 +393,23 @@ def test_why_pods_are_not_ready(statuses: tuple[ContainerStatus, ...], why: str)
 
 @pytest.mark.parametrize("rung", [Rung.EXEC, Rung.CNI_AGENT])
 def test_where_nothing_is_sent_it_is_not_known_whether_they_lack_something(rung: Rung):
-    world, *_ = two_nodes()
-    web, _ = empty(world)
-    world.rungs = dict.fromkeys(("node-1", "node-2"), rung)
+    cluster, *_ = two_nodes()
+    web, _ = empty(cluster)
+    cluster.rungs = dict.fromkeys(("node-1", "node-2"), rung)
 
-    known, _ = judged(world)
+    known, _ = judged(cluster)
 
     assert known.of(web).get("unready_why") is None
 
 
 def test_pods_that_do_not_reach_what_they_need_are_unready_because_of_that():
     """Also when they crash: many do without what they need."""
-    world, a, *_ = two_nodes()
-    db = add_service(world, "shop/db", (a,), ip="10.43.0.77")
-    web, late = empty(world, container_statuses=status("CrashLoopBackOff", restarts=4))
-    ask(world, late, db, "timeout")
+    cluster, a, *_ = two_nodes()
+    db = add_service(cluster, "shop/db", (a,), ip="10.43.0.77")
+    web, late = empty(cluster, container_statuses=status("CrashLoopBackOff", restarts=4))
+    ask(cluster, late, db, "timeout")
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert (known.of(web)["unready_why"], known.of(web)["unready_lacks"]) == (
         "needs",
@@ -424,15 +424,15 @@ def test_pods_that_do_not_reach_what_they_need_are_unready_because_of_that():
 
 def test_one_port_out_of_reach_is_enough_to_be_unready_for():
     """The others of the same Service answer: what a pod needs is a port, never the Service on average."""
-    world, a, *_ = two_nodes()
-    db = add_service(world, "shop/db", (a,), ip="10.43.0.77")
-    spec = world.services[-1].spec
+    cluster, a, *_ = two_nodes()
+    db = add_service(cluster, "shop/db", (a,), ip="10.43.0.77")
+    spec = cluster.services[-1].spec
     more = msgspec.structs.replace(spec.ports[0], name="more", port=9005, target_port=9005)
     both = msgspec.structs.replace(spec, ports=(*spec.ports, more))
-    world.services[-1] = msgspec.structs.replace(world.services[-1], spec=both)
-    web, late = empty(world)
-    ask(world, late, db)
-    world.test(
+    cluster.services[-1] = msgspec.structs.replace(cluster.services[-1], spec=both)
+    web, late = empty(cluster)
+    ask(cluster, late, db)
+    cluster.test(
         late,
         "cluster-ip",
         outcome="timeout",
@@ -443,7 +443,7 @@ def test_one_port_out_of_reach_is_enough_to_be_unready_for():
         protocol="tcp",
     )
 
-    known, _ = judged(world)
+    known, _ = judged(cluster)
 
     assert (known.of(web)["unready_why"], known.of(web)["unready_lacks"]) == (
         "needs",
@@ -452,75 +452,75 @@ def test_one_port_out_of_reach_is_enough_to_be_unready_for():
 
 
 def test_two_empty_services_do_not_explain_each_other():
-    world, *_ = two_nodes()
-    web, late = empty(world)
-    other = world.pod("shop/api-0", "node-1", labels={"app": "api"}, is_ready=False)
-    api = add_service(world, "shop/api", unready=(other,), ip="10.43.0.78")
-    ask(world, late, api, "ECONNREFUSED")
-    ask(world, other, web, "ECONNREFUSED")
+    cluster, *_ = two_nodes()
+    web, late = empty(cluster)
+    other = cluster.pod("shop/api-0", "node-1", labels={"app": "api"}, is_ready=False)
+    api = add_service(cluster, "shop/api", unready=(other,), ip="10.43.0.78")
+    ask(cluster, late, api, "ECONNREFUSED")
+    ask(cluster, other, web, "ECONNREFUSED")
 
-    known, _ = judged(world)
+    known, _ = judged(cluster)
 
     assert (known.of(web)["unready_why"], known.of(api)["unready_why"]) == ("application", "application")
 
 
 @pytest.mark.parametrize(("outcome", "why"), [("timeout", "needs"), ("ok", "application")])
 def test_what_a_pod_needs_may_have_no_endpoint_because_its_own_pods_are_out_of_reach(outcome: Any, why: str):
-    world, *_ = two_nodes()
-    web, late = empty(world)
+    cluster, *_ = two_nodes()
+    web, late = empty(cluster)
     container = Container(env=(EnvVar(name="API", value="http://api:9004/v1"),))
-    spec = msgspec.structs.replace(world.pods[late].spec, containers=(container,))
-    world.pods[late] = msgspec.structs.replace(world.pods[late], spec=spec)
-    behind = world.pod("shop/api-0", "node-1", labels={"app": "api"}, is_ready=False)
-    add_service(world, "shop/api", unready=(behind,), ip="10.43.0.78")
-    world.test(facts.node("node-1"), "local-pod", to=behind, outcome=outcome)
+    spec = msgspec.structs.replace(cluster.pods[late].spec, containers=(container,))
+    cluster.pods[late] = msgspec.structs.replace(cluster.pods[late], spec=spec)
+    behind = cluster.pod("shop/api-0", "node-1", labels={"app": "api"}, is_ready=False)
+    add_service(cluster, "shop/api", unready=(behind,), ip="10.43.0.78")
+    cluster.test(facts.node("node-1"), "local-pod", to=behind, outcome=outcome)
 
-    known, _ = judged(world)
+    known, _ = judged(cluster)
 
     assert known.of(web)["unready_why"] == why
 
 
 def test_pods_that_their_own_node_does_not_reach():
-    world, *_ = two_nodes()
-    web, late = empty(world)
-    world.test(facts.node("node-1"), "local-pod", to=late, outcome="timeout")
+    cluster, *_ = two_nodes()
+    web, late = empty(cluster)
+    cluster.test(facts.node("node-1"), "local-pod", to=late, outcome="timeout")
 
-    assert judged(world)[0].of(web)["unready_why"] == "network"
+    assert judged(cluster)[0].of(web)["unready_why"] == "network"
 
-    world.test(facts.node("node-1"), "local-pod", to=late)
-    assert judged(world)[0].of(web)["unready_why"] == "application"
+    cluster.test(facts.node("node-1"), "local-pod", to=late)
+    assert judged(cluster)[0].of(web)["unready_why"] == "application"
 
-    world.test(facts.node("node-1"), "local-pod", to=late, protocol="tcp", port=9004, outcome="ECONNREFUSED")
-    assert judged(world)[0].of(web)["unready_why"] == "application"
-    listening(world, late, ("0.0.0.0", 9004))
-    assert judged(world)[0].of(web)["unready_why"] == "network", "a pod does not refuse where it listens"
+    cluster.test(facts.node("node-1"), "local-pod", to=late, protocol="tcp", port=9004, outcome="ECONNREFUSED")
+    assert judged(cluster)[0].of(web)["unready_why"] == "application"
+    listening(cluster, late, ("0.0.0.0", 9004))
+    assert judged(cluster)[0].of(web)["unready_why"] == "network", "a pod does not refuse where it listens"
 
 
 def test_pods_of_a_node_whose_kubelet_does_not_report():
-    world, *_ = two_nodes()
-    web, _ = empty(world)
-    node = world.nodes["node-1"]
+    cluster, *_ = two_nodes()
+    web, _ = empty(cluster)
+    node = cluster.nodes["node-1"]
     unknown = Condition(type="Ready", status="Unknown", reason="NodeStatusUnknown")
-    world.nodes["node-1"] = msgspec.structs.replace(
+    cluster.nodes["node-1"] = msgspec.structs.replace(
         node, status=msgspec.structs.replace(node.status, conditions=(unknown,))
     )
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(web)["unready_why"] == "kubelet"
     assert "the kubelet of node-1 does not report" in " ".join(sentences(findings))
 
 
 def test_pods_that_are_being_deleted_are_said_so():
-    world, *_ = two_nodes()
-    pod = labelled(world, "shop/web-0", app="web")
-    known_pod = world.pods[pod]
-    world.pods[pod] = msgspec.structs.replace(
+    cluster, *_ = two_nodes()
+    pod = labelled(cluster, "shop/web-0", app="web")
+    known_pod = cluster.pods[pod]
+    cluster.pods[pod] = msgspec.structs.replace(
         known_pod, metadata=msgspec.structs.replace(known_pod.metadata, deletion_timestamp=NOW)
     )
-    add_service(world, "shop/web", unready=(pod,))
+    add_service(cluster, "shop/web", unready=(pod,))
 
-    _, findings = judged(world)
+    _, findings = judged(cluster)
 
     assert sentences(findings, Severity.FAIL) == [
         "Service shop/web has no ready endpoint: it selects 1 pod, which is being deleted."
@@ -528,28 +528,28 @@ def test_pods_that_are_being_deleted_are_said_so():
 
 
 def test_a_readiness_probe_at_a_port_where_nobody_listens():
-    world, *_ = two_nodes()
-    web, late = empty(world)
+    cluster, *_ = two_nodes()
+    web, late = empty(cluster)
     probe = ProbeSpec(http_get=HttpGetAction(port=8081))
-    known_pod = world.pods[late]
+    known_pod = cluster.pods[late]
     container = msgspec.structs.replace(known_pod.spec.containers[0], readiness_probe=probe)
-    world.pods[late] = msgspec.structs.replace(
+    cluster.pods[late] = msgspec.structs.replace(
         known_pod, spec=msgspec.structs.replace(known_pod.spec, containers=(container,))
     )
-    listening(world, late, ("0.0.0.0", 9004))
+    listening(cluster, late, ("0.0.0.0", 9004))
 
-    assert judged(world)[0].of(web)["unready_why"] == "probe-port"
+    assert judged(cluster)[0].of(web)["unready_why"] == "probe-port"
 
-    listening(world, late, ("0.0.0.0", 9004), ("0.0.0.0", 8081))
-    assert judged(world)[0].of(web)["unready_why"] == "application"
+    listening(cluster, late, ("0.0.0.0", 9004), ("0.0.0.0", 8081))
+    assert judged(cluster)[0].of(web)["unready_why"] == "application"
 
 
 def test_a_service_of_an_ip_family_that_no_pod_has():
-    world, *_ = two_nodes()
-    labelled(world, "shop/web-0", app="web")
-    web = add_service(world, "shop/web", ip="fd00::1", ip_families=("IPv6",))
+    cluster, *_ = two_nodes()
+    labelled(cluster, "shop/web-0", app="web")
+    web = add_service(cluster, "shop/web", ip="fd00::1", ip_families=("IPv6",))
 
-    known, findings = judged(world)
+    known, findings = judged(cluster)
 
     assert known.of(web)["family_served"] is False
     assert "none of them with an address of the Service's IP family" in " ".join(sentences(findings, Severity.FAIL))
@@ -557,13 +557,13 @@ def test_a_service_of_an_ip_family_that_no_pod_has():
 
 def test_a_target_port_by_a_name_that_belongs_to_the_other_protocol():
     """kube-controller-manager wants name and protocol to fit."""
-    world, *_ = two_nodes()
-    pod = world.pod("shop/web-0", "node-1", labels={"app": "web"})
-    known_pod = world.pods[pod]
+    cluster, *_ = two_nodes()
+    pod = cluster.pod("shop/web-0", "node-1", labels={"app": "web"})
+    known_pod = cluster.pods[pod]
     container = Container(name="main", ports=(ContainerPort(name="main", container_port=9004, protocol="TCP"),))
-    world.pods[pod] = msgspec.structs.replace(
+    cluster.pods[pod] = msgspec.structs.replace(
         known_pod, spec=msgspec.structs.replace(known_pod.spec, containers=(container,))
     )
-    web = add_service(world, "shop/web", target="main", protocol="UDP")
+    web = add_service(cluster, "shop/web", target="main", protocol="UDP")
 
-    assert judged(world)[0].of(web)["port_name_ok"] is False
+    assert judged(cluster)[0].of(web)["port_name_ok"] is False

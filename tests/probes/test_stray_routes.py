@@ -7,14 +7,14 @@ import pytest
 from bot.agent.report import Route, Rule
 from bot.domain import facts
 from bot.probes import pod_routes
-from tests.probes.build import World, facts_of, two_nodes
+from tests.probes.build import FakeCluster, facts_of, two_nodes
 from tests.probes.services import add_service, ask
 
 BLOCK = Route(dst="10.42.2.0/24", via="172.30.0.12", dev="vxlan.calico")
 
 
-def of(world: World, subject: facts.Subject) -> dict[str, Any]:
-    return dict(facts_of(world.evidence(), pod_routes.PROBE).of(subject))
+def of(cluster: FakeCluster, subject: facts.Subject) -> dict[str, Any]:
+    return dict(facts_of(cluster.evidence(), pod_routes.PROBE).of(subject))
 
 
 @pytest.mark.parametrize(
@@ -30,18 +30,18 @@ def of(world: World, subject: facts.Subject) -> dict[str, Any]:
     ids=["unreachable", "blackhole", "another device", "the usual way", "another address", "a second choice"],
 )
 def test_a_route_that_takes_one_pod_of_another_node(route: Route, is_taken: bool):  # noqa: FBT001
-    world, a, _, c = two_nodes()
-    world.root("node-1", routes=(*world.roots["node-1"].routes, BLOCK, route))
+    cluster, a, _, c = two_nodes()
+    cluster.root("node-1", routes=(*cluster.roots["node-1"].routes, BLOCK, route))
 
-    assert of(world, c)["taken_away"] is is_taken
-    assert of(world, a)["taken_away"] is False
+    assert of(cluster, c)["taken_away"] is is_taken
+    assert of(cluster, a)["taken_away"] is False
 
 
 def test_a_whole_block_that_is_refused_takes_no_single_pod():
-    world, _, _, c = two_nodes()
-    world.root("node-1", routes=(*world.roots["node-1"].routes, Route(dst="10.42.2.0/24", type="blackhole")))
+    cluster, _, _, c = two_nodes()
+    cluster.root("node-1", routes=(*cluster.roots["node-1"].routes, Route(dst="10.42.2.0/24", type="blackhole")))
 
-    assert of(world, c)["taken_away"] is False
+    assert of(cluster, c)["taken_away"] is False
 
 
 @pytest.mark.parametrize(
@@ -57,41 +57,41 @@ def test_a_whole_block_that_is_refused_takes_no_single_pod():
     ids=["refused", "a VPN", "another gateway", "its own subnet", "the gateway", "not of the cluster"],
 )
 def test_a_route_inside_the_pod(route: Route, is_stray: bool):  # noqa: FBT001
-    world, a, b, _ = two_nodes()
-    state = world.report_of(a).state
+    cluster, a, b, _ = two_nodes()
+    state = cluster.report_of(a).state
     assert state
-    world.inside(a, routes=(*state.routes, route))
+    cluster.inside(a, routes=(*state.routes, route))
 
-    assert of(world, a)["has_stray_route"] is is_stray
-    assert of(world, b)["has_stray_route"] is False
+    assert of(cluster, a)["has_stray_route"] is is_stray
+    assert of(cluster, b)["has_stray_route"] is False
 
 
 def test_a_rule_inside_the_pod():
-    world, a, _, _ = two_nodes()
-    state = world.report_of(a).state
+    cluster, a, _, _ = two_nodes()
+    state = cluster.report_of(a).state
     assert state
     rule = Rule(priority=100, dst="10.42.2.0/24", action="prohibit")
-    world.inside(a, rules=(*state.rules, rule))
+    cluster.inside(a, rules=(*state.rules, rule))
 
-    assert of(world, a)["stray_routes"] == ("100: from all to 10.42.2.0/24 prohibit, which takes 10.42.2.10",)
+    assert of(cluster, a)["stray_routes"] == ("100: from all to 10.42.2.0/24 prohibit, which takes 10.42.2.10",)
 
 
 @pytest.mark.parametrize(("outcome", "fails"), [("EACCES", True), ("ok", False)])
 def test_a_rule_inside_the_pod_for_one_port_of_a_service(outcome: Any, fails: bool):  # noqa: FBT001
-    world, a, _, c = two_nodes()
-    state = world.report_of(a).state
+    cluster, a, _, c = two_nodes()
+    state = cluster.report_of(a).state
     assert state
-    service = add_service(world, "shop/db", (c,), ip="10.43.7.7", port=80)
-    world.inside(
+    service = add_service(cluster, "shop/db", (c,), ip="10.43.7.7", port=80)
+    cluster.inside(
         a,
         rules=(
             *state.rules,
             Rule(priority=100, others="ipproto 6 dport 80", protocol=6, dport=(80, 80), action="prohibit"),
         ),
     )
-    ask(world, a, service, outcome=outcome)
+    ask(cluster, a, service, outcome=outcome)
 
-    known = of(world, a)
+    known = of(cluster, a)
 
     assert known["stray_routes"] == ("100: from all ipproto 6 dport 80 prohibit, which takes 10.43.7.7",)
     assert known["stray_routes_fail"] is fails
@@ -110,38 +110,38 @@ def test_a_rule_inside_the_pod_for_one_port_of_a_service(outcome: Any, fails: bo
     ],
 )
 def test_a_rule_that_takes_one_port_of_one_pod(asked: dict[str, Any], is_hit: bool):  # noqa: FBT001
-    world, a, b, c = two_nodes()
-    root = world.roots["node-1"]
+    cluster, a, b, c = two_nodes()
+    root = cluster.roots["node-1"]
     rule = Rule(priority=100, src="10.42.1.10/32", others="in words", table=200, **asked)
-    world.root("node-1", rules=(rule, *root.rules), routes=(*root.routes, BLOCK, PROHIBIT))
-    world.test(a, "endpoint", to=c, protocol="tcp", port=5432, outcome="timeout")
-    world.test(b, "endpoint", to=c, protocol="tcp", port=5432)
+    cluster.root("node-1", rules=(rule, *root.rules), routes=(*root.routes, BLOCK, PROHIBIT))
+    cluster.test(a, "endpoint", to=c, protocol="tcp", port=5432, outcome="timeout")
+    cluster.test(b, "endpoint", to=c, protocol="tcp", port=5432)
 
-    assert (of(world, a)["diverted"], of(world, a)["diverted_fails"]) == (is_hit, is_hit)
-    assert of(world, b)["diverted"] is False
+    assert (of(cluster, a)["diverted"], of(cluster, a)["diverted_fails"]) == (is_hit, is_hit)
+    assert of(cluster, b)["diverted"] is False
 
 
 @pytest.mark.parametrize("cni", ["calico", "flannel"])
 def test_whom_a_pod_dials_on_its_own_node_is_not_the_one_that_a_rule_is_about(cni: Any):
-    world, a, b, c = two_nodes(cni)
-    root = world.roots["node-1"]
+    cluster, a, b, c = two_nodes(cni)
+    root = cluster.roots["node-1"]
     rule = Rule(priority=100, src="10.42.1.10/32", table=200)
-    world.root("node-1", rules=(rule, *root.rules), routes=(*root.routes, BLOCK, PROHIBIT))
-    world.test(a, "local-pod", to=b, outcome="timeout" if cni == "calico" else "ok")
-    world.test(a, "remote-pod", to=c, outcome="timeout")
+    cluster.root("node-1", rules=(rule, *root.rules), routes=(*root.routes, BLOCK, PROHIBIT))
+    cluster.test(a, "local-pod", to=b, outcome="timeout" if cni == "calico" else "ok")
+    cluster.test(a, "remote-pod", to=c, outcome="timeout")
 
-    assert (of(world, a)["diverted"], of(world, a)["diverted_fails"]) == (True, True)
-    assert of(world, b)["diverted"] is False
+    assert (of(cluster, a)["diverted"], of(cluster, a)["diverted_fails"]) == (True, True)
+    assert of(cluster, b)["diverted"] is False
 
 
 def test_a_rule_that_takes_the_answers_of_one_port():
-    world, a, _, c = two_nodes()
-    root = world.roots["node-1"]
+    cluster, a, _, c = two_nodes()
+    root = cluster.roots["node-1"]
     rule = Rule(priority=100, src="10.42.1.10/32", others="sport 8080", protocol=6, sport=(8080, 8080), table=200)
-    world.root("node-1", rules=(rule, *root.rules), routes=(*root.routes, BLOCK, PROHIBIT))
-    world.test(c, "endpoint", to=a, protocol="tcp", port=8080, outcome="timeout")
+    cluster.root("node-1", rules=(rule, *root.rules), routes=(*root.routes, BLOCK, PROHIBIT))
+    cluster.test(c, "endpoint", to=a, protocol="tcp", port=8080, outcome="timeout")
 
-    assert of(world, a)["diverted_fails"] is True
+    assert of(cluster, a)["diverted_fails"] is True
 
 
 PROHIBIT = Route(dst="default", type="prohibit", table=200)
@@ -161,13 +161,13 @@ PROHIBIT = Route(dst="default", type="prohibit", table=200)
     ids=["from it", "to it", "by its link", "some port", "with a mark", "behind the main table", "suppressed"],
 )
 def test_a_rule_that_takes_one_pod(rule: Rule, is_hit: bool):  # noqa: FBT001
-    world, a, b, _ = two_nodes()
-    root = world.roots["node-1"]
+    cluster, a, b, _ = two_nodes()
+    root = cluster.roots["node-1"]
     rules = tuple(sorted((*root.rules, rule), key=lambda one: one.priority))
-    world.root("node-1", rules=rules, routes=(*root.routes, BLOCK, PROHIBIT))
+    cluster.root("node-1", rules=rules, routes=(*root.routes, BLOCK, PROHIBIT))
 
-    assert of(world, a)["diverted"] is is_hit
-    assert of(world, b)["diverted"] is False
+    assert of(cluster, a)["diverted"] is is_hit
+    assert of(cluster, b)["diverted"] is False
 
 
 @pytest.mark.parametrize(
@@ -181,51 +181,51 @@ def test_a_rule_that_takes_one_pod(rule: Rule, is_hit: bool):  # noqa: FBT001
     ids=["to it", "from it", "to all of its node", "from one of ours to all"],
 )
 def test_a_rule_that_takes_one_pod_of_another_node(rule: Rule, is_taken: bool):  # noqa: FBT001
-    world, _, _, c = two_nodes()
-    other = world.pod("shop/d", "node-2")
-    root = world.roots["node-1"]
-    world.root("node-1", rules=(rule, *root.rules), routes=(*root.routes, BLOCK, PROHIBIT))
+    cluster, _, _, c = two_nodes()
+    other = cluster.pod("shop/d", "node-2")
+    root = cluster.roots["node-1"]
+    cluster.root("node-1", rules=(rule, *root.rules), routes=(*root.routes, BLOCK, PROHIBIT))
 
-    assert of(world, c)["taken_away"] is is_taken
-    assert bool(of(world, c)["taken_away_by"]) is is_taken
-    assert of(world, other)["taken_away"] is False
+    assert of(cluster, c)["taken_away"] is is_taken
+    assert bool(of(cluster, c)["taken_away_by"]) is is_taken
+    assert of(cluster, other)["taken_away"] is False
 
 
 def test_a_rule_that_takes_all_pods_is_the_nodes():
-    world, a, _, _ = two_nodes()
-    root = world.roots["node-1"]
+    cluster, a, _, _ = two_nodes()
+    root = cluster.roots["node-1"]
     rule = Rule(priority=100, src="10.42.1.0/24", dst="10.42.2.0/24", table=200)
-    world.root("node-1", rules=(rule, *root.rules), routes=(*root.routes, BLOCK, PROHIBIT))
+    cluster.root("node-1", rules=(rule, *root.rules), routes=(*root.routes, BLOCK, PROHIBIT))
 
-    assert of(world, a)["diverted"] is False
-    assert of(world, facts.pair("node-1", "node-2"))["diverted"] is True
-    assert of(world, facts.node("node-1"))["foreign_rules"] == (
+    assert of(cluster, a)["diverted"] is False
+    assert of(cluster, facts.pair("node-1", "node-2"))["diverted"] is True
+    assert of(cluster, facts.node("node-1"))["foreign_rules"] == (
         "100: from 10.42.1.0/24 to 10.42.2.0/24 lookup 200 (prohibit default)",
     )
 
 
 def test_a_vpn_client_in_the_pod_takes_all_but_its_own_marked_packets():
     """As wg-quick writes it."""
-    world, a, b, _ = two_nodes()
-    state = world.report_of(a).state
+    cluster, a, b, _ = two_nodes()
+    state = cluster.report_of(a).state
     assert state
     rules = (
         Rule(priority=100, table=254, suppress_prefix=0),
         Rule(priority=101, fwmark="0xca6c", is_inverted=True, table=51820),
     )
     routes = (*state.routes, Route(dst="default", dev="wg0", table=51820))
-    world.inside(a, rules=(*state.rules, *rules), routes=routes)
+    cluster.inside(a, rules=(*state.rules, *rules), routes=routes)
 
-    assert of(world, a)["has_stray_route"] is True
-    assert of(world, b)["has_stray_route"] is False
+    assert of(cluster, a)["has_stray_route"] is True
+    assert of(cluster, b)["has_stray_route"] is False
 
 
 def test_a_prefix_that_is_too_short_takes_services_for_neighbours():
-    world, a, b, c = two_nodes("flannel")
-    add_service(world, "shop/db", (c,))
-    state = world.report_of(a).state
+    cluster, a, b, c = two_nodes("flannel")
+    add_service(cluster, "shop/db", (c,))
+    state = cluster.report_of(a).state
     assert state
-    world.inside(a, routes=(*state.routes, Route(dst="10.0.0.0/8", dev="eth0")))
+    cluster.inside(a, routes=(*state.routes, Route(dst="10.0.0.0/8", dev="eth0")))
 
-    assert of(world, a)["stray_routes"] == ("10.0.0.0/8 dev eth0, which takes 10.43.51.131",)
-    assert of(world, b)["has_stray_route"] is False
+    assert of(cluster, a)["stray_routes"] == ("10.0.0.0/8 dev eth0, which takes 10.43.51.131",)
+    assert of(cluster, b)["has_stray_route"] is False

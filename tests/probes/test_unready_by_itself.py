@@ -12,7 +12,7 @@ from bot.cluster.objects.pods import ExecAction, HttpGetAction, ProbeSpec
 from bot.domain.facts import Subject
 from bot.domain.finding import Severity
 from bot.probes import pod_sandbox
-from tests.probes.build import NOW, World, facts_of, sentences, two_nodes
+from tests.probes.build import NOW, FakeCluster, facts_of, sentences, two_nodes
 from tests.probes.services import add_service, ask
 
 BY_HTTP = ProbeSpec(http_get=HttpGetAction(port=8080))
@@ -24,26 +24,26 @@ SILENT = 'Get "http://10.42.1.10:8080/": context deadline exceeded (Client.Timeo
 
 def standby(
     failure: str, probe: ProbeSpec = BY_HTTP, *, ago: timedelta = timedelta(minutes=1)
-) -> tuple[World, Subject]:
+) -> tuple[FakeCluster, Subject]:
     """A pod that is not ready, with what kubelet last said of its probe; its node reaches it."""
-    world, *_ = two_nodes()
-    pod = world.pod("shop/standby", "node-1", is_ready=False)
-    known = world.pods[pod]
+    cluster, *_ = two_nodes()
+    pod = cluster.pod("shop/standby", "node-1", is_ready=False)
+    known = cluster.pods[pod]
     containers = tuple(changed(each, readiness_probe=probe) for each in known.spec.containers)
-    world.pods[pod] = changed(known, spec=changed(known.spec, containers=containers))
-    world.inside(pod, listeners=())
+    cluster.pods[pod] = changed(known, spec=changed(known.spec, containers=containers))
+    cluster.inside(pod, listeners=())
     event = Event(
         involved_object=ObjectReference(kind="Pod", namespace="shop", name="standby", uid=known.metadata.uid),
         reason="Unhealthy",
         message=f"Readiness probe failed: {failure}",
         last_timestamp=NOW - ago,
     )
-    world.snapshot_fields["events"] = (event,)
-    return world, pod
+    cluster.snapshot_fields["events"] = (event,)
+    return cluster, pod
 
 
-def of(world: World, pod: Subject) -> Any:
-    return facts_of(world.evidence(), pod_sandbox.PROBE).of(pod).get("unready_by_itself")
+def of(cluster: FakeCluster, pod: Subject) -> Any:
+    return facts_of(cluster.evidence(), pod_sandbox.PROBE).of(pod).get("unready_by_itself")
 
 
 @pytest.mark.parametrize(
@@ -52,15 +52,15 @@ def of(world: World, pod: Subject) -> Any:
     ids=["status", "grpc", "command"],
 )
 def test_who_answers_no_is_unready_by_itself(failure: str, probe: ProbeSpec):
-    world, pod = standby(failure, probe)
+    cluster, pod = standby(failure, probe)
 
-    assert of(world, pod) is True
+    assert of(cluster, pod) is True
 
 
 def test_it_is_told_as_a_matter_of_the_application_and_asks_for_no_cause():
-    world, pod = standby(STATUS)
+    cluster, pod = standby(STATUS)
 
-    findings = pod_sandbox.PROBE.judge(facts_of(world.evidence(), pod_sandbox.PROBE))
+    findings = pod_sandbox.PROBE.judge(facts_of(cluster.evidence(), pod_sandbox.PROBE))
 
     assert [each.symptom for each in findings if each.subject == pod] == [None]
     (sentence,) = sentences(list(findings), Severity.WARN)
@@ -72,46 +72,46 @@ def test_it_is_told_as_a_matter_of_the_application_and_asks_for_no_cause():
 
 @pytest.mark.parametrize(("listens", "word"), [(False, True), (True, False)])
 def test_a_refusal_is_the_pods_own_where_it_does_not_listen(*, listens: bool, word: bool):
-    world, pod = standby(REFUSED)
+    cluster, pod = standby(REFUSED)
     if listens:
-        world.inside(pod, listeners=(Listener(protocol="tcp", ip="0.0.0.0", port=8080),))
+        cluster.inside(pod, listeners=(Listener(protocol="tcp", ip="0.0.0.0", port=8080),))
 
-    assert of(world, pod) is word
+    assert of(cluster, pod) is word
 
 
 @pytest.mark.parametrize(
     ("failure", "probe"), [(SILENT, BY_HTTP), ('command timed out: "x" timed out after 1s', BY_COMMAND)]
 )
 def test_silence_is_no_word(failure: str, probe: ProbeSpec):
-    world, pod = standby(failure, probe)
+    cluster, pod = standby(failure, probe)
 
-    assert of(world, pod) is False
+    assert of(cluster, pod) is False
 
 
 def test_a_word_of_long_ago_is_none():
-    world, pod = standby(STATUS, ago=timedelta(hours=1))
+    cluster, pod = standby(STATUS, ago=timedelta(hours=1))
 
-    assert of(world, pod) is None
+    assert of(cluster, pod) is None
 
 
 def test_who_lacks_what_it_needs_says_no_because_of_that():
-    world, pod = standby(STATUS)
-    db = world.pod("shop/db", "node-2")
-    service = add_service(world, "shop/db", (db,))
-    ask(world, pod, service, "timeout")
+    cluster, pod = standby(STATUS)
+    db = cluster.pod("shop/db", "node-2")
+    service = add_service(cluster, "shop/db", (db,))
+    ask(cluster, pod, service, "timeout")
 
-    assert of(world, pod) is False
+    assert of(cluster, pod) is False
 
 
 def test_who_waits_for_an_answer_from_somewhere_says_no_because_of_that():
-    world, pod = standby(STATUS)
-    world.inside(pod, connections=(Connection(state="syn-sent", ip="198.51.100.7", port=5432),))
+    cluster, pod = standby(STATUS)
+    cluster.inside(pod, connections=(Connection(state="syn-sent", ip="198.51.100.7", port=5432),))
 
-    assert of(world, pod) is False
+    assert of(cluster, pod) is False
 
 
 def test_without_a_look_inside_it_is_not_known():
-    world, pod = standby(REFUSED)
-    world.seen(pod, state=None)
+    cluster, pod = standby(REFUSED)
+    cluster.seen(pod, state=None)
 
-    assert of(world, pod) is None
+    assert of(cluster, pod) is None

@@ -19,9 +19,9 @@ class Traced:
     """shop/a on node-1 asks shop/c on node-2 through a tunnel."""
 
     def __init__(self, protocol: Any = "tcp") -> None:
-        self.world, self.a, _, self.c = two_nodes()
+        self.cluster, self.a, _, self.c = two_nodes()
         for node in ("node-1", "node-2"):
-            self.world.root(node, links=(*self.world.roots[node].links, TUNNEL))
+            self.cluster.root(node, links=(*self.cluster.roots[node].links, TUNNEL))
         self.flow = TraceFlow(
             number=1,
             node="node-1",
@@ -76,7 +76,7 @@ class Traced:
             )
             for node in ("node-1", "node-2")
         }
-        return self.world.evidence(traced=(self.flow,), traces=traces)
+        return self.cluster.evidence(traced=(self.flow,), traces=traces)
 
     def fate(self) -> Fate:
         (found,) = fates(self.evidence())

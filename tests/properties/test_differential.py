@@ -16,7 +16,7 @@ from bot.domain.report import Confidence
 from bot.probes.catalogue import FACTS
 from bot.rules.expression import lookup_for
 from bot.rules.source import data_directory
-from tests.causes.world import POD, Facts, Fixture, fixtures, healthy, relations, table
+from tests.causes.cluster_facts import POD, Facts, Fixture, fixtures, healthy, relations, table
 
 ALL = fixtures()
 

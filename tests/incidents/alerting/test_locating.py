@@ -4,18 +4,18 @@ import pytest
 
 from bot.domain.alert import AlertScope
 from bot.incidents.alerting.locating import Located, locate
-from tests.probes.build import World, two_nodes
+from tests.probes.build import FakeCluster, two_nodes
 from tests.recorded_cluster import Recorded
 
 
 @pytest.fixture
-def world() -> World:
-    world, *_ = two_nodes()
-    return world
+def cluster() -> FakeCluster:
+    cluster, *_ = two_nodes()
+    return cluster
 
 
-def cluster(world: World) -> Recorded:
-    return Recorded([world.evidence().snapshot])
+def recorded(cluster: FakeCluster) -> Recorded:
+    return Recorded([cluster.evidence().snapshot])
 
 
 SYSTEM = "kube-system"
@@ -53,24 +53,24 @@ SYSTEM = "kube-system"
         (AlertScope(kind="address", name="198.51.100.7"), None),
     ],
 )
-async def test_where_to_look(world: World, scope: AlertScope, found: Located | None) -> None:
-    assert await locate(scope, cluster(world)) == found
+async def test_where_to_look(cluster: FakeCluster, scope: AlertScope, found: Located | None) -> None:
+    assert await locate(scope, recorded(cluster)) == found
 
 
-async def test_an_address_is_a_node_or_a_pod(world: World) -> None:
-    evidence = world.evidence()
+async def test_an_address_is_a_node_or_a_pod(cluster: FakeCluster) -> None:
+    evidence = cluster.evidence()
     node = evidence.nodes["node-2"]
     (pod,) = [each for each in evidence.snapshot.pods if each.metadata.name == "a"]
 
     for host in ("node-2", node.internal_ip):
-        found = await locate(AlertScope(kind="address", name=host), cluster(world))
+        found = await locate(AlertScope(kind="address", name=host), recorded(cluster))
         assert found == Located(namespace=SYSTEM, node="node-2", subject="node node-2", why=f"has the address {host}")
-    found = await locate(AlertScope(kind="address", name=pod.status.pod_ip), cluster(world))
+    found = await locate(AlertScope(kind="address", name=pod.status.pod_ip), recorded(cluster))
     assert found == Located(namespace="shop", subject="pod shop/a", why=f"has the address {pod.status.pod_ip}")
 
 
-async def test_where_dns_lives_in_its_own_namespace_the_look_begins_there(world: World) -> None:
-    world.pod("openshift-dns/dns-default-x2x7p", node="node-1")
-    found = await locate(AlertScope(kind="cluster"), cluster(world))
+async def test_where_dns_lives_in_its_own_namespace_the_look_begins_there(cluster: FakeCluster) -> None:
+    cluster.pod("openshift-dns/dns-default-x2x7p", node="node-1")
+    found = await locate(AlertScope(kind="cluster"), recorded(cluster))
 
     assert found == Located(namespace="openshift-dns", node="*")

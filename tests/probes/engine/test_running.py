@@ -31,8 +31,8 @@ def test_a_probe_that_fails_while_judging_is_inconclusive_and_logged() -> None:
 
 
 def test_a_probe_that_fails_while_observing_is_logged_and_leaves_its_facts_unobserved() -> None:
-    world, *_ = two_nodes()
-    evidence: Evidence = world.evidence()
+    cluster, *_ = two_nodes()
+    evidence: Evidence = cluster.evidence()
     with capture_logs() as logs:
         running.observe(PROBE, evidence, FactBuilder(()))
 

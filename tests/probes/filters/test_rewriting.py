@@ -15,7 +15,7 @@ from bot.domain.finding import SymptomKind
 from bot.probes.cluster_ip import PROBE as CLUSTER_IP
 from bot.probes.filters.held import Held, held_rules
 from bot.probes.filters.naming import loss_in_words
-from tests.probes.build import World, facts_of, two_nodes
+from tests.probes.build import FakeCluster, facts_of, two_nodes
 from tests.probes.filters.test_held import match, needed_service, only
 from tests.probes.services import add_service
 
@@ -30,12 +30,14 @@ def rule(verdict: str, *matches: FirewallMatch, hook: str = "prerouting", priori
     return Firewall(chains=(chain,), steps=(step,))
 
 
-def dialling(outcome: Any = "timeout", **test: Any) -> tuple[World, facts.Subject]:
+def dialling(outcome: Any = "timeout", **test: Any) -> tuple[FakeCluster, facts.Subject]:
     """A pod of node-1 that dials a Service whose endpoint is on node-2."""
-    world, a, _, c = two_nodes()
-    add_service(world, "shop/db", (c,), ip=SERVICE_IP, port=9004)
-    world.test(a, "cluster-ip", protocol="tcp", ip=SERVICE_IP, port=9004, name="shop/db:9004", outcome=outcome, **test)
-    return world, a
+    cluster, a, _, c = two_nodes()
+    add_service(cluster, "shop/db", (c,), ip=SERVICE_IP, port=9004)
+    cluster.test(
+        a, "cluster-ip", protocol="tcp", ip=SERVICE_IP, port=9004, name="shop/db:9004", outcome=outcome, **test
+    )
+    return cluster, a
 
 
 PORT = match("dport", "9004")
@@ -53,10 +55,10 @@ PORT = match("dport", "9004")
     ],
 )
 def test_a_rule_that_surely_rewrites_what_fails(made: Firewall, outcome: str) -> None:
-    world, _ = dialling(outcome)
-    world.root("node-1", firewall=made, listeners=())
+    cluster, _ = dialling(outcome)
+    cluster.root("node-1", firewall=made, listeners=())
 
-    held = only(world, NODE_1)
+    held = only(cluster, NODE_1)
 
     assert held
     assert held.matches
@@ -77,73 +79,73 @@ def test_a_rule_that_surely_rewrites_what_fails(made: Firewall, outcome: str) ->
     ],
 )
 def test_rewriting_that_is_daily_work(made: Firewall, why: str) -> None:
-    world, _ = dialling()
-    world.root("node-1", firewall=made, listeners=(Listener(protocol="tcp", ip="0.0.0.0", port=15001),))
+    cluster, _ = dialling()
+    cluster.root("node-1", firewall=made, listeners=(Listener(protocol="tcp", ip="0.0.0.0", port=15001),))
 
-    held = only(world, NODE_1)
+    held = only(cluster, NODE_1)
 
     assert held is None or not held.may_match, why
 
 
 def test_a_node_that_has_the_dialled_address_may_leave_it_untracked() -> None:
-    world, _ = dialling()
-    own = world.evidence().reports["node-1"].root.addresses
+    cluster, _ = dialling()
+    own = cluster.evidence().reports["node-1"].root.addresses
     held_here = Address(dev="nodelocaldns", ip=SERVICE_IP, prefix_len=32)
-    world.root("node-1", firewall=rule("notrack", PORT, priority=-300), addresses=(*own, held_here))
+    cluster.root("node-1", firewall=rule("notrack", PORT, priority=-300), addresses=(*own, held_here))
 
-    held = only(world, NODE_1)
+    held = only(cluster, NODE_1)
 
     assert held is None or not held.may_match
 
 
 def test_a_rule_at_kube_proxys_own_place_may_come_first_or_not() -> None:
-    world, _ = dialling()
-    world.root("node-1", firewall=rule("dnat 10.9.9.9", PORT, priority=-100))
+    cluster, _ = dialling()
+    cluster.root("node-1", firewall=rule("dnat 10.9.9.9", PORT, priority=-100))
 
-    held = only(world, NODE_1)
+    held = only(cluster, NODE_1)
 
     assert held
     assert (held.matches, held.may_match) == (False, True)
 
 
 def test_packets_that_run_out_of_hops_are_reported_by_the_router_and_arrive_on_the_node_itself() -> None:
-    world, a = dialling("EHOSTUNREACH", icmp="ttl-exceeded")
-    world.test(a, "own-node", to=NODE_1)
-    world.root("node-1", firewall=rule("ttl 1", priority=-150))
+    cluster, a = dialling("EHOSTUNREACH", icmp="ttl-exceeded")
+    cluster.test(a, "own-node", to=NODE_1)
+    cluster.root("node-1", firewall=rule("ttl 1", priority=-150))
 
-    held = only(world, NODE_1)
+    held = only(cluster, NODE_1)
 
     assert held
     assert (held.matches, held.passed) == (True, 0)
 
 
 def test_an_unknown_listener_leaves_a_redirection_possible() -> None:
-    world, _ = dialling("ECONNREFUSED")
-    world.root("node-1", firewall=rule("redirect :15001", PORT), listeners=None)
+    cluster, _ = dialling("ECONNREFUSED")
+    cluster.root("node-1", firewall=rule("redirect :15001", PORT), listeners=None)
 
-    held = only(world, NODE_1)
+    held = only(cluster, NODE_1)
 
     assert held
     assert (held.matches, held.may_match) == (False, True)
 
 
 def test_what_passes_acquits_a_rule_that_keeps_packets_untranslated() -> None:
-    world, _ = dialling()
-    world.test(facts.pod("shop", "b"), "cluster-ip", protocol="tcp", ip=SERVICE_IP, port=9004, name="shop/db:9004")
-    world.root("node-1", firewall=rule("notrack", PORT, priority=-300))
+    cluster, _ = dialling()
+    cluster.test(facts.pod("shop", "b"), "cluster-ip", protocol="tcp", ip=SERVICE_IP, port=9004, name="shop/db:9004")
+    cluster.root("node-1", firewall=rule("notrack", PORT, priority=-300))
 
-    held = only(world, NODE_1)
+    held = only(cluster, NODE_1)
 
     assert held
     assert not held.matches
 
 
 def test_a_needed_flow_that_somebody_else_answers_is_lost() -> None:
-    world, service = needed_service()
-    world.root("node-1", firewall=rule("dnat 10.9.9.9:9000", PORT))
+    cluster, service = needed_service()
+    cluster.root("node-1", firewall=rule("dnat 10.9.9.9:9000", PORT))
 
-    held = only(world, NODE_1)
-    table = facts_of(world.evidence(), CLUSTER_IP)
+    held = only(cluster, NODE_1)
+    table = facts_of(cluster.evidence(), CLUSTER_IP)
     findings = CLUSTER_IP.judge(table)
 
     assert held
@@ -155,11 +157,11 @@ def test_a_needed_flow_that_somebody_else_answers_is_lost() -> None:
 
 
 def test_a_rule_that_leads_to_the_endpoint_is_no_harm() -> None:
-    world, _ = needed_service()
-    endpoint = world.pods[facts.pod("shop", "c")].status.pod_ip
-    world.root("node-1", firewall=rule(f"dnat {endpoint}:9004", PORT))
+    cluster, _ = needed_service()
+    endpoint = cluster.pods[facts.pod("shop", "c")].status.pod_ip
+    cluster.root("node-1", firewall=rule(f"dnat {endpoint}:9004", PORT))
 
-    assert only(world, NODE_1) is None
+    assert only(cluster, NODE_1) is None
 
 
 # As agents read them
@@ -235,9 +237,11 @@ def test_an_agent_leaves_out_what_kube_proxy_translates() -> None:
     ],
 )
 def test_rules_as_iptables_saves_them(saved: str, *, matches: bool, may_match: bool) -> None:
-    world, _ = dialling()
-    world.root("node-1", firewall=firewall(parse_iptables_save(saved, "iptables-legacy", "ip", with_steps=True), None))
-    evidence = world.evidence()
+    cluster, _ = dialling()
+    cluster.root(
+        "node-1", firewall=firewall(parse_iptables_save(saved, "iptables-legacy", "ip", with_steps=True), None)
+    )
+    evidence = cluster.evidence()
     vars(evidence)["cni"] = replace(evidence.cni, kube_proxy_mode="iptables")
 
     held: tuple[Held, ...] = held_rules(evidence)[NODE_1]

@@ -23,7 +23,7 @@ from bot.cluster.objects import (
 from bot.domain.facts import FactTable, Subject
 from bot.domain.finding import Finding, Severity
 from bot.probes import cluster_ip, network_policies, pod_sandbox, service_endpoints
-from tests.probes.build import World, facts_of, sentences, two_nodes
+from tests.probes.build import FakeCluster, facts_of, sentences, two_nodes
 from tests.probes.services import DNS_IP, add_dns, add_service, ask
 
 
@@ -31,7 +31,7 @@ from tests.probes.services import DNS_IP, add_dns, add_service, ask
 class Shop:
     """shop/a and shop/c beside Service shop/db:80, whose pod takes 5432."""
 
-    world: World
+    cluster: FakeCluster
     client: Subject
     other: Subject
     server: Subject
@@ -39,21 +39,21 @@ class Shop:
 
 
 def shop(**env: str) -> Shop:
-    world, a, _, c = two_nodes()
-    server = world.pod("shop/db-1", "node-2", labels={"app": "db"})
+    cluster, a, _, c = two_nodes()
+    server = cluster.pod("shop/db-1", "node-2", labels={"app": "db"})
     named = Container(name="db", ports=(ContainerPort(container_port=5432, name="sql"),))
     told = Container(name="main", env=tuple(EnvVar(name=name, value=value) for name, value in env.items()))
     for pod, container in ((server, named), (a, told)):
-        spec = msgspec.structs.replace(world.pods[pod].spec, containers=(container,))
-        world.pods[pod] = msgspec.structs.replace(world.pods[pod], spec=spec)
-    service = add_service(world, "shop/db", (server,), port=80, target=5432)
-    return Shop(world, a, c, server, service)
+        spec = msgspec.structs.replace(cluster.pods[pod].spec, containers=(container,))
+        cluster.pods[pod] = msgspec.structs.replace(cluster.pods[pod], spec=spec)
+    service = add_service(cluster, "shop/db", (server,), port=80, target=5432)
+    return Shop(cluster, a, c, server, service)
 
 
-def judged(world: World, *policies: NetworkPolicy, **snapshot: Any) -> tuple[FactTable, list[Finding]]:
-    world.snapshot_fields |= {"network_policies": policies, **snapshot}
+def judged(cluster: FakeCluster, *policies: NetworkPolicy, **snapshot: Any) -> tuple[FactTable, list[Finding]]:
+    cluster.snapshot_fields |= {"network_policies": policies, **snapshot}
     probes = (pod_sandbox.PROBE, service_endpoints.PROBE, cluster_ip.PROBE, network_policies.PROBE)
-    known = facts_of(world.evidence(), *probes)
+    known = facts_of(cluster.evidence(), *probes)
     return known, list(cluster_ip.PROBE.judge(known))
 
 
@@ -74,10 +74,10 @@ def labels(**wanted: str) -> LabelSelector:
 
 def test_pods_that_we_sent_are_kept_out_as_intended():
     made = shop()
-    ask(made.world, made.client, made.service, "timeout")
-    ask(made.world, made.other, made.service, "timeout")
+    ask(made.cluster, made.client, made.service, "timeout")
+    ask(made.cluster, made.other, made.service, "timeout")
 
-    known, findings = judged(made.world, ingress(5432, pod_selector=labels(app="api")))
+    known, findings = judged(made.cluster, ingress(5432, pod_selector=labels(app="api")))
 
     assert known.of(made.service)["denied_clients"] == ()
     assert all(each.symptom is None for each in findings)
@@ -103,9 +103,9 @@ def test_a_client_that_is_told_to_dial_the_service_is_told_with_the_rule_that_mi
     policy: NetworkPolicy, says: str
 ):
     made = shop(DATABASE="postgres://app@db:80/x")
-    ask(made.world, made.client, made.service, "timeout")
+    ask(made.cluster, made.client, made.service, "timeout")
 
-    known, findings = judged(made.world, policy, namespaces=(Namespace(metadata=ObjectMeta(name="shop")),))
+    known, findings = judged(made.cluster, policy, namespaces=(Namespace(metadata=ObjectMeta(name="shop")),))
 
     assert known.of(made.service)["denied_clients"] == ("shop/a",)
     assert known.of(made.service)["denied_clients_reach"] == "timeout"
@@ -126,9 +126,9 @@ def test_a_client_that_is_told_to_dial_the_service_is_told_with_the_rule_that_mi
 )
 def test_a_client_that_any_policy_allows_is_not_denied(policies: tuple[NetworkPolicy, ...]):
     made = shop(DATABASE="postgres://app@db:80/x")
-    ask(made.world, made.client, made.service)
+    ask(made.cluster, made.client, made.service)
 
-    known, findings = judged(made.world, *policies)
+    known, findings = judged(made.cluster, *policies)
 
     assert known.of(made.service)["denied_clients"] == ()
     assert sentences(findings, Severity.FAIL) == []
@@ -136,18 +136,18 @@ def test_a_client_that_any_policy_allows_is_not_denied(policies: tuple[NetworkPo
 
 def test_a_denied_client_that_gets_through_is_no_fault():
     made = shop(DATABASE="postgres://app@db:80/x")
-    ask(made.world, made.client, made.service)
+    ask(made.cluster, made.client, made.service)
 
-    _, findings = judged(made.world, ingress(80))
+    _, findings = judged(made.cluster, ingress(80))
 
     assert sentences(findings, Severity.FAIL) == []
 
 
 def test_a_service_whose_own_port_is_opened_in_vain_is_closed_to_all():
     made = shop()
-    ask(made.world, made.other, made.service, "timeout")
+    ask(made.cluster, made.other, made.service, "timeout")
 
-    known, findings = judged(made.world, ingress(80, namespace_selector=LabelSelector()))
+    known, findings = judged(made.cluster, ingress(80, namespace_selector=LabelSelector()))
 
     assert known.of(made.service)["ports_opened_in_vain"] == (
         (
@@ -160,10 +160,10 @@ def test_a_service_whose_own_port_is_opened_in_vain_is_closed_to_all():
 
 def test_without_anybody_to_enforce_them_policies_deny_nothing():
     made = shop(DATABASE="postgres://app@db:80/x")
-    made.world.enforces_policy = False
-    ask(made.world, made.client, made.service, "timeout")
+    made.cluster.enforces_policy = False
+    ask(made.cluster, made.client, made.service, "timeout")
 
-    known, _ = judged(made.world, ingress(80))
+    known, _ = judged(made.cluster, ingress(80))
 
     assert known.of(made.service)["denied_clients"] == ()
     assert known.of(made.service)["reach_permitted"] == "timeout"
@@ -172,7 +172,7 @@ def test_without_anybody_to_enforce_them_policies_deny_nothing():
 def test_a_denied_client_that_nobody_tried_is_no_proof_and_no_silence():
     made = shop(DATABASE="postgres://app@db:80/x")
 
-    known, findings = judged(made.world, ingress(80))
+    known, findings = judged(made.cluster, ingress(80))
 
     assert "denied_clients_reach" not in known.of(made.service)
     assert [each.severity for each in findings if each.symptom] == [Severity.WARN]
@@ -182,29 +182,29 @@ def test_clients_of_other_namespaces_are_told_of_ones_own_services_only():
     """Whose pods nobody asked about may have their trouble elsewhere."""
     made = shop()
     spec = msgspec.structs.replace(
-        made.world.pods[made.client].spec,
+        made.cluster.pods[made.client].spec,
         containers=(Container(name="m", args=("--db=db.shop:80", "--cache=cache.argo:80")),),
     )
-    outsider = made.world.pod("argo/argo", "node-1")
-    made.world.pods[outsider] = msgspec.structs.replace(made.world.pods[outsider], spec=spec)
-    cache = made.world.pod("argo/cache", "node-2", labels={"app": "db"})
-    other = add_service(made.world, "argo/cache", (cache,), ip="10.43.9.9", port=80)
+    outsider = made.cluster.pod("argo/argo", "node-1")
+    made.cluster.pods[outsider] = msgspec.structs.replace(made.cluster.pods[outsider], spec=spec)
+    cache = made.cluster.pod("argo/cache", "node-2", labels={"app": "db"})
+    other = add_service(made.cluster, "argo/cache", (cache,), ip="10.43.9.9", port=80)
     closed = NetworkPolicy(metadata=ObjectMeta(name="closed", namespace="argo"), spec=NetworkPolicySpec())
 
-    known, _ = judged(made.world, ingress(80), closed)
+    known, _ = judged(made.cluster, ingress(80), closed)
 
     assert known.of(made.service)["denied_clients"] == ("argo/argo",)
     assert known.of(other)["denied_clients"] == ()
 
 
 def test_dns_pods_that_let_nobody_in():
-    world, a, *_ = two_nodes()
-    dns, _ = add_dns(world)
-    world.seen(a, nameservers=(DNS_IP,))
-    world.test(a, "dns-service", protocol="dns-udp", ip=DNS_IP, port=53, service=dns.name, outcome="timeout")
+    cluster, a, *_ = two_nodes()
+    dns, _ = add_dns(cluster)
+    cluster.seen(a, nameservers=(DNS_IP,))
+    cluster.test(a, "dns-service", protocol="dns-udp", ip=DNS_IP, port=53, service=dns.name, outcome="timeout")
     closed = NetworkPolicySpec(pod_selector=LabelSelector(), policy_types=("Ingress",))
 
-    known, _ = judged(world, NetworkPolicy(metadata=ObjectMeta(name="closed", namespace="kube-system"), spec=closed))
+    known, _ = judged(cluster, NetworkPolicy(metadata=ObjectMeta(name="closed", namespace="kube-system"), spec=closed))
 
     assert known.of(dns)["denied_clients"] == ("shop/a", "shop/b", "shop/c")
     assert known.of(dns)["denied_clients_by"] == "ingress"

@@ -6,14 +6,14 @@ from bot.agent.report import Firewall, FirewallRule, Outcome
 from bot.domain import facts
 from bot.domain.facts import Subject
 from bot.probes import network_policies
-from tests.probes.build import World, facts_of, two_nodes
+from tests.probes.build import FakeCluster, facts_of, two_nodes
 
 
-def dropped(world: World) -> object:
-    return facts_of(world.evidence(), network_policies.PROBE).of(facts.node("node-1")).get("policy_drops_allowed")
+def dropped(cluster: FakeCluster) -> object:
+    return facts_of(cluster.evidence(), network_policies.PROBE).of(facts.node("node-1")).get("policy_drops_allowed")
 
 
-def with_drop(world: World, chain: str, text: str = "counter drop", delta: int = 4) -> None:
+def with_drop(cluster: FakeCluster, chain: str, text: str = "counter drop", delta: int = 4) -> None:
     rule = FirewallRule(
         backend="nft",
         family="ip",
@@ -24,30 +24,32 @@ def with_drop(world: World, chain: str, text: str = "counter drop", delta: int =
         packets=9,
         packets_delta=delta,
     )
-    world.root("node-1", firewall=Firewall(drops=(rule,), drops_total=1))
+    cluster.root("node-1", firewall=Firewall(drops=(rule,), drops_total=1))
 
 
-def asked(local: Outcome = "timeout") -> tuple[World, Subject]:
+def asked(local: Outcome = "timeout") -> tuple[FakeCluster, Subject]:
     """shop/c of node-1 asked by a pod of its own node and by one of the other."""
-    world, a, b, _ = two_nodes()
-    target = world.pod("shop/target", "node-1")
-    world.test(a, "local-pod", to=target, outcome=local)
-    world.test(b, "remote-pod", to=target, outcome="timeout")
-    return world, target
+    cluster, a, b, _ = two_nodes()
+    target = cluster.pod("shop/target", "node-1")
+    cluster.test(a, "local-pod", to=target, outcome=local)
+    cluster.test(b, "remote-pod", to=target, outcome="timeout")
+    return cluster, target
 
 
 def test_a_drop_in_the_chain_of_a_pod_that_loses_all_it_may_receive():
-    world, target = asked()
-    with_drop(world, f"filter-cali-tw-{world.report_of(target).host_link}")
+    cluster, target = asked()
+    with_drop(cluster, f"filter-cali-tw-{cluster.report_of(target).host_link}")
 
-    assert dropped(world) == ("shop/target",)
+    assert dropped(cluster) == ("shop/target",)
 
 
 def test_a_controller_that_names_the_pod_in_a_comment():
-    world, target = asked()
-    with_drop(world, "cali-tw-other", f'counter drop comment "dropped for {world.pods[target].metadata.name} ingress"')
+    cluster, target = asked()
+    with_drop(
+        cluster, "cali-tw-other", f'counter drop comment "dropped for {cluster.pods[target].metadata.name} ingress"'
+    )
 
-    assert dropped(world) == ("shop/target",)
+    assert dropped(cluster) == ("shop/target",)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,7 @@ def test_a_controller_that_names_the_pod_in_a_comment():
     ],
 )
 def test_other_drops_are_no_stale_policy(chain: str, delta: int, local: Outcome):
-    world, target = asked(local)
-    with_drop(world, chain.format(link=world.report_of(target).host_link), delta=delta)
+    cluster, target = asked(local)
+    with_drop(cluster, chain.format(link=cluster.report_of(target).host_link), delta=delta)
 
-    assert dropped(world) == ()
+    assert dropped(cluster) == ()

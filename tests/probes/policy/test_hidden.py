@@ -20,7 +20,7 @@ from bot.probes.engine.evidence import Evidence
 from bot.probes.policy.calico_selector import parse_selector
 from bot.probes.policy.enforcement import allowed
 from bot.probes.policy.evaluation import Allowed
-from tests.probes.build import Kind, World
+from tests.probes.build import FakeCluster, Kind
 
 API = facts.pod("shop", "api")
 DB = facts.pod("shop", "db")
@@ -28,20 +28,20 @@ OTHER = facts.pod("argo", "argo")
 
 
 def evidence(cni: Kind, plural: str, *specs: dict[str, Any], namespace: str = "shop", **fields: Any) -> Evidence:
-    world = World(cni)
-    world.node("node-1")
-    world.node("node-2")
-    world.pod("shop/api", "node-1", labels={"app": "api"})
-    world.pod("shop/db", "node-2", labels={"app": "db"})
-    world.pod("argo/argo", "node-1", labels={"app": "argo"})
+    cluster = FakeCluster(cni)
+    cluster.node("node-1")
+    cluster.node("node-2")
+    cluster.pod("shop/api", "node-1", labels={"app": "api"})
+    cluster.pod("shop/db", "node-2", labels={"app": "db"})
+    cluster.pod("argo/argo", "node-1", labels={"app": "argo"})
     kind = {"ciliumnetworkpolicies": "CiliumNetworkPolicy", "globalnetworkpolicies": "GlobalNetworkPolicy"}[plural]
     objects = tuple(
         CustomObject(kind=kind, metadata=ObjectMeta(name=f"p{at}", namespace=namespace), spec=spec)
         for at, spec in enumerate(specs)
     )
     names = tuple(Namespace(metadata=ObjectMeta(name=name, labels={"team": name})) for name in ("shop", "argo"))
-    world.snapshot_fields |= {"custom_objects": {plural: objects}, "namespaces": names, **fields}
-    return world.evidence()
+    cluster.snapshot_fields |= {"custom_objects": {plural: objects}, "namespaces": names, **fields}
+    return cluster.evidence()
 
 
 def plain(*allowing: str) -> NetworkPolicy:

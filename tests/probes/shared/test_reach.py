@@ -90,9 +90,9 @@ def test_each_word_has_a_sentence(reach: str) -> None:
 
 
 def test_a_target_is_found_by_its_name_and_else_by_its_address() -> None:
-    world, a, _, c = two_nodes()
-    world.pod("shop/host", "node-2", host_network=True)
-    evidence = world.evidence()
+    cluster, a, _, c = two_nodes()
+    cluster.pod("shop/host", "node-2", host_network=True)
+    evidence = cluster.evidence()
 
     by_name = tried(purpose="remote-pod", ip="10.42.2.10", name="shop/c:8080", node="node-2")
     by_address = tried(purpose="endpoint", ip="10.42.1.10", name="10.42.1.10")

@@ -37,7 +37,7 @@ from bot.slack.router import Router
 from bot.slack.services import Services
 from bot.slack.socket import SocketMode
 from bot.store import Entry, Store
-from tests.probes.build import World, two_nodes
+from tests.probes.build import FakeCluster, two_nodes
 from tests.recorded_cluster import RecordedCluster, knowledge
 from tests.slack.waiting import until
 
@@ -54,37 +54,37 @@ GRANTS = (
 
 
 def healthy() -> Recording:
-    world, *_ = two_nodes()
-    return recorded(world)
+    cluster, *_ = two_nodes()
+    return recorded(cluster)
 
 
 def broken() -> Recording:
     """Proxy ARP off on the link of shop/a, where calico-node runs and can be restarted."""
-    world, pod, *_ = two_nodes()
-    run_calico_node(world)
-    link = world.report_of(pod).host_link
-    world.answers(pod, None, None, None)
-    world.sysctl("node-1", **{f"ipv4__conf__{link}__proxy_arp": "0"})
-    return recorded(world)
+    cluster, pod, *_ = two_nodes()
+    run_calico_node(cluster)
+    link = cluster.report_of(pod).host_link
+    cluster.answers(pod, None, None, None)
+    cluster.sysctl("node-1", **{f"ipv4__conf__{link}__proxy_arp": "0"})
+    return recorded(cluster)
 
 
-def run_calico_node(world: World) -> None:
+def run_calico_node(cluster: FakeCluster) -> None:
     """Its DaemonSet, with a pod on each node."""
     fields = {
         "metadata": {"namespace": "kube-system", "name": "calico-node", "uid": "ds"},
         "spec": {"template": {"spec": {"containers": [{"name": "calico-node", "image": "calico/node:v3.30.2"}]}}},
         "status": {"desiredNumberScheduled": 2, "numberReady": 2},
     }
-    world.snapshot_fields |= {"daemon_sets": (msgspec.convert(fields, DaemonSet),)}
+    cluster.snapshot_fields |= {"daemon_sets": (msgspec.convert(fields, DaemonSet),)}
     for node in ("node-1", "node-2"):
-        agent = world.pod(f"kube-system/calico-node-{node}", node, host_network=True)
+        agent = cluster.pod(f"kube-system/calico-node-{node}", node, host_network=True)
         owner = OwnerReference(kind="DaemonSet", uid="ds", name="calico-node", controller=True)
-        owned = msgspec.structs.replace(world.pods[agent].metadata, owner_references=(owner,))
-        world.pods[agent] = msgspec.structs.replace(world.pods[agent], metadata=owned)
+        owned = msgspec.structs.replace(cluster.pods[agent].metadata, owner_references=(owner,))
+        cluster.pods[agent] = msgspec.structs.replace(cluster.pods[agent], metadata=owned)
 
 
-def recorded(world: World) -> Recording:
-    return record(world.evidence(), started_at="2026-01-02T03:04:05Z", took_s=1.5, playbook="namespace")
+def recorded(cluster: FakeCluster) -> Recording:
+    return record(cluster.evidence(), started_at="2026-01-02T03:04:05Z", took_s=1.5, playbook="namespace")
 
 
 @dataclass(slots=True, kw_only=True)
