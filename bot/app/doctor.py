@@ -33,7 +33,7 @@ _SETTINGS = "Fix the setting: docs/reference/settings.md explains each one."
 
 
 async def installation_checks(settings: Settings) -> list[Check]:
-    """Every check, in the order in which things build on each other. Never raises for what is wrong in the world."""
+    """Every check, in the order in which things build on each other. Never raises for what is wrong around cnibot."""
     parts: Sequence[Callable[[Settings], Awaitable[list[Check]]]] = (
         _rules,
         image,

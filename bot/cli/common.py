@@ -35,7 +35,7 @@ PlaybooksDirs = Annotated[
 
 @contextmanager
 def errors_explained() -> Generator[None]:
-    """Turn what can go wrong in the world into one sentence and the contract's exit code."""
+    """Turn what can go wrong around cnibot into one sentence and the contract's exit code."""
     try:
         yield
     except (UnknownNamespaceError, UnknownPodError, ConfigurationError, RulesError) as error:

@@ -14,12 +14,12 @@ from bot.domain.facts import Rung
 from bot.gym.generated.draw import CNIS
 from bot.gym.generated.generate import named, plan
 from bot.gym.generated.inject import explained
+from bot.gym.generated.lab_names import read_names
 from bot.gym.generated.outcome import Outcome, Result
 from bot.gym.generated.page import section
 from bot.gym.generated.results import GeneratedResults, as_json, left, load, save, summary
 from bot.gym.generated.run import Options, play
 from bot.gym.generated.scenario import Scenario
-from bot.gym.generated.world import look
 from bot.gym.results import this_machine
 from bot.lab.cluster.control import LabClient
 
@@ -57,8 +57,8 @@ def explain(name: str, cnis: Sequence[str], state: Path | None) -> None:
     ids = [name] if "/" in name else [f"{cni}/{name}" for cni in cnis or CNIS]
     for one in ids:
         scenario = named(one)
-        world = asyncio.run(look(LabClient(state), scenario)) if state else None
-        typer.echo(explained(scenario, world))
+        names = asyncio.run(read_names(LabClient(state), scenario)) if state else None
+        typer.echo(explained(scenario, names))
 
 
 def generated(wanted: Wanted, knowledge: Knowledge) -> None:

@@ -1,4 +1,4 @@
-"""What can go wrong in the world: one sentence each, facts as fields.
+"""What can go wrong around cnibot: one sentence each, facts as fields.
 
 Adapters translate their libraries' errors into these where they call them and chain the cause; nobody parses a message.
 `str(error)` is a whole sentence for people, with what to do where that is known.
@@ -21,7 +21,7 @@ def bounded(text: str, limit: int = _MAX_DETAIL) -> str:
 
 
 class BotError(Exception):
-    """Base of everything that can go wrong in the world."""
+    """Base of everything that can go wrong around cnibot."""
 
 
 class ConfigurationError(BotError):

@@ -22,16 +22,16 @@ from bot.gym.generated.draw import CNIS
 from bot.gym.generated.figures import baselines, figures, wilson
 from bot.gym.generated.generate import FAMILY_WEIGHTS, LATER_SHARES, decoy, mechanisms, named, plan, scenario
 from bot.gym.generated.inject import check_names, explained
+from bot.gym.generated.lab_names import NAMES, LabNames
 from bot.gym.generated.oracle import GONE, Answer, all_work, checks, effect
 from bot.gym.generated.outcome import Result, judged, skipped
 from bot.gym.generated.page import section
 from bot.gym.generated.results import GeneratedResults, left, load, save, summary
 from bot.gym.generated.scenario import Scenario
-from bot.gym.generated.world import NAMES, World
 from bot.gym.results import this_machine
 
 MANY = 400
-WORLD = World(values={name: f"<{name.lower()}>" for name in NAMES})
+PLACEHOLDERS = LabNames(values={name: f"<{name.lower()}>" for name in NAMES})
 EFFECTIVE = effect({"connect a b:1": Answer(ok=10, of=10)}, {"connect a b:1": Answer(ok=0, of=10, error="timeout")})
 seeds, planes = st.integers(0, 10**6), st.sampled_from(CNIS)
 
@@ -140,7 +140,7 @@ def test_what_is_no_id_is_refused(name: str) -> None:
 @given(seed=seeds, cni=planes)
 def test_the_explanation_has_every_command_and_every_way_back(seed: int, cni: str) -> None:
     one = scenario(seed, cni)
-    text = explained(one, WORLD)
+    text = explained(one, PLACEHOLDERS)
 
     assert text.count("cnibot lab exec") == 2 * len(one.steps)
     assert text.count("kubectl") == len(one.changes)
@@ -238,14 +238,14 @@ def report(
 
 
 def scored(one: Scenario, of: Report, causes: dict[str, Cause]) -> Result:
-    return judged(one, None if one.is_decoy else EFFECTIVE, of, causes, rung="agent", filled=WORLD.filled)
+    return judged(one, None if one.is_decoy else EFFECTIVE, of, causes, rung="agent", filled=PLACEHOLDERS.filled)
 
 
 WORTH = {"right": 6, "partly": 5, "honest": 4, "vague": 3, "misled": 2, "healthy": 1, "wrong-confirmed": 0}
 
 
 def right_report(one: Scenario, cause: str) -> Report:
-    culprit = WORLD.filled((one.truth.words or one.truth.objects)[0])
+    culprit = PLACEHOLDERS.filled((one.truth.words or one.truth.objects)[0])
     return report(cause=cause, hop=one.truth.hops[0], said=culprit)
 
 
@@ -290,7 +290,7 @@ def test_another_id_is_right_only_when_it_names_the_very_thing_on_the_right_hop(
     causes: dict[str, Cause], seed: int, cni: str
 ) -> None:
     one = with_words(seed, cni)
-    culprit = WORLD.filled(one.truth.words[0])
+    culprit = PLACEHOLDERS.filled(one.truth.words[0])
     wrong_hop = "application" if "application" not in one.truth.hops else "underlay"
 
     assert scored(one, report(cause="brand-new", hop=one.truth.hops[0], said=culprit), causes).outcome == "right"
@@ -299,7 +299,7 @@ def test_another_id_is_right_only_when_it_names_the_very_thing_on_the_right_hop(
 
 def test_where_it_is_counts_only_beside_the_right_cause(causes: dict[str, Cause]) -> None:
     one = next(s for seed in range(99) if (s := scenario(seed, CNIS[0])).mechanism == "wrong-target-port")
-    said = f"Endpoints of {WORLD.filled(one.truth.objects[0])} do not answer"
+    said = f"Endpoints of {PLACEHOLDERS.filled(one.truth.objects[0])} do not answer"
 
     assert scored(one, report(cause="service-wrong-target-port", hop="service", said=said), causes).outcome == "right"
     assert scored(one, report(cause="node-down", hop="service", said=said), causes).outcome == "wrong-confirmed"
@@ -325,7 +325,7 @@ def test_that_replies_are_lost_is_told_by_words_by_a_trace_or_by_the_pair_as_the
 ) -> None:
     one = next(s for seed in range(99) if (s := scenario(seed, CNIS[0])).direction == "reply" and not s.edge.is_local)
     made = report(cause="fdb-entry-wrong", hop="overlay", said=said)
-    held = replace(made.causes[0], subjects=tuple(map(WORLD.filled, subjects)))
+    held = replace(made.causes[0], subjects=tuple(map(PLACEHOLDERS.filled, subjects)))
     trace = (Trace(flow="TCP", source="pod shop/a", sent=9, lost=9, direction=traced),) if traced else ()
 
     assert scored(one, replace(made, causes=(held,), trace=trace), causes).is_direction_named is is_told

@@ -8,10 +8,10 @@ import pytest
 
 from bot.gym.generated.generate import decoy, scenario
 from bot.gym.generated.inject import fingerprint, inject, undo
+from bot.gym.generated.lab_names import NAMES, read_names
 from bot.gym.generated.oracle import all_work, effect
 from bot.gym.generated.run import calm, measure
 from bot.gym.generated.scenario import Scenario
-from bot.gym.generated.world import NAMES, look
 from tests.conftest import LabUnderTest
 
 pytestmark = pytest.mark.lab
@@ -44,13 +44,13 @@ async def test_a_fault_breaks_a_flow_and_taking_it_back_leaves_nothing(calico_la
     client, namespace = calico_lab.client, one.edge.namespace
     before = await calm(client, namespace)
     clean = await fingerprint(client, namespace)
-    world = await look(client, one)
+    names = await read_names(client, one)
 
-    injected = await inject(client, one, world)
+    injected = await inject(client, one, names)
     broken = effect(before, await measure(client, namespace))
     await undo(client, injected)
 
-    assert set(world.values) == set(NAMES)
+    assert set(names.values) == set(NAMES)
     assert broken is not None
     assert broken.share > 0
     assert await fingerprint(client, namespace) == clean
@@ -62,7 +62,7 @@ async def test_a_decoy_breaks_nothing(calico_lab: LabUnderTest, mechanism: str) 
     client, one = calico_lab.client, first(mechanism)
     before = await calm(client, one.edge.namespace)
 
-    injected = await inject(client, one, await look(client, one))
+    injected = await inject(client, one, await read_names(client, one))
     found = effect(before, await measure(client, one.edge.namespace))
     await undo(client, injected)
 

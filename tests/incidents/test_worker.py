@@ -93,7 +93,7 @@ async def test_a_namespace_that_is_not_there_comes_back_with_names(calico_lab: L
     assert error.value.nearest == ("shop",)
 
 
-async def test_trouble_in_the_world_comes_back_in_its_own_words(tmp_path: Path) -> None:
+async def test_trouble_around_cnibot_comes_back_in_its_own_words(tmp_path: Path) -> None:
     async with open_worker() as worker:
         with pytest.raises(BotError, match="cannot be used"):
             await worker.diagnose(tmp_path / "none", None, SHOP, silent)

@@ -20,7 +20,7 @@ GRANTS = (Grant(actions=frozenset(Action), groups=frozenset({"S0SRE"})),)
 
 
 @dataclass
-class World:
+class Rig:
     ws: SlackWorkspace
     client: Any
     now: float = 1_000.0
@@ -36,9 +36,9 @@ class World:
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
+async def rig() -> AsyncIterator[Rig]:
     async with SlackWorkspace.start() as ws, open_client(ws.bot_token, base_url=ws.api_url) as client:
-        yield World(ws, client)
+        yield Rig(ws, client)
 
 
 @pytest.mark.parametrize(
@@ -51,9 +51,9 @@ async def world() -> AsyncIterator[World]:
         ("cni", (False, True, False, False)),
     ],
 )
-async def test_slack_says_who_they_are(name: str, flags: tuple[bool | None, ...], world: World) -> None:
-    user = world.ws.world.user(name)
-    who = await world.people.principal(user.id)
+async def test_slack_says_who_they_are(name: str, flags: tuple[bool | None, ...], rig: Rig) -> None:
+    user = rig.ws.state.user(name)
+    who = await rig.people.principal(user.id)
 
     found = (who.is_deactivated, who.is_bot, who.is_guest, who.is_external)
     assert [one for one in zip(found, flags, strict=True) if one[1] is not None and one[0] is not one[1]] == []
@@ -61,70 +61,70 @@ async def test_slack_says_who_they_are(name: str, flags: tuple[bool | None, ...]
     assert who.unknown == ""
 
 
-async def test_answers_are_kept_for_a_minute_and_no_longer(world: World) -> None:
+async def test_answers_are_kept_for_a_minute_and_no_longer(rig: Rig) -> None:
     for _ in range(3):
-        await world.people.principal("U0ALICE")
-    assert (world.asked("users.info"), world.asked("usergroups.users.list")) == (1, 1)
+        await rig.people.principal("U0ALICE")
+    assert (rig.asked("users.info"), rig.asked("usergroups.users.list")) == (1, 1)
 
-    world.now += 61
-    await world.people.principal("U0ALICE")
-    assert (world.asked("users.info"), world.asked("usergroups.users.list")) == (2, 2)
+    rig.now += 61
+    await rig.people.principal("U0ALICE")
+    assert (rig.asked("users.info"), rig.asked("usergroups.users.list")) == (2, 2)
 
 
-async def test_many_at_once_ask_once(world: World) -> None:
+async def test_many_at_once_ask_once(rig: Rig) -> None:
     async with asyncio.TaskGroup() as group:
         for _ in range(20):
-            group.create_task(world.people.principal("U0ALICE"))
+            group.create_task(rig.people.principal("U0ALICE"))
 
-    assert world.asked("users.info") == 1
+    assert rig.asked("users.info") == 1
 
 
-async def test_where_much_hangs_on_it_slack_is_asked_anew(world: World) -> None:
-    await world.people.principal("U0ALICE")
-    world.ws.admin.set_group("sre", ["bob"])
-    world.ws.admin.deactivate("alice")
+async def test_where_much_hangs_on_it_slack_is_asked_anew(rig: Rig) -> None:
+    await rig.people.principal("U0ALICE")
+    rig.ws.admin.set_group("sre", ["bob"])
+    rig.ws.admin.deactivate("alice")
 
-    who = await world.people.principal("U0ALICE", fresh=True)
+    who = await rig.people.principal("U0ALICE", fresh=True)
 
     assert who.is_deactivated
     assert who.groups == frozenset()
 
 
-async def test_a_changed_group_is_asked_for_again(world: World) -> None:
-    await world.people.principal("U0ALICE")
-    world.ws.admin.set_group("sre", ["bob"])
-    assert (await world.people.principal("U0ALICE")).groups == {"S0SRE"}
+async def test_a_changed_group_is_asked_for_again(rig: Rig) -> None:
+    await rig.people.principal("U0ALICE")
+    rig.ws.admin.set_group("sre", ["bob"])
+    assert (await rig.people.principal("U0ALICE")).groups == {"S0SRE"}
 
-    world.people.forget_group("S0SRE")
+    rig.people.forget_group("S0SRE")
 
-    assert (await world.people.principal("U0ALICE")).groups == frozenset()
+    assert (await rig.people.principal("U0ALICE")).groups == frozenset()
 
 
 @pytest.mark.parametrize("fault", ["server_error", "rate_limit", "lose_replies"])
-async def test_who_cannot_be_asked_about_is_nobody(fault: str, world: World) -> None:
-    getattr(world.ws.faults, fault)("users.info", times=5)
+async def test_who_cannot_be_asked_about_is_nobody(fault: str, rig: Rig) -> None:
+    getattr(rig.ws.faults, fault)("users.info", times=5)
 
-    who = await world.people.principal("U0ALICE")
+    who = await rig.people.principal("U0ALICE")
 
     assert who.unknown
     assert (who.is_bot, who.is_guest, who.is_external, who.is_deactivated) == (None, None, None, None)
-    world.ws.faults.clear()
-    assert (await world.people.principal("U0ALICE")).unknown == ""  # the failure was not remembered
+    rig.ws.faults.clear()
+    assert (await rig.people.principal("U0ALICE")).unknown == ""  # the failure was not remembered
 
 
-async def test_a_group_that_cannot_be_asked_about_holds_nobody(world: World) -> None:
-    world.ws.faults.server_error("usergroups.users.list", times=5)
+async def test_a_group_that_cannot_be_asked_about_holds_nobody(rig: Rig) -> None:
+    rig.ws.faults.server_error("usergroups.users.list", times=5)
 
-    who = await world.people.principal("U0ALICE")
+    who = await rig.people.principal("U0ALICE")
 
     assert who.groups == frozenset()
     assert who.unknown
     assert who.is_guest is False
 
 
-async def test_a_group_that_is_no_more_holds_nobody(world: World) -> None:
+async def test_a_group_that_is_no_more_holds_nobody(rig: Rig) -> None:
     gone = (Grant(actions=frozenset(Action), groups=frozenset({"S0GONE"})),)
-    who = await People(world.client, WhoAmI(world.client), gone).principal("U0ALICE")
+    who = await People(rig.client, WhoAmI(rig.client), gone).principal("U0ALICE")
 
     assert (who.groups, who.unknown) == (frozenset(), "")
 
@@ -133,23 +133,23 @@ async def test_a_group_that_is_no_more_holds_nobody(world: World) -> None:
     ("channel", "is_member", "is_external"),
     [("C0INCIDENTS", True, False), ("C0GENERAL", False, False), ("C0SHARED", False, True), ("C0NOWHERE", False, None)],
 )
-async def test_channels(channel: str, is_member: bool, is_external: bool | None, world: World) -> None:  # noqa: FBT001
-    found = await world.channels.channel(channel)
+async def test_channels(channel: str, is_member: bool, is_external: bool | None, rig: Rig) -> None:  # noqa: FBT001
+    found = await rig.channels.channel(channel)
 
     assert (found.is_member, found.is_external) == (is_member, is_external)
 
 
-async def test_an_invitation_counts_at_once(world: World) -> None:
-    assert (await world.channels.channel("C0GENERAL")).is_member is False
-    world.ws.invite("general", "cni")
+async def test_an_invitation_counts_at_once(rig: Rig) -> None:
+    assert (await rig.channels.channel("C0GENERAL")).is_member is False
+    rig.ws.invite("general", "cni")
 
-    assert (await world.channels.channel("C0GENERAL")).is_member
+    assert (await rig.channels.channel("C0GENERAL")).is_member
 
 
-async def test_a_channel_that_slack_tells_nothing_about_is_not_ours_alone(world: World) -> None:
-    world.ws.faults.server_error("conversations.info", times=5)
+async def test_a_channel_that_slack_tells_nothing_about_is_not_ours_alone(rig: Rig) -> None:
+    rig.ws.faults.server_error("conversations.info", times=5)
 
-    assert (await world.channels.channel("C0INCIDENTS")).is_external is None
+    assert (await rig.channels.channel("C0INCIDENTS")).is_external is None
 
 
 US = Identity(token="", team="", team_id="T1", enterprise_id=None, user="", user_id="U9", bot_id=None)

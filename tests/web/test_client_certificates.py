@@ -28,7 +28,7 @@ from tests.web.test_alertmanager import BEARER, TOKEN, payload, waiting
 
 
 @dataclass(frozen=True)
-class World:
+class TlsServer:
     """A webhook that knows clients of `ours` and speaks with a certificate of `ours`."""
 
     address: str
@@ -49,9 +49,9 @@ class World:
 
 
 @asynccontextmanager
-async def world(
+async def listening_webhook(
     store: Store, directory: Path, *, token: str = "", knows_certificates: bool = True
-) -> AsyncGenerator[World]:
+) -> AsyncGenerator[TlsServer]:
     ours = Authority(directory, "ours")
     server = ours.server("server")
     context = tls_context(server.certificate, server.key, client_ca=ours.certificate if knows_certificates else None)
@@ -60,19 +60,19 @@ async def world(
     stop = asyncio.Event()
     async with listening("127.0.0.1", 0) as bound, asyncio.TaskGroup() as group:
         group.create_task(run_server(build_api(alertmanager=hook), bound, stop, drain_s=1, tls=context))
-        yield World(f"https://127.0.0.1:{bound.getsockname()[1]}", directory, ours)
+        yield TlsServer(f"https://127.0.0.1:{bound.getsockname()[1]}", directory, ours)
         stop.set()
 
 
 async def test_a_certificate_of_our_authority_is_enough(store: Store, tmp_path: Path) -> None:
-    async with world(store, tmp_path) as here:
+    async with listening_webhook(store, tmp_path) as here:
         assert await here.post(here.ours.client("alertmanager")) == 200
 
     assert await waiting(store) == 1
 
 
 async def test_who_shows_none_needs_a_secret(store: Store, tmp_path: Path) -> None:
-    async with world(store, tmp_path, token=TOKEN) as here:
+    async with listening_webhook(store, tmp_path, token=TOKEN) as here:
         assert await here.post(None) == 401
         assert await here.post(None, BEARER) == 200
 
@@ -80,7 +80,7 @@ async def test_who_shows_none_needs_a_secret(store: Store, tmp_path: Path) -> No
 async def test_what_another_signed_what_has_ended_and_what_is_for_servers_is_refused(
     store: Store, tmp_path: Path
 ) -> None:
-    async with world(store, tmp_path) as here:
+    async with listening_webhook(store, tmp_path) as here:
         for shown in (
             Authority(tmp_path, "another").client("stranger"),
             here.ours.client("late", ends=timedelta(hours=-1)),
@@ -93,7 +93,7 @@ async def test_what_another_signed_what_has_ended_and_what_is_for_servers_is_ref
 
 
 async def test_a_certificate_says_nothing_where_no_authority_is_named(store: Store, tmp_path: Path) -> None:
-    async with world(store, tmp_path, token=TOKEN, knows_certificates=False) as here:
+    async with listening_webhook(store, tmp_path, token=TOKEN, knows_certificates=False) as here:
         assert await here.post(here.ours.client("alertmanager")) == 401
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from bot.aio.each import each
 from bot.domain.errors import ConfigurationError
+from bot.gym.generated.lab_names import LabNames
 from bot.gym.generated.scenario import Scenario, Step
-from bot.gym.generated.world import World
 from bot.lab.cluster.control import LabClient
 from bot.lab.errors import LabError
 
@@ -29,30 +29,30 @@ class Injected:
     """A scenario that is in force, and what is needed to take it back."""
 
     scenario: Scenario
-    world: World
+    names: LabNames
     done: tuple[Step, ...]
 
 
-async def inject(client: LabClient, scenario: Scenario, world: World) -> Injected:
+async def inject(client: LabClient, scenario: Scenario, names: LabNames) -> Injected:
     """Do every step, then every change. Raises LabError when the kernel or the API refuses one."""
     done: list[Step] = []
     for step in scenario.steps:
-        result = await client.exec(world.target(step.on), ["sh", "-c", world.filled(step.do)])
+        result = await client.exec(names.target(step.on), ["sh", "-c", names.filled(step.do)])
         done.append(step)
         if result.code != 0:
-            await undo(client, Injected(scenario=scenario, world=world, done=tuple(done)))
-            raise LabError(f"{step.on}: {world.filled(step.do)}: {result.err.strip() or result.code}")
+            await undo(client, Injected(scenario=scenario, names=names, done=tuple(done)))
+            raise LabError(f"{step.on}: {names.filled(step.do)}: {result.err.strip() or result.code}")
     if scenario.changes:
-        await client.change([world.changed(one) for one in scenario.changes])
-    return Injected(scenario=scenario, world=world, done=tuple(done))
+        await client.change([names.changed(one) for one in scenario.changes])
+    return Injected(scenario=scenario, names=names, done=tuple(done))
 
 
 async def undo(client: LabClient, injected: Injected) -> None:
     """Take everything back, newest first, and wait for the lab's pods. Raises LabError when they stay unready."""
-    world = injected.world
+    names = injected.names
     for step in reversed(injected.done):
-        await client.exec(world.target(step.on), ["sh", "-c", world.filled(step.undo)])
-    nodes = sorted({world.values[f"{role}_NODE"] for role in ("SRC", "DST")}) if injected.scenario.resync else []
+        await client.exec(names.target(step.on), ["sh", "-c", names.filled(step.undo)])
+    nodes = sorted({names.values[f"{role}_NODE"] for role in ("SRC", "DST")}) if injected.scenario.resync else []
     await client.restore(nodes)
 
 
@@ -76,14 +76,14 @@ def _nameless(text: str) -> str:
     return "\n".join(sorted(line for line in text.splitlines() if not any(one in line for one in devices)))
 
 
-def explained(scenario: Scenario, world: World | None = None) -> str:
-    """What the scenario does, as a shell script by which to do it by hand; with a world, in the lab's own names."""
+def explained(scenario: Scenario, names: LabNames | None = None) -> str:
+    """What the scenario does, as a shell script by which to do it by hand; with `names`, in the lab's own."""
 
     def filled(text: str) -> str:
-        return world.filled(text) if world else text.replace("$$", "$")
+        return names.filled(text) if names else text.replace("$$", "$")
 
     def where(step: Step) -> str:
-        return world.target(step.on) if world else f"<{step.on}>"
+        return names.target(step.on) if names else f"<{step.on}>"
 
     lines = [
         f"# {scenario.id}: {scenario.mechanism} at {scenario.place} ({scenario.selector}, {scenario.direction})",
@@ -91,7 +91,7 @@ def explained(scenario: Scenario, world: World | None = None) -> str:
         f"# The flow: {scenario.edge}. Diagnose {scenario.edge.namespace} in a lab of --cni {scenario.cni} --nodes 3.",
         f"# Right: {_right(scenario, filled)}",
     ]
-    if not world:
+    if not names:
         lines.append("# Names as $SRC_IP are a lab's own: add --state DIR of one that runs, and they are filled in.")
     lines += [f"cnibot lab exec {where(step)} -- sh -c {shlex.quote(filled(step.do))}" for step in scenario.steps]
     for change in scenario.changes:
@@ -118,15 +118,15 @@ def _right(scenario: Scenario, filled: Callable[[str], str]) -> str:
 
 
 def check_names(scenario: Scenario, known: frozenset[str]) -> None:
-    """Raises ConfigurationError when a command uses a name that no world has."""
-    world = World(values=dict.fromkeys(known, "x"))
+    """Raises ConfigurationError when a command uses a name that no lab has."""
+    names = LabNames(values=dict.fromkeys(known, "x"))
     try:
         for step in scenario.steps:
             for text in (step.do, step.undo):
-                world.filled(text)
+                names.filled(text)
         for change in scenario.changes:
-            world.changed(change)
+            names.changed(change)
         for word in (*scenario.truth.words, *scenario.truth.objects, scenario.says):
-            world.filled(word)
+            names.filled(word)
     except (KeyError, ValueError) as error:
         raise ConfigurationError(f"The scenario {scenario.id}", f"uses the name {error}") from error

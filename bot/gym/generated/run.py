@@ -12,10 +12,10 @@ from bot.diagnosis.request import Request
 from bot.domain.facts import Rung
 from bot.domain.report import Report
 from bot.gym.generated.inject import Injected, fingerprint, inject, undo
+from bot.gym.generated.lab_names import read_names
 from bot.gym.generated.oracle import Answer, Effect, all_work, effect, measure
 from bot.gym.generated.outcome import Result, judged, skipped
 from bot.gym.generated.scenario import Scenario
-from bot.gym.generated.world import look
 from bot.lab.cluster import launch
 from bot.lab.cluster.control import LabClient
 from bot.lab.errors import LabError
@@ -133,8 +133,8 @@ class _Turn:
         client, namespace = self._lab.client, self._scenario.edge.namespace
         try:
             before = await calm(client, namespace)
-            world = await look(client, self._scenario)
-            injected = await inject(client, self._scenario, world)
+            names = await read_names(client, self._scenario)
+            injected = await inject(client, self._scenario, names)
         except LabError as error:
             await self._check()
             return (skipped(self._scenario, "not done", str(error)),)
@@ -187,7 +187,7 @@ class _Turn:
         return (await diagnose_cluster(self._lab.client.kubeconfig, None, request, self._knowledge)).report
 
     def _judged(self, injected: Injected, proven: Effect | None, report: Report, rung: Rung) -> Result:
-        return judged(self._scenario, proven, report, self._causes, rung=str(rung), filled=injected.world.filled)
+        return judged(self._scenario, proven, report, self._causes, rung=str(rung), filled=injected.names.filled)
 
     async def _take_back(self, injected: Injected) -> None:
         try:

@@ -37,7 +37,7 @@ class Edge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A shell command in one of the lab's namespaces, and the command that takes it back. `$NAMES` are the world's."""
+    """A shell command in one of the lab's namespaces, and the command that takes it back. `$NAMES` are the lab's."""
 
     on: Target
     do: str
@@ -63,7 +63,7 @@ class Truth:
     """Cause ids that name it. None: no cause of the rules fits, so an honest "not known" is the best answer."""
     hops: tuple[Hop, ...] = ()
     words: tuple[str, ...] = ()
-    """The culprit, in words that fit nothing else: one has to be named. `$NAMES` are the world's."""
+    """The culprit, in words that fit nothing else: one has to be named. `$NAMES` are the lab's."""
     objects: tuple[str, ...] = ()
     """What says where to look, too, once the cause is right: a Service, a pair of nodes, a pod."""
     follows: tuple[str, ...] = ()

@@ -74,10 +74,10 @@ class _Worker:
         except UnknownNamespaceError as error:
             said = Failed(number=start.number, kind="namespace", sentence=str(error), nearest=error.nearest)
         except BotError as error:
-            said = Failed(number=start.number, kind="world", sentence=str(error))
+            said = Failed(number=start.number, kind="environment", sentence=str(error))
         except Exception as error:
             log.exception("worker.failed", namespace=start.request.namespace)
-            said = Failed(number=start.number, kind="fault", sentence=f"{type(error).__name__} in the worker")
+            said = Failed(number=start.number, kind="internal", sentence=f"{type(error).__name__} in the worker")
         finally:
             self._tasks.pop(start.number, None)
         self._say(said)

@@ -84,7 +84,7 @@ class _Child:
                 job.ended.set_exception(error)
             case Failed(kind="hidden"):
                 job.ended.set_exception(PodsHiddenError(job.request.namespace, word.permission))
-            case Failed(kind="world"):
+            case Failed(kind="environment"):
                 job.ended.set_exception(DiagnosisError(word.sentence))
             case Failed():
                 job.ended.set_exception(WorkerError(word.sentence))

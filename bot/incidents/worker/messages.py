@@ -42,8 +42,8 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
     """Its end without a verdict."""
 
     number: int
-    kind: Literal["world", "namespace", "pod", "hidden", "fault"]
-    """What went wrong: something in the world; no such namespace, or pod; pods may not be listed; a mistake of ours."""
+    kind: Literal["environment", "namespace", "pod", "hidden", "internal"]
+    """What went wrong: the cluster or the way to it; no such namespace or pod; pods may not be listed; our bug."""
     sentence: str
     nearest: tuple[str, ...] = ()
     """Names that resemble the one asked for."""

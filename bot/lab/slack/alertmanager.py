@@ -68,13 +68,13 @@ class Alertmanager:
     @property
     def webhook_url(self) -> str:
         """Alertmanager's `api_url`."""
-        world = self._platform.world
-        return f"{world.base_url}{next(iter(world.webhooks))}"
+        state = self._platform.state
+        return f"{state.base_url}{next(iter(state.webhooks))}"
 
     @property
     def bot_token(self) -> str:
         """Alertmanager's `app_token`."""
-        return self._platform.world.apps["A0ALERTMANAGER"].bot_token
+        return self._platform.state.apps["A0ALERTMANAGER"].bot_token
 
     async def notify(self, group: AlertGroup) -> str:
         """Through the webhook; the ts of the message in #alerts."""
@@ -82,14 +82,14 @@ class Alertmanager:
         status, answer = await self._post(self.webhook_url, body, {})
         if status != 200:
             raise SlackError(answer)
-        return next(reversed(self._platform.world.channels["C0ALERTS"].messages))
+        return next(reversed(self._platform.state.channels["C0ALERTS"].messages))
 
     async def notify_as_bot(self, group: AlertGroup, channel: str = "C0ALERTS", update_ts: str = "") -> str:
         """With the bot token; `update_ts` edits that message, as `update_message: true` does. The message's ts."""
         method = "chat.update" if update_ts else "chat.postMessage"
-        place = {"channel": self._platform.world.channel(channel).id, **({"ts": update_ts} if update_ts else {})}
+        place = {"channel": self._platform.state.channel(channel).id, **({"ts": update_ts} if update_ts else {})}
         body = {**place, "username": "Alertmanager", "attachments": [group.attachment()]}
-        url = f"{self._platform.world.base_url}/api/{method}"
+        url = f"{self._platform.state.base_url}/api/{method}"
         answer = await self._json(url, body, {"Authorization": f"Bearer {self.bot_token}"})
         if not answer["ok"]:
             raise SlackError(answer["error"])

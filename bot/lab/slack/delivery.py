@@ -71,7 +71,7 @@ class EventLog:
 class Deliveries:
     """Delivers, and keeps a log of events."""
 
-    world: WorkspaceState
+    state: WorkspaceState
     faults: Faults
     background: Background
     transports: Mapping[str, Transport]
@@ -80,7 +80,7 @@ class Deliveries:
 
     def publish(self, event: Json, channel: Channel | None) -> None:
         """An event to every app that subscribes to it."""
-        for app in self.world.apps.values():
+        for app in self.state.apps.values():
             if app.mode != "none" and wants(app, event, channel):
                 self._event(app, {name: value for name, value in event.items() if name != "_only_app"}, channel)
 
@@ -98,13 +98,13 @@ class Deliveries:
         body = self._wrap(app, event, channel)
         self._count += 1
         log = EventLog(
-            event_id=body["event_id"], number=self._count, type=event["type"], app_id=app.id, at=self.world.clock()
+            event_id=body["event_id"], number=self._count, type=event["type"], app_id=app.id, at=self.state.clock()
         )
         self.log.append(log)
         self.background.spawn(self._deliver(app, body, log), f"event {log.event_id}")
 
     def _wrap(self, app: App, event: Json, channel: Channel | None) -> Json:
-        team_id = self.world.users[app.bot_user].team_id
+        team_id = self.state.users[app.bot_user].team_id
         authorization = {
             "enterprise_id": None,
             "team_id": team_id,
@@ -120,11 +120,11 @@ class Deliveries:
             "api_app_id": app.id,
             "event": event,
             "type": "event_callback",
-            "event_id": self.world.ids.fresh("Ev0", 9),
-            "event_time": int(self.world.clock()),
+            "event_id": self.state.ids.fresh("Ev0", 9),
+            "event_time": int(self.state.clock()),
             "authorizations": [authorization],
             "is_ext_shared_channel": bool(channel and channel.is_ext_shared),
-            "event_context": f"4-{self.world.ids.secret(40)}",
+            "event_context": f"4-{self.state.ids.secret(40)}",
         }
 
     async def _deliver(self, app: App, body: Json, log: EventLog) -> None:
@@ -140,20 +140,20 @@ class Deliveries:
     async def _after_the_next(self, number: int) -> None:
         """Wait until a later event has arrived, but not for ever."""
         try:
-            await self.world.changes.until(lambda: any(log.attempts for log in self.log if log.number > number), 0.5)
+            await self.state.changes.until(lambda: any(log.attempts for log in self.log if log.number > number), 0.5)
         except TimeoutError:
             return
 
     async def _until_acked(self, app: App, body: Json, log: EventLog) -> None:
         reason = ""
-        for attempt, wait_s in enumerate((0.0, *self.world.options.retry_delays_s)):
+        for attempt, wait_s in enumerate((0.0, *self.state.options.retry_delays_s)):
             await asyncio.sleep(wait_s)
             ack = await self._attempt(app, body, log, attempt, reason)
             if ack.ok or ack.no_retry:
                 break
             reason = ack.error
         log.is_given_up = not log.is_acked
-        self.world.changes.note("delivery", detail=log.event_id)
+        self.state.changes.note("delivery", detail=log.event_id)
 
     async def _attempt(self, app: App, body: Json, log: EventLog, attempt: int, reason: str) -> Ack:
         envelope = Envelope(
@@ -162,5 +162,5 @@ class Deliveries:
         ack = await self._send(app, envelope)
         log.attempts.append(ack)
         log.is_acked = log.is_acked or ack.ok
-        self.world.changes.note("delivery", detail=log.event_id)
+        self.state.changes.note("delivery", detail=log.event_id)
         return ack

@@ -66,9 +66,9 @@ def channels(extra: tuple[str, ...]) -> list[Channel]:
     ]  # fmt: skip
 
 
-def apps(world: WorkspaceState) -> list[App]:
+def apps(state: WorkspaceState) -> list[App]:
     """Our bot, and Alertmanager's own app, which posts but listens to nothing."""
-    options, secret = world.options, world.ids.secret
+    options, secret = state.options, state.ids.secret
     number = "1000000000000"
     return [
         App(
@@ -98,18 +98,18 @@ def apps(world: WorkspaceState) -> list[App]:
     ]
 
 
-def furnished(world: WorkspaceState) -> WorkspaceState:
+def furnished(state: WorkspaceState) -> WorkspaceState:
     """The workspace, filled with those who are there from the start."""
-    world.teams = {team.id: team for team in teams()}
-    world.users = {user.id: user for user in users()}
-    world.groups = {group.id: group for group in groups()}
-    world.channels = {channel.id: channel for channel in channels(world.options.extra_channels)}
-    world.apps = {app.id: app for app in apps(world)}
-    for app in world.apps.values():
-        world.users[app.bot_user] = User(
+    state.teams = {team.id: team for team in teams()}
+    state.users = {user.id: user for user in users()}
+    state.groups = {group.id: group for group in groups()}
+    state.channels = {channel.id: channel for channel in channels(state.options.extra_channels)}
+    state.apps = {app.id: app for app in apps(state)}
+    for app in state.apps.values():
+        state.users[app.bot_user] = User(
             id=app.bot_user, name=app.name.lower(), real_name=app.name, team_id=TEAM, is_bot=True, bot_id=app.bot_id,
             app_id=app.id,
         )  # fmt: skip
-    world.channels["C0ALERTS"].members.append("U0ALERTMANAGER")
-    world.webhooks = {f"/services/{TEAM}/B0ALERTMANAGER/{world.ids.secret(24)}": "C0ALERTS"}
-    return world
+    state.channels["C0ALERTS"].members.append("U0ALERTMANAGER")
+    state.webhooks = {f"/services/{TEAM}/B0ALERTMANAGER/{state.ids.secret(24)}": "C0ALERTS"}
+    return state

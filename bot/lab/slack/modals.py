@@ -17,11 +17,11 @@ MOST_STACKED = 3
 class Modals:
     """Stacks of views, one for each person; the last is on top."""
 
-    world: WorkspaceState
+    state: WorkspaceState
 
     def stack(self, user: str) -> list[View]:
         """The open modals of a person."""
-        return self.world.stacks.setdefault(user, [])
+        return self.state.stacks.setdefault(user, [])
 
     def open(self, app: App, user: str, payload: Json) -> View:
         """A new stack; what was open is closed."""
@@ -41,15 +41,15 @@ class Modals:
         for block_id, actions in kept.items():
             if block_id in view.values:
                 view.values[block_id] |= {name: actions[name] for name in view.values[block_id] if name in actions}
-        self.world.changes.note("view", user=view.user, detail=view.id)
+        self.state.changes.note("view", user=view.user, detail=view.id)
 
     def publish(self, app: App, user: str, payload: Json) -> View:
         """The person's Home tab."""
-        view = self.world.homes.get((app.id, user)) or self._new(app, user)
+        view = self.state.homes.get((app.id, user)) or self._new(app, user)
         self._fill(view, payload)
-        self.world.homes[app.id, user] = view
-        self.world.views[view.id] = view
-        self.world.changes.note("home", user=user, detail=view.id)
+        self.state.homes[app.id, user] = view
+        self.state.views[view.id] = view
+        self.state.changes.note("home", user=user, detail=view.id)
         return view
 
     def pop(self, view: View) -> None:
@@ -57,8 +57,8 @@ class Modals:
         stack = self.stack(view.user)
         if view in stack:
             stack.remove(view)
-        self.world.views.pop(view.id, None)
-        self.world.changes.note("view", user=view.user, detail=view.id)
+        self.state.views.pop(view.id, None)
+        self.state.changes.note("view", user=view.user, detail=view.id)
 
     def clear(self, user: str) -> None:
         """Close them all."""
@@ -72,13 +72,13 @@ class Modals:
         if stack:
             view.root_view_id, view.previous_view_id = stack[0].id, stack[-1].id
         stack.append(view)
-        self.world.views[view.id] = view
-        self.world.changes.note("view", user=user, detail=view.id)
+        self.state.views[view.id] = view
+        self.state.changes.note("view", user=user, detail=view.id)
         return view
 
     def _new(self, app: App, user: str) -> View:
-        view_id = self.world.ids.fresh("V0", 9)
-        team_id = self.world.users[app.bot_user].team_id
+        view_id = self.state.ids.fresh("V0", 9)
+        team_id = self.state.users[app.bot_user].team_id
         return View(
             id=view_id, hash="", app_id=app.id, user=user, payload={}, team_id=team_id, bot_id=app.bot_id,
             root_view_id=view_id,
@@ -86,10 +86,10 @@ class Modals:
 
     def _fill(self, view: View, payload: Json) -> None:
         external_id = str(payload.get("external_id") or "")
-        others = (one for one in self.world.views.values() if one is not view and one.app_id == view.app_id)
+        others = (one for one in self.state.views.values() if one is not view and one.app_id == view.app_id)
         if external_id and any(one.external_id == external_id for one in others):
             raise SlackError("duplicate_external_id")
-        self.world.fill_block_ids(payload.get("blocks") or [])
+        self.state.fill_block_ids(payload.get("blocks") or [])
         view.payload, view.external_id = payload, external_id
-        view.hash = f"{int(self.world.clock())}.{self.world.ids.secret(8)}"
+        view.hash = f"{int(self.state.clock())}.{self.state.ids.secret(8)}"
         view.values = initial_values(view.blocks)

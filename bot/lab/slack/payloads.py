@@ -22,7 +22,7 @@ class Payloads:
 
     def slash(self, channel: Channel, command: str, text: str) -> Json:
         """A slash command; all values are strings."""
-        team = self.platform.world.teams[self.user.team_id]
+        team = self.platform.state.teams[self.user.team_id]
         return {
             "token": self.app.verification_token,
             "team_id": team.id,
@@ -90,7 +90,7 @@ class Payloads:
         """An entry of a message's menu."""
         return {
             **self._head("message_action"),
-            "action_ts": self.platform.world.ids.ts(),
+            "action_ts": self.platform.state.ids.ts(),
             "channel": {"id": channel.id, "name": channel.name},
             "callback_id": callback_id,
             "trigger_id": self.platform.handles.new_trigger(self.app.id, self.user.id),
@@ -101,7 +101,7 @@ class Payloads:
 
     def _head(self, kind: str) -> Json:
         """`team` is the person's own, which for external people is not the app's."""
-        team = self.platform.world.teams[self.user.team_id]
+        team = self.platform.state.teams[self.user.team_id]
         return {
             "type": kind,
             "team": {"id": team.id, "domain": team.domain},
@@ -118,7 +118,7 @@ class Payloads:
         }
 
     def _response_url(self, channel: Channel, message: Message | Whisper | None = None) -> str:
-        world, options = self.platform.world, self.platform.world.options
+        state, options = self.platform.state, self.platform.state.options
         handle = ResponseUrl(
             app_id=self.app.id,
             user=self.user.id,
@@ -126,10 +126,10 @@ class Payloads:
             thread_ts=message.thread_ts if message else "",
             message_ts=message.ts if message else "",
             is_ephemeral=isinstance(message, Whisper),
-            expires_at=world.clock() + options.response_url_ttl_s,
+            expires_at=state.clock() + options.response_url_ttl_s,
             uses_left=options.response_url_uses,
         )
-        return f"{world.base_url}{self.platform.handles.new_response_url(handle)}"
+        return f"{state.base_url}{self.platform.handles.new_response_url(handle)}"
 
 
 def action_of(block: Json, element: Json, state: Mapping[str, object], action_ts: str) -> Json:

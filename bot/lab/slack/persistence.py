@@ -29,17 +29,17 @@ class Snapshot:
     webhooks: dict[str, str]
 
 
-def save(world: WorkspaceState, directory: Path) -> None:
+def save(state: WorkspaceState, directory: Path) -> None:
     """Write the state; a reader sees the old file or the new one, never a part."""
     snapshot = Snapshot(
-        users=world.users,
-        groups=world.groups,
-        channels=world.channels,
-        apps=world.apps,
-        files=world.files,
-        whispers=world.whispers,
-        homes=list(world.homes.values()),
-        webhooks=world.webhooks,
+        users=state.users,
+        groups=state.groups,
+        channels=state.channels,
+        apps=state.apps,
+        files=state.files,
+        whispers=state.whispers,
+        homes=list(state.homes.values()),
+        webhooks=state.webhooks,
     )
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     fresh = directory / f"{_NAME}.{os.getpid()}"
@@ -48,20 +48,20 @@ def save(world: WorkspaceState, directory: Path) -> None:
     fresh.replace(directory / _NAME)
 
 
-def load(world: WorkspaceState, directory: Path) -> bool:
-    """Read the state into the world; False when there is none yet. Raises `msgspec.MsgspecError` for a broken file."""
+def load(state: WorkspaceState, directory: Path) -> bool:
+    """Read the state into the workspace; False if there is none. Raises `msgspec.MsgspecError` for a broken file."""
     path = directory / _NAME
     if not path.exists():
         return False
     snapshot = msgspec.json.decode(path.read_bytes(), type=Snapshot)
-    world.users, world.groups, world.channels = snapshot.users, snapshot.groups, snapshot.channels
-    world.apps, world.files, world.whispers = snapshot.apps, snapshot.files, snapshot.whispers
-    world.webhooks = snapshot.webhooks
+    state.users, state.groups, state.channels = snapshot.users, snapshot.groups, snapshot.channels
+    state.apps, state.files, state.whispers = snapshot.apps, snapshot.files, snapshot.whispers
+    state.webhooks = snapshot.webhooks
     for view in snapshot.homes:
-        world.homes[view.app_id, view.user] = world.views[view.id] = view
-    for channel in world.channels.values():
+        state.homes[view.app_id, view.user] = state.views[view.id] = view
+    for channel in state.channels.values():
         for message in channel.messages.values():
-            message.files = [world.files.get(file.id, file) for file in message.files]
-    app = world.bot_app()
-    app.mode, app.request_url = world.options.mode, world.options.request_url or app.request_url
+            message.files = [state.files.get(file.id, file) for file in message.files]
+    app = state.bot_app()
+    app.mode, app.request_url = state.options.mode, state.options.request_url or app.request_url
     return True

@@ -20,7 +20,7 @@ from bot.lab.slack.workspace_state import WorkspaceState
 class Platform:
     """State, and what moves it."""
 
-    world: WorkspaceState
+    state: WorkspaceState
     background: Background
     faults: Faults
     handles: Handles
@@ -32,27 +32,27 @@ class Platform:
     calls: Calls
 
 
-def build(world: WorkspaceState) -> Platform:
+def build(state: WorkspaceState) -> Platform:
     """The parts, wired together."""
     background = Background()
 
     def drop(how: str) -> None:
         sockets.drop(how)
 
-    faults = Faults(on_change=lambda: world.changes.note("faults"), on_drop=drop)
-    sockets = Sockets(world=world, faults=faults, background=background)
-    push = Push(world=world, faults=faults)
-    options = world.options
+    faults = Faults(on_change=lambda: state.changes.note("faults"), on_drop=drop)
+    sockets = Sockets(state=state, faults=faults, background=background)
+    push = Push(state=state, faults=faults)
+    options = state.options
     return Platform(
-        world=world,
+        state=state,
         background=background,
         faults=faults,
-        handles=Handles(ids=world.ids, clock=world.clock, trigger_ttl_s=options.trigger_ttl_s),
-        modals=Modals(world),
-        uploads=Uploads(world, background),
+        handles=Handles(ids=state.ids, clock=state.clock, trigger_ttl_s=options.trigger_ttl_s),
+        modals=Modals(state),
+        uploads=Uploads(state, background),
         sockets=sockets,
         push=push,
         deliveries=Deliveries(
-            world=world, faults=faults, background=background, transports={"socket": sockets, "http": push}),
+            state=state, faults=faults, background=background, transports={"socket": sockets, "http": push}),
         calls=Calls(),
     )  # fmt: skip

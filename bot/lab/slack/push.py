@@ -24,7 +24,7 @@ _FORM = "application/x-www-form-urlencoded"
 class Push:
     """Posts to apps; `session` is there while the workspace runs."""
 
-    world: WorkspaceState
+    state: WorkspaceState
     faults: Faults
     session: aiohttp.ClientSession | None = None
 
@@ -42,8 +42,8 @@ class Push:
 
     async def _post(self, app: App, body: bytes, headers: dict[str, str], *, accepts_reply: bool) -> Ack:
         assert self.session is not None
-        begun = self.world.clock()
-        timeout = aiohttp.ClientTimeout(total=self.world.options.ack_timeout_s)
+        begun = self.state.clock()
+        timeout = aiohttp.ClientTimeout(total=self.state.options.ack_timeout_s)
         try:
             async with self.session.post(
                 app.request_url, data=body, headers=headers, timeout=timeout, allow_redirects=False
@@ -51,24 +51,24 @@ class Push:
                 raw, status = await response.read(), response.status
                 no_retry = response.headers.get("X-Slack-No-Retry") == "1"
         except TimeoutError:
-            return Ack(error="http_timeout", took_s=self.world.clock() - begun)
+            return Ack(error="http_timeout", took_s=self.state.clock() - begun)
         except (aiohttp.ClientError, OSError):
-            return Ack(error="connection_failed", took_s=self.world.clock() - begun)
-        took_s = self.world.clock() - begun
+            return Ack(error="connection_failed", took_s=self.state.clock() - begun)
+        took_s = self.state.clock() - begun
         if not 200 <= status < 300:
             return Ack(error="http_error", took_s=took_s, no_retry=no_retry)
         return Ack(reply=_reply(raw) if accepts_reply else None, took_s=took_s)
 
     def signature(self, app: App, body: bytes) -> dict[str, str]:
         """The two headers that prove that the request is ours."""
-        timestamp = str(int(self.world.clock() + self.faults.clock_skew_s))
+        timestamp = str(int(self.state.clock() + self.faults.clock_skew_s))
         base = b"v0:" + timestamp.encode() + b":" + body
         digest = hmac.new(app.signing_secret.encode(), base, hashlib.sha256).hexdigest()
         return {"X-Slack-Request-Timestamp": timestamp, "X-Slack-Signature": f"v0={digest}"}
 
     async def verify_url(self, app: App) -> bool:
         """The handshake when a request URL is entered: the app must echo the challenge."""
-        challenge = self.world.ids.secret(48)
+        challenge = self.state.ids.secret(48)
         payload = {"token": app.verification_token, "challenge": challenge, "type": "url_verification"}
         body = json.dumps(payload).encode()
         headers = {"Content-Type": "application/json", **self.signature(app, body)}

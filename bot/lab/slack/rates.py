@@ -17,13 +17,13 @@ _TIER_BURST = 1.5
 class Rates:
     """Token buckets; only with `SlackOptions(strict_rates=True)`."""
 
-    def __init__(self, world: WorkspaceState) -> None:
-        self._world = world
+    def __init__(self, state: WorkspaceState) -> None:
+        self._state = state
         self._buckets: dict[tuple[str, str, str], tuple[float, float]] = {}
 
     def exceeded(self, app: App, method: Method, channel: str) -> int | None:
         """Retry-After when this call is one too many; None: it counts, and may pass."""
-        if not self._world.options.strict_rates:
+        if not self._state.options.strict_rates:
             return None
         if method.name in _POSTS and channel:
             return self._take((app.id, "post", channel), per_s=1.0, most=_BURST)
@@ -33,7 +33,7 @@ class Rates:
         return None
 
     def _take(self, key: tuple[str, str, str], *, per_s: float, most: float) -> int | None:
-        now = self._world.clock()
+        now = self._state.clock()
         held, at = self._buckets.get(key, (most, now))
         held = min(most, held + (now - at) * per_s)
         if held < 1:

@@ -34,8 +34,8 @@ async def respond(platform: Platform, request: web.Request) -> web.Response:
 
 def say(platform: Platform, handle: ResponseUrl, payload: Json) -> None:
     """Show what the app answered: a new message, or the old one replaced or deleted."""
-    world = platform.world
-    app, channel = world.apps[handle.app_id], world.channels[handle.channel]
+    state = platform.state
+    app, channel = state.apps[handle.app_id], state.channels[handle.channel]
     if payload.get("delete_original"):
         _delete(platform, handle, channel)
         return
@@ -45,13 +45,13 @@ def say(platform: Platform, handle: ResponseUrl, payload: Json) -> None:
         return
     thread_ts = str(payload.get("thread_ts") or "")
     if payload.get("response_type") == "in_channel":
-        message = written_by(world, app, given)
+        message = written_by(state, app, given)
         message.thread_ts = thread_ts if thread_ts in channel.messages else ""
-        world.post(channel, message)
+        state.post(channel, message)
         return
     whisper = whispered(app, channel.id, handle.user, given)
     whisper.thread_ts = thread_ts or handle.thread_ts
-    world.whisper(whisper)
+    state.whisper(whisper)
 
 
 def _content(payload: Json) -> Json:
@@ -68,30 +68,30 @@ def _content(payload: Json) -> Json:
 
 
 def _whispered(platform: Platform, handle: ResponseUrl) -> Whisper | None:
-    shown = (one for one in platform.world.whispers if one.ts == handle.message_ts and one.user == handle.user)
+    shown = (one for one in platform.state.whispers if one.ts == handle.message_ts and one.user == handle.user)
     return next(shown, None)
 
 
 def _delete(platform: Platform, handle: ResponseUrl, channel: Channel) -> None:
     whisper = _whispered(platform, handle)
     if whisper is not None:
-        platform.world.whispers.remove(whisper)
-        platform.world.changes.note("whisper", channel=channel.id, ts=whisper.ts, user=whisper.user)
+        platform.state.whispers.remove(whisper)
+        platform.state.changes.note("whisper", channel=channel.id, ts=whisper.ts, user=whisper.user)
     message = channel.messages.get(handle.message_ts)
     if message is not None and message.app_id == handle.app_id:
-        platform.world.delete(channel, message)
+        platform.state.delete(channel, message)
 
 
 def _replace(platform: Platform, handle: ResponseUrl, channel: Channel, given: Json) -> None:
-    world = platform.world
-    app: App = world.apps[handle.app_id]
+    state = platform.state
+    app: App = state.apps[handle.app_id]
     new: Json = {"text": given["text"], "blocks": given["blocks"], "attachments": numbered(given["attachments"])}
     whisper = _whispered(platform, handle)
     if whisper is not None:
-        world.fill_block_ids(new["blocks"])
+        state.fill_block_ids(new["blocks"])
         whisper.text, whisper.blocks, whisper.attachments = new["text"], new["blocks"], new["attachments"]
-        world.changes.note("whisper", channel=channel.id, ts=whisper.ts, user=whisper.user)
+        state.changes.note("whisper", channel=channel.id, ts=whisper.ts, user=whisper.user)
         return
     message: Message | None = channel.messages.get(handle.message_ts)
     if message is not None and message.app_id == app.id:
-        world.edit(channel, message, app.bot_user, new)
+        state.edit(channel, message, app.bot_user, new)

@@ -27,7 +27,7 @@ class Server:
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
-        self._rates = Rates(platform.world)
+        self._rates = Rates(platform.state)
 
     def application(self) -> web.Application:
         """The routes."""
@@ -59,8 +59,8 @@ class Server:
     # --- Web API
 
     async def _api(self, request: web.Request) -> web.StreamResponse:
-        world = self._platform.world
-        begun, name = world.clock(), request.match_info["method"]
+        state = self._platform.state
+        begun, name = state.clock(), request.match_info["method"]
         app: App | None = None
         args = Arguments({})
         try:
@@ -81,19 +81,19 @@ class Server:
     def _log(
         self, name: str, args: Arguments, app: App | None, begun: float, status: int, answer: Json, *, is_lost: bool
     ) -> None:
-        world = self._platform.world
+        state = self._platform.state
         call = ApiCall(
             method=name,
             args={key: value for key, value in args.values.items() if key != "token"},
             app_id=app.id if app else "",
             at=begun,
-            took_s=world.clock() - begun,
+            took_s=state.clock() - begun,
             status=status,
             error="" if answer.get("ok") else str(answer.get("error")),
             is_lost=is_lost,
         )
         self._platform.calls.add(call)
-        world.changes.note("call", detail=name)
+        state.changes.note("call", detail=name)
 
     def _authorised(self, request: web.Request, name: str, args: Arguments) -> tuple[App, Method]:
         method = METHODS.get(name)
@@ -102,10 +102,10 @@ class Server:
         kind, _, bearer = request.headers.get("Authorization", "").partition(" ")
         token = bearer.strip() if kind.lower() == "bearer" else args.text("token")
         if method.credential == "none":
-            return self._platform.world.bot_app(), method
+            return self._platform.state.bot_app(), method
         if not token:
             raise SlackError("not_authed")
-        apps = self._platform.world.apps.values()
+        apps = self._platform.state.apps.values()
         found = next((app for app in apps if token in {app.bot_token, app.app_token or app.bot_token}), None)
         if found is None or self._platform.faults.bad_auth:
             raise SlackError("invalid_auth")
@@ -155,10 +155,10 @@ class Server:
         return await webhooks.receive(self._platform, request)
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
-        file = self._platform.world.files.get(request.match_info["file"])
+        file = self._platform.state.files.get(request.match_info["file"])
         if file is None or file.content is None:
             return web.Response(status=404)
-        tokens = {f"Bearer {app.bot_token}" for app in self._platform.world.apps.values()}
+        tokens = {f"Bearer {app.bot_token}" for app in self._platform.state.apps.values()}
         if request.headers.get("Authorization") not in tokens:
             return web.Response(text="<!DOCTYPE html><title>Slack sign in</title>", content_type="text/html")
         return web.Response(body=file.content, content_type=file.mimetype)

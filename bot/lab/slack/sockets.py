@@ -54,7 +54,7 @@ class Connection:
 class Sockets:
     """All sockets of all apps."""
 
-    world: WorkspaceState
+    state: WorkspaceState
     faults: Faults
     background: Background
     connections: list[Connection] = field(default_factory=list[Connection])
@@ -67,14 +67,14 @@ class Sockets:
 
     def new_ticket(self, app: App) -> str:
         """Good for one handshake, for 30 s; a dead one is never good."""
-        ticket = self.world.ids.secret(32)
+        ticket = self.state.ids.secret(32)
         if not self.faults.kills_ticket():
-            self._tickets[ticket] = (app.id, self.world.clock() + self.world.options.ticket_ttl_s)
+            self._tickets[ticket] = (app.id, self.state.clock() + self.state.options.ticket_ttl_s)
         return ticket
 
     def _redeem(self, ticket: str) -> App | None:
         app_id, expires_at = self._tickets.pop(ticket, ("", 0.0))
-        return self.world.apps.get(app_id) if self.world.clock() <= expires_at else None
+        return self.state.apps.get(app_id) if self.state.clock() <= expires_at else None
 
     def of(self, app: App) -> list[Connection]:
         """An app's open connections."""
@@ -85,18 +85,18 @@ class Sockets:
         app = self._redeem(request.query.get("ticket", ""))
         if app is None:
             self.refused += 1
-            self.world.changes.note("socket", detail="refused")
+            self.state.changes.note("socket", detail="refused")
             return web.Response(status=408, text="ticket expired or unknown")
         ws = web.WebSocketResponse(autoping=False, timeout=_CLOSE_S, max_msg_size=1 << 20)
         await ws.prepare(request)
-        if len(self.of(app)) >= self.world.options.max_connections:
+        if len(self.of(app)) >= self.state.options.max_connections:
             await self._frame(
                 ws, {"type": "disconnect", "reason": "too_many_websockets", "debug_info": {"host": "lab"}}
             )
             await ws.close()
             return ws
         connection = Connection(
-            id=self.world.ids.secret(12), app=app, ws=ws, request=request, opened_at=self.world.clock()
+            id=self.state.ids.secret(12), app=app, ws=ws, request=request, opened_at=self.state.clock()
         )
         await self._serve(connection)
         return ws
@@ -104,7 +104,7 @@ class Sockets:
     async def _serve(self, connection: Connection) -> None:
         self.connections.append(connection)
         self.opened += 1
-        self.world.changes.note("socket", detail=f"opened {connection.id}")
+        self.state.changes.note("socket", detail=f"opened {connection.id}")
         try:
             await self._hello(connection)
             self.background.spawn(self._refresh(connection), f"refresh {connection.id}")
@@ -115,10 +115,10 @@ class Sockets:
         finally:
             self.connections.remove(connection)
             connection.release()
-            self.world.changes.note("socket", detail=f"closed {connection.id}")
+            self.state.changes.note("socket", detail=f"closed {connection.id}")
 
     async def _hello(self, connection: Connection) -> None:
-        options = self.world.options
+        options = self.state.options
         hello = {
             "type": "hello",
             "num_connections": len(self.of(connection.app)),
@@ -133,7 +133,7 @@ class Sockets:
 
     async def _refresh(self, connection: Connection) -> None:
         """Slack's own farewell after hours: a warning, then the request to come again."""
-        options = self.world.options
+        options = self.state.options
         await asyncio.sleep(max(0.0, options.connection_s - options.warning_s))
         await self._goodbye([connection], "warning")
         await asyncio.sleep(options.warning_s)
@@ -163,22 +163,22 @@ class Sockets:
         connection = self._next(app)
         if connection is None:
             return Ack(error="no_connection")
-        envelope_id = self.world.ids.secret(24)
+        envelope_id = self.state.ids.secret(24)
         future: asyncio.Future[Json | None] = asyncio.get_running_loop().create_future()
         connection.pending[envelope_id] = future
         connection.delivered += 1
-        begun = self.world.clock()
+        begun = self.state.clock()
         try:
-            async with asyncio.timeout(self.world.options.ack_timeout_s):
+            async with asyncio.timeout(self.state.options.ack_timeout_s):
                 await self._frame_to(connection, envelope, envelope_id)
                 frame = await future
         except TimeoutError:
-            return Ack(error="timeout", took_s=self.world.clock() - begun)
+            return Ack(error="timeout", took_s=self.state.clock() - begun)
         except ConnectionError:
-            return Ack(error="connection_failed", took_s=self.world.clock() - begun)
+            return Ack(error="connection_failed", took_s=self.state.clock() - begun)
         finally:
             del connection.pending[envelope_id]
-        took_s = self.world.clock() - begun
+        took_s = self.state.clock() - begun
         if frame is None:
             return Ack(error="connection_failed", took_s=took_s)
         reply: Any = frame.get("payload")

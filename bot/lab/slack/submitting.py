@@ -23,16 +23,16 @@ def respond_to_submission(platform: Platform, view: View, ack: Ack) -> Outcome:
     try:
         errors = _apply(platform, view, reply)
     except SlackError as error:
-        platform.world.changes.note("outcome", user=view.user, detail=error.code)
+        platform.state.changes.note("outcome", user=view.user, detail=error.code)
         return Outcome(
             acked=True, took_s=ack.took_s, error=f"{_TROUBLE} ({error.code}: {'; '.join(error.messages)})", reply=reply
         )
-    platform.world.changes.note("outcome", user=view.user)
+    platform.state.changes.note("outcome", user=view.user)
     return Outcome(acked=True, took_s=ack.took_s, reply=reply, errors=errors)
 
 
 def _apply(platform: Platform, view: View, reply: Json) -> dict[str, str]:
-    app = platform.world.apps[view.app_id]
+    app = platform.state.apps[view.app_id]
     match reply.get("response_action"):
         case None:
             platform.modals.pop(view)

@@ -15,13 +15,13 @@ from bot.lab.slack.workspace_state import WorkspaceState
 class Uploads:
     """Upload addresses, each good for one file."""
 
-    world: WorkspaceState
+    state: WorkspaceState
     background: Background
     _waiting: dict[str, File] = field(default_factory=dict[str, File])
 
     def new(self, file: File) -> str:
         """The path to which the bytes go."""
-        path = f"/upload/v1/{self.world.ids.secret(32)}"
+        path = f"/upload/v1/{self.state.ids.secret(32)}"
         self._waiting[path] = file
         return path
 
@@ -32,7 +32,7 @@ class Uploads:
             return False
         del self._waiting[path]
         file.content = content
-        self.world.changes.note("file", detail=file.id)
+        self.state.changes.note("file", detail=file.id)
         return True
 
     def share(self, app: App, files: list[File], channels: list[Channel], thread_ts: str, comment: str) -> None:
@@ -41,7 +41,7 @@ class Uploads:
             self.background.spawn(self._share(app, files, channels, thread_ts, comment), "share files")
 
     async def _share(self, app: App, files: list[File], channels: list[Channel], thread_ts: str, comment: str) -> None:
-        await asyncio.sleep(self.world.options.share_delay_s)
+        await asyncio.sleep(self.state.options.share_delay_s)
         for channel in channels:
             if thread_ts and thread_ts not in channel.messages:
                 continue  # deleted meanwhile
@@ -50,11 +50,11 @@ class Uploads:
                 app_id=app.id, subtype="file_share", thread_ts=thread_ts,
             )  # fmt: skip
             message.more["upload"] = True
-            message.ts = self.world.ids.ts()
+            message.ts = self.state.ids.ts()
             for file in files:
                 file.shares.setdefault(channel.id, []).append(message.ts)
                 if channel.type != "channel":
                     file.private_channels.add(channel.id)
-            self.world.post(channel, message)
+            self.state.post(channel, message)
             for file in files:
-                self.world.changes.note("file", channel=channel.id, ts=message.ts, detail=file.id)
+                self.state.changes.note("file", channel=channel.id, ts=message.ts, detail=file.id)

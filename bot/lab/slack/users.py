@@ -27,7 +27,7 @@ class UserClient:
 
     def __init__(self, platform: Platform, user: User) -> None:
         self._platform = platform
-        self._world = platform.world
+        self._state = platform.state
         self.user = user
 
     @property
@@ -61,25 +61,25 @@ class UserClient:
             blocks=richtext.blocks(escaped),
             user=self.id,
             team=self.user.team_id,
-            client_msg_id=self._world.ids.secret(32).lower(),
+            client_msg_id=self._state.ids.secret(32).lower(),
             thread_ts=(root.thread_ts or root.ts) if root else "",
         )
-        return self._world.post(place, message).ts
+        return self._state.post(place, message).ts
 
     async def edit(self, channel: str, ts: str, text: str) -> None:
         """Change what one has said."""
         place, message = self._own(channel, ts)
         escaped = richtext.escape(text)
-        self._world.edit(place, message, self.id, {"text": escaped, "blocks": richtext.blocks(escaped)})
+        self._state.edit(place, message, self.id, {"text": escaped, "blocks": richtext.blocks(escaped)})
 
     async def delete(self, channel: str, ts: str) -> None:
         """Take back what one has said."""
-        self._world.delete(*self._own(channel, ts))
+        self._state.delete(*self._own(channel, ts))
 
     async def react(self, channel: str, ts: str, name: str) -> None:
         """Add an emoji to a message."""
         place = self._place(channel)
-        self._world.react(place, self._message(place, ts), name, self.id, add=True)
+        self._state.react(place, self._message(place, ts), name, self.id, add=True)
 
     def _own(self, channel: str, ts: str) -> tuple[Channel, Message]:
         place = self._place(channel)
@@ -93,11 +93,11 @@ class UserClient:
     async def slash(self, channel: str, command: str, text: str = "") -> Outcome:
         """Type a slash command. Slack offers it to members of the installing workspace only, and never in threads."""
         place = self._composer(channel)
-        app = next((app for app in self._world.apps.values() if command in app.commands), None)
-        if app is None or self.user.team_id != self._world.users[app.bot_user].team_id:
+        app = next((app for app in self._state.apps.values() if command in app.commands), None)
+        if app is None or self.user.team_id != self._state.users[app.bot_user].team_id:
             return self._failed(place, Ack(error="no_command"), f"{command} {_NO_COMMAND}")
         payloads = self._payloads(app)
-        payload = payloads.slash(place, command, richtext.command_text(text, self._world.names()))
+        payload = payloads.slash(place, command, richtext.command_text(text, self._state.names()))
         ack = await self._platform.deliveries.interaction(app, "slash_commands", payload)
         if not ack.ok:
             return self._failed(place, ack, f"{command} failed with the error {_ERRORS.get(ack.error, ack.error)!r}")
@@ -112,7 +112,7 @@ class UserClient:
         """Press a button, or choose `value` in a menu; of several buttons with one action_id, `value` says which."""
         place = self._place(channel)
         message = self._shown(place, ts)
-        app = self._world.apps[message.app_id]
+        app = self._state.apps[message.app_id]
         block, element = self._element(message.all_blocks, action_id, value)
         action = self._action(block, element, value)
         payload = self._payloads(app).block_action(place, message, action)
@@ -121,7 +121,7 @@ class UserClient:
     async def click_in_view(self, view_id: str, action_id: str, value: Typed = None) -> Outcome:
         """The same in a modal or on the Home tab."""
         view = self._view(view_id)
-        app = self._world.apps[view.app_id]
+        app = self._state.apps[view.app_id]
         block, element = self._element(view.blocks, action_id, value)
         action = self._action(block, element, value)
         if element["type"] != "button":
@@ -137,7 +137,7 @@ class UserClient:
         errors = inputs.client_errors(view.blocks, view.values)
         if errors:
             return Outcome(acked=False, took_s=0.0, errors=errors)
-        app = self._world.apps[view.app_id]
+        app = self._state.apps[view.app_id]
         payload = self._payloads(app).submission(view)
         ack = await self._platform.deliveries.interaction(app, "interactive", payload)
         if not ack.ok:
@@ -148,7 +148,7 @@ class UserClient:
         """Close a modal, or the whole stack; the app hears of it when it asked for that."""
         view = self._view(view_id)
         closing = list(reversed(self.modals())) if all_views or view.payload.get("clear_on_close") else [view]
-        app = self._world.apps[view.app_id]
+        app = self._state.apps[view.app_id]
         told = [
             self._payloads(app).closed(one, is_cleared=len(closing) > 1)
             for one in closing
@@ -163,25 +163,25 @@ class UserClient:
         """Choose a message shortcut from a message's menu."""
         place = self._place(channel)
         message = self._message(place, ts)
-        app = next((app for app in self._world.apps.values() if callback_id in app.shortcuts), None)
-        if app is None or self.user.team_id != self._world.users[app.bot_user].team_id:
+        app = next((app for app in self._state.apps.values() if callback_id in app.shortcuts), None)
+        if app is None or self.user.team_id != self._state.users[app.bot_user].team_id:
             raise UserClientError(f"there is no shortcut {callback_id} for {self.name}")
         return await self._interact(app, self._payloads(app).message_shortcut(place, message, callback_id), place)
 
     async def open_home(self, tab: str = "home") -> None:
         """Open the app's Home tab; what is published there is `home()`."""
         self._alive()
-        app = self._world.bot_app()
-        view = self._world.homes.get((app.id, self.id))
+        app = self._state.bot_app()
+        view = self._state.homes.get((app.id, self.id))
         event = {"type": "app_home_opened", "user": self.id, "channel": f"D0{self.id[2:]}", "tab": tab}
         shown = {"view": view.as_json()} if view else {}
-        self._world.on_event({**event, **shown, "event_ts": self._world.ids.ts(), "_only_app": app.id}, None)
+        self._state.on_event({**event, **shown, "event_ts": self._state.ids.ts(), "_only_app": app.id}, None)
 
     # --- seeing
 
     def home(self) -> View | None:
         """The published Home tab."""
-        return self._world.homes.get((self._world.bot_app().id, self.id))
+        return self._state.homes.get((self._state.bot_app().id, self.id))
 
     def modals(self) -> list[View]:
         """The open modals; the last is on top."""
@@ -189,8 +189,8 @@ class UserClient:
 
     def whispers(self, channel: str | None = None) -> list[Whisper]:
         """Ephemeral messages to this person, oldest first."""
-        wanted = self._world.channel(channel).id if channel else ""
-        return [one for one in self._world.whispers if one.user == self.id and (not wanted or one.channel == wanted)]
+        wanted = self._state.channel(channel).id if channel else ""
+        return [one for one in self._state.whispers if one.user == self.id and (not wanted or one.channel == wanted)]
 
     # --- how
 
@@ -203,18 +203,18 @@ class UserClient:
         return self._done(ack) if ack.ok else self._failed(place, ack, _ERRORS.get(ack.error, ack.error))
 
     def _done(self, ack: Ack) -> Outcome:
-        self._world.changes.note("outcome", user=self.id)
+        self._state.changes.note("outcome", user=self.id)
         return Outcome(acked=True, took_s=ack.took_s, reply=ack.reply)
 
     def _failed(self, place: Channel | None, ack: Ack, sentence: str) -> Outcome:
         """Slackbot tells the person that it did not work."""
         if place is not None:
-            self._world.whisper(Whisper(channel=place.id, ts="", user=self.id, text=sentence, source="slack"))
-        self._world.changes.note("outcome", user=self.id, detail=sentence)
+            self._state.whisper(Whisper(channel=place.id, ts="", user=self.id, text=sentence, source="slack"))
+        self._state.changes.note("outcome", user=self.id, detail=sentence)
         return Outcome(acked=False, took_s=ack.took_s, error=sentence)
 
     def _handle(self, url: str) -> ResponseUrl:
-        path = url.removeprefix(self._world.base_url)
+        path = url.removeprefix(self._state.base_url)
         return self._platform.handles.response_urls[path]
 
     def _alive(self) -> None:
@@ -224,8 +224,8 @@ class UserClient:
     def _place(self, channel: str) -> Channel:
         """A channel that the person sees: as a member, or a public one for members of the workspace."""
         self._alive()
-        place = self._world.channel(channel)
-        is_own = self.user.team_id == self._world.bot_app_team and not self.user.is_restricted
+        place = self._state.channel(channel)
+        is_own = self.user.team_id == self._state.bot_app_team and not self.user.is_restricted
         if self.id not in place.members and (place.is_private or place.is_im or not is_own):
             raise UserClientError(f"{self.name} does not see #{place.name}")
         return place
@@ -252,7 +252,7 @@ class UserClient:
         return self._message(place, ts)
 
     def _view(self, view_id: str) -> View:
-        view = self._world.views.get(view_id)
+        view = self._state.views.get(view_id)
         if view is None or view.user != self.id:
             raise UserClientError(f"{self.name} has no view {view_id} open")
         self._alive()
@@ -274,7 +274,7 @@ class UserClient:
             state = {"selected_option": inputs.option(element, str(value))}
         elif element["type"] != "button":
             state = inputs.state_of(element, value)
-        return action_of(block, element, state, self._world.ids.ts())
+        return action_of(block, element, state, self._state.ids.ts())
 
 
 _NO_COMMAND = (

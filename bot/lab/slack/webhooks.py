@@ -17,7 +17,7 @@ from bot.lab.types import Json
 
 async def receive(platform: Platform, request: web.Request) -> web.Response:
     """A message into the webhook's channel: `ok`, or the name of what is wrong."""
-    channel = platform.world.webhooks.get(request.path)
+    channel = platform.state.webhooks.get(request.path)
     if channel is None:
         return web.Response(status=404, text="no_service")
     try:
@@ -39,9 +39,9 @@ async def _payload(request: web.Request) -> Json:
 
 
 def _post(platform: Platform, bot_id: str, channel_id: str, payload: Json) -> None:
-    world = platform.world
-    app = next(app for app in world.apps.values() if app.bot_id == bot_id)
-    channel = world.channels[channel_id]
+    state = platform.state
+    app = next(app for app in state.apps.values() if app.bot_id == bot_id)
+    channel = state.channels[channel_id]
     if channel.is_archived:
         raise SlackError("channel_is_archived")
     refuse(validate_message(payload))
@@ -57,4 +57,4 @@ def _post(platform: Platform, bot_id: str, channel_id: str, payload: Json) -> No
         bot_id=app.bot_id,
         username=str(payload.get("username") or app.name),
     )
-    world.post(channel, message)
+    state.post(channel, message)

@@ -33,15 +33,15 @@ _KEEP_EVERY_S = 1.0
 class SlackWorkspace:
     """Made by `SlackWorkspace.start(options)`. Channels are named by id or by name, with or without `#`."""
 
-    def __init__(self, world: WorkspaceState) -> None:
-        self.world = world
-        self.platform = platform.build(world)
-        world.on_event = self.platform.deliveries.publish
+    def __init__(self, state: WorkspaceState) -> None:
+        self.state = state
+        self.platform = platform.build(state)
+        state.on_event = self.platform.deliveries.publish
         self.faults = self.platform.faults
         self.calls = self.platform.calls
         self.deliveries = self.platform.deliveries
         self.sockets = self.platform.sockets
-        self.admin = Admin(world)
+        self.admin = Admin(state)
         self.alertmanager = Alertmanager(self.platform)
 
     @classmethod
@@ -49,17 +49,17 @@ class SlackWorkspace:
     async def start(cls, options: SlackOptions | None = None) -> AsyncGenerator[SlackWorkspace]:
         """A workspace that serves until the block ends. A fault of the workspace itself is raised at the end."""
         options = options or SlackOptions()
-        world = fixtures.furnished(WorkspaceState(options))
+        state = fixtures.furnished(WorkspaceState(options))
         if options.state_dir:
-            persistence.load(world, options.state_dir)
-        workspace = cls(world)
+            persistence.load(state, options.state_dir)
+        workspace = cls(state)
         runner = web.AppRunner(Server(workspace.platform).application(), access_log=None, shutdown_timeout=_SHUTDOWN_S)
         await runner.setup()
         try:
             site = web.TCPSite(runner, options.host, options.port)
             await site.start()
             port = runner.addresses[0][1]
-            workspace.world.base_url = f"http://{options.host}:{port}"
+            workspace.state.base_url = f"http://{options.host}:{port}"
             async with aiohttp.ClientSession(trust_env=False) as session:
                 workspace.platform.push.session = session
                 if options.state_dir:
@@ -68,7 +68,7 @@ class SlackWorkspace:
                     yield workspace
                 finally:
                     if options.state_dir:
-                        persistence.save(world, options.state_dir)
+                        persistence.save(state, options.state_dir)
                     await workspace.platform.background.close()
                     await workspace.platform.sockets.close()
         finally:
@@ -81,17 +81,17 @@ class SlackWorkspace:
     @property
     def base_url(self) -> str:
         """Where the workspace is."""
-        return self.world.base_url
+        return self.state.base_url
 
     @property
     def api_url(self) -> str:
         """For `AsyncWebClient(base_url=…)`; ends with a slash."""
-        return f"{self.world.base_url}/api/"
+        return f"{self.state.base_url}/api/"
 
     @property
     def app(self) -> App:
         """The app under test."""
-        return self.world.bot_app()
+        return self.state.bot_app()
 
     @property
     def bot_token(self) -> str:
@@ -135,7 +135,7 @@ class SlackWorkspace:
             "app_token": self.app_token,
             "signing_secret": self.signing_secret,
             "bot_user_id": self.bot_user_id,
-            "team_id": self.world.bot_app_team,
+            "team_id": self.state.bot_app_team,
             "alertmanager_webhook_url": self.alertmanager.webhook_url,
             "alertmanager_token": self.alertmanager.bot_token,
             "channels": {channel.name: channel.id for channel in self.channels() if channel.name},
@@ -145,89 +145,89 @@ class SlackWorkspace:
     async def keep(self, directory: Path) -> None:
         """Save the state, at most once a second, for as long as it runs."""
         while True:
-            seen = self.world.changes.count
-            persistence.save(self.world, directory)
+            seen = self.state.changes.count
+            persistence.save(self.state, directory)
             await asyncio.sleep(_KEEP_EVERY_S)
-            await self.world.changes.until(lambda seen=seen: self.world.changes.count > seen, None)
+            await self.state.changes.until(lambda seen=seen: self.state.changes.count > seen, None)
 
     # --- people and places
 
     def user(self, name: str) -> UserClient:
         """alice, bob, carol (a guest), dave (deactivated) or eve (of another organisation)."""
-        user = self.world.user(name)
+        user = self.state.user(name)
         if user.is_bot:
             raise UserClientError(f"{name} is a bot")
         return UserClient(self.platform, user)
 
     def users(self) -> list[UserClient]:
         """All people."""
-        people = [user for user in self.world.users.values() if not user.is_bot and user.id != "USLACKBOT"]
+        people = [user for user in self.state.users.values() if not user.is_bot and user.id != "USLACKBOT"]
         return [UserClient(self.platform, user) for user in people]
 
     def channel(self, channel: str) -> Channel:
         """A channel; raises `UserClientError`."""
-        return self.world.channel(channel)
+        return self.state.channel(channel)
 
     def channels(self) -> list[Channel]:
         """All channels."""
-        return list(self.world.channels.values())
+        return list(self.state.channels.values())
 
     def invite(self, channel: str, user: str) -> None:
         """Add somebody to a channel; `cni` is the bot."""
-        self.world.join(self.world.channel(channel), self.world.user(user).id)
+        self.state.join(self.state.channel(channel), self.state.user(user).id)
 
     def remove(self, channel: str, user: str) -> None:
         """Take somebody out of a channel."""
-        self.world.leave(self.world.channel(channel), self.world.user(user).id)
+        self.state.leave(self.state.channel(channel), self.state.user(user).id)
 
     # --- what was said
 
     def messages(self, channel: str) -> list[Message]:
         """Top-level messages, oldest first."""
-        return [one for one in self.world.channel(channel).messages.values() if one.thread_ts in {"", one.ts}]
+        return [one for one in self.state.channel(channel).messages.values() if one.thread_ts in {"", one.ts}]
 
     def thread(self, channel: str, ts: str) -> list[Message]:
         """The root and its replies, oldest first."""
-        return self.world.channel(channel).thread(ts)
+        return self.state.channel(channel).thread(ts)
 
     def everything(self, channel: str) -> list[Message]:
         """Top-level messages and replies, oldest first."""
-        return list(self.world.channel(channel).messages.values())
+        return list(self.state.channel(channel).messages.values())
 
     def message(self, channel: str, ts: str) -> Message | None:
         """One message; None when there is none (any more)."""
-        return self.world.channel(channel).messages.get(ts)
+        return self.state.channel(channel).messages.get(ts)
 
     def files(self, channel: str) -> list[File]:
         """Files shared in a channel, oldest first."""
-        channel_id = self.world.channel(channel).id
-        return [file for file in self.world.files.values() if channel_id in file.shares]
+        channel_id = self.state.channel(channel).id
+        return [file for file in self.state.files.values() if channel_id in file.shares]
 
     def permalink(self, channel: str, ts: str) -> str:
         """A message's address."""
-        return permalink_of(self.world, self.world.channel(channel).messages[ts])
+        return permalink_of(self.state, self.state.channel(channel).messages[ts])
 
     # --- waiting
 
     async def until(self, predicate: Callable[[], Result | None], timeout: float = 15.0) -> Result:  # noqa: ASYNC109
         """The predicate's first true result, asked again at every change; TimeoutError says what there was instead."""
         try:
-            return await self.world.changes.until(predicate, timeout)
+            return await self.state.changes.until(predicate, timeout)
         except TimeoutError as error:
             raise TimeoutError(f"not within {timeout} s; the workspace:\n{self.summary()}") from error
 
     def subscribe(self) -> AsyncIterator[Change]:
         """Every change from now on."""
-        return self.world.changes.subscribe()
+        return self.state.changes.subscribe()
 
     def summary(self) -> str:
         """The newest messages, whispers and calls, for people who debug a test."""
         lines = [
             f"#{channel.name} {one.ts} {'  ' if one.thread_ts not in {'', one.ts} else ''}{one.user}: {one.text[:200]}"
-            for channel in self.world.channels.values()
+            for channel in self.state.channels.values()
             for one in list(channel.messages.values())[-10:]
         ]
-        lines += [f"whisper to {one.user}: {one.text[:200]}" for one in self.world.whispers[-5:]]
+        lines += [f"whisper to {one.user}: {one.text[:200]}" for one in self.state.whispers[-5:]]
         lines += [f"call {call.method} {call.status} {call.error}" for call in list(self.calls)[-10:]]
         lines += [f"sockets: {len(self.sockets.connections)}"]
         return "\n".join(lines)

@@ -96,7 +96,7 @@ async def test_a_lost_upload(ws: SlackWorkspace, client: Any) -> None:
     async with aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.ClientError):
             await session.post(step["upload_url"], data=b"a")
-    assert ws.world.files[step["file_id"]].content == b"a"
+    assert ws.state.files[step["file_id"]].content == b"a"
 
 
 async def test_bolt_reconnects_after_a_reset(ws: SlackWorkspace, client: Any) -> None:

@@ -172,9 +172,9 @@ async def test_a_command_says_whom_it_means(ws: SlackWorkspace, client: Any) -> 
 async def test_an_app_may_say_what_it_is_doing(ws: SlackWorkspace, client: Any) -> None:
     ts = await ws.user("alice").say("#incidents", "help")
     await client.assistant_threads_setStatus(channel_id="C0INCIDENTS", thread_ts=ts, status="is diagnosing…")
-    assert ws.world.thread_status["C0INCIDENTS", ts] == "is diagnosing…"
+    assert ws.state.thread_status["C0INCIDENTS", ts] == "is diagnosing…"
     await client.chat_postMessage(channel="C0INCIDENTS", thread_ts=ts, text="done")
-    assert ws.world.thread_status == {}, "an answer ends it"
+    assert ws.state.thread_status == {}, "an answer ends it"
     assert (await client.bots_info(bot="B0ALERTMANAGER"))["bot"]["app_id"] == "A0ALERTMANAGER"
 
 

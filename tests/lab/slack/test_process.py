@@ -69,4 +69,4 @@ async def test_remembers_with_a_state_directory(tmp_path: Path) -> None:
         assert [one.text for one in ws.messages("#incidents")][-1] == "and me"
         for message in ws.everything("#incidents"):
             for file in message.files:
-                assert file is ws.world.files[file.id]
+                assert file is ws.state.files[file.id]

@@ -24,38 +24,38 @@ def clock() -> Clock:
 
 
 def rates(clock: Clock, *, strict: bool = True) -> tuple[Rates, WorkspaceState]:
-    world = furnished(WorkspaceState(SlackOptions(strict_rates=strict), clock))
-    return Rates(world), world
+    state = furnished(WorkspaceState(SlackOptions(strict_rates=strict), clock))
+    return Rates(state), state
 
 
 def test_one_post_a_second_after_a_short_burst(clock: Clock) -> None:
-    limits, world = rates(clock)
+    limits, state = rates(clock)
     post = METHODS["chat.postMessage"]
-    answers = [limits.exceeded(world.bot_app(), post, "C1") for _ in range(6)]
+    answers = [limits.exceeded(state.bot_app(), post, "C1") for _ in range(6)]
     assert answers == [None, None, None, None, 1, 1]
-    assert limits.exceeded(world.bot_app(), post, "C2") is None, "other channels stay usable"
+    assert limits.exceeded(state.bot_app(), post, "C2") is None, "other channels stay usable"
     clock.now += 1
-    assert [limits.exceeded(world.bot_app(), post, "C1") for _ in range(2)] == [None, 1]
+    assert [limits.exceeded(state.bot_app(), post, "C1") for _ in range(2)] == [None, 1]
 
 
 def test_tiers_are_per_method_for_all_channels_together(clock: Clock) -> None:
-    limits, world = rates(clock)
+    limits, state = rates(clock)
     update = METHODS["chat.update"]
-    answers = [limits.exceeded(world.bot_app(), update, f"C{n}") for n in range(80)]
+    answers = [limits.exceeded(state.bot_app(), update, f"C{n}") for n in range(80)]
     assert answers.count(None) == 75, "tier 3 is 50 a minute, with some tolerance"
     assert answers[-1] == 2
-    assert limits.exceeded(world.bot_app(), METHODS["reactions.add"], "C1") is None
+    assert limits.exceeded(state.bot_app(), METHODS["reactions.add"], "C1") is None
     clock.now += 60
-    assert [limits.exceeded(world.bot_app(), update, "C1") for _ in range(51)].count(None) == 50
+    assert [limits.exceeded(state.bot_app(), update, "C1") for _ in range(51)].count(None) == 50
 
 
 def test_each_app_has_its_own_allowance(clock: Clock) -> None:
-    limits, world = rates(clock)
+    limits, state = rates(clock)
     for _ in range(5):
-        limits.exceeded(world.bot_app(), METHODS["chat.postMessage"], "C1")
-    assert limits.exceeded(world.apps["A0ALERTMANAGER"], METHODS["chat.postMessage"], "C1") is None
+        limits.exceeded(state.bot_app(), METHODS["chat.postMessage"], "C1")
+    assert limits.exceeded(state.apps["A0ALERTMANAGER"], METHODS["chat.postMessage"], "C1") is None
 
 
 def test_no_limits_unless_asked_for(clock: Clock) -> None:
-    limits, world = rates(clock, strict=False)
-    assert {limits.exceeded(world.bot_app(), METHODS["chat.postMessage"], "C1") for _ in range(100)} == {None}
+    limits, state = rates(clock, strict=False)
+    assert {limits.exceeded(state.bot_app(), METHODS["chat.postMessage"], "C1") for _ in range(100)} == {None}

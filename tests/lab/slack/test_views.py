@@ -229,7 +229,7 @@ async def test_values_survive_an_update_of_the_view(ws: SlackWorkspace, client: 
     form = {**FORM, "blocks": [*FORM["blocks"], more]}
     view_id = (await client.views_open(trigger_id=await trigger(ws, app), view=form))["view"]["id"]
     alice = ws.user("alice")
-    ws.world.views[view_id].values["why"]["reason"]["value"] = "typed before"
+    ws.state.views[view_id].values["why"]["reason"]["value"] = "typed before"
     assert (await alice.click_in_view(view_id, "more")).acked
     await client.views_update(view_id=view_id, view=form)
     await alice.submit(view_id)

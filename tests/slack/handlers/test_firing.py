@@ -289,12 +289,12 @@ async def test_a_storm_is_one_sweep(rig: Rig) -> None:
 
 
 async def test_a_rule_that_has_nothing_to_measure_here_is_called_so(rig: Rig) -> None:
-    world, *_ = two_nodes()
-    for name, node in world.nodes.items():
+    state, *_ = two_nodes()
+    for name, node in state.nodes.items():
         info = msgspec.structs.replace(node.status.node_info, kubelet_version="v1.33.1+k3s1")
-        world.nodes[name] = msgspec.structs.replace(node, status=msgspec.structs.replace(node.status, node_info=info))
+        state.nodes[name] = msgspec.structs.replace(node, status=msgspec.structs.replace(node.status, node_info=info))
     rig.recordings.clear()
-    rig.recordings["kube-system"] = recorded(world)
+    rig.recordings["kube-system"] = recorded(state)
     await sent(rig, alert("KubeProxyDown", job="kube-proxy"))
 
     (said,) = rig.roots()

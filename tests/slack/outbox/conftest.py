@@ -25,7 +25,7 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 async def rig(store: Store) -> AsyncIterator[Rig]:
     clock = VirtualClock()
     async with SlackWorkspace.start(SlackOptions(share_delay_s=0)) as ws:
-        ws.world.clock = clock.now
-        ws.world.ids = Ids(clock.now)
+        ws.state.clock = clock.now
+        ws.state.ids = Ids(clock.now)
         async with open_client(ws.bot_token, base_url=ws.api_url) as client:
             yield Rig(store=store, ws=ws, client=client, clock=clock)

@@ -17,7 +17,7 @@ from tests.slack.outbox.victim import SHORT
 async def test_killed_between_sending_and_noting(rig: Rig, redis_server: RedisServer, tmp_path: Path) -> None:
     """In real time, with a real process: Slack takes the post, and nobody is left to hear its answer."""
     clock = RealClock()
-    rig.ws.world.clock = clock.now
+    rig.ws.state.clock = clock.now
     outbox = Outbox(rig.queue, rig.client, timing=SHORT, clock=clock)
     await outbox.put(rig.post("a"))
     await outbox.put(rig.post("b", thread_key="a"))
@@ -25,10 +25,10 @@ async def test_killed_between_sending_and_noting(rig: Rig, redis_server: RedisSe
         sys.executable, "-m", "tests.slack.outbox.victim", redis_server.url, rig.ws.api_url, rig.ws.bot_token,
         str(tmp_path), cwd=Path(__file__).parents[3], stdout=DEVNULL,
     )  # fmt: skip
-    publish = rig.ws.world.on_event
-    rig.ws.world.on_event = lambda _event, _channel: victim.kill()  # while the post is executed, before the answer
+    publish = rig.ws.state.on_event
+    rig.ws.state.on_event = lambda _event, _channel: victim.kill()  # while the post is executed, before the answer
     await victim.wait()
-    rig.ws.world.on_event = publish
+    rig.ws.state.on_event = publish
     assert rig.said() == ["a"]
     assert await outbox.ts_of("a") is None, "nobody has noted it"
 

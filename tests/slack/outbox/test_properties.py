@@ -132,8 +132,8 @@ async def _tell(operations: list[object], server: RedisServer) -> None:
         ):
             async with store.connection.client() as redis:
                 await redis.flushall()  # pyright: ignore[reportUnknownMemberType] untyped arguments
-            ws.world.clock = clock.now
-            ws.world.ids = Ids(clock.now)
+            ws.state.clock = clock.now
+            ws.state.ids = Ids(clock.now)
             rig = Rig(store=store, ws=ws, client=client, clock=clock)
             story = Story()
             for operation in operations:

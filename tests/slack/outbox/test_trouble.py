@@ -82,7 +82,7 @@ GOES_ON = goes_on_here().text
 
 def delete(rig: Rig, ts: str) -> None:
     channel = rig.ws.channel("incidents")
-    rig.ws.platform.world.delete(channel, channel.messages[ts])
+    rig.ws.platform.state.delete(channel, channel.messages[ts])
 
 
 async def a_root_that_is_deleted(rig: Rig, outbox: Outbox) -> str:
@@ -283,8 +283,8 @@ async def test_a_clock_that_was_set_back_holds_up_nothing(rig: Rig) -> None:
 
 
 async def test_a_lost_reply_is_found_where_our_clock_is_hours_ahead_of_slacks(rig: Rig) -> None:
-    rig.ws.world.clock = lambda: rig.clock.now() - 5 * 3600
-    rig.ws.world.ids = Ids(rig.ws.world.clock)
+    rig.ws.state.clock = lambda: rig.clock.now() - 5 * 3600
+    rig.ws.state.ids = Ids(rig.ws.state.clock)
     rig.ws.faults.lose_replies("chat.postMessage")
     outbox = rig.outbox()
     await outbox.put(rig.post("a"))

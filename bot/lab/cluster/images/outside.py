@@ -12,7 +12,7 @@ from bot.lab.cluster.names import OUTSIDE_HOST
 
 
 def answer(data: bytes) -> bytes:
-    """The outside world's DNS: ``example.com`` and its subdomains exist, nothing else does."""
+    """The DNS outside of the cluster: ``example.com`` and its subdomains exist, nothing else does."""
     query = dns_wire.parse(data)
     if query.name != "example.com" and not query.name.endswith(".example.com"):
         return dns_wire.reply(query, rcode=dns_wire.NXDOMAIN)
@@ -38,7 +38,7 @@ def _resolver_tcp() -> None:
             connection.sendall(len(reply).to_bytes(2, "big") + reply)
 
 
-def _world(_: Container) -> None:
+def _serve_names(_: Container) -> None:
     serve_http(80, {"*": lambda: (200, "outside\n")})
     serve_tcp(443)
     threading.Thread(target=_resolver_udp, daemon=True).start()
@@ -46,4 +46,4 @@ def _world(_: Container) -> None:
     forever()
 
 
-IMAGES = (Image(name="lab.invalid/outside", main=_world, programs=TOOLS),)
+IMAGES = (Image(name="lab.invalid/outside", main=_serve_names, programs=TOOLS),)

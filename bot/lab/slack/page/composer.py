@@ -28,8 +28,8 @@ _KEYS = """(event) => {
 class Composer:
     """``send(text)`` tells whether the text was taken; if not, it stays in the field."""
 
-    def __init__(self, world: WorkspaceState, hints: tuple[Hint, ...], send: Send) -> None:
-        self.world = world
+    def __init__(self, state: WorkspaceState, hints: tuple[Hint, ...], send: Send) -> None:
+        self.state = state
         self.hints = hints
         self.send = send
         self._offers: list[Offer] = []
@@ -78,7 +78,7 @@ class Composer:
             self._input.value = ""
 
     def _typed(self, text: str) -> None:
-        self._offers = offers(text, self.world, self.hints)
+        self._offers = offers(text, self.state, self.hints)
         self._at = 0
         self._draw()
 

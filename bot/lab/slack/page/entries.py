@@ -44,16 +44,16 @@ class Entry:
         return "" if isinstance(self.message, Whisper) else str(self.message.more.get("latest_reply") or "")
 
 
-def channel_entries(world: WorkspaceState, channel: Channel, directory: Directory) -> list[Entry]:
+def channel_entries(state: WorkspaceState, channel: Channel, directory: Directory) -> list[Entry]:
     """The channel itself: roots, replies that were sent to the channel too, and what only the viewer sees."""
     seen = [one for one in channel.messages.values() if not _is_reply(one) or one.is_broadcast]
-    return _entries(world, [*seen, *_whispers(world, channel, directory.viewer, "")], directory, in_thread=False)
+    return _entries(state, [*seen, *_whispers(state, channel, directory.viewer, "")], directory, in_thread=False)
 
 
-def thread_entries(world: WorkspaceState, channel: Channel, root: str, directory: Directory) -> list[Entry]:
+def thread_entries(state: WorkspaceState, channel: Channel, root: str, directory: Directory) -> list[Entry]:
     """A thread: its root first."""
     return _entries(
-        world, [*channel.thread(root), *_whispers(world, channel, directory.viewer, root)], directory, in_thread=True
+        state, [*channel.thread(root), *_whispers(state, channel, directory.viewer, root)], directory, in_thread=True
     )
 
 
@@ -61,12 +61,12 @@ def _is_reply(message: Message) -> bool:
     return bool(message.thread_ts) and message.thread_ts != message.ts
 
 
-def _whispers(world: WorkspaceState, channel: Channel, viewer: str, thread: str) -> list[Whisper]:
-    return [one for one in world.whispers if (one.channel, one.user, one.thread_ts) == (channel.id, viewer, thread)]
+def _whispers(state: WorkspaceState, channel: Channel, viewer: str, thread: str) -> list[Whisper]:
+    return [one for one in state.whispers if (one.channel, one.user, one.thread_ts) == (channel.id, viewer, thread)]
 
 
 def _entries(
-    world: WorkspaceState, messages: list[Message | Whisper], directory: Directory, *, in_thread: bool
+    state: WorkspaceState, messages: list[Message | Whisper], directory: Directory, *, in_thread: bool
 ) -> list[Entry]:
     entries: list[Entry] = []
     ordered = sorted(messages, key=lambda one: one.ts)
@@ -77,7 +77,7 @@ def _entries(
             viewer=directory.viewer,
             message=message,
             begins_day=begins_day and not in_thread,
-            is_compact=not begins_day and before is not None and _together(world, before, message),
+            is_compact=not begins_day and before is not None and _together(state, before, message),
             replies=0 if in_thread or isinstance(message, Whisper) else int(message.more.get("reply_count") or 0),
         )
         entries.append(entry)
@@ -92,9 +92,9 @@ def _day(message: Message | Whisper, directory: Directory) -> date:
     return directory.at(float(message.ts)).date()
 
 
-def _together(world: WorkspaceState, before: Message | Whisper, message: Message | Whisper) -> bool:
+def _together(state: WorkspaceState, before: Message | Whisper, message: Message | Whisper) -> bool:
     if isinstance(before, Whisper) or isinstance(message, Whisper):
         return False
-    if author(before, world) != author(message, world) or before.more.get("reply_count"):
+    if author(before, state) != author(message, state) or before.more.get("reply_count"):
         return False
     return float(message.ts) - float(before.ts) < _TOGETHER_S

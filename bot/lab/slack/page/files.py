@@ -20,9 +20,9 @@ def address(file: File) -> str:
     return f"/files/{file.id}"
 
 
-def picture_of(world: WorkspaceState, url: str) -> str | None:
+def picture_of(state: WorkspaceState, url: str) -> str | None:
     """The page's address for a picture that an app names by id or by one of the file's own URLs."""
-    for file in world.files.values():
+    for file in state.files.values():
         if file.mimetype in _PICTURES and url in {file.id, file.url, f"{file.url}/download", file.permalink}:
             return address(file)
     return None
@@ -48,9 +48,9 @@ def file_html(file: File) -> Markup:
     )
 
 
-def served(world: WorkspaceState, file_id: str) -> Response:
+def served(state: WorkspaceState, file_id: str) -> Response:
     """The file, so that no browser runs what is in it."""
-    file = world.files.get(file_id)
+    file = state.files.get(file_id)
     if file is None or file.content is None:
         return Response("there is no such file", status_code=404, media_type="text/plain")
     kind = file.mimetype if file.mimetype in _PICTURES else "text/plain; charset=utf-8"

@@ -41,13 +41,13 @@ class Deeds:
     """Names by callback id."""
 
 
-def draw_message(entry: Entry, world: WorkspaceState, context: Context, deeds: Deeds) -> None:
+def draw_message(entry: Entry, state: WorkspaceState, context: Context, deeds: Deeds) -> None:
     """Draw into the current element."""
     message = entry.message
     if entry.begins_day:
         day = dates.day(context.directory.at(float(message.ts)), context.now)
         html(Markup("<span>{}</span>").format(day), classes="day", role="separator")
-    who = author(message, world)
+    who = author(message, state)
     kind = "message whisper" if isinstance(message, Whisper) else "message"
     with tag("article", f"{kind} compact" if entry.is_compact else kind, data_ts=message.ts) as article:
         article.props["aria-label"] = f"{who.name}, {dates.clock(context.directory.at(float(message.ts)))}"

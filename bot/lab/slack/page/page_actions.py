@@ -61,7 +61,7 @@ class PageActions:
 
     async def close(self, user: str, view_id: str) -> None:
         """Leave a modal; one that is gone already is no matter."""
-        if view_id in self.workspace.world.views:
+        if view_id in self.workspace.state.views:
             await self.workspace.user(user).close(view_id)
 
     async def shortcut(self, user: str, channel: str, ts: str, callback_id: str) -> str:
@@ -74,22 +74,22 @@ class PageActions:
 
     async def react(self, user: str, channel: str, ts: str, name: str) -> str:
         """Add a reaction, or take one's own away."""
-        world = self.workspace.world
-        place = world.channel(channel)
+        state = self.workspace.state
+        place = state.channel(channel)
         message = place.messages.get(ts)
         if message is None:
             return "That message is gone."
-        world.react(place, message, name, user, add=user not in message.reactions.get(name, []))
+        state.react(place, message, name, user, add=user not in message.reactions.get(name, []))
         return ""
 
     async def alert(self, *, is_resolved: bool) -> str:
         """Let Alertmanager post into its channel, through its own webhook."""
-        world = self.workspace.world
-        path = next((path for path, channel in world.webhooks.items() if world.channels[channel].name == "alerts"), "")
+        state = self.workspace.state
+        path = next((path for path, channel in state.webhooks.items() if state.channels[channel].name == "alerts"), "")
         try:
             async with (
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_WEBHOOK_S), trust_env=False) as session,
-                session.post(world.base_url + path, json=alert(is_resolved=is_resolved)) as answer,
+                session.post(state.base_url + path, json=alert(is_resolved=is_resolved)) as answer,
             ):
                 return "" if answer.status == 200 else f"Slack answered Alertmanager {answer.status}."
         except (aiohttp.ClientError, TimeoutError):

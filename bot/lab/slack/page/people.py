@@ -48,14 +48,14 @@ def role(user: User) -> str:
     return "Guest" if user.is_restricted or user.is_ultra_restricted else ""
 
 
-def author(message: Message | Whisper, world: WorkspaceState) -> Author:
+def author(message: Message | Whisper, state: WorkspaceState) -> Author:
     """Who a message shows as its sender."""
     if isinstance(message, Whisper):
-        app = world.apps.get(message.app_id)
+        app = state.apps.get(message.app_id)
         if message.source == "slack" or app is None:
             return Author(id="USLACKBOT", name="Slackbot", colour="64748b")
-        return person(world.users[app.bot_user])
-    user = world.users.get(message.user)
+        return person(state.users[app.bot_user])
+    user = state.users.get(message.user)
     if message.username:
         return Author(id=message.bot_id, name=message.username, colour=_BOTS.get(message.app_id, "64748b"), badge="APP")
     if user is not None:
@@ -64,13 +64,13 @@ def author(message: Message | Whisper, world: WorkspaceState) -> Author:
     return Author(id=message.bot_id, name=name, colour=_BOTS.get(message.app_id, "64748b"), badge="APP")
 
 
-def directory(world: WorkspaceState, viewer: str) -> Directory:
+def directory(state: WorkspaceState, viewer: str) -> Directory:
     """The names of everybody and everything, as this person sees them."""
     return Directory(
-        users={user.id: user.name for user in world.users.values()},
-        channels={channel.id: channel.name for channel in world.channels.values()},
-        groups={group.id: group.handle for group in world.groups.values()},
-        members={group.id: frozenset(group.users) for group in world.groups.values()},
+        users={user.id: user.name for user in state.users.values()},
+        channels={channel.id: channel.name for channel in state.channels.values()},
+        groups={group.id: group.handle for group in state.groups.values()},
+        members={group.id: frozenset(group.users) for group in state.groups.values()},
         viewer=viewer,
     )
 

@@ -36,15 +36,15 @@ class Reading:
         return Mark(is_unread=bool(roots), mentions=mentions)
 
 
-def channels_of(world: WorkspaceState, user: User) -> list[Channel]:
+def channels_of(state: WorkspaceState, user: User) -> list[Channel]:
     """The channels in a person's sidebar."""
     return [
         channel
-        for channel in world.channels.values()
+        for channel in state.channels.values()
         if user.id in channel.members and not channel.is_archived and not channel.is_im
     ]
 
 
-def people(world: WorkspaceState) -> list[User]:
+def people(state: WorkspaceState) -> list[User]:
     """Those as whom one can sit down at the page."""
-    return [user for user in world.users.values() if not (user.is_bot or user.deleted or user.id == "USLACKBOT")]
+    return [user for user in state.users.values() if not (user.is_bot or user.deleted or user.id == "USLACKBOT")]

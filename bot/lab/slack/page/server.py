@@ -42,11 +42,11 @@ async def page(context: PageContext, port: int = 0) -> AsyncGenerator[str]:
 
     @app.get("/files/{file_id}")
     async def file(file_id: str) -> Response:
-        return served(context.workspace.world, file_id)
+        return served(context.workspace.state, file_id)
 
     ui.add_head_html(_HEAD.format(style=_resource("style.css"), script=_resource("page.js")), shared=True)
 
-    @ui.page("/", title=f"{context.workspace.world.bot_app().name} lab")
+    @ui.page("/", title=f"{context.workspace.state.bot_app().name} lab")
     def index(user: str = "", channel: str = "") -> None:
         Session(context, looking_at(context, user, channel)).arrived()
 

@@ -48,7 +48,7 @@ class Session:
 
     def __init__(self, context: PageContext, looking: Looking) -> None:
         self.page = context
-        self.world = context.workspace.world
+        self.state = context.workspace.state
         self.looking = looking
         self.actions = PageActions(context.workspace)
         self._seen = -1
@@ -76,12 +76,12 @@ class Session:
                     button(icon("flask") + "Lab", self._toggle_lab, "btn lab-button", aria_label="Lab")
                 with tag("div", "channel") as self._channel_box:
                     self._timeline = Timeline("Messages")
-                    self._composer = Composer(self.world, self.page.hints, lambda text: self._send(text, ""))
+                    self._composer = Composer(self.state, self.page.hints, lambda text: self._send(text, ""))
                 self._home = tag("div", "home", tabindex="0")
             with tag("aside", "panel", aria_label="Thread") as self._thread_box:
                 self._thread_head = tag("div", "panel-head")
                 self._thread = Timeline("Replies")
-                self._reply = Composer(self.world, (), lambda text: self._send(text, self.looking.thread))
+                self._reply = Composer(self.state, (), lambda text: self._send(text, self.looking.thread))
             with tag("aside", "panel", aria_label="Lab") as self._lab_box:
                 self._lab = LabPanel(self.page, self.actions, self._toggle_lab)
             tag("div", "veil").on("click", lambda _: self._look(is_side_open=False), args=[])
@@ -90,7 +90,7 @@ class Session:
     async def _leave(self) -> None:
         """Close what lies over the channel, the topmost first."""
         looking = self.looking
-        views = self.world.stacks.get(looking.user)
+        views = self.state.stacks.get(looking.user)
         if views:
             await self.actions.close(looking.user, views[-1].id)
             self._check()
@@ -102,35 +102,35 @@ class Session:
             self._look(thread="")
 
     def _check(self) -> None:
-        if self._seen != self.world.changes.count:
+        if self._seen != self.state.changes.count:
             self.refresh()
 
     def refresh(self) -> None:
         """Draw what is not as it should be."""
-        self._seen = self.world.changes.count
+        self._seen = self.state.changes.count
         looking = self.looking
         context = self._context()
-        channel = self.world.channels.get(looking.place)
+        channel = self.state.channels.get(looking.place)
         if channel is not None:
             self.page.reading.read(looking.user, channel)
         self._show_frame(channel)
         self._show_sidebar(context)
         if channel is not None:
-            entries = channel_entries(self.world, channel, context.directory)
+            entries = channel_entries(self.state, channel, context.directory)
             self._timeline.show(entries, lambda entry: self._message(entry, channel, context, is_thread=False))
         if channel is not None and looking.thread:
-            entries = thread_entries(self.world, channel, looking.thread, context.directory)
+            entries = thread_entries(self.state, channel, looking.thread, context.directory)
             self._thread.show(entries, lambda entry: self._message(entry, channel, context, is_thread=True))
         if looking.place == HOME:
             self._show_home(context)
-        stack = self.world.stacks.get(looking.user) or [None]
+        stack = self.state.stacks.get(looking.user) or [None]
         self._modal.show(stack[-1], context, self._act_in_view(stack[-1]))
 
     def _context(self) -> Context:
         return Context(
-            directory=directory(self.world, self.looking.user),
+            directory=directory(self.state, self.looking.user),
             now=datetime.now().astimezone(),
-            picture=lambda url: files.picture_of(self.world, url),
+            picture=lambda url: files.picture_of(self.state, url),
         )
 
     def _show_frame(self, channel: Channel | None) -> None:
@@ -144,13 +144,13 @@ class Session:
         )
 
     def _show_sidebar(self, context: Context) -> None:
-        user = self.world.users[self.looking.user]
-        mine = channels_of(self.world, user)
+        user = self.state.users[self.looking.user]
+        mine = channels_of(self.state, user)
         self._sidebar.show(
             SidebarState(
-                team=f"{self.world.teams[user.team_id].name} workspace",
+                team=f"{self.state.teams[user.team_id].name} workspace",
                 user=user,
-                people=tuple((one.id, one.name, role(one) or one.title) for one in people(self.world)),
+                people=tuple((one.id, one.name, role(one) or one.title) for one in people(self.state)),
                 lines=tuple(
                     Line(
                         id=one.id,
@@ -160,7 +160,7 @@ class Session:
                     )
                     for one in mine
                 ),
-                app_name=self.world.bot_app().name,
+                app_name=self.state.bot_app().name,
                 place=self.looking.place,
             )
         )
@@ -173,7 +173,7 @@ class Session:
             opens_threads=not is_thread,
             shortcuts=dict(self.page.shortcuts),
         )
-        draw_message(entry, self.world, context, deeds)
+        draw_message(entry, self.state, context, deeds)
 
     # --- going places
 
@@ -183,7 +183,7 @@ class Session:
 
     def sit(self, user: str) -> None:
         """Become another person; the place stays when they may see it."""
-        mine = channels_of(self.world, self.world.users[user])
+        mine = channels_of(self.state, self.state.users[user])
         stays = self.looking.place == HOME or self.looking.place in {channel.id for channel in mine}
         place = self.looking.place if stays else mine[0].id
         self._look(user=user, place=place, thread=self.looking.thread if stays else "", is_side_open=False)
@@ -202,17 +202,17 @@ class Session:
             ui.navigate.history.replace(self._address())  # a page that is loaded again shows the same
 
     def _address(self) -> str:
-        user, channel = self.world.users[self.looking.user], self.world.channels.get(self.looking.place)
+        user, channel = self.state.users[self.looking.user], self.state.channels.get(self.looking.place)
         return "/?" + urlencode({"user": user.name, "channel": channel.name if channel else self.looking.place})
 
     def arrived(self) -> None:
         """Write the headings of a new place."""
         for heading in (self._title, self._thread_head, self._timeline.beginning):
             heading.clear()
-        channel = self.world.channels.get(self.looking.place)
+        channel = self.state.channels.get(self.looking.place)
         with self._title:
             if channel is None:
-                html(self.world.bot_app().name, "h1")
+                html(self.state.bot_app().name, "h1")
                 html("App · Home", "p")
             else:
                 html(icon("globe" if channel.is_ext_shared else "hash") + channel.name, "h1")
@@ -222,7 +222,7 @@ class Session:
             return
         with self._timeline.beginning:
             html(f"This is the very beginning of #{channel.name}", "h2")
-            html(_advice(self.world, channel), "p")
+            html(_advice(self.state, channel), "p")
         self._composer.placed(f"Message #{channel.name}")
         self._composer.focus()
         if self.looking.thread:
@@ -240,9 +240,9 @@ class Session:
         self._enter(string(event.args, "channel"), string(event.args, "ts"))
 
     def _enter(self, place: str, ts: str) -> None:
-        if place not in {one.id for one in channels_of(self.world, self.world.users[self.looking.user])}:
+        if place not in {one.id for one in channels_of(self.state, self.state.users[self.looking.user])}:
             ui.notify("That message is in a channel that you do not see.", position="bottom-left", type="warning")
-        elif ts not in self.world.channels[place].messages:
+        elif ts not in self.state.channels[place].messages:
             ui.notify("That message is gone.", position="bottom-left", type="warning")
         else:
             self._look(place=place, thread=ts, is_in_lab=False, is_side_open=False)
@@ -265,8 +265,8 @@ class Session:
             return False
         if command:
             name, rest = command
-            return await self._told(self.actions.slash(user, place, name, encoded(rest, self.world)))
-        return await self._told(self.actions.say(user, place, encoded(text.strip(), self.world), thread))
+            return await self._told(self.actions.slash(user, place, name, encoded(rest, self.state)))
+        return await self._told(self.actions.say(user, place, encoded(text.strip(), self.state), thread))
 
     def _act_in_view(self, view: View | None) -> Act:
         async def act(press: Press) -> None:
@@ -284,7 +284,7 @@ class Session:
         return not problem
 
     def _show_home(self, context: Context) -> None:
-        view = self.world.homes.get((self.world.bot_app().id, self.looking.user))
+        view = self.state.homes.get((self.state.bot_app().id, self.looking.user))
         shown = (view.id, view.hash) if view else ("", "none")
         if shown == self._home_shown:
             return
@@ -298,9 +298,9 @@ class Session:
                     draw_blocks(view.blocks, context, self._act_in_view(view))
 
 
-def _advice(world: WorkspaceState, channel: Channel) -> Markup:
+def _advice(state: WorkspaceState, channel: Channel) -> Markup:
     """What a newcomer can do in a channel."""
-    app = world.bot_app()
+    app = state.bot_app()
     if app.bot_user not in channel.members:
         return Markup("@{} is not in this channel: what it has to say here, only you will see.").format(app.name)
     return Markup("Type <code>{}</code> to see what @{} can do, or break something under “Lab” first.").format(
@@ -310,8 +310,8 @@ def _advice(world: WorkspaceState, channel: Channel) -> Markup:
 
 def looking_at(context: PageContext, user: str, channel: str) -> Looking:
     """Where a new window starts: as asked, else as the first person in their first channel."""
-    world = context.workspace.world
-    seated: User = next((one for one in people(world) if one.name == user), people(world)[0])
-    mine = channels_of(world, seated)
+    state = context.workspace.state
+    seated: User = next((one for one in people(state) if one.name == user), people(state)[0])
+    mine = channels_of(state, seated)
     place = next((one.id for one in mine if one.name == channel), HOME if channel == HOME else mine[0].id)
     return Looking(user=seated.id, place=place)

@@ -30,16 +30,16 @@ class Offer:
     insert: str
 
 
-def encoded(text: str, world: WorkspaceState) -> str:
+def encoded(text: str, state: WorkspaceState) -> str:
     """``@cni look at #alerts`` as ``<@U…> look at <#C…>``; names that nobody has stay text."""
-    return _NAME.sub(lambda found: _token(found[1], found[2], world) or found[0], text)
+    return _NAME.sub(lambda found: _token(found[1], found[2], state) or found[0], text)
 
 
-def _token(sign: str, name: str, world: WorkspaceState) -> str:
+def _token(sign: str, name: str, state: WorkspaceState) -> str:
     if sign == "#":
-        channels = [channel.id for channel in world.channels.values() if channel.name == name]
+        channels = [channel.id for channel in state.channels.values() if channel.name == name]
         return f"<#{channels[0]}>" if channels else ""
-    users = [user.id for user in world.users.values() if user.name == name and not user.deleted]
+    users = [user.id for user in state.users.values() if user.name == name and not user.deleted]
     return f"<@{users[0]}>" if users else ""
 
 
@@ -49,17 +49,17 @@ def split_command(text: str) -> tuple[str, str] | None:
     return (command, rest.strip()) if command.startswith("/") and len(command) > 1 else None
 
 
-def offers(text: str, world: WorkspaceState, hints: tuple[Hint, ...]) -> list[Offer]:
+def offers(text: str, state: WorkspaceState, hints: tuple[Hint, ...]) -> list[Offer]:
     """What fits what was typed so far: commands after ``/``, words of their usage, names after ``@``."""
     if text.startswith("/"):
         return _commands(text, hints)
     head, sign, name = text.rpartition("@")
     if not sign or (head and not head[-1].isspace()) or re.search(r"[^\w.-]", name):
         return []
-    users = [user for user in world.users.values() if not user.deleted and user.id != "USLACKBOT"]
+    users = [user for user in state.users.values() if not user.deleted and user.id != "USLACKBOT"]
     return [
         Offer(title=f"@{user.name}", note=user.real_name, insert=f"{head}@{user.name} ")
-        for user in sorted(users, key=lambda user: (user.id != world.bot_app().bot_user, user.name))
+        for user in sorted(users, key=lambda user: (user.id != state.bot_app().bot_user, user.name))
         if user.name.startswith(name)
     ][:_MOST_OFFERED]
 

@@ -14,12 +14,12 @@ def api_test(call: Call) -> Json:
 @method("auth.test", takes_json=True)
 def auth_test(call: Call) -> Json:
     """Who the token's owner is."""
-    world, app = call.world, call.app
-    user = world.users[app.bot_user]
+    state, app = call.state, call.app
+    user = state.users[app.bot_user]
     return {
         "ok": True,
-        "url": f"{world.base_url}/",
-        "team": world.teams[user.team_id].name,
+        "url": f"{state.base_url}/",
+        "team": state.teams[user.team_id].name,
         "user": user.name,
         "team_id": user.team_id,
         "user_id": user.id,
@@ -32,7 +32,7 @@ def auth_test(call: Call) -> Json:
 def bots_info(call: Call) -> Json:
     """A bot by its bot id, as it stands in messages."""
     wanted = call.args.text("bot") or call.app.bot_id
-    for app in call.world.apps.values():
+    for app in call.state.apps.values():
         if app.bot_id == wanted:
             about = {"id": app.bot_id, "deleted": False, "name": app.name, "updated": 0, "app_id": app.id}
             return {"ok": True, "bot": {**about, "user_id": app.bot_user, "icons": {}}}
@@ -42,14 +42,14 @@ def bots_info(call: Call) -> Json:
 @method("assistant.threads.setStatus", "chat:write", takes_json=True)
 def set_status(call: Call) -> Json:
     """The line under a thread that says what the app is doing; an empty status ends it."""
-    channel = call.world.channels.get(call.args.required("channel_id"))
+    channel = call.state.channels.get(call.args.required("channel_id"))
     if channel is None or call.app.bot_user not in channel.members:
         raise SlackError("channel_not_found")
-    message = call.world.message(channel, call.args.required("thread_ts"))
+    message = call.state.message(channel, call.args.required("thread_ts"))
     if "status" not in call.args:
         raise SlackError("invalid_arguments", "[ERROR] missing required field: status")
-    call.world.thread_status[channel.id, message.ts] = call.args.text("status")
-    call.world.changes.note("status", channel=channel.id, ts=message.ts)
+    call.state.thread_status[channel.id, message.ts] = call.args.text("status")
+    call.state.changes.note("status", channel=channel.id, ts=message.ts)
     return {"ok": True}
 
 
@@ -57,5 +57,5 @@ def set_status(call: Call) -> Json:
 def connections_open(call: Call) -> Json:
     """A fresh WebSocket address, good for one connection within 30 s."""
     ticket = call.platform.sockets.new_ticket(call.app)
-    host = call.world.base_url.replace("http://", "ws://")
+    host = call.state.base_url.replace("http://", "ws://")
     return {"ok": True, "url": f"{host}/link/?ticket={ticket}&app_id={call.app.id}"}

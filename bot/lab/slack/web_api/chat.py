@@ -31,9 +31,9 @@ def content(call: Call) -> Json:
     return {name: value or ([] if name in {"blocks", "attachments"} else value) for name, value in given.items()}
 
 
-def written_by(world: WorkspaceState, app: App, given: Json) -> Message:
+def written_by(state: WorkspaceState, app: App, given: Json) -> Message:
     """A message of the app that is not yet posted."""
-    team_id = world.users[app.bot_user].team_id
+    team_id = state.users[app.bot_user].team_id
     return Message(
         channel="",
         ts="",
@@ -92,12 +92,12 @@ def post_message(call: Call) -> Json:
     if channel.is_archived:
         raise SlackError("is_archived")
     given = content(call)
-    message = written_by(call.world, call.app, given)
+    message = written_by(call.state, call.app, given)
     message.thread_ts = thread_of(call, channel)
     if message.thread_ts and call.args.flag("reply_broadcast"):
         message.is_broadcast, message.subtype = True, "thread_broadcast"
     _customize(call, message)
-    posted = call.world.post(channel, message)
+    posted = call.state.post(channel, message)
     return warned(given, {"ok": True, "channel": channel.id, "ts": posted.ts, "message": posted.as_json()})
 
 
@@ -112,7 +112,7 @@ def _customize(call: Call, message: Message) -> None:
 
 
 def _own(call: Call, channel: Channel, error: str) -> Message:
-    message = call.world.message(channel, call.args.required("ts"))
+    message = call.state.message(channel, call.args.required("ts"))
     if message.app_id != call.app.id:
         raise SlackError(error)
     return message
@@ -134,7 +134,7 @@ def update(call: Call) -> Json:
         new["attachments"] = numbered(given["attachments"])
     if "metadata" in call.args:
         new["metadata"] = given["metadata"] or None
-    call.world.edit(channel, message, call.app.bot_user, new)
+    call.state.edit(channel, message, call.app.bot_user, new)
     answer = {"ok": True, "channel": channel.id, "ts": message.ts, "text": message.text, "message": message.as_json()}
     return warned(given, answer)
 
@@ -151,7 +151,7 @@ def delete(call: Call) -> Json:
     """Deletes a message of the app's own."""
     channel = call.joined()
     message = _own(call, channel, "cant_delete_message")
-    call.world.delete(channel, message)
+    call.state.delete(channel, message)
     return {"ok": True, "channel": channel.id, "ts": message.ts}
 
 
@@ -161,7 +161,7 @@ def post_ephemeral(call: Call) -> Json:
     channel = call.joined()
     if channel.is_archived:
         raise SlackError("is_archived")
-    user = call.world.users.get(call.args.required("user"))
+    user = call.state.users.get(call.args.required("user"))
     if user is None:
         raise SlackError("user_not_found")
     if user.id not in channel.members or user.deleted:
@@ -169,7 +169,7 @@ def post_ephemeral(call: Call) -> Json:
     given = content(call)
     whisper = whispered(call.app, channel.id, user.id, given)
     whisper.thread_ts = thread_of(call, channel)
-    return warned(given, {"ok": True, "message_ts": call.world.whisper(whisper).ts})
+    return warned(given, {"ok": True, "message_ts": call.state.whisper(whisper).ts})
 
 
 def whispered(app: App, channel: str, user: str, given: Json) -> Whisper:
@@ -190,13 +190,13 @@ def whispered(app: App, channel: str, user: str, given: Json) -> Whisper:
 def permalink(call: Call) -> Json:
     """A message's address."""
     channel = call.channel()
-    message = call.world.message(channel, call.args.required("message_ts"))
-    return {"ok": True, "channel": channel.id, "permalink": permalink_of(call.world, message)}
+    message = call.state.message(channel, call.args.required("message_ts"))
+    return {"ok": True, "channel": channel.id, "permalink": permalink_of(call.state, message)}
 
 
-def permalink_of(world: WorkspaceState, message: Message) -> str:
+def permalink_of(state: WorkspaceState, message: Message) -> str:
     """As Slack writes it: the ts without its dot; replies name their thread."""
-    path = f"{world.base_url}/archives/{message.channel}/p{message.ts.replace('.', '')}"
+    path = f"{state.base_url}/archives/{message.channel}/p{message.ts.replace('.', '')}"
     is_reply = message.thread_ts and message.thread_ts != message.ts
     return f"{path}?thread_ts={message.thread_ts}&cid={message.channel}" if is_reply else path
 

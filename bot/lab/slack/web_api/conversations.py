@@ -43,10 +43,10 @@ def as_json(call: Call, channel: Channel) -> Json:
         "is_pending_ext_shared": channel.is_pending_ext_shared,
         "is_ext_shared": channel.is_ext_shared,
         "pending_shared": [],
-        "context_team_id": call.world.users[call.app.bot_user].team_id,
+        "context_team_id": call.state.users[call.app.bot_user].team_id,
         "updated": channel.created * 1000,
         "creator": channel.creator,
-        "shared_team_ids": channel.shared_team_ids or [call.world.users[call.app.bot_user].team_id],
+        "shared_team_ids": channel.shared_team_ids or [call.state.users[call.app.bot_user].team_id],
         "is_member": call.app.bot_user in channel.members,
         "topic": {"value": channel.topic, **note},
         "purpose": {"value": channel.purpose, **note},
@@ -83,7 +83,7 @@ def _wanted(call: Call) -> list[Channel]:
     without_archived = call.args.flag("exclude_archived")
     return [
         channel
-        for channel in call.world.channels.values()
+        for channel in call.state.channels.values()
         if channel.type in types and not (without_archived and channel.is_archived)
     ]
 
@@ -143,7 +143,7 @@ def join(call: Call) -> Json:
     if channel.is_archived:
         raise SlackError("is_archived")
     already = call.app.bot_user in channel.members
-    call.world.join(channel, call.app.bot_user)
+    call.state.join(channel, call.app.bot_user)
     warning = {"warning": "already_in_channel"} if already else {}
     return {"ok": True, "channel": as_json(call, channel), **warning}
 
@@ -154,14 +154,14 @@ def open_(call: Call) -> Json:
     users = [user for user in call.args.text("users").split(",") if user]
     if len(users) != 1:
         raise SlackError("users_list_not_supplied" if not users else "not_enough_users")
-    user = call.world.users.get(users[0])
+    user = call.state.users.get(users[0])
     if user is None:
         raise SlackError("user_not_found")
     if user.deleted:
         raise SlackError("user_disabled")
-    for channel in call.world.channels.values():
+    for channel in call.state.channels.values():
         if channel.is_im and set(channel.members) == {user.id, call.app.bot_user}:
             return {"ok": True, "no_op": True, "already_open": True, "channel": {"id": channel.id}}
-    made = Channel(id=call.world.ids.fresh("D0", 9), name="", members=[user.id, call.app.bot_user], is_im=True)
-    call.world.channels[made.id] = made
+    made = Channel(id=call.state.ids.fresh("D0", 9), name="", members=[user.id, call.app.bot_user], is_im=True)
+    call.state.channels[made.id] = made
     return {"ok": True, "channel": {"id": made.id}}

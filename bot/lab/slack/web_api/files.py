@@ -18,7 +18,7 @@ def upload_url(call: Call) -> Json:
     length = call.args.number("length", 1, _LARGEST)
     if call.args.required("length") == "0":
         raise SlackError("invalid_arguments", "[ERROR] must be greater than 0 [json-pointer:/length]")
-    world, file_id = call.world, call.world.ids.fresh("F0", 9)
+    state, file_id = call.state, call.state.ids.fresh("F0", 9)
     file = File(
         id=file_id,
         name=name,
@@ -26,13 +26,13 @@ def upload_url(call: Call) -> Json:
         app_id=call.app.id,
         user=call.app.bot_user,
         alt_txt=call.args.text("alt_txt"),
-        created=int(world.clock()),
-        url=f"{world.base_url}/files-pri/{file_id}/{_safe(name)}",
-        permalink=f"{world.base_url}/files/{call.app.bot_user}/{file_id}/{_safe(name)}",
+        created=int(state.clock()),
+        url=f"{state.base_url}/files-pri/{file_id}/{_safe(name)}",
+        permalink=f"{state.base_url}/files/{call.app.bot_user}/{file_id}/{_safe(name)}",
     )
-    world.files[file.id] = file
+    state.files[file.id] = file
     path = call.platform.uploads.new(file)
-    return {"ok": True, "upload_url": f"{world.base_url}{path}", "file_id": file.id}
+    return {"ok": True, "upload_url": f"{state.base_url}{path}", "file_id": file.id}
 
 
 def _safe(name: str) -> str:
@@ -56,7 +56,7 @@ def complete(call: Call) -> Json:
 
 def _uploaded(call: Call, one: object) -> File:
     fields: Json = cast("Json", one) if isinstance(one, dict) else {}
-    file = call.world.files.get(str(fields.get("id")))
+    file = call.state.files.get(str(fields.get("id")))
     if file is None or file.app_id != call.app.id:
         raise SlackError("file_not_found")
     if file.content is None:
@@ -71,7 +71,7 @@ def _channels(call: Call) -> list[Channel]:
     ids = [one for one in (call.args.text("channel_id"), *call.args.text("channels").split(",")) if one]
     channels: list[Channel] = []
     for channel_id in ids:
-        channel = call.world.channels.get(channel_id)
+        channel = call.state.channels.get(channel_id)
         if channel is None or (channel.is_private and call.app.bot_user not in channel.members):
             raise SlackError("channel_not_found")
         if call.app.bot_user not in channel.members:
@@ -107,13 +107,13 @@ def delete(call: Call) -> Json:
     file = _visible(call)
     if file.app_id != call.app.id:
         raise SlackError("cant_delete_file")
-    del call.world.files[file.id]
-    call.world.changes.note("file", detail=file.id)
+    del call.state.files[file.id]
+    call.state.changes.note("file", detail=file.id)
     return {"ok": True}
 
 
 def _visible(call: Call) -> File:
-    file = call.world.files.get(call.args.required("file"))
+    file = call.state.files.get(call.args.required("file"))
     if file is None or (file.app_id != call.app.id and not file.shares):
         raise SlackError("file_not_found")
     return file

@@ -9,7 +9,7 @@ from bot.lab.types import Json
 
 def as_json(call: Call, user: User) -> Json:
     """The user object as this app sees it. Slack leaves the role flags out for people who left and for strangers."""
-    home = call.world.users[call.app.bot_user].team_id
+    home = call.state.users[call.app.bot_user].team_id
     is_external = user.team_id != home
     is_stranger = is_external and not _shares_channel(call, user)
     about: Json = {
@@ -45,7 +45,7 @@ def as_json(call: Call, user: User) -> Json:
 
 
 def _shares_channel(call: Call, user: User) -> bool:
-    channels = call.world.channels.values()
+    channels = call.state.channels.values()
     return any(user.id in one.members and call.app.bot_user in one.members for one in channels)
 
 
@@ -65,7 +65,7 @@ def _profile(user: User) -> Json:
 @method("users.info", "users:read", per_minute=TIER_4)
 def info(call: Call) -> Json:
     """One person."""
-    user = call.world.users.get(call.args.required("user"))
+    user = call.state.users.get(call.args.required("user"))
     if user is None:
         raise SlackError("user_not_found")
     return {"ok": True, "user": as_json(call, user)}
@@ -74,14 +74,14 @@ def info(call: Call) -> Json:
 @method("users.list", "users:read", per_minute=TIER_2)
 def list_(call: Call) -> Json:
     """Everybody of the workspace, and external people who share a channel."""
-    home = call.world.users[call.app.bot_user].team_id
-    known = [user for user in call.world.users.values() if user.team_id == home or _shares_channel(call, user)]
+    home = call.state.users[call.app.bot_user].team_id
+    known = [user for user in call.state.users.values() if user.team_id == home or _shares_channel(call, user)]
     page, cursor = paging.page(call.args, known, most=1000)
     members = [as_json(call, user) for user in page]
     return {
         "ok": True,
         "members": members,
-        "cache_ts": int(call.world.clock()),
+        "cache_ts": int(call.state.clock()),
         "response_metadata": {"next_cursor": cursor},
     }
 
@@ -110,15 +110,15 @@ def _group(group: Group, *, team_id: str, with_users: bool) -> Json:
 @method("usergroups.list", "usergroups:read", per_minute=TIER_2)
 def groups(call: Call) -> Json:
     """The user groups."""
-    team_id, with_users = call.world.users[call.app.bot_user].team_id, call.args.flag("include_users")
-    shown = [g for g in call.world.groups.values() if not g.is_disabled or call.args.flag("include_disabled")]
+    team_id, with_users = call.state.users[call.app.bot_user].team_id, call.args.flag("include_users")
+    shown = [g for g in call.state.groups.values() if not g.is_disabled or call.args.flag("include_disabled")]
     return {"ok": True, "usergroups": [_group(group, team_id=team_id, with_users=with_users) for group in shown]}
 
 
 @method("usergroups.users.list", "usergroups:read", per_minute=TIER_2)
 def group_users(call: Call) -> Json:
     """User ids of a group."""
-    group = call.world.groups.get(call.args.required("usergroup"))
+    group = call.state.groups.get(call.args.required("usergroup"))
     if group is None or (group.is_disabled and not call.args.flag("include_disabled")):
         raise SlackError("no_such_subteam")
     return {"ok": True, "users": list(group.users)}
@@ -127,5 +127,5 @@ def group_users(call: Call) -> Json:
 @method("team.info", "team:read", per_minute=TIER_3)
 def team(call: Call) -> Json:
     """The workspace itself."""
-    team = call.world.teams[call.world.users[call.app.bot_user].team_id]
+    team = call.state.teams[call.state.users[call.app.bot_user].team_id]
     return {"ok": True, "team": {"id": team.id, "name": team.name, "domain": team.domain}}

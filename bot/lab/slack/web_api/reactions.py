@@ -11,13 +11,13 @@ _NAME = re.compile(r"[a-z0-9_+'-]{1,100}(::skin-tone-[2-6])?")
 
 def _react(call: Call, *, add: bool) -> Json:
     channel = call.joined()
-    message = call.world.message(channel, call.args.required("timestamp"))
+    message = call.state.message(channel, call.args.required("timestamp"))
     name = call.args.required("name").strip(":")
     if not _NAME.fullmatch(name):
         raise SlackError("invalid_name")
     if channel.is_archived:
         raise SlackError("is_archived")
-    call.world.react(channel, message, name, call.app.bot_user, add=add)
+    call.state.react(channel, message, name, call.app.bot_user, add=add)
     return {"ok": True}
 
 
@@ -37,5 +37,5 @@ def remove(call: Call) -> Json:
 def get(call: Call) -> Json:
     """The message with its reactions."""
     channel = call.joined()
-    message = call.world.message(channel, call.args.required("timestamp"))
+    message = call.state.message(channel, call.args.required("timestamp"))
     return {"ok": True, "type": "message", "channel": channel.id, "message": message.as_json()}

@@ -25,13 +25,13 @@ class Call:
     args: Arguments
 
     @property
-    def world(self) -> WorkspaceState:
+    def state(self) -> WorkspaceState:
         """The state."""
-        return self.platform.world
+        return self.platform.state
 
     def channel(self, *, name: str = "channel") -> Channel:
         """The channel that the app may know of; private ones only as a member."""
-        channel = self.world.channels.get(self.args.required(name))
+        channel = self.state.channels.get(self.args.required(name))
         if channel is None or ((channel.is_private or channel.is_im) and self.app.bot_user not in channel.members):
             raise SlackError("channel_not_found")
         return channel

@@ -59,7 +59,7 @@ def _find(call: Call) -> View:
     view_id, external_id = call.args.text("view_id"), call.args.text("external_id")
     if not view_id and not external_id:
         raise SlackError("invalid_arguments", "[ERROR] missing required field: view_id")
-    for view in call.world.views.values():
+    for view in call.state.views.values():
         if view.app_id == call.app.id and (view.id == view_id or (external_id and view.external_id == external_id)):
             return view
     raise SlackError("not_found")
@@ -69,10 +69,10 @@ def _find(call: Call) -> View:
 def publish(call: Call) -> Json:
     """A person's Home tab."""
     payload = _payload(call, "home")
-    user = call.world.users.get(call.args.required("user_id"))
+    user = call.state.users.get(call.args.required("user_id"))
     if user is None or user.is_bot or user.deleted:
         raise SlackError("invalid_arguments", "[ERROR] invalid user_id [json-pointer:/user_id]")
-    home = call.world.homes.get((call.app.id, user.id))
+    home = call.state.homes.get((call.app.id, user.id))
     if "hash" in call.args and home and call.args.text("hash") != home.hash:
         raise SlackError("hash_conflict")
     view = call.platform.modals.publish(call.app, user.id, payload)

@@ -93,7 +93,7 @@ def host_ports(seen: Seen) -> Iterator[Outcome]:
 
 
 def external_traffic(_: Values, seen: Seen) -> Iterator[Outcome]:
-    """How the world comes in: a port of the node, and webhooks without which the API server changes nothing."""
+    """What comes in from outside: a port of the node, and webhooks without which the API server changes nothing."""
     yield from host_ports(seen)
     if seen.services is None or seen.webhooks is None:
         yield Unread("Services or webhooks could not be read")

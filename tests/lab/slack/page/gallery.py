@@ -193,12 +193,12 @@ def bot(channel: str, **what: Any) -> Message:
 
 async def plant(workspace: SlackWorkspace) -> None:
     """Post everything."""
-    world, incidents = workspace.world, workspace.world.channels["C0INCIDENTS"]
+    state, incidents = workspace.state, workspace.state.channels["C0INCIDENTS"]
     alice = workspace.user("alice")
     await alice.say("incidents", "Models time out in `seldon-mesh` since 2 a.m. Anyone?")
-    root = world.post(incidents, bot("C0INCIDENTS", text="Proxy ARP is off", blocks=verdict()))
-    world.post(incidents, bot("C0INCIDENTS", text="Looking at 3 nodes :mag:", thread_ts=root.ts))
-    reply = world.post(incidents, bot("C0INCIDENTS", text="Evidence", thread_ts=root.ts))
+    root = state.post(incidents, bot("C0INCIDENTS", text="Proxy ARP is off", blocks=verdict()))
+    state.post(incidents, bot("C0INCIDENTS", text="Looking at 3 nodes :mag:", thread_ts=root.ts))
+    reply = state.post(incidents, bot("C0INCIDENTS", text="Evidence", thread_ts=root.ts))
     for name, content in (("matrix.png", PIXEL), ("evidence.md", HOSTILE.encode())):
         file = File(
             id=f"F0{name[:3].upper()}",
@@ -208,27 +208,27 @@ async def plant(workspace: SlackWorkspace) -> None:
             alt_txt="The matrix",
             title=name,
         )
-        world.files[file.id] = file
+        state.files[file.id] = file
         reply.files.append(file)
-    world.edit(incidents, reply, "U0CNIBOT", {"text": "The evidence"})
-    world.react(incidents, root, "eyes", "U0BOB", add=True)
-    alerts = world.channels["C0ALERTS"]
+    state.edit(incidents, reply, "U0CNIBOT", {"text": "The evidence"})
+    state.react(incidents, root, "eyes", "U0BOB", add=True)
+    alerts = state.channels["C0ALERTS"]
     real = views.verdict(report("one-cause"), incident_id="inc-0123abcd", run=2, healthy_at=1_796_000_000.0)
-    first = world.post(alerts, bot("C0ALERTS", text="node-2: proxy ARP is off, 8 pods have no gateway"))
-    world.post(alerts, bot("C0ALERTS", text=real.text, blocks=[dict(one) for one in real.blocks], thread_ts=first.ts))
-    world.post(incidents, bot("C0INCIDENTS", text="hostile", blocks=hostile_blocks()))
-    world.post(incidents, bot("C0INCIDENTS", text=HOSTILE))
-    world.whisper(
+    first = state.post(alerts, bot("C0ALERTS", text="node-2: proxy ARP is off, 8 pods have no gateway"))
+    state.post(alerts, bot("C0ALERTS", text=real.text, blocks=[dict(one) for one in real.blocks], thread_ts=first.ts))
+    state.post(incidents, bot("C0INCIDENTS", text="hostile", blocks=hostile_blocks()))
+    state.post(incidents, bot("C0INCIDENTS", text=HOSTILE))
+    state.whisper(
         Whisper(channel="C0INCIDENTS", ts="", user="U0ALICE", text="There is no namespace `seldom`.", app_id="A0CNIBOT")
     )
     await alice.say("general", f"It is here: <{workspace.permalink('incidents', root.ts)}|the verdict>")
     for number in range(60):
-        world.post(world.channels["C0SHARED"], bot("C0SHARED", text=f"Note {number}"))
-    world.homes["A0CNIBOT", "U0ALICE"] = View(
+        state.post(state.channels["C0SHARED"], bot("C0SHARED", text=f"Note {number}"))
+    state.homes["A0CNIBOT", "U0ALICE"] = View(
         id="V0HOME", hash="1", app_id="A0CNIBOT", user="U0ALICE", payload={"type": "home", "blocks": verdict()[:3]}
     )
-    world.views["V0MODAL"] = view = View(id="V0MODAL", hash="1", app_id="A0CNIBOT", user="U0CAROL", payload=modal())
-    world.stacks["U0CAROL"] = [view]
+    state.views["V0MODAL"] = view = View(id="V0MODAL", hash="1", app_id="A0CNIBOT", user="U0CAROL", payload=modal())
+    state.stacks["U0CAROL"] = [view]
 
 
 async def main() -> None:

@@ -26,7 +26,7 @@ NAMES = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class LabNames:
     """The lab as a scenario sees it."""
 
     values: Mapping[str, str]
@@ -59,7 +59,7 @@ class World:
         return json.loads(self.filled(json.dumps(body)))
 
 
-async def look(client: LabClient, scenario: Scenario) -> World:
+async def read_names(client: LabClient, scenario: Scenario) -> LabNames:
     """The names as they are now. Raises LabError when one end is not there."""
     status = await client.status()
     edge, (tunnel, port) = scenario.edge, _TUNNELS[scenario.cni]
@@ -94,7 +94,7 @@ async def look(client: LabClient, scenario: Scenario) -> World:
             f"{role}_VTEP_MAC": devices[node]["mac"],
             **_block(role, node, devices),
         }
-    return World(values={**values, "GATEWAY": values["SRC_GATEWAY"]})
+    return LabNames(values={**values, "GATEWAY": values["SRC_GATEWAY"]})
 
 
 def _is(one: Mapping[str, Any], namespace: str, name: str) -> bool:
