@@ -243,7 +243,8 @@ class Survey:
         before = self._read_queues()
         grown = {uid for uid, now in before.items() if growth(self._queues.began.get(uid, {}), now)}
         overflowing = {work.ip for work in self._works if work.pod.uid in grown}
-        which = to_repeat(self._task, self._jobs, self._tests, overflowing)
+        silent = {work.pod.uid: work.ip for work in self._works if work.arp_tally.is_silent}
+        which = to_repeat(self._task, self._jobs, self._tests, overflowing, without_gateway=silent)
         if which:
             self._tests.update(await repeat(self._task, self._jobs, which, self._tests))
             self._queues.before, self._queues.after = before, self._read_queues()

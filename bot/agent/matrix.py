@@ -109,11 +109,22 @@ def pace_of(task: Task, sources: int) -> Pace:
     return Pace(of, expected, task)
 
 
-def to_repeat(task: Task, jobs: Sequence[Job], tests: Mapping[int, Test], overflowing: Collection[str]) -> list[int]:
+def to_repeat(
+    task: Task,
+    jobs: Sequence[Job],
+    tests: Mapping[int, Test],
+    overflowing: Collection[str],
+    without_gateway: Mapping[str, str],
+) -> list[int]:
     """Connections to Services and endpoints that timed out where others were served, or where a queue overflowed.
 
-    `overflowing` are addresses of pods whose accept queue overflowed meanwhile.
+    `overflowing` are addresses of pods whose accept queue overflowed meanwhile. `without_gateway` are pods whose
+    gateway answers no ARP, by uid their addresses: of one that reached nothing and that nobody reached nothing is tried
+    again, for no queue is to blame.
     """
+    tried = {one.source for one in tests.values()}
+    reached = {end for one in tests.values() if one.ok for end in (one.source, one.ip)}
+    cut_off = {end for pod in without_gateway.items() if pod[0] in tried and reached.isdisjoint(pod) for end in pod}
     of = listeners(task.targets)
     served = {of.get((one.ip, one.port)) for one in tests.values() if one.protocol == "tcp" and one.ok}
     served |= {queue for (ip, _), queue in of.items() if ip in overflowing}
@@ -121,7 +132,8 @@ def to_repeat(task: Task, jobs: Sequence[Job], tests: Mapping[int, Test], overfl
     found: list[int] = []
     for at, one in sorted(tests.items()):
         queue = of.get((one.ip, one.port))
-        if jobs[at].attempt and _timed_out(one) and queue in served:
+        can_help = queue in served and cut_off.isdisjoint((one.source, one.ip))
+        if jobs[at].attempt and _timed_out(one) and can_help:
             left[queue] += _times_again(one)
             if left[queue] <= MOST_AGAIN:
                 found.append(at)

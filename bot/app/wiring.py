@@ -20,7 +20,7 @@ from bot.incidents.chronicle import chronicle
 from bot.incidents.clusters import Clusters, KubeCluster, name_in_force
 from bot.incidents.links import Links
 from bot.incidents.service import DiagnosisService, Limits
-from bot.incidents.worker import DiagnosisWorker, open_worker
+from bot.incidents.worker import IDLE_S, DiagnosisWorker, open_worker
 from bot.render.incident_page import page
 from bot.render.pictures.artist import Artist
 from bot.settings import ClusterSettings, Settings, has_kubeconfig
@@ -96,7 +96,10 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, clusters: Clusters
     knowledge = await asyncio.to_thread(load_knowledge, settings.playbooks_dirs)
     gc.collect()
     gc.freeze()  # what lives as long as the bot is not looked through again: half a second in which nobody is answered
-    worker = await stack.enter_async_context(open_worker(settings.playbooks_dirs, log_level=settings.log_level))
+    has_alerts = settings.takes_alerts or settings.alert_channels or settings.alertmanagers
+    idle_s = None if has_alerts else IDLE_S  # alerts do not wait for a process to begin
+    opening = open_worker(settings.playbooks_dirs, log_level=settings.log_level, idle_s=idle_s)
+    worker = await stack.enter_async_context(opening)
     known = await clusters_of(settings)
     service = DiagnosisService(store, knowledge, clusters or _live(known, worker), limits_of(settings))
     who_am_i, grants = WhoAmI(client), tuple(each.grant() for each in settings.grants)

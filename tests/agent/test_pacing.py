@@ -109,10 +109,47 @@ def test_only_timeouts_beside_a_served_connection_or_an_overflow_are_tried_again
     tests = {at: late(test) for at, test in tests.items()}
     task = Task(node="node-1", targets=targets)
 
-    assert to_repeat(task, jobs, tests, overflowing=()) == []
-    assert to_repeat(task, jobs, tests, overflowing={"10.42.3.5"}) == [3, 4]
+    assert to_repeat(task, jobs, tests, overflowing=(), without_gateway={}) == []
+    assert to_repeat(task, jobs, tests, overflowing={"10.42.3.5"}, without_gateway={}) == [3, 4]
     served = tests | {1: Test(source="b", purpose="endpoint", protocol="tcp", ip=END, port=8080, ok=1)}
-    assert to_repeat(task, jobs, served, overflowing=()) == [0, 2]
+    assert to_repeat(task, jobs, served, overflowing=(), without_gateway={}) == [0, 2]
+
+
+def test_a_pod_without_gateway_that_reached_nothing_is_not_tried_again():
+    targets = service("web", VIP, END, OTHER)
+    jobs, tests = jobs_of(OK, OK, OK, targets=targets)
+    tests = {at: late(test) for at, test in tests.items()}
+    tests[2] = Test(source="neighbour", purpose="endpoint", protocol="tcp", ip=OTHER, port=8080, ok=1)
+    task = Task(node="node-1", targets=targets)
+
+    assert to_repeat(task, jobs, tests, overflowing=(), without_gateway={}) == [0, 1]
+    assert to_repeat(task, jobs, tests, overflowing={END}, without_gateway={tests[0].source: "10.42.9.9"}) == []
+
+
+def test_nobody_dials_a_pod_without_gateway_again():
+    """Its answers go nowhere."""
+    targets = service("web", VIP, END, OTHER)
+    jobs, tests = jobs_of(OK, OK, OK, targets=targets)
+    tests = {at: late(test) for at, test in tests.items()}
+    tests[2] = Test(source="neighbour", purpose="endpoint", protocol="tcp", ip=OTHER, port=8080, ok=1)
+    question = Test(source="its-uid", purpose="dns-service", protocol="dns-udp", ip=VIP, outcome="timeout")
+    task, pod = Task(node="node-1", targets=targets), {"its-uid": END}
+
+    assert to_repeat(task, jobs, tests, overflowing=(), without_gateway=pod) == [0, 1], "what it reaches is not known"
+    tests[3] = question
+    jobs.append(Job(test=question, run=jobs[0].run))
+    assert to_repeat(task, jobs, tests, overflowing=(), without_gateway=pod) == [0]
+
+
+def test_a_pod_without_gateway_that_reached_something_is_tried_again():
+    """Neighbours on one bridge need no gateway, and may have a queue that is full."""
+    targets = service("web", VIP, END, OTHER)
+    jobs, tests = jobs_of(OK, OK, OK, targets=targets)
+    tests = {at: late(test) for at, test in tests.items()}
+    reached = Test(source=tests[0].source, purpose="endpoint", protocol="tcp", ip=END, port=8080, ok=1)
+    task, pod = Task(node="node-1", targets=targets), {reached.source: "10.42.9.9"}
+
+    assert to_repeat(task, jobs, tests | {1: reached}, overflowing=(), without_gateway=pod) == [0, 2]
 
 
 def test_what_is_served_by_itself_was_our_own_burst():

@@ -161,6 +161,25 @@ async def test_without_work_it_ends_and_work_begins_another(tmp_path: Path) -> N
             await until(lambda: worker.pid is None)
 
 
+async def test_one_that_stays_has_begun_before_it_is_asked(tmp_path: Path) -> None:
+    async with open_worker(idle_s=None) as worker:
+        begun = worker.pid
+        assert begun
+        with pytest.raises(BotError):
+            await worker.diagnose(tmp_path / "none", None, SHOP, silent)
+        assert worker.pid == begun
+
+
+async def test_preparing_for_playbooks_with_mistakes_leaves_them_to_the_first_diagnosis(tmp_path: Path) -> None:
+    (tmp_path / "causes").mkdir()
+    (tmp_path / "causes" / "mine.yaml").write_text("id: [")
+    async with open_worker([tmp_path], idle_s=None) as worker:
+        begun = worker.pid
+        with pytest.raises(BotError, match=r"mine\.yaml"):
+            await worker.diagnose(tmp_path / "none", None, SHOP, silent)
+        assert worker.pid == begun
+
+
 @pytest.mark.parametrize(
     ("script", "why"),
     [

@@ -25,7 +25,8 @@ from bot.diagnosis.request import Progress
 from bot.domain.errors import BotError, PodsHiddenError, UnknownNamespaceError, UnknownPodError
 from bot.domain.report import Report
 from bot.incidents.worker.client import MOST_BYTES
-from bot.incidents.worker.messages import Cancel, Command, Event, Failed, Progressed, Reported, Start
+from bot.incidents.worker.messages import Cancel, Command, Event, Failed, Prepare, Progressed, Reported, Start
+from bot.rules.problems import RulesError
 
 log = structlog.get_logger()
 
@@ -51,6 +52,9 @@ class _Worker:
         async with TaskGroup() as group:
             async for line in reader:
                 match orders.decode(line):
+                    case Prepare():
+                        with suppress(RulesError):  # the first diagnosis says what is wrong
+                            self._knows()
                     case Start() as start:
                         self._tasks[start.number] = group.create_task(self._do(start))
                     case Cancel(number=number):
@@ -99,7 +103,7 @@ class _Worker:
         return done.report
 
     def _knows(self) -> Knowledge:
-        """Read with the first diagnosis, which then says what is wrong with it. Errors: `RulesError`."""
+        """Read once: ahead of the first diagnosis, or with it. Errors: `RulesError`."""
         if self._knowledge is None:
             self._knowledge = load_knowledge(self._playbooks)
             gc.collect()

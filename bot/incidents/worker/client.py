@@ -1,5 +1,7 @@
 """The bot's side of the worker: begins the process when the first diagnosis is asked for, ends it when none was long.
 
+Where alerts come in it is there from the beginning: an alert waits for nothing that could have been done before it.
+
 Slack wants its acknowledgements within three seconds and people their first word within one. Reading a large cluster
 and weighing causes are seconds of computing; in a thread of the bot's own process they kept the loop that answers from
 its turn for up to a second. A process of their own does not, and gives its memory back.
@@ -24,12 +26,12 @@ from bot.cluster.client.api_addresses import addresses_in_use
 from bot.diagnosis.request import OnProgress, Progress, Request
 from bot.domain.errors import BotError, PodsHiddenError, UnknownNamespaceError, UnknownPodError, bounded
 from bot.domain.report import Report
-from bot.incidents.worker.messages import Cancel, Command, Event, Failed, Progressed, Reported, Start
+from bot.incidents.worker.messages import Cancel, Command, Event, Failed, Prepare, Progressed, Reported, Start
 
 log = structlog.get_logger()
 
 IDLE_S = 600.0
-"""How long the process stays without work: beginning it takes more than a second, keeping it 60 MB."""
+"""How long the process stays without work: beginning it takes two seconds, keeping it 60 MB."""
 CLOSE_S = 15.0
 """How long work that is cancelled may clean up: node agents are removed."""
 MOST_BYTES = 64 * 2**20
@@ -109,7 +111,8 @@ class _Child:
 class DiagnosisWorker:
     """Makes diagnoses, several at a time. `open_worker` opens one."""
 
-    def __init__(self, group: TaskGroup, program: Sequence[str], *, idle_s: float) -> None:
+    def __init__(self, group: TaskGroup, program: Sequence[str], *, idle_s: float | None) -> None:
+        """`idle_s` is how long the process stays without work; None: as long as we do."""
         self._group = group
         self._program = program
         self._idle_s = idle_s
@@ -122,6 +125,12 @@ class DiagnosisWorker:
     def pid(self) -> int | None:
         """The process that is there now; None: nothing has been asked of it for a while."""
         return self._child.process.pid if self._child else None
+
+    async def prepare(self) -> None:
+        """Begin the process, so that the first diagnosis need not wait for it."""
+        async with self._beginning:
+            child = self._child or await self._begin()
+            child.say(Prepare())
 
     async def diagnose(
         self, kubeconfig: Path | None, context: str | None, request: Request, on_progress: OnProgress
@@ -144,7 +153,7 @@ class DiagnosisWorker:
             if not job.ended.done() or job.ended.cancelled():
                 child.say(Cancel(number=number))
             del child.jobs[number]
-            if child is self._child and not child.jobs:
+            if child is self._child and not child.jobs and self._idle_s is not None:
                 self._retiring = asyncio.get_running_loop().call_later(self._idle_s, self.close)
 
     def close(self) -> None:
@@ -193,15 +202,20 @@ async def open_worker(
     playbooks: Sequence[Path] = (),
     *,
     log_level: str = "warning",
-    idle_s: float = IDLE_S,
+    idle_s: float | None = IDLE_S,
     program: Sequence[str] = (sys.executable, "-m", "bot.incidents.worker"),
 ) -> AsyncGenerator[DiagnosisWorker]:
-    """A worker that knows these directories of playbooks beside our own; at its end everything is cleaned up."""
+    """A worker that knows these directories of playbooks beside our own; at its end everything is cleaned up.
+
+    With `idle_s` None its process is begun at once, and stays.
+    """
     try:
         async with TaskGroup() as group:
             known = addresses_in_use()
             about = (log_level, str(known.directory or ""), " ".join(known.configured), *map(str, playbooks))
             worker = DiagnosisWorker(group, (*program, *about), idle_s=idle_s)
+            if idle_s is None:
+                await worker.prepare()
             try:
                 yield worker
             finally:

@@ -8,6 +8,10 @@ from bot.diagnosis.request import Progress, Request
 from bot.domain.report import Report
 
 
+class Prepare(msgspec.Struct, frozen=True, kw_only=True, tag="prepare"):
+    """Read what every diagnosis needs."""
+
+
 class Start(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
     """Diagnose. `number` is what all words about it are marked with."""
 
@@ -51,5 +55,5 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
     """What would be needed."""
 
 
-Command = Start | Cancel
+Command = Prepare | Start | Cancel
 Event = Progressed | Reported | Failed
