@@ -33,6 +33,22 @@ def dns_path(evidence: Evidence, facts: FactTable, source: Subject | None, blame
     return _marked((_Station(pod, True), *_servers(evidence, facts, known, blamed)))
 
 
+def closed_path(evidence: Evidence, facts: FactTable, source: Subject | None) -> list[PathHop]:
+    """The stations of a lookup that ends at policies of the DNS pods, which keep these from whom they ask."""
+    found = dns_pods(evidence)
+    server = f"{found[0].metadata.namespace}/{found[0].metadata.name}" if found else "DNS pods"
+    whom = "API server" if facts.of(CLUSTER).get("dns_denied_to") == "api" else OUTSIDE
+    return _marked(
+        (
+            _Station(source.name if source else "pod", True),
+            _Station(_service(evidence), True),
+            _Station(server, True),
+            _Station("policies of the DNS pods", False),
+            _Station(whom, None),
+        )
+    )
+
+
 def _wrong_nameservers(known: Mapping[str, Value], blamed: Subject | None) -> list[str]:
     """What the pod asks in the place of the cluster's DNS, where the cause is about one pod."""
     if blamed is None or blamed.kind is not SubjectKind.POD:

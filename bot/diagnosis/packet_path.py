@@ -5,9 +5,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from bot.diagnosis.dns_path import dns_path
+from bot.diagnosis.dns_path import closed_path, dns_path
 from bot.domain.cause import Differential
-from bot.domain.facts import FactTable, Flow, Subject, SubjectKind
+from bot.domain.facts import CLUSTER, FactTable, Flow, Subject, SubjectKind
 from bot.domain.finding import Hop, Symptom, SymptomKind
 from bot.domain.report import PathHop, Verdict
 from bot.probes.engine.evidence import Evidence
@@ -24,8 +24,11 @@ def packet_path(
     leads_out = _leads_out(symptoms)
     if leads_out and ends.source and ends.source.kind is SubjectKind.NODE:
         ends = replace(ends, source=_pod_on(evidence, ends.source))
+    blamed = next((one for explanation in differential.selected[:1] for one in explanation.subjects), None)
+    if decided.hop == "policy" and blamed == CLUSTER:
+        hops = closed_path(evidence, facts, ends.source)
+        return tuple(_told(hop, decided, differential, is_seen=bool(evidence.reports)) for hop in hops)
     if decided.hop == "dns":
-        blamed = next((one for explanation in differential.selected[:1] for one in explanation.subjects), None)
         hops = dns_path(evidence, facts, ends.source, ends.source if _is_pod(blamed) else blamed)
         return tuple(_told(hop, decided, differential, is_seen=bool(evidence.reports)) for hop in hops)
     if ends.is_blamed_there and decided.hop in {"pod", "gateway"}:  # what is broken is the target's own way out

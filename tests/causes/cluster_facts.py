@@ -58,6 +58,7 @@ POD: dict[str, Value] = {
     "nameservers": ("10.43.0.10",), "search_domains": ("shop.svc.cluster.local", "svc.cluster.local", "cluster.local"),
     "ndots": 5,
     "diverted_fails": False, "stray_routes_fail": False,
+    "is_dns_server": False, "dns_pods_keep_it_out": False,
     "names_not_found": (), "names_missing": (), "flows_to_former_endpoints": (), "names_missing_why": (),
     "first_nameserver": "ok", "nameservers_silent": (), "lookup_delay_s": 0.0,
     "full_name": "ok", "short_name": "ok", "wrong_names": (), "aaaa": "ok", "uses_node_resolver": False,
@@ -131,7 +132,8 @@ PAIR: dict[str, Value] = {
     "diverted": False, "diverting_rules": (), "traced_loss": "not-followed", "traced_share": "", "node_loss": "",
 }  # fmt: skip
 SERVICE: dict[str, Value] = {
-    "in_scope": True, "is_dns": False, "is_used": True, "has_selector": True, "selector": "app=s",
+    "in_scope": True, "is_dns": False, "dns_ingress_opening": "", "is_used": True,
+    "has_selector": True, "selector": "app=s",
     "is_headless": False, "selected_pods": 2,
     "unready_selected": 0, "terminating_selected": 0, "family_served": True, "publishes_unready": (),
     "similar_pods": 0, "endpoints": 2, "ready_endpoints": 2, "scaled_to_zero": False,
@@ -154,6 +156,8 @@ CLUSTER_FACTS: dict[str, Value] = {
     "dns_service_state": "ok", "dns_pods_state": "ok", "dns_outside_state": "ok", "dns_crashing": False,
     "dns_unscheduled": "no", "dns_unscheduled_message": "", "dns_untolerated_kind": "none", "dns_waiting": "",
     "dns_image_error": "none", "dns_image_message": "",
+    "dns_denied_to": "none", "dns_denied_pods": (), "dns_denied_ends": (), "dns_denied_rules": (),
+    "dns_egress_opening": "",
     "enforces_policy": True, "denied_but_passed": (), "hidden_policies": (), "policies_selecting_nothing": (),
     "cni": "calico", "cni_version": "3.28.2", "distribution": "kubeadm", "installed_by": "manifest",
     "encapsulation": "vxlan",

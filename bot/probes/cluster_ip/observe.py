@@ -108,9 +108,8 @@ def _observe_reach(
     into.put(service, "reach_permitted", _reach(not_denied(from_pods)), "no test that policies permit ran")
     into.put(service, "reach_from_nodes", _reach(from_nodes), why)
     into.put(service, "endpoint_reach", _reach(each for each in tests.direct if each.is_from_pod), why)
-    own = not_denied(each for each in tests.direct if not each.is_from_pod and each.node == _node_behind(each, ready))
     into.put(service, "failing_ports", failing_ports(tests) if tests.vip or tests.direct else None, why)
-    into.put(service, "endpoint_reach_from_own_node", _reach(own), why)
+    into.put(service, "endpoint_reach_from_own_node", _reach(_from_own_nodes(tests, ready)), why)
     into.put(service, "fails_from", fails_from(tests.vip), why)
     if tests.vip:
         asked = states(preferred(tests.vip))
@@ -170,11 +169,17 @@ def _observe_dns_pods(evidence: Evidence, service: Subject, ready: Sequence[Back
     if of.direct:
         _observe_workloads(evidence, service, of, ready, into)
         into.put(service, "endpoint_reach", _reach(of.direct), "no DNS pod was asked directly")
+        into.put(service, "endpoint_reach_from_own_node", _reach(_from_own_nodes(of, ready)), "no node asked its own")
         _observe_dead(evidence, service, of, ready, into)
 
 
 def _reach(asked: Iterable[ServiceTest]) -> str | None:
     return aggregate(each.reach for each in asked)
+
+
+def _from_own_nodes(tests: ServiceTests, ready: Sequence[Backend]) -> Iterable[ServiceTest]:
+    """What nodes asked of the endpoints that they carry: no policy stands between these."""
+    return not_denied(each for each in tests.direct if not each.is_from_pod and each.node == _node_behind(each, ready))
 
 
 def _node_behind(asked: ServiceTest, ready: Sequence[Backend]) -> str | None:

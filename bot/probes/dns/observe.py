@@ -17,12 +17,13 @@ from bot.domain import facts
 from bot.domain.facts import CLUSTER, FactBuilder, Subject, SubjectKind
 from bot.probes.dns.facts import DIRECT, DNS_VALUES, OUTSIDE, OWN, SERVICE_TCP, SERVICE_UDP, WAYS, Way
 from bot.probes.dns.node_local import is_node_local, observe_node_local
-from bot.probes.engine.evidence import Evidence
+from bot.probes.engine.evidence import Evidence, pod_subject
 from bot.probes.policy.enforcement import allowed
 from bot.probes.policy.evaluation import policy_index
 from bot.probes.policy.selectors import address
 from bot.probes.services.backends import backends, endpoint_key
 from bot.probes.shared.dns_pods import dns_pods
+from bot.probes.shared.dns_zone import is_inside
 from bot.probes.shared.reach import reach_of
 from bot.probes.shared.unread_resources import why_unread
 
@@ -54,6 +55,9 @@ def _observe_pods(evidence: Evidence, into: FactBuilder) -> None:
     pods = dns_pods(evidence)
     no_pods = why_unread(evidence.snapshot, "pods", namespace="kube-system")
     no_slices = why_unread(evidence.snapshot, "endpointslices", group="discovery.k8s.io", namespace="kube-system")
+    servers = {pod_subject(pod) for pod in pods}
+    for pod in evidence.pods:
+        into.set(pod, "is_dns_server", pod in servers)
     why = "no DNS Service is known" if not evidence.dns_services else no_slices if no_pods and not pods else ""
     counts = (len(pods), sum(pod.is_ready for pod in pods))
     if no_pods and not pods:
@@ -101,11 +105,6 @@ def answer_of(evidence: Evidence, test: Test) -> str | None:
         return "wrong-answer" if test.rcode else "ok"
     expected = _expected(evidence, test.name)
     return "ok" if not expected or expected & set(test.answers) else "wrong-answer"
-
-
-def is_inside(name: str) -> bool:
-    """Whether a name is one of the cluster's own (its Services' names all have "svc" as a label)."""
-    return "svc" in name.rstrip(".").split(".")[2:3]
 
 
 def _expected(evidence: Evidence, name: str) -> set[str]:

@@ -81,6 +81,8 @@ def _denied(evidence: Evidence, flows: Iterable[NeededFlow], ends: Sequence[Back
         for end in ends:
             if end.service_port != flow.port or end.pod is None:
                 continue
+            if flow.known_by == "dns" and end.protocol != flow.protocol:
+                continue  # A question over TCP is an exception that few resolvers make.
             answer = allowed(evidence, flow.source, end.pod, end.port, end.protocol, by_service=True)
             # What its own policies say of the nameservers that it asks is a fact of the pod (egress_dns_denied).
             if answer.ingress.verdict == "no" if flow.known_by == "dns" else answer.is_denied:

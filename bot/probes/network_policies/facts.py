@@ -1,13 +1,16 @@
 """The facts that network-policies declares."""
 
 from bot.domain.access import Need
+from bot.probes.dns.facts import DNS_VALUES
 from bot.probes.engine.fact_spec import API, fact
 from bot.probes.engine.needs import LOOK_AT_PODS
+from bot.probes.network_policies.dns_servers import DENIED_TO
 from bot.probes.shared.reach import REACH_VALUES
 
 _POLICIES = "kubectl get networkpolicies -A -o yaml"
 _HIDDEN = "kubectl api-resources | grep -i polic; kubectl get <kind> -A -o yaml"
 _SELECTING = "kubectl get networkpolicies -n <namespace> -o yaml  # those whose podSelector takes <pod>"
+_OF_DNS = "kubectl -n kube-system get networkpolicies -o yaml  # those that select the DNS pods"
 _DENYING = ("none", "ingress", "egress", "both")
 FACTS = (
     fact(
@@ -206,6 +209,50 @@ FACTS = (
         "Kinds of policy objects present that are not NetworkPolicies of Kubernetes.",
         look="kubectl api-resources | grep -i polic; kubectl get <kind> -A",
         rungs=API,
+    ),
+    fact(
+        "cluster.dns_denied_to",
+        "str",
+        "Whom egress policies keep a DNS pod from: every resolver that it forwards to, the API server.",
+        look=_OF_DNS,
+        values=DENIED_TO,
+        rungs=API,
+    ),
+    fact("cluster.dns_denied_pods", "list", "The DNS pods that are kept from them.", look=_OF_DNS, rungs=API),
+    fact("cluster.dns_denied_ends", "list", "What is denied them, by address and port.", look=_OF_DNS, rungs=API),
+    fact("cluster.dns_denied_rules", "list", "How the rules of their policies miss it.", look=_OF_DNS, rungs=API),
+    fact(
+        "cluster.dns_resolvers_from_nodes",
+        "str",
+        "What the nodes of these DNS pods get from the resolvers that are denied them.",
+        look="dig +time=2 @<resolver> example.com  # on <node>",
+        values=DNS_VALUES,
+    ),
+    fact(
+        "cluster.dns_denied_drops",
+        "bool",
+        "The chain that enforces policies for one of these DNS pods dropped packets while we looked.",
+        look="nft list ruleset; iptables-save -c  # on <node>, twice: the DNS pod's policy chain",
+    ),
+    fact(
+        "cluster.dns_egress_opening",
+        "str",
+        "A NetworkPolicy that opens to the DNS pods what is denied them, and no more.",
+        look=_OF_DNS,
+        rungs=API,
+    ),
+    fact(
+        "service.dns_ingress_opening",
+        "str",
+        "A NetworkPolicy that lets all pods ask the DNS pods for names, and no more.",
+        look=_OF_DNS,
+        rungs=API,
+    ),
+    fact(
+        "pod.dns_pods_keep_it_out",
+        "bool",
+        "The ingress policies of the DNS pods deny it every one of them over UDP.",
+        look=_OF_DNS,
     ),
     fact(
         "cluster.policies_selecting_nothing",

@@ -24,6 +24,7 @@ def judge(table: FactTable) -> Sequence[Finding]:
     for service in table.subjects(SubjectKind.SERVICE):
         found += _service(service, table.of(service))
     found += _dns_denied(table)
+    found += _dns_servers(table.of(CLUSTER))
     found += _kubelet_denied(table)
     found += _cluster(table.of(CLUSTER), is_used=_is_isolated(table))
     found += unseen(table, NAME, SubjectKind.POD, "policies_ingress", "The NetworkPolicies")
@@ -65,6 +66,19 @@ def _dns_denied(table: FactTable) -> Iterator[Finding]:
             severity=Severity.WARN,
             sentence=f"Egress policies let {who} reach no DNS pod{by}: {'it cannot' if one else 'they cannot'} resolve "
             f"names by the cluster's DNS{why}.",
+        )
+
+
+def _dns_servers(cluster: _Known) -> Iterator[Finding]:
+    pods, ends = strings(cluster.get("dns_denied_pods")), strings(cluster.get("dns_denied_ends"))
+    if pods and ends:
+        whom = {"resolvers": "the resolvers that they ask", "api": "the API server"}
+        what = whom.get(str(cluster.get("dns_denied_to")), "the resolvers that they ask and the API server")
+        rules = strings(cluster.get("dns_denied_rules"))
+        why = f": {and_more(rules, 2, by='; ')}" if rules else ""
+        yield _note(
+            Severity.WARN,
+            f"Policies do not let the DNS pods ({and_more(pods, 2)}) reach {what} ({and_more(ends, 3)}){why}",
         )
 
 

@@ -19,6 +19,7 @@ from bot.domain.facts import CLUSTER, FactBuilder, Subject, SubjectKind
 from bot.domain.report import ApiRead
 from bot.probes.engine.evidence import Evidence
 from bot.probes.network_policies.clients import observe_clients
+from bot.probes.network_policies.dns_servers import observe_dns_servers
 from bot.probes.network_policies.hidden import observe_hidden
 from bot.probes.network_policies.nameservers import OF_NAMES, observe_names
 from bot.probes.network_policies.stale import wrongly_dropped
@@ -59,6 +60,7 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
     _observe_tests(evidence, into)
     _observe_services(evidence, stand_ins, into)
     observe_clients(evidence, into)
+    observe_dns_servers(evidence, into)
     observe_hidden(evidence, into)
     for node, dropped in wrongly_dropped(evidence).items():
         into.set(facts.node(node), "policy_drops_allowed", tuple(pod.name for pod in dropped.pods))

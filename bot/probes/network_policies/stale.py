@@ -54,7 +54,7 @@ def wrongly_dropped(evidence: Evidence) -> Mapping[str, Stale]:
             continue
         counting = [rule for rule in firewall.drops if rule.packets_delta and enforcing.enforce(rule.chain)]
         here = [pod for pod in evidence.pods_on(node) if pod in whole or pod in single]
-        named = sorted(pod for pod in here if _is_named(counting, evidence.pods[pod], _link(evidence, pod)))
+        named = sorted(pod for pod in here if is_named(counting, evidence.pods[pod], link_of(evidence, pod)))
         ports = [(pod, port, of) for pod in named if pod in single for port, of in sorted(single[pod].items())]
         found[node] = Stale(
             pods=tuple(named),
@@ -126,13 +126,13 @@ def _ranges(evidence: Evidence, pod: Subject) -> Iterator[tuple[str, int, int]]:
                     yield f"{name_of(policy)} {port.port}-{port.end_port}", port.port, port.end_port
 
 
-def _link(evidence: Evidence, pod: Subject) -> str:
+def link_of(evidence: Evidence, pod: Subject) -> str:
     """The node's end of the pod's link: Calico names its chains after it."""
     report = evidence.pod_reports.get(pod)
     return report.host_link if report else ""
 
 
-def _is_named(rules: Iterable[FirewallRule], pod: Pod, link: str) -> bool:
+def is_named(rules: Iterable[FirewallRule], pod: Pod, link: str) -> bool:
     """Whether one of these rules is the pod's: by its link in the chain's name, or its name in the rule's comment."""
     name = re.compile(rf"(?<![\w.-]){re.escape(pod.metadata.name)}(?![\w.-])")
     return any((link and rule.chain.endswith(f"-{link}")) or name.search(rule.text) for rule in rules)

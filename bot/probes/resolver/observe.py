@@ -18,11 +18,11 @@ from bot.cluster.objects import Pod
 from bot.domain import facts
 from bot.domain.facts import CLUSTER, FactBuilder, Subject
 from bot.domain.flows import NeededFlow
-from bot.probes.dns.observe import answer_of, is_inside, together
+from bot.probes.dns.observe import answer_of, together
 from bot.probes.engine.evidence import Evidence
 from bot.probes.services.dialled_names import missing_names
 from bot.probes.services.needed import needed_flows
-from bot.probes.shared.dns_zone import SHORT_NAME, dns_zone, served_zone
+from bot.probes.shared.dns_zone import SHORT_NAME, dns_zone, is_inside, served_zone
 
 API_SERVICE = facts.service("default", "kubernetes")
 TIMEOUT_S = 5.0

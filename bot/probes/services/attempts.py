@@ -17,6 +17,7 @@ from bot.probes.policy.enforcement import allowed
 from bot.probes.policy.evaluation import Verdict, policy_index
 from bot.probes.services.backends import Backend, backends, service_of
 from bot.probes.services.queues import overflowing
+from bot.probes.shared.dns_zone import is_inside
 from bot.probes.shared.reach import is_refused_by_rule, reach_of, target_of
 
 DNS_PORT = 53
@@ -207,14 +208,15 @@ def not_denied(asked: Iterable[ServiceTest]) -> Iterator[ServiceTest]:
 def asked_of_dns_pods(evidence: Evidence, service: Subject) -> list[ServiceTest]:
     """The questions to pods behind a DNS Service, as tests of its endpoints: whoever answers at all is reached.
 
-    They go to port 53; where the Service leads to another one, they say nothing of its endpoints.
+    They go to port 53; where the Service leads to another one, they say nothing of its endpoints. Nor does silence on
+    a name that is not the cluster's: the DNS pod waits for somebody else then.
     """
     behind = (each for each in backends(evidence, service) if each.pod and each.service_port == DNS_PORT)
     ends = {each.ip: each for each in behind if each.port == DNS_PORT}
     found: list[ServiceTest] = []
     for source, node, test in evidence.tests:
         end, reach = ends.get(test.ip), reach_of(test)
-        if test.purpose != "dns-pod" or end is None or end.pod is None or reach is None:
+        if test.purpose != "dns-pod" or not is_inside(test.name) or end is None or end.pod is None or reach is None:
             continue
         protocol = "TCP" if test.protocol == "dns-tcp" else "UDP"
         verdict = allowed(evidence, source, end.pod, end.port, protocol).verdict

@@ -26,6 +26,11 @@ def served_zone(evidence: Evidence) -> str:
     return found.group(1).rstrip(".") if found else ""
 
 
+def is_inside(name: str) -> bool:
+    """Whether a name is one of the cluster's own (its Services' names all have "svc" as a label)."""
+    return "svc" in name.rstrip(".").split(".")[2:3]
+
+
 def corefile(evidence: Evidence) -> str:
     """CoreDNS's configuration, "" where it was not read."""
     return next((each.data["Corefile"] for each in evidence.snapshot.config_maps if "Corefile" in each.data), "")

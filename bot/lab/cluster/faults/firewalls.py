@@ -35,6 +35,14 @@ async def no_dns(lab: Injection) -> None:
     lab.create(_POLICIES, _policy("same-namespace-only", spec), _NAMESPACE)
 
 
+@fault("dns-server-egress-denied", "N2", scope="cluster")
+async def closed_dns_pods(lab: Injection) -> None:
+    """An egress policy of the DNS pods that forgets the resolvers outside."""
+    rule: Json = {"ports": [{"protocol": "TCP", "port": 443}, {"protocol": "TCP", "port": 6443}]}
+    spec: Json = {"podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}, "policyTypes": ["Egress"], "egress": [rule]}
+    lab.create(_POLICIES, _policy("coredns-out", spec), "kube-system")
+
+
 @fault("network-policy-selector-mismatch", "N3", scope="cluster", cause="network-policy-denies")
 async def mismatch(lab: Injection) -> None:
     """A policy's selector matches no pod."""
