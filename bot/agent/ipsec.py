@@ -1,4 +1,4 @@
-"""IPsec policies of a namespace that block packets, or that ask for a tunnel whose key nobody has.
+"""IPsec policies of a namespace that block packets, or that require a tunnel whose key does not exist.
 
 Source: include/uapi/linux/xfrm.h; Documentation/networking/xfrm_proc.rst
 """

@@ -39,4 +39,4 @@ async def part(name: str, work: Awaitable[None], stop: Stop) -> None:
         log.exception("bot.part_failed", part=name)
         raise PartFailedError(name, f"{type(failure).__name__}: {failure}") from error
     if not stop.asked.is_set():
-        raise PartFailedError(name, "it ended without being asked to")
+        raise PartFailedError(name, "it stopped unexpectedly")

@@ -337,7 +337,7 @@ def _ways(state: _State) -> str:
 
 def _failure(table: FactTable, who: Who, state: _State) -> Finding:
     answers = " although the gateway answers ARP" if table.of(who.pods[0]).get("gateway_arp") == "answered" else ""
-    young = " Younger than two minutes: look again before blaming anything." if state[2] else ""
+    young = " Younger than two minutes: check again before drawing conclusions." if state[2] else ""
     keys = ("reach_own_node", "node_reaches_pod", "gateway_arp", "gateway_oracle", "route_on_node")
     known = table.of(who.pods[0])
     return Finding(
@@ -358,7 +358,7 @@ def _warning(who: Who, state: _State) -> Finding:
             subject=who.subject,
             severity=Severity.INFO,
             sentence=f"The node itself does not answer the pings of {who}, while it reaches {'it' if one else 'them'} "
-            f"and {'it reaches' if one else 'they reach'} others: it answers no echo, or something takes ICMP.",
+            f"and {'it reaches' if one else 'they reach'} others: it answers no echo, or something drops ICMP.",
         )
     return Finding(
         probe=NAME,

@@ -1,4 +1,4 @@
-"""Does an IPsec policy of a node block packets, or ask for a tunnel whose key nobody has?
+"""Does an IPsec policy of a node block packets, or require a tunnel whose key does not exist?
 
 A policy stands below routing and packet filters: `ip route get` and every rule say that the packet passes, and it does
 not. The kernel counts what it refuses by reason in /proc/net/xfrm_stat.
@@ -28,7 +28,7 @@ FACTS = (
     fact(
         "node.ipsec_policies",
         "list",
-        "IPsec policies that block, or that ask for a tunnel without a key.",
+        "IPsec policies that block, or that require a tunnel without a key.",
         look="ip xfrm policy; ip xfrm state  # on <node>",
     ),
     fact(
@@ -86,7 +86,7 @@ def judge(table: FactTable) -> Sequence[Finding]:
 
 PROBE = Probe(
     name=NAME,
-    question="Does an IPsec policy of a node block packets, or ask for a tunnel whose key nobody has?",
+    question="Does an IPsec policy of a node block packets, or require a tunnel whose key does not exist?",
     facts=FACTS,
     needs=LOOK_AT_PODS,
     observe=observe,

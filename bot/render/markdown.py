@@ -41,7 +41,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"- Hop: {verdict.hop or 'none'}"
     yield f"- Seen: {escaped(access_words(report))}; {escaped(report.started_at)}, {report.took_s:.1f} s"
     yield from _causes(report)
-    yield from _listed("Healed by itself", (escaped(transient_words(one)) for one in report.transients))
+    yield from _listed("Recovered by itself", (escaped(transient_words(one)) for one in report.transients))
     yield from _listed("Probe packets", (escaped(one.sentence) for one in report.trace))
     yield from _listed("Who is affected", _radius(report))
     yield from _listed("Between nodes", (escaped(pair_words(pair)) for pair in failing_pairs(report)))

@@ -294,7 +294,9 @@ def _then(report: Report, *, details: bool) -> Iterator[Row]:
 def _healed(report: Report, *, details: bool) -> Iterator[Row]:
     """What went away between two looks; where a cause is known only with details."""
     healed = [] if report.verdict.cause and not details else [transient_words(one) for one in report.transients]
-    yield from _section("Healed by itself", [Row(one, "cyan", "~") for one in (healed if details else healed[:MOST])])
+    yield from _section(
+        "Recovered by itself", [Row(one, "cyan", "~") for one in (healed if details else healed[:MOST])]
+    )
 
 
 def _trace(report: Report, *, details: bool) -> Iterator[Row]:

@@ -93,7 +93,7 @@ USAGES: Mapping[str, str] = {
 
 ELSEWHERE: Mapping[str, str] = {
     "migrate-to-cilium": (
-        "That is proposed in the terminal, for every node's own network is inspected first: "
+        "Propose that in the terminal, where every node's own network is inspected first: "
         "`cnibot plan propose migrate-to-cilium POD_RANGE`."
     ),
     "remove-cni": NO_REMOVAL,

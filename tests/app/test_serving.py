@@ -273,7 +273,7 @@ async def test_a_part_that_dies_takes_the_bot_with_it() -> None:
 
     for work, sentence in (
         (dies, "The part 'outbox' of the bot ended: KeyError: 'pods'."),
-        (returns, "The part 'outbox' of the bot ended: it ended without being asked to."),
+        (returns, "The part 'outbox' of the bot ended: it stopped unexpectedly."),
     ):
         with pytest.raises(PartFailedError) as caught:
             await part("outbox", work(), Stop())

@@ -391,7 +391,7 @@ def test_silence_of_udp_proves_nothing():
     known, findings = judged(cluster)
 
     assert "reach" not in known.of(syslog)
-    assert known.why_unobserved(syslog, "reach") == "it is asked over UDP only, where silence proves nothing"
+    assert known.why_unobserved(syslog, "reach") == "it is served over UDP only, where silence proves nothing"
     assert findings == []
 
 

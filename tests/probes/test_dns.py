@@ -329,7 +329,7 @@ def test_where_nobody_asked_nothing_passes():
 
     assert "dns_service_state" not in known.of(CLUSTER)
     assert sentences(findings) == [
-        "Whether the cluster's DNS answers could not be observed: nobody asked the cluster's DNS."
+        "Whether the cluster's DNS answers could not be observed: no pod queried the cluster's DNS."
     ]
 
 

@@ -213,7 +213,7 @@ def test_a_node_that_answers_no_ping_is_no_trouble() -> None:
             Severity.INFO,
             (
                 "The node itself does not answer the pings of shop/a, while it reaches it and it reaches others: "
-                "it answers no echo, or something takes ICMP."
+                "it answers no echo, or something drops ICMP."
             ),
         )
     ]

@@ -164,7 +164,7 @@ def test_a_young_pod_is_told_with_the_advice_to_look_again() -> None:
     assert sentences(judge(known), Severity.FAIL) == [
         (
             "Gateway 169.254.1.1 answered none of 3 ARP requests from shop/a on node-1. "
-            "Younger than two minutes: look again before blaming anything."
+            "Younger than two minutes: check again before drawing conclusions."
         )
     ]
 

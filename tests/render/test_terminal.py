@@ -105,8 +105,8 @@ def test_what_came_and_went_is_no_news_beside_a_known_cause() -> None:
     gone = Transient(subject="pod shop/a", symptom="x", sentence="shop/a does not reach shop/b.", after_s=8.0)
     whole = replace(report("one-cause"), transients=(gone,))
 
-    assert "Healed by itself" not in "\n".join(line.plain for line in lines(whole))
-    assert "Healed by itself" in "\n".join(line.plain for line in lines(whole, details=True))
+    assert "Recovered by itself" not in "\n".join(line.plain for line in lines(whole))
+    assert "Recovered by itself" in "\n".join(line.plain for line in lines(whole, details=True))
 
 
 def test_what_is_possible_only_is_never_called_a_second_fault() -> None:

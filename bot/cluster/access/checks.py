@@ -47,7 +47,7 @@ async def cluster_checks(
     except TimeoutError:
         if not deadline.expired():
             raise
-        error = DeadlineError("The cluster did not tell", within_s)
+        error = DeadlineError("The cluster did not answer", within_s)
         return [_unreached(name, error, "Is the API server overloaded, or the way to it slow?")]
     except UnauthorizedError as error:
         return [_unreached(name, error, "Log in again, or give the bot a new token.")]

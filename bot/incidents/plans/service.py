@@ -492,7 +492,7 @@ def _sentence(plan: Plan, outcome: str, why: str) -> str:
     words = {
         "verified": "The fault is gone." if cures else "It is done.",
         "undone": "It did not help or could not be finished, and was undone.",
-        "halted": "It stopped half done: a person must look.",
+        "halted": "It stopped half done: a person must check what is left.",
         "stale": "It was not run. Nothing was changed.",
         "aborted": "It was aborted. Nothing was changed.",
     }

@@ -42,5 +42,5 @@ def _about(service: Subject, known: Mapping[str, Value]) -> Iterator[Finding]:
             probe=NAME,
             subject=service,
             severity=Severity.INCONCLUSIVE,
-            sentence=f"What {service.name} answers is not known: no connection to it came about.",
+            sentence=f"What {service.name} answers is not known: no connection to it was established.",
         )

@@ -152,7 +152,7 @@ def _observe_workloads(
     into.set(service, "workloads", workloads(evidence, ready))
     keys = ("strangers", "stranger_ports", "narrower_labels")
     if not tests.direct:
-        into.miss_all(service, keys, "no endpoint was asked directly")
+        into.miss_all(service, keys, "no endpoint was tried directly")
         return
     found = strangers(evidence, tests, ready)
     into.set(service, "strangers", found.workloads)
@@ -268,10 +268,10 @@ def _observe_endpoints(
         into.set(pod, "endpoint_ports", tuple(sorted({f"{each.port}/{each.protocol}" for each in served})))
         found = asked.get(pod, [])
         into.put(pod, "endpoint_reach", _reach(found), "nobody who is permitted to asked this endpoint directly")
-        into.put(pod, "endpoint_asked_by", len({each.source for each in found}) or None, "nobody asked it directly")
+        into.put(pod, "endpoint_asked_by", len({each.source for each in found}) or None, "no source tried it directly")
         dead = _dead_ports(found, served)
         reach = aggregate(reach for _, reach in dead)
-        into.put(pod, "endpoint_dead_ports", tuple(port for port, _ in dead) if found else None, "nobody asked it")
+        into.put(pod, "endpoint_dead_ports", tuple(port for port, _ in dead) if found else None, "no source tried it")
         into.put(pod, "endpoint_dead_reach", reach, "it is reached at each port that was asked")
         alive = {f"{each.port}/{each.protocol}" for each in served} - {port for port, _ in dead}
         suspects = [each for each in served if not dead or f"{each.port}/{each.protocol}" not in alive]

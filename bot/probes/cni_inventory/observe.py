@@ -73,7 +73,7 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
 def _observe_cluster(evidence: Evidence, into: FactBuilder) -> None:
     cni = evidence.cni
     into.set(CLUSTER, "cni", _known(_NAMES.get(cni.name, cni.name), CNIS))
-    into.put(CLUSTER, "cni_version", cni.version or None, "nothing tells the CNI's version")
+    into.put(CLUSTER, "cni_version", cni.version or None, "nothing shows the CNI's version")
     into.set(CLUSTER, "distribution", _known(cni.distribution, DISTRIBUTIONS))
     into.set(CLUSTER, "installed_by", _known(_INSTALLED.get(cni.installed_by, cni.installed_by), INSTALLED_BY))
     into.set(CLUSTER, "encapsulation", _known(encapsulation_of(evidence), ENCAPSULATIONS))
@@ -86,7 +86,9 @@ def _observe_cluster(evidence: Evidence, into: FactBuilder) -> None:
     into.put(CLUSTER, "pods_two_cidrs", *_has_two_ranges(evidence))
     ranges = tuple(found or _joined(cluster_ranges(evidence)))
     is_known = 0 < len(ranges) <= _MOST_RANGES
-    into.put(CLUSTER, "pod_ranges", ranges if is_known else None, f"the API tells {len(ranges)} ranges of pods")
+    into.put(
+        CLUSTER, "pod_ranges", ranges if is_known else None, f"the API lists {len(ranges)} ranges of pod addresses"
+    )
     into.put(CLUSTER, "is_without_cni", *_is_without_cni(evidence))
 
 
@@ -141,7 +143,7 @@ def _has_two_ranges(evidence: Evidence) -> tuple[bool | None, str]:
     """Whether some pods have addresses inside the ranges handed out now and some outside: before and after a change."""
     ranges = tuple(cluster_ranges(evidence))
     if not ranges:
-        return None, "the API tells no range of pod addresses"
+        return None, "the API lists no range of pod addresses"
     addresses = [p.status.pod_ip for p in evidence.pods.values() if p.status.pod_ip and not p.spec.host_network]
     if not addresses:
         return None, "no pod has an address of its own"
@@ -208,7 +210,7 @@ def _observe_kernel(evidence: Evidence, node: Subject, into: FactBuilder) -> Non
     report = evidence.reports.get(node.name)
     reported = evidence.nodes[node.name].status.node_info.kernel_version
     into.put(
-        node, "kernel", (report.kernel if report else "") or reported or None, "nothing tells the kernel's version"
+        node, "kernel", (report.kernel if report else "") or reported or None, "nothing shows the kernel's version"
     )
 
 

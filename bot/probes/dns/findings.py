@@ -107,8 +107,8 @@ def _meant(table: FactTable, denied: Sequence[Subject]) -> Iterator[Finding]:
             probe=NAME,
             subject=who.subject,
             severity=Severity.INFO,
-            sentence=f"NetworkPolicies allow {who} to send nothing at all, DNS included, and nothing shows a need of "
-            "names.",
+            sentence=f"NetworkPolicies allow {who} to send nothing at all, DNS included, and nothing shows that "
+            "they need names.",
         )
 
 

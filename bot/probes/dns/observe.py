@@ -199,7 +199,7 @@ def _observe_answers(evidence: Evidence, into: FactBuilder) -> None:
             by_way[way].append(word)
             if way not in {OUTSIDE, OWN}:
                 by_node[node[source]].append(word)
-    why = "nobody asked the cluster's DNS" if evidence.reports else "no node was inspected from inside"
+    why = "no pod queried the cluster's DNS" if evidence.reports else "no node was inspected from inside"
     for way in WAYS:
         if way.of_cluster:
             into.put(CLUSTER, way.of_cluster, together(by_way[way]), why)
@@ -241,7 +241,7 @@ def _asking(answers: _Answers, node: Mapping[Subject, str]) -> Iterator[Subject]
 
 def _observe_pod(pod: Subject, words: Mapping[Way, str | None], into: FactBuilder) -> None:
     for way in WAYS:
-        into.put(pod, way.of_pod, words.get(way), "this was not asked from the pod")
+        into.put(pod, way.of_pod, words.get(way), "the pod sent no such query")
 
 
 def _observe_nameservers(evidence: Evidence, into: FactBuilder) -> None:

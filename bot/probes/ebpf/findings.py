@@ -24,7 +24,7 @@ def _node(node: Subject, known: _Known) -> Iterator[Finding]:
     if detached:
         yield _found(node, Severity.WARN, f"eBPF programs of {node.name} are detached: {listed(detached)}")
     if known.get("cni_agent_silent") is True:
-        what = f"The agent that fills the eBPF maps of {node.name} has not shown a sign of life for over 5 s"
+        what = f"The agent that fills the eBPF maps of {node.name} has not updated its heartbeat for over 5 s"
         yield _found(node, Severity.WARN, what)
     strange = _texts(known, "ebpf_strange_tunnel_ends")
     if strange:

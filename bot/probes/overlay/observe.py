@@ -40,7 +40,7 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
         into.put(pair, "route_to_block", route, why)
         back = (None, evidence.why_no_report(destination))
         into.put(pair, "return_route", *routes.get((destination, source), back))
-        into.put(pair, "overlay_reach", reaches.get(pair), "nobody asked from one tunnel address to the other")
+        into.put(pair, "overlay_reach", reaches.get(pair), "no test ran from one tunnel address to the other")
         observe_tables(overlay, source, destination, pair, into)
         _observe_ends(evidence, overlay, pair, into)
 

@@ -53,7 +53,7 @@ def _state(known: Mapping[str, Value]) -> _State | None:
 def _tell(table: FactTable, who: Who, state: _State) -> Finding:
     gateway, kind, answers, requests, is_young = state
     is_late = kind in {"late", "partial"}
-    young = " Younger than two minutes: look again before blaming anything." if is_young else ""
+    young = " Younger than two minutes: check again before drawing conclusions." if is_young else ""
     return Finding(
         probe=NAME,
         subject=who.subject,

@@ -138,7 +138,7 @@ def _observe_address(
     owners = {*evidence.pods_by_ip.get(ip, ()), *_holders(evidence).get(ip, ())}
     into.set(subject, "duplicate_ip", len(owners) > 1 or ip in evidence.node_by_ip)
     ranges = ranges_for_pods(evidence, blocks, pod.spec.node_name)
-    why = "the API tells no range of addresses for this node's pods"
+    why = "the API lists no range of addresses for this node's pods"
     into.put(subject, "ip_in_pool", None if ranges is None else in_ranges(ip, ranges), why)
 
 

@@ -16,7 +16,7 @@ _REASONS: Mapping[str, str] = {
     "configuration": "their containers cannot be created",
     "crash": "their containers crash",
     "starting": "they have just started",
-    "probe-port": "their readiness probe asks a port on which they do not listen",
+    "probe-port": "their readiness probe uses a port on which they do not listen",
 }
 
 _Known = Mapping[str, Value]

@@ -204,7 +204,7 @@ class _Deriving:
                         port=number,
                         family=6 if ":" in pod.status.pod_ip else 4,
                         known_by="probe",
-                        why=f"kubelet's {kind} probe asks it",
+                        why=f"the kubelet's {kind} probe connects to it",
                     )
 
 

@@ -13,7 +13,7 @@ from bot.probes.shared.reach import aggregate
 FAILS_FROM = ("none", "some-nodes", "all-nodes", "some-pods")
 MAX_FLOWS = 64
 HEADLESS = "it is headless: clients dial its pods themselves"
-UDP_SILENCE = "it is asked over UDP only, where silence proves nothing"
+UDP_SILENCE = "it is served over UDP only, where silence proves nothing"
 
 States = Mapping[Subject, str]
 """By source what came of all its tests: a reach value."""
@@ -127,12 +127,12 @@ def same_node_only_fails(tests: ServiceTests, ready: Sequence[Backend]) -> tuple
     near = [reach for source, reach in of.items() if node[source] in hosting]
     far = [reach for source, reach in of.items() if node[source] not in hosting]
     if not near:
-        return None, "nobody asked from a node that carries an endpoint"
+        return None, "no source tried from a node that runs an endpoint"
     if all(reach == "ok" for reach in near):
         return False, ""
     direct = states(each for each in not_denied(tests.direct) if each.is_from_pod and each.node in hosting)
     if not far or not direct:
-        return None, "nobody asked from a node without endpoints" if not far else "no endpoint was asked directly"
+        return None, "no source tried from a node without endpoints" if not far else "no endpoint was tried directly"
     all_near_fail = all(reach != "ok" for reach in near)
     return all_near_fail and all(reach == "ok" for reach in (*far, *direct.values())), ""
 

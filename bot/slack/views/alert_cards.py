@@ -16,7 +16,7 @@ from bot.store.alerts import AlertsOf, IncidentAlert
 
 _MOST_KINDS = 8
 _MOST_SUBJECTS = 3
-_ONCE = said("Said once a day for each name of an alert.")
+_ONCE = said("Posted once a day for each alert name.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,7 +41,7 @@ def details_modal(report: Report, *, incident_id: str, run: int) -> Block:
             "What to do", [*enumerate(_to_do(report), start=1)], partial(_do, report), room=40_000, most_blocks=16
         ),
         *chapter(
-            "Healed by itself", report.transients, lambda one: _row(transient_words(one)), room=6_000, most_blocks=3
+            "Recovered by itself", report.transients, lambda one: _row(transient_words(one)), room=6_000, most_blocks=3
         ),
         *chapter("Probe packets", report.trace, lambda one: _row(one.sentence), room=8_000, most_blocks=4),
         *chapter(

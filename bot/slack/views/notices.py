@@ -146,7 +146,7 @@ def closed() -> Content:
 
 def not_in_a_thread() -> Content:
     """A note or an assignment that belongs to no incident."""
-    answer = said(" belongs into the thread of an open incident: answer there.")
+    answer = said(" belongs in the thread of an open incident: answer there.")
     return sentence(code("@cni note TEXT"), said(" or "), code("@cni assign @NAME"), answer)
 
 

@@ -18,7 +18,7 @@ _STAGES = {"queue": "waiting", "api": "Kubernetes API", "access": "Access", "nod
 _NOBODY = {
     ALERT: said("Requested by an alert."),
     SCHEDULE: said("Requested by the watch."),
-    PLAN: said("To see what the plan has left."),
+    PLAN: said("To check the result of a plan."),
 }
 _SIGNS = {"started": said("…"), "done": said("✓"), "failed": said("✗")}
 

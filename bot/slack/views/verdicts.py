@@ -81,7 +81,7 @@ def _beginning(summary: str, limit: int) -> str:
 def _healthy(report: Report) -> Iterator[Part]:
     """Next to nothing: what healed by itself, and what is worth knowing."""
     healed = [transient_words(one) for one in report.transients]
-    yield part(said("*Healed by itself*"), healed, _row, most=3, rank=5)
+    yield part(said("*Recovered by itself*"), healed, _row, most=3, rank=5)
     warned = [one.sentence for one in report.findings if one.severity == "warn"]
     yield part(said("*Worth knowing*"), warned, _row, most=3, rank=6)
 

@@ -307,7 +307,7 @@ def test_as_commands_it_drains_and_names_no_pod_by_its_address(rendered: Rendere
         "kubectl delete pods --namespace=kube-system --field-selector=spec.nodeName=node-3 --selector=k8s-app=cilium"
     )
     assert restart in shell
-    assert "# node-3: recreate what still has an address of the old CNI: look, and delete those" in shell
+    assert "# node-3: recreate what still has an address of the old CNI: review the list, then delete those" in shell
 
 
 def test_how_far_it_has_come_is_one_line(rendered: Rendered) -> None:

@@ -55,7 +55,7 @@ async def test_somebody_takes_care_of_it_while_it_is_diagnosed_again(rig: Rig) -
 
 async def test_beside_a_thread_there_is_nothing_to_note(rig: Rig) -> None:
     await rig.ws.user("alice").say(HERE, f"<@{rig.ws.bot_user_id}> note lost")
-    await rig.whispered("alice", "belongs into the thread of an open incident")
+    await rig.whispered("alice", "belongs in the thread of an open incident")
 
 
 async def test_who_may_not_say_anything_notes_nothing(rig: Rig) -> None:

@@ -194,7 +194,7 @@ async def test_a_second_click_is_told_what_became_of_it(planning: Planning) -> N
     old = await with_button(planning.rig, HERE, "cni_plan_approve", (await planning.plan()).plan.id)
     await planning.rig.ws.user("bob").click(HERE, old, "cni_plan_approve")
 
-    await planning.rig.whispered("bob", "has run, and all is as it should be")
+    await planning.rig.whispered("bob", "has run, and every check passed")
 
 
 async def test_an_expired_plan_says_so_and_loses_its_buttons(planning: Planning) -> None:

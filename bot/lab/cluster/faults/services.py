@@ -37,7 +37,7 @@ def _deployment_container(lab: Injection) -> Json:
 
 @fault("service-no-ready-endpoints", "S2", scope="cluster", also=("readiness-probe-wrong-port",))
 async def no_ready_endpoints(lab: Injection) -> None:
-    """The Service's only pod is not ready: its readiness probe asks a port on which it does not listen."""
+    """The Service's only pod is not ready: its readiness probe uses a port on which it does not listen."""
     container = _deployment_container(lab)
     container["readinessProbe"] = {"tcpSocket": {"port": 9999}, "periodSeconds": 1, "failureThreshold": 1}
     patch: Json = {
