@@ -5,6 +5,7 @@ import graphlib
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import grimp
@@ -118,3 +119,46 @@ def test_no_import_circle() -> None:
     order = graphlib.TopologicalSorter({name: graph.find_modules_directly_imported_by(name) for name in graph.modules})
 
     order.prepare()  # raises CycleError, which names the files
+
+
+def imports_between(files: Mapping[str, Path]) -> dict[str, set[str]]:
+    """By module, which of these modules it imports, wherever in the file."""
+    return {
+        name: {
+            found
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            for found in imported_modules(node)
+            if found in files and found != name
+        }
+        for name, path in files.items()
+    }
+
+
+def imported_modules(node: ast.AST) -> list[str]:
+    """What a statement may import: `from a import b` the module `a`, and `a.b` where that is one."""
+    match node:
+        case ast.Import(names=names):
+            return [each.name for each in names]
+        case ast.ImportFrom(module=str(module), names=names, level=0):
+            return [module, *(f"{module}.{each.name}" for each in names)]
+        case _:
+            return []
+
+
+@pytest.mark.parametrize(("place", "is_package"), [("tests", True), (".ci", False), ("docs/generators", False)])
+def test_no_import_circle_beside_bot(place: str, is_package: bool) -> None:  # noqa: FBT001
+    """Tests import each other by their paths from the root, programs those beside them by their names."""
+    base = ROOT if is_package else ROOT / place
+    files = {".".join(path.relative_to(base).with_suffix("").parts): path for path in python_files(place)}
+    assert files
+
+    graphlib.TopologicalSorter(imports_between(files)).prepare()  # raises CycleError, which names the files
+
+
+def test_it_sees_a_circle_through_a_late_import(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("import b\n")
+    (tmp_path / "b.py").write_text("def late() -> object:\n    from a import x\n    return x\n")
+    files = {name: tmp_path / f"{name}.py" for name in ("a", "b")}
+
+    with pytest.raises(graphlib.CycleError):
+        graphlib.TopologicalSorter(imports_between(files)).prepare()
