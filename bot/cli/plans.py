@@ -390,7 +390,7 @@ def approve(
             plan_id, person, digest=record.plan.digest, reason=reason, typed=cluster, is_break_glass=break_glass
         )
 
-    _told(with_plans(work))
+    _report_outcome(with_plans(work))
 
 
 @plan.command("reject")
@@ -401,7 +401,7 @@ def reject(plan_id: _Id, reason: Annotated[str, typer.Option(help="Why.")] = "")
         record = await context.service.get(plan_id)
         return await context.service.refuse(plan_id, await context.person(record.plan.cluster), reason)
 
-    _told(with_plans(work))
+    _report_outcome(with_plans(work))
 
 
 @plan.command("abort")
@@ -412,7 +412,7 @@ def abort(plan_id: _Id) -> None:
         record = await context.service.get(plan_id)
         return await context.service.abort(plan_id, await context.person(record.plan.cluster))
 
-    _told(with_plans(work))
+    _report_outcome(with_plans(work))
 
 
 @plan.command("run")
@@ -433,7 +433,7 @@ def run(plan_id: _Id) -> None:
 
         return await context.service.execute(plan_id, who=f"terminal {id(context)}", on_move=tell)
 
-    _told(with_plans(work), good=("verified", "checked"))
+    _report_outcome(with_plans(work), good=("verified", "checked"))
 
 
 @plan.command("stop")
@@ -464,7 +464,7 @@ def _show_text(record: "PlanRecord", journal: "tuple[JournalEntry, ...]" = ()) -
     sys.stdout.write(plan_text(record, journal))
 
 
-def _told(answer: "PlanRecord | Refusal", *, good: tuple[str, ...] = ()) -> None:
+def _report_outcome(answer: "PlanRecord | Refusal", *, good: tuple[str, ...] = ()) -> None:
     """What came of it; exit code 1 for a refusal, and for an end that is not among the good ones."""
     from bot.domain.plan_life import Refusal  # noqa: PLC0415
 

@@ -30,7 +30,7 @@ def packet_path(
         return tuple(_told(hop, decided, differential, is_seen=bool(evidence.reports)) for hop in hops)
     if decided.hop == "dns":
         hops = dns_path(evidence, facts, ends.source, ends.source if _is_pod(blamed) else blamed)
-        return tuple(_told(hop, decided, differential, is_seen=bool(evidence.reports)) for hop in hops)
+        return tuple(_with_detail(hop, decided, differential, is_seen=bool(evidence.reports)) for hop in hops)
     if ends.is_blamed_there and decided.hop in {"pod", "gateway"}:  # what is broken is the target's own way out
         ends = replace(ends, source=ends.target, target=ends.source, is_blamed_there=False)
     here = _node(evidence, ends.source) or "node"
@@ -55,10 +55,10 @@ def packet_path(
         PathHop(name=name, state="ok" if index < broken else "broken" if index == broken else "unknown", detail="")
         for index, (_, name) in enumerate(stations)
     )
-    return tuple(_told(hop, decided, differential, is_seen=bool(evidence.reports)) for hop in hops)
+    return tuple(_with_detail(hop, decided, differential, is_seen=bool(evidence.reports)) for hop in hops)
 
 
-def _told(hop: PathHop, decided: Verdict, differential: Differential, *, is_seen: bool) -> PathHop:
+def _with_detail(hop: PathHop, decided: Verdict, differential: Differential, *, is_seen: bool) -> PathHop:
     """A station with what is wrong there, as sure as the verdict; none is good from the API alone."""
     if hop.state == "broken":
         is_sure = decided.confidence in {"confirmed", "likely"}

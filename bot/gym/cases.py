@@ -50,8 +50,8 @@ class Case:
 
     def diagnoses(self, rungs: Sequence[Rung]) -> list[Rung]:
         """What to diagnose on: a fault on each rung, pairs and labs that must stay quiet on the highest alone."""
-        is_told_apart = self.runs == 1 and self.kind in {"single", "decoy"}
-        return list(rungs) if is_told_apart else [max(rungs, key=list(Rung).index)] * self.runs
+        is_single = self.runs == 1 and self.kind in {"single", "decoy"}
+        return list(rungs) if is_single else [max(rungs, key=list(Rung).index)] * self.runs
 
 
 def singles(faults: Iterable[GymFault]) -> Iterator[Case]:

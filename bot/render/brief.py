@@ -146,8 +146,8 @@ def found(report: Report) -> list[FindingReport]:
         return subject.kind == "pod" and subject.namespace == report.scope.namespace
 
     ranked = sorted(rows, key=lambda one: (one.severity != "fail", not is_own(one)))
-    told = "" if report.verdict.headline else report.verdict.summary  # it then stands in place of a headline
-    return [one for one in ranked if one.sentence.rstrip(".") not in told]
+    summary = "" if report.verdict.headline else report.verdict.summary  # it then stands in place of a headline
+    return [one for one in ranked if one.sentence.rstrip(".") not in summary]
 
 
 def missed(report: Report) -> list[Unobserved]:

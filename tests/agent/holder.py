@@ -41,12 +41,12 @@ def main() -> None:
         become_root_of_own_users()
     pids: list[int] = []
     for member in spec["members"]:
-        ready, told = os.pipe()
+        ready, signal_to = os.pipe()
         pid = os.fork()
         if pid == 0:
-            hold(member, told)
+            hold(member, signal_to)
             os._exit(0)
-        os.close(told)
+        os.close(signal_to)
         if os.read(ready, 1) != b"+":
             raise SystemExit("a namespace could not be made")
         os.close(ready)
@@ -57,7 +57,7 @@ def main() -> None:
         os.waitpid(pid, 0)
 
 
-def hold(member: dict[str, Any], told: int) -> None:  # noqa: C901
+def hold(member: dict[str, Any], signal_to: int) -> None:  # noqa: C901
     unshare(CLONE_NEWNET)
     selector = selectors.DefaultSelector()
     kept: list[Any] = []
@@ -111,7 +111,7 @@ def hold(member: dict[str, Any], told: int) -> None:  # noqa: C901
     if member.get("dns"):
         serve(socket.SOCK_DGRAM, 53, echo_dns)
         serve(socket.SOCK_STREAM, 53, accept_dns)
-    os.write(told, b"+")
+    os.write(signal_to, b"+")
     selector.register(0, selectors.EVENT_READ, None)
     while True:
         for key, _ in selector.select():

@@ -45,11 +45,11 @@ async def test_a_token_that_was_revoked(tmp_path: Path) -> None:
     async with measured(tmp_path) as (slack, _, measuring):
         slack.faults.bad_auth = True
         await until(lambda: measuring.token_trouble)
-        told = measuring.token_trouble
+        reported = measuring.token_trouble
         slack.faults.bad_auth = False
         await until(lambda: not measuring.token_trouble)
 
-    assert told == "Slack says invalid_auth: install the app again and set the new token"
+    assert reported == "Slack says invalid_auth: install the app again and set the new token"
 
 
 async def test_slack_being_away_says_nothing_about_the_token(tmp_path: Path) -> None:
@@ -134,12 +134,12 @@ async def test_a_store_that_answers_and_takes_no_writes(
         async with measured(tmp_path, redis_url=server.url) as (_, bot, measuring), redis_at(server.url) as admin:
             await admin.execute_command(*spoil)  # pyright: ignore[reportUnknownMemberType] untyped arguments
             await until(lambda: measuring.store_trouble)
-            told = measuring.store_trouble
+            reported = measuring.store_trouble
             await bot.services.store.ping()
             await admin.execute_command(*cure)  # pyright: ignore[reportUnknownMemberType]
             await until(lambda: not measuring.store_trouble)
 
-    assert why in told
+    assert why in reported
 
 
 async def test_a_store_whose_password_has_changed(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ async def test_a_store_whose_password_has_changed(tmp_path: Path) -> None:
             await admin.execute_command("CONFIG", "SET", "requirepass", "new")  # pyright: ignore[reportUnknownMemberType]
             await admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")  # pyright: ignore[reportUnknownMemberType]
             await until(lambda: measuring.store_trouble)
-            told = measuring.store_trouble
+            reported = measuring.store_trouble
 
-    assert "does not accept the user name or the password" in told
-    assert "old" not in told
+    assert "does not accept the user name or the password" in reported
+    assert "old" not in reported

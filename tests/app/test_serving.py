@@ -188,8 +188,8 @@ async def test_while_slack_is_away_it_waits_and_says_so(tmp_path: Path, monkeypa
             async with aiohttp.ClientSession() as session:
                 while not missing:
                     async with session.get(f"http://127.0.0.1:{port}/readyz") as answer:
-                        told = (await answer.json())["not_ready"]
-                    missing.extend(why for name, why in told.items() if name == "slack")
+                        reported = (await answer.json())["not_ready"]
+                    missing.extend(why for name, why in reported.items() if name == "slack")
                     await asyncio.sleep(0.02)
             slack.faults.down(is_down=False)
 

@@ -105,7 +105,7 @@ def _resident(pid: int) -> dict[str, int]:
     }
 
 
-def told(name: str, times: Sequence[float]) -> str:
+def reported(name: str, times: Sequence[float]) -> str:
     """Times in words."""
     in_order = sorted(times)
     p99 = in_order[min(len(in_order) - 1, int(len(in_order) * 0.99))]
@@ -148,7 +148,7 @@ async def acknowledged(slack: SlackWorkspace, is_enough: Callable[[int], bool]) 
         woken = clock() + EVERY_S
         await asyncio.sleep(EVERY_S)
         lags.append(clock() - woken)
-    print(told("(lag of this benchmark itself", lags), end=")\n")
+    print(reported("(lag of this benchmark itself", lags), end=")\n")
     return times
 
 
@@ -165,7 +165,7 @@ async def measure(kubeconfig: Path, state: Path, diagnoses: int) -> None:
     ):
         await asyncio.sleep(IDLE_S)
         print(f"idle: {memory(pid)}")
-        print(told("acknowledged while idle", await acknowledged(slack, lambda times: times == IDLE_ACKS)))
+        print(reported("acknowledged while idle", await acknowledged(slack, lambda times: times == IDLE_ACKS)))
         print(f"first reply while idle: {await first_reply(slack, 'alerts') * 1e3:.0f} ms")
         await slack.until(lambda: verdicts(slack, ["alerts"]), 300)
         began = time.perf_counter()
@@ -173,8 +173,8 @@ async def measure(kubeconfig: Path, state: Path, diagnoses: int) -> None:
             replies = [group.create_task(first_reply(slack, channel)) for channel in channels]
             acknowledging = group.create_task(acknowledged(slack, lambda _: verdicts(slack, channels) == diagnoses))
         print(await own_view(address))
-        print(told(f"acknowledged while {diagnoses} diagnoses run", acknowledging.result()))
-        print(told("first reply to each of these", [reply.result() for reply in replies]))
+        print(reported(f"acknowledged while {diagnoses} diagnoses run", acknowledging.result()))
+        print(reported("first reply to each of these", [reply.result() for reply in replies]))
         print(f"all {diagnoses} verdicts after {time.perf_counter() - began:.1f} s; then {memory(pid)}")
         await asyncio.sleep(IDLE_S)
         print(f"idle again: {memory(pid)}")

@@ -80,9 +80,9 @@ def test_where_it_is_known_why_a_value_is_missing_the_reason_is_said_and_no_name
     fixture = next(one for one in ALL if one.name == "calico-proxy-arp-off")
     unseen = table(changed(fixture.values, {"pod shop/a": {"own_dev": None}}))
     why = {subject("pod shop/a"): {"own_dev": "the node has no route to it"}}
-    told = replace(unseen, unobserved=why)
+    reported = replace(unseen, unobserved=why)
 
-    assert differentiate(causes(), told, fixture.symptoms).selected[0].fixes[-1].no_command == (
+    assert differentiate(causes(), reported, fixture.symptoms).selected[0].fixes[-1].no_command == (
         "the node has no route to it"
     )
 

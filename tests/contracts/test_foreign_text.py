@@ -263,10 +263,10 @@ def test_a_yaml_mistake_names_the_place_and_not_what_stands_there(text: str):
     with pytest.raises(yaml.YAMLError) as raised:
         yaml.safe_load(text)
 
-    told = yaml_mistake(raised.value)
+    reported = yaml_mistake(raised.value)
 
-    assert told.startswith("line 1, column ")
-    assert "s3cr3t" not in told
+    assert reported.startswith("line 1, column ")
+    assert "s3cr3t" not in reported
 
 
 def test_aliases_of_aliases_are_no_way_to_millions_of_values():

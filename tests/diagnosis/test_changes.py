@@ -46,7 +46,7 @@ def judged(cluster: FakeCluster, knowledge: Knowledge) -> Report:
     return judge(cluster.evidence(), knowledge, playbook="namespace", started_at="2026-01-02T03:04:05Z", took_s=1.0)
 
 
-def told(cluster: FakeCluster, knowledge: Knowledge) -> list[str]:
+def reported(cluster: FakeCluster, knowledge: Knowledge) -> list[str]:
     return [f"{one.subject} {one.what}" for one in judged(cluster, knowledge).changes]
 
 
@@ -99,7 +99,7 @@ def test_what_came_with_the_cluster_or_long_ago_is_no_change(
         "network_policies": (policy("old", timedelta(days=3)),),
     }
 
-    assert told(cluster, knowledge) == []
+    assert reported(cluster, knowledge) == []
 
 
 def policy(name: str, ago: timedelta, namespace: str = "shop") -> NetworkPolicy:
@@ -127,7 +127,7 @@ def test_changes_come_newest_first_and_only_from_where_they_matter(
         "network_policies": (policy("deny", HOUR), policy("deny", HOUR, namespace="elsewhere")),
     }
 
-    assert told(cluster, knowledge) == [
+    assert reported(cluster, knowledge) == [
         "NetworkPolicy shop/deny was created",
         "Deployment shop/web got revision 7",
     ]
@@ -151,7 +151,7 @@ def test_restarted_agents_make_one_line(broken: tuple[FakeCluster, Subject], kno
         meta = msgspec.structs.replace(pod.metadata, owner_references=(owner,))
         cluster.pods[subject] = msgspec.structs.replace(pod, metadata=meta)
 
-    assert told(cluster, knowledge) == [
+    assert reported(cluster, knowledge) == [
         "Pod kube-system/calico-node-1 restarted on node-1, the last of 2 such pods",
     ]
 
@@ -167,7 +167,7 @@ def test_a_reboot_is_told_once_and_a_machine_older_than_its_cluster_never(
     status = msgspec.structs.replace(node.status, conditions=(again,))
     cluster.nodes["node-1"] = msgspec.structs.replace(node, status=status)
 
-    assert told(cluster, knowledge) == ["Node node-1 was started again"]
+    assert reported(cluster, knowledge) == ["Node node-1 was started again"]
 
 
 def test_a_node_that_says_nonsense_about_its_time_is_not_believed(
@@ -177,7 +177,7 @@ def test_a_node_that_says_nonsense_about_its_time_is_not_believed(
     cluster.node_report("node-1", started_at="yesterday", uptime_s=1e300)
     cluster.node_report("node-2", started_at="2026-01-02T03:04:05Z", uptime_s=1e300)
 
-    assert told(cluster, knowledge) == []
+    assert reported(cluster, knowledge) == []
 
 
 def test_settings_of_one_node_alone_are_told_without_a_time(
@@ -204,7 +204,7 @@ def test_what_came_after_the_first_sign_did_not_precede_it(
     cluster.pods[pod] = msgspec.structs.replace(known, status=status)
     cluster.snapshot_fields["network_policies"] = (policy("before", 3 * HOUR), policy("after", HOUR))
 
-    assert told(cluster, knowledge) == ["NetworkPolicy shop/before was created"]
+    assert reported(cluster, knowledge) == ["NetworkPolicy shop/before was created"]
 
 
 def test_a_revision_that_an_undo_took_up_again_is_as_old_as_its_pods(
@@ -261,7 +261,7 @@ def test_a_healthy_cluster_has_nothing_that_came_before(knowledge: Knowledge) ->
     cluster, *_ = two_nodes()
     cluster.snapshot_fields["network_policies"] = (policy("new", HOUR),)
 
-    assert told(cluster, knowledge) == []
+    assert reported(cluster, knowledge) == []
 
 
 def test_the_list_is_bounded(broken: tuple[FakeCluster, Subject], knowledge: Knowledge) -> None:

@@ -80,8 +80,8 @@ def test_what_a_node_had_no_time_for_is_told_in_words(knowledge: Knowledge) -> N
 
     report = judged(cluster.evidence(), knowledge)
 
-    told = [(each.what, each.why) for each in report.coverage.unobserved if each.kind == "part"]
-    assert told == [("node node-1: tests", "the deadline came first")]
+    reported = [(each.what, each.why) for each in report.coverage.unobserved if each.kind == "part"]
+    assert reported == [("node node-1: tests", "the deadline came first")]
 
 
 @pytest.mark.parametrize("rung", [Rung.API, Rung.EXEC, Rung.CNI_AGENT])

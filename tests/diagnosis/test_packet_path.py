@@ -25,7 +25,7 @@ def drawn(hop: Hop, *places: Subject, is_looked_at: bool = True) -> tuple[PathHo
     return packet_path(evidence, FactTable({}), verdict, Differential(selected=(blamed,)), (symptom,))
 
 
-def told(
+def reported(
     cluster: FakeCluster, hop: Hop, place: Subject, kind: SymptomKind, *flows: Flow, known: FactTable | None = None
 ) -> tuple[PathHop, ...]:
     """The path where some flows fail by a cause at a place."""
@@ -58,7 +58,7 @@ def test_a_gateway_is_that_of_the_pod_on_the_blamed_node() -> None:
 
 def test_the_way_out_begins_at_a_pod_and_passes_no_other_node() -> None:
     cluster, *_ = two_nodes()
-    path = told(cluster, "node", node("node-1"), SymptomKind.OUTSIDE_UNREACHABLE)
+    path = reported(cluster, "node", node("node-1"), SymptomKind.OUTSIDE_UNREACHABLE)
 
     assert [f"{hop.name} {hop.state}" for hop in path] == [
         "shop/a ok", "169.254.1.1 ok", "node-1 broken", "outside unknown",
@@ -77,7 +77,7 @@ def test_large_packets_are_drawn_between_pods_that_were_asked_about() -> None:
     cluster, *_ = two_nodes()
     place = Subject(SubjectKind.PAIR, "node-1>node-2")
     flow = Flow(source=node("node-1"), target=node("node-2"))
-    path = told(cluster, "overlay", place, SymptomKind.LARGE_PACKETS_LOST, flow)
+    path = reported(cluster, "overlay", place, SymptomKind.LARGE_PACKETS_LOST, flow)
 
     assert [hop.name for hop in path] == ["shop/a", "169.254.1.1", "node-1", "overlay", "node-2", "shop/c"]
 
@@ -86,7 +86,7 @@ def test_a_nodes_own_packets_pass_no_pod() -> None:
     cluster, _, _, target = two_nodes()
     flow = Flow(source=node("node-1"), target=target)
 
-    path = told(cluster, "node", node("node-1"), SymptomKind.ENDPOINT_UNREACHABLE, flow)
+    path = reported(cluster, "node", node("node-1"), SymptomKind.ENDPOINT_UNREACHABLE, flow)
 
     assert path[0].name == "node-1"
 
@@ -96,7 +96,7 @@ def test_of_flows_that_show_it_one_of_the_namespace_is_drawn() -> None:
     stranger = cluster.pod("argo/a", "node-1")
     flows = [Flow(source=stranger, target=target), Flow(source=source, target=target)]
 
-    path = told(cluster, "node", node("node-1"), SymptomKind.CROSS_NODE_UNREACHABLE, *flows)
+    path = reported(cluster, "node", node("node-1"), SymptomKind.CROSS_NODE_UNREACHABLE, *flows)
 
     assert path[0].name == "shop/a"
 
@@ -145,7 +145,7 @@ def lookup(place: Subject, known: FactTable) -> tuple[PathHop, ...]:
     """The path of a lookup by shop/a, blamed on a place."""
     cluster, source, *_ = two_nodes()
     add_dns(cluster)
-    return told(cluster, "dns", place, SymptomKind.DNS_FAILING, Flow(source=source), known=known)
+    return reported(cluster, "dns", place, SymptomKind.DNS_FAILING, Flow(source=source), known=known)
 
 
 def test_hops_at_which_nobody_looked_are_not_called_good() -> None:

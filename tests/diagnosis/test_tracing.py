@@ -235,7 +235,7 @@ SILENT = fate(last_seen="cali1", reason="vanished")
 
 
 @pytest.mark.parametrize(
-    ("fates", "told"),
+    ("fates", "reported"),
     [
         ([REFUSAL, RULE], RULE),
         ([REFUSAL, UNNAMED], UNNAMED),
@@ -244,12 +244,12 @@ SILENT = fate(last_seen="cali1", reason="vanished")
         ([SILENT, REFUSAL], REFUSAL),
     ],
 )
-def test_what_tells_most_stands_in_the_verdict(fates: list[Fate], told: Fate) -> None:
+def test_what_tells_most_stands_in_the_verdict(fates: list[Fate], reported: Fate) -> None:
     unknown = Verdict(status="inconclusive", hop="pod", summary="Something fails.")
 
     for order in (fates, fates[::-1]):
         decided = localised(unknown, order, [FAILS])
-        assert decided.summary == f"Cause unknown, place known: {place(told)}. Something fails."
+        assert decided.summary == f"Cause unknown, place known: {place(reported)}. Something fails."
         assert decided.hop == "node"
 
 
@@ -316,12 +316,12 @@ def test_what_a_trace_proves_of_a_state_that_both_looks_show_is_certain(knowledg
         "node-1": NodeTrace(instrument="bpf", sent=(Sent(flow=1, sent=17, outcomes={"timeout": 17}),)),
         "node-2": NodeTrace(instrument="bpf", drops=(drop,)),
     }
-    told: dict[str, Any] = {"traced": (flow,), "traces": traces}
+    reported: dict[str, Any] = {"traced": (flow,), "traces": traces}
 
     def confidence(seen: Evidence) -> set[str]:
         report = judge(seen, knowledge, playbook="namespace", started_at="", took_s=1)
         return {one.confidence for one in report.causes if one.id == TAKES}
 
     assert confidence(evidence) == {"possible"}
-    assert confidence(replace(evidence, **told, first=evidence)) == {"confirmed"}
-    assert confidence(replace(evidence, **told, first=cut_off().evidence())) == {"likely"}
+    assert confidence(replace(evidence, **reported, first=evidence)) == {"confirmed"}
+    assert confidence(replace(evidence, **reported, first=cut_off().evidence())) == {"likely"}

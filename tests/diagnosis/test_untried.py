@@ -13,7 +13,7 @@ from tests.probes.build import FakeCluster, two_nodes
 from tests.probes.services import add_service, ask
 
 
-def told(cluster: FakeCluster, pod: Subject, *, owner: str = "") -> None:
+def configure(cluster: FakeCluster, pod: Subject, *, owner: str = "") -> None:
     """The pod is told to dial the Service db; `owner` is its workload."""
     known = cluster.pods[pod]
     spec = structs.replace(known.spec, containers=(Container(env=(EnvVar(name="DB", value="db:80"),)),))
@@ -29,8 +29,8 @@ def untried(cluster: FakeCluster) -> list[str]:
 def test_what_was_tried_from_the_pod_or_from_another_of_its_workload_on_its_node():
     cluster, a, b, c = two_nodes()
     db = add_service(cluster, "shop/db", (c,), port=80)
-    told(cluster, a, owner="web")
-    told(cluster, b, owner="web")
+    configure(cluster, a, owner="web")
+    configure(cluster, b, owner="web")
     assert untried(cluster) == ["shop/a", "shop/b"]
 
     ask(cluster, a, db)
@@ -42,7 +42,7 @@ def test_what_was_tried_from_the_pod_or_from_another_of_its_workload_on_its_node
 def test_what_does_not_stand_for_it(how: str):
     cluster, a, b, c = two_nodes()
     db = add_service(cluster, "shop/db", (c,), port=80)
-    told(cluster, a, owner="web")
+    configure(cluster, a, owner="web")
     if how == "another workload":
         ask(cluster, b, db)
     elif how == "skipped":
@@ -56,7 +56,7 @@ def test_what_does_not_stand_for_it(how: str):
 def test_what_nobody_can_try_is_told_elsewhere():
     cluster, a, _, c = two_nodes()
     add_service(cluster, "shop/db", (), port=80, unready=(c,))
-    told(cluster, a)
+    configure(cluster, a)
 
     assert untried(cluster) == []
 

@@ -116,11 +116,11 @@ def test_another_grant_takes_nothing_away(
 def test_what_slack_does_not_tell_never_helps(
     principal: Principal, action: Action, scope: Scope, granted: list[Grant]
 ) -> None:
-    told = authorize(principal, action, scope, granted)
+    reported = authorize(principal, action, scope, granted)
     for field in ("is_deactivated", "is_bot", "is_guest", "is_external"):
         assert not authorize(dataclasses.replace(principal, **{field: None}), action, scope, granted).allowed
     forgotten = authorize(dataclasses.replace(principal, groups=frozenset()), action, scope, granted)
-    assert forgotten.allowed <= told.allowed
+    assert forgotten.allowed <= reported.allowed
 
 
 @given(members, actions, scopes, grants)

@@ -306,7 +306,7 @@ def test_where_it_is_counts_only_beside_the_right_cause(causes: dict[str, Cause]
 
 
 @pytest.mark.parametrize(
-    ("said", "subjects", "traced", "is_told"),
+    ("said", "subjects", "traced", "is_named"),
     [
         ("ICMP got no answer", (), "", False),
         ("the answers to shop/a are dropped", (), "", True),
@@ -321,14 +321,14 @@ def test_that_replies_are_lost_is_told_by_words_by_a_trace_or_by_the_pair_as_the
     said: str,
     subjects: tuple[str, ...],
     traced: Any,
-    is_told: bool,  # noqa: FBT001
+    is_named: bool,  # noqa: FBT001
 ) -> None:
     one = next(s for seed in range(99) if (s := scenario(seed, CNIS[0])).direction == "reply" and not s.edge.is_local)
     made = report(cause="fdb-entry-wrong", hop="overlay", said=said)
     held = replace(made.causes[0], subjects=tuple(map(PLACEHOLDERS.filled, subjects)))
     trace = (Trace(flow="TCP", source="pod shop/a", sent=9, lost=9, direction=traced),) if traced else ()
 
-    assert scored(one, replace(made, causes=(held,), trace=trace), causes).is_direction_named is is_told
+    assert scored(one, replace(made, causes=(held,), trace=trace), causes).is_direction_named is is_named
 
 
 def test_a_consequence_is_no_lie_and_no_answer(causes: dict[str, Cause]) -> None:

@@ -176,14 +176,14 @@ def test_every_fault_runs_on_each_data_plane_that_can_have_it() -> None:
 def test_a_look_alike_counts_as_refuted_by_its_value_not_by_its_words(answers: Answers) -> None:
     """The published figure falls when a refutation is missing."""
     names = [one.cause for one in answers.causes["calico-proxy-arp-off"].look_alikes]
-    told = report("calico-proxy-arp-off")
+    reported = report("calico-proxy-arp-off")
 
     def refuted(by: tuple[bool, ...]) -> tuple[int, int]:
         likenesses = tuple(
             LookAlike(cause=name, is_refuted=is_refuted) for name, is_refuted in zip(names, by, strict=True)
         )
-        lead = replace(told.causes[0], likenesses=likenesses)
-        got = scored((PROXY_ARP,), replace(told, causes=(lead,)), answers)
+        lead = replace(reported.causes[0], likenesses=likenesses)
+        got = scored((PROXY_ARP,), replace(reported, causes=(lead,)), answers)
         return got.look_alikes_refuted, got.look_alikes
 
     every = tuple(True for _ in names)

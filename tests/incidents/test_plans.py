@@ -43,7 +43,7 @@ def annotations(at: PlanRig) -> Any:
     return at.object("services", "web")["metadata"].get("annotations", {})
 
 
-async def told(store: Store) -> list[str]:
+async def reported(store: Store) -> list[str]:
     return [line.decode() async for line in store.audit.lines()]
 
 
@@ -58,7 +58,7 @@ async def test_a_correction_is_proposed_approved_carried_out_and_verified(at: Pl
 
 async def test_the_audit_tells_it_from_proposal_to_outcome(at: PlanRig) -> None:
     done = await at.run(FIX)
-    lines = await told(at.store)
+    lines = await reported(at.store)
 
     assert list(flaws((line.encode() for line in lines), await at.store.audit.head())) == []
     story = [

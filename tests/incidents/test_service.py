@@ -103,15 +103,15 @@ async def test_another_request_is_another_run(rig: Rig) -> None:
 
 
 async def test_progress_is_told_in_order(rig: Rig) -> None:
-    told: list[Progress] = []
-    await rig.service.diagnose_incident(await rig.begun(), on_progress=told.append)
+    reported: list[Progress] = []
+    await rig.service.diagnose_incident(await rig.begun(), on_progress=reported.append)
 
-    assert [each.stage for each in told] == ["api", "api", "access", "node", "node", "judge"]
+    assert [each.stage for each in reported] == ["api", "api", "access", "node", "node", "judge"]
 
 
 async def test_who_has_to_wait_is_told_where_they_stand(rig: Rig) -> None:
     rig.lab.hold = asyncio.Event()
-    told: list[Progress] = []
+    reported: list[Progress] = []
     async with asyncio.TaskGroup() as group:
         for number in range(2):
             group.create_task(
@@ -119,12 +119,12 @@ async def test_who_has_to_wait_is_told_where_they_stand(rig: Rig) -> None:
             )
         await asyncio.sleep(0)
         third = group.create_task(
-            rig.service.diagnose_incident(await rig.begun("e3", "payments"), on_progress=told.append)
+            rig.service.diagnose_incident(await rig.begun("e3", "payments"), on_progress=reported.append)
         )
-        while not told:  # noqa: ASYNC110 progress has no event
+        while not reported:  # noqa: ASYNC110 progress has no event
             await asyncio.sleep(0.001)
         assert (rig.service.running, rig.service.waiting) == (2, 1)
-        assert told[0].sentence == "number 1 in the queue: 2 other diagnoses are running"
+        assert reported[0].sentence == "number 1 in the queue: 2 other diagnoses are running"
         rig.lab.recordings = {**rig.lab.recordings, "shop1": rig.lab.recordings["shop"]}
         rig.lab.hold.set()
     assert third.result().verdict.status == "healthy"

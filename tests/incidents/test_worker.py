@@ -66,7 +66,7 @@ async def interrupted(worker: DiagnosisWorker, lab: LabUnderTest, by: Callable[[
 
 
 async def test_several_diagnoses_at_once_each_with_its_own_progress(calico_lab: LabUnderTest) -> None:
-    told: dict[str, list[str]] = {"shop": [], "mlflow": []}
+    reported: dict[str, list[str]] = {"shop": [], "mlflow": []}
     async with open_worker() as worker, asyncio.TaskGroup() as group:
         tasks = {
             namespace: group.create_task(
@@ -74,16 +74,16 @@ async def test_several_diagnoses_at_once_each_with_its_own_progress(calico_lab: 
                     calico_lab.kubeconfig,
                     None,
                     Request(namespace=namespace),
-                    lambda progress, namespace=namespace: told[namespace].append(progress.sentence),
+                    lambda progress, namespace=namespace: reported[namespace].append(progress.sentence),
                 )
             )
-            for namespace in told
+            for namespace in reported
         }
     for namespace, task in tasks.items():
         assert task.result().scope.namespace == namespace
         assert task.result().verdict.status == "healthy", task.result().verdict.summary
-        assert told[namespace][0] == f"reading namespace {namespace}"
-        assert told[namespace][-1] == "weighing causes"
+        assert reported[namespace][0] == f"reading namespace {namespace}"
+        assert reported[namespace][-1] == "weighing causes"
 
 
 async def test_a_namespace_that_is_not_there_comes_back_with_names(calico_lab: LabUnderTest) -> None:

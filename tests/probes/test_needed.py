@@ -14,7 +14,7 @@ from tests.probes.build import FakeCluster, two_nodes
 from tests.probes.services import add_dns, add_service
 
 
-def told(cluster: FakeCluster, pod: Subject, container: Container) -> None:
+def configure(cluster: FakeCluster, pod: Subject, container: Container) -> None:
     spec = msgspec.structs.replace(cluster.pods[pod].spec, containers=(container,))
     cluster.pods[pod] = msgspec.structs.replace(cluster.pods[pod], spec=spec)
 
@@ -30,7 +30,9 @@ def test_what_is_known_of_a_pod():
     dns, _ = add_dns(cluster)
     db = add_service(cluster, "shop/db", (c,), port=80, target=5432)
     cache = add_service(cluster, "shop/cache", (b,), ip="10.43.7.7", port=6379)
-    told(cluster, a, Container(env=(EnvVar(name="DB", value="db:80"), EnvVar(name="DB_SERVICE_HOST", value="cache"))))
+    configure(
+        cluster, a, Container(env=(EnvVar(name="DB", value="db:80"), EnvVar(name="DB_SERVICE_HOST", value="cache")))
+    )
     dialling = (
         Connection(ip="10.43.7.7", port=6379, state="syn-sent"),
         Connection(ip=cluster.pods[c].status.pod_ip, port=5432, state="established"),
@@ -50,7 +52,7 @@ def test_what_is_known_of_a_pod():
 def test_what_a_playbook_knows_of_an_application_yields_to_what_its_pod_is_told():
     cluster, a, b, c = two_nodes()
     scheduler = add_service(cluster, "shop/scheduler", (c,), port=9004)
-    told(cluster, a, Container(env=(EnvVar(name="SCHEDULER", value="scheduler:9004"),)))
+    configure(cluster, a, Container(env=(EnvVar(name="SCHEDULER", value="scheduler:9004"),)))
     dials = [
         NeededFlow(source=pod, target=scheduler, port=port, known_by="playbook", why="agents subscribe")
         for pod in (a, b)
@@ -65,7 +67,7 @@ def test_what_a_playbook_knows_of_an_application_yields_to_what_its_pod_is_told(
 def test_a_kubelet_needs_the_ports_that_it_probes():
     cluster, a, *_ = two_nodes()
     probe = ProbeSpec(http_get=HttpGetAction(port="http"))
-    told(cluster, a, Container(ports=(ContainerPort(name="http", container_port=8080),), readiness_probe=probe))
+    configure(cluster, a, Container(ports=(ContainerPort(name="http", container_port=8080),), readiness_probe=probe))
 
     assert known(cluster, facts.node("node-1")) == [("probe", a, 8080)]
 
@@ -73,6 +75,6 @@ def test_a_kubelet_needs_the_ports_that_it_probes():
 def test_a_pod_behind_a_service_does_not_dial_what_it_is_called():
     cluster, a, *_ = two_nodes()
     own = add_service(cluster, "shop/db", (a,), port=80)
-    told(cluster, a, Container(args=("--advertise=db:80",)))
+    configure(cluster, a, Container(args=("--advertise=db:80",)))
 
     assert not needs(cluster.evidence(), a, own, 80)

@@ -146,8 +146,8 @@ def test_a_node_that_refuses_by_itself(icmp: str, sender: str, prohibits: bool) 
 
     assert known.of(facts.node("node-2"))["sends_prohibited"] is prohibits
     assert known.of(NODE)["sends_prohibited"] is False
-    told = "Node node-2 itself refused packets of the tests (ICMP prohibited): a firewall on it rejects them."
-    assert (told in sentences(judge(known), Severity.WARN)) is prohibits
+    reported = "Node node-2 itself refused packets of the tests (ICMP prohibited): a firewall on it rejects them."
+    assert (reported in sentences(judge(known), Severity.WARN)) is prohibits
 
 
 def test_rules_are_told_by_place_and_text_within_bounds() -> None:

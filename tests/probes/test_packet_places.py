@@ -126,7 +126,7 @@ def test_facts_and_findings_of_a_trace() -> None:
 
 
 @pytest.mark.parametrize(
-    ("question", "outcomes", "told"),
+    ("question", "outcomes", "reported"),
     [
         ("kubernetes.default.svc.cluster.local", {"ok": N}, "answered"),
         ("kubernetes.default.svc.cluster.local", {"timeout": 3, "ok": N - 3}, "lost"),
@@ -134,7 +134,7 @@ def test_facts_and_findings_of_a_trace() -> None:
     ],
 )
 def test_a_node_knows_whether_its_dns_questions_were_answered(
-    question: str, outcomes: dict[str, int], told: str
+    question: str, outcomes: dict[str, int], reported: str
 ) -> None:
     traced = Traced("udp")
     traced.flow = replace(traced.flow, question=question)
@@ -142,7 +142,7 @@ def test_a_node_knows_whether_its_dns_questions_were_answered(
 
     known = facts_of(traced.evidence(), PROBE)
 
-    assert known.of(facts.node("node-1"))["traced_dns"] == told
+    assert known.of(facts.node("node-1"))["traced_dns"] == reported
     assert known.of(facts.node("node-2"))["traced_dns"] == "not-followed"
 
 

@@ -331,10 +331,10 @@ def test_only_rules_that_take_pod_traffic_elsewhere_are_foreign(
     known = facts_of(cluster.evidence(), PROBE)
 
     assert known.of(NODE)["foreign_rule"] is is_foreign
-    told = sentences(judge(known), Severity.WARN)
-    assert bool(told) is is_foreign
+    reported = sentences(judge(known), Severity.WARN)
+    assert bool(reported) is is_foreign
     if is_foreign:
-        assert told[0].startswith("1 routing rule of node node-1 may send pod traffic elsewhere: ")
+        assert reported[0].startswith("1 routing rule of node node-1 may send pod traffic elsewhere: ")
 
 
 def test_a_docker_network_over_the_pod_range() -> None:

@@ -116,7 +116,7 @@ def test_the_zone_is_what_the_corefile_says():
 
 
 @pytest.mark.parametrize(
-    ("search", "told", "missed"),
+    ("search", "reported", "missed"),
     [
         (ZONE, "db:80", ()),
         (ZONE, "db.shop:80", ()),
@@ -129,12 +129,12 @@ def test_the_zone_is_what_the_corefile_says():
     ],
 )
 def test_search_domains_that_miss_what_the_pod_is_told_to_dial(
-    search: tuple[str, ...], told: str, missed: tuple[str, ...]
+    search: tuple[str, ...], reported: str, missed: tuple[str, ...]
 ):
     cluster, a = cluster_of(DNS_IP, search=search)
     other = facts.pod("shop", "b")
     add_service(cluster, "shop/db", (other,), port=80)
-    spec = replace(cluster.pods[a].spec, containers=(Container(env=(EnvVar(name="DB", value=told),)),))
+    spec = replace(cluster.pods[a].spec, containers=(Container(env=(EnvVar(name="DB", value=reported),)),))
     cluster.pods[a] = replace(cluster.pods[a], spec=spec)
 
     known, findings = judged(cluster)
@@ -231,8 +231,8 @@ def test_a_pod_with_the_nodes_network(policy: str, args: tuple[str, ...], severi
 
     _, findings = judged(cluster)
 
-    told = [each.severity for each in findings if "hostNetwork" in each.sentence]
-    assert told == ([severity] if severity else [])
+    reported = [each.severity for each in findings if "hostNetwork" in each.sentence]
+    assert reported == ([severity] if severity else [])
 
 
 @pytest.mark.parametrize(
@@ -254,9 +254,9 @@ def test_a_dns_policy_that_skips_the_clusters_dns(policy: str, answer: str, seve
     known, _ = judged(cluster)
     table = dataclasses.replace(known, values={**known.values, a: {**known.of(a), "full_name": answer}})
 
-    told = [each for each in resolver.PROBE.judge(table) if "By its dnsPolicy" in each.sentence]
+    reported = [each for each in resolver.PROBE.judge(table) if "By its dnsPolicy" in each.sentence]
 
-    assert [each.severity for each in told] == severities
+    assert [each.severity for each in reported] == severities
 
 
 def dialling(

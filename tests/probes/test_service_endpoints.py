@@ -170,11 +170,11 @@ def test_scaled_to_zero_is_a_fault_where_somebody_dials_it_and_a_note_elsewhere(
     add_service(cluster, "shop/web")
     if is_used:
         known_pod = cluster.pods[a]
-        told = msgspec.structs.replace(
+        reported = msgspec.structs.replace(
             known_pod.spec.containers[0], env=(EnvVar(name="WEB_URL", value="http://web:9004"),)
         )
         cluster.pods[a] = msgspec.structs.replace(
-            known_pod, spec=msgspec.structs.replace(known_pod.spec, containers=(told,))
+            known_pod, spec=msgspec.structs.replace(known_pod.spec, containers=(reported,))
         )
     template = PodTemplate(metadata=ObjectMeta(labels={"app": "web"}), spec=PodSpec())
     deployment = Deployment(
@@ -415,11 +415,11 @@ def test_pods_that_do_not_reach_what_they_need_are_unready_because_of_that():
         "needs",
         ("Service shop/db got no answer",),
     )
-    told = next(each for each in findings if each.subject == web)
-    assert told.severity is Severity.WARN
-    assert told.symptom
-    assert told.symptom.kind is SymptomKind.PODS_NOT_READY
-    assert "that follows from something else (Service shop/db got no answer)" in told.sentence
+    reported = next(each for each in findings if each.subject == web)
+    assert reported.severity is Severity.WARN
+    assert reported.symptom
+    assert reported.symptom.kind is SymptomKind.PODS_NOT_READY
+    assert "that follows from something else (Service shop/db got no answer)" in reported.sentence
 
 
 def test_one_port_out_of_reach_is_enough_to_be_unready_for():

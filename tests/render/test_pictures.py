@@ -108,8 +108,8 @@ def losing(size: int, *lost: tuple[str, str]) -> Report:
 
 def test_where_large_packets_vanish_both_titles_say_so() -> None:
     """A matrix that calls every direction good beside a way that ends contradicts it."""
-    told = losing(1400, ("node-1", "node-2"), ("node-2", "node-1"))
-    matrix, way = matrix_of(told), way_of(told)
+    reported = losing(1400, ("node-1", "node-2"), ("node-2", "node-1"))
+    matrix, way = matrix_of(reported), way_of(reported)
     assert matrix
     assert way
     assert matrix.title == "Small packets pass everywhere, 1400 bytes vanish in 2 of 6 directions"

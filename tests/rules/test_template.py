@@ -53,18 +53,18 @@ def test_a_list_gives_a_command_for_each_of_its_items() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "reported"),
     [
         (("cali1", "cali2", "cali3"), "cali*"),
         (("20 %", "31 %"), "20 % and 31 %"),
         (("20 %", "31 %", "12 %"), "20 %, 31 % and 1 more"),  # what has nothing in common is no "*"
     ],
 )
-def test_values_that_differ_are_told_as_one(values: tuple[str, ...], told: str) -> None:
+def test_values_that_differ_are_told_as_one(values: tuple[str, ...], reported: str) -> None:
     pods = [pod("shop", str(number)) for number in range(len(values))]
     known = FactTable({one: {"own_dev": value} for one, value in zip(pods, values, strict=True)})
 
-    assert template("{pod.own_dev}", VOCABULARY, SubjectKind.POD).of_several(known, pods) == told
+    assert template("{pod.own_dev}", VOCABULARY, SubjectKind.POD).of_several(known, pods) == reported
 
 
 def test_a_pods_name_comes_in_two_parts() -> None:

@@ -205,6 +205,6 @@ async def test_what_a_failover_may_lose_is_said(more: tuple[str, ...], times: in
         async with asyncio.timeout(60):
             await until_answered(guarded.sentinel_port, "SENTINEL MASTER main", "num-slaves\r\n$1\r\n1")
             async with open_store(guarded.url, tmp_path) as store:
-                told = [each for each in store.warnings if each.startswith("A failover loses what its replicas")]
+                reported = [each for each in store.warnings if each.startswith("A failover loses what its replicas")]
 
-    assert len(told) == times
+    assert len(reported) == times

@@ -58,7 +58,7 @@ class Mark:
 
 _tuple = tuple[int, str, int, str, int]
 """Protocol, source, its port, destination, its port."""
-_told = tuple[Leg, int, int, int]
+_Found = tuple[Leg, int, int, int]
 """Leg, place in the series, source port, destination port."""
 
 
@@ -121,7 +121,7 @@ class Fingerprints:
                 )
         return None
 
-    def _place(self, packet: bytes, header: _Header, flow: TraceFlow) -> _told | None:
+    def _place(self, packet: bytes, header: _Header, flow: TraceFlow) -> _Found | None:
         if header.protocol not in PROTOCOLS[flow.protocol] or {header.src, header.dst}.isdisjoint(flow.addresses):
             return None
         return (
@@ -130,7 +130,7 @@ class Fingerprints:
             or _by_content(packet, header, flow)
         )
 
-    def _by_changed(self, packet: bytes, header: _Header, flow: TraceFlow) -> _told | None:
+    def _by_changed(self, packet: bytes, header: _Header, flow: TraceFlow) -> _Found | None:
         """By addresses that one of the flow's was changed to."""
         first, second = _short(packet, header.body), _short(packet, header.body + 2)
         there = self._changed.get((header.protocol, header.src, first, header.dst, second))
@@ -160,7 +160,7 @@ def _tunnels(packet: bytes, header: _Header) -> Iterator[tuple[Tunnel, int, int]
             yield "geneve", header.body + VXLAN_BYTES + options, port
 
 
-def _by_port(packet: bytes, header: _Header, flow: TraceFlow) -> _told | None:
+def _by_port(packet: bytes, header: _Header, flow: TraceFlow) -> _Found | None:
     """By the port that it was sent from; an echo by its identifier, or its length."""
     first, second = _short(packet, header.body), _short(packet, header.body + 2)
     if header.protocol in ECHO:
@@ -176,7 +176,7 @@ def _by_port(packet: bytes, header: _Header, flow: TraceFlow) -> _told | None:
     return None
 
 
-def _by_content(packet: bytes, header: _Header, flow: TraceFlow) -> _told | None:
+def _by_content(packet: bytes, header: _Header, flow: TraceFlow) -> _Found | None:
     """By what no change of addresses changes."""
     if header.protocol in ECHO:
         return None

@@ -24,7 +24,7 @@ _FLANNEL: dict[str, Encapsulation] = {
 _FIXED: dict[CniName, Encapsulation] = {"aws-vpc-cni": "none", "kindnet": "none", "weave": "vxlan"}
 """Those that know no other way."""
 
-Told = tuple[str, str]
+Conclusion = tuple[str, str]
 """A conclusion and the sentence it was drawn from; ("unknown", "") without one."""
 
 
@@ -166,7 +166,7 @@ def _kube_proxy_mode(snapshot: Snapshot) -> str:
     return "" if found is None else found[1] or "iptables"
 
 
-def policy_of(snapshot: Snapshot, name: CniName, distribution: Distribution, *, by_agent: bool | None) -> Told:
+def policy_of(snapshot: Snapshot, name: CniName, distribution: Distribution, *, by_agent: bool | None) -> Conclusion:
     """Whether NetworkPolicies are enforced: "yes", "no" or "unknown", and why."""
     if name == "flannel" and distribution == "k3s":
         if "disable-network-policy" in server_arguments(snapshot):

@@ -72,7 +72,7 @@ def agents(evidence: Evidence) -> Iterator[Seen]:
             if reference.uid in owners:
                 pods[reference.uid].append(pod)
     for uid, meta in owners.items():
-        yield from _told("restarted", meta, [(at, pod) for pod in pods[uid] if (at := _restarted_at(pod))])
+        yield from _newest_of("restarted", meta, [(at, pod) for pod in pods[uid] if (at := _restarted_at(pod))])
         known = kept.get(uid, ())
         began = latest((meta.creation_timestamp, rolled_out_at(evidence, known) if known else None))
         replaced = [
@@ -80,7 +80,7 @@ def agents(evidence: Evidence) -> Iterator[Seen]:
             for pod in pods[uid]
             if (made := pod.metadata.creation_timestamp) and made > _could_begin(evidence, pod, began or made)
         ]
-        yield from _told("was replaced", meta, replaced)
+        yield from _newest_of("was replaced", meta, replaced)
 
 
 def _restarted_at(pod: Pod) -> datetime | None:
@@ -95,7 +95,7 @@ def _could_begin(evidence: Evidence, pod: Pod, owner_at: datetime) -> datetime:
     return (latest((owner_at, node.metadata.creation_timestamp if node else None)) or owner_at) + SETTLING
 
 
-def _told(verb: str, owner: ObjectMeta, pods: Sequence[tuple[datetime, Pod]]) -> Iterator[Seen]:
+def _newest_of(verb: str, owner: ObjectMeta, pods: Sequence[tuple[datetime, Pod]]) -> Iterator[Seen]:
     if pods:
         at, last = max(pods, key=lambda each: (each[0], each[1].metadata.name))
         also = f", the last of {len(pods)} such pods" if len(pods) > 1 else ""

@@ -225,9 +225,9 @@ def _names_direction(scenario: Scenario, report: Report, filled: Callable[[str],
         return True
     led = {subject for one in report.causes if one.id == report.verdict.cause for subject in one.subjects}
     there, back = filled("pair $SRC_NODE>$DST_NODE"), filled("pair $DST_NODE>$SRC_NODE")
-    is_told_by_pair = back in led and there not in led
+    is_shown_by_pair = back in led and there not in led
     is_traced = any(one.direction == "reply" for one in report.trace)
-    return is_told_by_pair or is_traced or any(word in _said(report).lower() for word in _REPLY)
+    return is_shown_by_pair or is_traced or any(word in _said(report).lower() for word in _REPLY)
 
 
 def _result(scenario: Scenario, *, outcome: Outcome, **more: object) -> Result:

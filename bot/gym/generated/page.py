@@ -70,7 +70,7 @@ def _lines(run: GeneratedResults) -> Iterator[str]:
     yield ""
     yield from _baselines(results, total)
     yield from _groups(results)
-    yield from _untold(results)
+    yield from _not_known(results)
 
 
 def _baselines(results: Sequence[Result], total: Figures) -> Iterator[str]:
@@ -94,7 +94,7 @@ def _groups(results: Sequence[Result]) -> Iterator[str]:
     yield ""
 
 
-def _untold(results: Sequence[Result]) -> Iterator[str]:
+def _not_known(results: Sequence[Result]) -> Iterator[str]:
     """What is not known yet, by kind: the reader shall know where to look by hand."""
     yield "### What it cannot tell"
     yield ""

@@ -34,7 +34,7 @@ class Admin:
         found = self._state.channel(channel)
         found.is_archived = is_archived
         kind = "channel_archive" if is_archived else "channel_unarchive"
-        self._told(found, {"type": kind, "channel": found.id, "user": "U0BOB"})
+        self._publish(found, {"type": kind, "channel": found.id, "user": "U0BOB"})
 
     def share(self, channel: str, *, is_ext_shared: bool = True, is_pending: bool = False) -> None:
         """Share a channel with the other organisation (Slack Connect), or end that."""
@@ -46,7 +46,7 @@ class Admin:
             for one in strangers:
                 self._state.leave(found, one)
         kind = "channel_shared" if is_ext_shared else "channel_unshared"
-        self._told(found, {"type": kind, "connected_team_id": fixtures.OTHER_TEAM, "channel": found.id})
+        self._publish(found, {"type": kind, "connected_team_id": fixtures.OTHER_TEAM, "channel": found.id})
 
     def deactivate(self, user: str, *, is_deleted: bool = True) -> None:
         """Deactivate somebody. Slack leaves them in channels and groups for a while, and so do we."""
@@ -77,6 +77,6 @@ class Admin:
         self._state.on_event({**event, "event_ts": self._state.ids.ts()}, None)
         return found
 
-    def _told(self, channel: Channel, event: dict[str, object]) -> None:
+    def _publish(self, channel: Channel, event: dict[str, object]) -> None:
         self._state.changes.note("channel", channel=channel.id)
         self._state.on_event({**event, "event_ts": self._state.ids.ts()}, channel)

@@ -149,14 +149,14 @@ class UserClient:
         view = self._view(view_id)
         closing = list(reversed(self.modals())) if all_views or view.payload.get("clear_on_close") else [view]
         app = self._state.apps[view.app_id]
-        told = [
+        closed_views = [
             self._payloads(app).closed(one, is_cleared=len(closing) > 1)
             for one in closing
             if one.payload.get("notify_on_close")
         ]
         for one in closing:
             self._platform.modals.pop(one)
-        for payload in told:
+        for payload in closed_views:
             await self._platform.deliveries.interaction(app, "interactive", payload)
 
     async def shortcut(self, channel: str, ts: str, callback_id: str) -> Outcome:

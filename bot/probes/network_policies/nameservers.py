@@ -29,7 +29,7 @@ def observe_names(evidence: Evidence, pod: Subject, egress: Sequence[NetworkPoli
         into.set(pod, "egress_dns_denied", False)
         into.set(pod, "denied_nameservers", ())
         into.set(pod, "denied_nameserver_rules", ())
-        into.set(pod, "needs_names", _is_told_a_name(evidence, pod))
+        into.set(pod, "needs_names", _needs_a_name(evidence, pod))
         return
     ends = {server: tuple(_behind(evidence, server)) for server in _nameservers(evidence, pod)}
     verdicts = {server: _verdict(evidence, pod, behind) for server, behind in ends.items() if behind}
@@ -49,7 +49,7 @@ def observe_names(evidence: Evidence, pod: Subject, egress: Sequence[NetworkPoli
     )
     into.set(pod, "denied_nameserver_rules", tuple(dict.fromkeys(rules))[:6])
     may_reach = any(policy.spec.egress for policy in egress)
-    into.set(pod, "needs_names", may_reach or _is_told_a_name(evidence, pod))
+    into.set(pod, "needs_names", may_reach or _needs_a_name(evidence, pod))
 
 
 def _nameservers(evidence: Evidence, pod: Subject) -> tuple[str, ...]:
@@ -74,7 +74,7 @@ def _verdict(evidence: Evidence, pod: Subject, ends: Sequence[tuple[Subject, int
     return "yes" if "yes" in found else "unknown" if "unknown" in found else "no"
 
 
-def _is_told_a_name(evidence: Evidence, pod: Subject) -> bool:
+def _needs_a_name(evidence: Evidence, pod: Subject) -> bool:
     known = evidence.pods[pod]
     named = (each for container in known.spec.containers for each in dialled(container))
     return any(address(each.host) is None for each in named) or any(flow.source == pod for flow in evidence.dials)

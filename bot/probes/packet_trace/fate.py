@@ -318,8 +318,8 @@ def _never_sent(evidence: Evidence, fate: Fate, sent: Sent) -> Fate:
         reason = _waiting(waiting[0])
         hop = "gateway" if hop == "pod" else "node"
     # A packet filter refuses with the same word, but the tap would have reported the drop.
-    is_told = name == "EPERM" and evidence.traces[flow.node].instrument == "bpf"
-    refusing = programs_that_refuse(evidence, flow.node, _places_of(flow)) if is_told else ""
+    is_program = name == "EPERM" and evidence.traces[flow.node].instrument == "bpf"
+    refusing = programs_that_refuse(evidence, flow.node, _places_of(flow)) if is_program else ""
     return replace(
         fate,
         leg="request",

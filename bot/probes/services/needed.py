@@ -76,7 +76,7 @@ class _Deriving:
         """In the order in which they prove."""
         yield from (flow for flow in self._evidence.dials if self._is_of_this_pod(flow))
         for subject, pod in self._evidence.pods.items():
-            yield from self._told(subject, pod)
+            yield from self._configured(subject, pod)
             yield from self._dialling(subject)
             yield from self._resolving(subject, pod)
             yield from self._probed(subject, pod)
@@ -86,13 +86,13 @@ class _Deriving:
         pod = self._evidence.pods.get(dial.source)
         if dial.target not in self._evidence.services:
             return False
-        reported = self._told(dial.source, pod) if pod else ()
+        reported = self._configured(dial.source, pod) if pod else ()
         ports = {flow.port for flow in reported if flow.target == dial.target}
         return not ports or dial.port in ports
 
     # What a pod's environment and arguments name
 
-    def _told(self, subject: Subject, pod: Pod) -> Iterator[NeededFlow]:
+    def _configured(self, subject: Subject, pod: Pod) -> Iterator[NeededFlow]:
         for container in (*pod.spec.containers, *pod.spec.init_containers):
             for each in dialled(container):
                 yield from self._named(subject, pod.metadata.namespace, each)

@@ -36,16 +36,16 @@ def own_word(evidence: Evidence, subject: Subject, pod: Pod) -> tuple[bool | Non
     if failure is None:
         return None, ""
     words = bounded(failure, MAX_WORDS)
-    is_told_no = _is_told_no(evidence, subject, pod, failure)
-    if not is_told_no:
-        return is_told_no, words
+    has_answered = _has_answered(evidence, subject, pod, failure)
+    if not has_answered:
+        return has_answered, words
     why = unready(evidence, subject, pod)
     if why is None or why.why not in {"application", "probe-port"}:
         return (None if why is None else False), words
     return not any(flow.source == subject and flow.is_waiting for flow in needed_flows(evidence)), words
 
 
-def _is_told_no(evidence: Evidence, subject: Subject, pod: Pod, failure: str) -> bool | None:
+def _has_answered(evidence: Evidence, subject: Subject, pod: Pod, failure: str) -> bool | None:
     """Whether the pod itself answered: by a status, by its own command, or by a port on which it does not listen."""
     if _ANSWERED.search(failure):
         return True

@@ -115,7 +115,7 @@ def unseen(
     """INCONCLUSIVE findings: for each reason why `key` was not seen, one, that names its subjects.
 
     `what` opens the sentence: "Gateway ARP", "The routes". Subjects of which another finding already says why are left
-    out (`is_told`).
+    out (`is_reported`).
     """
     by_reason: dict[str, list[Subject]] = defaultdict(list)
     for subject in table.subjects(kind):

@@ -72,9 +72,9 @@ def refuse_unfit(checks: Sequence[Check], what: str = "Cilium is not installed h
     """Nothing, where nothing speaks against it. Errors: `NotPlannedError` with all that does."""
     stops = [one for one in checks if one.stops]
     if stops:
-        told = [f"{one.id}: {one.sentence.rstrip('.')}." for one in stops]
+        problems = [f"{one.id}: {one.sentence.rstrip('.')}." for one in stops]
         instead = dict.fromkeys(one.instead for one in stops if one.instead)
-        raise NotPlannedError(f"{what}. {' '.join(told)}", f"{' '.join(instead)} See {GUIDE}.")
+        raise NotPlannedError(f"{what}. {' '.join(problems)}", f"{' '.join(instead)} See {GUIDE}.")
 
 
 def install_cilium(values: CiliumValues, inputs: InstallInputs) -> Draft:

@@ -20,6 +20,6 @@ def checks_of_objects(values: CiliumValues, seen: Seen) -> list[Check]:
 
 def sizes(found: list[Check]) -> Holds:
     """Whether packets of the present size pass through Cilium's tunnel: known to, not only not known to fail."""
-    told = [one for one in found if one.id == _SIZES and one.state != "ok"]
-    why = f"{told[0].id}: {told[0].sentence.rstrip('.')}. {told[0].instead}" if told else ""
-    return Holds(is_so=not told, why=why)
+    problems = [one for one in found if one.id == _SIZES and one.state != "ok"]
+    why = f"{problems[0].id}: {problems[0].sentence.rstrip('.')}. {problems[0].instead}" if problems else ""
+    return Holds(is_so=not problems, why=why)

@@ -52,7 +52,7 @@ class Steps:
             try:
                 await tell(self.all, self.elapsed_s)
             except BotError as error:  # a full outbox, a store that is away: the verdict is what counts
-                log.warning("progress.not_told", why=str(error))
+                log.warning("progress.not_posted", why=str(error))
             await asyncio.sleep(PAUSE_S)
 
 

@@ -141,8 +141,8 @@ async def say_verdict(services: Services, incident: Incident, report: Report) ->
         back = views.seen_from(report, link_to=await permalink(services, incident))
         await _post(services, f"{older.id}:seen-from:{incident.id}", thread_of(older), back)
     await services.outbox.put(Post(key=f"{key}:verdict", place=place, content=verdict, priority=Priority.VERDICT))
-    is_told_there = older is not None and older.channel == incident.channel
-    if report.verdict.status != "healthy" and not is_told_there:
+    is_in_same_channel = older is not None and older.channel == incident.channel
+    if report.verdict.status != "healthy" and not is_in_same_channel:
         await _attach(services, key, place, report)
     if incident.status == "closed" and incident.found_run:
         await _post(services, f"{key}:closed", place, notices.closed())

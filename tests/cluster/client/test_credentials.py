@@ -46,7 +46,7 @@ contexts: [{name: one, context: {cluster: c, user: u}}, {name: two, context: {cl
 
 
 @pytest.mark.parametrize(
-    ("text", "context", "told"),
+    ("text", "context", "reported"),
     [
         (None, None, "there is no such file. Name one with --kubeconfig or in KUBECONFIG (without a cluster to try: "),
         (TWO, None, "it sets no current-context. There are: one, two. Choose one with --context."),
@@ -57,7 +57,7 @@ contexts: [{name: one, context: {cluster: c, user: u}}, {name: two, context: {cl
     ],
 )
 async def test_a_kubeconfig_that_will_not_do_is_told_with_the_next_step(
-    text: str | None, context: str | None, told: str, tmp_path: Path
+    text: str | None, context: str | None, reported: str, tmp_path: Path
 ):
     path = tmp_path / "config"
     if text is not None:
@@ -66,7 +66,7 @@ async def test_a_kubeconfig_that_will_not_do_is_told_with_the_next_step(
         async with Api.connect(path, context):
             pass
 
-    assert f"The kubeconfig {path} cannot be used: {told}" in str(raised.value)
+    assert f"The kubeconfig {path} cannot be used: {reported}" in str(raised.value)
 
 
 def is_running(directory: Path) -> bool:

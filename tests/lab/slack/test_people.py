@@ -241,11 +241,11 @@ async def test_administration_is_told_to_apps(ws: SlackWorkspace, client: Any) -
     app: Any = AsyncApp(client=client)
     seen: list[Json] = []
 
-    async def told(event: Json) -> None:
+    async def reported(event: Json) -> None:
         seen.append(event)
 
     for name in ("subteam_members_changed", "channel_shared", "channel_unshared"):
-        app.event(name)(told)
+        app.event(name)(reported)
     async with connected(ws, app):
         ws.admin.set_group("@sre", ["bob", "carol"])
         ws.admin.share("#incidents")

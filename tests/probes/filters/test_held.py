@@ -197,7 +197,7 @@ def test_a_rule_that_takes_nothing_of_it_or_perhaps_nothing(rule: Firewall) -> N
 
 
 def test_flows_that_nobody_needs_are_tried_for_contrast_only() -> None:
-    cluster, _ = needed_service(is_told=False)
+    cluster, _ = needed_service(is_configured=False)
     cluster.root("node-2", firewall=guard(match("dport", "9004"), LONG))
 
     assert only(cluster, NODE_2) is None
@@ -212,11 +212,11 @@ def test_programs_may_carry_packets_past_a_nodes_rules() -> None:
     assert not any(one.matches for one in held_rules(evidence)[NODE_2])
 
 
-def needed_service(*, is_told: bool = True) -> tuple[FakeCluster, facts.Subject]:
+def needed_service(*, is_configured: bool = True) -> tuple[FakeCluster, facts.Subject]:
     """A pod that is configured to dial a Service on the other node, and reached it."""
     cluster, a, _, c = two_nodes()
     service = add_service(cluster, "shop/db", (c,), ip="10.43.51.131", port=9004)
-    if is_told:
+    if is_configured:
         container = Container(env=(EnvVar(name="DB", value="db:9004"),))
         cluster.pods[a] = structs.replace(
             cluster.pods[a], spec=structs.replace(cluster.pods[a].spec, containers=(container,))

@@ -42,8 +42,8 @@ def shop(**env: str) -> Shop:
     cluster, a, _, c = two_nodes()
     server = cluster.pod("shop/db-1", "node-2", labels={"app": "db"})
     named = Container(name="db", ports=(ContainerPort(container_port=5432, name="sql"),))
-    told = Container(name="main", env=tuple(EnvVar(name=name, value=value) for name, value in env.items()))
-    for pod, container in ((server, named), (a, told)):
+    configured = Container(name="main", env=tuple(EnvVar(name=name, value=value) for name, value in env.items()))
+    for pod, container in ((server, named), (a, configured)):
         spec = msgspec.structs.replace(cluster.pods[pod].spec, containers=(container,))
         cluster.pods[pod] = msgspec.structs.replace(cluster.pods[pod], spec=spec)
     service = add_service(cluster, "shop/db", (server,), port=80, target=5432)

@@ -10,7 +10,7 @@ PODS = tuple(facts.pod("shop", f"p{number}") for number in range(7))
 RELATIONS = Relations(node_of_pod=dict.fromkeys(PODS, NODE))
 
 
-def told(states: dict[facts.Subject, str | None], *, others: int = 0) -> list[str]:
+def reported(states: dict[facts.Subject, str | None], *, others: int = 0) -> list[str]:
     """How pods of one node are told that has `others` more that were not inspected."""
     values: dict[facts.Subject, dict[str, Value]] = {
         pod: {} for pod in (*states, *PODS[len(states) : len(states) + others])
@@ -19,18 +19,18 @@ def told(states: dict[facts.Subject, str | None], *, others: int = 0) -> list[st
 
 
 def test_one_pod_is_called_by_its_name() -> None:
-    assert told({PODS[0]: "bad"}) == ["shop/p0 on node-1"]
+    assert reported({PODS[0]: "bad"}) == ["shop/p0 on node-1"]
 
 
 def test_all_pods_of_a_node_are_told_together() -> None:
-    assert told(dict.fromkeys(PODS[:2], "bad")) == ["both pods on node-1 (shop/p0, shop/p1)"]
-    assert told(dict.fromkeys(PODS, "bad")) == [
+    assert reported(dict.fromkeys(PODS[:2], "bad")) == ["both pods on node-1 (shop/p0, shop/p1)"]
+    assert reported(dict.fromkeys(PODS, "bad")) == [
         "all 7 pods on node-1 (shop/p0, shop/p1, shop/p2, shop/p3, shop/p4 and 2 more)"
     ]
 
 
 def test_all_that_were_looked_at_are_not_all() -> None:
-    assert told(dict.fromkeys(PODS[:3], "bad"), others=2) == [
+    assert reported(dict.fromkeys(PODS[:3], "bad"), others=2) == [
         "all 3 pods inspected on node-1 (shop/p0, shop/p1, shop/p2)"
     ]
 
@@ -39,8 +39,8 @@ def test_a_few_of_many_are_told_one_by_one_and_more_together() -> None:
     few = dict.fromkeys(PODS[:3], "bad") | dict.fromkeys(PODS[3:])
     many = dict.fromkeys(PODS[:4], "bad") | dict.fromkeys(PODS[4:])
 
-    assert told(few) == ["shop/p0 on node-1", "shop/p1 on node-1", "shop/p2 on node-1"]
-    assert told(many) == ["4 pods on node-1 (shop/p0, shop/p1, shop/p2, shop/p3)"]
+    assert reported(few) == ["shop/p0 on node-1", "shop/p1 on node-1", "shop/p2 on node-1"]
+    assert reported(many) == ["4 pods on node-1 (shop/p0, shop/p1, shop/p2, shop/p3)"]
 
 
 def test_pods_that_were_asked_about_are_named_before_all_others() -> None:

@@ -98,7 +98,7 @@ WELL = Seen(
 )
 
 
-def told(seen: Seen, values: dict[str, Any] = FIT) -> Sequence[str]:
+def reported(seen: Seen, values: dict[str, Any] = FIT) -> Sequence[str]:
     return [f"{one.id} {one.state} {one.sentence}" for one in preflight(values, seen)]
 
 
@@ -239,7 +239,7 @@ LONG_NAME = "node.cilium.io/agent-not-ready"
     ],
 )  # fmt: skip
 def test_what_is_wrong_in_the_cluster_is_found(changes: dict[str, Any], said: str) -> None:
-    found = told(replace(WELL, **changes))
+    found = reported(replace(WELL, **changes))
 
     assert any(one.startswith(said) for one in found), found
 
@@ -255,7 +255,7 @@ def test_what_is_wrong_in_the_cluster_is_found(changes: dict[str, Any], said: st
     ],
 )
 def test_what_is_wrong_in_the_values_is_found(changes: dict[str, Any], said: str) -> None:
-    found = told(WELL, FIT | changes)
+    found = reported(WELL, FIT | changes)
 
     assert any(one.startswith(said) for one in found), found
 
@@ -278,18 +278,18 @@ def test_an_mtu_that_nobody_saw_stops_nothing() -> None:
 
 @pytest.mark.parametrize("version", ["4.18.0-553.el8_10.x86_64", "5.10.0", "6.18.0-rc1"])
 def test_kernels_that_are_new_enough_pass(version: str) -> None:
-    assert "P06 ok All kernels are new enough." in told(replace(WELL, nodes=[node(kernelVersion=version)]))
+    assert "P06 ok All kernels are new enough." in reported(replace(WELL, nodes=[node(kernelVersion=version)]))
 
 
 @pytest.mark.parametrize("arguments", ['["server","--flannel-backend","none"]', '["server","--flannel-backend=none"]'])
 def test_k3s_without_its_flannel_passes(arguments: str) -> None:
     server = node(kubeletVersion="v1.33.1+k3s1", annotations={SERVER: arguments})
 
-    assert any(one.startswith("P02 ok") for one in told(replace(WELL, nodes=[server])))
+    assert any(one.startswith("P02 ok") for one in reported(replace(WELL, nodes=[server])))
 
 
 def test_flannel_has_no_autodetection_to_mislead() -> None:
-    assert any(one.startswith("P08 ok") for one in told(replace(WELL, daemon_sets=[FLANNEL])))
+    assert any(one.startswith("P08 ok") for one in reported(replace(WELL, daemon_sets=[FLANNEL])))
 
 
 def test_a_nodes_own_network_is_read_from_its_agents_report() -> None:
@@ -335,6 +335,6 @@ def test_a_range_that_holds_a_live_pod_is_never_let_through(length: int, pod_off
     wanted = ipaddress.ip_network(f"{address}/{length}", strict=False)
     values = FIT | {"ipam": {"mode": "cluster-pool", "operator": {"clusterPoolIPv4PodCIDRList": [str(wanted)]}}}
 
-    found = told(replace(WELL, pods=[pod(ip=str(address))]), values)
+    found = reported(replace(WELL, pods=[pod(ip=str(address))]), values)
 
     assert any(one.startswith("P04 blocked Addresses of running pods") for one in found)

@@ -113,6 +113,6 @@ async def test_namespaces_that_one_may_not_diagnose_are_not_told_by_the_shortcut
     rig = await open_office(grants=(some,))
     await shortcut(rig, firing(text="shop payments shop-staging elsewhere"), who="bob")
 
-    told = [one.text for one in await rig.ws.until(lambda: rig.ws.user("bob").whispers())]
+    reported = [one.text for one in await rig.ws.until(lambda: rig.ws.user("bob").whispers())]
 
-    assert not any(name in text for text in told for name in ("shop", "payments"))
+    assert not any(name in text for text in reported for name in ("shop", "payments"))

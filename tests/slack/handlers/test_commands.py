@@ -45,8 +45,8 @@ async def test_status_says_which_cluster_does_not_answer(open_office: Opened) ->
     rig.unreachable.add("eu")
     await rig.alice.slash(HERE, "/cni", "status")
 
-    told = await rig.whispered("alice", "Cluster eu")
-    assert "refuses connections" in told
+    reported = await rig.whispered("alice", "Cluster eu")
+    assert "refuses connections" in reported
 
 
 async def test_the_second_cluster_is_diagnosed_by_name(open_office: Opened) -> None:

@@ -69,8 +69,8 @@ async def test_a_second_asker_is_led_to_the_running_diagnosis(rig: Rig) -> None:
     (root,) = await rig.ws.until(rig.roots)
     await rig.ws.user("bob").slash(HERE, "/cni", "diagnose shop")
 
-    told = await rig.whispered("bob", "is already being diagnosed")
-    assert rig.ws.permalink(HERE, root.ts) in told
+    reported = await rig.whispered("bob", "is already being diagnosed")
+    assert rig.ws.permalink(HERE, root.ts) in reported
     rig.gate.open()
     await rig.verdict(root.ts)
     await rig.quiet()
@@ -106,19 +106,19 @@ async def test_where_the_bot_is_not_it_asks_to_be_invited(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "told"),
+    ("typed", "reported"),
     [
         ("diagnose shop", "verdicts name pods and nodes, and are not posted here; ask in a channel of your own"),
         ("watch shop", "so nothing is watched here; ask in a channel of your own"),
         ("plan fix for shop", "plans name pods and nodes, and are not posted here"),
     ],
 )
-async def test_a_channel_shared_with_others_gets_nothing_and_hears_why(rig: Rig, typed: str, told: str) -> None:
+async def test_a_channel_shared_with_others_gets_nothing_and_hears_why(rig: Rig, typed: str, reported: str) -> None:
     rig.ws.invite("shared", "cni")
     await rig.alice.slash("shared", "/cni", typed)
 
     whispered = await rig.whispered("alice", "shared with another organisation (Slack Connect)", "shared")
-    assert told in whispered
+    assert reported in whispered
     await rig.quiet()
     assert await rig.store.watches.all() == ()
     assert await rig.store.incidents.open_ones() == ()

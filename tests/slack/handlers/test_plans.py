@@ -145,8 +145,8 @@ async def test_what_somebody_changes_back_opens_the_incident_again(planning: Pla
     planning.at.cluster.storage.patch("services", "web", "shop", {"spec": {"ports": ports}})
     await look_for_drift(services, record, {})
 
-    told = await planning.rig.said("no longer holds", str(card.thread_ts))
-    assert "spec.ports of Service shop/web" in told.text
+    reported = await planning.rig.said("no longer holds", str(card.thread_ts))
+    assert "spec.ports of Service shop/web" in reported.text
     await planning.rig.verdict(str(card.thread_ts), count=3)  # before the plan, after it, and now
 
 
@@ -256,9 +256,9 @@ async def test_a_broken_glass_is_told_to_the_whole_channel(planning: Planning) -
     await at_work.approve(plan.id, oncall, digest=plan.digest, reason="All is down", is_break_glass=True)
 
     await announce_glass(planning.rig.services, await planning.plan())
-    told = await planning.rig.said("GLASS BROKEN")
-    assert "All is down" in told.text
-    assert oncall.name in told.text
+    reported = await planning.rig.said("GLASS BROKEN")
+    assert "All is down" in reported.text
+    assert oncall.name in reported.text
 
 
 async def test_the_plan_is_shown_whole(planning: Planning) -> None:

@@ -178,10 +178,10 @@ async def handled(rig: Rig) -> None:
 async def test_a_guest_is_not_told_who_may(rig: Rig) -> None:
     await rig.ws.user("carol").slash(HERE, "/cni", "diagnose shop")
 
-    told = await rig.whispered("carol", "Guests may not use cnibot")
+    reported = await rig.whispered("carol", "Guests may not use cnibot")
 
-    assert "S0SRE" not in told
-    assert "Who may" not in told
+    assert "S0SRE" not in reported
+    assert "Who may" not in reported
 
 
 async def test_status_shows_no_watch_and_no_cluster_that_one_may_not_read(open_office: Opened) -> None:
@@ -195,10 +195,10 @@ async def test_status_shows_no_watch_and_no_cluster_that_one_may_not_read(open_o
         await rig.said(f"watches `{namespace}`")
     await rig.ws.user("bob").slash(HERE, "/cni", "status")
 
-    told = await rig.whispered("bob", "payments")
+    reported = await rig.whispered("bob", "payments")
 
-    assert "shop" not in told
-    assert "hidden" not in told
+    assert "shop" not in reported
+    assert "hidden" not in reported
 
 
 async def test_the_nearest_names_are_those_that_one_may_ask_about(open_office: Opened) -> None:
@@ -207,9 +207,9 @@ async def test_the_nearest_names_are_those_that_one_may_ask_about(open_office: O
     rig = await open_office(grants=(some,))
     await rig.ws.user("bob").slash(HERE, "/cni", "diagnose shop-staginc")
 
-    told = await rig.whispered("bob", "There is no namespace")
+    reported = await rig.whispered("bob", "There is no namespace")
 
-    assert "shop-staging" not in told
+    assert "shop-staging" not in reported
 
 
 async def test_a_right_that_is_gone_when_the_answer_is_there_withholds_it(rig: Rig) -> None:

@@ -36,8 +36,8 @@ async def test_a_watch_speaks_when_the_verdict_changes_and_only_then(
     rig: Rig, schedule: Schedule, clock: Clock
 ) -> None:
     await rig.alice.slash(HERE, "/cni", "watch payments")
-    told = await rig.said("watches")
-    assert "every 15 min, next within 15 min. The first verdict follows" in told.text
+    reported = await rig.said("watches")
+    assert "every 15 min, next within 15 min. The first verdict follows" in reported.text
     await rig.said("HEALTHY")
     await rig.quiet()
     await pass_time(rig, schedule, clock)

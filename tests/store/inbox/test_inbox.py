@@ -126,25 +126,25 @@ async def test_a_failing_handler_is_called_again(store: Store) -> None:
 
 
 async def test_a_cancellation_that_nobody_ordered_is_a_failure_with_a_last_word(store: Store) -> None:
-    told: list[str] = []
+    reported: list[str] = []
 
     async def handle(_: Entry) -> None:
         raise asyncio.CancelledError
 
     async def on_dead(_: Entry, error: str) -> None:
-        told.append(error)
+        reported.append(error)
 
     inbox = patient(store)
     await inbox.accept("Ev1", "command", {})
     async with at_work(inbox.work(handle, on_dead=on_dead)):
         await empty(inbox)
 
-    assert told == ["StrayCancellationError: it was cancelled without a request"]
+    assert reported == ["StrayCancellationError: it was cancelled without a request"]
 
 
 async def test_an_entry_that_always_fails_is_put_aside_and_told(store: Store) -> None:
     book = Book()
-    told: list[tuple[str, str]] = []
+    reported: list[tuple[str, str]] = []
 
     async def handle(entry: Entry) -> None:
         await book(entry)
@@ -152,7 +152,7 @@ async def test_an_entry_that_always_fails_is_put_aside_and_told(store: Store) ->
             raise ValueError("no good")
 
     async def on_dead(entry: Entry, error: str) -> None:
-        told.append((entry.id, error))
+        reported.append((entry.id, error))
 
     inbox = patient(store)
     await inbox.accept("Ev1", "command", {"poison": True})
@@ -162,7 +162,7 @@ async def test_an_entry_that_always_fails_is_put_aside_and_told(store: Store) ->
 
     poison = [entry for entry in book.handled if entry.body["poison"]]
     assert len(poison) == 4
-    assert told == [(poison[0].id, "ValueError: no good")]
+    assert reported == [(poison[0].id, "ValueError: no good")]
     (dead,) = await inbox.dead()
     assert (dead.entry.id, dead.entry.kind, dead.error) == (poison[0].id, "command", "ValueError: no good")
 
@@ -321,7 +321,7 @@ async def test_who_lost_its_lease_stops(store: Store, redis_server: RedisServer,
 async def test_an_entry_that_kills_its_process_is_given_up(store: Store) -> None:
     """Otherwise one request would take the bot down for ever; but nothing that was merely beside it is given up."""
     done: list[int] = []
-    told: list[int] = []
+    reported: list[int] = []
     lives = Lives(store)
 
     async def handle(entry: Entry) -> None:
@@ -331,7 +331,7 @@ async def test_an_entry_that_kills_its_process_is_given_up(store: Store) -> None
         done.append(entry.body["number"])
 
     async def on_dead(entry: Entry, error: str) -> None:
-        told.append(entry.body["number"])
+        reported.append(entry.body["number"])
         assert error == "It was begun 5 times with nothing beside it, and each time its process ended."
 
     for number in range(20):
@@ -339,7 +339,7 @@ async def test_an_entry_that_kills_its_process_is_given_up(store: Store) -> None
     while not await lives.live(handle, on_dead):
         pass
 
-    assert told == [7]
+    assert reported == [7]
     assert sorted(done) == [number for number in range(20) if number != 7]
     assert len(lives.ended) == 2 + 5
     async with store.connection.client() as client:
@@ -349,7 +349,7 @@ async def test_an_entry_that_kills_its_process_is_given_up(store: Store) -> None
 async def test_processes_that_are_killed_lose_nothing(store: Store) -> None:
     """Killed by others: everything is handled in the end, and nothing is given up."""
     done: list[int] = []
-    told: list[str] = []
+    reported: list[str] = []
     lives = Lives(store)
 
     async def handle(entry: Entry) -> None:
@@ -359,14 +359,14 @@ async def test_processes_that_are_killed_lose_nothing(store: Store) -> None:
             await lives.die()
 
     async def on_dead(_: Entry, error: str) -> None:
-        told.append(error)
+        reported.append(error)
 
     for number in range(40):
         await store.inbox.accept(f"Ev{number}", "event", {"number": number})
     while not await lives.live(handle, on_dead):
         pass
 
-    assert told == []
+    assert reported == []
     assert set(done) == set(range(40))
     assert lives.ended
 

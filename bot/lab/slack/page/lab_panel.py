@@ -169,10 +169,10 @@ class LabPanel:
             _switch("Slack is down", faults.is_down, faults.down)
             _switch("Sockets are half open", faults.half_open_sockets, faults.half_open)
             with tag("div", "buttons"):
-                button("Answer 429", lambda: _told(f"The next {_STORM} posts are answered 429.", _storm, faults), "btn")
-                button("Drop sockets", lambda: _told("Every socket was reset.", faults.drop_sockets), "btn")
-                button("Lose replies", lambda: _told("The next 3 replies are lost.", _lose, faults), "btn")
-                button("A good day", lambda: _told("Slack is well again.", faults.clear), "btn")
+                button("Answer 429", lambda: _notify(f"The next {_STORM} posts get a 429.", _storm, faults), "btn")
+                button("Drop sockets", lambda: _notify("Every socket was reset.", faults.drop_sockets), "btn")
+                button("Lose replies", lambda: _notify("The next 3 replies are lost.", _lose, faults), "btn")
+                button("A good day", lambda: _notify("Slack is well again.", faults.clear), "btn")
 
     def _draw_bot(self, kill: Callable[[], None]) -> None:
         with tag("section", "card", aria_label="The bot"):
@@ -180,7 +180,7 @@ class LabPanel:
             html("Killed in the middle of anything, it finishes what it had taken on.", "p", "hint")
             with tag("div", "buttons"):
                 button(
-                    "kill -9", lambda: _told("Killed. It is started again, as Kubernetes would.", kill), "btn danger"
+                    "kill -9", lambda: _notify("Killed. It is started again, as Kubernetes would.", kill), "btn danger"
                 )
 
 
@@ -221,7 +221,7 @@ def _switch(label: str, value: bool, turn: Callable[[bool], None]) -> Element:  
     return ui.switch(label, value=value, on_change=lambda event: turn(bool(event.value)))
 
 
-def _told(sentence: str, deed: Callable[..., None], *arguments: Faults) -> None:
+def _notify(sentence: str, deed: Callable[..., None], *arguments: Faults) -> None:
     deed(*arguments)
     ui.notify(sentence, position="bottom-left")
 

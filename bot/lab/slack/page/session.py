@@ -167,9 +167,9 @@ class Session:
 
     def _message(self, entry: Entry, channel: Channel, context: Context, *, is_thread: bool) -> None:
         deeds = Deeds(
-            act=lambda ts: lambda press: self._told(self.actions.press(self.looking.user, channel.id, ts, press)),
-            react=lambda ts, name: self._told(self.actions.react(self.looking.user, channel.id, ts, name)),
-            shortcut=lambda ts, name: self._told(self.actions.shortcut(self.looking.user, channel.id, ts, name)),
+            act=lambda ts: lambda press: self._run(self.actions.press(self.looking.user, channel.id, ts, press)),
+            react=lambda ts, name: self._run(self.actions.react(self.looking.user, channel.id, ts, name)),
+            shortcut=lambda ts, name: self._run(self.actions.shortcut(self.looking.user, channel.id, ts, name)),
             opens_threads=not is_thread,
             shortcuts=dict(self.page.shortcuts),
         )
@@ -265,17 +265,17 @@ class Session:
             return False
         if command:
             name, rest = command
-            return await self._told(self.actions.slash(user, place, name, encoded(rest, self.state)))
-        return await self._told(self.actions.say(user, place, encoded(text.strip(), self.state), thread))
+            return await self._run(self.actions.slash(user, place, name, encoded(rest, self.state)))
+        return await self._run(self.actions.say(user, place, encoded(text.strip(), self.state), thread))
 
     def _act_in_view(self, view: View | None) -> Act:
         async def act(press: Press) -> None:
             if view is not None:
-                await self._told(self.actions.press_in_view(self.looking.user, view.id, press))
+                await self._run(self.actions.press_in_view(self.looking.user, view.id, press))
 
         return act
 
-    async def _told(self, deed: Awaitable[str]) -> bool:
+    async def _run(self, deed: Awaitable[str]) -> bool:
         """Do it; what went wrong is said in the corner."""
         problem = await deed
         if problem:

@@ -107,8 +107,8 @@ def history(call: Call) -> Json:
     """Newest first; replies only when they were broadcast."""
     channel = call.joined()
     _need(call, channel, "history")
-    told = [one for one in channel.messages.values() if one.thread_ts in {"", one.ts} or one.is_broadcast]
-    found = paging.between(call.args, list(reversed(told)))
+    shown = [one for one in channel.messages.values() if one.thread_ts in {"", one.ts} or one.is_broadcast]
+    found = paging.between(call.args, list(reversed(shown)))
     page, cursor = paging.page(call.args, found, most=999)
     return {**_messages(call, page, cursor), "pin_count": 0}
 
@@ -129,9 +129,9 @@ def replies(call: Call) -> Json:
 
 def _messages(call: Call, messages: list[Message], cursor: str) -> Json:
     with_metadata = call.args.flag("include_all_metadata")
-    told = [message.as_json(with_metadata=with_metadata) for message in messages]
+    shown = [message.as_json(with_metadata=with_metadata) for message in messages]
     more = {"response_metadata": {"next_cursor": cursor}} if cursor else {}
-    return {"ok": True, "messages": told, "has_more": bool(cursor), **more}
+    return {"ok": True, "messages": shown, "has_more": bool(cursor), **more}
 
 
 @method("conversations.join", "channels:join", per_minute=TIER_3)
