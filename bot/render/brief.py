@@ -138,16 +138,14 @@ def recent(report: Report) -> list[Change]:
 
 
 def found(report: Report) -> list[FindingReport]:
-    """What does not work beyond what the headline says, those of the namespace asked about first."""
+    """What does not work, failures first, and among them those of the namespace asked about."""
     rows = [one for grade in ("fail", "warn") for one in report.findings if one.severity == grade]
 
     def is_own(one: FindingReport) -> bool:
         subject = SubjectName.read(one.subject)
         return subject.kind == "pod" and subject.namespace == report.scope.namespace
 
-    ranked = sorted(rows, key=lambda one: (one.severity != "fail", not is_own(one)))
-    summary = "" if report.verdict.headline else report.verdict.summary  # it then stands in place of a headline
-    return [one for one in ranked if one.sentence.rstrip(".") not in summary]
+    return sorted(rows, key=lambda one: (one.severity != "fail", not is_own(one)))
 
 
 def missed(report: Report) -> list[Unobserved]:
