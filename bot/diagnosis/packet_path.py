@@ -27,7 +27,7 @@ def packet_path(
     blamed = next((one for explanation in differential.selected[:1] for one in explanation.subjects), None)
     if decided.hop == "policy" and blamed == CLUSTER:
         hops = closed_path(evidence, facts, ends.source)
-        return tuple(_told(hop, decided, differential, is_seen=bool(evidence.reports)) for hop in hops)
+        return tuple(_with_detail(hop, decided, differential, is_seen=bool(evidence.reports)) for hop in hops)
     if decided.hop == "dns":
         hops = dns_path(evidence, facts, ends.source, ends.source if _is_pod(blamed) else blamed)
         return tuple(_with_detail(hop, decided, differential, is_seen=bool(evidence.reports)) for hop in hops)
