@@ -1,4 +1,4 @@
-"""Logging: structured events on standard error, readable on a terminal and JSON elsewhere, without secrets."""
+"""Logging: structured events on standard error, readable on a terminal, JSON elsewhere; paced, and without secrets."""
 
 import logging
 import sys
@@ -12,6 +12,8 @@ from bot.domain.redact import redact, redacted
 
 MOST_LINES = 20
 """Of one library in `PERIOD_S`: whoever can make it complain must not fill the disk."""
+MOST_OF_OURS = 60
+"""Warnings and errors of one name in `PERIOD_S`: a store that is away for a day is found so ten times a second."""
 PERIOD_S = 60.0
 
 
@@ -44,11 +46,36 @@ class _Libraries(logging.Handler):
         say("library.said", library=record.name, message=record.getMessage()[:500], exc_info=record.exc_info)
 
 
+class _Paced:
+    """Warnings and errors of one name, so many in a while; the next one after it says how many were left out."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._said: dict[str, tuple[float, int]] = {}
+        """By event: when its period began, and how many lines since."""
+
+    def __call__(self, _: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        """The event. Raises structlog's DropEvent for one too many."""
+        if method in {"debug", "info"}:
+            return event
+        name, now = str(event.get("event")), self._clock()
+        began, lines = self._said.get(name, (now, 0))
+        if now - began >= PERIOD_S:
+            if lines > MOST_OF_OURS:
+                event["left_out"] = lines - MOST_OF_OURS
+            began, lines = now, 0
+        self._said[name] = began, lines + 1
+        if lines >= MOST_OF_OURS:
+            raise structlog.DropEvent
+        return event
+
+
 def configure(level: str = "warning") -> None:
     """Send events of `level` and above to standard error; standard output belongs to reports."""
     renderer = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
+            _Paced(),
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -6,8 +6,10 @@ from typing import Protocol
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.requests import ClientDisconnect
 
 from bot.web.alertmanager import Webhook, respond
+from bot.web.bodies import Bodies, CrowdedOutError
 from bot.web.connections import HAS_CERTIFICATE
 from bot.web.health import Health
 from bot.web.incident_pages import IncidentPages
@@ -37,13 +39,17 @@ def build_api(
     alertmanager: Webhook | None = None,
     incidents: IncidentPages | None = None,
     max_body_bytes: int = MAX_BODY_BYTES,
+    bodies: Bodies | None = None,
 ) -> FastAPI:
     """For others. Without `on_slack` there is no `/slack/events` (Socket Mode); likewise the others' addresses."""
     api = _bare()
+    bodies = bodies or Bodies()
+    api.exception_handler(CrowdedOutError)(_crowded_out)
+    api.exception_handler(ClientDisconnect)(_gone)
     if on_slack is not None:
-        api.post("/slack/events")(_slack(on_slack, max_body_bytes))
+        api.post("/slack/events")(_slack(on_slack, bodies, max_body_bytes))
     if alertmanager is not None:
-        api.post("/alertmanager")(_alertmanager(alertmanager))
+        api.post("/alertmanager")(_alertmanager(alertmanager, bodies))
     if incidents is not None:
         api.get("/incidents/{incident_id}")(incidents.answer)
     return api
@@ -74,10 +80,20 @@ def _bare() -> FastAPI:
     return FastAPI(title="cnibot", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
 
 
-def _alertmanager(webhook: Webhook) -> Callable[[Request], Awaitable[Response]]:
+async def _crowded_out(_: Request, __: Exception) -> Response:
+    """Slack and Alertmanager send again what was answered so."""
+    return PlainTextResponse("too much at once; send it again\n", status_code=503)
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    """Nobody hears it: who breaks off a request is no fault of ours to be logged."""
+    return Response(status_code=400)
+
+
+def _alertmanager(webhook: Webhook, bodies: Bodies) -> Callable[[Request], Awaitable[Response]]:
     async def notified(request: Request) -> Response:
         async def read(most: int) -> bytes | None:
-            return await _bounded(request, most)
+            return await _bounded(request, bodies, most)
 
         headers = {name.lower(): value for name, value in request.headers.items()}
         has_certificate = bool(getattr(request.state, HAS_CERTIFICATE, False))
@@ -89,9 +105,9 @@ def _alertmanager(webhook: Webhook) -> Callable[[Request], Awaitable[Response]]:
     return notified
 
 
-def _slack(on_slack: OnSlack, max_body_bytes: int) -> Callable[[Request], Awaitable[Response]]:
+def _slack(on_slack: OnSlack, bodies: Bodies, max_body_bytes: int) -> Callable[[Request], Awaitable[Response]]:
     async def slack_events(request: Request) -> Response:
-        body = await _bounded(request, max_body_bytes)
+        body = await _bounded(request, bodies, max_body_bytes)
         if body is None:
             return PlainTextResponse("too large\n", status_code=413)
         answer = await on_slack(body, {name.lower(): value for name, value in request.headers.items()})
@@ -100,14 +116,9 @@ def _slack(on_slack: OnSlack, max_body_bytes: int) -> Callable[[Request], Awaita
     return slack_events
 
 
-async def _bounded(request: Request, max_body_bytes: int) -> bytes | None:
+async def _bounded(request: Request, bodies: Bodies, max_body_bytes: int) -> bytes | None:
     """The body; None when it is too large, of which no more than the bound is read."""
     announced = request.headers.get("content-length", "0")
     if not announced.isdigit() or int(announced) > max_body_bytes:
         return None
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_body_bytes:
-            return None
-    return bytes(body)
+    return await bodies.read(request.stream(), max_body_bytes)

@@ -1,8 +1,11 @@
 """Libraries' warnings are events like ours; what they tell below that, people's messages among it, is not asked for."""
 
 import logging
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from bot import logs
@@ -52,3 +55,49 @@ def test_a_library_that_complains_for_ever_is_counted(monkeypatch: pytest.Monkey
         f"library.silenced {1000 - logs.MOST_LINES}",
         "invalid request again",
     ]
+
+
+@pytest.fixture
+def paced() -> Iterator[tuple[list[float], list[Any]]]:
+    """The clock, and what comes through."""
+    now = [0.0]
+    through: list[Any] = []
+
+    def kept(_: object, __: str, event: Any) -> Any:
+        through.append(event)
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[logs._Paced(clock=lambda: now[0]), kept])  # pyright: ignore[reportPrivateUsage]
+    yield now, through
+    structlog.reset_defaults()
+
+
+def test_what_goes_wrong_for_ever_is_said_so_often_and_counted(paced: tuple[list[float], list[Any]]) -> None:
+    """A store that is a read-only replica for a day would be 864,000 lines."""
+    now, said = paced
+    log = structlog.get_logger()
+    for number in range(1000):
+        log.warning("inbox.waits", why=number)
+        log.info("diagnosis.finished", number=number)
+    log.error("inbox.given_up")
+    now[0] = logs.PERIOD_S
+    log.warning("inbox.waits", why="again")
+    log.warning("inbox.waits", why="and again")
+
+    waits = [each for each in said if each["event"] == "inbox.waits"]
+    assert [each["why"] for each in waits] == [*range(logs.MOST_OF_OURS), "again", "and again"]
+    assert [each.get("left_out") for each in waits[-2:]] == [1000 - logs.MOST_OF_OURS, None]
+    assert sum(each["event"] == "diagnosis.finished" for each in said) == 1000
+    assert sum(each["event"] == "inbox.given_up" for each in said) == 1
+
+
+def test_the_bots_log_is_paced(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(logging.root, "handlers", [])
+    logs.configure()
+    try:
+        for _ in range(2 * logs.MOST_OF_OURS):
+            structlog.get_logger().warning("inbox.waits")
+    finally:
+        structlog.reset_defaults()
+
+    assert capsys.readouterr().err.count("inbox.waits") == logs.MOST_OF_OURS
