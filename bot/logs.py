@@ -100,5 +100,5 @@ def _plain(value: object) -> object:
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str | dict | list | tuple):
-        return redacted(cast("object", value))
-    return redact(str(value))
+        return redacted(cast("object", value), "log")
+    return redact(str(value), "log")

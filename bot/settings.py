@@ -18,6 +18,7 @@ from bot.domain.authorization import ANYONE, Action, Grant
 from bot.domain.errors import ConfigurationError
 from bot.domain.foreign import read_text, yaml_mistake
 from bot.domain.plan_policy import QuietHours
+from bot.domain.redact import Sink
 from bot.domain.report import Risk
 
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
@@ -334,6 +335,25 @@ class Settings(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
     """Which events are logged, on standard error."""
+    redact: dict[Sink, tuple[str, ...]] = Field(default_factory=dict[Sink, tuple[str, ...]])
+    """What to redact beside secrets, by where it would be shown: `{slack: ['10\\.\\d+\\.\\d+\\.\\d+'], …}`, regular
+    expressions for `slack`, `terminal`, `json`, `markdown`, `recording`, `log` and `page`. Secrets are redacted
+    everywhere, whatever is said here."""
+
+    @field_validator("redact")
+    @classmethod
+    def _expressions(cls, given: dict[Sink, tuple[str, ...]]) -> dict[Sink, tuple[str, ...]]:
+        for sink, patterns in given.items():
+            for pattern in patterns:
+                try:
+                    is_everywhere = re.compile(pattern).match("") is not None
+                except re.error as error:
+                    message = f"{sink}: {pattern!r} is no regular expression: {error}"
+                    raise ValueError(message) from error
+                if is_everywhere:
+                    message = f"{sink}: {pattern!r} matches where nothing is"
+                    raise ValueError(message)
+        return given
 
     @property
     def is_agent_image_pinned(self) -> bool:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from bot.cli.common import PlaybooksDirs, begin, errors_explained, knowledge_of
+from bot.cli.common import PlaybooksDirs, begin, errors_explained, knowledge_of, say
 from bot.domain.errors import ConfigurationError
+from bot.domain.foreign import read_file
+from bot.domain.redact import redacted
 
 if TYPE_CHECKING:
     from bot.alerts.operator_routes import Route
@@ -45,7 +47,7 @@ def route_payload(
     with errors_explained():
         operators = _loaded(routes, playbooks_dir)
         try:
-            body = sys.stdin.buffer.read(MAX_BYTES + 1) if str(file) == "-" else _bytes(file)
+            body = sys.stdin.buffer.read(MAX_BYTES + 1) if str(file) == "-" else read_file(file, MAX_BYTES)
         except OSError as error:
             raise ConfigurationError(str(file), f"reading failed: {error.strerror or error}") from error
         if len(body) > MAX_BYTES:
@@ -56,10 +58,11 @@ def route_payload(
             raise ConfigurationError(str(file), f"it is no webhook payload of Alertmanager's: {error.why}") from error
         found = [route(alert, operators) for alert in notification.alerts]
     if output == "json":
-        typer.echo(json.dumps([_as_json(one) for one in found], indent=2, ensure_ascii=False))
+        safe = redacted([_as_json(one) for one in found], "json")
+        say(json.dumps(safe, indent=2, ensure_ascii=False), sink="json")
         return
     for one in found:
-        typer.echo("\n".join(map(_line, _as_text(one))))
+        say("\n".join(map(_line, _as_text(one))))
 
 
 @alerts.command("check")
@@ -67,7 +70,7 @@ def check_routes(routes: Routes = None, playbooks_dir: PlaybooksDirs = None) -> 
     """Load your routes; every mistake with its file and line, exit code 2."""
     with errors_explained():
         count = len(_loaded(routes, playbooks_dir))
-    typer.echo(f"{count} routes: no mistakes found.")
+    say(f"{count} routes: no mistakes found.")
 
 
 def _loaded(routes: Path | None, playbooks_dir: list[Path] | None) -> "tuple[Route, ...]":
@@ -78,11 +81,6 @@ def _loaded(routes: Path | None, playbooks_dir: list[Path] | None) -> "tuple[Rou
     if path is None:
         return ()
     return load_routes(path, {each.name for each in knowledge_of(settings, playbooks_dir).playbooks})
-
-
-def _bytes(file: Path) -> bytes:
-    with file.open("rb") as opened:
-        return opened.read(MAX_BYTES + 1)
 
 
 def _as_text(one: "Routed") -> list[str]:

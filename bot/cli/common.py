@@ -1,4 +1,4 @@
-"""What every command shares: errors in one sentence, exit codes, rules loaded once."""
+"""What every command shares: one way to print, errors in one sentence, exit codes, rules loaded once."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ from typer.exceptions import TyperException
 from bot.aio.stopping import TerminatedError
 from bot.cluster.client.api_addresses import ApiAddresses, use_addresses
 from bot.domain.errors import BotError, ConfigurationError, UnknownNamespaceError, UnknownPodError, bounded
-from bot.domain.redact import redact
+from bot.domain.redact import Sink, redact, redact_more
 from bot.logs import configure
 from bot.rules.problems import RulesError
 from bot.settings import Settings, load_settings
@@ -67,7 +67,7 @@ def unforeseen_explained(*, is_debugging: bool) -> Generator[None]:
         raise typer.Exit(NO_DIAGNOSIS) from None
     except BaseException as error:  # noqa: BLE001 a cancellation that nobody ordered is one, too
         if is_debugging:
-            sys.stderr.write(redact(traceback.format_exc()))
+            sys.stderr.write(redact(traceback.format_exc(), "terminal"))
         what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         hint = "" if is_debugging else " `cnibot --debug …` prints where."
         fail(f"internal error ({bounded(what)}).{hint}", NO_DIAGNOSIS)
@@ -75,8 +75,23 @@ def unforeseen_explained(*, is_debugging: bool) -> Generator[None]:
 
 def fail(sentence: str, code: int) -> NoReturn:
     """Say on standard error what is wrong, and end."""
-    Console(stderr=True, soft_wrap=True).print(redact(f"cnibot: {sentence}"), markup=False, highlight=False)
+    say_aside(f"cnibot: {sentence}")
     raise typer.Exit(code)
+
+
+def say(text: str, *, sink: Sink = "terminal", end: str = "\n") -> None:
+    """Print what a command answers, without secrets. A form for programs or tickets is a sink of its own."""
+    sys.stdout.write(redact(text, sink) + end)
+
+
+def say_exactly(text: str) -> None:
+    """Print what is used as it stands, and worth nothing with a word struck out: a script, a link, a sealed entry."""
+    sys.stdout.write(text)
+
+
+def say_aside(text: str) -> None:
+    """Print on standard error what is no answer, without secrets."""
+    Console(stderr=True, soft_wrap=True).print(redact(text, "terminal"), markup=False, highlight=False)
 
 
 def knowledge_of(settings: Settings, more: list[Path] | None) -> "Knowledge":
@@ -105,6 +120,7 @@ async def the_store(settings: Settings) -> "AsyncGenerator[Store]":
 def begin() -> Settings:
     """The settings, with what the whole process shares set up by them: logging, where API servers are."""
     settings = load_settings()
+    redact_more(settings.redact)
     configure(settings.log_level)
     use_addresses(ApiAddresses(settings.api_addresses, settings.state_dir))
     return settings

@@ -2,7 +2,6 @@
 
 import asyncio
 import enum
-import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -20,6 +19,8 @@ from bot.cli.common import (
     errors_explained,
     fail,
     knowledge_of,
+    say,
+    say_aside,
 )
 from bot.cli.shells import playbooks
 from bot.domain.facts import Rung
@@ -135,7 +136,7 @@ def _lab_kubeconfig(settings: Settings, context: str | None) -> Path | None:
     found = settings.state_dir / "lab" / "kubeconfig"
     if not found.exists():
         return None
-    Console(stderr=True).print("No kubeconfig: using the running lab's.", style="dim")
+    say_aside("No kubeconfig: using the running lab's.")
     return found
 
 
@@ -149,15 +150,15 @@ def _show(report: Report, output: Output, *, details: bool) -> NoReturn:
         case Output.JSON:
             from bot.render.json import encoded  # noqa: PLC0415
 
-            sys.stdout.write(encoded(report))
+            say(encoded(report), sink="json", end="")
         case Output.YAML:
             from bot.render.json import encoded_yaml  # noqa: PLC0415
 
-            sys.stdout.write(encoded_yaml(report))
+            say(encoded_yaml(report), sink="json", end="")
         case Output.MARKDOWN:
             from bot.render.markdown import markdown  # noqa: PLC0415
 
-            sys.stdout.write(markdown(report))
+            say(markdown(report), sink="markdown", end="")
     raise typer.Exit(exit_code(report))
 
 

@@ -12,7 +12,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from bot.cli.common import begin, errors_explained
+from bot.cli.common import begin, errors_explained, say
+from bot.domain.redact import redact, redacted
 
 if TYPE_CHECKING:
     from bot.domain.checks import Check
@@ -47,7 +48,8 @@ def doctor(
     with errors_explained():
         checks = asyncio.run(installation_checks(begin()))
     if output is DoctorOutput.JSON:
-        typer.echo(json.dumps({"ok": all(check.ok for check in checks), "checks": [_plain(each) for each in checks]}))
+        answer = {"ok": all(check.ok for check in checks), "checks": [_plain(each) for each in checks]}
+        say(json.dumps(redacted(answer, "json")), sink="json")
     else:
         _show(checks)
     raise typer.Exit(0 if all(check.ok for check in checks) else 1)
@@ -60,7 +62,8 @@ def _permissions(output: DoctorOutput) -> NoReturn:
     with errors_explained():
         found = asyncio.run(all_permissions(begin()))
     if output is DoctorOutput.JSON:
-        typer.echo(json.dumps({name: [_row(each) for each in some] for name, some in found.items()}))
+        rows = {name: [_row(each) for each in some] for name, some in found.items()}
+        say(json.dumps(redacted(rows, "json")), sink="json")
     else:
         for name, some in found.items():
             _show_permissions(name, some)
@@ -85,7 +88,7 @@ def _show_permissions(name: str, permissions: "list[Permission]") -> None:
         table.add_column(heading, overflow="fold")
     for each in permissions:
         needs = each.denied or each.unknown
-        said = ". ".join(filter(None, (", ".join(map(str, needs)), each.lost)))
+        said = redact(". ".join(filter(None, (", ".join(map(str, needs)), each.lost))), "terminal")
         table.add_row(each.part.kind, each.part.name, Text(each.answer, styles[each.answer]), Text(said))
     Console().print(table)
 
@@ -98,8 +101,7 @@ def _show(checks: "list[Check]") -> None:
     console = Console(soft_wrap=False)
     for check in checks:
         word, style = _MARKS[check.state]
-        console.print(
-            Text.assemble((f"{word:<5}", style), check.name, (f"  {check.says}" if check.says else "", "dim"))
-        )
+        says = f"  {redact(check.says, 'terminal')}" if check.says else ""
+        console.print(Text.assemble((f"{word:<5}", style), check.name, (says, "dim")))
         for sentence in filter(None, (check.problem, check.remedy)):
-            console.print(Padding(Text(sentence), (0, 0, 0, 6)))
+            console.print(Padding(Text(redact(sentence, "terminal")), (0, 0, 0, 6)))

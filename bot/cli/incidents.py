@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from bot.cli.common import begin, errors_explained, the_store
+from bot.cli.common import begin, errors_explained, say, say_exactly, the_store
 from bot.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def list_open() -> None:
         ]
 
     for line in _with_store(work) or ["No incident is open."]:
-        typer.echo(_line(line))
+        say(_line(line))
 
 
 @incidents.command("export")
@@ -62,7 +62,7 @@ def export(
 
     text = _with_store(work)
     if file is None:
-        typer.echo(text, nl=False)
+        say(text, sink="json" if output is Form.JSON else "markdown", end="")
         return
     with errors_explained():
         try:
@@ -88,7 +88,7 @@ def link(
             raise UnknownIncidentError(incident_id)
         return Links(base=base, key=await link_key(store.connection)).to(incident_id)
 
-    typer.echo(_with_store(work))
+    say_exactly(f"{_with_store(work)}\n")
 
 
 def _with_store(work: "Callable[[Store], Awaitable[T]]") -> T:

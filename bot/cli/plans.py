@@ -1,17 +1,17 @@
 """`cnibot plan …` and `cnibot audit …`: under the name that the API server knows you by."""
 
 import enum
-import sys
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
-from rich.console import Console
 
-from bot.cli.common import errors_explained, fail
+from bot.cli.common import errors_explained, fail, say, say_aside, say_exactly
 from bot.cli.plan_context import PlanContext, examined, with_plans
+from bot.domain.foreign import read_text, yaml_mistake
+from bot.domain.redact import redacted
 
 if TYPE_CHECKING:
     from bot.domain.plan_journal import JournalEntry
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bot.remediation.requests import PlanRequest
 
 T = TypeVar("T")
+_MOST_VALUES = 2**20
 REFUSED = 1
 """The exit code when nothing was decided or changed, or the plan did not end well."""
 
@@ -287,9 +288,11 @@ def preflight_cilium(
         from bot.remediation.cilium.seen import read  # noqa: PLC0415
 
         try:
-            given: object = yaml.safe_load(values.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigurationError(str(values), str(error)) from error
+            given: object = yaml.safe_load(read_text(values, _MOST_VALUES))
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise ConfigurationError(str(values), yaml_mistake(error)) from None
+        except OSError as error:
+            raise ConfigurationError(str(values), error.strerror or str(error)) from error
         if not isinstance(given, dict):
             raise ConfigurationError(str(values), "it is no mapping of values")
         name = context.cluster(cluster)
@@ -302,9 +305,9 @@ def preflight_cilium(
     for (state, number), found in groupby(checks, lambda one: (one.state, one.id)):
         same = list(found)
         for one in same:
-            typer.echo(f"{state:<8} {number}  {one.sentence.rstrip('.')}.")
+            say(f"{state:<8} {number}  {one.sentence.rstrip('.')}.")
         if state != "ok":
-            typer.echo(f"{'':<13} {same[0].why} {same[0].instead}")
+            say(f"{'':<13} {same[0].why} {same[0].instead}")
     if any(one.stops for one in checks):
         raise typer.Exit(REFUSED)
 
@@ -334,15 +337,16 @@ def show(
                 "journal": journal,
                 "milestones": milestones(record.plan, journal),
             }
-            sys.stdout.write(msgspec.json.format(msgspec.json.encode(content)).decode() + "\n")
+            safe = redacted(msgspec.to_builtins(content), "json")
+            say(msgspec.json.format(msgspec.json.encode(safe)).decode(), sink="json")
         case PlanOutput.SHELL:
             from bot.render.plans import plan_shell  # noqa: PLC0415
 
-            sys.stdout.write(plan_shell(record.plan))
+            say_exactly(plan_shell(record.plan))
         case PlanOutput.ANSIBLE:
             from bot.render.plans import plan_ansible  # noqa: PLC0415
 
-            sys.stdout.write(plan_ansible(record.plan))
+            say_exactly(plan_ansible(record.plan))
 
 
 @plan.command("list")
@@ -353,7 +357,7 @@ def list_() -> None:
         return await context.service.recent()
 
     for one in with_plans(work):
-        typer.echo(f"{one.plan.id}  {one.state:<10}  {one.plan.cluster}  {one.plan.title}")
+        say(f"{one.plan.id}  {one.state:<10}  {one.plan.cluster}  {one.plan.title}")
 
 
 @plan.command("approve")
@@ -425,11 +429,7 @@ def run(plan_id: _Id) -> None:
             step = record.plan.step(line.step, line.way)
             of = len(record.plan.back if line.way == "undo" and record.plan.back else record.plan.steps)
             note = f": {line.note}" if line.note else ""
-            Console(stderr=True, soft_wrap=True).print(
-                f"{line.step + 1}/{of} {line.way} {step.title}: {line.event}{note}",
-                markup=False,
-                highlight=False,
-            )
+            say_aside(f"{line.step + 1}/{of} {line.way} {step.title}: {line.event}{note}")
 
         return await context.service.execute(plan_id, who=f"terminal {id(context)}", on_move=tell)
 
@@ -444,7 +444,7 @@ def stop(reason: Annotated[str, typer.Option(help="Why.")] = "", cluster: _Clust
         await context.service.stop_all(await context.person(context.cluster(cluster)), reason)
 
     with_plans(work)
-    typer.echo("All changes are stopped until: cnibot plan resume")
+    say("All changes are stopped until: cnibot plan resume")
 
 
 @plan.command("resume")
@@ -455,13 +455,13 @@ def resume(cluster: _Cluster = None) -> None:
         await context.service.resume_all(await context.person(context.cluster(cluster)))
 
     with_plans(work)
-    typer.echo("Plans may be carried out again.")
+    say("Plans may be carried out again.")
 
 
 def _show_text(record: "PlanRecord", journal: "tuple[JournalEntry, ...]" = ()) -> None:
     from bot.render.plans import plan_text  # noqa: PLC0415
 
-    sys.stdout.write(plan_text(record, journal))
+    say(plan_text(record, journal), end="")
 
 
 def _report_outcome(answer: "PlanRecord | Refusal", *, good: tuple[str, ...] = ()) -> None:
@@ -470,7 +470,7 @@ def _report_outcome(answer: "PlanRecord | Refusal", *, good: tuple[str, ...] = (
 
     if isinstance(answer, Refusal):
         fail(answer.sentence, REFUSED)
-    typer.echo(f"Plan {answer.plan.id}: {answer.state}. {answer.sentence}".strip())
+    say(f"Plan {answer.plan.id}: {answer.state}. {answer.sentence}".strip())
     if good and answer.state not in good:
         raise typer.Exit(REFUSED)
 
@@ -498,10 +498,10 @@ def verify(
 
     found, end = with_plans(work)
     for sentence in found:
-        typer.echo(sentence)
+        say(sentence)
     if found:
         raise typer.Exit(REFUSED)
-    typer.echo(f"The audit is whole. It ends with {end}")
+    say(f"The audit is whole. It ends with {end}")
 
 
 @audit.command("export")
@@ -515,6 +515,6 @@ def export(
 
     text = b"".join(line + b"\n" for line in with_plans(work))
     if file is None:
-        sys.stdout.write(text.decode())
+        say_exactly(text.decode())
     else:
         file.write_bytes(text)

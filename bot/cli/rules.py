@@ -11,7 +11,16 @@ from rich.table import Table
 from rich.text import Text
 
 from bot.cli import shells
-from bot.cli.common import USAGE, PlaybooksDirs, begin, errors_explained, fail, knowledge_of
+from bot.cli.common import (
+    USAGE,
+    PlaybooksDirs,
+    begin,
+    errors_explained,
+    fail,
+    knowledge_of,
+    say,
+    say_exactly,
+)
 
 if TYPE_CHECKING:
     from bot.diagnosis.knowledge import Knowledge
@@ -56,7 +65,7 @@ def _named(wanted: str, known: Iterable[str], what: str) -> None:
 
 
 def _show_file(of: _HasFile) -> None:
-    typer.echo(Path(of.file).read_text(encoding="utf-8"), nl=False)
+    say_exactly(Path(of.file).read_text(encoding="utf-8"))
 
 
 @playbooks.command("list")
@@ -81,7 +90,7 @@ def check_playbooks(playbooks_dir: PlaybooksDirs = None) -> None:
 
 def _count(found: "Knowledge") -> None:
     counts = f"{len(found.playbooks)} playbooks, {len(found.causes)} causes, {len(found.known_issues)} known issues"
-    typer.echo(f"{counts}: no mistakes found.")
+    say(f"{counts}: no mistakes found.")
 
 
 @causes.command("list")
@@ -123,7 +132,7 @@ def check_known_issues(playbooks_dir: PlaybooksDirs = None) -> None:
     found = _loaded(playbooks_dir)
     _count(found)
     for issue, fields in unfinished(found.known_issues):
-        typer.echo(f"{issue.file}: a draft; still to be written: {', '.join(fields)}")
+        say(f"{issue.file}: a draft; still to be written: {', '.join(fields)}")
 
 
 @known_issues.command("add")
@@ -153,7 +162,7 @@ def add_known_issue(
         is_new = root.is_dir() and root.resolve() not in {each.resolve() for each in own}
         knowledge = knowledge_of(settings, [*(playbooks_dir or ()), *([root] if is_new else [])])
         written = draft_from_report(read_report(from_report), knowledge, root, issue_id)
-    typer.echo(f"{written}: drafted. Replace each TODO, then run: cnibot known-issues check --playbooks-dir {root}")
+    say(f"{written}: drafted. Replace each TODO, then run: cnibot known-issues check --playbooks-dir {root}")
 
 
 @probes.command("list")
@@ -171,5 +180,5 @@ def show_probe(name: Annotated[str, _name(shells.probes)]) -> None:
 
     known = {each.name: each for each in PROBES}
     _named(name, known, "probe")
-    typer.echo(known[name].question)
+    say(known[name].question)
     _print((spec.name, spec.type, spec.doc, spec.look) for spec in known[name].facts)

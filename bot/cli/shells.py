@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from typer.completion import get_completion_script  # pyright: ignore[reportPrivateImportUsage]
 
+from bot.cli.common import say_exactly
 from bot.domain.errors import ConfigurationError
 from bot.settings import load_settings
 
@@ -27,7 +28,7 @@ def completion(shell: Annotated[Shell, typer.Argument(help="bash, zsh or fish.",
     zsh: source <(cnibot completion zsh), after compinit. fish: cnibot completion fish | source.
     """
     variable = f"_{PROGRAM.upper()}_COMPLETE"
-    typer.echo(get_completion_script(prog_name=PROGRAM, complete_var=variable, shell=shell.value))
+    say_exactly(get_completion_script(prog_name=PROGRAM, complete_var=variable, shell=shell.value))
 
 
 def playbooks(incomplete: str) -> list[str]:

@@ -113,7 +113,7 @@ def record(evidence: Evidence, *, started_at: str, took_s: float, playbook: str)
 
 def save(recording: Recording, path: Path) -> None:
     """Write `path`, whole or not at all, without secrets and for its owner alone. Errors: `ConfigurationError`."""
-    data = msgspec.json.encode(redacted(msgspec.json.decode(msgspec.json.encode(recording))))
+    data = msgspec.json.encode(redacted(msgspec.json.decode(msgspec.json.encode(recording)), "recording"))
     if path.suffix == ".gz":
         data = gzip.compress(data, compresslevel=6, mtime=0)
     partial = path.with_name(f".{path.name}.partial")

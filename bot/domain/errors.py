@@ -24,6 +24,10 @@ class BotError(Exception):
     """Base of everything that can go wrong around cnibot."""
 
 
+class ElsewhereError(Exception):
+    """Another process of ours failed or died, and has said how: worth another try, and no traceback of who waited."""
+
+
 class ConfigurationError(BotError):
     """A kubeconfig or a setting cannot be used."""
 

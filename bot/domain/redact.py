@@ -3,14 +3,19 @@
 It knows secrets by their form (private keys, JSON Web Tokens, the tokens of well-known services) and by what stands
 before them ("password=", "Authorization:", "https://user:…@"). When in doubt it strikes: a lost word costs less than
 a leaked one. Redact before cutting: half a token has the form of none. Every pattern is linear in the text's length.
+
+Every sink passes here. An operator may have more struck out in one (`redact_more`), never less.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from re import Match
-from typing import cast
+from typing import Literal, cast, get_args
 
 MASK = "[redacted]"
+Sink = Literal["slack", "terminal", "json", "markdown", "recording", "log", "page"]
+"""Where text leaves us."""
+SINKS: tuple[Sink, ...] = get_args(Sink)
 
 _HINTS = (
     *(
@@ -88,8 +93,29 @@ _SECRET_NAME = re.compile(rf"(?:{_NAMES})$", re.IGNORECASE)
 _ASSIGNED = re.compile(rf"{_OPEN}{_IS}")
 
 
-def redact(text: str) -> str:
-    """The text with every secret that it shows replaced by the mask."""
+_more: dict[Sink, tuple[re.Pattern[str], ...]] = {}
+
+
+def redact_more(patterns: Mapping[Sink, Iterable[str]]) -> None:
+    """From now on strike out in each of these sinks what its patterns match, too; secrets are struck out in all."""
+    _more.clear()
+    _more.update({sink: tuple(map(re.compile, some)) for sink, some in patterns.items()})
+
+
+def redacted_in(sink: Sink) -> list[str]:
+    """What is struck out there beside secrets."""
+    return [pattern.pattern for pattern in _more.get(sink, ())]
+
+
+def redact(text: str, sink: Sink | None = None) -> str:
+    """The text with every secret that it shows replaced by the mask, and what this sink is not to show."""
+    text = _without_secrets(text)
+    for pattern in _more.get(sink, ()) if sink else ():
+        text = pattern.sub(lambda match: MASK if match[0] else "", text)
+    return text
+
+
+def _without_secrets(text: str) -> str:
     text = _BOOTSTRAP.sub(MASK, text)
     lowered = text.lower()
     if not any(hint in lowered for hint in _HINTS):
@@ -114,15 +140,15 @@ def _masked(match: Match[str]) -> str:
     return f"{match['name']}{quote}{MASK}{quote}"
 
 
-def redacted(value: object) -> object:
+def redacted(value: object, sink: Sink | None = None) -> object:
     """JSON-like data with every text redacted, and whole values where their name is that of a secret."""
     if isinstance(value, str):
-        return redact(value)
+        return redact(value, sink)
     if isinstance(value, Mapping):
         pairs = cast("Mapping[object, object]", value).items()
-        return {key: MASK if _hides(key, item) else redacted(item) for key, item in pairs}
+        return {key: MASK if _hides(key, item) else redacted(item, sink) for key, item in pairs}
     if isinstance(value, list | tuple):
-        return [redacted(item) for item in cast("Sequence[object]", value)]
+        return [redacted(item, sink) for item in cast("Sequence[object]", value)]
     return value
 
 

@@ -280,4 +280,4 @@ def _el(tag: str, *children: Child, **attributes: str) -> ET.Element:
 def _text(text: str) -> str:
     """As it may stand on the page: bounded, without secrets, without what no document may hold."""
     kept = "".join(sign for sign in text[:MOST_TEXT] if sign in "\n\t" or sign.isprintable())
-    return redact(kept)
+    return redact(kept, "page")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from bot.domain.incident import ALERT, ALL_NODES, PLAN, SCHEDULE, EventKind, Incident, TimelineEvent
-from bot.domain.redact import redact
+from bot.domain.redact import redact, redacted
 from bot.domain.report import CauseReport, Report
 from bot.incidents.chronicle import Chronicle
 from bot.render.markdown import escaped
@@ -81,12 +81,13 @@ def encoded(found: Chronicle) -> str:
         "report": found.report,
         "found": found.found,
     }
-    return redact(msgspec.json.format(msgspec.json.encode(whole), indent=2).decode()) + "\n"
+    safe = redacted(msgspec.to_builtins(whole), "json")
+    return msgspec.json.format(msgspec.json.encode(safe), indent=2).decode() + "\n"
 
 
 def post_mortem(found: Chronicle) -> str:
     """A draft in Markdown: what is known is filled in, what only people know is asked for."""
-    return redact("\n".join(_lines(found)) + "\n")
+    return redact("\n".join(_lines(found)) + "\n", "markdown")
 
 
 def _lines(found: Chronicle) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from bot.domain.redact import Sink, redact
 from bot.domain.report import RemediationReport, Report
 from bot.render import brief
 from bot.render.marks import (
@@ -27,9 +28,9 @@ def escaped(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", text)
 
 
-def markdown(report: Report) -> str:
+def markdown(report: Report, sink: Sink = "markdown") -> str:
     """The whole report."""
-    return "\n".join(_lines(cleaned(report))) + "\n"
+    return redact("\n".join(_lines(cleaned(report))), sink) + "\n"
 
 
 def _lines(report: Report) -> Iterator[str]:

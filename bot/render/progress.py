@@ -34,7 +34,9 @@ class _Board:
         rows = list(self._last.values())
         for row in rows[: MOST_NODES + 2]:
             table.add_row(
-                _DONE.get(row.state, self._spinner), row.subject or row.stage, bounded(redact(row.sentence), 100)
+                _DONE.get(row.state, self._spinner),
+                row.subject or row.stage,
+                bounded(redact(row.sentence, "terminal"), 100),
             )
         yield table
         if len(rows) > MOST_NODES + 2:

@@ -6,13 +6,14 @@ other end nothing is wrapped or padded. Text from a cluster is cleaned of contro
 
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.console import Console
 from rich.text import Text
 
 from bot.domain.errors import bounded
 from bot.domain.listing import and_more, counted, left_out
+from bot.domain.redact import redact
 from bot.domain.report import CauseReport, KnownIssueReport, NextStep, PathHop, RemediationReport, Report
 from bot.remediation.offers import offer
 from bot.render import brief
@@ -69,7 +70,7 @@ def show(console: Console, report: Report, *, details: bool = False) -> None:
 def lines(report: Report, *, details: bool = False, width: int | None = None) -> Iterator[Text]:
     """The report line by line; None: nothing is wrapped."""
     for row in _rows(cleaned(report), details=details, width=width):
-        yield from _fitted(row, width)
+        yield from _fitted(replace(row, text=redact(row.text, "terminal")), width)
 
 
 def _fitted(row: Row, width: int | None) -> Iterator[Text]:

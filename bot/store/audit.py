@@ -9,6 +9,7 @@ import msgspec
 import structlog
 
 from bot.domain.plan_journal import AuditEntry
+from bot.domain.redact import redact
 from bot.store.connection import Connection
 
 log = structlog.get_logger()
@@ -28,8 +29,9 @@ class Head:
 
 
 def sealed(entry: AuditEntry, head: Head) -> AuditEntry:
-    """The entry as the next one after `head`."""
-    entry = msgspec.structs.replace(entry, number=head.number + 1, previous=head.hash, hash="")
+    """The entry as the next one after `head`, without secrets that somebody typed or an API server said."""
+    who, detail = redact(entry.who), redact(entry.detail)
+    entry = msgspec.structs.replace(entry, who=who, detail=detail, number=head.number + 1, previous=head.hash, hash="")
     return msgspec.structs.replace(entry, hash=hash_of(entry))
 
 

@@ -23,6 +23,7 @@ from bot.diagnosis.diagnose import diagnose_cluster
 from bot.diagnosis.knowledge import Knowledge, load_knowledge
 from bot.diagnosis.request import Progress
 from bot.domain.errors import BotError, PodsHiddenError, UnknownNamespaceError, UnknownPodError
+from bot.domain.redact import redact_more
 from bot.domain.report import Report
 from bot.incidents.worker.client import MOST_BYTES
 from bot.incidents.worker.messages import Cancel, Command, Event, Failed, Prepare, Progressed, Reported, Start
@@ -118,12 +119,13 @@ class _Worker:
 
 
 def main() -> None:
-    """Work for the bot that began us. Arguments: the level of logging, the state directory, addresses of the
-    API server, then directories of playbooks.
+    """Work for the bot that began us. Arguments: the level of logging, what is struck out there, the state directory,
+    addresses of the API server, then directories of playbooks.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(NICENESS)
-    level, directory, addresses, *playbooks = sys.argv[1:]
+    level, struck, directory, addresses, *playbooks = sys.argv[1:]
+    redact_more({"log": msgspec.json.decode(struck, type=list[str])})
     logs.configure(level)
     use_addresses(ApiAddresses(addresses.split(), Path(directory) if directory else None))
     out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")

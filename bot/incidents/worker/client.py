@@ -9,6 +9,7 @@ its turn for up to a second. A process of their own does not, and gives its memo
 
 import asyncio
 import itertools
+import json
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator, Sequence
@@ -24,7 +25,8 @@ from bot.aio.failures import first_failure
 from bot.aio.groups import TaskGroup
 from bot.cluster.client.api_addresses import addresses_in_use
 from bot.diagnosis.request import OnProgress, Progress, Request
-from bot.domain.errors import BotError, PodsHiddenError, UnknownNamespaceError, UnknownPodError, bounded
+from bot.domain.errors import BotError, ElsewhereError, PodsHiddenError, UnknownNamespaceError, UnknownPodError, bounded
+from bot.domain.redact import redacted_in
 from bot.domain.report import Report
 from bot.incidents.worker.messages import Cancel, Command, Event, Failed, Prepare, Progressed, Reported, Start
 
@@ -38,7 +40,7 @@ MOST_BYTES = 64 * 2**20
 """Of one message."""
 
 
-class WorkerError(Exception):
+class WorkerError(ElsewhereError):
     """The worker did not do its work by a fault of its own: it died, or failed in a way nobody thought of."""
 
 
@@ -212,7 +214,8 @@ async def open_worker(
     try:
         async with TaskGroup() as group:
             known = addresses_in_use()
-            about = (log_level, str(known.directory or ""), " ".join(known.configured), *map(str, playbooks))
+            struck = json.dumps(redacted_in("log"))
+            about = (log_level, struck, str(known.directory or ""), " ".join(known.configured), *map(str, playbooks))
             worker = DiagnosisWorker(group, (*program, *about), idle_s=idle_s)
             if idle_s is None:
                 await worker.prepare()

@@ -14,6 +14,7 @@ import structlog
 
 from bot.aio.children import child_environment
 from bot.domain.errors import bounded
+from bot.domain.redact import redacted
 from bot.domain.report import Report
 from bot.render.marks import cleaned
 from bot.render.pictures.fonts import provide
@@ -95,6 +96,7 @@ class Artist:
 
     async def _drawn(self, request: DrawRequest) -> Drawn:
         environment = {**child_environment(), "MPLCONFIGDIR": str(self._cache), "MPLBACKEND": "agg"}
+        safe = redacted(msgspec.to_builtins(request), "slack")
         process = None
         try:
             provide(self._cache)
@@ -102,7 +104,7 @@ class Artist:
                 process = await asyncio.create_subprocess_exec(
                     *self._program, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment, limit=MOST_BYTES
                 )
-                said, complaints = await process.communicate(msgspec.json.encode(request))
+                said, complaints = await process.communicate(msgspec.json.encode(safe))
             if process.returncode == 0:
                 return msgspec.json.decode(said, type=Drawn)
             if process.returncode in {-signal.SIGXCPU, -signal.SIGKILL}:

@@ -23,7 +23,7 @@ def evidence_file(report: Report) -> tuple[str, bytes]:
     whole = cast("dict[str, object]", msgspec.to_builtins(report))
     short = {name: _trimmed(value) for name, value in whole.items()}
     safe = msgspec.convert(redacted(short), Report)
-    text = (markdown(safe) + "".join(_left_out(whole, short))).encode("utf-8", errors="replace")
+    text = (markdown(safe, "slack") + "".join(_left_out(whole, short))).encode("utf-8", errors="replace")
     if len(text) > MAX_BYTES:
         text = text[: MAX_BYTES - len(_CUT)].decode("utf-8", errors="ignore").encode() + _CUT.encode()
     return f"cnibot-{_slug(report.scope.namespace, 63)}-{_slug(report.started_at, 20)}.md", text
@@ -57,4 +57,4 @@ def _trimmed(value: object) -> object:
 
 def _slug(text: str, limit: int) -> str:
     """Letters, digits and dashes: a name for every file system."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", redact(text[: limit * 4])).strip("-")[:limit].strip("-") or "report"
+    return re.sub(r"[^A-Za-z0-9]+", "-", redact(text[: limit * 4], "slack")).strip("-")[:limit].strip("-") or "report"

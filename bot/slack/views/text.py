@@ -41,7 +41,7 @@ def clean(text: str, limit: int = MAX_LINE) -> str:
     read = text[: limit * 4 + 2_000]
     if len(read) < len(text):
         read = read.rsplit(maxsplit=1)[0] if read.split() else ""  # no half word: it may be half a secret
-    return bounded(redact(read), limit)
+    return bounded(redact(read, "slack"), limit)
 
 
 def plain(text: str, limit: int) -> str:
@@ -145,7 +145,7 @@ def fence(commands: Sequence[str]) -> Mrkdwn:
 
 def exact(command: str) -> str:
     """A command with its spaces; what cannot be printed becomes a visible stand-in, which breaks it for all to see."""
-    text = redact(command[: MAX_COMMAND * 4])
+    text = redact(command[: MAX_COMMAND * 4], "slack")
     return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
@@ -157,7 +157,7 @@ def fits(command: str) -> bool:
 def link(url: str, label: str) -> Mrkdwn:
     """A link; the label alone where the address is none that we would make."""
     text = clean(label, 200).replace("|", "/").replace("`", "'")
-    if not re.fullmatch(r"https?://[^\s<>|\x00-\x1f]{1,1000}", url) or redact(url) != url:
+    if not re.fullmatch(r"https?://[^\s<>|\x00-\x1f]{1,1000}", url) or redact(url, "slack") != url:
         return escape(label, 200)
     return Mrkdwn(f"<{url.replace('&', '&amp;')}|{_entities(text)}>")
 

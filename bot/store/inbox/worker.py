@@ -10,7 +10,7 @@ import structlog
 from bot.aio.cancellation import stray_cancellation_as_error
 from bot.aio.groups import TaskGroup
 from bot.aio.retry import Backoff
-from bot.domain.errors import NotNowError, bounded
+from bot.domain.errors import ElsewhereError, NotNowError, bounded
 from bot.store.connection import Connection
 from bot.store.errors import StoreUnavailableError
 from bot.store.inbox.entry import Entry, Handle, OnDead, UnreadableEntryError, decoded
@@ -207,7 +207,11 @@ class Worker:
                     await self._connection.until_back()
                     wait_s, pause_s = pause_s, min(pause_s * 2, _LONGEST_PAUSE_S)
                 else:
-                    log.exception("inbox.handler_failed", entry=entry.id, kind=entry.kind, attempt=held.attempt)
+                    trace = None if isinstance(error, ElsewhereError) else error
+                    log.exception(
+                        "inbox.handler_failed",
+                        entry=entry.id, kind=entry.kind, attempt=held.attempt, why=str(error), exc_info=trace,
+                    )  # fmt: skip
                     asked_s = self._backoff.wait_s(failures, None)
                     if asked_s is None:
                         return bounded(f"{type(error).__name__}: {error}", 1000)

@@ -10,9 +10,10 @@ from typing import Any, cast
 
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from bot.aio.retry import Backoff
-from bot.domain.errors import TooLargeError
+from bot.domain.errors import ElsewhereError, TooLargeError
 from bot.store import Entry, Inbox, Store, StoreUnavailableError, open_store
 from bot.store.inbox.entry import Handle, OnDead
 from bot.store.inbox.leases import Leases
@@ -123,6 +124,23 @@ async def test_a_failing_handler_is_called_again(store: Store) -> None:
     assert [entry.attempt for entry in book.handled] == [1, 2, 3]
     assert len({entry.id for entry in book.handled}) == 1
     assert (await inbox.counts()).dead == 0
+
+
+async def test_what_failed_elsewhere_is_logged_without_a_traceback_of_ours(store: Store) -> None:
+    """The process that makes diagnoses was killed, say: that was logged where it was seen."""
+
+    async def handle(entry: Entry) -> None:
+        raise (ElsewhereError("killed by signal 9") if entry.attempt == 1 else ValueError("a fault")) from None
+
+    inbox = patient(store)
+    await inbox.accept("Ev1", "event", {})
+    with capture_logs() as said:
+        async with at_work(inbox.work(handle)):
+            await empty(inbox)
+
+    first, second, *_ = [each for each in said if each["event"] == "inbox.handler_failed"]
+    assert (first["why"], first["exc_info"]) == ("killed by signal 9", None)
+    assert isinstance(second["exc_info"], ValueError)
 
 
 async def test_a_cancellation_that_nobody_ordered_is_a_failure_with_a_last_word(store: Store) -> None:
