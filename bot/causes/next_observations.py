@@ -1,27 +1,18 @@
 """What to look at next: the unobserved facts that would decide between the remaining causes, cheapest first."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bot.causes.cause import Cause
 from bot.causes.explaining import undecided
 from bot.causes.judging import Judgement
+from bot.causes.looks import filled
 from bot.domain.cause import NextObservation
-from bot.domain.facts import FactSpec, FactTable, Rung, Subject, SubjectKind
+from bot.domain.facts import FactSpec, FactTable, Rung, Subject
 from bot.rules.expression import lookup_for
-from bot.rules.template import quoted
 
 MAX_OBSERVATIONS = 8
 _LADDER = tuple(Rung)
-_PLACEHOLDERS: Mapping[str, tuple[str, str]] = {
-    "<host link>": ("pod", "own_dev"),
-    "<gateway>": ("pod", "gateway_ip"),
-    "<pod ip>": ("pod", "ip"),
-    "<uplink>": ("node", "uplink_name"),
-    "<overlay device>": ("node", "overlay_name"),
-    "<cluster ip>": ("cluster", "dns_service_ip"),
-}
-"""What a look leaves to whoever types it, and the fact that says it."""
 
 
 @dataclass(slots=True)
@@ -42,7 +33,7 @@ def next_observations(
             _want(cause, subject, judgement, facts, wanted)
     found = [_observation(name, one, facts, specs) for name, one in wanted.items()]
     found.sort(key=lambda one: (_LADDER.index(one.rung), -len(one.decides), one.fact, one.subject))
-    return tuple(found[:MAX_OBSERVATIONS])
+    return tuple(_with_look(one, facts, specs) for one in found[:MAX_OBSERVATIONS])
 
 
 def _want(cause: Cause, subject: Subject, judgement: Judgement, facts: FactTable, wanted: dict[str, _Wanted]) -> None:
@@ -65,20 +56,12 @@ def _observation(name: str, wanted: _Wanted, facts: FactTable, specs: Mapping[st
         fact=name,
         subject=subject,
         rung=min(rungs, key=_LADDER.index),
-        look=filled(spec.look, subject, facts) if spec else "",
+        look="",
         decides=tuple(sorted(wanted.causes)),
         why=facts.why_unobserved(subject, name.partition(".")[2]),
     )
 
 
-def filled(look: str, subject: Subject, facts: FactTable) -> str:
-    """The look with everything in it that is known; what is not stays a placeholder."""
-    context = facts.relations.context(subject)
-    if subject.kind is SubjectKind.SERVICE:  # its own address is no fact, and that of another one would mislead
-        context = {"service": subject}
-    for placeholder, (variable, key) in _PLACEHOLDERS.items():
-        if placeholder in look and (behind := context.get(variable)) is not None:
-            value = facts.of(behind).get(key)
-            look = look.replace(placeholder, quoted(value)) if isinstance(value, str) and value else look
-    node = context.get("node") or context.get("src")
-    return look.replace("<node>", quoted(node.name)) if node else look.replace("on <node>", "on any node")
+def _with_look(one: NextObservation, facts: FactTable, specs: Mapping[str, FactSpec]) -> NextObservation:
+    spec = specs.get(one.fact)
+    return replace(one, look=filled(spec.look, one.subject, facts)) if spec else one

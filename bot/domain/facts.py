@@ -108,7 +108,7 @@ class FactSpec:
     rungs: tuple[Rung, ...] = (Rung.AGENT,)
     """The rungs of the access ladder that can see it."""
     look: str = ""
-    """How a person observes it: a command, with <pod>, <node>, … as placeholders."""
+    """How a person observes it: a command, with <pod>, <node>, … where `bot.causes.looks` puts what is known."""
     is_command: bool = False
     """Whether the value is a shell command that the probe has put together, its words quoted."""
 
@@ -132,6 +132,10 @@ class Relations:
     """The pods behind a Service's endpoints, ready or not."""
     asked: frozenset[Subject] = frozenset()
     """The pods that the diagnosis was asked about: whoever names a few of many names these first."""
+    addresses: Mapping[Subject, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Where pods, nodes and Services are reached."""
+    ports: Mapping[Subject, int] = field(default_factory=lambda: MappingProxyType({}))
+    """Where Services are dialled, and the pods behind them: the first port, TCP if there is one."""
 
     def asked_first(self, subject: Subject) -> tuple[bool, Subject]:
         """The key by which subjects are listed: those that were asked about before the others, then by name."""

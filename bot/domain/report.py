@@ -157,7 +157,7 @@ class NextStep:
 
     text: str = ""
     look: str = ""
-    """How a person observes it: a command, with <pod>, <node> as placeholders."""
+    """How a person observes it: a command. Reports of former versions may have <pod> and <node> in it."""
     subject: str = ""
     decides: tuple[str, ...] = ()
     """Causes."""

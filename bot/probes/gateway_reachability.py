@@ -112,7 +112,7 @@ FACTS = (
         "pod.arp_filters",
         "list",
         "Packet filter rules of the ARP family in the pod's own namespace that drop, and chains whose policy does.",
-        look="nsenter -t <pid of pod> -n nft list ruleset  # on <node>",
+        look="nsenter -t <pid> -n nft list ruleset  # on <node>",
     ),
     fact(
         "node.arp_filters",

@@ -31,7 +31,7 @@ NAME = "node-to-node"
 
 _API = tuple(Rung)
 _OUTSIDE = (Rung.CNI_AGENT, Rung.AGENT)
-_LOOK_PING = "ping -c 1 <node ip>  # on the source node"
+_LOOK_PING = "ping -c 1 <other node ip>  # on <node>"
 _LOOK_NODE = "kubectl describe node <node>"
 
 FACTS = (
@@ -46,7 +46,7 @@ FACTS = (
         "pair.node_loss",
         "str",
         'How many of these were lost: "2 of 6 pings"; "" for none.',
-        look="ping -c 100 <node ip>  # on the source node",
+        look="ping -c 100 <other node ip>  # on <node>",
     ),
     fact(
         "pair.same_subnet",
@@ -60,7 +60,7 @@ FACTS = (
         "list",
         "Neighbour entries that somebody set by hand on one node of the pair, with a MAC that the other does not have.",
         rungs=_OUTSIDE,
-        look="ip neigh show nud permanent dev <uplink>  # on both nodes",
+        look="ip neigh show nud permanent dev <uplink>  # on <node>",
     ),
     fact(
         "node.uplink_neigh_failed",
@@ -74,7 +74,7 @@ FACTS = (
         "str",
         "The device by which the node talks to others.",
         rungs=_OUTSIDE,
-        look="ip -o addr show to NODE_ADDRESS  # on <node>",
+        look="ip -o addr show to <node ip>  # on <node>",
     ),
     fact(
         "node.uplink",

@@ -30,8 +30,12 @@ PODS = 2
 _OUT = frozenset({"ok", "mixed"})
 _BY_PROGRAM = frozenset({"cilium", "antrea", "ovn", "kube-ovn", "aws-vpc", "azure"})
 """They may translate addresses by programs. Cilium does where its configuration says so, else by rules."""
-_LOOK_NODE = "ping -c 1 <outside address>  # on <node>"
-_LOOK_POD = "nsenter -t <pid> -n ping -c 1 <outside address>  # on <node>"
+_UPSTREAM = (
+    "$(cat /run/systemd/resolve/resolv.conf /etc/resolv.conf 2>/dev/null | awk '/^nameserver/ {print $2; exit}')"
+)
+"""The first resolver of the node, which is what our own tests dial, too."""
+_LOOK_NODE = f"nc -zvw2 {_UPSTREAM} 53  # on <node>"
+_LOOK_POD = f"nsenter -t <pid> -n nc -zvw2 {_UPSTREAM} 53  # on <node>"
 
 FACTS = (
     fact(
@@ -60,7 +64,7 @@ FACTS = (
         "str",
         "How the node's pods reach what is no pod: other nodes, endpoints outside, addresses outside, all together.",
         values=REACH_VALUES,
-        look="nsenter -t <pid> -n ping -c 1 <other node>  # on <node>",
+        look="nsenter -t <pid> -n ping -c 1 <other node ip>  # on <node>",
     ),
     fact(
         "node.egress_nat",

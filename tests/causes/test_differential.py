@@ -5,9 +5,8 @@ from dataclasses import replace
 import pytest
 
 from bot.causes.differential import differentiate
-from bot.causes.next_observations import filled
 from bot.domain.cause import Differential
-from bot.domain.facts import CLUSTER, FactTable, Rung
+from bot.domain.facts import FactTable, Rung
 from bot.domain.report import Confidence
 from bot.probes.catalogue import FACTS
 from tests.causes.cluster_facts import Facts, Fixture, changed, fixtures, healthy, subject, symptom, table
@@ -151,17 +150,6 @@ def test_evidence_commands_and_looks_begin_with_the_pods_that_were_asked_about()
     assert leading.supporting[0].subjects[0] == "pod shop/b"
     looks = {one.fact: str(one.subject) for one in found(unseen).next_observations}
     assert looks["pod.host_proxy_arp"] == "pod shop/b"
-
-
-def test_looks_are_filled_with_what_is_known() -> None:
-    """The address of a Service that is asked about is no fact: that of the cluster's DNS would mislead."""
-    facts = FactTable({CLUSTER: {"dns_service_ip": "10.43.0.10"}})
-
-    rules = "nft list ruleset | grep <cluster ip>  # on <node>"
-
-    assert filled(rules, subject("node node-1"), facts) == "nft list ruleset | grep 10.43.0.10  # on node-1"
-    assert filled(rules, subject("service shop/web"), facts) == "nft list ruleset | grep <cluster ip>  # on any node"
-    assert filled("bridge fdb  # on <node>", subject("pair node-1>node-2"), facts) == "bridge fdb  # on node-1"
 
 
 def test_without_any_fitting_cause_the_symptoms_stay_unexplained() -> None:

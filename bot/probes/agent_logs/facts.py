@@ -5,7 +5,7 @@ from bot.probes.agent_logs.patterns import LOG_ERRORS
 from bot.probes.engine.fact_spec import API, fact
 from bot.probes.engine.needs import LOOK_AT_PODS
 
-_LOOK = "kubectl logs -n <namespace> <agent's pod> --since=30m  # of the agent on <node>"
+_LOOK = "crictl logs --since=30m $(crictl ps -q --name 'calico-node|cilium-agent|kube-flannel' | head -1)  # on <node>"
 FACTS = (
     fact(
         "node.agent_errors",

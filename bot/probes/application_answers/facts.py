@@ -2,7 +2,7 @@
 
 from bot.probes.engine.fact_spec import fact
 
-_LOOK = "nsenter -t <pid> -n curl -i http://<cluster-ip>:<port><path>  # on the node of a client"
+_LOOK = "curl -i http://<address>:<port>  # on <node>"
 
 FACTS = (
     fact(

@@ -8,10 +8,10 @@ from bot.probes.services.rules import LISTENS
 from bot.probes.shared.reach import REACH_VALUES
 
 KUBE_PROXY = ("running", "not-ready", "missing", "in-process", "replaced")
-_VIP = "kubectl exec <pod> -- nc -zvw2 <cluster ip> <port>"
-_DIRECT = "kubectl exec <pod> -- nc -zvw2 <endpoint ip> <target port>"
-_RULES = "nft list ruleset | grep <cluster ip>; iptables-save | grep <cluster ip>  # on <node>"
-_SOCKETS = "kubectl exec <pod> -- cat /proc/net/tcp  # or nsenter -t <pid> -n ss -lntp on <node>"
+_VIP = "kubectl exec <client> -- nc -zvw2 <address> <port>"
+_DIRECT = "kubectl exec <client> -- nc -zvw2 <endpoint> <endpoint port>"
+_RULES = "nft list ruleset | grep -w <address>; iptables-save | grep -w <address>  # on <node>"
+_SOCKETS = "kubectl exec <pod> -- cat /proc/net/tcp"
 _TRACK = "conntrack -S; cat /proc/sys/net/netfilter/nf_conntrack_{count,max}  # on <node>"
 
 FACTS = (
@@ -27,7 +27,7 @@ FACTS = (
         "service.reach_from_nodes",
         "str",
         "From the nodes' root namespaces, by ClusterIP.",
-        look="nc -zvw2 <cluster ip> <port>  # on <node>",
+        look="nc -zvw2 <address> <port>  # on <node>",
         values=REACH_VALUES,
     ),
     fact(
@@ -41,7 +41,7 @@ FACTS = (
         "service.endpoint_reach_from_own_node",
         "str",
         "From each endpoint's own node to the endpoint.",
-        look="nc -zvw2 <endpoint ip> <target port>  # on <node>",
+        look="nc -zvw2 <endpoint> <endpoint port>  # on <node>",
         values=REACH_VALUES,
     ),
     fact("service.asked_by", "int", "Sources that asked by ClusterIP.", look=_VIP),
@@ -103,14 +103,15 @@ FACTS = (
         "service.dead_are_alive",
         "bool",
         "The pods of the dead endpoints reach something else, or are reached by something else.",
-        look="kubectl exec <pod> -- ping -c 1 <another pod's ip>",
+        look="kubectl exec <client> -- ping -c 1 <endpoint>",
     ),
     fact("service.failing_ports", "list", 'Its ports that somebody did not always reach: "5432/TCP".', look=_VIP),
     fact(
         "service.workloads",
         "list",
         'What made the pods behind it: "Deployment web".',
-        look="kubectl get pods -o custom-columns=NAME:.metadata.name,OWNER:.metadata.ownerReferences[0].name",
+        look="kubectl get pods -n <namespace> -o custom-columns=NAME:.metadata.name,"
+        "OWNER:.metadata.ownerReferences[0].name",
         rungs=API,
     ),
     fact(
@@ -124,7 +125,7 @@ FACTS = (
         "service.narrower_labels",
         "list",
         "Labels that its other pods carry and these do not: a selector with one of them leaves these out.",
-        look="kubectl get pods --show-labels",
+        look="kubectl get pods -n <namespace> --show-labels",
     ),
     fact(
         "service.rules",

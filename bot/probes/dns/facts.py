@@ -10,7 +10,7 @@ from bot.probes.shared.reach import REACH_VALUES
 DNS_VALUES = (*REACH_VALUES, "servfail", "nxdomain", "wrong-answer")
 NODE_LOCAL_VALUES = (*("not-asked", "listening", "not-installed", "no-pod", "unready", "no-address", "not-listening"),)
 _ASK = "kubectl exec <pod> -- nslookup kubernetes.default"
-_ASK_POD = "dig +time=2 @<dns pod ip> kubernetes.default.svc.cluster.local  # on <node>"
+_ASK_POD = "dig +time=2 @<dns pod> kubernetes.default.svc.cluster.local  # on <node>"
 _PODS = "kubectl -n kube-system get pods -l k8s-app=kube-dns -o wide"
 _SERVICE = "kubectl -n kube-system get service kube-dns"
 

@@ -183,16 +183,40 @@ class Evidence:
     @cached_property
     def relations(self) -> Relations:
         """How the subjects hang together."""
-        behind: dict[Subject, tuple[Subject, ...]] = {}
-        for service, slices in self.slices.items():
-            refs = (e.target_ref for s in slices for e in s.endpoints if e.target_ref and e.target_ref.kind == "Pod")
-            namespace = service.name.partition("/")[0]
-            behind[service] = tuple(sorted({facts.pod(ref.namespace or namespace, ref.name) for ref in refs}))
+        behind = {
+            service: tuple(sorted({pod for each in slices for pod in _pods_in(each, service)}))
+            for service, slices in self.slices.items()
+        }
         return Relations(
             node_of_pod={s: facts.node(p.spec.node_name) for s, p in self.pods.items() if p.spec.node_name},
             pods_of_service=behind,
             asked=frozenset(self.scope_pods),
+            addresses=dict(self._addresses()),
+            ports=dict(self._ports()),
         )
+
+    def _addresses(self) -> Iterator[tuple[Subject, str]]:
+        yield from ((subject, pod.status.pod_ip) for subject, pod in self.pods.items() if pod.status.pod_ip)
+        yield from ((facts.node(name), node.internal_ip) for name, node in self.nodes.items() if node.internal_ip)
+        for subject, service in self.services.items():
+            if service.spec.cluster_ip not in {"", "None"}:
+                yield subject, service.spec.cluster_ip
+
+    def _ports(self) -> Iterator[tuple[Subject, int]]:
+        for subject, service in self.services.items():
+            if service.spec.ports:
+                yield subject, min(service.spec.ports, key=lambda each: each.protocol != "TCP").port
+            for each in self.slices.get(subject, ()):
+                listed = [port for port in each.ports if port.port]
+                if listed:
+                    port = min(listed, key=lambda one: one.protocol != "TCP").port or 0
+                    yield from ((pod, port) for pod in _pods_in(each, subject))
+
+
+def _pods_in(listed: EndpointSlice, service: Subject) -> Iterator[Subject]:
+    namespace = service.name.partition("/")[0]
+    refs = (each.target_ref for each in listed.endpoints if each.target_ref and each.target_ref.kind == "Pod")
+    return (facts.pod(ref.namespace or namespace, ref.name) for ref in refs)
 
 
 def pod_subject(pod: Pod) -> Subject:

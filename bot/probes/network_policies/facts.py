@@ -8,8 +8,8 @@ from bot.probes.network_policies.dns_servers import DENIED_TO
 from bot.probes.shared.reach import REACH_VALUES
 
 _POLICIES = "kubectl get networkpolicies -A -o yaml"
-_HIDDEN = "kubectl api-resources | grep -i polic; kubectl get <kind> -A -o yaml"
-_SELECTING = "kubectl get networkpolicies -n <namespace> -o yaml  # those whose podSelector takes <pod>"
+_HIDDEN = "for kind in $(kubectl api-resources -o name | grep -i polic); do kubectl get $kind -A -o yaml; done"
+_SELECTING = "kubectl get pod <pod> --show-labels; kubectl describe networkpolicies -n <namespace>"
 _OF_DNS = "kubectl -n kube-system get networkpolicies -o yaml  # those that select the DNS pods"
 _DENYING = ("none", "ingress", "egress", "both")
 FACTS = (
@@ -141,7 +141,7 @@ FACTS = (
         "service.denied_clients_reach",
         "str",
         "From the denied clients, or pods that policies cannot tell from them, by ClusterIP.",
-        look="kubectl exec <pod> -- nc -zvw2 <cluster ip> <port>",
+        look="kubectl exec <client> -- nc -zvw2 <address> <port>",
         values=REACH_VALUES,
     ),
     fact(
@@ -201,13 +201,13 @@ FACTS = (
         "cluster.denied_but_passed",
         "list",
         "Connections that policies deny and that were answered: nobody enforces these policies.",
-        look="kubectl exec <pod> -- nc -zvw2 <pod ip> <port>  # where kubectl get networkpolicies -A denies it",
+        look="kubectl describe networkpolicies -A  # then try from a pod what they deny",
     ),
     fact(
         "cluster.hidden_policies",
         "list",
         "Kinds of policy objects present that are not NetworkPolicies of Kubernetes.",
-        look="kubectl api-resources | grep -i polic; kubectl get <kind> -A",
+        look="for kind in $(kubectl api-resources -o name | grep -i polic); do kubectl get $kind -A; done",
         rungs=API,
     ),
     fact(
@@ -225,7 +225,7 @@ FACTS = (
         "cluster.dns_resolvers_from_nodes",
         "str",
         "What the nodes of these DNS pods get from the resolvers that are denied them.",
-        look="dig +time=2 @<resolver> example.com  # on <node>",
+        look="dig +time=2 example.com  # on <node>",
         values=DNS_VALUES,
     ),
     fact(

@@ -8,7 +8,7 @@ from bot.probes.shared.reach import REACH_VALUES
 ROUTES = ("present", "missing", "blackhole", "wrong-next-hop", "wrong-device")
 _LINK = "ip -d link show <overlay device>  # on <node>"
 _COUNTERS = "nstat -az UdpNoPorts IcmpInDestUnreachs UdpInCsumErrors  # on <node>"
-_ROUTE = "ip route get <pod on the other node>  # on <node>"
+_ROUTE = "ip route get <remote pod ip>  # on <node>"
 _STATS = "ip -s -s link show <overlay device>  # on the other node, twice"
 
 FACTS = (
@@ -37,7 +37,7 @@ FACTS = (
         "node.overlay_mac_matches",
         "bool",
         "The device has the MAC address that the node declares, or that most peers believe it to have.",
-        look=f"{_LINK}; kubectl get node <node> -o jsonpath='{{.metadata.annotations}}'",
+        look=f"{_LINK}",
         rungs=NODE,
     ),
     fact(
@@ -94,7 +94,7 @@ FACTS = (
         "pair.overlay_reach",
         "str",
         "From tunnel address to tunnel address.",
-        look="ping -c1 -W1 <the other node's tunnel address>  # on <node>",
+        look="ping -c1 -W1 $(ip -o route get <remote pod ip> | grep -oP 'via \\K\\S+')  # on <node>",
         values=REACH_VALUES,
     ),
 )

@@ -38,7 +38,7 @@ FACTS = (
         "list",
         "Followed packets of the node's pods to other pods that left it with another source, and that the rules of "
         "policies dropped at the receiver.",
-        look="tcpdump -ni any host <pod's address>  # on both nodes at once",
+        look="tcpdump -ni any host <pod ip>  # on both nodes at once",
     ),
     fact(
         "pair.traced_loss",
@@ -47,25 +47,25 @@ FACTS = (
         "left the one and never came to the other, though both listened; mixed: on several; elsewhere: none was "
         "followed here, and the kernel of one of these nodes took packets of another pair.",
         values=("not-followed", "none", "on-sender", "between", "on-receiver", "mixed", "elsewhere"),
-        look="tcpdump -ni any host <pod's address>  # on both nodes at once",
+        look="tcpdump -ni any host <pod ip>  # on both nodes at once",
     ),
     fact(
         "pair.traced_share",
         "str",
         'How many of the followed packets were lost: "17 of 40 packets"; "" where none was.',
-        look="tcpdump -ni any host <pod's address>  # on both nodes at once",
+        look="tcpdump -ni any host <pod ip>  # on both nodes at once",
     ),
     fact(
         "pod.traced_fates",
         "list",
         "What became of probe packets that the pod sent, in a sentence for each series that was lost.",
-        look="tcpdump -ni any host <pod's address>  # on each node of the way",
+        look="tcpdump -ni any host <pod ip>  # on each node of the way",
     ),
     fact(
         "pod.traced_hop",
         "str",
         "The hop at which probe packets that the pod sent were lost, of several series the first on the way.",
         values=HOPS,
-        look="tcpdump -ni any host <pod's address>  # on each node of the way",
+        look="tcpdump -ni any host <pod ip>  # on each node of the way",
     ),
 )

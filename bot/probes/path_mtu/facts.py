@@ -4,7 +4,7 @@ from bot.probes.engine.fact_spec import NODE, POD, fact
 
 MTU_VALUES = ("ok", "frag-needed", "black-hole")
 _LADDER = "kubectl exec <pod> -- ping -M do -c1 -W1 -s 1422 <remote pod ip>  # 28 bytes of headers come on top"
-_NODES = "ping -M do -c1 -W1 -s 1472 <other node>  # on <node>"
+_NODES = "ping -M do -c1 -W1 -s 1472 <other node ip>  # on <node>"
 FACTS = (
     fact(
         "pair.mtu",
@@ -59,7 +59,7 @@ FACTS = (
         "node.bridge_is_narrow",
         "bool",
         "That bridge has a smaller MTU than the pods' own interfaces (false where pods are on no bridge).",
-        look="ip link show type bridge  # on <node>; cat /sys/class/net/eth0/mtu  # in <pod>",
+        look="ip link show type bridge; nsenter -t <pid> -n ip link show eth0  # on <node>",
     ),
     fact(
         "node.fragfails_delta",

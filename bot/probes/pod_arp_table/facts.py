@@ -32,7 +32,7 @@ FACTS = (
         "pod.gateway_mac_matches",
         "bool",
         "The gateway's entry holds the MAC address of the node's end of the link (or of the bridge).",
-        look="kubectl exec <pod> -- ip neigh; ip link show <host link>  # the latter on <node>",
+        look="nsenter -t <pid> -n ip neigh; ip link show <host link>  # on <node>",
     ),
     fact(
         "pod.gateway_macs", "int", "Distinct MAC addresses that answered ARP requests for the gateway.", look=_LOOK_ARP

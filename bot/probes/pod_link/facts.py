@@ -4,7 +4,7 @@ from bot.domain.facts import Rung
 from bot.probes.engine.fact_spec import POD, fact
 
 _OUTSIDE = (Rung.CNI_AGENT, Rung.AGENT)
-_LOOK_ROOT = "ip -d link show <host link>  # on <node>; its index is the number after eth0@if in the pod"
+_LOOK_ROOT = "ip -d link show <host link>  # on <node>"
 FACTS = (
     fact(
         "pod.netns_found",
@@ -97,7 +97,8 @@ FACTS = (
         "pod.static_entries_wrong",
         "list",
         "Entries for the pod that somebody set on its node by hand, and that lead its packets elsewhere.",
-        look="ip neigh show <pod ip>; bridge fdb show | grep -i <pod mac>  # on <node>",
+        look="ip neigh show <pod ip>; bridge fdb show | grep -i "
+        "$(nsenter -t <pid> -n ip -o link show eth0 | grep -oP 'ether \\K\\S+')  # on <node>",
         rungs=_OUTSIDE,
     ),
     fact(

@@ -144,7 +144,7 @@ FACTS = (
         "bool",
         "The node itself has a route for ClusterIPs (usually the default route), without which it cannot use them.",
         rungs=_OUTSIDE,
-        look="ip route get <cluster ip>  # on <node>",
+        look="ip route get <address>  # on <node>",
     ),
     fact(
         "node.overlapping_route",

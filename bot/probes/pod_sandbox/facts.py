@@ -77,7 +77,7 @@ FACTS = (
         "pod.sandbox_conf",
         "str",
         "The file that names the plugin, or the folder of configurations where it was not found in one.",
-        look="grep -l <plugin> /etc/cni/net.d/*  # on <node>",
+        look="grep -wH type /etc/cni/net.d/*  # on <node>",
         rungs=API,
     ),
     fact(

@@ -30,7 +30,7 @@ FACTS = (
         "pod.nameservers_silent",
         "list",
         "Nameservers of the pod that answer nothing at all (empty when all do, or none does).",
-        look="dig +time=2 @<nameserver> kubernetes.default.svc.cluster.local",
+        look="kubectl exec <pod> -- nslookup kubernetes.default.svc.cluster.local. <nameserver>",
     ),
     fact(
         "pod.lookup_delay_s",
@@ -56,7 +56,7 @@ FACTS = (
         "pod.names_missing",
         "list",
         "Names that the pod is configured to dial and for which its resolver finds no address.",
-        look="kubectl exec <pod> -- nslookup <name>",
+        look="kubectl exec <pod> -- env",
     ),
     fact(
         "pod.names_missing_why",

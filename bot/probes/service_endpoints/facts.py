@@ -6,8 +6,8 @@ from bot.probes.engine.needs import LOOK_AT_PODS
 from bot.probes.services.unready import WHY
 
 _LOOK = "kubectl get service <service> -o yaml"
-_SLICES = "kubectl get endpointslices -l kubernetes.io/service-name=<service> -o yaml"
-_PODS = "kubectl get pods --show-labels"
+_SLICES = "kubectl get endpointslices -n <namespace> -l kubernetes.io/service-name=<service name> -o yaml"
+_PODS = "kubectl get pods -n <namespace> --show-labels"
 FACTS = (
     fact("service.in_scope", "bool", "The Service is one of the namespace asked about.", look=_LOOK, rungs=API),
     fact("service.is_dns", "bool", "The Service is the cluster's DNS.", look=_LOOK, rungs=API),
@@ -15,7 +15,7 @@ FACTS = (
         "service.is_used",
         "bool",
         "Somebody is known to dial it: a playbook, a pod's environment, arguments or sockets, or as nameserver.",
-        look="kubectl get pods -o yaml | grep <service>",
+        look="kubectl get pods -A -o yaml | grep -w <service name>",
         rungs=API,
     ),
     fact("service.has_selector", "bool", "The Service selects pods by label.", look=_LOOK, rungs=API),
@@ -30,7 +30,7 @@ FACTS = (
         "service.unready_why",
         "str",
         "Why the pods that it selects are not ready, where one reason fits all of them.",
-        look="kubectl describe pods -l <selector>",
+        look="kubectl describe pods -n <namespace> -l <selector>",
         values=WHY,
     ),
     fact("service.unready_lacks", "list", "What is out of these pods' reach, in words.", look=_PODS),
@@ -38,7 +38,8 @@ FACTS = (
         "service.family_served",
         "bool",
         "Some pod that it selects has an address of the Service's own IP family.",
-        look="kubectl get pods -o jsonpath='{.items[*].status.podIPs}'; kubectl get service <service> -o yaml",
+        look="kubectl get pods -n <namespace> -o jsonpath='{.items[*].status.podIPs}'; "
+        "kubectl get service <service> -o yaml",
         rungs=API,
     ),
     fact(
@@ -57,7 +58,7 @@ FACTS = (
         "service.scaled_to_zero",
         "bool",
         "A Deployment or ReplicaSet whose pods the selector would take is scaled to zero, and none other is not.",
-        look="kubectl get deployments,replicasets",
+        look="kubectl get deployments,replicasets -n <namespace>",
         rungs=API,
     ),
     fact(
@@ -85,7 +86,7 @@ FACTS = (
         "service.endpoints_outdated",
         "list",
         "Ready endpoints of pods that do not exist, or that have another address.",
-        look=f"{_SLICES}; kubectl get pods -o wide",
+        look=f"{_SLICES}; kubectl get pods -n <namespace> -o wide",
         rungs=API,
     ),
     fact("service.local_policy", "bool", "internalTrafficPolicy is Local.", look=_LOOK, rungs=API),

@@ -7,13 +7,16 @@ from bot.probes.engine.fact_spec import fact
 
 QUEUE_STATES = ("none", "idle", "holds", "drops")
 FILTER_STATES = ("none", "idle", "takes")
-_INSIDE = "nsenter -t <pid> -n tc -s {}  # on <node>, twice"
-_OUTSIDE = "tc -s {}  # on <node>, twice"
-_FILTER = "filter show dev <device> ingress; tc -s filter show dev <device> egress"
+_INSIDE = "nsenter -t <pid> -n sh -c '{}'  # on <node>, twice"
+_OUTSIDE = "{}  # on <node>, twice"
+_FILTER = (
+    "for dev in $(ip -o link | cut -d: -f2 | cut -d@ -f1); "
+    "do tc -s filter show dev $dev ingress; tc -s filter show dev $dev egress; done"
+)
 
 
 def _four(prefix: str, devices: str, look: str) -> Iterator[FactSpec]:
-    queues, filters = look.format("qdisc"), look.format(_FILTER)
+    queues, filters = look.format("tc -s qdisc"), look.format(_FILTER)
     yield fact(
         f"{prefix}queue",
         "str",
