@@ -1,8 +1,8 @@
 # One image, two programs: `cnibot` (the default, not root) and `cnibot-agent`, which a node agent's pod runs as root.
 # Every Python package is locked with hashes; the final stage has no compiler, no build backend and no pip.
 
-# A tag can be moved: --build-arg BASE=python:3.13-slim-bookworm@sha256:… builds on what somebody has looked at.
-ARG BASE=python:3.13-slim-bookworm
+# By its digest, for a tag can be moved. --build-arg BASE=…@sha256:… builds on another that somebody has looked at.
+ARG BASE=python:3.13.15-slim-bookworm@sha256:2325bb286ec344af3e5898cc224b5844e2707ac6e26b1632516fd3edc84a5e26
 # hadolint ignore=DL3006
 FROM ${BASE} AS build
 WORKDIR /src

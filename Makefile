@@ -51,7 +51,7 @@ e2e: ## Diagnose a real cluster, whole and broken (docs/e2e.md): KUBECONFIG=FILE
 	@E2E_KUBECONFIG="$(KUBECONFIG)" E2E_NODE_FAULTS="$(NODE_FAULTS)" E2E_IMAGE="$(E2E_IMAGE)" \
 		pytest -p no:randomly -p no:xdist tests/e2e $(ARGS)
 
-chaos: ## Seeded chaos against the real bot: SEED=7 plays one again, ROUNDS=50 the attacks of all tests and 50 new ones
+chaos: ## Each fault once against the real bot: SEED=7 (or "3 7") plays seeds again, ROUNDS=50 all tests' attacks and 50 new
 	@.ci/setup system
 	@.ci/setup dev
 	@if [ -n "$(ROUNDS)" ]; then pytest -n $(JOBS) --dist loadscope $(ATTACKS); fi
@@ -60,10 +60,10 @@ chaos: ## Seeded chaos against the real bot: SEED=7 plays one again, ROUNDS=50 t
 coverage: ## Run the tests and ask that they reach 90 % of bot; twice as long as make test (then: coverage report)
 	@$(MAKE) test ARGS='--cov=bot --cov-report= --cov-fail-under=90 $(ARGS)'
 
-image: ## Build the image IMAGE on BASE=python:3.13-slim-bookworm@sha256:…: a tag alone, which can be moved, is refused
-	@echo "$(BASE)" | grep -Eqx '[^ ]+@sha256:[0-9a-f]{64}' || { \
+image: ## Build the image IMAGE, on the Dockerfile's base or BASE=…@sha256:…: a tag alone, which can be moved, is refused
+	@[ -z "$(BASE)" ] || echo "$(BASE)" | grep -Eqx '[^ ]+@sha256:[0-9a-f]{64}' || { \
 		echo "BASE names no digest: make image BASE=python:3.13-slim-bookworm@sha256:…" >&2; exit 2; }
-	@docker build --build-arg BASE="$(BASE)" $(TOOLS) --tag "$(IMAGE)" .
+	@docker build $(if $(BASE),--build-arg BASE="$(BASE)") $(TOOLS) --tag "$(IMAGE)" .
 
 sbom: ## Write deploy/sbom.cdx.json, the Python packages of the image as a CycloneDX bill of materials
 	@.ci/setup dev

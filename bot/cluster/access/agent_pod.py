@@ -1,8 +1,12 @@
 """The node agent's pod: the one description of it, from which on-demand pods are made and deploy/ is checked."""
 
+import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any
+
+from bot.cluster.objects import Pod
 
 DEFAULT_NAMESPACE = "cnibot"
 DEFAULT_IMAGE = f"ghcr.io/cnibot/cnibot:{version('cnibot')}"
@@ -19,13 +23,36 @@ ON_DEMAND_NAME = "cnibot-on-demand-agent"
 
 Were it the DaemonSet's, its controller would adopt them, and delete them as surplus while its own pods still start.
 """
-SELECTOR = f"app.kubernetes.io/name in ({NAME},{ON_DEMAND_NAME}),app.kubernetes.io/managed-by=cnibot"
+NAME_LABEL = "app.kubernetes.io/name"
+AGENT_NAMES = (NAME, ON_DEMAND_NAME)
+SELECTOR = f"{NAME_LABEL} in ({NAME},{ON_DEMAND_NAME}),app.kubernetes.io/managed-by=cnibot"
+OF_CNIBOT = "app.kubernetes.io/part-of=cnibot"
+"""Agents, and the bot's own pod."""
 RUN_LABEL = "cnibot.io/run"
 OWNER_ANNOTATION = "cnibot.io/owner"
 EXPIRES_ANNOTATION = "cnibot.io/expires-at"
 
 AGENT_COMMAND = ("cnibot-agent",)
 """What is run in it: a task on stdin, a report on stdout."""
+
+
+_RUNS = re.compile(r"(?:docker-pullable://)?(?P<repository>[^@\s]+)@(?P<digest>sha256:[0-9a-f]{64})")
+
+
+def by_digest(image: str, pods: Iterable[Pod]) -> str:
+    """The image by the digest by which pods of ours run it; as it is where none does, or several by several.
+
+    So a tag that somebody moves is not root on nodes before it is also the bot.
+    """
+    if "@" in image:
+        return image
+    repository = re.sub(r":[^:/]*$", "", image)
+    found: set[str] = set()
+    for pod in pods:
+        named = {each.name for each in pod.spec.containers if each.image == image}
+        ids = (_RUNS.fullmatch(each.image_id) for each in pod.status.container_statuses if each.name in named)
+        found |= {one["digest"] for one in ids if one and one["repository"] == repository}
+    return f"{repository}@{found.pop()}" if len(found) == 1 else image
 
 
 def agent_pod_spec(image: str = DEFAULT_IMAGE) -> dict[str, Any]:

@@ -22,15 +22,18 @@ from bot.aio.each import each
 from bot.aio.groups import TaskGroup
 from bot.cluster.access.agent_pod import (
     AGENT_COMMAND,
+    AGENT_NAMES,
     CONTAINER,
     DEFAULT_IMAGE,
     DEFAULT_NAMESPACE,
     EXPIRES_ANNOTATION,
     NAME,
+    NAME_LABEL,
+    OF_CNIBOT,
     OWNER_ANNOTATION,
     RUN_LABEL,
-    SELECTOR,
     agent_namespace,
+    by_digest,
     on_demand_pod,
 )
 from bot.cluster.access.exec import Cue, run_in_pod
@@ -153,7 +156,9 @@ class _Run:
 
     async def begin(self, nodes: Sequence[str]) -> None:
         """Find what runs, ask for what does not, and sweep what others left."""
-        present = (await self._api.list_all(self._pods, Pod, labelSelector=SELECTOR)).items
+        of_cnibot = (await self._api.list_all(self._pods, Pod, labelSelector=OF_CNIBOT)).items
+        present = [pod for pod in of_cnibot if pod.metadata.labels.get(NAME_LABEL) in AGENT_NAMES]
+        self._image = by_digest(self._image, of_cnibot)
         standing = {pod.spec.node_name: pod for pod in present if not _is_on_demand(pod) and pod.is_ready}
         for number, node in enumerate(nodes):
             name = f"{NAME}-{self._id}-{number}"

@@ -77,6 +77,58 @@ async def test_a_running_daemon_set_is_used(home: SmallCluster, api: Api):
     await home.until(lambda: pods(home) == ["standing"])
 
 
+DIGEST, OTHER = (f"sha256:{digit * 64}" for digit in "12")
+BOT = {"labels": {"app.kubernetes.io/name": "cnibot", "app.kubernetes.io/part-of": "cnibot"}}
+
+
+def runs(home: SmallCluster, name: str, image_id: str, *, image: str = IMAGE, metadata: dict[str, Any] = BOT) -> None:
+    """A pod in our namespace whose kubelet says what it runs."""
+    home.pod("cnibot", name, "node-2", image=image, metadata=metadata)
+    status = {"name": "main", "image": image, "imageID": image_id, "ready": True, "restartCount": 0}
+    home.storage.patch("pods", name, "cnibot", {"status": {"containerStatuses": [status]}}, subresource="status")
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        ([f"cnibot@{DIGEST}"], f"cnibot@{DIGEST}"),
+        ([f"docker-pullable://cnibot@{DIGEST}", f"cnibot@{DIGEST}"], f"cnibot@{DIGEST}"),
+        ([f"cnibot@{DIGEST}", f"cnibot@{OTHER}"], IMAGE),  # an update is under way
+        ([DIGEST], IMAGE),  # loaded by hand: the id is none of a registry's
+        ([f"docker.io/library/import-2026@{DIGEST}"], IMAGE),
+        ([f"evil@{DIGEST}"], IMAGE),
+        (["", "cnibot@sha256:1"], IMAGE),
+        ([], IMAGE),
+    ],
+)
+async def test_a_tag_that_somebody_moves_is_not_root_on_nodes_before_it_is_also_the_bot(
+    home: SmallCluster, api: Api, ids: list[str], expected: str
+):
+    for number, image_id in enumerate(ids):
+        runs(home, f"bot-{number}", image_id)
+    async with agents_of(api, "node-1"):
+        (made,) = [pod for pod in home.storage.list("pods", "cnibot") if "cnibot-node-agent" in pod["metadata"]["name"]]
+
+    assert made["spec"]["containers"][0]["image"] == expected
+
+
+async def test_what_is_not_ours_or_another_image_says_nothing_of_the_agents(home: SmallCluster, api: Api):
+    runs(home, "strangers", f"cnibot@{OTHER}", metadata={})
+    runs(home, "older", f"cnibot@{OTHER}", image="cnibot:older")
+    async with agents_of(api, "node-1"):
+        (made,) = [pod for pod in home.storage.list("pods", "cnibot") if "cnibot-node-agent" in pod["metadata"]["name"]]
+
+    assert made["spec"]["containers"][0]["image"] == IMAGE
+
+
+async def test_a_digest_that_is_given_stays(home: SmallCluster, api: Api):
+    runs(home, "bot", f"cnibot@{OTHER}", image=f"cnibot@{DIGEST}")
+    async with node_agents(api, ["node-1"], image=f"cnibot@{DIGEST}", start_deadline_s=5):
+        (made,) = [pod for pod in home.storage.list("pods", "cnibot") if "cnibot-node-agent" in pod["metadata"]["name"]]
+
+    assert made["spec"]["containers"][0]["image"] == f"cnibot@{DIGEST}"
+
+
 def waiting(reason: str, message: str) -> dict[str, Any]:
     status = {"name": "agent", "image": IMAGE, "imageID": "", "ready": False, "restartCount": 0}
     return {
