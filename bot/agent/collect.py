@@ -18,7 +18,7 @@ from typing import TypeVar
 from bot.agent.arp import close_all
 from bot.agent.cgroups import read_cgroup_programs
 from bot.agent.cilium import CiliumWatch
-from bot.agent.counters import conntrack, growth, read_conntrack_stats, read_udp_flows
+from bot.agent.counters import conntrack, growth, read_conntrack_stats
 from bot.agent.dials import ask_all
 from bot.agent.files import read_text
 from bot.agent.firewall_watch import FirewallWatch
@@ -55,13 +55,14 @@ from bot.agent.report import (
     Target,
     Task,
     Test,
-    UdpFlow,
+    TrackedFlow,
 )
 from bot.agent.resolv import read_node_resolver, read_resolvers
 from bot.agent.rtnetlink import read_neighbour_table
 from bot.agent.rules import service_rules
 from bot.agent.source_nat import Leaving, egress_nat
 from bot.agent.sources import Source, is_ipv4
+from bot.agent.tracked_flows import FlowReading, flows_in_use, read_flows
 from bot.aio.groups import TaskGroup
 
 RESERVE_RATIO = 0.1
@@ -95,7 +96,8 @@ class ConntrackReadings:
 
     before: dict[str, int] = field(default_factory=dict[str, int])
     after: dict[str, int] = field(default_factory=dict[str, int])
-    udp_flows: tuple[UdpFlow, ...] | None = None
+    flows_before: FlowReading | None = None
+    flows: tuple[TrackedFlow, ...] | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -167,6 +169,7 @@ class Survey:
         self._missing += self._root.missing
         with suppress(OSError):
             self._conntrack.before = read_conntrack_stats()
+            self._conntrack.flows_before = read_flows(time.monotonic())
         self._watches["root"] = self._watch(self._home.fd, "root")
         rules = background.create_task(self._watches["root"].look())
         await self._look_at_pods(self._root)
@@ -285,7 +288,7 @@ class Survey:
             self._root_after = self._tried("root.after", partial(read_again, self._netlink, self._root, is_root=True))
             with suppress(OSError):
                 self._conntrack.after = read_conntrack_stats()
-                self._conntrack.udp_flows = read_udp_flows()
+                self._conntrack.flows = flows_in_use(self._conntrack.flows_before, read_flows(time.monotonic()))
         for work in self._works:
             self._tried(f"pods.{work.pod.uid}.after", partial(look_again, work, self._home))
             work.after = self._with_queues(work, work.after)
@@ -361,7 +364,7 @@ class Survey:
             pods=tuple(pod_report(work) for work in self._works),
             tests=with_doubts(tuple(tests)),
             dials=tuple(self._dials) if self._task.dials else None,
-            conntrack=conntrack(root.sysctls, self._conntrack.before, self._conntrack.after, self._conntrack.udp_flows),
+            conntrack=conntrack(root.sysctls, self._conntrack.before, self._conntrack.after, self._conntrack.flows),
             neighbour_entries=entries,
             neighbour_limit=limit,
             cni_files=self._files.cni_files,

@@ -20,6 +20,10 @@ from bot.agent.rtnetlink import ip_text
 STATES: dict[int, ConnectionState] = {1: "established", 2: "syn-sent"}
 LIMIT = 200
 READ_LIMIT = 5000
+RETRANSMITTING = 1
+"""What the timer of a socket is for."""
+STALLED = 2
+"""So many times the same data was sent again: one lost packet is no stall."""
 
 
 def read_connections(listening: Collection[int]) -> tuple[Connection, ...]:
@@ -32,12 +36,14 @@ def read_connections(listening: Collection[int]) -> tuple[Connection, ...]:
             found = list(islice(_by_netlink(netlink, listening), READ_LIMIT))
     except OSError:
         found = list(islice(_by_proc(listening), READ_LIMIT))
-    return tuple(sorted(set(found), key=lambda one: (one.state, one.ip, one.port))[:LIMIT])
+    once = {(one.state, one.ip, one.port): one for one in sorted(found, key=lambda one: one.is_stalled)}
+    return tuple(one for _, one in sorted(once.items())[:LIMIT])
 
 
 def lasting(before: Collection[Connection], after: Collection[Connection]) -> tuple[Connection, ...]:
     """Those that are there in both looks: what somebody else's test dials is gone within a second or two."""
-    return tuple(one for one in before if one in after)
+    known = {(one.ip, one.port, one.state) for one in before}
+    return tuple(one for one in after if (one.ip, one.port, one.state) in known)
 
 
 def _by_netlink(netlink: NetlinkSocket, listening: Collection[int]) -> Iterator[Connection]:
@@ -45,9 +51,10 @@ def _by_netlink(netlink: NetlinkSocket, listening: Collection[int]) -> Iterator[
     for family, size in ((socket.AF_INET, 4), (socket.AF_INET6, 16)):
         request = INET_DIAG_REQUEST.pack(family, socket.IPPROTO_TCP, 0, mask)
         for _, body in netlink.dump(SOCK_DIAG_BY_FAMILY, request):
-            _, state, _, _, own, port, _, address, *_ = INET_DIAG_ANSWER.unpack_from(body)
+            _, state, timer, again, own, port, _, address, *_ = INET_DIAG_ANSWER.unpack_from(body)
             if int.from_bytes(own, "big") not in listening:
-                yield from _made(state, ip_text(address[:size]), int.from_bytes(port, "big"))
+                is_stalled = timer == RETRANSMITTING and again >= STALLED
+                yield from _made(state, ip_text(address[:size]), int.from_bytes(port, "big"), is_stalled=is_stalled)
 
 
 def _by_proc(listening: Collection[int]) -> Iterator[Connection]:
@@ -63,10 +70,13 @@ def parse_proc_table(text: str, listening: Collection[int]) -> Iterator[Connecti
         with contextlib.suppress(ValueError, IndexError):
             if int(cells[1].partition(":")[2], 16) not in listening:
                 address, _, port = cells[2].partition(":")
-                yield from _made(int(cells[3], 16), proc_address(address), int(port, 16))
+                timer, again = int(cells[5].partition(":")[0], 16), int(cells[6], 16)
+                is_stalled = timer == RETRANSMITTING and again >= STALLED
+                yield from _made(int(cells[3], 16), proc_address(address), int(port, 16), is_stalled=is_stalled)
 
 
-def _made(state: int, ip: str, port: int) -> Iterator[Connection]:
+def _made(state: int, ip: str, port: int, *, is_stalled: bool) -> Iterator[Connection]:
     ip = ip.removeprefix("::ffff:")
     if state in STATES and port and not ip.startswith("127.") and ip != "::1":
-        yield Connection(ip=ip, port=port, state=STATES[state])
+        established = STATES[state] == "established"
+        yield Connection(ip=ip, port=port, state=STATES[state], is_stalled=is_stalled and established)

@@ -1,24 +1,14 @@
 """Kernel counters of the namespace that the thread is in, as numbers with the names that `nstat` uses."""
 
 import contextlib
-import re
 from collections.abc import Mapping
 from functools import lru_cache
 
 from bot.agent.files import read_text
-from bot.agent.report import Conntrack, UdpFlow
+from bot.agent.report import Conntrack, TrackedFlow
 
 NET = "/proc/thread-self/net"
 """/proc/net follows the process, not the thread."""
-
-FLOWS_LIMIT = 500
-FRESH_S, FRESH_STREAM_S = 20, 110
-"""The kernel keeps a UDP flow for 30 s after its last packet, for 120 s after several answers: so much is left of one
-that is in use."""
-_UDP_FLOW = re.compile(
-    r"ipv4 +2 udp +17 (?P<left>\d+) src=(?P<src>[\d.]+) dst=(?P<dst>[\d.]+) sport=\d+ dport=(?P<port>\d+) "
-    r".*?src=(?P<to>[\d.]+) (?P<rest>.*)"
-)
 
 POD_COUNTERS = (
     "Ip.InReceives",
@@ -88,23 +78,6 @@ def read_conntrack_stats() -> dict[str, int]:
     return parse_stat_table(read_text(f"{NET}/stat/nf_conntrack"))
 
 
-def read_udp_flows() -> tuple[UdpFlow, ...]:
-    """From the connection tracking table. OSError where the kernel does not show it."""
-    return parse_udp_flows(read_text(f"{NET}/nf_conntrack"))
-
-
-def parse_udp_flows(text: str) -> tuple[UdpFlow, ...]:
-    """IPv4 flows over UDP whose target is translated and that were used a moment ago, each once for all its sockets."""
-    found: dict[UdpFlow, None] = {}
-    for line in text.splitlines():
-        match = _UDP_FLOW.match(line) if len(found) < FLOWS_LIMIT else None
-        if match is None or match["to"] == match["dst"]:
-            continue
-        if int(match["left"]) >= (FRESH_STREAM_S if "[ASSURED]" in match["rest"] else FRESH_S):
-            found[UdpFlow(src=match["src"], dst=match["dst"], port=int(match["port"]), to=match["to"])] = None
-    return tuple(found)
-
-
 def parse_stat_table(text: str) -> dict[str, int]:
     """A header line, then hexadecimal rows, one for each processor; summed."""
     lines = text.splitlines()
@@ -121,7 +94,7 @@ def conntrack(
     sysctls: Mapping[str, str],
     before: Mapping[str, int],
     after: Mapping[str, int],
-    udp_flows: tuple[UdpFlow, ...] | None = None,
+    flows: tuple[TrackedFlow, ...] | None = None,
 ) -> Conntrack:
     """The connection tracking table of the node, with what it dropped while the tests ran."""
     return Conntrack(
@@ -131,7 +104,7 @@ def conntrack(
         insert_failed=after.get("insert_failed"),
         drop_delta=_delta(before, after, "drop"),
         insert_failed_delta=_delta(before, after, "insert_failed"),
-        udp_flows=udp_flows,
+        flows=flows,
     )
 
 

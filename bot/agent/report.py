@@ -20,7 +20,7 @@ from bot.agent.report_attached import Qdisc as Qdisc  # noqa: PLC0414
 from bot.agent.report_ebpf import Cilium
 from bot.agent.report_services import EgressNat as EgressNat  # noqa: PLC0414
 from bot.agent.report_services import ServiceRules as ServiceRules  # noqa: PLC0414
-from bot.agent.report_services import UdpFlow as UdpFlow  # noqa: PLC0414
+from bot.agent.report_services import TrackedFlow as TrackedFlow  # noqa: PLC0414
 from bot.agent.task_schema import TASK_SCHEMA as TASK_SCHEMA  # noqa: PLC0414
 from bot.agent.task_schema import Dial as Dial  # noqa: PLC0414
 from bot.agent.task_schema import DialKind as DialKind  # noqa: PLC0414
@@ -217,6 +217,8 @@ class Connection:
     ip: str
     port: int
     state: ConnectionState
+    is_stalled: bool = False
+    """What was sent last is sent again and again, and nobody acknowledges it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -435,8 +437,8 @@ class Conntrack:
     insert_failed_delta: int | None = None
     drop: int | None = None
     insert_failed: int | None = None
-    udp_flows: tuple[UdpFlow, ...] | None = None
-    """Those in use; None: the table was not read."""
+    flows: tuple[TrackedFlow, ...] | None = None
+    """UDP flows in use, and TCP connections that wait for an acknowledgement; None: the table was not read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,10 +30,13 @@ class EgressNat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UdpFlow:
-    """What somebody sends over UDP to an address that connection tracking translates, and to which one."""
+class TrackedFlow:
+    """What somebody sends to an address that connection tracking translates, and to which one."""
 
+    protocol: Literal["tcp", "udp"]
     src: str
     dst: str
     port: int
     to: str
+    is_sent: bool = False
+    """Packets of it were sent while we looked."""

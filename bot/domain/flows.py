@@ -5,7 +5,7 @@ from typing import Literal
 
 from bot.domain.facts import Subject
 
-KnownBy = Literal["playbook", "environment", "arguments", "socket", "connection", "probe", "dns", "api"]
+KnownBy = Literal["playbook", "environment", "arguments", "socket", "connection", "tracked", "probe", "dns", "api"]
 Protocol = Literal["TCP", "UDP", "SCTP"]
 
 

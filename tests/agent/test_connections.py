@@ -2,6 +2,8 @@
 
 import socket
 
+import pytest
+
 from bot.agent.connections import lasting, parse_proc_table, read_connections
 from bot.agent.report import Connection
 
@@ -29,6 +31,25 @@ def test_only_what_both_looks_show_is_kept():
     tried = Connection(ip="10.0.0.2", port=80, state="syn-sent")
 
     assert lasting((held, tried), (held,)) == (held,)
+
+
+def test_the_second_look_says_whether_a_connection_is_stalled():
+    first = Connection(ip="10.0.0.1", port=80, state="established")
+    later = Connection(ip="10.0.0.1", port=80, state="established", is_stalled=True)
+
+    assert lasting((first,), (later,)) == (later,)
+
+
+@pytest.mark.parametrize(
+    ("timer", "again", "is_stalled"),
+    [("01", 5, True), ("01", 1, False), ("02", 5, False)],
+    ids=["sent again and again", "one packet lost", "a keepalive"],
+)
+def test_an_established_connection_whose_data_nobody_acknowledges(timer: str, again: int, is_stalled: bool):  # noqa: FBT001
+    heading = TABLE.splitlines()[0]
+    row = f"   1: 0A002A0A:9C40 0500FA0A:1538 01 00000104:00000000 {timer}:000000A0 {again:08X}     0        0 2"
+
+    assert [each.is_stalled for each in parse_proc_table(f"{heading}\n{row}\n", set())] == [is_stalled]
 
 
 def test_the_kernel_is_asked_without_loopback():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bot.agent.arp import ArpQuestion, answering_mac, encode_request
 from bot.agent.attempts import Echo, checksum
-from bot.agent.counters import conntrack, growth, parse_counters, parse_stat_table, parse_udp_flows
+from bot.agent.counters import conntrack, growth, parse_counters, parse_stat_table
 from bot.agent.dns import DnsError, decode_answer, encode_question
 from bot.agent.hostfiles import plugin_types, sysctl_settings, without_secrets
 from bot.agent.iptables_save import parse_iptables_save
@@ -22,7 +22,7 @@ from bot.agent.mtu import ladder, packet_of
 from bot.agent.nft_json import NftError, parse_nft
 from bot.agent.nft_text import expression_text
 from bot.agent.pods import gateway_to_ask
-from bot.agent.report import Conntrack, Route, ServicePort, UdpFlow
+from bot.agent.report import Conntrack, Route, ServicePort
 from bot.agent.resolv import parse_resolv_conf, read_resolvers
 from bot.agent.rules import RuleSet, firewall, service_rules
 
@@ -442,27 +442,3 @@ def test_the_resolvers_of_a_node_are_those_behind_systemds_stub(tmp_path: Path):
     upstream = tmp_path / "run/systemd/resolve/resolv.conf"
     upstream.write_text("nameserver 192.0.2.1\nnameserver 192.0.2.2\nnameserver 192.0.2.3\n")
     assert read_resolvers(str(tmp_path)) == ("192.0.2.1", "192.0.2.2")
-
-
-@pytest.mark.parametrize(
-    ("left", "dst", "state", "is_in_use"),
-    [
-        (29, "10.43.0.10", "[UNREPLIED] ", True),
-        (3, "10.43.0.10", "[UNREPLIED] ", False),
-        (118, "10.43.0.10", "", True),
-        (29, "10.43.0.10", "", False),
-        (29, "10.42.2.7", "[UNREPLIED] ", False),
-    ],
-    ids=["just sent", "left alone", "answered", "answered once", "not translated"],
-)
-def test_udp_flows_in_use(left: int, dst: str, state: str, is_in_use: bool):  # noqa: FBT001
-    ending = "" if state else " [ASSURED] mark=0 use=1"
-    row = (
-        f"ipv4     2 udp      17 {left} src=10.42.1.5 dst={dst} sport=40053 dport=53 {state}"
-        f"src=10.42.2.7 dst=10.42.1.5 sport=53 dport=40053{ending}"
-    )
-    tcp = row.replace("udp      17", "tcp      6")
-
-    found = parse_udp_flows(f"{row}\n{row}\n{tcp}\nno table at all\n")
-
-    assert found == ((UdpFlow(src="10.42.1.5", dst=dst, port=53, to="10.42.2.7"),) if is_in_use else ())

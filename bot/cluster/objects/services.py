@@ -36,9 +36,26 @@ class ServiceSpec(KubeStruct, frozen=True, kw_only=True):
     ip_families: tuple[str, ...] = ()
 
 
+class LoadBalancerIngress(KubeStruct, frozen=True, kw_only=True):
+    """`ip_mode` "Proxy": the balancer itself takes the packets, nodes do not."""
+
+    ip: str = ""
+    hostname: str = ""
+    ip_mode: str = ""
+
+
+class LoadBalancerStatus(KubeStruct, frozen=True, kw_only=True):
+    ingress: tuple[LoadBalancerIngress, ...] = ()
+
+
+class ServiceStatus(KubeStruct, frozen=True, kw_only=True):
+    load_balancer: LoadBalancerStatus = LoadBalancerStatus()
+
+
 class Service(KubeStruct, frozen=True, kw_only=True):
     metadata: ObjectMeta = ObjectMeta()
     spec: ServiceSpec = ServiceSpec()
+    status: ServiceStatus = ServiceStatus()
 
 
 class EndpointConditions(KubeStruct, frozen=True, kw_only=True):

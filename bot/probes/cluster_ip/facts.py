@@ -14,6 +14,7 @@ _RULES = "nft list ruleset | grep -w <address>; iptables-save | grep -w <address
 _SOCKETS = "kubectl exec <pod> -- cat /proc/net/tcp"
 _TRACK = "conntrack -S; cat /proc/sys/net/netfilter/nf_conntrack_{count,max}  # on <node>"
 
+_TRACKED = "cat /proc/net/nf_conntrack  # on <node>, twice, against the EndpointSlices"
 FACTS = (
     fact("service.reach", "str", "From all pods that asked, by ClusterIP.", look=_VIP, values=REACH_VALUES),
     fact(
@@ -175,8 +176,21 @@ FACTS = (
     fact(
         "pod.flows_to_former_endpoints",
         "list",
-        "UDP flows of the pod that connection tracking keeps leading to an address that is no longer an endpoint.",
-        look="grep 'udp.*UNREPLIED' /proc/net/nf_conntrack  # on <node>, against the EndpointSlices",
+        "Flows of the pod that connection tracking keeps leading to a former endpoint of a Service, which is gone.",
+        look=_TRACKED,
+    ),
+    fact(
+        "pod.former_endpoints_are_sent_to",
+        "bool",
+        "While we looked, packets were sent there (UDP), or data was sent again that nobody acknowledged (TCP).",
+        look=f"{_TRACKED}; ss -tno  # in the pod",
+    ),
+    fact(
+        "pod.kept_flow_deletions",
+        "list",
+        "The commands that delete the entries of these flows.",
+        look=_TRACKED,
+        is_command=True,
     ),
     fact("pod.endpoint_ports", "list", 'Ports at which Services send to the pod: "9004/TCP".', look=_DIRECT, rungs=API),
     fact(

@@ -8,6 +8,7 @@ from bot.cluster.objects import ServicePort as KubePort
 from bot.domain import facts
 from bot.domain.facts import Subject
 from bot.probes.engine.evidence import Evidence
+from bot.probes.engine.once import once_per_evidence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +82,19 @@ def is_taken(selector: Mapping[str, str], pod: Pod) -> bool:
 def has_cluster_ip(service: Service) -> bool:
     """Whether the Service has an address of its own."""
     return service.spec.cluster_ip not in {"", "None"} and service.spec.type != "ExternalName"
+
+
+@once_per_evidence
+def service_by_ip(evidence: Evidence) -> Mapping[str, Subject]:
+    """Service by each address of its own: of both families, its externalIPs, and those of its load balancer."""
+    return {ip: subject for subject, service in evidence.services.items() for ip in addresses_of(service)}
+
+
+def addresses_of(service: Service) -> Iterator[str]:
+    """Every address under which the Service may be dialled, its node ports apart."""
+    balancer = service.status.load_balancer.ingress
+    own = (service.spec.cluster_ip, *service.spec.cluster_ips, *service.spec.external_ips)
+    yield from dict.fromkeys(ip for ip in (*own, *(each.ip for each in balancer)) if ip not in {"", "None"})
 
 
 def service_of(name: str) -> tuple[Subject, int] | None:

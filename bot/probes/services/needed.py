@@ -7,7 +7,9 @@ spec anyhow.
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 
+from bot.agent.report import TrackedFlow
 from bot.cluster.objects import Container, Pod
 from bot.cluster.snapshot.dialled import Dialled, dialled
 from bot.domain import facts
@@ -16,7 +18,7 @@ from bot.domain.flows import NeededFlow, Protocol
 from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
 from bot.probes.policy.selectors import address
-from bot.probes.services.backends import backends
+from bot.probes.services.backends import backends, service_by_ip
 
 MAX_FLOWS = 20_000
 
@@ -60,13 +62,7 @@ def needs(evidence: Evidence, source: Subject, service: Subject, port: int) -> b
 class _Deriving:
     def __init__(self, evidence: Evidence) -> None:
         self._evidence = evidence
-        self._by_ip = {
-            ip: subject
-            for subject, service in evidence.services.items()
-            for ip in (service.spec.cluster_ip, *service.spec.cluster_ips)
-            if ip not in {"", "None"}
-        }
-
+        self._by_ip = service_by_ip(evidence)
         self._services_at: dict[tuple[str, int], list[tuple[Subject, int]]] = defaultdict(list)
         for subject in evidence.services:
             for each in backends(evidence, subject):
@@ -78,6 +74,7 @@ class _Deriving:
         for subject, pod in self._evidence.pods.items():
             yield from self._configured(subject, pod)
             yield from self._dialling(subject)
+            yield from self._sending(subject, pod)
             yield from self._resolving(subject, pod)
             yield from self._probed(subject, pod)
 
@@ -145,6 +142,31 @@ class _Deriving:
                     why=f"it {words.format(f'{each.ip}:{each.port}')}",
                     is_waiting=is_waiting,
                 )
+
+    def _sending(self, subject: Subject, pod: Pod) -> Iterator[NeededFlow]:
+        """What the node's connection tracking shows of a pod that sends over UDP, which has no connections to list."""
+        for flow in self._sent_by.get(pod.status.pod_ip, ()):
+            if service := self._by_ip.get(flow.dst):
+                yield NeededFlow(
+                    source=subject,
+                    target=service,
+                    address=flow.dst,
+                    port=flow.port,
+                    protocol="UDP",
+                    family=6 if ":" in flow.dst else 4,
+                    known_by="tracked",
+                    why=f"it keeps sending to {flow.dst}:{flow.port}/UDP",
+                )
+
+    @cached_property
+    def _sent_by(self) -> Mapping[str, Sequence[TrackedFlow]]:
+        """By address what was sent over UDP while we looked, and not by us: our sockets send once."""
+        found: dict[str, list[TrackedFlow]] = defaultdict(list)
+        for report in self._evidence.reports.values():
+            for flow in (report.conntrack.flows if report.conntrack else None) or ():
+                if flow.protocol == "udp" and flow.is_sent:
+                    found[flow.src].append(flow)
+        return found
 
     def _behind(self, ip: str, port: int) -> Iterator[tuple[Subject | None, int]]:
         """The Service that has this address, or those that the pod at this address stands behind; else what it is."""

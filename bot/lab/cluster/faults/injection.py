@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -139,6 +140,13 @@ class Injection:
         """What a program prints; changes nothing."""
         results: list[StepResult] = await (host or self.node.host).steps([{"argv": list(argv), "netns": netns}])
         return results[0].out
+
+    async def background(self, script: str, *, netns: int = 0) -> None:
+        """A shell script that runs on in a network namespace of the node until the fault is undone."""
+        started = f"setsid sh -c {shlex.quote(script)} >/dev/null 2>&1 </dev/null & echo $!"
+        group = (await self.look(["sh", "-c", started], netns=netns)).strip()
+        stop: Json = {"argv": ["kill", "-KILL", "--", f"-{group}"]}
+        self._done(f"{self.node.name}: {script}", lambda: _steps(self.node.host, [stop]))
 
     async def until(self, condition: Callable[[], bool], what: str) -> None:
         """Wait for the cluster to follow a change; raises LabError that says what did not happen."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import shlex
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -17,6 +19,20 @@ for process in /proc/[0-9]*; do
   [ "$(cat "$process/comm" 2>/dev/null)" != kube-proxy ] || kill "${process#/proc/}"
 done
 """
+_SENDER: Final = """
+import socket, time
+name = b"".join(bytes([len(one)]) + one for one in b"kubernetes.default.svc.cluster.local".split(b"."))
+question = bytes([18, 52, 1, 0, 0, 1]) + bytes(6) + name + bytes([0, 0, 1, 0, 1])
+here = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+while True:
+    try:
+        here.sendto(question, ("10.43.0.10", 53))
+    except OSError:
+        pass
+    time.sleep(0.5)
+"""
+"""Asks the cluster's DNS twice a second, always from one socket, as a proxy's resolver may."""
+_FIRST_PACKETS_S: Final = 1.5
 _WITH_PODS: Final[tuple[Cni, ...]] = ("calico-vxlan", "cilium-tunnel")
 
 
@@ -75,6 +91,37 @@ async def wrong_target_port(lab: Injection) -> None:
 
 def _slice_ports(lab: Injection) -> list[int]:
     return [port["port"] for one in lab.storage.peek(_SLICES, _NAMESPACE) for port in one.get("ports") or ()]
+
+
+@fault("flow-kept-to-former-endpoint", "S3", scope="pod")
+async def kept_flow(lab: Injection) -> None:
+    """A pod keeps sending from one UDP socket, its Service's pods are replaced, kube-proxy misses the old entry."""
+    before = {pod["status"].get("podIP") for pod in _dns_pods(lab)}
+    await lab.background(f"exec python3 -c {shlex.quote(_SENDER)}", netns=lab.pod.sandbox.pid)
+    node = lab.node.name
+    lab.proxies.miss_cleanups(node)
+
+    async def undo() -> None:
+        lab.proxies.make_cleanups(node)
+
+    lab.on_undo(f"kube-proxy of {node} misses what it should clean up", undo)
+    await asyncio.sleep(_FIRST_PACKETS_S)
+    for pod in _dns_pods(lab):
+        lab.storage.delete("pods", pod["metadata"]["name"], "kube-system")
+
+    def are_replaced() -> bool:
+        found = [pod["status"].get("podIP") for pod in _dns_pods(lab) if _is_ready(pod)]
+        return len(found) == len(before) and before.isdisjoint(found)
+
+    await lab.until(are_replaced, "the DNS pods were replaced")
+
+
+def _dns_pods(lab: Injection) -> list[Mapping[str, Any]]:
+    return [pod for pod in lab.storage.peek("pods", "kube-system") if has_label(pod, "k8s-app", "kube-dns")]
+
+
+def _is_ready(pod: Mapping[str, Any]) -> bool:
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"].get("conditions") or ())
 
 
 @fault("service-rules-missing", "S1", scope="node")

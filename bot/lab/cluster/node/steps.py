@@ -4,6 +4,7 @@ A step is one of
 ``{"argv": […], "stdin": "…"}``   run a program,
 ``{"sysctl": {"net.ipv4.ip_forward": "1"}}``   write kernel settings,
 ``{"write": {"/path": "content"}}``, ``{"remove": ["/path"]}``, ``{"read": ["/path"]}``   files on the host,
+``{"forget_udp": [{"ip": …, "port": …, "backends": […]}]}``   what connection tracking keeps on former endpoints,
 ``{"allocate": {"directory": …, "first": …, "last": …, "owner": …}}``   an address as the host-local plugin takes it.
 Each may carry ``"netns": PID`` (0 or absent: the host's own). ``"may_fail": true`` goes on after a failure.
 """
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from bot.lab.cluster import linux
 from bot.lab.cluster.names import Json
-from bot.lab.cluster.node import host_local
+from bot.lab.cluster.node import conntrack, host_local
 
 _TIMEOUT_S = 20.0
 
@@ -81,6 +82,7 @@ def _do(step: Json) -> Json:
         Path(path).write_text(content)
     for path in step.get("remove", ()):
         Path(path).unlink(missing_ok=True)
+    conntrack.forget_udp(step.get("forget_udp", ()))
     if "allocate" in step:
         return {"code": 0, "out": host_local.allocate(**step["allocate"]), "err": ""}
     output = "".join(Path(path).read_text() for path in step.get("read", ()))

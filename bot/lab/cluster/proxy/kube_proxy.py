@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import structlog
@@ -11,7 +11,8 @@ import structlog
 from bot.aio.groups import TaskGroup
 from bot.lab.cluster.apiserver.store.storage import Storage
 from bot.lab.cluster.dataplane.base import Node, nft
-from bot.lab.cluster.proxy.ruleset import render, service_ports
+from bot.lab.cluster.names import Json
+from bot.lab.cluster.proxy.ruleset import ServicePort, render, service_ports
 from bot.lab.cluster.supervisor.host import HostError
 
 log = structlog.get_logger()
@@ -30,6 +31,7 @@ class KubeProxies:
         self._running: set[str] = set()
         self._writing: set[str] = set()
         self._written: dict[str, str] = {}
+        self._missing_cleanups: set[str] = set()
         self._changed = asyncio.Event()
 
     def start(self, node: str) -> None:
@@ -60,6 +62,26 @@ class KubeProxies:
                 group.create_task(self._follow(resource))
             group.create_task(self._write())
 
+    def miss_cleanups(self, node: str) -> None:
+        """From now on what connection tracking keeps on former endpoints stays, as with an entry that is missed."""
+        self._missing_cleanups.add(node)
+
+    def make_cleanups(self, node: str) -> None:
+        """The way back."""
+        self._missing_cleanups.discard(node)
+
+    def _cleanup(self, node: str, ports: Sequence[ServicePort]) -> list[Json]:
+        """The step that deletes UDP entries of Services that lead to none of their endpoints."""
+        if node in self._missing_cleanups:
+            return []
+        found = [
+            {"ip": ip, "port": port.port, "backends": [one.ip for one in port.endpoints]}
+            for port in ports
+            if port.protocol == "udp"
+            for ip in (port.cluster_ip,)
+        ]
+        return [{"forget_udp": found}] if found else []
+
     async def _follow(self, resource: str) -> None:
         async for _ in self._storage.watch(resource):
             self._changed.set()
@@ -77,17 +99,21 @@ class KubeProxies:
         """Has every running proxy written what the API says now?"""
         return all(self._written.get(name) == self._script(name) for name in self._running)
 
-    def _script(self, node: str) -> str:
+    def _ports(self, node: str) -> list[ServicePort]:
         services, slices = (list(self._storage.peek(resource)) for resource in _RESOURCES)
-        return render(service_ports(services, slices, node))
+        return service_ports(services, slices, node)
+
+    def _script(self, node: str) -> str:
+        return render(self._ports(node))
 
     async def _sync(self, node: Node) -> None:
-        script = self._script(node.name)
+        ports = self._ports(node.name)
+        script = render(ports)
         if self._written.get(node.name) == script:
             return
         self._writing.add(node.name)
         try:
-            await node.host.steps([nft(script)])
+            await node.host.steps([nft(script), *self._cleanup(node.name, ports)])
         except HostError as error:
             log.warning("kube_proxy.sync_failed", node=node.name, error=str(error))
             return
