@@ -291,6 +291,12 @@ class Settings(BaseSettings):
     """How often all nodes of each cluster are diagnosed without a request, in seconds; 0: never. What is found goes
     to `CNIBOT_ALERT_CHANNEL`."""
 
+    known_issues_every_s: float = Field(default=86400.0, ge=0, le=86400)
+    """How often the CNI's version of each cluster is held against the known issues, in seconds; 0: never. The metric
+    `cnibot_known_issue_versions` has what was found."""
+    known_issues_channel: str = Field(default="", pattern="^([CG][A-Z0-9]{5,20})?$")
+    """The id of the Slack channel that is told of each of them once. Empty: none."""
+
     slack_mode: Literal["socket", "http"] = "socket"
     """How Slack reaches the bot: by connections that the bot opens, or by requests to `/slack/events`."""
     slack_bot_token: SecretStr | None = None
@@ -395,6 +401,9 @@ class Settings(BaseSettings):
             raise ValueError(message)
         if 0 < self.alertmanager_poll_s < 15:
             message = "alertmanager_poll_s is less than 15 seconds: 0 for never, 15 or more"
+            raise ValueError(message)
+        if 0 < self.known_issues_every_s < 3600:
+            message = "known_issues_every_s is less than an hour: 0 for never, 3600 or more"
             raise ValueError(message)
         if 0 < self.sweep_every_s < 60:
             message = "sweep_every_s is less than a minute: 0 for never, 60 or more"

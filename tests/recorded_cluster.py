@@ -18,8 +18,10 @@ from bot.diagnosis.request import OnProgress, Progress, Request
 from bot.domain.alert import AlertScope
 from bot.domain.errors import NotFoundError, UnknownNamespaceError, UnknownPodError
 from bot.domain.report import Report
+from bot.domain.software import Software
 from bot.incidents.alerting.locating import Located, locate
 from bot.incidents.clusters import nearest
+from bot.probes.cni_inventory.observe import software_of
 
 T = TypeVar("T")
 
@@ -64,6 +66,10 @@ class RecordedCluster:
     async def locate(self, scope: AlertScope) -> Located | None:
         """By the objects that were recorded."""
         return await locate(scope, Recorded([each.snapshot for each in self.recordings.values()]))
+
+    async def software(self) -> Software:
+        """What the first recording tells."""
+        return software_of(next(iter(self.recordings.values())).snapshot)
 
 
 class Recorded:

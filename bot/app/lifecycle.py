@@ -131,6 +131,7 @@ class _Life:
             clusters=clusters,
             poll_s=settings.alertmanager_poll_s,
             polled=polled,
+            versions_s=settings.known_issues_every_s,
         ):
             await asyncio.Event().wait()
 

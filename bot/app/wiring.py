@@ -132,6 +132,7 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, clusters: Clusters
         alert_channels=settings.alert_channels,
         takes_webhook=settings.takes_alerts,
         alert_routes=routes,
+        known_issues_channel=settings.known_issues_channel,
         reconciler=Reconciler(alertmanagers=alertmanagers, intake=intake, seen=store.seen_alerts)
         if alertmanagers
         else None,

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Protocol
 
 from bot.cluster.client.api import Api
+from bot.cluster.cni.installed import read_installed
 from bot.cluster.objects import Namespace, Node
 from bot.diagnosis.request import OnProgress, Request
 from bot.domain.alert import AlertScope
 from bot.domain.errors import BotError, bounded
 from bot.domain.report import Report
+from bot.domain.software import Software
 from bot.incidents.alerting.locating import Located, locate, located_by_itself
 from bot.incidents.worker import DiagnosisWorker
+from bot.probes.cni_inventory.observe import software_of
 
 DEFAULT_NAME = "default"
 CONNECT_S = 5.0
@@ -57,6 +60,10 @@ class Cluster(Protocol):
         """Where to look for an alert; None: it names what the cluster does not have. Errors: `BotError`."""
         ...
 
+    async def software(self) -> Software:
+        """Its CNI and versions, as far as it tells them. Errors: `BotError`."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KubeCluster:
@@ -94,6 +101,11 @@ class KubeCluster:
             return found
         async with Api.connect(self.kubeconfig, self.context, request_s=CONNECT_S) as api:
             return await locate(scope, api)
+
+    async def software(self) -> Software:
+        """Asked anew each time, within the time of one request."""
+        async with Api.connect(self.kubeconfig, self.context, request_s=CONNECT_S) as api:
+            return software_of(await read_installed(api))
 
 
 class Clusters:

@@ -35,6 +35,11 @@ LAG = Histogram(
     "How late the event loop that answers Slack runs; sampled four times a second.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0),
 )
+KNOWN_ISSUES = Gauge(
+    "cnibot_known_issue_versions",
+    "1 for each known issue whose affected versions include those of the cluster. A version is no fault.",
+    ("cluster", "issue"),
+)
 INCIDENTS = Gauge("cnibot_incidents_open", "Open incidents.")
 CONTACT = Gauge(
     "cnibot_last_contact_timestamp_seconds",
@@ -58,6 +63,8 @@ class Measuring:
         self._every_s = every_s
         self._ask_every_s = ask_every_s
         self._reach_every_s = reach_every_s
+        self._known_issues = {issue.id for issue in services.service.knowledge.known_issues}
+        self._shown: set[tuple[str, str]] = set()
         self.store_trouble = "not asked yet"
         """Why the store did not take our last write; "" when it did."""
         self.token_trouble = ""
@@ -127,6 +134,17 @@ class Measuring:
         DIAGNOSES.labels("running").set(services.service.running)
         DIAGNOSES.labels("waiting").set(services.service.waiting)
         INCIDENTS.set(len(await services.store.incidents.open_ones()))
+        await self._measure_known_issues()
+
+    async def _measure_known_issues(self) -> None:
+        noted = await self._services.store.noted_issues.all()
+        clusters, issues = self._services.service.clusters.names, self._known_issues
+        found = {(name, issue) for name in clusters if name in noted for issue in noted[name].found if issue in issues}
+        for gone in self._shown - found:
+            KNOWN_ISSUES.remove(*gone)
+        for each in found:
+            KNOWN_ISSUES.labels(*each).set(1)
+        self._shown = found
 
 
 async def _lag() -> None:

@@ -8,12 +8,14 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
+from bot.incidents.affected_versions import VERSIONS_DUE
 from bot.incidents.alerting.quiet import ALERTS_QUIET
 from bot.incidents.alerting.reconciling import POLL_DUE
 from bot.incidents.sweeps import SWEEP_DUE
 from bot.incidents.watches import WATCH_DUE
 from bot.slack.caller import Caller, ephemeral, inside, of_command, of_event, of_interaction
 from bot.slack.handlers import buttons, plans
+from bot.slack.handlers.affected_versions import versions_due
 from bot.slack.handlers.alert_messages import alert_message
 from bot.slack.handlers.alerts import diagnose_message
 from bot.slack.handlers.commands import mention, slash_command
@@ -54,6 +56,7 @@ DUE: Mapping[str, Handler] = {
     SWEEP_DUE: sweep_due,
     ALERTS_QUIET: alerts_quiet,
     POLL_DUE: poll_due,
+    VERSIONS_DUE: versions_due,
 }
 """What the clock puts into the inbox, by type."""
 

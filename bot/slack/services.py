@@ -68,6 +68,8 @@ class Services:
     anchor_wait_s: float = 1.5
     """How long one of the two waits for the other."""
     alert_routes: tuple[Route, ...] = ()
+    known_issues_channel: str = ""
+    """Where it is told that a cluster's versions lie in those of a known issue; "": nowhere."""
     reconciler: Reconciler | None = None
     """Asks Alertmanager's API; None where no address is known."""
     alert_cards: Latest = field(default_factory=lambda: Latest(pause_s=0.5))

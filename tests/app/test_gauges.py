@@ -17,6 +17,7 @@ from bot.domain.outgoing import Content, Place, Post
 from bot.incidents.clusters import Clusters
 from bot.lab.slack.workspace import SlackWorkspace
 from bot.slack.gauges import Measuring
+from bot.store.noted_issues import NotedIssues
 from tests.app.test_serving import StubbornCluster, settings_for
 from tests.redis import RedisServer
 from tests.slack.waiting import until
@@ -63,6 +64,26 @@ async def test_slack_being_away_says_nothing_about_the_token(tmp_path: Path) -> 
         await until(lambda: len(slack.calls) > asked)
 
         assert measuring.token_trouble == ""
+
+
+async def test_known_issues_of_clusters_versions_are_shown_while_they_are(tmp_path: Path) -> None:
+    def shown(issue: str) -> float | None:
+        labels = {"cluster": "lab", "issue": issue}
+        return REGISTRY.get_sample_value("cnibot_known_issue_versions", labels)
+
+    async with measured(tmp_path) as (_, bot, _measuring):
+        notes = bot.services.store.noted_issues
+        await notes.put("lab", NotedIssues(found=("calico-11099", "calico-8025", "nobody-knows-1")))
+        await notes.put("former", NotedIssues(found=("calico-11099",)))
+        await until(lambda: shown("calico-11099") == 1.0)
+        assert shown("nobody-knows-1") is None
+        assert (
+            REGISTRY.get_sample_value("cnibot_known_issue_versions", {"cluster": "former", "issue": "calico-11099"})
+            is None
+        )
+        await notes.put("lab", NotedIssues(found=("calico-8025",)))
+        await until(lambda: shown("calico-11099") is None)
+        assert shown("calico-8025") == 1.0
 
 
 def last_contact(peer: str, cluster: str = "") -> float:

@@ -22,6 +22,7 @@ from bot.diagnosis.request import OnProgress, Request
 from bot.domain.alert import AlertScope
 from bot.domain.errors import BotError, ConfigurationError, ServerError
 from bot.domain.report import Report
+from bot.domain.software import Software
 from bot.incidents.alerting.locating import Located
 from bot.incidents.clusters import Clusters
 from bot.lab.slack.options import SlackOptions
@@ -58,6 +59,9 @@ class StubbornCluster:
 
     async def locate(self, scope: AlertScope) -> Located | None:
         return Located(namespace="shop", subject=str(scope))
+
+    async def software(self) -> Software:
+        return Software(cni="unknown")
 
 
 def settings_for(slack: SlackWorkspace, state_dir: Path, **more: object) -> Settings:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
 
 from bot.domain.incident import Watch
+from bot.incidents.affected_versions import VERSIONS_DUE
 from bot.incidents.alerting.reconciling import POLL_DUE
 from bot.incidents.watches import WATCH_DUE
 from bot.schedule import Schedule, scheduled
@@ -52,6 +54,26 @@ async def test_in_one_period_a_watch_is_due_once(store: Store) -> None:
         await Schedule(store, every_s=600, now=lambda: 1_000.0).tick()
 
     assert (await store.inbox.counts()).waiting == 2
+
+
+async def test_in_one_period_each_clusters_versions_are_due_once(store: Store) -> None:
+    schedule = Schedule(store, every_s=600, versions_s=86_400, clusters=("lab", "prod"), now=lambda: 1_000.0)
+    for _ in range(3):
+        await schedule.tick_versions()
+
+    assert {(one.body["type"], one.body["cluster"]) for one in await due(store, 2)} == {
+        (VERSIONS_DUE, "lab"), (VERSIONS_DUE, "prod"),
+    }  # fmt: skip
+
+
+async def test_a_tick_that_comes_late_is_made(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop that was busy when it was due may be busy for more than the second that APScheduler allows by itself."""
+    monkeypatch.setattr("bot.schedule.VERSIONS_SOON_S", 0.0)
+    async with scheduled(store, every_s=600, clusters=("lab",), versions_s=86_400):
+        time.sleep(1.2)  # noqa: ASYNC251 the loop is what is busy
+        (late,) = await due(store, 1)
+
+    assert late.body["type"] == VERSIONS_DUE
 
 
 async def test_a_store_that_is_away_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -17,9 +17,12 @@ from ipaddress import IPv4Network, collapse_addresses
 from types import MappingProxyType
 
 from bot.agent.report import CniFile, NodeReport
+from bot.cluster.cni.detect import detect_cni
 from bot.cluster.objects import Node, Pod
+from bot.cluster.snapshot.snapshot import Snapshot
 from bot.domain import facts
 from bot.domain.facts import CLUSTER, FactBuilder, Subject
+from bot.domain.software import Software
 from bot.probes.cni_inventory.cni_leftovers import leftovers
 from bot.probes.cni_inventory.facts import CNIS, DISTRIBUTIONS, ENCAPSULATIONS, INSTALLED_BY, PROXIES
 from bot.probes.engine.evidence import Evidence
@@ -68,6 +71,17 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
 
 
 # The cluster
+
+
+def software_of(snapshot: Snapshot) -> Software:
+    """The cluster's software, from the API alone."""
+    cni = detect_cni(snapshot)
+    return Software(
+        cni=_known(_NAMES.get(cni.name, cni.name), CNIS),
+        cni_version=cni.version,
+        kubernetes=snapshot.server_version,
+        kernels=tuple(sorted({kernel for node in snapshot.nodes if (kernel := node.status.node_info.kernel_version)})),
+    )
 
 
 def _observe_cluster(evidence: Evidence, into: FactBuilder) -> None:

@@ -15,7 +15,7 @@ from bot.slack.views.answers import (
 from bot.slack.views.details import details_modal, loading_modal, not_it_modal, problem_modal
 from bot.slack.views.evidence import evidence_file
 from bot.slack.views.homes import home
-from bot.slack.views.knowledge import known_issue, known_issue_list, playbook_list
+from bot.slack.views.knowledge import affected_versions, known_issue, known_issue_list, playbook_list
 from bot.slack.views.models import Approval, HomeModel, StatusModel
 from bot.slack.views.threads import failed, opening, progress, shared
 from bot.slack.views.verdicts import same_fault, seen_from, verdict
@@ -24,6 +24,7 @@ __all__ = [
     "Approval",
     "HomeModel",
     "StatusModel",
+    "affected_versions",
     "details_modal",
     "evidence_file",
     "failed",

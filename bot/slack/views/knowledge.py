@@ -10,10 +10,12 @@ from bot.slack.views.report_lines import bullet
 from bot.slack.views.text import NOTHING, Mrkdwn, code, escape, joined, reference, said
 
 if TYPE_CHECKING:
+    from bot.domain.software import Software
     from bot.known_issues.schema import KnownIssue, WorkaroundFile
     from bot.playbooks.schema import Playbook
 
 _WITH_TITLE = 2_900
+_AFFECTED = 10
 _TRUST = {
     "confirmed-by-maintainer": "a maintainer confirmed it",
     "reported-with-evidence": "reported with evidence",
@@ -67,6 +69,25 @@ def known_issue(issue: "KnownIssue") -> Content:
             Part(title=said("*Mind*"), items=(escape(issue.notes, 500),) if issue.notes else (), rank=4),
         ],
     )
+
+
+def affected_versions(cluster: str, software: "Software", issues: Sequence["KnownIssue"]) -> Content:
+    """The known issues whose affected versions include those of a cluster: a note, with nobody mentioned."""
+    runs = joined(code(cluster, 80), said(" runs "), escape(f"{software.cni} {software.cni_version}", 80))
+    count = said("a known issue") if len(issues) == 1 else escape(f"{len(issues)} known issues")
+    title = joined(said("*Versions:* "), runs, said(", which "), count, said(" may concern:"))
+    note = said(
+        "Nothing is known to be wrong: a version alone is no evidence, and a verdict names an issue only where it is "
+        "seen. `/cni known-issues ID` shows one."
+    )
+    return message("", [part(title, issues, _affected, most=_AFFECTED), Part(items=(note,), is_small=True)])
+
+
+def _affected(issue: "KnownIssue") -> Mrkdwn:
+    fixed = joined(said(", fixed in "), escape(issue.fixed_in, 120)) if issue.fixed_in else NOTHING
+    versions = "; ".join(f"{name} {versions.source}" for name, versions in issue.versions.items())
+    where = joined(said(" ("), escape(versions, 160), fixed, said(")"))
+    return bullet(joined(code(issue.id), said(" "), escape(issue.title, 140), where))
 
 
 def _helped(one: "WorkaroundFile") -> Mrkdwn:

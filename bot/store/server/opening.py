@@ -19,6 +19,7 @@ from bot.store.errors import StoreUnavailableError
 from bot.store.inbox.inbox import Inbox
 from bot.store.incidents import Incidents
 from bot.store.keys import Keys
+from bot.store.noted_issues import IssueNotes
 from bot.store.outbox import OutboxQueue
 from bot.store.people import Feedback, Watches
 from bot.store.plans import Plans
@@ -43,6 +44,7 @@ class Store:
     alerts: Alerts
     anchors: Anchors
     seen_alerts: SeenAlerts
+    noted_issues: IssueNotes
     timeline: Timeline
     watches: Watches
     feedback: Feedback
@@ -113,6 +115,7 @@ async def _opened(
             alerts=Alerts(connection),
             anchors=Anchors(connection),
             seen_alerts=SeenAlerts(connection),
+            noted_issues=IssueNotes(connection),
             timeline=Timeline(connection),
             watches=Watches(connection),
             feedback=Feedback(connection),

@@ -20,6 +20,7 @@ from bot.domain.authorization import Action, Grant
 from bot.domain.errors import ForbiddenError, PodsHiddenError, UnreachableError
 from bot.domain.plan import Plan
 from bot.domain.report import Report
+from bot.domain.software import Software
 from bot.incidents.clusters import Clusters
 from bot.incidents.plans import PlanService, PlanSettings
 from bot.incidents.service import DiagnosisService, Limits
@@ -108,6 +109,11 @@ class UnreliableCluster(RecordedCluster):
         if self.name in self.hidden:
             raise PodsHiddenError(request.namespace, f"list pods in namespace {request.namespace}")
         return await RecordedCluster.diagnose(self, request, on_progress)
+
+    async def software(self) -> Software:
+        if self.name in self.unreachable:
+            raise UnreachableError("https://eu.example:6443", "refused", "")
+        return await RecordedCluster.software(self)
 
 
 class Gate:

@@ -15,6 +15,7 @@ from bot.domain.errors import ForbiddenError
 from bot.domain.incident import Incident, IncidentStatus, Watch
 from bot.domain.outgoing import Content
 from bot.domain.report import Report
+from bot.domain.software import Software
 from bot.slack import views
 from bot.slack.views import notices
 from tests.slack.views.limits import texts_of
@@ -109,6 +110,13 @@ def of_view(view: Mapping[str, Any]) -> str:
     return "\n\n".join(texts_of(view["blocks"])) + "\n"
 
 
+def _affected_versions() -> str:
+    issues = {issue.id: issue for issue in load_knowledge().known_issues}
+    found = [issues[name] for name in ("calico-10648", "calico-11099")]
+    software = Software(cni="calico", cni_version="3.30.2")
+    return of_message(views.affected_versions("prod-eu", software, found))
+
+
 def _known_issue() -> str:
     issues = {issue.id: issue for issue in load_knowledge().known_issues}
     return of_message(views.known_issue(issues["calico-8689"]))
@@ -140,6 +148,7 @@ CASES: Mapping[str, Callable[[], str]] = {
     "status": lambda: of_message(views.status(STATUS)),
     "incidents": lambda: of_message(views.incident_list([INCIDENT], {INCIDENT.id: "https://acme.slack.com/p1"})),
     "known-issue": _known_issue,
+    "affected-versions": _affected_versions,
     "refused": lambda: of_message(
         views.refused(
             Decision(
