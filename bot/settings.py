@@ -295,7 +295,7 @@ class Settings(BaseSettings):
     """How often the CNI's version of each cluster is held against the known issues, in seconds; 0: never. The metric
     `cnibot_known_issue_versions` has what was found."""
     known_issues_channel: str = Field(default="", pattern="^([CG][A-Z0-9]{5,20})?$")
-    """The id of the Slack channel that is told of each of them once. Empty: none."""
+    """The id of the Slack channel that gets a note about each of them, once. Empty: none."""
 
     slack_mode: Literal["socket", "http"] = "socket"
     """How Slack reaches the bot: by connections that the bot opens, or by requests to `/slack/events`."""
