@@ -69,7 +69,7 @@ class Services:
     """How long one of the two waits for the other."""
     alert_routes: tuple[Route, ...] = ()
     known_issues_channel: str = ""
-    """Where it is told that a cluster's versions lie in those of a known issue; "": nowhere."""
+    """Where notes about versions that lie in those of a known issue go; "": nowhere."""
     reconciler: Reconciler | None = None
     """Asks Alertmanager's API; None where no address is known."""
     alert_cards: Latest = field(default_factory=lambda: Latest(pause_s=0.5))

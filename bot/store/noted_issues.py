@@ -1,4 +1,4 @@
-"""Known issues that clusters' versions lie in: so that each is told of once, by whichever bot looks.
+"""Known issues that clusters' versions lie in: so that each is posted once, by whichever bot looks.
 
 `noted-issues` is a hash from cluster to `NotedIssues` (JSON).
 """
@@ -19,8 +19,8 @@ class NotedIssues(msgspec.Struct, frozen=True, kw_only=True):
 
     found: tuple[str, ...] = ()
     """Whose affected versions include the cluster's."""
-    told: tuple[str, ...] = ()
-    """Of which people were told."""
+    posted: tuple[str, ...] = ()
+    """Which were posted in the channel."""
 
 
 class IssueNotes:

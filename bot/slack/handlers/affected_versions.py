@@ -1,4 +1,4 @@
-"""A cluster's versions are due to be held against the known issues: what is new is told once, as a note.
+"""A cluster's versions are due to be held against the known issues: what is new is posted once, as a note.
 
 It opens no incident and mentions nobody: a version is a reason to read on before an upgrade, and no fault.
 """
@@ -41,18 +41,18 @@ async def versions_due(services: Services, entry: Entry) -> None:
     found = tuple(sorted(name for name, is_known in may_be.items() if is_known))
     notes = services.store.noted_issues
     before = (await notes.all()).get(cluster, NotedIssues())
-    told = {name for name in before.told if name in may_be}
-    new = [name for name in found if name not in told]
-    if new and await _tell(services, cluster, software, [issues[name] for name in new]):
-        told |= {*new}
-    after = NotedIssues(found=found, told=tuple(sorted(told)))
+    posted = {name for name in before.posted if name in may_be}
+    new = [name for name in found if name not in posted]
+    if new and await _post(services, cluster, software, [issues[name] for name in new]):
+        posted |= {*new}
+    after = NotedIssues(found=found, posted=tuple(sorted(posted)))
     if after != before:
         log.info("versions.changed", cluster=cluster, version=software.cni_version, known_issues=found)
         await notes.put(cluster, after)
 
 
-async def _tell(services: Services, cluster: str, software: Software, issues: list[KnownIssue]) -> bool:
-    """Whether it was told. The key is of what is told: who takes over from a killed process tells nothing twice."""
+async def _post(services: Services, cluster: str, software: Software, issues: list[KnownIssue]) -> bool:
+    """Whether it was posted. The key is of what it says: who takes over from a killed process says nothing twice."""
     channel = services.known_issues_channel
     if not channel or not await may_post(services, channel):
         return False

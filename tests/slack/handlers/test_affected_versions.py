@@ -103,7 +103,7 @@ async def test_without_a_channel_it_is_counted_and_told_when_there_is_one(open_o
     await looked(rig, clock)
     noted = (await rig.store.noted_issues.all())["lab"]
     assert "calico-11099" in noted.found
-    assert noted.told == ()
+    assert noted.posted == ()
     assert rig.roots() == []
 
     rig.router = Router(dataclasses.replace(rig.services, known_issues_channel=HERE))
