@@ -47,14 +47,16 @@ class Template:
 
     def of_several(self, facts: FactTable, subjects: Sequence[Subject]) -> str:
         """One sentence about several subjects: of values that differ two are listed, more cut to their beginning."""
-        contexts = [facts.relations.context(subject) for subject in subjects]
+        contexts = _from_one_node([facts.relations.context(subject) for subject in subjects])
 
         def filled(field: re.Match[str]) -> str:
             if field[1]:
                 return field[1][:1]
             if field[2] == ENDS:
                 return _ends(contexts)
-            return _shared(dict.fromkeys(_sentence_value(field[2], facts, context) for context in contexts))
+            values = dict.fromkeys(_sentence_value(field[2], facts, context) for context in contexts)
+            is_node = all(field[2] in each and each[field[2]].kind is SubjectKind.NODE for each in contexts)
+            return _joined(list(values)) if is_node else _shared(values)
 
         return _FIELD.sub(filled, self.source)
 
@@ -94,7 +96,22 @@ class Template:
 
 def _ends(contexts: Sequence[Mapping[str, Subject]]) -> str:
     """The nodes of all pairs, each once."""
-    names = list(dict.fromkeys(context[end].name for context in contexts for end in ("src", "dst")))
+    return _joined(list(dict.fromkeys(context[end].name for context in contexts for end in ("src", "dst"))))
+
+
+def _from_one_node(contexts: Sequence[Mapping[str, Subject]]) -> Sequence[Mapping[str, Subject]]:
+    """Of directions between one node and others, both ways, those that leave it: each value stays with its node."""
+    if len(contexts) < 2 or not all("src" in each for each in contexts):
+        return contexts
+    ways = [(each["src"], each["dst"]) for each in contexts]
+    shared = set[Subject].intersection(*map(set[Subject], ways))
+    for hub in filter(shared.__contains__, ways[0]):
+        if {source if target == hub else target for source, target in ways} <= {to for of, to in ways if of == hub}:
+            return [each for each in contexts if each["src"] == hub]
+    return contexts
+
+
+def _joined(names: Sequence[str]) -> str:
     if len(names) > _MAX_ITEMS:
         return and_more(names, _MAX_ITEMS)
     return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]

@@ -2,7 +2,8 @@
 
 import pytest
 
-from bot.domain.facts import FactSpec, FactTable, Relations, SubjectKind, Value, node, pod
+from bot.domain.facts import FactSpec, FactTable, Relations, SubjectKind, Value, node, pair, pod
+from bot.probes.catalogue import FACTS
 from bot.rules.checking import Vocabulary
 from bot.rules.syntax import ExpressionError
 from bot.rules.template import template
@@ -107,3 +108,40 @@ def test_a_misspelt_field_is_found_when_loaded(source: str, sentence: str) -> No
         template(source, VOCABULARY, SubjectKind.POD)
 
     assert str(caught.value) == sentence
+
+
+PORTS = {"node-1": 4789, "node-2": 4790, "node-3": 4789}
+OVERLAY = template(
+    "the overlay of {src} uses UDP port {src.overlay_port}, that of {dst} {dst.overlay_port}",
+    Vocabulary(FACTS.values()),
+    SubjectKind.PAIR,
+)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "sentence"),
+    [
+        ("1>2", "the overlay of node-1 uses UDP port 4789, that of node-2 4790"),
+        ("1>2 2>1", "the overlay of node-1 uses UDP port 4789, that of node-2 4790"),
+        ("1>2 2>1 2>3 3>2", "the overlay of node-2 uses UDP port 4790, that of node-1 and node-3 4789"),
+        ("1>2 3>2", "the overlay of node-1 and node-3 uses UDP port 4789, that of node-2 4790"),
+        ("1>2 2>1 2>3", "the overlay of node-2 uses UDP port 4790, that of node-1 and node-3 4789"),
+    ],
+)
+def test_of_several_directions_each_value_stays_with_its_node(pairs: str, sentence: str) -> None:
+    subjects = [pair(*(f"node-{number}" for number in each.split(">"))) for each in pairs.split()]
+    known = FactTable({node(name): {"overlay_port": port} for name, port in PORTS.items()})
+
+    assert OVERLAY.of_several(known, subjects) == sentence
+
+
+def test_directions_without_a_node_in_common_name_all_their_nodes() -> None:
+    says = template("pods of {src} do not reach pods of {dst}", Vocabulary(FACTS.values()), SubjectKind.PAIR)
+    ring = [pair("node-1", "node-2"), pair("node-2", "node-3"), pair("node-3", "node-1")]
+
+    assert says.of_several(FactTable({}), ring) == (
+        "pods of node-1, node-2 and node-3 do not reach pods of node-2, node-3 and node-1"
+    )
+    assert says.of_several(FactTable({}), ring[:2]) == (
+        "pods of node-1 and node-2 do not reach pods of node-2 and node-3"
+    ), "no direction is left out whose way back is not in it"
