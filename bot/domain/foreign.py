@@ -32,6 +32,17 @@ def read_text(path: Path, most_bytes: int) -> str:
     return read_file(path, most_bytes).decode("utf-8")
 
 
+def whole_number(value: object, most_digits: int = 18) -> int | None:
+    """A whole number of others', as text or as it is; None for anything else.
+
+    Also for thousands of digits, which `int` refuses, and for digits of other scripts, which it takes.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    text = value if isinstance(value, str) else ""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= most_digits else None
+
+
 def yaml_mistake(error: Exception) -> str:
     """What is wrong with a YAML text, and where, without a word of the text: the line beside may hold a secret."""
     problem = re.sub(r"'[^']*'|\"[^\"]*\"", "…", str(getattr(error, "problem", None) or "")) or "it is not YAML"

@@ -6,7 +6,9 @@ Source: https://semver.org (precedence), https://github.com/npm/node-semver#rang
 import re
 from dataclasses import dataclass
 
-_VERSION = re.compile(r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:-?(alpha|beta|rc|pre)[.-]?(\d+)?)?", re.IGNORECASE)
+_VERSION = re.compile(
+    r"v?(\d{1,9})(?:\.(\d{1,9}))?(?:\.(\d{1,9}))?(?:-?(alpha|beta|rc|pre)[.-]?(\d{1,9})?)?", re.IGNORECASE
+)
 _WHOLE = re.compile(r"v?\d+(?:\.\d+){0,2}(?:-?(?:alpha|beta|rc|pre)[.-]?\d*)?", re.IGNORECASE)
 _CONSTRAINT = re.compile(r"(>=|<=|>|<|=)?\s*(v?\d[^\s|]*)")
 

@@ -13,6 +13,7 @@ from bot.cluster.client.paths import api_path
 from bot.cluster.cni.catalogue import agent_kind
 from bot.cluster.objects import Container
 from bot.cluster.writer import Object, Writer, controller_of
+from bot.domain.foreign import whole_number
 from bot.domain.plan import Create, Delete, Evict, Plan, Recheck, Remove, Replace, Restart, Step, value_at
 from bot.remediation.actions.draft import Draft, NotPlannedError
 from bot.remediation.actions.install_cilium import InstallInputs, install_cilium, refuse_unfit
@@ -256,7 +257,7 @@ async def _agents(writer: Writer) -> Agents:
     namespace = daemon_set["metadata"]["namespace"]
     revisions = await writer.items(api_path("controllerrevisions", group="apps", namespace=namespace))
     own = owned(revisions, daemon_set["metadata"]["uid"])
-    newest = max(own, key=lambda one: int(one.get("revision", 0)), default=None)
+    newest = max(own, key=lambda one: whole_number(one.get("revision")) or 0, default=None)
     return Agents(
         daemon_set=daemon_set,
         pods=await writer.items(api_path("pods", namespace=namespace)),

@@ -188,7 +188,7 @@ async def _frame(websocket: aiohttp.ClientWebSocketResponse) -> dict[str, Any] |
             continue
         try:
             frame: object = json.loads(message.data)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(frame, dict) and frame:
             return cast("dict[str, Any]", frame)

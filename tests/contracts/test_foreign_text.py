@@ -32,14 +32,17 @@ from bot.cluster.objects.pods import Container, EnvVar
 from bot.cluster.snapshot.dialled import MAX_LENGTH, dialled
 from bot.diagnosis import recording
 from bot.domain.errors import AgentError, ConfigurationError
-from bot.domain.foreign import yaml_mistake
+from bot.domain.foreign import whole_number, yaml_mistake
 from bot.incidents.drafting import read_report
+from bot.known_issues.versions import parse_version
 from bot.probes.pod_sandbox.messages import understand
 from bot.probes.policy.calico_selector import parse_selector
+from bot.remediation.cilium.observed import understood
 from bot.rules.problems import RulesError
 from bot.rules.source import parse as parse_rules
 from bot.slack.commands import parse as parse_command
 from bot.slack.incoming import received, storable
+from bot.slack.plan_commands import wanted as plan_wanted
 
 DEEP = "[" * 50_000
 HUGE = "9" * 5_000
@@ -115,6 +118,29 @@ PARSERS = {
         (*JSON, "- ", "&a ", "*a", "? ", "! ", "2026-99-99", "\n ", "<<: "),
         (RulesError,),
         growth=400,
+    ),
+    "whole numbers": Parser(whole_number, (*PROC, "5", "007")),
+    "versions": Parser(parse_version, ("v", "1", ".", "-rc", "-", "+k3s1", HUGE)),
+    "plans' commands": Parser(
+        lambda text: plan_wanted(text.split()),
+        (
+            " ",
+            "plan",
+            "scale ",
+            "shop/web ",
+            "selector ",
+            "a=b ",
+            "target-port ",
+            "drain ",
+            "for ",
+            "fix ",
+            "roll-back ",
+            HUGE,
+        ),
+    ),
+    "what agents of Cilium say": Parser(
+        as_bytes(lambda data: understood("node-1", data, data, data)),
+        (*JSON, '"cni-file"', '"state"', '"flags"', '"UP"'),
     ),
     "commands": Parser(parse_command, ("diagnose ", "watch ", "--pod ", "shop", "“", "`", "|", "<", ">", "@")),
 }

@@ -133,6 +133,30 @@ def test_changes_come_newest_first_and_only_from_where_they_matter(
     ]
 
 
+@pytest.mark.parametrize("number", ["9" * 5_000, "٣", "²", "-1", "", "x"])
+def test_a_revision_that_a_tenant_wrote_ends_no_diagnosis(
+    number: str, broken: tuple[FakeCluster, Subject], knowledge: Knowledge
+) -> None:
+    """Whoever may edit a ReplicaSet may write anything there, and all namespaces are diagnosed by one process."""
+    cluster, _ = broken
+    meta = ObjectMeta(namespace="shop", name="web", uid="web", creation_timestamp=NOW - timedelta(days=5))
+    made = ObjectMeta(
+        namespace="shop",
+        name="web-2",
+        uid="web-2",
+        creation_timestamp=NOW - 3 * HOUR,
+        annotations={"deployment.kubernetes.io/revision": number},
+        owner_references=(OwnerReference(kind="Deployment", uid="web"),),
+    )
+    cluster.snapshot_fields |= {
+        "deployments": (Deployment(metadata=meta),),
+        "replica_sets": (ReplicaSet(metadata=made),),
+        "network_policies": (policy("deny", HOUR),),
+    }
+
+    assert "NetworkPolicy shop/deny was created" in reported(cluster, knowledge)
+
+
 def test_restarted_agents_make_one_line(broken: tuple[FakeCluster, Subject], knowledge: Knowledge) -> None:
     cluster, _ = broken
     cluster.snapshot_fields["daemon_sets"] = (calico_node(),)

@@ -98,6 +98,21 @@ async def test_dropped_connections_come_back() -> None:
         await until(lambda: len(b.heard) == 3)
 
 
+@pytest.mark.parametrize(
+    "frame", ["[" * 200_000, '{"a":' * 200_000, "{", "[]", "null", "\ud83d".encode("utf-8", "replace").decode()]
+)
+async def test_a_frame_that_is_none_ends_no_connection(frame: str) -> None:
+    async with bot() as made:
+        await made.connected()
+        before = list(made.slack.sockets.connections)
+        for connection in before:
+            await connection.ws.send_str(frame)
+        await made.mentions(2)
+        await until(lambda: len(made.heard) == 2)
+
+        assert made.slack.sockets.connections == before
+
+
 async def test_a_ticket_that_is_dead_is_not_tried_twice() -> None:
     async with bot() as b:
         await b.connected()

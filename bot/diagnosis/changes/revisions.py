@@ -10,6 +10,7 @@ from datetime import datetime
 
 from bot.cluster.objects import ObjectMeta, Pod
 from bot.diagnosis.changes.seen import earliest
+from bot.domain.foreign import whole_number
 from bot.probes.engine.evidence import Evidence
 
 _HASHES = ("controller-revision-hash", "pod-template-hash")
@@ -35,9 +36,9 @@ def revisions(evidence: Evidence) -> Mapping[str, tuple[Revision, ...]]:
         for owner in one.metadata.owner_references:
             found[owner.uid].append(Revision(one.revision, one.metadata))
     for each in snapshot.replica_sets:
-        number = each.metadata.annotations.get(_DEPLOYMENT_REVISION, "")
+        number = whole_number(each.metadata.annotations.get(_DEPLOYMENT_REVISION)) or 0  # whoever may edit it wrote it
         for owner in each.metadata.owner_references:
-            found[owner.uid].append(Revision(int(number) if number.isdecimal() else 0, each.metadata))
+            found[owner.uid].append(Revision(number, each.metadata))
     return {uid: tuple(sorted(every, key=_newest_first)) for uid, every in found.items()}
 
 

@@ -37,7 +37,7 @@ _REASONS: Final = (
     ("volumes", re.compile(r"volume|PersistentVolume|persistentvolume")),
     ("affinity", re.compile(r"affinity|selector|topology spread")),
 )
-_COUNTED: Final = re.compile(r"(?:^|[:,] )(\d+) ((?:node\(s\) |Insufficient |Too many )[^,{]*(?:\{[^}]*\})?)")
+_COUNTED: Final = re.compile(r"(?:^|[:,] )(\d{1,9}) ((?:node\(s\) |Insufficient |Too many )[^,{]*(?:\{[^}]*\})?)")
 _TAINT: Final = re.compile(r"taints? ?(?:\(s\))? ?\{([^:}\s]+)")
 _CONTROL_PLANE: Final = re.compile(r"node-role\.kubernetes\.io/(?:control-plane|master)")
 _KINDS: Final = (

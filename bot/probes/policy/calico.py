@@ -16,6 +16,7 @@ from typing import Any, Literal, cast
 from bot.cluster.objects import CustomObject, Pod
 from bot.cluster.snapshot.snapshot import Snapshot
 from bot.domain.facts import Subject, SubjectKind
+from bot.domain.foreign import whole_number
 from bot.probes.policy.calico_selector import Selector, parse_selector
 from bot.probes.policy.ends import Direction, name_of_custom, named_ports
 from bot.probes.policy.selectors import address, all_of, any_of, is_within
@@ -236,9 +237,10 @@ class _Flow:
         return None if port is None else any_of(self._is_port(each, end, port) for each in _sequence(wanted))
 
     def _is_port(self, wanted: object, end: Subject, port: int) -> bool | None:
-        first, colon, last = str(wanted).partition(":")
-        if first.isdecimal():
-            return int(first) <= port <= int(last if colon and last.isdecimal() else first)
+        first, _, last = str(wanted).partition(":")
+        lowest, highest = whole_number(first), whole_number(last)
+        if lowest is not None:
+            return lowest <= port <= (lowest if highest is None else highest)
         pod = self.policies.pod(end)
         return None if pod is None else any(n == first and at == port for n, _, at in named_ports(pod))
 

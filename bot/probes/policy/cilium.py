@@ -15,6 +15,7 @@ from typing import Any, cast
 from bot.cluster.objects import CustomObject, LabelSelector, LabelSelectorRequirement, Pod
 from bot.cluster.snapshot.snapshot import Snapshot
 from bot.domain.facts import Subject, SubjectKind
+from bot.domain.foreign import whole_number
 from bot.probes.policy.ends import Direction, name_of_custom, named_ports
 from bot.probes.policy.selectors import address, all_of, any_of, is_within, selects
 
@@ -206,8 +207,9 @@ class _Flow:
         if str(wanted.get("protocol", "ANY")).upper() not in {"ANY", self.protocol}:
             return False
         text = str(wanted.get("port", "0"))
-        if text.isdecimal():
-            first, last = int(text), wanted.get("endPort")
+        first = whole_number(text)
+        if first is not None:
+            last = wanted.get("endPort")
             return first == 0 or first <= self.port <= (last if isinstance(last, int) else first)
         target = self.policies.target(self.own if self.direction == "ingress" else self.other)
         if target is None:

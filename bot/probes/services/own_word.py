@@ -25,7 +25,7 @@ RECENT = timedelta(minutes=15)
 MAX_WORDS = 120
 _FAILED = re.compile(r"^(?:Readiness|Startup) probe (?:failed|errored)[^:]{0,80}: (.*)", re.DOTALL)
 _ANSWERED = re.compile(r"HTTP probe failed with statuscode: \d+|service unhealthy \(responded with ")
-_REFUSED = re.compile(r"dial tcp \S+:(\d+): connect: connection refused")
+_REFUSED = re.compile(r"dial tcp \S+:(\d{1,5}): connect: connection refused")
 
 
 def own_word(evidence: Evidence, subject: Subject, pod: Pod) -> tuple[bool | None, str]:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from bot.cluster.client.paths import api_path
 from bot.cluster.cni.catalogue import image_version
 from bot.cluster.writer import Object, target_of
+from bot.domain.foreign import whole_number
 from bot.domain.listing import and_more, left_out
 from bot.domain.plan import Replace, RolledOut, Step, Target, value_at
 from bot.remediation.actions.draft import Draft, NotPlannedError, mark_on
@@ -69,7 +70,7 @@ def revisions_of(workload: Workload) -> list[Revision]:
 def _of_daemon_set(revision: Object) -> Revision:
     template: Mapping[str, Any] = value_at(revision, ("data", "spec", "template")) or {}
     return Revision(
-        number=int(revision.get("revision", 0)),
+        number=whole_number(revision.get("revision")) or 0,
         name=revision["metadata"]["name"],
         template={key: value for key, value in template.items() if key != "$patch"},
     )
@@ -80,9 +81,9 @@ def _of_deployment(replica_set: Object) -> Revision:
     metadata: dict[str, Any] = dict(template.get("metadata") or {})
     labels: dict[str, str] = dict(metadata.get("labels") or {})
     labels.pop("pod-template-hash", None)
-    number = value_at(replica_set, ("metadata", "annotations", "deployment.kubernetes.io/revision")) or "0"
+    number = whole_number(value_at(replica_set, ("metadata", "annotations", "deployment.kubernetes.io/revision")))
     return Revision(
-        number=int(number) if str(number).isdecimal() else 0,
+        number=number or 0,
         name=replica_set["metadata"]["name"],
         template={**template, "metadata": {**metadata, "labels": labels}},
     )
@@ -217,8 +218,8 @@ def _pace(workload: Workload, main: Target) -> float:
 
 def _portion(value: Any, of: int) -> int:
     """An absolute number or a percentage, rounded up as the controller does; at least one."""
-    if isinstance(value, str) and value.endswith("%") and value[:-1].isdecimal():
-        return max(1, math.ceil(of * int(value[:-1]) / 100))
+    if isinstance(value, str) and value.endswith("%") and (percent := whole_number(value[:-1], 6)) is not None:
+        return max(1, math.ceil(of * percent / 100))
     return max(1, value) if isinstance(value, int) else 1
 
 

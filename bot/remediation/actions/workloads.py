@@ -5,6 +5,7 @@ from typing import Any
 
 from bot.cluster.client.paths import api_path
 from bot.cluster.writer import Object, controller_of, target_of
+from bot.domain.foreign import whole_number
 from bot.domain.plan import Delete, Replace, Replaced, RolledOut, Step, Target, value_at
 from bot.remediation.actions.draft import Draft, NotPlannedError, mark_on
 from bot.remediation.owners import owner_of
@@ -54,7 +55,8 @@ def correct_target_port(service: Object, port: str, wanted: str) -> Draft:
     if len(named) != 1:
         listed = ", ".join(f"{one.get('name') or one.get('port')}" for one in ports)
         raise NotPlannedError(f"Which port of {main}? It has: {listed}.")
-    target_port: int | str = int(wanted) if wanted.isdecimal() else wanted
+    number = whole_number(wanted)
+    target_port: int | str = wanted if number is None else number
     if named[0].get("targetPort") == target_port:
         raise NotPlannedError(f"Port {port or named[0].get('port')} of {main} has the targetPort {wanted} already.")
     after = [{**one, "targetPort": target_port} if one is named[0] else one for one in ports]

@@ -36,6 +36,12 @@ class AgentSaid:
     is_tunnel_up: bool = False
 
 
+class _Link(msgspec.Struct):
+    """Of `ip -j link`, what is looked at."""
+
+    flags: tuple[str, ...] = ()
+
+
 async def look_at_agent(writer: Writer, node: str) -> AgentSaid:
     """What the agent on this node says and sees."""
     path = api_path("daemonsets", group="apps", namespace=NAMESPACE, name=AGENT)
@@ -47,16 +53,22 @@ async def look_at_agent(writer: Writer, node: str) -> AgentSaid:
         said = await writer.said(pods[0], CONTAINER, ("cilium-dbg", "status", "-o", "json"))
         files = await writer.said(pods[0], CONTAINER, ("ls", CONF_IN_AGENT.rpartition("/")[0]))
         links = await writer.said(pods[0], CONTAINER, ("ip", "-j", "link", "show", TUNNEL))
-        status: dict[str, Any] = msgspec.json.decode(said, type=dict[str, Any])
-        found: list[dict[str, Any]] = msgspec.json.decode(links, type=list[dict[str, Any]])
     except BotError as error:
         return AgentSaid(why=f"the agent on {node} does not answer: {error}")
-    except msgspec.MsgspecError:
+    return understood(node, said, files, links)
+
+
+def understood(node: str, said: bytes, files: bytes, links: bytes) -> AgentSaid:
+    """What its commands printed: its status, the names of files, and the tunnel's link."""
+    try:
+        status: dict[str, Any] = msgspec.json.decode(said, type=dict[str, Any])
+        found = msgspec.json.decode(links, type=list[_Link])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return AgentSaid(why=f"what the agent on {node} answers is not understood")
     return AgentSaid(
         state=str(value_at(status, ("cni-file", "state")) or ""),
         files=tuple(files.decode(errors="replace").split()),
-        is_tunnel_up=any("UP" in (one.get("flags") or ()) for one in found),
+        is_tunnel_up=any("UP" in one.flags for one in found),
     )
 
 

@@ -76,7 +76,7 @@ def kernels(_: Values, seen: Seen) -> Iterator[Outcome]:
         yield Unread("Nodes could not be read, so their kernels are not known")
     for node in seen.nodes or ():
         kernel = info(node, "kernelVersion")
-        found = re.match(r"(\d+)\.(\d+)", kernel)
+        found = re.match(r"(\d{1,9})\.(\d{1,9})", kernel)
         if found is None:
             yield Unread(f"The kernel of {name_of(node)} is not known")
         elif (int(found[1]), int(found[2])) < OLDEST_KERNEL and ".el8" not in kernel:
