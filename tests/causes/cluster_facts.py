@@ -133,7 +133,7 @@ PAIR: dict[str, Value] = {
     "diverted": False, "diverting_rules": (), "traced_loss": "not-followed", "traced_share": "", "node_loss": "",
 }  # fmt: skip
 SERVICE: dict[str, Value] = {
-    "in_scope": True, "is_dns": False, "dns_ingress_opening": "", "is_used": True,
+    "in_scope": True, "is_dns": False, "dns_ingress_opening": "", "policies_ingress": 0, "is_used": True,
     "has_selector": True, "selector": "app=s",
     "is_headless": False, "selected_pods": 2,
     "unready_selected": 0, "terminating_selected": 0, "family_served": True, "publishes_unready": (),
@@ -158,7 +158,7 @@ CLUSTER_FACTS: dict[str, Value] = {
     "dns_unscheduled": "no", "dns_unscheduled_message": "", "dns_untolerated_kind": "none", "dns_waiting": "",
     "dns_image_error": "none", "dns_image_message": "",
     "dns_denied_to": "none", "dns_denied_pods": (), "dns_denied_ends": (), "dns_denied_rules": (),
-    "dns_egress_opening": "",
+    "dns_egress_opening": "", "has_node_local_dns": False, "masquerades_all": False,
     "enforces_policy": True, "denied_but_passed": (), "hidden_policies": (), "policies_selecting_nothing": (),
     "cni": "calico", "cni_version": "3.28.2", "distribution": "kubeadm", "installed_by": "manifest",
     "encapsulation": "vxlan",

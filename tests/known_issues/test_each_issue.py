@@ -17,7 +17,7 @@ from bot.domain.facts import FactTable
 from bot.domain.finding import Symptom
 from bot.domain.report import KnownIssueReport
 from bot.known_issues.match import match
-from tests.causes.cluster_facts import changed, healthy, subject, symptom, table
+from tests.causes.cluster_facts import FLAVOURS, changed, healthy, subject, symptom, table
 from tests.known_issues.test_match import BY_NAME, causes, issues
 
 FIXTURES: Mapping[str, Mapping[str, Any]] = yaml.safe_load((Path(__file__).parent / "fixtures.yaml").read_bytes())
@@ -90,3 +90,29 @@ def test_every_subject_of_the_fixtures_exists() -> None:
     there = set(healthy())
     for given in FIXTURES.values():
         assert {subject(name) for name in (*given.get("seen", {}), *given.get("away", {}))} <= there
+
+
+CLAIMS = (
+    "gateway-silent pod shop/a", "pod-isolated pod shop/a", "pod-no-route pod shop/a", "pod-link-down pod shop/a",
+    "service-unreachable service shop/s: shop/a>shop/b", "dns-failing cluster: shop/a>kube-system/dns-1",
+    "cross-node-unreachable pair node-1>node-2: shop/a>shop/b", "large-packets-lost pair node-1>node-2",
+    "outside-unreachable node node-1", "node-unreachable pair node-1>node-2", "pod-without-network pod shop/a",
+    "local-pods-unreachable pod shop/a: shop/a>shop/c", "endpoint-unreachable pod shop/b: shop/a>shop/b",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("flavour", sorted(FLAVOURS))
+@pytest.mark.parametrize("claim", CLAIMS)
+@pytest.mark.parametrize("reach", ["timeout", "mixed"])
+def test_a_symptom_that_nothing_explains_names_no_issue_by_itself(flavour: str, claim: str, reach: str) -> None:
+    """What an issue is about (policies, a cache, a version) must be there: it would be named in every outage."""
+    failing: dict[str, dict[str, Any]] = {
+        "service shop/s": {"reach": reach, "failing_for": 1},
+        "pod shop/a": {"reach_remote_pods": reach, "dns_service": reach, "dns_service_tcp": reach},
+        "cluster": {"dns_service_state": reach},
+    }
+    facts, symptoms = table(changed(healthy(flavour), failing)), (symptom(claim),)
+
+    every = match(issues(), facts, differentiate(causes(), facts, symptoms))
+
+    assert {one.id: one.why for one in every if one.match != "ruled_out"} == {}

@@ -131,15 +131,15 @@ UNEXPLAINED = "service-unreachable service shop/s: shop/a>shop/b"
     [
         ("calico-11099", "pod-isolated pod shop/a", {"cluster": {"cni_version": "3.30.1"}, "pod shop/a": {"node_reaches_pod": "timeout"}}),
         ("calico-12920", UNEXPLAINED, {"node node-1": {"leftovers": ["FLANNEL-POSTRTG"]}}),
-        ("calico-4679", UNEXPLAINED, {"service shop/s": {"reach": "timeout"}}),
+        ("calico-4679", UNEXPLAINED, {"service shop/s": {"reach": "timeout", "policies_ingress": 1}, "cluster": {"masquerades_all": True}}),
         ("calico-4915", "pod-isolated pod shop/a", {"pod shop/a": {"reach_own_node": "timeout"}}),
         ("calico-9706", "pod-isolated pod shop/a", {"pod shop/a": {"reach_own_node": "timeout", "is_young": True, "age_s": 9.0}}),
         ("calico-4186", "gateway-silent pod shop/a", {"pod shop/a": {"gateway_arp": "silent"}, "node node-1": {"gateway_silent": "some"}}),
-        ("cilium-13040", "dns-failing cluster", {"cluster": {"cni": "cilium", "proxy": "ebpf", "dns_service_state": "timeout"}}),
-        ("cilium-43080", "dns-failing cluster", {"cluster": {"cni": "cilium", "cni_version": "1.18.1"}}),
+        ("cilium-13040", "dns-failing cluster", {"cluster": {"cni": "cilium", "proxy": "ebpf", "dns_service_state": "timeout", "has_node_local_dns": True}}),
+        ("cilium-43080", "dns-failing cluster", {"cluster": {"cni": "cilium", "cni_version": "1.18.1", "has_node_local_dns": True}}),
         ("k8s-81775", UNEXPLAINED, {"cluster": {"proxy": "ipvs"}, "service shop/s": {"reach": "mixed"}}),
         ("multus-972", "pod-without-network pod shop/a", {"cluster": {"cni": "cilium"}, "pod shop/a": {"extra_networks": True}}),
-        ("seldon-core-4699", UNEXPLAINED, {"service shop/s": {"reach": "mixed"}}),
+        ("seldon-core-4699", UNEXPLAINED, {"service shop/s": {"reach": "mixed", "selector": "control-plane=seldon-scheduler"}}),
     ],
 )  # fmt: skip
 def test_an_issue_without_a_cause_comes_up_only_when_nothing_explains_the_symptom(

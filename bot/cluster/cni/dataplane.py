@@ -166,6 +166,15 @@ def _kube_proxy_mode(snapshot: Snapshot) -> str:
     return "" if found is None else found[1] or "iptables"
 
 
+def masquerades_all(snapshot: Snapshot) -> bool | None:
+    """Whether kube-proxy gives all packets to Services its node's address; None where its settings were not read."""
+    config = config_map_data(snapshot, "kube-proxy").get("config.conf", "")
+    if found := re.search(r"^\s*masqueradeAll:\s*(true|false)\b", config, re.MULTILINE):
+        return found[1] == "true"
+    arguments = server_arguments(snapshot)
+    return "masquerade-all" in arguments and "masquerade-all=false" not in arguments if arguments else None
+
+
 def policy_of(snapshot: Snapshot, name: CniName, distribution: Distribution, *, by_agent: bool | None) -> Conclusion:
     """Whether NetworkPolicies are enforced: "yes", "no" or "unknown", and why."""
     if name == "flannel" and distribution == "k3s":

@@ -65,6 +65,13 @@ FACTS = (
         values=PROXIES,
         rungs=API,
     ),
+    fact(
+        "cluster.masquerades_all",
+        "bool",
+        "kube-proxy gives all packets to Services the address of their node, so that policies see no pod.",
+        look="kubectl -n kube-system get configmap kube-proxy -o yaml",
+        rungs=API,
+    ),
     fact("cluster.pools_enabled", "int", "Enabled IPPools of Calico.", look=_POOLS, rungs=API),
     fact(
         "cluster.pool_outside_cluster_cidr",

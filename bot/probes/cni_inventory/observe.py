@@ -17,6 +17,7 @@ from ipaddress import IPv4Network, collapse_addresses
 from types import MappingProxyType
 
 from bot.agent.report import CniFile, NodeReport
+from bot.cluster.cni.dataplane import masquerades_all
 from bot.cluster.cni.detect import detect_cni
 from bot.cluster.objects import Node, Pod
 from bot.cluster.snapshot.snapshot import Snapshot
@@ -92,6 +93,7 @@ def _observe_cluster(evidence: Evidence, into: FactBuilder) -> None:
     into.set(CLUSTER, "installed_by", _known(_INSTALLED.get(cni.installed_by, cni.installed_by), INSTALLED_BY))
     into.set(CLUSTER, "encapsulation", _known(encapsulation_of(evidence), ENCAPSULATIONS))
     into.set(CLUSTER, "proxy", _known(cni.kube_proxy_mode or "unknown", PROXIES))
+    into.put(CLUSTER, "masquerades_all", masquerades_all(evidence.snapshot), "kube-proxy's configuration was not read")
     version = evidence.snapshot.server_version
     into.put(CLUSTER, "kubernetes_version", version or None, "the API server's version was not read")
     found = pools(evidence)

@@ -87,6 +87,13 @@ FACTS = (
     ),
     fact("pod.node_local_dns_why", "str", "What shows that.", look="ss -lun 'sport = 53'  # on <node>"),
     fact("pod.is_dns_server", "bool", "It stands behind the cluster's DNS Service.", look=_PODS, rungs=API),
+    fact(
+        "cluster.has_node_local_dns",
+        "bool",
+        "NodeLocal DNSCache is installed: a DaemonSet node-local-dns.",
+        look="kubectl -n kube-system get daemonset node-local-dns",
+        rungs=API,
+    ),
     fact("cluster.dns_service_exists", "bool", "There is a DNS Service with an address.", look=_SERVICE, rungs=API),
     fact("cluster.dns_service_ip", "str", "The address of the DNS Service.", look=_SERVICE, rungs=API),
     fact("cluster.dns_pods", "int", "DNS pods that the DNS Service selects.", look=_PODS, rungs=API),

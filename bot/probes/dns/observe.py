@@ -62,6 +62,9 @@ def _observe_pods(evidence: Evidence, into: FactBuilder) -> None:
     counts = (len(pods), sum(pod.is_ready for pod in pods))
     if no_pods and not pods:
         counts = (_listed(evidence), _listed(evidence, ready=True))
+    found = any(each.metadata.name == "node-local-dns" for each in evidence.snapshot.daemon_sets)
+    unread = why_unread(evidence.snapshot, "daemonsets", group="apps", namespace="kube-system")
+    into.put(CLUSTER, "has_node_local_dns", found if found or not unread else None, unread)
     into.put(CLUSTER, "dns_pods", None if why else counts[0], why)
     into.put(CLUSTER, "dns_ready_pods", None if why else counts[1], why)
     is_known = bool(pods) or not (why or no_pods)

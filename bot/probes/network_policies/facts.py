@@ -93,6 +93,13 @@ FACTS = (
         look=_POLICIES,
     ),
     fact(
+        "service.policies_ingress",
+        "int",
+        "Policies of any kind that isolate one of the pods behind it for ingress, or may.",
+        look=_POLICIES,
+        rungs=API,
+    ),
+    fact(
         "service.denied_by",
         "str",
         "Whose policies deny flows that were tried: the endpoints' own (ingress) or the pods' (egress).",

@@ -152,6 +152,9 @@ def _observe_services(evidence: Evidence, stand_ins: Sequence[Subject], into: Fa
         alike[policy_index(evidence).kind_of(pod)].append(pod)
     for service in evidence.services:
         ends = [each for each in backends(evidence, service) if each.is_ready and each.pod in evidence.pods]
+        pods = [each.pod for each in ends if each.pod]
+        count = max((_isolating(evidence, pod) for pod in pods), default=None)
+        into.put(service, "policies_ingress", count, "no pod is known behind the Service")
         tried = [*of.vip, *of.direct] if (of := tested.get(service)) else []
         refused = any(each.is_refused_by_rule for each in tried) if tried else None
         into.put(service, "refused_by_rule", refused, "no test of this Service ran")
@@ -166,6 +169,12 @@ def _observe_services(evidence: Evidence, stand_ins: Sequence[Subject], into: Fa
         ends = [end for end in ends if not ports or end.service_port in ports]
         sources = _distinct(evidence, sorted(asked - own) or [pod for pod in stand_ins if pod not in own])
         _observe_service(evidence, service, tuple(islice(sources, MAX_SOURCES)), ends, alike, into)
+
+
+def _isolating(evidence: Evidence, pod: Subject) -> int:
+    """How many policies of any kind isolate a pod for ingress, or may."""
+    index = policy_index(evidence)
+    return len(index.isolating(pod, "ingress")) + len(index.hidden_selecting(pod))
 
 
 def _observe_service(
