@@ -14,13 +14,14 @@ from bot.cluster.snapshot.snapshot import Snapshot
 from bot.diagnosis.judge import judge_recording
 from bot.diagnosis.knowledge import Knowledge, load_knowledge
 from bot.diagnosis.recording import Recording
-from bot.diagnosis.request import OnProgress, Progress, Request
+from bot.diagnosis.request import OnProgress, Progress, Request, silent
 from bot.domain.alert import AlertScope
 from bot.domain.errors import NotFoundError, UnknownNamespaceError, UnknownPodError
 from bot.domain.report import Report
 from bot.domain.software import Software
 from bot.incidents.alerting.locating import Located, locate
 from bot.incidents.clusters import nearest
+from bot.incidents.worker import Inspected
 from bot.probes.cni_inventory.observe import software_of
 
 T = TypeVar("T")
@@ -51,6 +52,11 @@ class RecordedCluster:
             on_progress(progress)
             await (self.between(progress) if self.between else asyncio.sleep(0))
         return judge_recording(recording, knowledge(), playbook=request.playbook)
+
+    async def inspect(self, request: Request) -> Inspected:
+        """The same, with what the recorded nodes' agents reported."""
+        report = await self.diagnose(request, silent)
+        return Inspected(report=report, node_reports=self.recordings[request.namespace].reports)
 
     async def namespaces(self) -> tuple[str, ...]:
         """Those recorded."""

@@ -246,7 +246,9 @@ def propose_migrate_to_cilium(
     api_server: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="How agents reach the API server; empty: by its Service.")
     ] = "",
-    soak: Annotated[float, typer.Option(metavar="SECONDS", help="Between a node and the next.", min=0)] = 600.0,
+    soak: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Between a node and the next.", min=0, max=86_400)
+    ] = 600.0,
     cluster: _Cluster = None,
 ) -> None:
     """Migrate a cluster from flannel or Calico to Cilium, node by node, each undone where it does not work."""

@@ -15,7 +15,7 @@ from bot.domain.errors import BotError, bounded
 from bot.domain.report import Report
 from bot.domain.software import Software
 from bot.incidents.alerting.locating import Located, locate, located_by_itself
-from bot.incidents.worker import DiagnosisWorker
+from bot.incidents.worker import DiagnosisWorker, Inspected
 from bot.probes.cni_inventory.observe import software_of
 
 DEFAULT_NAME = "default"
@@ -42,6 +42,10 @@ class Cluster(Protocol):
 
     async def diagnose(self, request: Request, on_progress: OnProgress) -> Report:
         """The report. Errors: `UnknownNamespaceError`, any other `BotError`; `WorkerError`."""
+        ...
+
+    async def inspect(self, request: Request) -> Inspected:
+        """The report, and what nodes' agents reported. Errors: as `diagnose`."""
         ...
 
     async def namespaces(self) -> tuple[str, ...]:
@@ -77,6 +81,10 @@ class KubeCluster:
     async def diagnose(self, request: Request, on_progress: OnProgress) -> Report:
         """The report on the live cluster, made in the worker."""
         return await self.worker.diagnose(self.kubeconfig, self.context, request, on_progress)
+
+    async def inspect(self, request: Request) -> Inspected:
+        """Made in the worker as well."""
+        return await self.worker.inspect(self.kubeconfig, self.context, request)
 
     async def namespaces(self) -> tuple[str, ...]:
         """Asked anew each time."""

@@ -3,8 +3,9 @@
 import asyncio
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 
@@ -17,8 +18,10 @@ from bot.domain.report import Report
 from bot.incidents import metrics
 from bot.incidents.clusters import Cluster, Clusters, nearest
 from bot.incidents.queue import DiagnosisQueue
+from bot.incidents.worker import Inspected
 from bot.store import Store
 
+T = TypeVar("T")
 NAMES_S = 30.0
 """How long the names of namespaces are taken for current."""
 REACH_S = 3.0
@@ -208,6 +211,16 @@ class DiagnosisService:
         async with self._queue.slot(is_background=True):
             return await self._diagnose(cluster, namespace, silent, node=node)
 
+    async def inspect(self, cluster: str, namespace: str) -> Inspected:
+        """A diagnosis of a namespace and of every node, and what is seen on each. Nothing of it is kept.
+
+        Errors: as `diagnose_incident`.
+        """
+        asked = self.clusters.named(cluster)
+        request = dataclasses.replace(self._request(namespace, node=ALL_NODES), with_trace=False)
+        async with self._queue.slot():
+            return await self._within_time(asked.inspect(request))
+
     async def keep(self, incident: Incident, report: Report) -> None:
         """Keep the report as that of the incident's run."""
         await self._incidents.put_report(incident.id, incident.run, msgspec.json.encode(report))
@@ -362,8 +375,23 @@ class DiagnosisService:
         node: str | None = None,
         playbook: str = "",
     ) -> Report:
+        request = self._request(namespace, pod=pod, node=node, playbook=playbook)
+        asked = self.clusters.named(cluster)
+        began = time.perf_counter()
+        try:
+            report = await self._within_time(asked.diagnose(request, on_progress))
+        except BotError:
+            metrics.count_failure(asked.name, seconds=time.perf_counter() - began)
+            raise
+        metrics.count_report(asked.name, report, seconds=time.perf_counter() - began)
+        # named as people do, not as a kubeconfig does
+        return dataclasses.replace(report, scope=dataclasses.replace(report.scope, cluster=asked.name))
+
+    def _request(
+        self, namespace: str, *, pod: str | None = None, node: str | None = None, playbook: str = ""
+    ) -> Request:
         limits = self._limits
-        request = Request(
+        return Request(
             namespace=namespace,
             pod=pod,
             nodes=(node,) if node and node != ALL_NODES else (),
@@ -375,24 +403,14 @@ class DiagnosisService:
             max_nodes=limits.max_nodes,
             with_trace=limits.with_trace,
         )
-        asked = self.clusters.named(cluster)
-        began = time.perf_counter()
-        try:
-            report = await self._within_time(asked, request, on_progress)
-        except BotError:
-            metrics.count_failure(asked.name, seconds=time.perf_counter() - began)
-            raise
-        metrics.count_report(asked.name, report, seconds=time.perf_counter() - began)
-        # named as people do, not as a kubeconfig does
-        return dataclasses.replace(report, scope=dataclasses.replace(report.scope, cluster=asked.name))
 
-    async def _within_time(self, asked: Cluster, request: Request, on_progress: OnProgress) -> Report:
+    async def _within_time(self, made: Awaitable[T]) -> T:
         limits = self._limits
         most_s = limits.timeout_s + limits.cleanup_s
         within = asyncio.timeout(most_s)
         try:
             async with within:
-                return await asked.diagnose(request, on_progress)
+                return await made
         except TimeoutError as error:
             if not within.expired():
                 raise

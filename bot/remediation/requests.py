@@ -30,6 +30,9 @@ from bot.remediation.cilium.seen import Seen, read
 from bot.remediation.cilium.values import NAMESPACE, CiliumValues, beside_values, checked, fresh_values
 from bot.remediation.conditions import owned
 
+SOAK_S = 600.0
+MOST_SOAK_S = 86_400.0
+
 
 class RollBack(Struct, frozen=True, kw_only=True, tag="roll-back"):
     """A workload back to a revision. Without a name: the CNI's agent."""
@@ -112,7 +115,7 @@ class MigrateToCilium(Struct, frozen=True, kw_only=True, tag="migrate-to-cilium"
     """From flannel or Calico to Cilium, node by node."""
 
     values: CiliumValues
-    soak_s: float = 600.0
+    soak_s: float = SOAK_S
     """How long each node is left to itself before the next."""
 
 

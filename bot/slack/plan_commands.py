@@ -5,11 +5,14 @@ from dataclasses import dataclass
 
 from bot.domain.errors import bounded
 from bot.remediation.actions.migrate_to_cilium import NO_REMOVAL
-from bot.remediation.cilium.values import CiliumValues
+from bot.remediation.cilium.values import BESIDE_PORT, CiliumValues
 from bot.remediation.requests import (
+    MOST_SOAK_S,
+    SOAK_S,
     Cordon,
     Drain,
     InstallCilium,
+    MigrateToCilium,
     PlanRequest,
     RecreatePod,
     RestartAgents,
@@ -87,18 +90,13 @@ USAGES: Mapping[str, str] = {
     "selector": "plan selector NAMESPACE/SERVICE KEY=VALUE …",
     "scale": "plan scale NAMESPACE/DEPLOYMENT NUMBER",
     "install-cilium": "plan install-cilium POD_RANGE [api HOST:PORT] [for NAMESPACE]",
+    "migrate-to-cilium": "plan migrate-to-cilium POD_RANGE [api HOST:PORT] [soak SECONDS] [for NAMESPACE]",
 }
 """How each is typed, without `/cni`."""
 
 
-ELSEWHERE: Mapping[str, str] = {
-    "migrate-to-cilium": (
-        "Propose that in the terminal, where every node's own network is inspected first: "
-        "`cnibot plan propose migrate-to-cilium POD_RANGE`."
-    ),
-    "remove-cni": NO_REMOVAL,
-}
-"""What is not planned from here, and where it is done."""
+NEVER: Mapping[str, str] = {"remove-cni": NO_REMOVAL}
+"""What no plan does, and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,8 +113,8 @@ def wanted(words: Sequence[str]) -> Wanted | str:
     if not words:
         return "What is to be planned? " + " · ".join(f"`{usage}`" for usage in USAGES.values())
     kind, rest = words[0].lower(), list(words[1:])
-    if kind in ELSEWHERE:
-        return ELSEWHERE[kind]
+    if kind in NEVER:
+        return NEVER[kind]
     read = _READERS.get(kind)
     if read is None:
         return f"There is no plan {bounded(kind, 40)!r}. There are: {', '.join(USAGES)}."
@@ -198,13 +196,28 @@ def _scale(words: list[str]) -> Wanted:
 
 
 def _install_cilium(words: list[str]) -> Wanted:
+    pod_range, options = _of_range(words, "api", "for")
+    values = CiliumValues(pod_range=pod_range, api_server=options.get("api", ""))
+    return Wanted(request=InstallCilium(values=values), namespace=options.get("for", "kube-system").lower())
+
+
+def _migrate(words: list[str]) -> Wanted:
+    pod_range, options = _of_range(words, "api", "soak", "for")
+    values = CiliumValues(pod_range=pod_range, tunnel_port=BESIDE_PORT, api_server=options.get("api", ""))
+    soak_s = float(options.get("soak", SOAK_S))
+    if not 0 <= soak_s <= MOST_SOAK_S:
+        raise ValueError(words)
+    request = MigrateToCilium(values=values, soak_s=soak_s)
+    return Wanted(request=request, namespace=options.get("for", "kube-system").lower())
+
+
+def _of_range(words: list[str], *known: str) -> tuple[str, dict[str, str]]:
+    """A range of addresses and the options after it: words in pairs."""
     pod_range, *rest = words
     options = dict(zip(map(str.lower, rest[::2]), rest[1::2], strict=True))
-    values = CiliumValues(pod_range=pod_range, api_server=options.pop("api", ""))
-    namespace = options.pop("for", "kube-system").lower()
-    if options:
+    if not options.keys() <= set(known):
         raise ValueError(words)
-    return Wanted(request=InstallCilium(values=values), namespace=namespace)
+    return pod_range, options
 
 
 _READERS: Mapping[str, Callable[[list[str]], Wanted]] = {
@@ -219,4 +232,5 @@ _READERS: Mapping[str, Callable[[list[str]], Wanted]] = {
     "selector": _selector,
     "scale": _scale,
     "install-cilium": _install_cilium,
+    "migrate-to-cilium": _migrate,
 }

@@ -25,6 +25,7 @@ from bot.domain.report import Report
 from bot.domain.software import Software
 from bot.incidents.alerting.locating import Located
 from bot.incidents.clusters import Clusters
+from bot.incidents.worker import Inspected
 from bot.lab.slack.options import SlackOptions
 from bot.lab.slack.workspace import SlackWorkspace
 from bot.settings import GrantSettings, Settings, load_settings
@@ -45,6 +46,9 @@ class StubbornCluster:
     async def diagnose(self, request: Request, on_progress: OnProgress) -> Report:
         self.looked += 1
         await until(lambda: self.may_answer, 30)
+        raise ServerError("The API server is on fire.", status=500)
+
+    async def inspect(self, request: Request) -> Inspected:
         raise ServerError("The API server is on fire.", status=500)
 
     async def namespaces(self) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,18 +10,15 @@ import pytest
 
 from bot.cluster.client.api import Api
 from bot.lab.slack import SlackWorkspace
-from bot.lab.slack.message import Message
 from bot.store import open_store
 from bot.store.audit import flaws
 from tests.conftest import LabUnderTest
-from tests.remediation.cilium.supplies import vendored
-from tests.stories.whole_bot import ANSWER_S, CHANNEL, running, verdicts
+from tests.stories.cilium_in_slack import LONG_S, approved_by_another, card, settings
+from tests.stories.whole_bot import CHANNEL, running, verdicts
 
 pytestmark = pytest.mark.lab
 NODES = ("node-1", "node-2", "node-3")
 CONF = "/etc/cni/net.d/05-cilium.conflist"
-LONG_S = 6 * ANSWER_S
-"""A plan of many steps, with two diagnoses, on a busy machine."""
 
 
 @pytest.fixture
@@ -31,28 +27,13 @@ async def slack() -> AsyncIterator[SlackWorkspace]:
         yield workspace
 
 
-def settings(directory: Path) -> dict[str, str]:
-    chart = vendored(directory)
-    cilium = {"chart": str(chart.archive), "sha256": chart.sha256, "helm": chart.helm}
-    approvals = {"CNIBOT_REMEDIATION": "execute", "CNIBOT_APPROVALS": json.dumps({"r3": 1})}
-    return approvals | {"CNIBOT_CILIUM": json.dumps(cilium), "CNIBOT_TIMEOUT_S": "300"}
-
-
-def card(slack: SlackWorkspace, word: str) -> list[Message]:
-    return [one for one in slack.everything(CHANNEL) if "cni_plan_show" in one.action_ids and word in one.text]
-
-
 async def proposed_and_approved(slack: SlackWorkspace) -> None:
     """Alice asks for it, Bob approves; her own click is turned down."""
-    alice, bob = slack.user("alice"), slack.user("bob")
+    alice = slack.user("alice")
     await alice.slash(CHANNEL, "/cni", "diagnose kube-system")
     await slack.until(lambda: verdicts(slack), LONG_S)
     await alice.slash(CHANNEL, "/cni", "plan install-cilium 10.42.0.0/16")
-    (proposed,) = await slack.until(lambda: card(slack, "WAITING FOR APPROVAL: install Cilium"), LONG_S)
-    await alice.click(CHANNEL, proposed.ts, "cni_plan_approve")
-    whispers = "another person has to approve it"
-    await slack.until(lambda: [one for one in alice.whispers(CHANNEL) if whispers in one.text], ANSWER_S)
-    await bob.click(CHANNEL, proposed.ts, "cni_plan_approve")
+    await approved_by_another(slack, "install Cilium")
 
 
 async def ready_nodes(api: Api) -> list[str]:

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from bot.lab.slack import SlackWorkspace
 from bot.store import Store
 from bot.store.audit import flaws
 from tests.conftest import LabUnderTest
+from tests.stories.cilium_in_slack import LONG_S, approved_by_another, card, settings
 from tests.stories.migration import BOB, NEW, NODES, OLD, Cluster, DiedError, cluster, order
 from tests.stories.shell import cnibot
+from tests.stories.whole_bot import CHANNEL, running, verdicts
 
 pytestmark = pytest.mark.lab
 TAKEN = ["05-cilium.conflist", "10-flannel.conflist.cilium_bak"]
@@ -87,6 +90,31 @@ async def test_a_range_in_use_is_refused_and_what_is_stopped_after_the_first_nod
         assert done.state == "undone", done.sentence
         assert "somebody asked to stop" in done.sentence.lower()
         assert at.seen == [*INSTALLED, f"NodesMigrated {order(made)[0]}"]
+        await is_as_before(at)
+
+
+async def test_two_people_migrate_in_slack_and_one_of_them_turns_it_back(
+    kubeadm_lab: LabUnderTest, store: Store, tmp_path: Path
+) -> None:
+    async with (
+        cluster(kubeadm_lab, store, tmp_path) as at,
+        SlackWorkspace.start() as slack,
+        running(kubeadm_lab, slack, tmp_path / "state", **settings(tmp_path)),
+    ):
+        alice, bob = slack.user("alice"), slack.user("bob")
+        await alice.slash(CHANNEL, "/cni", f"plan migrate-to-cilium {OLD}")
+        (verdict,) = await slack.until(lambda: verdicts(slack), LONG_S)
+        assert "HEALTHY" in verdict.text
+        refused = "P04: Addresses of running pods lie in 10.42.0.0/16"
+        await slack.until(lambda: [one for one in alice.whispers(CHANNEL) if refused in one.text], LONG_S)
+
+        await alice.slash(CHANNEL, "/cni", f"plan migrate-to-cilium {NEW} soak 1")
+        proposed = await approved_by_another(slack, "migrate")
+        await slack.until(lambda: card(slack, "NodesMigrated 1 of 3"), LONG_S)
+        await bob.click(CHANNEL, proposed.ts, "cni_plan_stop")
+        (ended,) = await slack.until(lambda: card(slack, "UNDONE"), LONG_S)
+
+        assert ended.ts == proposed.ts, "one message, edited"
         await is_as_before(at)
 
 

@@ -24,7 +24,6 @@ from bot.diagnosis.knowledge import Knowledge, load_knowledge
 from bot.diagnosis.request import Progress
 from bot.domain.errors import BotError, PodsHiddenError, UnknownNamespaceError, UnknownPodError
 from bot.domain.redact import redact_more
-from bot.domain.report import Report
 from bot.incidents.worker.client import MOST_BYTES
 from bot.incidents.worker.messages import Cancel, Command, Event, Failed, Prepare, Progressed, Reported, Start
 from bot.rules.problems import RulesError
@@ -71,7 +70,7 @@ class _Worker:
     async def _do(self, start: Start) -> None:
         try:
             with stray_cancellation_as_error():
-                said: Event = Reported(number=start.number, report=await self._report(start))
+                said: Event = await self._reported(start)
         except UnknownPodError as error:
             said = Failed(number=start.number, kind="pod", sentence=str(error), nearest=error.nearest)
         except PodsHiddenError as error:
@@ -89,7 +88,7 @@ class _Worker:
         if not self._tasks:
             give_back()
 
-    async def _report(self, start: Start) -> Report:
+    async def _reported(self, start: Start) -> Reported:
         def tell(progress: Progress) -> None:
             self._say(Progressed(number=start.number, progress=progress))
 
@@ -101,7 +100,8 @@ class _Worker:
             on_progress=tell,
             judges=self._judges,
         )
-        return done.report
+        node_reports = done.recording.reports if start.with_node_reports else {}
+        return Reported(number=start.number, report=done.report, node_reports=node_reports)
 
     def _knows(self) -> Knowledge:
         """Read once: ahead of the first diagnosis, or with it. Errors: `RulesError`."""

@@ -12,7 +12,7 @@ import itertools
 import json
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,11 +20,12 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from bot.agent.report import NodeReport
 from bot.aio.children import child_environment
 from bot.aio.failures import first_failure
 from bot.aio.groups import TaskGroup
 from bot.cluster.client.api_addresses import addresses_in_use
-from bot.diagnosis.request import OnProgress, Progress, Request
+from bot.diagnosis.request import OnProgress, Progress, Request, silent
 from bot.domain.errors import BotError, ElsewhereError, PodsHiddenError, UnknownNamespaceError, UnknownPodError, bounded
 from bot.domain.redact import redacted_in
 from bot.domain.report import Report
@@ -48,11 +49,20 @@ class DiagnosisError(BotError):
     """Why there is no verdict, in the words of the error in the worker."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspected:
+    """A diagnosis, and what it was made from on the nodes."""
+
+    report: Report
+    node_reports: Mapping[str, NodeReport]
+    """By node."""
+
+
 @dataclass(slots=True)
 class _Job:
     request: Request
     on_progress: OnProgress
-    ended: asyncio.Future[Report]
+    ended: asyncio.Future[Reported]
 
     def tell(self, progress: Progress) -> None:
         try:
@@ -80,7 +90,7 @@ class _Child:
             case Progressed():
                 job.tell(word.progress)
             case Reported():
-                job.ended.set_result(word.report)
+                job.ended.set_result(word)
             case Failed(kind="namespace"):
                 job.ended.set_exception(UnknownNamespaceError(job.request.namespace, word.nearest))
             case Failed(kind="pod"):
@@ -141,7 +151,30 @@ class DiagnosisWorker:
 
         Errors: `UnknownNamespaceError`; `BotError`: why it is impossible; `WorkerError`.
         """
-        number = next(self._numbers)
+        return (await self._done(kubeconfig, context, request, on_progress)).report
+
+    async def inspect(self, kubeconfig: Path | None, context: str | None, request: Request) -> Inspected:
+        """As `diagnose`, with what the nodes' agents reported."""
+        done = await self._done(kubeconfig, context, request, silent, with_node_reports=True)
+        return Inspected(report=done.report, node_reports=done.node_reports)
+
+    async def _done(
+        self,
+        kubeconfig: Path | None,
+        context: str | None,
+        request: Request,
+        on_progress: OnProgress,
+        *,
+        with_node_reports: bool = False,
+    ) -> Reported:
+        start = Start(
+            number=next(self._numbers),
+            kubeconfig=str(kubeconfig or ""),
+            context=context,
+            request=request,
+            with_node_reports=with_node_reports,
+        )
+        number = start.number
         job = _Job(request, on_progress, asyncio.get_running_loop().create_future())
         async with self._beginning:
             child = self._child or await self._begin()
@@ -149,7 +182,7 @@ class DiagnosisWorker:
         if self._retiring:
             self._retiring.cancel()
         try:
-            child.say(Start(number=number, kubeconfig=str(kubeconfig or ""), context=context, request=request))
+            child.say(start)
             return await job.ended
         finally:
             if not job.ended.done() or job.ended.cancelled():

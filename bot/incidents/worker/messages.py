@@ -1,9 +1,11 @@
 """What the bot and its worker say to each other: JSON, one message a line."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
 
+from bot.agent.report import NodeReport
 from bot.diagnosis.request import Progress, Request
 from bot.domain.report import Report
 
@@ -20,6 +22,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
     """Its path; "": as kubectl would choose."""
     context: str | None
     request: Request
+    with_node_reports: bool = False
+    """Hand over what the nodes' agents reported, too."""
 
 
 class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag="cancel"):
@@ -40,6 +44,8 @@ class Reported(msgspec.Struct, frozen=True, kw_only=True, tag="reported"):
 
     number: int
     report: Report
+    node_reports: Mapping[str, NodeReport] = {}
+    """By node, where they were asked for."""
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):

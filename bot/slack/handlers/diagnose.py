@@ -5,6 +5,7 @@ import structlog
 from bot.domain.authorization import Action
 from bot.domain.errors import UnknownNamespaceError, UnknownPodError
 from bot.domain.incident import Incident
+from bot.domain.report import Report
 from bot.incidents.clusters import UnknownClusterError
 from bot.incidents.service import DiagnosisRequest
 from bot.slack import views
@@ -42,18 +43,25 @@ async def diagnose(services: Services, caller: Caller, command: Diagnose) -> Non
     await take_up(services, caller, incident, is_new=is_new)
 
 
-async def take_up(services: Services, caller: Caller, incident: Incident, *, is_new: bool) -> None:
-    """A new run of the incident in its own thread, and a word to whoever asks elsewhere where that is."""
+async def take_up(
+    services: Services, caller: Caller, incident: Incident, *, is_new: bool
+) -> tuple[Incident, Report] | None:
+    """A new run of the incident in its own thread, and a word to whoever asks elsewhere where that is.
+
+    None: another run is under way, or there is no verdict; the caller has been notified.
+    """
     if not is_new:
         is_running = await is_busy(services, incident, caller.key)
         if is_running or not await _is_in_thread(services, caller, incident):
             link = await permalink(services, incident)
             await ephemeral(services, caller, "attached", notices.attached(incident, link, is_running=is_running))
         if is_running:
-            return
+            return None
     incident = await services.service.begin(incident, dedup=caller.key, by=caller.user)
     outcome = await run(services, incident, asked_by=caller.user, response_url=caller.response_url)
     await after_run(services, incident.id)
+    if isinstance(outcome, Report):
+        return incident, outcome
     if isinstance(outcome, UnknownNamespaceError):  # not known in time to say so before anything was posted
         known = [(incident.cluster, one) for one in outcome.nearest]
         nearest = tuple(one for _, one in await permitted(services, caller, Action.DIAGNOSE, known))
@@ -62,6 +70,7 @@ async def take_up(services: Services, caller: Caller, incident: Incident, *, is_
     if isinstance(outcome, UnknownPodError):
         near = views.unknown_pod(outcome.namespace, outcome.name, outcome.nearest, incident.cluster)
         await ephemeral(services, caller, "unknown-pod", near)
+    return None
 
 
 async def _is_in_thread(services: Services, caller: Caller, incident: Incident) -> bool:

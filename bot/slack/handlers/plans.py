@@ -7,29 +7,31 @@ answered to the one who clicked, and never touch the card.
 import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
 from bot.domain.authorization import Action
 from bot.domain.errors import BotError
-from bot.domain.incident import PLAN, SCHEDULE, Incident
+from bot.domain.incident import ALL_NODES, PLAN, SCHEDULE, Incident
 from bot.domain.outgoing import Edit, Place, Post, Priority
 from bot.domain.plan import Person
 from bot.domain.plan_journal import JournalEntry
 from bot.domain.plan_life import PlanRecord, Refusal, decided
 from bot.domain.report import Report
 from bot.incidents.plans import Proposal
-from bot.remediation.requests import PlanRequest
+from bot.incidents.service import DiagnosisRequest
+from bot.remediation.requests import MigrateToCilium, PlanRequest
 from bot.remediation.verification import baseline_of
 from bot.slack import views
 from bot.slack.caller import Caller, decide, ephemeral, inside, is_allowed, is_present, of_interaction
 from bot.slack.handlers.buttons import pressed, reported_run
-from bot.slack.handlers.diagnose import cluster_for
+from bot.slack.handlers.diagnose import cluster_for, exists, take_up
 from bot.slack.handlers.dialogues import fill, open_loading
 from bot.slack.handlers.firing import after_run
 from bot.slack.handlers.runs import run, show_root, thread_of
-from bot.slack.plan_commands import ListPlans, PlanCommand, PlansCommand, ResumePlans, StopPlans, wanted
+from bot.slack.plan_commands import ListPlans, PlanCommand, PlansCommand, ResumePlans, StopPlans, Wanted, wanted
 from bot.slack.services import Services
 from bot.slack.views import notices, plans
 from bot.store import Entry, StoreUnavailableError, UnknownPlanError
@@ -77,12 +79,36 @@ async def propose_plan(services: Services, caller: Caller, command: PlanCommand)
         return
     if not await is_present(services, caller):
         return
+    if isinstance(asked.request, MigrateToCilium):
+        await _propose_migration(services, caller, cluster, asked)
+        return
     found = await _justified(services, caller, cluster, asked.namespace)
     if found is None:
         text = f"Nothing justifies a plan yet. Type `/cni diagnose {asked.namespace}` here first."
         await ephemeral(services, caller, "plan", notices.plainly(text))
         return
     await _put_forward(services, caller, *found, asked.request)
+
+
+async def _propose_migration(services: Services, caller: Caller, cluster: str, asked: Wanted) -> None:
+    """Diagnose every node in a thread of its own, and put the plan there: it needs no fault that justifies it."""
+    namespace = asked.namespace
+    if not await is_allowed(services, caller, Action.DIAGNOSE, cluster=cluster, namespace=namespace):
+        return
+    if not await exists(services, caller, cluster, namespace):
+        return
+    request = DiagnosisRequest(
+        cluster=cluster,
+        namespace=namespace,
+        node=ALL_NODES,
+        channel=caller.channel,
+        thread=caller.thread,
+        by=caller.user,
+    )
+    opened, is_new = await services.service.open(request, dedup=caller.key)
+    found = await take_up(services, caller, opened, is_new=is_new)
+    if found is not None:
+        await _put_forward(services, caller, *found, asked.request)
 
 
 async def propose_fix(services: Services, entry: Entry) -> None:
@@ -118,7 +144,11 @@ async def _put_forward(
     """The plan's card in the incident's thread; None: what the report leads to."""
     try:
         request = asked or await services.plans.fix_for(incident.cluster, report)
-        record = await services.plans.propose(_proposal(caller, incident, report, request))
+        proposal = _proposal(caller, incident, report, request)
+        if isinstance(request, MigrateToCilium):  # it is checked against what stands on the nodes themselves
+            seen = await services.service.inspect(incident.cluster, incident.namespace)
+            proposal = replace(proposal, baseline=baseline_of(seen.report), reports=seen.node_reports)
+        record = await services.plans.propose(proposal)
     except StoreUnavailableError:
         raise
     except BotError as error:

@@ -326,9 +326,7 @@ async def test_a_range_that_is_none_and_an_option_that_is_none_are_told(planning
     await planning.rig.whispered("alice", "plan install-cilium POD_RANGE")
 
 
-async def test_what_is_planned_elsewhere_or_never_is_told_with_where_it_is_described(planning: Planning) -> None:
+async def test_taking_a_cni_away_is_refused_with_where_it_is_described(planning: Planning) -> None:
     await planning.rig.diagnosed()
-    await planning.rig.alice.slash(HERE, "/cni", "plan migrate-to-cilium 10.245.0.0/16")
-    await planning.rig.whispered("alice", "cnibot plan propose migrate-to-cilium POD_RANGE")
     await planning.rig.alice.slash(HERE, "/cni", "plan remove-cni")
     await planning.rig.whispered("alice", "No plan takes a CNI away")
