@@ -46,6 +46,7 @@ _UNDERLAY = (
     "overlay-blocked-by-underlay",
     "underlay-blocks-nodes",
     "underlay-loses-packets",
+    "underlay-loses-tunnel-packets",
     "fabric-drops-pod-addresses",
 )
 
