@@ -13,9 +13,11 @@ HEAD = """# Chaos
 
 `make chaos` plays seeded scenarios against the real bot: `cnibot serve` as a process of its own, a real redis-server,
 the lab's cluster behind a proxy that can fail, and the lab's Slack workspace. In each, people and Alertmanager ask
-while three drawn faults strike at drawn instants; then everything heals, one more command is given, and the bot is
-asked to end. `make chaos SEED=7` plays one again, `make chaos ROUNDS=50` the attacks of the other tests and then 50 new
-seeds. A scenario that breaks a promise prints its seed, what happened second by second, and the end of the bot's log.
+while up to four faults strike at drawn instants; then everything heals, one more command is given, and it is counted
+what holds. One bot goes through up to five of them before it is asked to end; each fault of the list once, in three
+such lives, is what CI plays. `make chaos SEED=7` plays one again in a life of its own, `make chaos SEED="3 7"`
+several in one, and `make chaos ROUNDS=50` the attacks of the other tests and then 50 new seeds. A scenario that
+breaks a promise prints the seeds of its life, what happened second by second, and the end of the bot's log.
 
 ## What must hold after each
 
@@ -43,7 +45,7 @@ INVARIANTS = """\
   has no traceback; afterwards a command gets the right verdict, confirmed.
 - **Nothing is left**: no node agents, no processes here or in the cluster and so no network namespaces, no temporary
   files, no more descriptors than pools keep, no keys in Redis without an expiry but those that are meant to live
-  (`tests/chaos/kept.py` has the list, and what bounds each)."""
+  (`tests/chaos/kept.py` has the list, and what bounds each); and nothing at all when the bot is asked to end."""
 
 
 def _counts(result: dict[str, Any]) -> Counter[str]:

@@ -1,8 +1,9 @@
 """House rules that no linter knows."""
 
 import ast
-import re
 from pathlib import Path
+
+import pytest
 
 from tests.architecture.tree import ROOT, python_files
 
@@ -64,9 +65,44 @@ def test_every_module_says_what_it_is_for() -> None:
     assert silent == []
 
 
+def bare_groups(source: str) -> list[int]:
+    """Lines that name asyncio's own task group, under whatever name the module or the class was imported."""
+    tree = ast.parse(source)
+    modules, found = {"asyncio", "asyncio.taskgroups", "taskgroups"}, list[int]()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                modules |= {each.asname for each in names if each.name in modules and each.asname}
+            case ast.ImportFrom(module="asyncio" | "asyncio.taskgroups", names=names):
+                found += [node.lineno for each in names if each.name in {"TaskGroup", "*"}]
+                modules |= {each.asname or each.name for each in names if each.name == "taskgroups"}
+            case _:
+                pass
+    attributes = (node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "TaskGroup")
+    return [*found, *(node.lineno for node in attributes if ast.unparse(node.value) in modules)]
+
+
 def test_every_task_group_lets_deadlines_fire() -> None:
     """Before Python 3.13 a group of asyncio's own can disarm the `asyncio.timeout` around it: see bot.aio.groups."""
-    bare = re.compile(r"\basyncio\.TaskGroup\b|from asyncio import .*\bTaskGroup\b")
-    using = [path for path in python_files("bot") if bare.search(path.read_text(encoding="utf-8"))]
+    using = [path for path in python_files("bot") if bare_groups(path.read_text(encoding="utf-8"))]
 
     assert using == [ROOT / "bot/aio/groups.py"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import asyncio\nasyncio.TaskGroup()",
+        "import asyncio as aio\naio.TaskGroup()",
+        "from asyncio import (\n    Event,\n    TaskGroup,\n)",
+        "from asyncio import TaskGroup as Group",
+        "from asyncio import *",
+        "from asyncio.taskgroups import TaskGroup",
+        "from asyncio import taskgroups\ntaskgroups.TaskGroup()",
+        "import asyncio.taskgroups\nasyncio.taskgroups.TaskGroup()",
+        "import asyncio\nclass Mine(asyncio.TaskGroup): ...",
+    ],
+)
+def test_the_rule_sees_each_way_to_a_bare_group(source: str) -> None:
+    assert bare_groups(source)
+    assert not bare_groups("import asyncio\nfrom bot.aio.groups import TaskGroup\nasyncio.timeout(1)\nTaskGroup()")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.chaos.processes import children, descriptors
+from tests.chaos.processes import children, descendants, descriptors
 from tests.chaos.timeline import Timeline
 from tests.programs import ending_with_us
 
@@ -90,6 +90,10 @@ class BotProcess:
         self.kill(signal.SIGTERM)
         async with asyncio.timeout(END_S):
             return await self.process.wait()
+
+    def pids(self) -> set[int]:
+        """Of it and all that it has begun."""
+        return {self.process.pid, *descendants(self.process.pid)} if self.process else set()
 
     def descriptors(self) -> int:
         """How many files and sockets it has open."""

@@ -32,15 +32,19 @@ class Before:
     namespaces: frozenset[str]
     """Kubernetes' own."""
     descriptors: int
+    files: frozenset[str]
+    """Temporary ones of the bot's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Played:
-    """A scenario after its end, with the bot still running or (`exit_code`) ended."""
+    """A scenario that is over, with the bot still running or (`exit_code`) ended."""
 
     scenario: Scenario
     system: System
     before: Before
+    log_from: int = 0
+    """Where the bot's log of this scenario begins."""
     exit_code: int | None = None
 
 
@@ -52,6 +56,7 @@ async def before_all(system: System) -> Before:
         commands=frozenset(processes.commands(processes.descendants(system.lab.pid))),
         namespaces=frozenset(each.metadata.name for each in namespaces),
         descriptors=system.bot.descriptors(),
+        files=frozenset(each.name for each in system.scratch.iterdir()),
     )
 
 
@@ -105,7 +110,7 @@ async def it_ran(played: Played) -> AsyncIterator[str]:
     may_end = any(injection.fault.may_end_bot for injection in played.scenario.injections)
     if played.system.bot.ended_by_itself and not may_end:
         yield f"the bot ended by itself with {played.system.bot.ended_by_itself}"
-    log = played.system.bot.log.read_text(encoding="utf-8", errors="replace")
+    log = played.system.bot.log.read_bytes()[played.log_from :].decode(errors="replace")
     for sign in FAULTS_OF_OUR_OWN:
         if sign in log:
             yield f"its log has {sign!r} {log.count(sign)} times"
@@ -122,10 +127,20 @@ async def it_ends_in_order(played: Played) -> AsyncIterator[str]:
     """At SIGTERM, with nothing left of it."""
     if played.exit_code != 0:
         yield f"SIGTERM ended the bot with {played.exit_code}"
-    for command in processes.marked(MARK, played.system.mark):
+    for command in processes.commands(processes.marked(MARK, played.system.mark)):
         yield f"a process is left: {command}"
     for path in played.system.scratch.iterdir():
         yield f"a temporary file is left: {path.name}"
+
+
+async def nothing_is_left_of_the_dead(played: Played) -> AsyncIterator[str]:
+    """Processes and temporary files of bots that ended, or of diagnoses that are over."""
+    orphans = processes.marked(MARK, played.system.mark) - played.system.bot.pids()
+    for command in processes.commands(orphans):
+        yield f"a process is left: {command}"
+    for path in played.system.scratch.iterdir():
+        if path.name not in played.before.files:
+            yield f"a temporary file is left: {path.name}"
 
 
 async def nothing_stays_in_the_cluster(played: Played) -> AsyncIterator[str]:
@@ -157,6 +172,7 @@ WHILE_IT_RUNS: tuple[Invariant, ...] = (
     no_descriptors_stay_open,
     no_key_lives_for_ever,
 )
+SOON_AFTER: tuple[Invariant, ...] = (nothing_is_left_of_the_dead, nothing_stays_in_the_cluster)
 WHEN_IT_ENDED: tuple[Invariant, ...] = (it_ends_in_order, nothing_stays_in_the_cluster)
 
 

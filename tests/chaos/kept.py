@@ -19,6 +19,7 @@ BOUNDED = {
     "open": "the open incidents",
     "watches": "what people asked for",
     "feedback": "what people said",
+    "noted-issues": "one entry a cluster",
     "audit": "for ever: that is what it is for",
     "outbox:(seq|bytes)": "one number each",
     "outbox:bucket:(update|react)": "one budget for each method",

@@ -1,21 +1,30 @@
-"""Playing a scenario: the bot starts, people ask, things fail and heal, and in the end everything is counted."""
+"""Playing a bot's life: people ask, things fail and heal, and after each scenario everything is counted."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
 from random import Random
 
 from bot.aio.groups import TaskGroup
 from tests.chaos import kept, results
 from tests.chaos.answers import answers, key_of
 from tests.chaos.faults.slack import slack_troubled
-from tests.chaos.invariants import CAUSE, WHEN_IT_ENDED, WHILE_IT_RUNS, Played, before_all, broken
+from tests.chaos.invariants import (
+    CAUSE,
+    SOON_AFTER,
+    WHEN_IT_ENDED,
+    WHILE_IT_RUNS,
+    Before,
+    Invariant,
+    Played,
+    before_all,
+    broken,
+)
 from tests.chaos.requests import Request
 from tests.chaos.results import Result
-from tests.chaos.scenario import Injection, Scenario
+from tests.chaos.scenario import Injection, Life, Scenario
 from tests.chaos.sending import ask
 from tests.chaos.system import BrokenLab, System, assembled
 
@@ -30,41 +39,62 @@ LEAVE_S = 20.0
 LOOK_S = 0.2
 
 
-async def play(scenario: Scenario, lab: BrokenLab) -> Result:
-    """The result; `broken` is empty when everything holds."""
-    result = Result(seed=scenario.seed, faults=tuple(str(each.fault) for each in scenario.injections))
-    async with assembled(lab, scenario.channels, has_own_store=scenario.has_own_store) as system:
-        system.requests.extend(scenario.requests)
+async def play(life: Life, lab: BrokenLab) -> list[Result]:
+    """The results of its scenarios, up to the first in which a promise was broken: what follows proves little."""
+    found = list[Result]()
+    channels = tuple(channel for scenario in life.scenarios for channel in scenario.channels)
+    options = {"has_own_store": life.has_own_store, "has_pictures": life.has_pictures}
+    async with assembled(lab, channels, **options) as system:
         try:
-            await _acts(system, scenario, result)
-        except* TimeoutError as errors:
-            result.broken += map(str, errors.exceptions)
+            await _live(system, life, found)
         finally:
             system.bot.kill()
-            _count(system, result)
-            result.story = f"{system.timeline}\n\n{_log_end(system)}"
-            results.keep(result)
-    return result
+            for result in found:
+                result.story = f"{system.timeline}\n\n{_log_end(system)}"
+                results.keep(result)
+    return found
 
 
-async def _acts(system: System, scenario: Scenario, result: Result) -> None:
+async def _live(system: System, life: Life, found: list[Result]) -> None:
     async with TaskGroup() as group:
         running = [group.create_task(system.bot.keep_running()), group.create_task(_listen(system))]
         try:
             await _until(lambda: system.bot.is_ready(system.session), START_S, "the bot is not ready")
             before = await before_all(system)
-            system.timeline.note("ready")
-            await _trouble(system, scenario)
-            if await _settles(system):
-                await _works_again(system, result)
+            for scenario in life.scenarios:
+                result = Result(seed=scenario.seed, faults=tuple(str(each.fault) for each in scenario.injections))
+                found.append(result)
+                await _scenario(system, scenario, before, result)
+                if result.broken:
+                    return
         finally:
             for task in running:
                 task.cancel()
-    played = Played(scenario=scenario, system=system, before=before)
-    result.broken += await broken(WHILE_IT_RUNS, played)
     code = await system.bot.stop()
     system.timeline.note(f"stopped with {code}")
-    result.broken += await _broken_at_last(replace(played, exit_code=code))
+    last = Played(scenario=life.scenarios[-1], system=system, before=before, exit_code=code)
+    found[-1].broken += await _broken_at_last(WHEN_IT_ENDED, last)
+
+
+async def _scenario(system: System, scenario: Scenario, before: Before, result: Result) -> None:
+    """One of the bot's bad days, and what is broken after it."""
+    system.timeline.note(f"scenario {scenario.seed}")
+    system.requests = list(scenario.requests)
+    system.bot.ended_by_itself.clear()
+    log_from = system.bot.log.stat().st_size
+    slack, cluster = slack_troubled(system), system.cluster.troubled + system.cluster.agents_troubled
+    try:
+        await _trouble(system, scenario)
+        if await _settles(system):
+            await _works_again(system, scenario, result)
+    except* TimeoutError as errors:
+        result.broken += map(str, errors.exceptions)
+    played = Played(scenario=scenario, system=system, before=before, log_from=log_from)
+    result.broken += await broken(WHILE_IT_RUNS, played)
+    result.broken += await _broken_at_last(SOON_AFTER, played)
+    result.slack_troubled = slack_troubled(system) - slack
+    result.cluster_troubled = system.cluster.troubled + system.cluster.agents_troubled - cluster
+    _count(system, result)
 
 
 async def _listen(system: System) -> None:
@@ -119,9 +149,9 @@ async def _settles(system: System) -> bool:
     return True
 
 
-async def _works_again(system: System, result: Result) -> None:
+async def _works_again(system: System, scenario: Scenario, result: Result) -> None:
     """One more command, in good weather: its verdict is as good as ever."""
-    request = Request("command", "afterwards", "seldon-mesh", 0.0)
+    request = Request("command", scenario.afterwards, "seldon-mesh", 0.0)
     system.requests.append(request)
     await ask(system, request)
     await _settles(system)
@@ -132,12 +162,12 @@ async def _works_again(system: System, result: Result) -> None:
         result.broken.append(f"afterwards it says {found}")
 
 
-async def _broken_at_last(played: Played) -> list[str]:
+async def _broken_at_last(invariants: tuple[Invariant, ...], played: Played) -> list[str]:
     """The cluster removes deleted pods in its own time."""
     found = list[str]()
 
     async def has_left() -> bool:
-        found[:] = await broken(WHEN_IT_ENDED, played)
+        found[:] = await broken(invariants, played)
         return not found
 
     with suppress(TimeoutError):
@@ -159,8 +189,6 @@ def _log_end(system: System) -> str:
 
 
 def _count(system: System, result: Result) -> None:
-    result.slack_troubled = slack_troubled(system)
-    result.cluster_troubled = system.cluster.troubled + system.cluster.agents_troubled
     for request in system.requests:
         said = answers(system.slack, request)
         result.asked += 1

@@ -37,14 +37,14 @@ def descendants(pid: int) -> set[int]:
     return found
 
 
-def marked(variable: str, value: str) -> list[str]:
-    """The commands of processes that were given this environment variable."""
+def marked(variable: str, value: str) -> set[int]:
+    """Processes that were given this environment variable."""
     wanted, found = f"{variable}={value}".encode(), set[int]()
     for pid in _all():
         with suppress(OSError):
             if wanted in (_PROC / str(pid) / "environ").read_bytes().split(b"\0"):
                 found.add(pid)
-    return commands(found)
+    return found
 
 
 def commands(pids: Iterable[int]) -> list[str]:

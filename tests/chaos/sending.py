@@ -52,7 +52,12 @@ async def _mention(system: System, request: Request) -> None:
 
 
 async def _alert(system: System, request: Request) -> bool:
-    labels = {"alertname": "PodsUnreachable", "namespace": request.namespace, "severity": "critical"}
+    labels = {
+        "alertname": "PodsUnreachable",
+        "namespace": request.namespace,
+        "severity": "critical",
+        "team": request.channel,
+    }
     alert = {"status": "firing", "labels": labels, "startsAt": "2026-11-29T23:31:02.113Z"}
     headers = {"Authorization": f"Bearer {ALERT_TOKEN}", "Content-Type": "application/json"}
     body = json.dumps({"version": "4", "alerts": [{**alert, "endsAt": "0001-01-01T00:00:00Z"}]})

@@ -56,6 +56,7 @@ class System:
     timeline: Timeline
     webhook: str
     requests: list[Request] = field(default_factory=list[Request])
+    """Of the scenario that is being played."""
 
     @property
     def scratch(self) -> Path:
@@ -71,17 +72,27 @@ def _settings(directory: Path, clock: Clock, mark: str, ports: tuple[int, int]) 
         "CNIBOT_HTTP_PORT": str(ports[0]),
         "CNIBOT_HEALTH_PORT": str(ports[1]),
         "CNIBOT_ALERT_CHANNEL": "C0ALERTS",
+        "CNIBOT_ALERT_ROUTES": str(directory / "routes.yaml"),
         "CNIBOT_ALERTMANAGER_TOKEN": ALERT_TOKEN,
     }
 
 
+def _routes(channels: tuple[str, ...]) -> str:
+    """Each alert's incident in the channel that its label names: in one channel, the next alert would join the last."""
+    matched = [(f'team="{name}"', f"C0{name.upper()}") for name in channels]
+    return json.dumps({"routes": [{"matchers": [team], "channel": channel} for team, channel in matched]})
+
+
 @asynccontextmanager
-async def assembled(lab: BrokenLab, channels: tuple[str, ...], *, has_own_store: bool) -> AsyncGenerator[System]:
+async def assembled(
+    lab: BrokenLab, channels: tuple[str, ...], *, has_own_store: bool, has_pictures: bool
+) -> AsyncGenerator[System]:
     """Everything, with a bot that nobody has started yet. `has_own_store`: it starts a redis-server itself."""
     options = SlackOptions(extra_channels=channels, retry_delays_s=RETRY_DELAYS_S, strict_rates=True)
     with scratch("chaos") as directory, RedisServer() as redis:
         socket = directory / "state/store/redis.sock" if has_own_store else redis.socket
         (directory / "tmp").mkdir()
+        (directory / "routes.yaml").write_text(_routes(channels), encoding="utf-8")
         clock, mark, ports = Clock(directory / "clock"), secrets.token_hex(8), (closed_port(), closed_port())
         async with (
             SlackWorkspace.start(options) as slack,
@@ -93,6 +104,7 @@ async def assembled(lab: BrokenLab, channels: tuple[str, ...], *, has_own_store:
             clusters = json.dumps({"lab": {"kubeconfig": str(kubeconfig)}})
             settings = _settings(directory, clock, mark, ports) | {"CNIBOT_CLUSTERS": clusters}
             settings |= {} if has_own_store else {"CNIBOT_REDIS_URL": redis.url}
+            settings |= {} if has_pictures else {"CHAOS_WITHOUT_MATPLOTLIB": "1"}
             env = environment(lab, slack, directory / "state", **settings)
             bot = BotProcess(env, directory / "log", f"http://127.0.0.1:{ports[1]}", timeline)
             yield System(

@@ -25,7 +25,7 @@ from bot.incidents.service import DiagnosisRequest
 from bot.remediation.requests import MigrateToCilium, PlanRequest
 from bot.remediation.verification import baseline_of
 from bot.slack import views
-from bot.slack.caller import Caller, decide, ephemeral, inside, is_allowed, is_present, of_interaction
+from bot.slack.caller import Caller, decide, ephemeral, inside, is_allowed, is_present, of_interaction, permitted
 from bot.slack.handlers.buttons import pressed, reported_run
 from bot.slack.handlers.diagnose import cluster_for, exists, take_up
 from bot.slack.handlers.dialogues import fill, open_loading
@@ -400,9 +400,14 @@ async def refused(services: Services, entry: Entry) -> None:
 
 
 async def list_plans(services: Services, caller: Caller) -> None:
-    """The newest plans, and what became of them."""
-    if await is_allowed(services, caller, Action.READ):
-        await ephemeral(services, caller, "plans", plans.plan_list(await services.plans.recent()))
+    """The newest plans that the caller may read, and what became of them."""
+    if not await is_allowed(services, caller, Action.READ):
+        return
+    recent = await services.plans.recent()
+    places = {(one.plan.cluster, one.plan.namespace) for one in recent}
+    may = set(await permitted(services, caller, Action.READ, places))
+    shown = [one for one in recent if (one.plan.cluster, one.plan.namespace) in may]
+    await ephemeral(services, caller, "plans", plans.plan_list(shown))
 
 
 async def stop_all(services: Services, caller: Caller, reason: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bot.domain.authorization import Action, Grant
 from bot.domain.plan import Person
 from bot.domain.plan_life import PlanRecord
 from bot.domain.plan_policy import Policy
@@ -185,6 +186,22 @@ async def test_a_guest_cannot_approve(planning: Planning) -> None:
 
     await planning.rig.whispered("carol", "Guests may not use cnibot")
     assert (await planning.plan()).state == "waiting"
+
+
+async def test_plans_of_namespaces_that_one_may_not_read_are_not_listed(planning: Planning) -> None:
+    await planning.card()
+    plan_id = (await planning.plan()).plan.id
+    everything = Grant(actions=frozenset(Action), users=frozenset({"U0ALICE"}))
+    some = Grant(actions=frozenset({Action.READ}), users=frozenset({"U0BOB"}), namespaces=("payments",))
+    object.__setattr__(planning.rig.services, "grants", (everything, some))
+
+    await planning.rig.alice.slash(HERE, "/cni", "plans")
+    assert plan_id in await planning.rig.whispered("alice", plan_id)
+    await planning.rig.ws.user("bob").slash(HERE, "/cni", "plans")
+    told = await planning.rig.whispered("bob", "plan")
+
+    assert plan_id not in told
+    assert "shop" not in told
 
 
 async def test_a_second_click_is_told_what_became_of_it(planning: Planning) -> None:
