@@ -1,7 +1,9 @@
 """How the bot talks to Slack's Web API: one client, one session, deadlines, no request sent twice behind our back."""
 
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -11,6 +13,9 @@ from slack_sdk.http_retry.response import HttpResponse
 from slack_sdk.http_retry.state import RetryState
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.slack.metrics import CALL_SECONDS
+
+TOO_MANY, FAILED = 429, 500
 REQUEST_TIMEOUT_S = 10.0
 """One request, from connecting to the last byte of the answer."""
 
@@ -45,6 +50,42 @@ class RepeatReads(AsyncRetryHandler):
         return isinstance(error, aiohttp.ClientConnectionError) and is_repeatable(request.url)
 
 
+def _timed() -> aiohttp.TraceConfig:
+    """Measures each call."""
+
+    async def began(_: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceRequestStartParams) -> None:
+        context.began = time.perf_counter()
+
+    def observe(context: SimpleNamespace, url: str, outcome: str) -> None:
+        seconds = time.perf_counter() - context.began
+        CALL_SECONDS.labels(_method_of(url), outcome).observe(seconds)
+
+    async def answered(_: aiohttp.ClientSession, context: SimpleNamespace, end: aiohttp.TraceRequestEndParams) -> None:
+        status = end.response.status
+        observe(
+            context, str(end.url), "limited" if status == TOO_MANY else "failed" if status >= FAILED else "answered"
+        )
+
+    async def failed(
+        _: aiohttp.ClientSession, context: SimpleNamespace, end: aiohttp.TraceRequestExceptionParams
+    ) -> None:
+        observe(context, str(end.url), "failed")
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(began)
+    trace.on_request_end.append(answered)
+    trace.on_request_exception.append(failed)
+    return trace
+
+
+def _method_of(url: str) -> str:
+    """The method's name ("chat.postMessage"), `upload` for an address that Slack gave us for a file, else `other`."""
+    *_, parent, name = ("", *urlsplit(url).path.split("/"))
+    if parent == "api":
+        return name
+    return "upload" if "upload" in urlsplit(url).path else "other"
+
+
 @asynccontextmanager
 async def open_client(
     token: str, *, base_url: str = AsyncWebClient.BASE_URL, timeout_s: float = REQUEST_TIMEOUT_S
@@ -55,7 +96,9 @@ async def open_client(
     """
     timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(timeout_s, 5.0))
     connector = aiohttp.TCPConnector(keepalive_timeout=15)  # below any server's own: few dead connections
-    async with aiohttp.ClientSession(timeout=timeout, connector=connector, trust_env=True) as session:
+    async with aiohttp.ClientSession(
+        timeout=timeout, connector=connector, trust_env=True, trace_configs=[_timed()]
+    ) as session:
         client = AsyncWebClient(
             token=token, base_url=base_url, session=session, timeout=int(timeout_s), retry_handlers=[RepeatReads()]
         )

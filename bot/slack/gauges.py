@@ -12,6 +12,7 @@ from slack_sdk.errors import SlackApiError
 
 from bot.aio.groups import TaskGroup
 from bot.domain.errors import BotError
+from bot.incidents import metrics
 from bot.incidents.clusters import Cluster
 from bot.slack.identity import ask, reason_of
 from bot.slack.services import Services
@@ -134,6 +135,7 @@ class Measuring:
         DIAGNOSES.labels("running").set(services.service.running)
         DIAGNOSES.labels("waiting").set(services.service.waiting)
         INCIDENTS.set(len(await services.store.incidents.open_ones()))
+        metrics.count_api_requests()
         await self._measure_known_issues()
 
     async def _measure_known_issues(self) -> None:

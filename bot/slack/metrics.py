@@ -13,6 +13,12 @@ ACK_SECONDS = Histogram(
     ("kind",),
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0),
 )
+CALL_SECONDS = Histogram(
+    "cnibot_slack_call_seconds",
+    "Calls of Slack's API, by method (upload: the bytes of a file) and outcome: answered, limited (429), failed.",
+    ("method", "outcome"),
+    buckets=(0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0),
+)
 CONNECTIONS = Gauge("cnibot_slack_connections", "Connections of Socket Mode that Slack greeted and that answer pings.")
 RECONNECTS = Counter(
     "cnibot_slack_reconnects_total",

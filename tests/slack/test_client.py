@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from prometheus_client import REGISTRY
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
@@ -101,3 +103,38 @@ async def test_proxies_are_chosen_by_address(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setenv("no_proxy", "elsewhere")
         with pytest.raises(Exception, match=r"Cannot connect to host 127\.0\.0\.1:1"):
             await ask(client, "chat.postMessage")
+
+
+@pytest.mark.parametrize(("status", "outcome"), [(200, "answered"), (429, "limited"), (503, "failed")])
+async def test_each_call_is_timed_by_method_and_outcome(status: int, outcome: str) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"ok": status == 200}, status=status, headers={"Retry-After": "1"})
+
+    def calls() -> float:
+        labels = {"method": "chat.update", "outcome": outcome}
+        return REGISTRY.get_sample_value("cnibot_slack_call_seconds_count", labels) or 0.0
+
+    app = web.Application()
+    app.router.add_route("*", "/api/{method}", answer)
+    before = calls()
+    async with TestServer(app) as server, open_client("xoxb-1", base_url=str(server.make_url("/api/"))) as client:
+        with suppress(SlackApiError):
+            await ask(client, "chat.update")
+
+    assert calls() == before + 1
+
+
+async def test_an_address_for_a_file_is_one_method_whatever_is_in_it() -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text="OK")
+
+    app = web.Application()
+    app.router.add_route("*", "/upload/v1/{token}", answer)
+    labels = {"method": "upload", "outcome": "answered"}
+    before = REGISTRY.get_sample_value("cnibot_slack_call_seconds_count", labels) or 0.0
+    async with TestServer(app) as server, open_client("xoxb-1") as client:
+        assert client.session
+        for token in ("AbC", "dEf"):
+            await client.session.post(server.make_url(f"/upload/v1/{token}"))
+
+    assert REGISTRY.get_sample_value("cnibot_slack_call_seconds_count", labels) == before + 2

@@ -17,6 +17,7 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from kubernetes.aio.client.rest import RESTClientObject
 
+from bot.cluster.client import tally
 from bot.cluster.client.api_addresses import addresses_in_use
 from bot.cluster.client.credentials import Login, load_login
 from bot.cluster.client.wire import Frame, Response, WebSocket
@@ -130,8 +131,9 @@ class Transport:
 
     async def _request(self, method: str, path: str, body: bytes, content_type: str, timeout_s: float) -> Response:
         options = await self._options(timeout_s, {"Content-Type": content_type} if content_type else {})
-        with self._translated(timeout_s):
+        with self._counted(method), self._translated(timeout_s):
             async with self._session.request(method, self.server + path, data=body or None, **options) as answer:
+                tally.count(method, f"{answer.status // 100}xx")
                 return Response(
                     status=answer.status,
                     body=await _read(answer, f"The answer to {method} {path.partition('?')[0]}"),
@@ -142,8 +144,9 @@ class Transport:
     async def stream(self, path: str, *, timeout_s: float) -> AsyncGenerator["Stream", None]:
         """A long answer (a watch), line by line as it comes."""
         options = await self._options(timeout_s, {})
-        with self._translated(timeout_s):
+        with self._counted("GET"), self._translated(timeout_s):
             answer = await self._session.get(self.server + path, **options)
+        tally.count("GET", f"{answer.status // 100}xx")
         async with answer:
             yield Stream(answer, lambda: self._translated(timeout_s))
 
@@ -155,7 +158,7 @@ class Transport:
         options = await self._options(None, {"Accept": "*/*"})
         connect: Any = self._session.ws_connect  # its types promise less than it takes
         closing: Any = aiohttp.ClientWSTimeout
-        with self._translated(CONNECT_S):
+        with self._counted("WEBSOCKET"), self._translated(CONNECT_S):
             socket: aiohttp.ClientWebSocketResponse[bool] = await connect(
                 self.server + path,
                 protocols=protocols,
@@ -163,6 +166,7 @@ class Transport:
                 timeout=closing(ws_close=CLOSE_S),
                 **options,
             )
+        tally.count("WEBSOCKET", "1xx")
         try:
             yield _AiohttpWebSocket(socket, lambda: self._translated(CONNECT_S))
         finally:
@@ -181,6 +185,18 @@ class Transport:
         if configuration.proxy:
             options["proxy"] = configuration.proxy
         return options
+
+    @contextmanager
+    def _counted(self, method: str) -> Generator[None, None, None]:
+        """Counts what gets no answer; whoever has one counts that."""
+        try:
+            yield
+        except UnreachableError as error:
+            tally.count(method, error.kind)
+            raise
+        except DeadlineError:
+            tally.count(method, "late")
+            raise
 
     @contextmanager
     def _translated(self, timeout_s: float) -> Generator[None, None, None]:

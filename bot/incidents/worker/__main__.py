@@ -18,6 +18,7 @@ from bot import logs
 from bot.aio.cancellation import stray_cancellation_as_error
 from bot.aio.groups import TaskGroup
 from bot.aio.memory import give_back
+from bot.cluster.client import tally
 from bot.cluster.client.api_addresses import ApiAddresses, use_addresses
 from bot.diagnosis.diagnose import diagnose_cluster
 from bot.diagnosis.knowledge import Knowledge, load_knowledge
@@ -25,7 +26,7 @@ from bot.diagnosis.request import Progress
 from bot.domain.errors import BotError, PodsHiddenError, UnknownNamespaceError, UnknownPodError
 from bot.domain.redact import redact_more
 from bot.incidents.worker.client import MOST_BYTES
-from bot.incidents.worker.messages import Cancel, Command, Event, Failed, Prepare, Progressed, Reported, Start
+from bot.incidents.worker.messages import Called, Cancel, Command, Event, Failed, Prepare, Progressed, Reported, Start
 from bot.rules.problems import RulesError
 
 log = structlog.get_logger()
@@ -84,6 +85,7 @@ class _Worker:
             said = Failed(number=start.number, kind="internal", sentence=f"{type(error).__name__} in the worker")
         finally:
             self._tasks.pop(start.number, None)
+        self._say(Called(requests=tuple(tally.taken())))
         self._say(said)
         if not self._tasks:
             give_back()

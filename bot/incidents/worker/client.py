@@ -24,12 +24,13 @@ from bot.agent.report import NodeReport
 from bot.aio.children import child_environment
 from bot.aio.failures import first_failure
 from bot.aio.groups import TaskGroup
+from bot.cluster.client import tally
 from bot.cluster.client.api_addresses import addresses_in_use
 from bot.diagnosis.request import OnProgress, Progress, Request, silent
 from bot.domain.errors import BotError, ElsewhereError, PodsHiddenError, UnknownNamespaceError, UnknownPodError, bounded
 from bot.domain.redact import redacted_in
 from bot.domain.report import Report
-from bot.incidents.worker.messages import Cancel, Command, Event, Failed, Prepare, Progressed, Reported, Start
+from bot.incidents.worker.messages import Called, Cancel, Command, Event, Failed, Prepare, Progressed, Reported, Start
 
 log = structlog.get_logger()
 
@@ -82,7 +83,7 @@ class _Child:
         if self.process.stdin and not self.process.stdin.is_closing():
             self.process.stdin.write(msgspec.json.encode(order) + b"\n")
 
-    def receive(self, word: Event) -> None:
+    def receive(self, word: Progressed | Reported | Failed) -> None:
         job = self.jobs.get(word.number)
         if job is None or job.ended.done():  # cancelled meanwhile
             return
@@ -216,7 +217,12 @@ class DiagnosisWorker:
         why = ""
         try:
             async for line in child.process.stdout:
-                child.receive(words.decode(line))
+                match words.decode(line):
+                    case Called(requests=requests):
+                        for method, outcome, number in requests:
+                            tally.count(method, outcome, number)
+                    case word:
+                        child.receive(word)
         except ValueError as error:  # msgspec's own too: not what was agreed, or a line beyond all bounds
             why = f"it said what cannot be read ({bounded(str(error))})"
             child.kill()

@@ -32,6 +32,12 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag="cancel"):
     number: int
 
 
+class Called(msgspec.Struct, frozen=True, kw_only=True, tag="called"):
+    """How many requests it sent to API servers since it last said so: method, outcome, number."""
+
+    requests: tuple[tuple[str, str, int], ...]
+
+
 class Progressed(msgspec.Struct, frozen=True, kw_only=True, tag="progressed"):
     """How far it is."""
 
@@ -62,4 +68,4 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
 
 
 Command = Prepare | Start | Cancel
-Event = Progressed | Reported | Failed
+Event = Called | Progressed | Reported | Failed
