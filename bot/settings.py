@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from bot.alerts.extractors import Extractor, Template
 from bot.domain.authorization import ANYONE, Action, Grant
 from bot.domain.errors import ConfigurationError
 from bot.domain.foreign import read_text, yaml_mistake
@@ -90,6 +91,25 @@ class ClusterSettings(BaseModel):
         if self.executor_kubeconfig is None:
             return self
         return ClusterSettings(kubeconfig=self.executor_kubeconfig, context=self.executor_context)
+
+
+class AlertExtractorSettings(BaseModel):
+    """What the alerts of one channel look like."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
+
+    firing: tuple[str, ...] = Field(min_length=1, max_length=20)
+    resolved: tuple[str, ...] = Field(default=(), max_length=20)
+
+    @property
+    def extractor(self) -> Extractor:
+        """Ready to read messages with."""
+        return Extractor(firing=tuple(map(Template, self.firing)), resolved=tuple(map(Template, self.resolved)))
+
+    @model_validator(mode="after")
+    def _templates(self) -> Self:
+        assert self.extractor
+        return self
 
 
 class AlertmanagerSettings(BaseModel):
@@ -219,6 +239,11 @@ class Settings(BaseSettings):
     """The id of the Slack channel (C…, G…) for incidents that alerts open. Needed to take alerts in."""
     alert_channels: frozenset[str] = frozenset()
     """The ids of channels in which Alertmanager posts, and where its messages are answered in their threads."""
+    alert_extractors: dict[Annotated[str, Field(pattern="^[CG][A-Z0-9]{5,20}$")], AlertExtractorSettings] = Field(
+        default_factory=dict
+    )
+    """What alerts of other senders than Alertmanager look like, by the id of one of these channels: lines with labels
+    in braces, `{C0123456789: {firing: ['DOWN: {alertname} on {node}'], resolved: ['UP: {alertname} on {node}']}}`."""
     quiet_channels: frozenset[str] = frozenset()
     """The ids of channels that get one reply for each incident, which is edited, and no pictures or mentions."""
     alert_routes: Path | None = None
@@ -398,6 +423,9 @@ class Settings(BaseSettings):
             raise ValueError(message)
         if self.sweep_every_s and not self.alert_channel:
             message = "sweep_every_s is set, but without alert_channel a fault cannot be posted anywhere"
+            raise ValueError(message)
+        if unread := self.alert_extractors.keys() - self.alert_channels:
+            message = f"alert_extractors names {min(unread)}, which is not in alert_channels: nothing is read there"
             raise ValueError(message)
         if 0 < self.alertmanager_poll_s < 15:
             message = "alertmanager_poll_s is less than 15 seconds: 0 for never, 15 or more"

@@ -15,18 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from bot.alerts.components import component_of
+from bot.alerts.extractors import LABELS, Extractor
 from bot.domain.alert import Alert, AlertStatus
 
 MAX_TEXT = 4_000
 MAX_TOKENS = 64
-LABELS = frozenset(
-    {
-        "alertname", "cluster", "container", "daemonset", "deployment", "exported_namespace", "exported_pod",
-        "instance", "job", "job_name", "k8s_app", "name", "namespace", "node", "pod", "service", "severity",
-        "statefulset",
-    }
-)  # fmt: skip
-"""Labels that are believed when a message names them."""
 _ALIASES = {"alert": "alertname", "alert name": "alertname"}
 _STATUS = re.compile(
     r"(?:\W{0,9}:[\w+-]{1,60}:){0,4}\W{0,9}\[(?P<status>FIRING|RESOLVED)(?::\d{1,9})?(?:,\s?RESOLVED:\d{1,9})?\](?P<rest>.*)",
@@ -86,12 +79,16 @@ class AlertMessage:
         return names and any(labels.get(label) in said for label in _IDENTIFYING)
 
 
-def is_alert_message(event: Mapping[str, Any]) -> bool:
-    """Whether an event of Slack's is a program's message about alerts, new or edited. What people write is none."""
+def is_alert_message(event: Mapping[str, Any], extractors: Mapping[str, Extractor]) -> bool:
+    """Whether an event of Slack's is a program's message about alerts, new or edited. What people write is none.
+
+    `extractors` are those of channels by id.
+    """
     if event.get("type") != "message" or event.get("subtype") not in {None, "bot_message", "message_changed"}:
         return False
     message = message_of(event)
-    return bool(message.get("bot_id")) and read_message(message) is not None
+    extractor = extractors.get(str(event.get("channel") or ""))
+    return bool(message.get("bot_id")) and read_message(message, extractor) is not None
 
 
 def message_of(event: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -101,9 +98,12 @@ def message_of(event: Mapping[str, Any]) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", inner) if is_edit else event
 
 
-def read_message(message: Mapping[str, Any]) -> AlertMessage | None:
-    """What the message says; None: it is not about alerts."""
+def read_message(message: Mapping[str, Any], extractor: Extractor | None = None) -> AlertMessage | None:
+    """What the message says, by its channel's `extractor` first; None: it is not about alerts."""
     texts = [_plain(text) for text in _texts(message)]
+    if extractor and (found := extractor.read(texts)):
+        status, labels = found
+        return AlertMessage(status=status, labels=labels)
     status, title = _title(texts)
     named = dict(_named(message, texts))
     if status is None and "alertname" in named:

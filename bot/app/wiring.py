@@ -103,7 +103,8 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, clusters: Clusters
     known = await clusters_of(settings)
     service = DiagnosisService(store, knowledge, clusters or _live(known, worker), limits_of(settings))
     who_am_i, grants = WhoAmI(client), tuple(each.grant() for each in settings.grants)
-    app = build_app(client, signing_secret=secret, inbox=store.inbox, who_am_i=who_am_i)
+    extractors = {channel: one.extractor for channel, one in settings.alert_extractors.items()}
+    app = build_app(client, signing_secret=secret, inbox=store.inbox, who_am_i=who_am_i, extractors=extractors)
     socket = None
     if settings.slack_mode == "socket":
         app_token = settings.secret("slack_app_token")
@@ -130,6 +131,7 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, clusters: Clusters
         watch_every_s=settings.watch_every_s,
         alert_channel=settings.alert_channel,
         alert_channels=settings.alert_channels,
+        alert_extractors=extractors,
         takes_webhook=settings.takes_alerts,
         alert_routes=routes,
         known_issues_channel=settings.known_issues_channel,

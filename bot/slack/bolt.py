@@ -26,6 +26,7 @@ from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_bolt.response import BoltResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.alerts.extractors import NO_EXTRACTORS, Extractor
 from bot.slack.identity import Identity, WhoAmI
 from bot.slack.incoming import Received, is_own_edit, received, sender, storable
 from bot.slack.metrics import ACK_SECONDS, RECEIVED
@@ -53,10 +54,12 @@ def build_app(
     inbox: Accepting,
     who_am_i: Asking | None = None,
     events: Container[str] = EVENT_SCOPES,
+    extractors: Mapping[str, Extractor] = NO_EXTRACTORS,
 ) -> AsyncApp:
     """The app for both transports. `client` is the one that everything shares; an empty secret refuses all of HTTP.
 
-    Events beside `events` are acknowledged and not kept.
+    Events beside `events` are acknowledged and not kept. `extractors` say by channel what alerts of other senders look
+    like.
     """
     for name in ("SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET"):
         os.environ.pop(name, None)  # with both of them Bolt turns to OAuth and drops the token, without a word
@@ -65,7 +68,7 @@ def build_app(
     app = AsyncApp(
         name="cnibot", client=nobody, signing_secret=signing_secret, authorize=_Installed(who_am_i or WhoAmI(client))
     )
-    app.middleware(_Keeping(inbox, events))  # pyright: ignore[reportUnknownMemberType] Bolt's `*args` are not annotated
+    app.middleware(_Keeping(inbox, events, extractors))  # pyright: ignore[reportUnknownMemberType] Bolt's `*args` are not annotated
     app.error(_failed)
     return app
 
@@ -97,9 +100,10 @@ def _authorized(identity: Identity) -> AuthorizeResult:
 class _Keeping(AsyncMiddleware):
     """Keeps what arrives, then acknowledges it."""
 
-    def __init__(self, inbox: Accepting, events: Container[str]) -> None:
+    def __init__(self, inbox: Accepting, events: Container[str], extractors: Mapping[str, Extractor]) -> None:
         self._inbox = inbox
         self._events = events
+        self._extractors = extractors
 
     async def async_process(
         self,
@@ -112,7 +116,7 @@ class _Keeping(AsyncMiddleware):
         del resp, next
         began = perf_counter()
         body = storable(req.body)
-        found = received(body, self._events)
+        found = received(body, self._events, self._extractors)
         try:
             outcome, answer_text = await self._keep(found, body, req.context.authorize_result), ""
         except TooManyError as error:

@@ -11,6 +11,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from bot.alerts.extractors import NO_EXTRACTORS, Extractor
 from bot.alerts.slack_message import is_alert_message
 from bot.slack.scopes import EVENT_SCOPES
 from bot.store.inbox.inbox import Kind
@@ -40,7 +41,11 @@ class Received:
     """Slack asks for the options of a menu; it wants a list."""
 
 
-def received(body: Mapping[str, Any], events: Container[str] = EVENT_SCOPES) -> Received:
+def received(
+    body: Mapping[str, Any],
+    events: Container[str] = EVENT_SCOPES,
+    extractors: Mapping[str, Extractor] = NO_EXTRACTORS,
+) -> Received:
     """What a body is, and its id. Never fails: what is unknown is acknowledged and not kept.
 
     Nor are events beside `events`, nor messages that are not a program's about alerts: what people say to each other
@@ -50,7 +55,7 @@ def received(body: Mapping[str, Any], events: Container[str] = EVENT_SCOPES) -> 
         return _kept("command", body, str(body.get("trigger_id", "")))
     what = str(body.get("type", ""))
     if what == "event_callback":
-        return _event(body, events)
+        return _event(body, events, extractors)
     if what in {"block_suggestion", "dialog_suggestion"}:
         return Received(name="suggestion", kind=None, dedup_id="", is_question=True)
     kind = _INTERACTIONS.get(what)
@@ -59,10 +64,10 @@ def received(body: Mapping[str, Any], events: Container[str] = EVENT_SCOPES) -> 
     return _kept(kind, body, _interaction_id(kind, body))
 
 
-def _event(body: Mapping[str, Any], events: Container[str]) -> Received:
+def _event(body: Mapping[str, Any], events: Container[str], extractors: Mapping[str, Extractor]) -> Received:
     event = _of(body, "event")
     name = event_name(event)
-    if name not in events or (name.startswith("message.") and not is_alert_message(event)):
+    if name not in events or (name.startswith("message.") and not is_alert_message(event, extractors)):
         return Received(name="event", kind=None, dedup_id="")
     return _kept("event", body, str(body.get("event_id", "")))
 

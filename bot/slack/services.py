@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.aio.latest import Latest
+from bot.alerts.extractors import Extractor
 from bot.alerts.operator_routes import Route
 from bot.domain.authorization import Grant
 from bot.domain.report import Report
@@ -63,6 +64,8 @@ class Services:
     """Where incidents that alerts open are posted."""
     alert_channels: frozenset[str] = frozenset()
     """Where Alertmanager's own messages are read."""
+    alert_extractors: Mapping[str, Extractor] = field(default_factory=dict[str, Extractor])
+    """By the id of a channel what alerts of other senders look like in it."""
     takes_webhook: bool = False
     """Whether Alertmanager's webhook comes here, too."""
     anchor_wait_s: float = 1.5

@@ -120,12 +120,12 @@ def test_people_are_not_listened_to() -> None:
     message = default(POD, "alertname")
     event = {"type": "message", "channel_type": "channel", **message}
 
-    assert is_alert_message(event)
-    assert is_alert_message({**event, "subtype": "bot_message"})
-    assert not is_alert_message({name: value for name, value in event.items() if name != "bot_id"})
-    assert not is_alert_message({**event, "subtype": "message_deleted"})
+    assert is_alert_message(event, {})
+    assert is_alert_message({**event, "subtype": "bot_message"}, {})
+    assert not is_alert_message({name: value for name, value in event.items() if name != "bot_id"}, {})
+    assert not is_alert_message({**event, "subtype": "message_deleted"}, {})
     edited = {"type": "message", "subtype": "message_changed", "message": {**message, "ts": "1.2"}}
-    assert is_alert_message(edited)
+    assert is_alert_message(edited, {})
     assert message_of(edited)["ts"] == "1.2"
 
 

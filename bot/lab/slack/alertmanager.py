@@ -78,7 +78,13 @@ class Alertmanager:
 
     async def notify(self, group: AlertGroup) -> str:
         """Through the webhook; the ts of the message in #alerts."""
-        body = {"username": "Alertmanager", "attachments": [group.attachment()]}
+        return await self._into_alerts({"username": "Alertmanager", "attachments": [group.attachment()]})
+
+    async def say(self, text: str) -> str:
+        """Plain text through the webhook, as other senders post; the ts of the message in #alerts."""
+        return await self._into_alerts({"text": text})
+
+    async def _into_alerts(self, body: Json) -> str:
         status, answer = await self._post(self.webhook_url, body, {})
         if status != 200:
             raise SlackError(answer)

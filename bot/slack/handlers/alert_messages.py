@@ -25,7 +25,7 @@ async def alert_message(services: Services, entry: Entry) -> None:
     event = inside(entry.body, "event")
     channel = str(event.get("channel") or "")
     posted = message_of(event)
-    message = read_message(posted)
+    message = read_message(posted, services.alert_extractors.get(channel))
     if message is None or channel not in services.alert_channels or not await may_post(services, channel):
         return
     ts = str(posted.get("thread_ts") or posted.get("ts") or "")

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from bot.alerts.extractors import Extractor
 from bot.cluster.client.api import Api
 from bot.cluster.objects import DaemonSet, OwnerReference
 from bot.diagnosis.recording import Recording, record
@@ -270,6 +271,7 @@ async def opened_office(
     only_on: Mapping[str, str] | None = None,
     at_work: bool = True,
     plans: PlanService | None = None,
+    extractors: Mapping[str, Extractor] | None = None,
 ) -> AsyncGenerator[Rig]:
     """The bot, connected to a workspace of its own."""
     gate = Gate()
@@ -307,6 +309,7 @@ async def opened_office(
             grants=grants,
             watch_every_s=900,
             alert_channel=HERE,
+            alert_extractors=extractors or {},
             connections=lambda: "2 of 2 connections",
         )
         rig = Rig(
@@ -320,7 +323,9 @@ async def opened_office(
             silent=silent,
             hidden=hidden,
         )
-        app = build_app(client, signing_secret=ws.signing_secret, inbox=store.inbox, who_am_i=who_am_i)
+        app = build_app(
+            client, signing_secret=ws.signing_secret, inbox=store.inbox, who_am_i=who_am_i, extractors=extractors or {}
+        )
         sockets = SocketMode(app, ws.app_token, client=client)
         tasks = [group.create_task(services.outbox.run()), group.create_task(sockets.run())]
         if at_work:

@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from bot.alerts.extractors import Extractor, Template
 from bot.incidents.alerting.intake import AlertIntake
 from bot.incidents.alerting.reconciling import Reconciler
 from bot.lab.slack import AlertGroup
@@ -132,6 +133,22 @@ async def test_further_messages_of_a_group_join(rig: Rig) -> None:
     assert (await only(rig)).run == 1
     assert "Open the incident" in cards(rig, again)[0]
     assert "Open the incident" not in cards(rig, ts)[0]
+
+
+async def test_alerts_of_another_sender_are_read_by_example(open_office: Opened) -> None:
+    looks = Extractor(
+        firing=(Template("PROBLEM: {alertname} in {namespace}"),),
+        resolved=(Template("OK: {alertname} in {namespace}"),),
+    )
+    rig = await open_office(extractors={ALERTS: looks})
+    listening(rig)
+    ts = await rig.ws.alertmanager.say("PROBLEM: HttpPing in shop")
+    await heard(rig)
+    await rig.ws.until(lambda: cards(rig, ts))
+    assert (await only(rig)).namespace == "shop"
+
+    await rig.ws.alertmanager.say("OK: HttpPing in shop")
+    await rig.ws.until(lambda: "Alertmanager says resolved, cnibot does not" in "".join(cards(rig, ts)))
 
 
 async def test_other_channels_and_what_people_write_is_left_alone(rig: Rig) -> None:
