@@ -24,7 +24,8 @@ help: ## What can be made
 
 demo: ## Try it in the browser: cluster, Slack workspace and bot (without a terminal: print the founding story)
 	@trap 'exit 0' INT; .ci/setup system && .ci/setup lab && trap '' INT && \
-		if [ -t 0 ] && [ -t 1 ]; then cnibot demo $(ARGS); else cnibot demo --scripted $(ARGS); fi
+		if [ -t 0 ] && [ -t 1 ]; then cnibot demo $(ARGS); else cnibot demo --scripted $(ARGS); fi || \
+		[ $$? -eq 130 ] # Ctrl-C ends the demo, and is no error
 
 gym: ## Faults drawn from a fresh seed, then each that the lab knows; write docs/accuracy.md (hours; ARGS=--resume)
 	@.ci/setup system

@@ -6,6 +6,7 @@ import pty
 import select
 import signal
 import subprocess
+import sys
 import termios
 from pathlib import Path
 
@@ -55,22 +56,51 @@ def test_ctrl_c_while_the_demo_is_installed_ends_it_without_an_error_of_make(ins
     waits = text[text.index("patiently() {") :]
     (place / "patiently").write_text(waits[: waits.index("\n}\n") + 3], encoding="utf-8")
     (place / ".ci" / "setup").write_text(f"#!/bin/sh\necho installing $1 >&2\n{installs}\n", encoding="utf-8")
+    said, code = _interrupted(place, b"installing system")
+
+    assert b"***" not in said, said
+    assert b"installing lab" not in said
+    assert code in {0, 130, -signal.SIGINT}
+
+
+DEMO = f"""#!{sys.executable}
+import signal, sys, time
+signal.signal(signal.SIGINT, lambda *_: sys.exit(130))  # as the real one ends
+print("a demo", flush=True)
+time.sleep(20)
+"""
+
+
+@pytest.mark.parametrize("arguments", [[], ["ARGS=--scripted"]])
+def test_ctrl_c_in_the_demo_ends_it_without_an_error_of_make(arguments: list[str], tmp_path: Path) -> None:
+    place = copied(tmp_path, "Makefile", ".ci")
+    (place / ".ci" / "setup").write_text("#!/bin/sh\n", encoding="utf-8")
+    program = place / ".venv" / "bin" / "cnibot"
+    program.parent.mkdir(parents=True)
+    program.write_text(DEMO, encoding="utf-8")
+    program.chmod(0o755)
+
+    said, code = _interrupted(place, b"a demo", *arguments)
+
+    assert b"***" not in said, said
+    assert code in {0, -signal.SIGINT}
+
+
+def _interrupted(place: Path, at: bytes, *arguments: str) -> tuple[bytes, int]:
+    """What `make demo` prints on a terminal where Ctrl-C is pressed as it says `at`, and how it ends."""
     terminal, its_end = pty.openpty()
     with subprocess.Popen(
-        ["make", "demo"],
+        ["make", "demo", *arguments],
         cwd=place, stdin=its_end, stdout=its_end, stderr=its_end, start_new_session=True,
         preexec_fn=_takes_terminal,  # noqa: PLW1509 no thread of ours is in the child
     ) as demo:  # fmt: skip
         os.close(its_end)
-        said = _read_until(terminal, b"installing system")
+        said = _read_until(terminal, at)
         while demo.poll() is None:  # dash does not hear one that comes just as it starts a program
             os.write(terminal, b"\x03")
             said += _read_until(terminal, None)
     os.close(terminal)
-
-    assert b"***" not in said, said
-    assert b"installing lab" not in said
-    assert demo.returncode in {0, 130, -signal.SIGINT}
+    return said, demo.returncode
 
 
 def _takes_terminal() -> None:
