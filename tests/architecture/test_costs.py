@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -125,3 +126,28 @@ def test_a_generated_page_is_a_file(tree: Path) -> None:
 
     assert "wrote docs/mine.md" in run(tree, ".ci/docs.py", "write")
     assert (tree / "docs" / "mine.md").read_text(encoding="utf-8") == "# Mine\n"
+
+
+def test_a_setting_is_a_field_with_its_meaning(tree: Path) -> None:
+    edit(
+        tree / "bot" / "settings.py",
+        "    max_diagnoses: int",
+        '    mine: str = "yours"\n    """What is mine."""\n    max_diagnoses: int',
+    )
+
+    assert "wrote docs/reference/settings.md" in run(tree, ".ci/docs.py", "write")
+    settings = (tree / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
+    assert re.search(r"`CNIBOT_MINE`.*`yours`.*What is mine\.", settings)
+
+
+def test_a_fault_of_slack_is_an_entry(tree: Path) -> None:
+    shutil.copytree(ROOT / "tests", tree / "tests", ignore=shutil.ignore_patterns("__pycache__", "recordings"))
+    edit(
+        tree / "tests" / "chaos" / "faults" / "slack.py",
+        '    _fault(name="nothing answers"',
+        '    _fault(name="mine", inject=_knob("slow", seconds=9.0)),\n    _fault(name="nothing answers"',
+    )
+    code = "from tests.chaos.scenario import TO_MEET_ALL, drawn\n"
+    code += "print(*{str(one.fault) for seed in range(TO_MEET_ALL) for one in drawn(seed).injections}, sep='\\n')"
+
+    assert "slack: mine" in run(tree, "-c", code).splitlines(), "CI plays a seed that meets it"
