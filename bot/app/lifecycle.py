@@ -110,7 +110,7 @@ class _Life:
         )
         self.working.append(self._begin("inbox", handing_out))
         self.working.append(self._begin("outbox", services.outbox.run()))
-        self.working.append(self._begin("measuring", bot.measuring.run()))
+        self.working.append(self._begin("gauges", bot.gauges.run()))
         self.working.append(self._begin("plans", look_after(services)))
         self.working.append(self._begin("schedule", self._ticking()))
         if bot.socket is not None:
@@ -162,9 +162,9 @@ class _Life:
         bot, stop = self.bot, self.stop
         return {
             "bot": lambda: "stopping" if stop.asked.is_set() else "",
-            "store": lambda: bot.measuring.store_trouble,
+            "store": lambda: bot.gauges.store_trouble,
             "slack": lambda: "" if bot.socket is None or bot.socket.is_ready else "no connection to Slack",
-            "token": lambda: bot.measuring.token_trouble,
+            "token": lambda: bot.gauges.token_trouble,
         }
 
     def _ready_line(self, identity: Identity) -> str:

@@ -27,7 +27,7 @@ from bot.settings import ClusterSettings, Settings, has_kubeconfig
 from bot.slack.bolt import build_app
 from bot.slack.channels import Channels
 from bot.slack.client import open_client
-from bot.slack.gauges import Measuring
+from bot.slack.gauges import Gauges
 from bot.slack.identity import WhoAmI
 from bot.slack.outbox import Outbox
 from bot.slack.people import People
@@ -57,7 +57,7 @@ class Bot:
     health: Health
     services: Services
     router: Router
-    measuring: Measuring
+    gauges: Gauges
     socket: SocketMode | None
     """None in HTTP mode."""
     requests: Requests | None
@@ -156,7 +156,7 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, clusters: Clusters
         health=Health(parts={"bot": lambda: "starting"}),
         services=services,
         router=Router(services),
-        measuring=Measuring(services),
+        gauges=Gauges(services),
         socket=socket,
         requests=None if socket else Requests(app, secret),
         alertmanager=_webhook(settings, intake),

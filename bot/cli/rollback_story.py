@@ -48,7 +48,7 @@ class RollbackStory:
         card = await self._said(root, lambda one: APPROVE in one.action_ids)
         self._show("cnibot", card.text.splitlines())
         await alice.click(CHANNEL, card.ts, APPROVE)
-        refused = await slack.until(lambda: alice.whispers(CHANNEL)[-1:], _ANSWER_S)
+        refused = await slack.until(lambda: alice.ephemerals(CHANNEL)[-1:], _ANSWER_S)
         self._show("cnibot, to Alice alone", [refused[0].text])
         still_waits = APPROVE in (await self._said(root, lambda one: one.ts == card.ts)).action_ids
 

@@ -49,7 +49,7 @@ CONTACT = Gauge(
 )
 
 
-class Measuring:
+class Gauges:
     """Measures until cancelled."""
 
     def __init__(

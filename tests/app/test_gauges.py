@@ -16,7 +16,7 @@ from bot.app.wiring import Bot, open_bot
 from bot.domain.outgoing import Content, Place, Post
 from bot.incidents.clusters import Clusters
 from bot.lab.slack.workspace import SlackWorkspace
-from bot.slack.gauges import Measuring
+from bot.slack.gauges import Gauges
 from bot.store.noted_issues import NotedIssues
 from tests.app.test_serving import StubbornCluster, settings_for
 from tests.redis import RedisServer
@@ -30,31 +30,31 @@ def redis_at(url: str) -> Redis:
 @asynccontextmanager
 async def measured(
     state_dir: Path, cluster: StubbornCluster | None = None, **more: Any
-) -> AsyncGenerator[tuple[SlackWorkspace, Bot, Measuring]]:
+) -> AsyncGenerator[tuple[SlackWorkspace, Bot, Gauges]]:
     """A bot that does nothing but measure itself."""
     async with SlackWorkspace.start() as slack, AsyncExitStack() as stack:
         bot = await open_bot(settings_for(slack, state_dir, **more), stack, Clusters([cluster or StubbornCluster()]))
-        measuring = Measuring(bot.services, every_s=0.01, ask_every_s=0.01, reach_every_s=0.01)
+        gauges = Gauges(bot.services, every_s=0.01, ask_every_s=0.01, reach_every_s=0.01)
         async with asyncio.TaskGroup() as group:
-            running = group.create_task(measuring.run())
-            await until(lambda: not measuring.store_trouble)
-            yield slack, bot, measuring
+            running = group.create_task(gauges.run())
+            await until(lambda: not gauges.store_trouble)
+            yield slack, bot, gauges
             running.cancel()
 
 
 async def test_a_token_that_was_revoked(tmp_path: Path) -> None:
-    async with measured(tmp_path) as (slack, _, measuring):
+    async with measured(tmp_path) as (slack, _, gauges):
         slack.faults.bad_auth = True
-        await until(lambda: measuring.token_trouble)
-        reported = measuring.token_trouble
+        await until(lambda: gauges.token_trouble)
+        reported = gauges.token_trouble
         slack.faults.bad_auth = False
-        await until(lambda: not measuring.token_trouble)
+        await until(lambda: not gauges.token_trouble)
 
     assert reported == "Slack says invalid_auth: install the app again and set the new token"
 
 
 async def test_slack_being_away_says_nothing_about_the_token(tmp_path: Path) -> None:
-    async with measured(tmp_path) as (slack, _, measuring):
+    async with measured(tmp_path) as (slack, _, gauges):
         asked = len(slack.calls)
         await until(lambda: len(slack.calls) > asked + 1)
         slack.faults.down()
@@ -63,7 +63,7 @@ async def test_slack_being_away_says_nothing_about_the_token(tmp_path: Path) -> 
         asked = len(slack.calls)
         await until(lambda: len(slack.calls) > asked)
 
-        assert measuring.token_trouble == ""
+        assert gauges.token_trouble == ""
 
 
 async def test_known_issues_of_clusters_versions_are_shown_while_they_are(tmp_path: Path) -> None:
@@ -152,13 +152,13 @@ async def test_a_store_that_answers_and_takes_no_writes(
 ) -> None:
     """It answers PING all the while, and every command of people got an error."""
     with RedisServer() as server:
-        async with measured(tmp_path, redis_url=server.url) as (_, bot, measuring), redis_at(server.url) as admin:
+        async with measured(tmp_path, redis_url=server.url) as (_, bot, gauges), redis_at(server.url) as admin:
             await admin.execute_command(*spoil)  # pyright: ignore[reportUnknownMemberType] untyped arguments
-            await until(lambda: measuring.store_trouble)
-            reported = measuring.store_trouble
+            await until(lambda: gauges.store_trouble)
+            reported = gauges.store_trouble
             await bot.services.store.ping()
             await admin.execute_command(*cure)  # pyright: ignore[reportUnknownMemberType]
-            await until(lambda: not measuring.store_trouble)
+            await until(lambda: not gauges.store_trouble)
 
     assert why in reported
 
@@ -166,11 +166,11 @@ async def test_a_store_that_answers_and_takes_no_writes(
 async def test_a_store_whose_password_has_changed(tmp_path: Path) -> None:
     with RedisServer(password="old") as server:
         url = f"unix://:old@{server.socket}"
-        async with measured(tmp_path, redis_url=url) as (_, _bot, measuring), redis_at(url) as admin:
+        async with measured(tmp_path, redis_url=url) as (_, _bot, gauges), redis_at(url) as admin:
             await admin.execute_command("CONFIG", "SET", "requirepass", "new")  # pyright: ignore[reportUnknownMemberType]
             await admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")  # pyright: ignore[reportUnknownMemberType]
-            await until(lambda: measuring.store_trouble)
-            reported = measuring.store_trouble
+            await until(lambda: gauges.store_trouble)
+            reported = gauges.store_trouble
 
     assert "does not accept the user name or the password" in reported
     assert "old" not in reported

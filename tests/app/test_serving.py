@@ -121,7 +121,7 @@ async def serving(settings: Settings, cluster: StubbornCluster | None = None) ->
 async def test_it_becomes_ready_and_answers(tmp_path: Path) -> None:
     async with SlackWorkspace.start() as slack, serving(settings_for(slack, tmp_path)) as bot:
         outcome = await slack.user("alice").slash("incidents", "/cni", "help")
-        await slack.until(lambda: slack.user("alice").whispers("incidents"))
+        await slack.until(lambda: slack.user("alice").ephemerals("incidents"))
         readiness, health, metrics = [await bot.get(path) for path in ("/readyz", "/healthz", "/metrics")]
 
     line = bot.ready.result().says
@@ -142,7 +142,7 @@ async def test_over_http_the_same_people_get_the_same_answers(tmp_path: Path) ->
         slack.set_request_url(f"{bot.ready.result().address}/slack/events")
         assert await slack.verify_request_url()
         outcome = await slack.user("alice").slash("incidents", "/cni", "help")
-        await slack.until(lambda: slack.user("alice").whispers("incidents"))
+        await slack.until(lambda: slack.user("alice").ephemerals("incidents"))
 
     assert outcome.acked
     assert slack.sockets.opened == 0

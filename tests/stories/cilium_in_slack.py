@@ -33,6 +33,6 @@ async def approved_by_another(slack: SlackWorkspace, word: str) -> Message:
     (proposed,) = await slack.until(lambda: card(slack, f"WAITING FOR APPROVAL: {word}"), LONG_S)
     await alice.click(CHANNEL, proposed.ts, "cni_plan_approve")
     whispers = "another person has to approve it"
-    await slack.until(lambda: [one for one in alice.whispers(CHANNEL) if whispers in one.text], ANSWER_S)
+    await slack.until(lambda: [one for one in alice.ephemerals(CHANNEL) if whispers in one.text], ANSWER_S)
     await bob.click(CHANNEL, proposed.ts, "cni_plan_approve")
     return proposed

@@ -106,7 +106,7 @@ async def test_two_people_migrate_in_slack_and_one_of_them_turns_it_back(
         (verdict,) = await slack.until(lambda: verdicts(slack), LONG_S)
         assert "HEALTHY" in verdict.text
         refused = "P04: Addresses of running pods lie in 10.42.0.0/16"
-        await slack.until(lambda: [one for one in alice.whispers(CHANNEL) if refused in one.text], LONG_S)
+        await slack.until(lambda: [one for one in alice.ephemerals(CHANNEL) if refused in one.text], LONG_S)
 
         await alice.slash(CHANNEL, "/cni", f"plan migrate-to-cilium {NEW} soak 1")
         proposed = await approved_by_another(slack, "migrate")

@@ -34,7 +34,8 @@ async def test_a_bad_revision_is_rolled_back_by_two_people_and_the_audit_tells_i
 
         await alice.click(CHANNEL, waiting.ts, "cni_plan_approve")
         await slack.until(
-            lambda: [one for one in alice.whispers(CHANNEL) if "another person has to approve it" in one.text], ANSWER_S
+            lambda: [one for one in alice.ephemerals(CHANNEL) if "another person has to approve it" in one.text],
+            ANSWER_S,
         )
         assert len(await switched_off(calico_lab)) == 1, "nothing has changed yet"
 

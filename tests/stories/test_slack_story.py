@@ -69,7 +69,7 @@ async def test_somebody_of_another_organisation_is_refused_in_private(
         said = len(slack.everything(CHANNEL))
 
         await slack.user("eve").click(CHANNEL, verdict.ts, "cni_rerun")
-        (ephemeral,) = await slack.until(lambda: slack.user("eve").whispers(CHANNEL), ANSWER_S)
+        (ephemeral,) = await slack.until(lambda: slack.user("eve").ephemerals(CHANNEL), ANSWER_S)
 
         assert "organi" in ephemeral.text
         assert len(verdicts(slack)) == 1
@@ -100,7 +100,7 @@ async def test_what_slack_delivers_again_is_done_once(
         await slack.until(lambda: verdicts(slack), ANSWER_S)
         slack.faults.clear()
         await slack.user("alice").say(CHANNEL, f"{slack.mention} help", thread=root)
-        await slack.until(lambda: slack.user("alice").whispers(CHANNEL), ANSWER_S)
+        await slack.until(lambda: slack.user("alice").ephemerals(CHANNEL), ANSWER_S)
 
         assert len(verdicts(slack)) == 1
 

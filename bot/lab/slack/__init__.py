@@ -4,7 +4,7 @@ from bot.lab.slack.alertmanager import AlertGroup
 from bot.lab.slack.changes import Change
 from bot.lab.slack.errors import UserClientError
 from bot.lab.slack.faults import Faults
-from bot.lab.slack.message import File, Message, Whisper
+from bot.lab.slack.message import Ephemeral, File, Message
 from bot.lab.slack.model import Channel, View
 from bot.lab.slack.options import SlackOptions
 from bot.lab.slack.outcome import Outcome
@@ -15,6 +15,7 @@ __all__ = [
     "AlertGroup",
     "Change",
     "Channel",
+    "Ephemeral",
     "Faults",
     "File",
     "Message",
@@ -24,5 +25,4 @@ __all__ = [
     "UserClient",
     "UserClientError",
     "View",
-    "Whisper",
 ]

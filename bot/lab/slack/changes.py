@@ -16,7 +16,7 @@ _QUEUED_CHANGES = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One change of state: message, message_changed, message_deleted, whisper, reaction, view, home, file, member,
+    """One change of state: message, message_changed, message_deleted, ephemeral, reaction, view, home, file, member,
     user, channel, status, call, socket, delivery, outcome, faults.
     """
 

@@ -1,4 +1,4 @@
-"""Messages: public ones, whispers (ephemeral messages), and the files that they carry."""
+"""Messages: public ones, ephemeral ones, and the files that they carry."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Message:
 
 
 @dataclass(kw_only=True, slots=True)
-class Whisper:
+class Ephemeral:
     """An ephemeral message: one person sees it, in one channel or thread."""
 
     channel: str
@@ -108,7 +108,7 @@ class Whisper:
 
     @property
     def all_blocks(self) -> list[Json]:
-        """The whisper's blocks and those of its attachments."""
+        """The ephemeral's blocks and those of its attachments."""
         return [*self.blocks, *_attached(self.attachments)]
 
 

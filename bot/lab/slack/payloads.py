@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bot.lab.slack.handles import ResponseUrl
-from bot.lab.slack.message import Message, Whisper
+from bot.lab.slack.message import Ephemeral, Message
 from bot.lab.slack.model import App, Channel, User, View
 from bot.lab.slack.platform import Platform
 from bot.lab.types import Json
@@ -39,9 +39,9 @@ class Payloads:
             "trigger_id": self.platform.handles.new_trigger(self.app.id, self.user.id),
         }
 
-    def block_action(self, channel: Channel, message: Message | Whisper, action: Json) -> Json:
+    def block_action(self, channel: Channel, message: Message | Ephemeral, action: Json) -> Json:
         """A click in a message. Ephemeral messages are not sent along."""
-        is_ephemeral = isinstance(message, Whisper)
+        is_ephemeral = isinstance(message, Ephemeral)
         thread = {"thread_ts": message.thread_ts} if message.thread_ts else {}
         container = {
             "type": "message",
@@ -50,7 +50,7 @@ class Payloads:
             "is_ephemeral": is_ephemeral,
             **thread,
         }
-        shown = {} if isinstance(message, Whisper) else {"message": message.as_json()}
+        shown = {} if isinstance(message, Ephemeral) else {"message": message.as_json()}
         return {
             **self._head("block_actions"),
             "container": container,
@@ -117,7 +117,7 @@ class Payloads:
             "is_enterprise_install": False,
         }
 
-    def _response_url(self, channel: Channel, message: Message | Whisper | None = None) -> str:
+    def _response_url(self, channel: Channel, message: Message | Ephemeral | None = None) -> str:
         state, options = self.platform.state, self.platform.state.options
         handle = ResponseUrl(
             app_id=self.app.id,
@@ -125,7 +125,7 @@ class Payloads:
             channel=channel.id,
             thread_ts=message.thread_ts if message else "",
             message_ts=message.ts if message else "",
-            is_ephemeral=isinstance(message, Whisper),
+            is_ephemeral=isinstance(message, Ephemeral),
             expires_at=state.clock() + options.response_url_ttl_s,
             uses_left=options.response_url_uses,
         )

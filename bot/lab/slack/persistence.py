@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from bot.lab.slack.message import File, Whisper
+from bot.lab.slack.message import Ephemeral, File
 from bot.lab.slack.model import App, Channel, Group, User, View
 from bot.lab.slack.workspace_state import WorkspaceState
 
@@ -24,7 +24,7 @@ class Snapshot:
     channels: dict[str, Channel]
     apps: dict[str, App]
     files: dict[str, File]
-    whispers: list[Whisper]
+    ephemerals: list[Ephemeral]
     homes: list[View]
     webhooks: dict[str, str]
 
@@ -37,7 +37,7 @@ def save(state: WorkspaceState, directory: Path) -> None:
         channels=state.channels,
         apps=state.apps,
         files=state.files,
-        whispers=state.whispers,
+        ephemerals=state.ephemerals,
         homes=list(state.homes.values()),
         webhooks=state.webhooks,
     )
@@ -55,7 +55,7 @@ def load(state: WorkspaceState, directory: Path) -> bool:
         return False
     snapshot = msgspec.json.decode(path.read_bytes(), type=Snapshot)
     state.users, state.groups, state.channels = snapshot.users, snapshot.groups, snapshot.channels
-    state.apps, state.files, state.whispers = snapshot.apps, snapshot.files, snapshot.whispers
+    state.apps, state.files, state.ephemerals = snapshot.apps, snapshot.files, snapshot.ephemerals
     state.webhooks = snapshot.webhooks
     for view in snapshot.homes:
         state.homes[view.app_id, view.user] = state.views[view.id] = view

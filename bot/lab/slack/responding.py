@@ -7,11 +7,11 @@ from aiohttp import web
 from bot.lab.slack.decoding import decode_object
 from bot.lab.slack.errors import SlackError
 from bot.lab.slack.handles import ResponseUrl
-from bot.lab.slack.message import Message, Whisper
+from bot.lab.slack.message import Ephemeral, Message
 from bot.lab.slack.model import App, Channel
 from bot.lab.slack.platform import Platform
 from bot.lab.slack.validate import refuse, validate_message
-from bot.lab.slack.web_api.chat import numbered, whispered, written_by
+from bot.lab.slack.web_api.chat import ephemeral_of, numbered, written_by
 from bot.lab.types import Json
 
 
@@ -49,9 +49,9 @@ def say(platform: Platform, handle: ResponseUrl, payload: Json) -> None:
         message.thread_ts = thread_ts if thread_ts in channel.messages else ""
         state.post(channel, message)
         return
-    whisper = whispered(app, channel.id, handle.user, given)
-    whisper.thread_ts = thread_ts or handle.thread_ts
-    state.whisper(whisper)
+    ephemeral = ephemeral_of(app, channel.id, handle.user, given)
+    ephemeral.thread_ts = thread_ts or handle.thread_ts
+    state.ephemeral(ephemeral)
 
 
 def _content(payload: Json) -> Json:
@@ -67,16 +67,16 @@ def _content(payload: Json) -> Json:
     }
 
 
-def _whispered(platform: Platform, handle: ResponseUrl) -> Whisper | None:
-    shown = (one for one in platform.state.whispers if one.ts == handle.message_ts and one.user == handle.user)
+def _own_ephemeral(platform: Platform, handle: ResponseUrl) -> Ephemeral | None:
+    shown = (one for one in platform.state.ephemerals if one.ts == handle.message_ts and one.user == handle.user)
     return next(shown, None)
 
 
 def _delete(platform: Platform, handle: ResponseUrl, channel: Channel) -> None:
-    whisper = _whispered(platform, handle)
-    if whisper is not None:
-        platform.state.whispers.remove(whisper)
-        platform.state.changes.note("whisper", channel=channel.id, ts=whisper.ts, user=whisper.user)
+    ephemeral = _own_ephemeral(platform, handle)
+    if ephemeral is not None:
+        platform.state.ephemerals.remove(ephemeral)
+        platform.state.changes.note("ephemeral", channel=channel.id, ts=ephemeral.ts, user=ephemeral.user)
     message = channel.messages.get(handle.message_ts)
     if message is not None and message.app_id == handle.app_id:
         platform.state.delete(channel, message)
@@ -86,11 +86,11 @@ def _replace(platform: Platform, handle: ResponseUrl, channel: Channel, given: J
     state = platform.state
     app: App = state.apps[handle.app_id]
     new: Json = {"text": given["text"], "blocks": given["blocks"], "attachments": numbered(given["attachments"])}
-    whisper = _whispered(platform, handle)
-    if whisper is not None:
+    ephemeral = _own_ephemeral(platform, handle)
+    if ephemeral is not None:
         state.fill_block_ids(new["blocks"])
-        whisper.text, whisper.blocks, whisper.attachments = new["text"], new["blocks"], new["attachments"]
-        state.changes.note("whisper", channel=channel.id, ts=whisper.ts, user=whisper.user)
+        ephemeral.text, ephemeral.blocks, ephemeral.attachments = new["text"], new["blocks"], new["attachments"]
+        state.changes.note("ephemeral", channel=channel.id, ts=ephemeral.ts, user=ephemeral.user)
         return
     message: Message | None = channel.messages.get(handle.message_ts)
     if message is not None and message.app_id == app.id:

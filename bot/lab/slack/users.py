@@ -10,7 +10,7 @@ from bot.lab.slack.delivery import Ack, Kind
 from bot.lab.slack.errors import SlackError, UserClientError
 from bot.lab.slack.handles import ResponseUrl
 from bot.lab.slack.inputs import Typed
-from bot.lab.slack.message import Message, Whisper, elements
+from bot.lab.slack.message import Ephemeral, Message, elements
 from bot.lab.slack.model import App, Channel, User, View
 from bot.lab.slack.outcome import Outcome
 from bot.lab.slack.payloads import Payloads, action_of
@@ -187,10 +187,10 @@ class UserClient:
         """The open modals; the last is on top."""
         return list(self._platform.modals.stack(self.id))
 
-    def whispers(self, channel: str | None = None) -> list[Whisper]:
+    def ephemerals(self, channel: str | None = None) -> list[Ephemeral]:
         """Ephemeral messages to this person, oldest first."""
         wanted = self._state.channel(channel).id if channel else ""
-        return [one for one in self._state.whispers if one.user == self.id and (not wanted or one.channel == wanted)]
+        return [one for one in self._state.ephemerals if one.user == self.id and (not wanted or one.channel == wanted)]
 
     # --- how
 
@@ -209,7 +209,7 @@ class UserClient:
     def _failed(self, place: Channel | None, ack: Ack, sentence: str) -> Outcome:
         """Slackbot tells the person that it did not work."""
         if place is not None:
-            self._state.whisper(Whisper(channel=place.id, ts="", user=self.id, text=sentence, source="slack"))
+            self._state.ephemeral(Ephemeral(channel=place.id, ts="", user=self.id, text=sentence, source="slack"))
         self._state.changes.note("outcome", user=self.id, detail=sentence)
         return Outcome(acked=False, took_s=ack.took_s, error=sentence)
 
@@ -245,10 +245,10 @@ class UserClient:
             raise UserClientError(f"there is no message {ts} in #{place.name}")
         return message
 
-    def _shown(self, place: Channel, ts: str) -> Message | Whisper:
-        for whisper in self.whispers(place.id):
-            if whisper.ts == ts:
-                return whisper
+    def _shown(self, place: Channel, ts: str) -> Message | Ephemeral:
+        for ephemeral in self.ephemerals(place.id):
+            if ephemeral.ts == ts:
+                return ephemeral
         return self._message(place, ts)
 
     def _view(self, view_id: str) -> View:

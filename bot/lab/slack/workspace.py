@@ -221,13 +221,13 @@ class SlackWorkspace:
         return self.state.changes.subscribe()
 
     def summary(self) -> str:
-        """The newest messages, whispers and calls, for people who debug a test."""
+        """The newest messages, ephemeral ones and calls, for people who debug a test."""
         lines = [
             f"#{channel.name} {one.ts} {'  ' if one.thread_ts not in {'', one.ts} else ''}{one.user}: {one.text[:200]}"
             for channel in self.state.channels.values()
             for one in list(channel.messages.values())[-10:]
         ]
-        lines += [f"whisper to {one.user}: {one.text[:200]}" for one in self.state.whispers[-5:]]
+        lines += [f"ephemeral to {one.user}: {one.text[:200]}" for one in self.state.ephemerals[-5:]]
         lines += [f"call {call.method} {call.status} {call.error}" for call in list(self.calls)[-10:]]
         lines += [f"sockets: {len(self.sockets.connections)}"]
         return "\n".join(lines)

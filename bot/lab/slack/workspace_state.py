@@ -9,7 +9,7 @@ from bot.lab.slack.changes import Changes
 from bot.lab.slack.errors import SlackError, UserClientError
 from bot.lab.slack.ids import TEAM, Ids
 from bot.lab.slack.inputs import INTERACTIVE
-from bot.lab.slack.message import File, Message, Revision, Whisper
+from bot.lab.slack.message import Ephemeral, File, Message, Revision
 from bot.lab.slack.model import App, Channel, Group, Team, User, View
 from bot.lab.slack.options import SlackOptions
 from bot.lab.slack.richtext import mentioned
@@ -36,7 +36,7 @@ class WorkspaceState:
         self.channels: dict[str, Channel] = {}
         self.apps: dict[str, App] = {}
         self.files: dict[str, File] = {}
-        self.whispers: list[Whisper] = []
+        self.ephemerals: list[Ephemeral] = []
         self.views: dict[str, View] = {}
         self.stacks: dict[str, list[View]] = {}
         self.homes: dict[tuple[str, str], View] = {}
@@ -128,13 +128,13 @@ class WorkspaceState:
         self.changes.note("message_deleted", channel=channel.id, ts=message.ts)
         self.on_event({**event, "deleted_ts": message.ts}, channel)
 
-    def whisper(self, whisper: Whisper) -> Whisper:
+    def ephemeral(self, ephemeral: Ephemeral) -> Ephemeral:
         """Show a message to one person."""
-        whisper.ts = self.ids.ts()
-        self.fill_block_ids(whisper.blocks)
-        self.whispers.append(whisper)
-        self.changes.note("whisper", channel=whisper.channel, ts=whisper.ts, user=whisper.user)
-        return whisper
+        ephemeral.ts = self.ids.ts()
+        self.fill_block_ids(ephemeral.blocks)
+        self.ephemerals.append(ephemeral)
+        self.changes.note("ephemeral", channel=ephemeral.channel, ts=ephemeral.ts, user=ephemeral.user)
+        return ephemeral
 
     def react(self, channel: Channel, message: Message, name: str, user: str, *, add: bool) -> None:
         """Add or remove a reaction. Raises `already_reacted` or `no_reaction`."""

@@ -22,11 +22,11 @@ def why_denied(
     index = policy_index(evidence)
     found = misses(evidence, source, target, port, protocol)
     near = [miss for miss in found if miss.takes_peer or miss.takes_port] or found
-    saying = _Saying(index, source, target, port, protocol.upper(), service_port)
-    return tuple(dict.fromkeys(saying.sentence(miss) for miss in near[:MAX_MISSES]))
+    naming = _Naming(index, source, target, port, protocol.upper(), service_port)
+    return tuple(dict.fromkeys(naming.sentence(miss) for miss in near[:MAX_MISSES]))
 
 
-class _Saying:
+class _Naming:
     def __init__(
         self, index: PolicyIndex, source: Subject, target: Subject, port: int, protocol: str, service_port: int
     ) -> None:

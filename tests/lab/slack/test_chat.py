@@ -1,4 +1,4 @@
-"""chat.*: shapes, refusals, edits, whispers; with the unmodified SDK."""
+"""chat.*: shapes, refusals, edits, ephemeral messages; with the unmodified SDK."""
 
 from __future__ import annotations
 
@@ -157,20 +157,20 @@ async def test_a_reply_to_what_was_deleted_lands_in_the_channel_without_a_word(w
     assert [one.text for one in ws.messages("#incidents")] == ["reply"]
 
 
-async def test_only_one_person_sees_a_whisper(ws: SlackWorkspace, client: Any) -> None:
+async def test_only_one_person_sees_an_ephemeral_message(ws: SlackWorkspace, client: Any) -> None:
     answer = await client.chat_postEphemeral(channel="C0INCIDENTS", user="U0ALICE", text="psst")
-    (whisper,) = ws.user("alice").whispers("#incidents")
-    assert (whisper.ts, whisper.text) == (answer["message_ts"], "psst")
-    assert ws.user("bob").whispers() == []
+    (ephemeral,) = ws.user("alice").ephemerals("#incidents")
+    assert (ephemeral.ts, ephemeral.text) == (answer["message_ts"], "psst")
+    assert ws.user("bob").ephemerals() == []
     assert ws.messages("#incidents") == []
-    assert (await refused(client.chat_update(channel="C0INCIDENTS", ts=whisper.ts, text="y")))["error"] == (
+    assert (await refused(client.chat_update(channel="C0INCIDENTS", ts=ephemeral.ts, text="y")))["error"] == (
         "message_not_found"
     )
 
 
 @pytest.mark.parametrize(("user", "error"), [("U0EVE", "user_not_in_channel"), ("U0NOBODY", "user_not_found"),
                                               ("U0DAVE", "user_not_in_channel")])  # fmt: skip
-async def test_refuses_whispers(client: Any, user: str, error: str) -> None:
+async def test_refuses_ephemeral_messages(client: Any, user: str, error: str) -> None:
     answer = await refused(client.chat_postEphemeral(channel="C0INCIDENTS", user=user, text="x"))
     assert answer["error"] == error
 

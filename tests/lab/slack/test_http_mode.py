@@ -90,7 +90,7 @@ async def test_commands_clicks_submissions_and_events() -> None:
             assert (outcome.acked, outcome.reply) == (True, {"text": "working on it"})
             (posted,) = await ws.until(lambda: ws.messages("#incidents"))
             assert posted.text == "a=b &amp; ü", "Slack escapes what people type after a command"
-            assert alice.whispers("#incidents")[0].text == "working on it"
+            assert alice.ephemerals("#incidents")[0].text == "working on it"
             assert (await ws.user("bob").click("#incidents", posted.ts, "go")).acked
             assert (await alice.shortcut("#incidents", posted.ts, "cni_diagnose_message")).acked
             await alice.say("#incidents", f"{ws.mention} hello")

@@ -276,7 +276,7 @@ async def test_subscribers_hear_of_every_change(ws: SlackWorkspace, client: Any)
         await ws.user("alice").react("#incidents", ts, "eyes")
         await listener
     kinds = [change.kind for change in heard]
-    assert [kind for kind in kinds if kind not in {"call", "delivery"}] == ["message", "whisper", "reaction"]
+    assert [kind for kind in kinds if kind not in {"call", "delivery"}] == ["message", "ephemeral", "reaction"]
     assert next(change for change in heard if change.kind == "message").ts == ts
 
 

@@ -45,7 +45,7 @@ async def test_answers_even_where_the_bot_is_not(ws: SlackWorkspace, bodies: lis
     webhook: Any = AsyncWebhookClient(await url_of_command(ws, bodies))
     answer = await webhook.send(text="invite me")
     assert (answer.status_code, answer.body) == (200, "ok")
-    assert [one.text for one in ws.user("alice").whispers("#general")] == ["invite me"]
+    assert [one.text for one in ws.user("alice").ephemerals("#general")] == ["invite me"]
     await webhook.send(text="for all", response_type="in_channel")
     assert [one.text for one in ws.messages("#general")] == ["for all"]
 
@@ -93,17 +93,17 @@ async def test_replaces_and_deletes_the_message_that_was_clicked(
     assert ws.messages("#incidents") == []
 
 
-async def test_replaces_and_deletes_a_whisper(ws: SlackWorkspace, client: Any, bodies: list[Json]) -> None:
+async def test_replaces_and_deletes_an_ephemeral_message(ws: SlackWorkspace, client: Any, bodies: list[Json]) -> None:
     ts = (await client.chat_postEphemeral(channel="C0INCIDENTS", user="U0ALICE", text="press", blocks=ACTIONS))[
         "message_ts"
     ]
     webhook = await clicked(ws, bodies, ts)
-    assert "message" not in bodies[-1], "Slack does not send whispers along"
+    assert "message" not in bodies[-1], "Slack does not send ephemeral messages along"
     assert bodies[-1]["container"]["is_ephemeral"] is True
     await webhook.send(text="pressed", replace_original=True)
-    assert [(one.ts, one.text) for one in ws.user("alice").whispers()] == [(ts, "pressed")]
+    assert [(one.ts, one.text) for one in ws.user("alice").ephemerals()] == [(ts, "pressed")]
     await webhook.send(delete_original=True)
-    assert ws.user("alice").whispers() == []
+    assert ws.user("alice").ephemerals() == []
 
 
 async def test_answers_in_the_thread_of_the_click(ws: SlackWorkspace, client: Any, bodies: list[Json]) -> None:
@@ -116,7 +116,7 @@ async def test_answers_in_the_thread_of_the_click(ws: SlackWorkspace, client: An
     )
     assert [one.text for one in ws.thread("#incidents", root)] == ["root", "x", "all"]
     await webhook.send(text="just you")
-    assert ws.user("alice").whispers()[0].thread_ts == root
+    assert ws.user("alice").ephemerals()[0].thread_ts == root
 
 
 async def test_refuses_what_slack_refuses(ws: SlackWorkspace, bodies: list[Json]) -> None:

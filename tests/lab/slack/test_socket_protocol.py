@@ -162,7 +162,7 @@ async def test_a_command_comes_once_and_the_person_sees_an_error(http: aiohttp.C
         await frame(connection)
         outcome = await ws.user("alice").slash("#incidents", "/cni", "status")
         assert (outcome.acked, outcome.error) == (False, "/cni failed with the error 'operation_timeout'")
-        assert ws.user("alice").whispers("#incidents")[0].source == "slack"
+        assert ws.user("alice").ephemerals("#incidents")[0].source == "slack"
         envelope = await frame(connection)
         assert "retry_attempt" not in envelope
         assert (envelope["type"], envelope["accepts_response_payload"]) == ("slash_commands", True)
@@ -184,7 +184,7 @@ async def test_an_acknowledgement_carries_the_reply(ws: SlackWorkspace, http: ai
         envelope = await frame(connection)
         await connection.send_json({"envelope_id": envelope["envelope_id"], "payload": {"text": "try /cni diagnose"}})
         assert (await asked).reply == {"text": "try /cni diagnose"}
-        assert [one.text for one in ws.user("alice").whispers("#incidents")] == ["try /cni diagnose"]
+        assert [one.text for one in ws.user("alice").ephemerals("#incidents")] == ["try /cni diagnose"]
 
 
 async def test_the_event_of_a_dropped_socket_comes_again_on_another(http: aiohttp.ClientSession) -> None:

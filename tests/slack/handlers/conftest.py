@@ -207,11 +207,11 @@ class Rig:
 
         return (await self.ws.until(found))[0]
 
-    async def whispered(self, who: str, part: str, channel: str | None = None) -> str:
+    async def shown_only_to(self, who: str, part: str, channel: str | None = None) -> str:
         """The ephemeral with these words in it."""
 
         def found() -> str:
-            texts = [each.text for each in self.ws.user(who).whispers(channel)]
+            texts = [each.text for each in self.ws.user(who).ephemerals(channel)]
             return next((text for text in texts if part in text), "")
 
         return await self.ws.until(found)
@@ -232,7 +232,7 @@ Opened = Callable[..., Awaitable[Rig]]
 
 
 @pytest.fixture
-async def open_office(store: Store) -> AsyncIterator[Opened]:
+async def open_rig(store: Store) -> AsyncIterator[Opened]:
     """Opens the bot with the options given; it closes with the test.
 
     Each bot lives in a task of its own: a fixture's end may run in another task than its beginning.
@@ -365,5 +365,5 @@ async def work(rig: Rig) -> None:
 
 
 @pytest.fixture
-async def rig(open_office: Opened) -> Rig:
-    return await open_office()
+async def rig(open_rig: Opened) -> Rig:
+    return await open_rig()

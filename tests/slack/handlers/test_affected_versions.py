@@ -22,9 +22,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def telling(open_office: Opened) -> Rig:
+async def telling(open_rig: Opened) -> Rig:
     """A bot that tells of known issues in the channel."""
-    rig = await open_office()
+    rig = await open_rig()
     rig.router = Router(dataclasses.replace(rig.services, known_issues_channel=HERE))
     return rig
 
@@ -98,8 +98,8 @@ async def test_a_process_that_died_after_it_told_is_followed_by_one_that_tells_n
     assert len(telling.roots()) == 1
 
 
-async def test_without_a_channel_it_is_counted_and_told_when_there_is_one(open_office: Opened, clock: Clock) -> None:
-    rig = await open_office()
+async def test_without_a_channel_it_is_counted_and_told_when_there_is_one(open_rig: Opened, clock: Clock) -> None:
+    rig = await open_rig()
     await looked(rig, clock)
     noted = (await rig.store.noted_issues.all())["lab"]
     assert "calico-11099" in noted.found

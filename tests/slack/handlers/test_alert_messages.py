@@ -22,9 +22,9 @@ GROUP = AlertGroup(group_labels={"namespace": "shop"}, common_labels=LABELS)
 
 
 @pytest.fixture
-async def rig(open_office: Opened) -> Rig:
+async def rig(open_rig: Opened) -> Rig:
     """A bot that listens in #alerts, too, and waits for nothing."""
-    found = await open_office()
+    found = await open_rig()
     listening(found)
     return found
 
@@ -83,8 +83,8 @@ async def test_the_message_after_the_webhook_tells_where_the_incident_is(rig: Ri
     assert len(under(rig, ts)) == 1
 
 
-async def test_both_at_the_same_moment_are_one_incident(open_office: Opened) -> None:
-    rig = await open_office()
+async def test_both_at_the_same_moment_are_one_incident(open_rig: Opened) -> None:
+    rig = await open_rig()
     listening(rig, takes_webhook=True)
     rig.services = dataclasses.replace(rig.services, anchor_wait_s=5.0)
     rig.router = Router(rig.services)

@@ -47,8 +47,8 @@ async def test_the_alert_is_diagnosed_in_its_own_thread(group: AlertGroup, rig: 
 
 async def test_of_several_namespaces_the_person_chooses(rig: Rig) -> None:
     ts = await shortcut(rig, firing(namespace="shop", target="payments"))
-    await rig.whispered("alice", "Which one?", "alerts")
-    ephemeral = rig.alice.whispers("alerts")[-1]
+    await rig.shown_only_to("alice", "Which one?", "alerts")
+    ephemeral = rig.alice.ephemerals("alerts")[-1]
 
     await rig.alice.click("alerts", ephemeral.ts, "cni_diagnose_namespace:1", None)
 
@@ -60,19 +60,19 @@ async def test_of_several_namespaces_the_person_chooses(rig: Rig) -> None:
 async def test_without_a_namespace_it_says_what_to_type(rig: Rig) -> None:
     await shortcut(rig, firing(node="node-1"))
 
-    await rig.whispered("alice", "@cni diagnose NAMESPACE", "alerts")
+    await rig.shown_only_to("alice", "@cni diagnose NAMESPACE", "alerts")
 
 
 async def test_a_namespace_that_does_not_exist_is_not_diagnosed(rig: Rig) -> None:
     await shortcut(rig, firing(text="namespace: shopp"))
 
-    await rig.whispered("alice", "There is no namespace `shopp`", "alerts")
+    await rig.shown_only_to("alice", "There is no namespace `shopp`", "alerts")
     await rig.quiet()
     assert await rig.store.incidents.open_ones() == ()
 
 
-async def test_the_alert_says_which_cluster(open_office: Opened) -> None:
-    rig = await open_office(clusters=("lab", "eu"))
+async def test_the_alert_says_which_cluster(open_rig: Opened) -> None:
+    rig = await open_rig(clusters=("lab", "eu"))
     ts = await shortcut(rig, firing(text="cluster: eu\nnamespace: shop"))
 
     def verdicts() -> list[str]:
@@ -81,12 +81,12 @@ async def test_the_alert_says_which_cluster(open_office: Opened) -> None:
     assert "shop on eu" in (await rig.ws.until(verdicts))[0]
 
 
-async def test_in_several_clusters_the_person_chooses(open_office: Opened) -> None:
-    rig = await open_office(clusters=("lab", "eu"))
+async def test_in_several_clusters_the_person_chooses(open_rig: Opened) -> None:
+    rig = await open_rig(clusters=("lab", "eu"))
     await shortcut(rig, firing(namespace="shop"))
 
-    await rig.whispered("alice", "Which one?", "alerts")
-    labels = [block["elements"] for block in rig.alice.whispers("alerts")[-1].blocks if block["type"] == "actions"]
+    await rig.shown_only_to("alice", "Which one?", "alerts")
+    labels = [block["elements"] for block in rig.alice.ephemerals("alerts")[-1].blocks if block["type"] == "actions"]
     assert [button["text"]["text"] for button in labels[0]] == ["shop on lab", "shop on eu"]
 
 
@@ -107,12 +107,12 @@ def test_reading(message: dict[str, Any], named: tuple[str, ...]) -> None:
     assert read(message).named == named
 
 
-async def test_namespaces_that_one_may_not_diagnose_are_not_told_by_the_shortcut(open_office: Opened) -> None:
+async def test_namespaces_that_one_may_not_diagnose_are_not_told_by_the_shortcut(open_rig: Opened) -> None:
     """A message of one's own with many words would else ask which of them are namespaces."""
     some = Grant(actions=frozenset({Action.DIAGNOSE}), users=frozenset({"U0BOB"}), namespaces=("elsewhere",))
-    rig = await open_office(grants=(some,))
+    rig = await open_rig(grants=(some,))
     await shortcut(rig, firing(text="shop payments shop-staging elsewhere"), who="bob")
 
-    reported = [one.text for one in await rig.ws.until(lambda: rig.ws.user("bob").whispers())]
+    reported = [one.text for one in await rig.ws.until(lambda: rig.ws.user("bob").ephemerals())]
 
     assert not any(name in text for text in reported for name in ("shop", "payments"))

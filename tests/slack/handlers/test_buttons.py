@@ -48,7 +48,7 @@ async def test_a_rerun_goes_on_in_the_thread_and_closes_what_is_mended(rig: Rig)
     await rig.said("Nothing is wrong now", ts)
     await rig.quiet()
     assert await rig.store.incidents.open_ones() == ()
-    assert rig.ws.user("bob").whispers() == []
+    assert rig.ws.user("bob").ephemerals() == []
 
 
 async def test_a_rerun_of_a_closed_incident_that_finds_something_opens_it_again(rig: Rig) -> None:
@@ -74,7 +74,7 @@ async def test_a_report_is_shared_once(rig: Rig) -> None:
     await rig.ws.until(lambda: any(one.files for one in rig.ws.thread(HERE, shared.ts)))
     await rig.pick("bob", verdict, "cni_share")
 
-    await rig.whispered("bob", "already been shared with the channel")
+    await rig.shown_only_to("bob", "already been shared with the channel")
     await rig.quiet()
     assert len(rig.roots()) == 2
 
@@ -101,7 +101,7 @@ async def test_an_unknown_button_is_answered(rig: Rig) -> None:
 
     await rig.alice.click(HERE, ts, "cni_approve_everything")
 
-    await rig.whispered("alice", "no longer works")
+    await rig.shown_only_to("alice", "no longer works")
 
 
 @pytest.mark.parametrize("value", ["inc-00000000:1", "nonsense", ""])
@@ -110,7 +110,7 @@ async def test_a_button_whose_incident_is_forgotten_is_answered(value: str, rig:
 
     await rig.alice.click(HERE, ts, "cni_rerun")
 
-    await rig.whispered("alice", "no longer kept")
+    await rig.shown_only_to("alice", "no longer kept")
 
 
 async def test_a_button_counts_only_in_the_channel_of_its_incident(rig: Rig) -> None:
@@ -120,7 +120,7 @@ async def test_a_button_counts_only_in_the_channel_of_its_incident(rig: Rig) -> 
 
     await rig.alice.click("alerts", ts, "cni_rerun")
 
-    await rig.whispered("alice", "another channel", "alerts")
+    await rig.shown_only_to("alice", "another channel", "alerts")
 
 
 async def test_a_window_that_cannot_be_opened_in_time_is_owned_up_to(rig: Rig) -> None:
@@ -134,4 +134,4 @@ async def test_a_window_that_cannot_be_opened_in_time_is_owned_up_to(rig: Rig) -
     }
     await rig.router.handle(Entry(id="9-9", kind="action", body=body, received_at=0, attempt=2))
 
-    await rig.whispered("alice", "Press the button again")
+    await rig.shown_only_to("alice", "Press the button again")

@@ -27,7 +27,7 @@ from tests.slack.handlers.conftest import HERE, Opened, Rig
 async def test_an_answer_is_for_the_caller_alone(text: str, part: str, rig: Rig) -> None:
     await rig.alice.slash(HERE, "/cni", text)
 
-    answer = await rig.whispered("alice", part)
+    answer = await rig.shown_only_to("alice", part)
     await rig.quiet()
     assert "<!" not in answer
     assert rig.roots() == []
@@ -37,20 +37,20 @@ async def test_incidents_are_listed_with_their_threads(rig: Rig) -> None:
     ts, _ = await rig.diagnosed()
     await rig.alice.slash(HERE, "/cni", "incidents")
 
-    assert rig.ws.permalink(HERE, ts) in await rig.whispered("alice", "Open incidents")
+    assert rig.ws.permalink(HERE, ts) in await rig.shown_only_to("alice", "Open incidents")
 
 
-async def test_status_says_which_cluster_does_not_answer(open_office: Opened) -> None:
-    rig = await open_office(clusters=("lab", "eu"))
+async def test_status_says_which_cluster_does_not_answer(open_rig: Opened) -> None:
+    rig = await open_rig(clusters=("lab", "eu"))
     rig.unreachable.add("eu")
     await rig.alice.slash(HERE, "/cni", "status")
 
-    reported = await rig.whispered("alice", "Cluster eu")
+    reported = await rig.shown_only_to("alice", "Cluster eu")
     assert "refuses connections" in reported
 
 
-async def test_the_second_cluster_is_diagnosed_by_name(open_office: Opened) -> None:
-    rig = await open_office(clusters=("lab", "eu"))
+async def test_the_second_cluster_is_diagnosed_by_name(open_rig: Opened) -> None:
+    rig = await open_rig(clusters=("lab", "eu"))
     _, verdict = await rig.diagnosed("diagnose shop cluster EU")
 
     assert "shop on eu" in verdict.text
@@ -61,10 +61,10 @@ async def test_what_a_bot_says_is_not_listened_to(rig: Rig) -> None:
     assert await rig.store.inbox.accept("Ev1", "event", {"event": event})
 
     await rig.quiet()
-    assert rig.alice.whispers() == []
+    assert rig.alice.ephemerals() == []
 
 
 async def test_a_mention_without_words_shows_help(rig: Rig) -> None:
     await rig.alice.say(HERE, rig.ws.mention)
 
-    await rig.whispered("alice", "/cni diagnose NAMESPACE")
+    await rig.shown_only_to("alice", "/cni diagnose NAMESPACE")

@@ -54,8 +54,8 @@ async def test_a_mention_is_answered_in_the_thread_in_which_it_was_said(rig: Rig
 
 async def test_a_misspelt_namespace_gets_buttons_that_work(rig: Rig) -> None:
     await rig.alice.slash(HERE, "/cni", "diagnose shpo")
-    await rig.whispered("alice", "There is no namespace `shpo`")
-    ephemeral = rig.alice.whispers(HERE)[-1]
+    await rig.shown_only_to("alice", "There is no namespace `shpo`")
+    ephemeral = rig.alice.ephemerals(HERE)[-1]
 
     await rig.alice.click(HERE, ephemeral.ts, "cni_diagnose_namespace:0")
 
@@ -69,7 +69,7 @@ async def test_a_second_asker_is_led_to_the_running_diagnosis(rig: Rig) -> None:
     (root,) = await rig.ws.until(rig.roots)
     await rig.ws.user("bob").slash(HERE, "/cni", "diagnose shop")
 
-    reported = await rig.whispered("bob", "is already being diagnosed")
+    reported = await rig.shown_only_to("bob", "is already being diagnosed")
     assert rig.ws.permalink(HERE, root.ts) in reported
     rig.gate.open()
     await rig.verdict(root.ts)
@@ -85,7 +85,7 @@ async def test_asking_again_later_goes_on_in_the_same_thread(rig: Rig) -> None:
     rig.recordings["shop"] = healthy()
     await rig.ws.user("bob").slash(HERE, "/cni", "diagnose shop")
 
-    assert rig.ws.permalink(HERE, ts) in await rig.whispered("bob", "has an open incident")
+    assert rig.ws.permalink(HERE, ts) in await rig.shown_only_to("bob", "has an open incident")
     verdict = await rig.verdict(ts, count=2)
     await rig.quiet()
     assert "HEALTHY" in verdict.text
@@ -97,7 +97,7 @@ async def test_asking_again_later_goes_on_in_the_same_thread(rig: Rig) -> None:
 async def test_where_the_bot_is_not_it_asks_to_be_invited(rig: Rig) -> None:
     await rig.alice.slash("general", "/cni", "diagnose shop")
 
-    assert "/invite" in await rig.whispered("alice", "I am not in this channel", "general")
+    assert "/invite" in await rig.shown_only_to("alice", "I am not in this channel", "general")
     await rig.quiet()
     assert await rig.store.incidents.open_ones() == ()
     rig.ws.invite("general", "cni")
@@ -117,8 +117,8 @@ async def test_a_channel_shared_with_others_gets_nothing_and_hears_why(rig: Rig,
     rig.ws.invite("shared", "cni")
     await rig.alice.slash("shared", "/cni", typed)
 
-    whispered = await rig.whispered("alice", "shared with another organisation (Slack Connect)", "shared")
-    assert reported in whispered
+    shown_only_to = await rig.shown_only_to("alice", "shared with another organisation (Slack Connect)", "shared")
+    assert reported in shown_only_to
     await rig.quiet()
     assert await rig.store.watches.all() == ()
     assert await rig.store.incidents.open_ones() == ()
@@ -128,7 +128,7 @@ async def test_a_misspelt_namespace_that_shows_late_is_said_where_it_began(rig: 
     rig.silent.add("lab")
     await rig.alice.slash(HERE, "/cni", "diagnose shpo")
 
-    await rig.whispered("alice", "Did you mean `shop`")
+    await rig.shown_only_to("alice", "Did you mean `shop`")
     root = await rig.said("There is no namespace")
     await rig.quiet()
     assert len(rig.ws.thread(HERE, root.ts)) == 1
@@ -150,12 +150,12 @@ async def test_without_a_verdict_the_thread_says_why_and_a_button_tries_again(ri
     assert "BROKEN" in (await rig.verdict(root.ts)).text
 
 
-async def test_a_namespace_of_another_cluster_is_offered_there(open_office: Opened) -> None:
-    rig = await open_office(clusters=("lab", "eu"), only_on={"games": "eu"})
+async def test_a_namespace_of_another_cluster_is_offered_there(open_rig: Opened) -> None:
+    rig = await open_rig(clusters=("lab", "eu"), only_on={"games": "eu"})
     await rig.alice.slash(HERE, "/cni", "diagnose games")
-    await rig.whispered("alice", "but there is on `eu`")
+    await rig.shown_only_to("alice", "but there is on `eu`")
 
-    await rig.alice.click(HERE, rig.alice.whispers(HERE)[-1].ts, "cni_diagnose_namespace:0")
+    await rig.alice.click(HERE, rig.alice.ephemerals(HERE)[-1].ts, "cni_diagnose_namespace:0")
 
     root = await rig.said("games")
     assert " on eu " in (await rig.verdict(root.ts)).text
@@ -164,10 +164,10 @@ async def test_a_namespace_of_another_cluster_is_offered_there(open_office: Open
 async def test_a_misspelt_pod_is_no_incident_and_gets_buttons_that_work(rig: Rig) -> None:
     await rig.alice.slash(HERE, "/cni", "diagnose shop pod aa")
 
-    await rig.whispered("alice", "There is no pod or workload `aa` in `shop`")
+    await rig.shown_only_to("alice", "There is no pod or workload `aa` in `shop`")
     await rig.quiet()
     assert await rig.store.incidents.open_ones() == ()
-    ephemeral = rig.alice.whispers(HERE)[-1]
+    ephemeral = rig.alice.ephemerals(HERE)[-1]
     await rig.alice.click(HERE, ephemeral.ts, "cni_diagnose_pod:0")
 
     root = await rig.said("BROKEN")

@@ -385,16 +385,16 @@ async def test_labels_ping_nobody(rig: Rig) -> None:
     assert "<@U0ALICE>" not in card(rig)
 
 
-async def test_of_several_clusters_a_label_says_which(open_office: Opened) -> None:
-    rig = await open_office(clusters=("eu", "us"))
+async def test_of_several_clusters_a_label_says_which(open_rig: Opened) -> None:
+    rig = await open_rig(clusters=("eu", "us"))
     await sent(rig, ready("a", cluster="US"), alert("Other", namespace="shop"))
 
     assert (await only(rig)).cluster == "us"
 
 
-async def test_a_killed_bot_ends_what_it_began(open_office: Opened) -> None:
+async def test_a_killed_bot_ends_what_it_began(open_rig: Opened) -> None:
     """The entry is handled again, by another process."""
-    rig = await open_office(at_work=False)
+    rig = await open_rig(at_work=False)
     await send(rig, ready("a"))
     (entry,) = await taken(rig)
     await rig.router.handle(entry)

@@ -55,7 +55,7 @@ async def test_somebody_takes_care_of_it_while_it_is_diagnosed_again(rig: Rig) -
 
 async def test_beside_a_thread_there_is_nothing_to_note(rig: Rig) -> None:
     await rig.ws.user("alice").say(HERE, f"<@{rig.ws.bot_user_id}> note lost")
-    await rig.whispered("alice", "belongs in the thread of an open incident")
+    await rig.shown_only_to("alice", "belongs in the thread of an open incident")
 
 
 async def test_who_may_not_say_anything_notes_nothing(rig: Rig) -> None:
@@ -63,7 +63,7 @@ async def test_who_may_not_say_anything_notes_nothing(rig: Rig) -> None:
     await say(rig, "note mine", "carol")
 
     assert "note" not in await kinds(rig, await only(rig))
-    await rig.whispered("carol", "Not allowed")
+    await rig.shown_only_to("carol", "Not allowed")
 
 
 async def test_the_life_of_an_incident(rig: Rig) -> None:

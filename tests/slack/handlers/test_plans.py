@@ -55,10 +55,10 @@ class Planning:
 
 
 @pytest.fixture
-async def planning(open_office: Opened, store: Store, tmp_path: Path) -> AsyncIterator[Planning]:
+async def planning(open_rig: Opened, store: Store, tmp_path: Path) -> AsyncIterator[Planning]:
     async with plan_rig(tmp_path, store) as at:
         at.web()
-        yield Planning(rig=await open_office(plans=at.service()), at=at)
+        yield Planning(rig=await open_rig(plans=at.service()), at=at)
 
 
 async def test_a_plan_is_proposed_approved_by_somebody_else_and_verified(planning: Planning) -> None:
@@ -131,7 +131,7 @@ async def test_the_button_under_the_verdict_proposes_the_fix_once(planning: Plan
     assert card.thread_ts == verdict.thread_ts
 
     await planning.rig.ws.user("bob").click(HERE, verdict.ts, "cni_propose_fix")
-    await planning.rig.whispered("bob", "waits for approval")
+    await planning.rig.shown_only_to("bob", "waits for approval")
     await planning.plan()  # there is one
 
 
@@ -155,7 +155,7 @@ async def test_a_guest_proposes_nothing(planning: Planning) -> None:
     _, verdict = await planning.rig.diagnosed()
     await planning.rig.ws.user("carol").click(HERE, verdict.ts, "cni_propose_fix")
 
-    await planning.rig.whispered("carol", "Guests may not use cnibot")
+    await planning.rig.shown_only_to("carol", "Guests may not use cnibot")
     assert await planning.rig.store.plans.recent() == ()
 
 
@@ -166,7 +166,7 @@ async def test_the_button_of_an_older_verdict_proposes_nothing(planning: Plannin
     await planning.rig.quiet()
     await planning.rig.alice.click(HERE, verdict.ts, "cni_propose_fix")
 
-    await planning.rig.whispered("alice", "There is a newer verdict")
+    await planning.rig.shown_only_to("alice", "There is a newer verdict")
     assert await planning.rig.store.plans.recent() == ()
 
 
@@ -174,7 +174,7 @@ async def test_who_proposed_it_is_told_alone_and_the_card_stays(planning: Planni
     card = await planning.card()
     await planning.rig.alice.click(HERE, card.ts, "cni_plan_approve")
 
-    await planning.rig.whispered("alice", "You proposed this plan; another person has to approve it.")
+    await planning.rig.shown_only_to("alice", "You proposed this plan; another person has to approve it.")
     assert (await planning.plan()).state == "waiting"
     assert (await planning.found("WAITING")).ts == card.ts
     assert planning.port() == 8081
@@ -184,7 +184,7 @@ async def test_a_guest_cannot_approve(planning: Planning) -> None:
     card = await planning.card()
     await planning.rig.ws.user("carol").click(HERE, card.ts, "cni_plan_approve")
 
-    await planning.rig.whispered("carol", "Guests may not use cnibot")
+    await planning.rig.shown_only_to("carol", "Guests may not use cnibot")
     assert (await planning.plan()).state == "waiting"
 
 
@@ -196,9 +196,9 @@ async def test_plans_of_namespaces_that_one_may_not_read_are_not_listed(planning
     object.__setattr__(planning.rig.services, "grants", (everything, some))
 
     await planning.rig.alice.slash(HERE, "/cni", "plans")
-    assert plan_id in await planning.rig.whispered("alice", plan_id)
+    assert plan_id in await planning.rig.shown_only_to("alice", plan_id)
     await planning.rig.ws.user("bob").slash(HERE, "/cni", "plans")
-    told = await planning.rig.whispered("bob", "plan")
+    told = await planning.rig.shown_only_to("bob", "plan")
 
     assert plan_id not in told
     assert "shop" not in told
@@ -211,7 +211,7 @@ async def test_a_second_click_is_told_what_became_of_it(planning: Planning) -> N
     old = await with_button(planning.rig, HERE, "cni_plan_approve", (await planning.plan()).plan.id)
     await planning.rig.ws.user("bob").click(HERE, old, "cni_plan_approve")
 
-    await planning.rig.whispered("bob", "has run, and every check passed")
+    await planning.rig.shown_only_to("bob", "has run, and every check passed")
 
 
 async def test_an_expired_plan_says_so_and_loses_its_buttons(planning: Planning) -> None:
@@ -219,7 +219,7 @@ async def test_an_expired_plan_says_so_and_loses_its_buttons(planning: Planning)
     planning.at.seconds = 901
     await planning.rig.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
 
-    await planning.rig.whispered("bob", "has expired")
+    await planning.rig.shown_only_to("bob", "has expired")
     expired = await planning.found("EXPIRED")
     assert "cni_plan_approve" not in expired.action_ids
     assert planning.port() == 8081
@@ -241,11 +241,11 @@ STRICT = Policy(reason_required=frozenset({"r1"}), typed_cluster=frozenset({"r1"
 
 
 @pytest.fixture
-async def strict(open_office: Opened, store: Store, tmp_path: Path) -> AsyncIterator[Planning]:
+async def strict(open_rig: Opened, store: Store, tmp_path: Path) -> AsyncIterator[Planning]:
     """Where whoever approves says why, and types the cluster's name."""
     async with plan_rig(tmp_path, store) as at:
         at.web()
-        yield Planning(rig=await open_office(plans=at.service(policy=STRICT)), at=at)
+        yield Planning(rig=await open_rig(plans=at.service(policy=STRICT)), at=at)
 
 
 async def test_what_the_policy_wants_to_be_typed_is_asked_for_in_a_window(strict: Planning) -> None:
@@ -255,7 +255,7 @@ async def test_what_the_policy_wants_to_be_typed_is_asked_for_in_a_window(strict
     view_id, _ = await strict.rig.modal("bob", plan.digest[:12])
     words = {"cni_plan_reason_input": "Checkout is down.", "cni_plan_cluster_input": "elsewhere"}
     await bob.submit(view_id, words)
-    await strict.rig.whispered("bob", "Type the name of the cluster")
+    await strict.rig.shown_only_to("bob", "Type the name of the cluster")
     assert strict.port() == 8081
 
     await bob.click(HERE, card.ts, "cni_plan_approve")
@@ -288,11 +288,11 @@ async def test_the_plan_is_shown_whole(planning: Planning) -> None:
 
 async def test_nothing_is_planned_without_a_diagnosis_or_without_words(planning: Planning) -> None:
     await planning.rig.alice.slash(HERE, "/cni", FIX)
-    await planning.rig.whispered("alice", "Nothing justifies a plan yet")
+    await planning.rig.shown_only_to("alice", "Nothing justifies a plan yet")
     await planning.rig.alice.slash(HERE, "/cni", "plan")
-    await planning.rig.whispered("alice", "What is to be planned?")
+    await planning.rig.shown_only_to("alice", "What is to be planned?")
     await planning.rig.alice.slash(HERE, "/cni", "plan scale shop")
-    await planning.rig.whispered("alice", "plan scale NAMESPACE/DEPLOYMENT NUMBER")
+    await planning.rig.shown_only_to("alice", "plan scale NAMESPACE/DEPLOYMENT NUMBER")
 
 
 async def test_what_cannot_be_planned_is_said_with_the_way_to_do_it(planning: Planning) -> None:
@@ -301,20 +301,20 @@ async def test_what_cannot_be_planned_is_said_with_the_way_to_do_it(planning: Pl
     await planning.rig.diagnosed()
     await planning.rig.alice.slash(HERE, "/cni", FIX)
 
-    await planning.rig.whispered("alice", "Argo CD application shop")
+    await planning.rig.shown_only_to("alice", "Argo CD application shop")
 
 
 async def test_the_kill_switch_in_slack(planning: Planning) -> None:
     card = await planning.card()
     await planning.rig.ws.user("bob").slash(HERE, "/cni", "stop change freeze")
-    await planning.rig.whispered("bob", "All changes are stopped")
+    await planning.rig.shown_only_to("bob", "All changes are stopped")
     await planning.rig.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
 
     ended = await planning.found("NOT RUN")
     assert "has stopped all changes (change freeze)" in ended.text
     assert planning.port() == 8081
     await planning.rig.ws.user("bob").slash(HERE, "/cni", "resume")
-    await planning.rig.whispered("bob", "carried out again")
+    await planning.rig.shown_only_to("bob", "carried out again")
 
 
 async def test_a_button_of_a_plan_that_is_gone_is_answered(planning: Planning) -> None:
@@ -323,14 +323,14 @@ async def test_a_button_of_a_plan_that_is_gone_is_answered(planning: Planning) -
         await client.delete(planning.rig.store.connection.keys.of("plan", (await planning.plan()).plan.id))
     await planning.rig.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
 
-    await planning.rig.whispered("bob", "no longer kept")
+    await planning.rig.shown_only_to("bob", "no longer kept")
 
 
 async def test_cilium_in_the_range_of_a_cluster_that_works_is_refused_with_reasons(planning: Planning) -> None:
     await planning.rig.diagnosed()
     await planning.rig.alice.slash(HERE, "/cni", "plan install-cilium 10.42.0.0/16 for shop")
 
-    said = await planning.rig.whispered("alice", "Cilium is not installed here")
+    said = await planning.rig.shown_only_to("alice", "Cilium is not installed here")
     assert "This is no fresh cluster" in said
     assert "docs/remediation.md" in said
 
@@ -338,12 +338,12 @@ async def test_cilium_in_the_range_of_a_cluster_that_works_is_refused_with_reaso
 async def test_a_range_that_is_none_and_an_option_that_is_none_are_told(planning: Planning) -> None:
     await planning.rig.diagnosed()
     await planning.rig.alice.slash(HERE, "/cni", "plan install-cilium everything for shop")
-    await planning.rig.whispered("alice", "'everything' is no IPv4 range")
+    await planning.rig.shown_only_to("alice", "'everything' is no IPv4 range")
     await planning.rig.alice.slash(HERE, "/cni", "plan install-cilium 10.42.0.0/16 kubeProxyReplacement true")
-    await planning.rig.whispered("alice", "plan install-cilium POD_RANGE")
+    await planning.rig.shown_only_to("alice", "plan install-cilium POD_RANGE")
 
 
 async def test_taking_a_cni_away_is_refused_with_where_it_is_described(planning: Planning) -> None:
     await planning.rig.diagnosed()
     await planning.rig.alice.slash(HERE, "/cni", "plan remove-cni")
-    await planning.rig.whispered("alice", "No plan takes a CNI away")
+    await planning.rig.shown_only_to("alice", "No plan takes a CNI away")

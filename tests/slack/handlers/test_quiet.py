@@ -14,8 +14,8 @@ from tests.slack.handlers.test_firing import ready, sent
 
 
 @pytest.fixture
-async def rig(open_office: Opened) -> Rig:
-    found = await open_office()
+async def rig(open_rig: Opened) -> Rig:
+    found = await open_rig()
     # The outbox that runs is another one of the same store: what counts is who puts.
     outbox = Outbox(found.store.outbox, found.services.client, timing=QUICK, quiet_channels=frozenset({HERE}))
     found.services = dataclasses.replace(found.services, quiet_channels=frozenset({HERE}), outbox=outbox)

@@ -75,7 +75,7 @@ async def test_one_fault_in_two_namespaces_is_one_incident_with_links_both_ways(
     assert [one for one in rig.ws.thread(HERE, second.ts) if one.files] == []
 
     await rig.alice.slash(HERE, "/cni", "incidents")
-    listed = await rig.whispered("alice", "Open incidents")
+    listed = await rig.shown_only_to("alice", "Open incidents")
     assert listed.count(FACT) == 1
     assert "2 threads" in listed
 

@@ -19,18 +19,18 @@ async def test_whatever_is_handled_twice_happens_once(rig: Rig) -> None:
     await rig.said("HEALTHY", ts)
     await rig.quiet()
     before = [(one.ts, one.text) for one in rig.ws.everything(HERE)]
-    whispers = len(rig.alice.whispers())
+    ephemerals = len(rig.alice.ephemerals())
 
     for entry in [*rig.handled, *rig.handled]:
         await rig.router.handle(dataclasses.replace(entry, attempt=entry.attempt + 1))
     await rig.quiet()
 
     assert [(one.ts, one.text) for one in rig.ws.everything(HERE)] == before
-    assert len(rig.alice.whispers()) == whispers
+    assert len(rig.alice.ephemerals()) == ephemerals
 
 
-async def test_a_run_that_was_cut_short_is_ended_by_the_next_process(open_office: Opened) -> None:
-    rig = await open_office(at_work=False)
+async def test_a_run_that_was_cut_short_is_ended_by_the_next_process(open_rig: Opened) -> None:
+    rig = await open_rig(at_work=False)
     rig.gate.shut()
     async with asyncio.TaskGroup() as group:
         first = group.create_task(work(rig))
@@ -51,9 +51,9 @@ async def test_a_run_that_was_cut_short_is_ended_by_the_next_process(open_office
     assert (incident.run, incident.status) == (1, "broken")
 
 
-async def test_a_second_askers_run_that_was_cut_short_is_ended_too(open_office: Opened) -> None:
+async def test_a_second_askers_run_that_was_cut_short_is_ended_too(open_rig: Opened) -> None:
     """Its own unfinished run must not be taken for somebody else's."""
-    rig = await open_office(at_work=False)
+    rig = await open_rig(at_work=False)
     async with asyncio.TaskGroup() as group:
         first = group.create_task(work(rig))
         ts, _ = await rig.diagnosed()

@@ -91,9 +91,9 @@ async def test_unwatch_ends_it(rig: Rig, schedule: Schedule, clock: Clock) -> No
 async def test_watching_twice_is_no_news(rig: Rig) -> None:
     for _ in range(2):
         await rig.alice.slash(HERE, "/cni", "watch shop")
-    await rig.whispered("alice", "already watched in this channel")
+    await rig.shown_only_to("alice", "already watched in this channel")
     await rig.alice.slash(HERE, "/cni", "unwatch payments")
-    await rig.whispered("alice", "is not watched")
+    await rig.shown_only_to("alice", "is not watched")
 
     await rig.quiet()
     assert len(rig.roots()) == 2

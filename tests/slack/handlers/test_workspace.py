@@ -39,7 +39,7 @@ async def test_a_fault_of_our_own_is_owned_up_to(rig: Rig) -> None:
 
     await rig.router.on_dead(Entry(id=entry_id, kind="command", body=body, received_at=0, attempt=4), "a bug")
 
-    await rig.whispered("alice", f"`{entry_id}`")
+    await rig.shown_only_to("alice", f"`{entry_id}`")
     await rig.said("internal error", root.ts)
     (incident,) = await rig.store.incidents.open_ones()
     assert incident.status == "failed"
@@ -51,4 +51,4 @@ async def test_an_entry_that_nobody_waits_for_is_given_up_quietly(rig: Rig) -> N
     await rig.router.on_dead(Entry(id="7-7", kind="event", body=body, received_at=0, attempt=4), "a bug")
 
     await rig.quiet()
-    assert rig.alice.whispers() == []
+    assert rig.alice.ephemerals() == []

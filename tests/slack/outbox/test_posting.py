@@ -116,17 +116,17 @@ async def test_what_can_never_be_sent_is_kept_aside_with_its_reason_and_blocks_n
     assert (await outbox.state()).waiting == 0
 
 
-async def test_whispers_reach_one_person(rig: Rig) -> None:
+async def test_ephemeral_messages_reach_one_person(rig: Rig) -> None:
     outbox = rig.outbox()
     alice = rig.ws.user("alice")
     await outbox.put(Ephemeral(key="w", place=rig.place(), user=alice.id, content=Content(text="for you")))
     await rig.work(outbox)
 
-    assert [one.text for one in alice.whispers("incidents")] == ["for you"]
+    assert [one.text for one in alice.ephemerals("incidents")] == ["for you"]
     assert rig.said() == []
 
 
-async def test_a_whisper_waits_for_the_thread_it_belongs_to(rig: Rig) -> None:
+async def test_an_ephemeral_message_waits_for_the_thread_it_belongs_to(rig: Rig) -> None:
     outbox = rig.outbox()
     alice = rig.ws.user("alice")
     await outbox.put(rig.post("root"))

@@ -29,8 +29,8 @@ def response_url(rig: Rig, channel: str = "general", uses: int = 5) -> str:
     return rig.ws.base_url + rig.ws.platform.handles.new_response_url(handle)
 
 
-def whispers(rig: Rig, channel: str = "general") -> list[str]:
-    return [one.text for one in rig.ws.user("alice").whispers(channel)]
+def ephemerals(rig: Rig, channel: str = "general") -> list[str]:
+    return [one.text for one in rig.ws.user("alice").ephemerals(channel)]
 
 
 async def test_who_asks_where_the_bot_is_not_is_told_to_invite_it(rig: Rig) -> None:
@@ -42,7 +42,7 @@ async def test_who_asks_where_the_bot_is_not_is_told_to_invite_it(rig: Rig) -> N
     await outbox.put(Post(key="b", place=rig.place("a", channel="general"), content=Content(text="the verdict")))
     await rig.work(outbox)
 
-    (said,) = whispers(rig)
+    (said,) = ephemerals(rig)
     assert said.startswith(f"I cannot post in <#{general.channel}>, because I am not in it. Invite me there")
     assert [(one.key, one.reason) for one in await rig.queue.dead()] == [
         ("b", "not_in_channel"), ("a", "not_in_channel"),
@@ -50,7 +50,9 @@ async def test_who_asks_where_the_bot_is_not_is_told_to_invite_it(rig: Rig) -> N
 
 
 @pytest.mark.parametrize("blocks", [(), BAD_BLOCKS])
-async def test_a_whisper_takes_the_response_url_where_the_bot_is_not(rig: Rig, blocks: tuple[dict[str, str]]) -> None:
+async def test_an_ephemeral_message_takes_the_response_url_where_the_bot_is_not(
+    rig: Rig, blocks: tuple[dict[str, str]]
+) -> None:
     outbox = rig.outbox()
     ephemeral = Ephemeral(
         key="w", place=rig.place(channel="general"), user=rig.ws.user("alice").id,
@@ -59,11 +61,11 @@ async def test_a_whisper_takes_the_response_url_where_the_bot_is_not(rig: Rig, b
     await outbox.put(ephemeral)
     await rig.work(outbox)
 
-    assert whispers(rig) == ["not allowed"]
+    assert ephemerals(rig) == ["not allowed"]
     assert await rig.queue.dead() == []
 
 
-async def test_a_whisper_whose_response_url_is_used_up_is_given_up_at_once(rig: Rig) -> None:
+async def test_an_ephemeral_message_whose_response_url_is_used_up_is_given_up_at_once(rig: Rig) -> None:
     outbox = rig.outbox()
     ephemeral = Ephemeral(
         key="w", place=rig.place(channel="general"), user=rig.ws.user("alice").id, content=Content(text="x"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from bot.lab.slack.message import Message, Whisper
+from bot.lab.slack.message import Ephemeral, Message
 from bot.lab.slack.model import Channel
 from bot.lab.slack.page.directory import Directory
 from bot.lab.slack.page.people import author
@@ -21,7 +21,7 @@ class Entry:
     """A message to draw, for one person."""
 
     viewer: str
-    message: Message | Whisper
+    message: Message | Ephemeral
     begins_day: bool
     is_compact: bool
     """Follows closely on a message of the same author: no face, no name."""
@@ -41,19 +41,19 @@ class Entry:
     @property
     def latest_reply(self) -> str:
         """The ts of the newest reply; empty without replies."""
-        return "" if isinstance(self.message, Whisper) else str(self.message.more.get("latest_reply") or "")
+        return "" if isinstance(self.message, Ephemeral) else str(self.message.more.get("latest_reply") or "")
 
 
 def channel_entries(state: WorkspaceState, channel: Channel, directory: Directory) -> list[Entry]:
     """The channel itself: roots, replies that were sent to the channel too, and what only the viewer sees."""
     seen = [one for one in channel.messages.values() if not _is_reply(one) or one.is_broadcast]
-    return _entries(state, [*seen, *_whispers(state, channel, directory.viewer, "")], directory, in_thread=False)
+    return _entries(state, [*seen, *_ephemerals(state, channel, directory.viewer, "")], directory, in_thread=False)
 
 
 def thread_entries(state: WorkspaceState, channel: Channel, root: str, directory: Directory) -> list[Entry]:
     """A thread: its root first."""
     return _entries(
-        state, [*channel.thread(root), *_whispers(state, channel, directory.viewer, root)], directory, in_thread=True
+        state, [*channel.thread(root), *_ephemerals(state, channel, directory.viewer, root)], directory, in_thread=True
     )
 
 
@@ -61,12 +61,12 @@ def _is_reply(message: Message) -> bool:
     return bool(message.thread_ts) and message.thread_ts != message.ts
 
 
-def _whispers(state: WorkspaceState, channel: Channel, viewer: str, thread: str) -> list[Whisper]:
-    return [one for one in state.whispers if (one.channel, one.user, one.thread_ts) == (channel.id, viewer, thread)]
+def _ephemerals(state: WorkspaceState, channel: Channel, viewer: str, thread: str) -> list[Ephemeral]:
+    return [one for one in state.ephemerals if (one.channel, one.user, one.thread_ts) == (channel.id, viewer, thread)]
 
 
 def _entries(
-    state: WorkspaceState, messages: list[Message | Whisper], directory: Directory, *, in_thread: bool
+    state: WorkspaceState, messages: list[Message | Ephemeral], directory: Directory, *, in_thread: bool
 ) -> list[Entry]:
     entries: list[Entry] = []
     ordered = sorted(messages, key=lambda one: one.ts)
@@ -78,22 +78,22 @@ def _entries(
             message=message,
             begins_day=begins_day and not in_thread,
             is_compact=not begins_day and before is not None and _together(state, before, message),
-            replies=0 if in_thread or isinstance(message, Whisper) else int(message.more.get("reply_count") or 0),
+            replies=0 if in_thread or isinstance(message, Ephemeral) else int(message.more.get("reply_count") or 0),
         )
         entries.append(entry)
     return entries
 
 
-def _said(message: Message | Whisper) -> object:
+def _said(message: Message | Ephemeral) -> object:
     return message.as_json() if isinstance(message, Message) else [message.text, message.blocks, message.attachments]
 
 
-def _day(message: Message | Whisper, directory: Directory) -> date:
+def _day(message: Message | Ephemeral, directory: Directory) -> date:
     return directory.at(float(message.ts)).date()
 
 
-def _together(state: WorkspaceState, before: Message | Whisper, message: Message | Whisper) -> bool:
-    if isinstance(before, Whisper) or isinstance(message, Whisper):
+def _together(state: WorkspaceState, before: Message | Ephemeral, message: Message | Ephemeral) -> bool:
+    if isinstance(before, Ephemeral) or isinstance(message, Ephemeral):
         return False
     if author(before, state) != author(message, state) or before.more.get("reply_count"):
         return False

@@ -9,7 +9,7 @@ from typing import Final
 from markupsafe import Markup
 from nicegui.events import GenericEventArguments
 
-from bot.lab.slack.message import Message, Whisper
+from bot.lab.slack.message import Ephemeral, Message
 from bot.lab.slack.page import dates
 from bot.lab.slack.page.attachments import attachment_html, colour_of
 from bot.lab.slack.page.blocks import Context
@@ -48,7 +48,7 @@ def draw_message(entry: Entry, state: WorkspaceState, context: Context, deeds: D
         day = dates.day(context.directory.at(float(message.ts)), context.now)
         html(Markup("<span>{}</span>").format(day), classes="day", role="separator")
     who = author(message, state)
-    kind = "message whisper" if isinstance(message, Whisper) else "message"
+    kind = "message ephemeral" if isinstance(message, Ephemeral) else "message"
     with tag("article", f"{kind} compact" if entry.is_compact else kind, data_ts=message.ts) as article:
         article.props["aria-label"] = f"{who.name}, {dates.clock(context.directory.at(float(message.ts)))}"
         html(_margin(entry, who, context), classes="margin")
@@ -74,18 +74,18 @@ def _clock(entry: Entry, context: Context) -> str:
 
 
 def _head(entry: Entry, who: Author, context: Context) -> Markup:
-    whisper = Markup()
-    if isinstance(entry.message, Whisper):
-        whisper = Markup('<div class="only-you">{} Only visible to you</div>').format(icon("eye"))
+    ephemeral = Markup()
+    if isinstance(entry.message, Ephemeral):
+        ephemeral = Markup('<div class="only-you">{} Only visible to you</div>').format(icon("eye"))
     if entry.is_compact:
-        return whisper
+        return ephemeral
     at = context.directory.at(float(entry.message.ts))
     badge = Markup('<span class="badge">{}</span>').format(who.badge) if who.badge else Markup()
     line = Markup('<b class="name">{}</b>{}<time title="{}">{}</time>')
-    return whisper + line.format(who.name, badge, dates.full(at), dates.clock(at))
+    return ephemeral + line.format(who.name, badge, dates.full(at), dates.clock(at))
 
 
-def _draw_body(message: Message | Whisper, context: Context, deeds: Deeds) -> None:
+def _draw_body(message: Message | Ephemeral, context: Context, deeds: Deeds) -> None:
     edited = Markup()
     if isinstance(message, Message) and message.edited:
         edited = Markup(' <small class="edited">(edited)</small>')
@@ -101,7 +101,7 @@ def _draw_body(message: Message | Whisper, context: Context, deeds: Deeds) -> No
         html(Markup().join(file_html(file) for file in message.files), classes="files")
 
 
-def _draw_attachment(attachment: Json, message: Message | Whisper, context: Context, deeds: Deeds) -> None:
+def _draw_attachment(attachment: Json, message: Message | Ephemeral, context: Context, deeds: Deeds) -> None:
     html(attachment_html(attachment, context))
     blocks = items(attachment, "blocks")
     if blocks:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from bot.lab.slack.message import Message, Whisper
+from bot.lab.slack.message import Ephemeral, Message
 from bot.lab.slack.model import User
 from bot.lab.slack.page.directory import Directory
 from bot.lab.slack.workspace_state import WorkspaceState
@@ -48,9 +48,9 @@ def role(user: User) -> str:
     return "Guest" if user.is_restricted or user.is_ultra_restricted else ""
 
 
-def author(message: Message | Whisper, state: WorkspaceState) -> Author:
+def author(message: Message | Ephemeral, state: WorkspaceState) -> Author:
     """Who a message shows as its sender."""
-    if isinstance(message, Whisper):
+    if isinstance(message, Ephemeral):
         app = state.apps.get(message.app_id)
         if message.source == "slack" or app is None:
             return Author(id="USLACKBOT", name="Slackbot", colour="64748b")

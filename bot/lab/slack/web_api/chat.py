@@ -3,7 +3,7 @@
 from typing import cast
 
 from bot.lab.slack.errors import SlackError
-from bot.lab.slack.message import Message, Whisper
+from bot.lab.slack.message import Ephemeral, Message
 from bot.lab.slack.model import App, Channel
 from bot.lab.slack.validate import refuse, validate_message, validate_view
 from bot.lab.slack.web_api.registry import TIER_3, TIER_4, Call, method
@@ -167,14 +167,14 @@ def post_ephemeral(call: Call) -> Json:
     if user.id not in channel.members or user.deleted:
         raise SlackError("user_not_in_channel")
     given = content(call)
-    whisper = whispered(call.app, channel.id, user.id, given)
-    whisper.thread_ts = thread_of(call, channel)
-    return warned(given, {"ok": True, "message_ts": call.state.whisper(whisper).ts})
+    ephemeral = ephemeral_of(call.app, channel.id, user.id, given)
+    ephemeral.thread_ts = thread_of(call, channel)
+    return warned(given, {"ok": True, "message_ts": call.state.ephemeral(ephemeral).ts})
 
 
-def whispered(app: App, channel: str, user: str, given: Json) -> Whisper:
+def ephemeral_of(app: App, channel: str, user: str, given: Json) -> Ephemeral:
     """An ephemeral message of the app that is not yet shown."""
-    return Whisper(
+    return Ephemeral(
         channel=channel,
         ts="",
         user=user,

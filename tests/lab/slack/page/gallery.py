@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from bot.lab.slack import SlackWorkspace
-from bot.lab.slack.message import File, Message, Whisper
+from bot.lab.slack.message import Ephemeral, File, Message
 from bot.lab.slack.model import View
 from bot.lab.slack.page.page_context import PageContext
 from bot.lab.slack.page.server import page
@@ -218,8 +218,10 @@ async def plant(workspace: SlackWorkspace) -> None:
     state.post(alerts, bot("C0ALERTS", text=real.text, blocks=[dict(one) for one in real.blocks], thread_ts=first.ts))
     state.post(incidents, bot("C0INCIDENTS", text="hostile", blocks=hostile_blocks()))
     state.post(incidents, bot("C0INCIDENTS", text=HOSTILE))
-    state.whisper(
-        Whisper(channel="C0INCIDENTS", ts="", user="U0ALICE", text="There is no namespace `seldom`.", app_id="A0CNIBOT")
+    state.ephemeral(
+        Ephemeral(
+            channel="C0INCIDENTS", ts="", user="U0ALICE", text="There is no namespace `seldom`.", app_id="A0CNIBOT"
+        )
     )
     await alice.say("general", f"It is here: <{workspace.permalink('incidents', root.ts)}|the verdict>")
     for number in range(60):

@@ -3,7 +3,7 @@ import itertools
 import pytest
 
 from bot.lab.slack.fixtures import furnished
-from bot.lab.slack.message import Message, Whisper
+from bot.lab.slack.message import Ephemeral, Message
 from bot.lab.slack.model import Channel
 from bot.lab.slack.options import SlackOptions
 from bot.lab.slack.page.entries import Entry, channel_entries, thread_entries
@@ -48,10 +48,10 @@ def test_replies_are_in_their_thread_and_not_in_the_channel(state: WorkspaceStat
     assert texts(thread_entries(state, channel, root.ts, directory(state, "U0ALICE"))) == ["root", "reply"]
 
 
-def test_a_whisper_stands_where_it_was_said_for_one_person(state: WorkspaceState, channel: Channel) -> None:
+def test_an_ephemeral_message_stands_where_it_was_said_for_one_person(state: WorkspaceState, channel: Channel) -> None:
     root = say(state, channel, "root")
-    state.whisper(Whisper(channel=channel.id, ts="", user="U0ALICE", text="psst"))
-    state.whisper(Whisper(channel=channel.id, ts="", user="U0ALICE", text="in the thread", thread_ts=root.ts))
+    state.ephemeral(Ephemeral(channel=channel.id, ts="", user="U0ALICE", text="psst"))
+    state.ephemeral(Ephemeral(channel=channel.id, ts="", user="U0ALICE", text="in the thread", thread_ts=root.ts))
 
     assert texts(entries(state, channel)) == ["root", "psst"]
     assert texts(entries(state, channel, "U0BOB")) == ["root"]

@@ -126,7 +126,7 @@ def test_what_one_person_says_another_sees_with_a_mark_until_read(window: Open) 
     expect(mark).not_to_contain_text("unread")
 
 
-def test_a_whisper_is_for_one_person(window: Open) -> None:
+def test_an_ephemeral_message_is_for_one_person(window: Open) -> None:
     alice, bob = window("alice"), window("bob")
 
     expect(message(alice, "There is no namespace")).to_contain_text("Only visible to you")

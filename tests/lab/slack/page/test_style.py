@@ -9,7 +9,7 @@ from tests.architecture.tree import ROOT
 STYLE = (ROOT / "bot" / "lab" / "slack" / "page" / "style.css").read_text(encoding="utf-8")
 READ_ON = (
     *(("text", "ground"), ("text", "sunken"), ("text", "hover"), ("muted", "ground"), ("muted", "raised")),
-    *(("muted", "sunken"), ("muted", "whisper"), ("link", "ground"), ("link", "hover"), ("mention-text", "mention")),
+    *(("muted", "sunken"), ("muted", "ephemeral"), ("link", "ground"), ("link", "hover"), ("mention-text", "mention")),
     *(("me-text", "me"), ("code", "code-ground"), ("danger", "raised"), ("good", "raised"), ("accent-text", "accent")),
     *(("side-text", "side"), ("side-strong", "side-here"), ("side-text", "side-hover")),
 )
