@@ -37,7 +37,7 @@ class AgentSaid:
 
 
 class _Link(msgspec.Struct):
-    """Of `ip -j link`, what is looked at."""
+    """Of `ip -j link`, what counts here."""
 
     flags: tuple[str, ...] = ()
 
