@@ -7,6 +7,7 @@ elsewhere in the same network.
 Source: https://man7.org/linux/man-pages/man8/ip-neighbour.8.html (nud permanent)
 """
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
 from bot.agent.report import Neighbour
@@ -31,6 +32,13 @@ FACTS = (
         "Static ARP entries of the node for next hops of its routes, with another MAC address than all others learnt.",
         look="ip neigh show nud permanent  # on <node>; ip neigh  # on another one",
     ),
+    fact(
+        "node.router_entry_deletions",
+        "list",
+        "The commands that delete these entries.",
+        look="ip neigh show nud permanent  # on <node>",
+        is_command=True,
+    ),
 )
 
 
@@ -40,12 +48,16 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
     for name, root in views.items():
         why = root.why_missing("root.neighbours", "root.routes")
         if why or not root.state.links:
-            into.miss(facts.node(name), "router_entries_wrong", why or "the ARP table was not read")
+            keys = ("router_entries_wrong", "router_entry_deletions")
+            into.miss_all(facts.node(name), keys, why or "the ARP table was not read")
             continue
-        into.set(facts.node(name), "router_entries_wrong", tuple(_wrong(views, root))[:LISTED])
+        found = tuple(_wrong(views, root))[:LISTED]
+        into.set(facts.node(name), "router_entries_wrong", tuple(words for _, words in found))
+        deletions = tuple(f"ip neigh del {shlex.quote(one.ip)} dev {shlex.quote(one.dev)}" for one, _ in found)
+        into.set(facts.node(name), "router_entry_deletions", deletions)
 
 
-def _wrong(views: Mapping[str, NodeView], root: NodeView) -> Iterator[str]:
+def _wrong(views: Mapping[str, NodeView], root: NodeView) -> Iterator[tuple[Neighbour, str]]:
     next_hops = {route.via for route in root.state.routes if route.via}
     for entry in root.state.neighbours:
         if entry.state != "PERMANENT" or not entry.mac or entry.ip not in next_hops:
@@ -53,7 +65,7 @@ def _wrong(views: Mapping[str, NodeView], root: NodeView) -> Iterator[str]:
         learnt = _learnt_elsewhere(views, root, entry)
         if learnt and entry.mac.lower() not in learnt:
             who, mac = listed(sorted(learnt.values()), 1), listed(sorted(learnt), 1)
-            yield f"{entry.ip} dev {entry.dev} lladdr {entry.mac} PERMANENT, while {who} learnt {mac}"
+            yield entry, f"{entry.ip} dev {entry.dev} lladdr {entry.mac} PERMANENT, while {who} learnt {mac}"
 
 
 def _learnt_elsewhere(views: Mapping[str, NodeView], root: NodeView, entry: Neighbour) -> Mapping[str, str]:

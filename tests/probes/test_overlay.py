@@ -243,6 +243,8 @@ def test_an_fdb_entry_that_points_elsewhere():
     known, findings = mesh.judged()
 
     assert known.of(pair(1, 2))["fdb"] == "wrong-ip"
+    deletion = f"bridge fdb del {mesh.mac(2)} dev {mesh.device} dst 172.30.0.99 self"
+    assert known.of(pair(1, 2))["fdb_entry_deletions"] == (deletion,)
     assert sentences(findings, Severity.WARN) == ["node-1 has a wrong address for the tunnel to node-2."]
 
 
@@ -267,6 +269,7 @@ def test_an_fdb_entry_with_a_port_or_a_network_of_its_own(own: dict[str, Any], w
     known, findings = mesh.judged()
 
     assert known.of(pair(1, 2))["fdb"] == word
+    assert ("fdb_entry_deletions" in known.of(pair(1, 2))) is (word != "ok")
     assert sentences(findings, Severity.WARN) == [sentence] * bool(sentence)
 
 

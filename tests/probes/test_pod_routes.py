@@ -212,6 +212,7 @@ def test_a_route_for_the_pods_address_alone_that_refuses(cni: Kind, kind: str, e
 
     assert known["route_on_node"] == "refused"
     assert known["refusing_route"] == f"{kind} 10.42.1.10/32"
+    assert known["refusing_route_deletion"] == f"ip route del {kind} 10.42.1.10/32"
 
 
 def test_a_block_that_is_refused_is_no_route_for_the_pod() -> None:

@@ -32,6 +32,7 @@ def test_a_static_entry_that_contradicts_all_others_is_wrong(entry: Neighbour, i
     known = facts_of(cluster.evidence(), router_entries.PROBE)
 
     assert bool(known.of(NODE_1)["router_entries_wrong"]) is is_wrong
+    assert known.of(NODE_1)["router_entry_deletions"] == ("ip neigh del 172.30.0.1 dev eth0",) * is_wrong
     assert known.of(NODE_2)["router_entries_wrong"] == ()
 
 

@@ -77,6 +77,14 @@ FACTS = (
         rungs=NODE,
     ),
     fact(
+        "pair.fdb_entry_deletions",
+        "list",
+        "The commands that delete the entries of them that lead elsewhere.",
+        look="bridge fdb show dev <overlay device>  # on <node>",
+        rungs=NODE,
+        is_command=True,
+    ),
+    fact(
         "pair.vtep_neigh",
         "str",
         "The neighbour entry of the other node's tunnel address; none: no such table takes part.",

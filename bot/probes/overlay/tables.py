@@ -1,5 +1,8 @@
 """What one node's routes and tables hold of another node's pods and tunnel."""
 
+import shlex
+from collections.abc import Sequence
+
 from bot.agent.report import FdbEntry, Link, Route
 from bot.domain.facts import FactBuilder, Subject
 from bot.domain.listing import and_more
@@ -110,15 +113,18 @@ def observe_tables(overlay: Overlay, source: str, destination: str, pair: Subjec
     if has_no_tables(overlay, held):
         into.set(pair, "fdb", "none")
         into.set(pair, "vtep_neigh", "none")
-        into.miss(pair, "fdb_entry", "no such table takes part")
+        into.miss_all(pair, ("fdb_entry", "fdb_entry_deletions"), "no such table takes part")
         return
     if device is None:
-        into.miss_all(pair, ("fdb", "fdb_entry", "vtep_neigh"), "there is no VXLAN device here")
+        into.miss_all(pair, ("fdb", "fdb_entry", "fdb_entry_deletions", "vtep_neigh"), "there is no VXLAN device here")
         return
     expected = overlay.macs.get(destination, "")
     into.put(pair, "fdb", *_fdb_word(overlay, held, destination, expected))
     entries = and_more([_entry_words(one) for one in _entries(held, expected)], 3, by="; ") if expected else ""
     into.put(pair, "fdb_entry", entries or None, "there is no such entry")
+    wrong = _wrong_entries(overlay, held, destination, expected)
+    deletions = tuple(_deletion(one, device.name) for one in wrong) or None
+    into.put(pair, "fdb_entry_deletions", deletions, "no entry is known to lead elsewhere")
     into.put(pair, "vtep_neigh", *_neigh_word(held, _vtep_of(held, said), expected))
 
 
@@ -140,15 +146,33 @@ def _fdb_word(overlay: Overlay, held: Held, destination: str, mac: str) -> tuple
     entries = _entries(held, mac)
     if not entries:
         return "missing", ""
-    right = overlay.held[destination].addresses if destination in overlay.held else frozenset[str]()
-    right = right or overlay.declared[destination].addresses
+    right, there = _ends(overlay, destination)
     if not right:
         return None, f"the addresses of {destination} are not known"
-    there = overlay.held[destination].device if destination in overlay.held else None
     words = [_entry_word(one, right, there) for one in entries]
     return (
         "ok" if "ok" in words else next(word for word in ("wrong-port", "wrong-vni", "wrong-ip") if word in words)
     ), ""
+
+
+def _ends(overlay: Overlay, destination: str) -> tuple[frozenset[str], Link | None]:
+    """The peer's own addresses, as far as they are known, and its device."""
+    there = overlay.held.get(destination)
+    addresses = there.addresses if there else frozenset[str]()
+    return addresses or overlay.declared[destination].addresses, there.device if there else None
+
+
+def _wrong_entries(overlay: Overlay, held: Held, destination: str, mac: str) -> Sequence[FdbEntry]:
+    """The entries for the peer's MAC address that lead elsewhere; those that flood are everybody's."""
+    right, there = _ends(overlay, destination)
+    return [one for one in held.fdb.get(mac, ()) if mac and right and _entry_word(one, right, there) != "ok"]
+
+
+def _deletion(entry: FdbEntry, device: str) -> str:
+    port = f" port {entry.port}" if entry.port else ""
+    vni = f" vni {entry.vni}" if entry.vni is not None else ""
+    mac, dev, dst = map(shlex.quote, (entry.mac, device, entry.dst))
+    return f"bridge fdb del {mac} dev {dev} dst {dst}{port}{vni} self"
 
 
 def _entries(held: Held, mac: str) -> tuple[FdbEntry, ...]:

@@ -51,6 +51,14 @@ FACTS = (
         rungs=_OUTSIDE,
         look=_LOOK_BACK,
     ),
+    fact(
+        "pod.refusing_route_deletion",
+        "str",
+        "The command that deletes it.",
+        rungs=_OUTSIDE,
+        look=_LOOK_BACK,
+        is_command=True,
+    ),
     fact("pod.route_dev", "str", "The device by which the node routes to the pod.", rungs=_OUTSIDE, look=_LOOK_BACK),
     fact(
         "node.default_route",

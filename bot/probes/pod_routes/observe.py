@@ -11,6 +11,7 @@ Source: https://man7.org/linux/man-pages/man8/ip-route.8.html, ip-rule.8
 Source: https://github.com/projectcalico/calico/issues/3270, issues/7866 (node without default route)
 """
 
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -28,7 +29,7 @@ from bot.probes.shared.policy_routing import Packet, Routing, route_words
 from bot.probes.shared.routing import BY_PROGRAM, MAIN, RouteTable, default_state, is_cni_device
 
 _IN_POD = ("default_route", "eth0_routes")
-_POD_KEYS = (*_IN_POD, "route_on_node", "route_dev", "refusing_route")
+_POD_KEYS = (*_IN_POD, "route_on_node", "route_dev", "refusing_route", "refusing_route_deletion")
 _ERRNO = {"blackhole": "EINVAL", "unreachable": "EHOSTUNREACH", "prohibit": "EACCES"}
 
 
@@ -54,6 +55,9 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
         refusal = _refusal(view, answer, tables[view.root.name]) if answer else None
         into.put(view.subject, "route_on_node", "refused" if refusal else way, unasked)
         into.put(view.subject, "refusing_route", route_words(refusal) if refusal else "", unasked)
+        into.put(
+            view.subject, "refusing_route_deletion", _deletion(refusal) if refusal else None, "no route refuses it"
+        )
         into.put(view.subject, "route_dev", answer.dev if answer else None, unasked)
         missing[view.root.name] += way in {"missing", "blackhole"}
     by_rules: dict[str, list[str]] = defaultdict(list)
@@ -130,6 +134,11 @@ def _refusal(view: PodView, answer: RouteAnswer, table: RouteTable) -> Route | N
     if route is None or not is_for_single_pods(route):
         return None
     return route if answer.errno and answer.errno == _ERRNO.get(route.type) else None
+
+
+def _deletion(route: Route) -> str:
+    table = f" table {route.table}" if route.table != MAIN else ""
+    return f"ip route del {shlex.quote(route.type)} {shlex.quote(route.dst)}{table}"
 
 
 # The node
