@@ -141,7 +141,7 @@ def test_a_setting_is_a_field_with_its_meaning(tree: Path) -> None:
 
 
 def test_a_fault_of_slack_is_an_entry(tree: Path) -> None:
-    shutil.copytree(ROOT / "tests", tree / "tests", ignore=shutil.ignore_patterns("__pycache__", "recordings"))
+    with_tests(tree)
     edit(
         tree / "tests" / "chaos" / "faults" / "slack.py",
         '    _fault(name="nothing answers"',
@@ -151,3 +151,49 @@ def test_a_fault_of_slack_is_an_entry(tree: Path) -> None:
     code += "print(*{str(one.fault) for seed in range(TO_MEET_ALL) for one in drawn(seed).injections}, sep='\\n')"
 
     assert "slack: mine" in run(tree, "-c", code).splitlines(), "CI plays a seed that meets it"
+
+
+def test_a_slack_command_is_a_type_its_grammar_a_handler_and_words(tree: Path) -> None:
+    with_tests(tree)
+    slack = tree / "bot" / "slack"
+    commands = slack / "commands.py"
+    edit(commands, "Command = (\n", 'class Mine:\n    """What is mine."""\n\n\nCommand = (\n    Mine |\n')
+    edit(commands, "ListPlaybooks() | Help():", "ListPlaybooks() | Help() | Mine():")
+    edit(commands, '    Help: "help",\n', '    Help: "help",\n    Mine: "mine",\n')
+    edit(commands, '    "help": _Verb(', '    "mine": _Verb("mine", _alone(Mine())),\n    "help": _Verb(')
+    (slack / "views" / "mine.py").write_text(
+        "from bot.slack.views.parts import Part, message\n"
+        "from bot.slack.views.text import said\n\n\n"
+        "def mine():\n"
+        '    return message("", [Part(items=(said("It is yours."),))])\n',
+        encoding="utf-8",
+    )
+    edit(
+        slack / "views" / "answers.py",
+        '    "playbooks": (said(',
+        '    "mine": (said("whose it is"), Action.READ),\n    "playbooks": (said(',
+    )
+    handlers = slack / "handlers" / "commands.py"
+    edit(handlers, "    Mistake,\n    Note", "    Mine,\n    Mistake,\n    Note")
+    edit(handlers, "from bot.slack.views import notices", "from bot.slack.views import mine, notices")
+    edit(
+        handlers,
+        "        case Help():",
+        '        case Mine():\n            await notice(services, caller, "mine", mine.mine())\n        case Help():',
+    )
+    (tree / "tests" / "slack" / "handlers" / "test_mine.py").write_text(
+        "from tests.slack.handlers.conftest import HERE\n\n\n"
+        "async def test_it_answers(rig):\n"
+        '    await rig.alice.slash(HERE, "/cni", "mine")\n'
+        '    await rig.shown_only_to("alice", "It is yours.")\n'
+        '    await rig.alice.slash(HERE, "/cni", "help")\n'
+        '    assert "whose it is" in await rig.shown_only_to("alice", "/cni mine")\n',
+        encoding="utf-8",
+    )
+
+    options = ("-q", "-n", "0", "-p", "no:cacheprovider")
+    assert "1 passed" in run(tree, "-m", "pytest", *options, "tests/slack/handlers/test_mine.py")
+
+
+def with_tests(tree: Path) -> None:
+    shutil.copytree(ROOT / "tests", tree / "tests", ignore=shutil.ignore_patterns("__pycache__", "recordings"))

@@ -208,7 +208,7 @@ class Rig:
         return (await self.ws.until(found))[0]
 
     async def shown_only_to(self, who: str, part: str, channel: str | None = None) -> str:
-        """The ephemeral with these words in it."""
+        """The ephemeral message with these words in it."""
 
         def found() -> str:
             texts = [each.text for each in self.ws.user(who).ephemerals(channel)]
