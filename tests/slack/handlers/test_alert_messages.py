@@ -135,12 +135,12 @@ async def test_further_messages_of_a_group_join(rig: Rig) -> None:
     assert "Open the incident" not in cards(rig, ts)[0]
 
 
-async def test_alerts_of_another_sender_are_read_by_example(open_office: Opened) -> None:
+async def test_alerts_of_another_sender_are_read_by_example(open_rig: Opened) -> None:
     looks = Extractor(
         firing=(Template("PROBLEM: {alertname} in {namespace}"),),
         resolved=(Template("OK: {alertname} in {namespace}"),),
     )
-    rig = await open_office(extractors={ALERTS: looks})
+    rig = await open_rig(extractors={ALERTS: looks})
     listening(rig)
     ts = await rig.ws.alertmanager.say("PROBLEM: HttpPing in shop")
     await heard(rig)
