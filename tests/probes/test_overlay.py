@@ -295,15 +295,46 @@ def test_a_route_by_another_device():
     assert sentences(findings, Severity.WARN) == ["node-1 routes by a wrong device to the pods of node-2."]
 
 
+def go_past_the_tunnel(mesh: Mesh, source: int, destination: int) -> None:
+    """Route to a node's pods by that node's own address."""
+    name, block = f"node-{source}", f"10.42.{destination}.0/24"
+    mesh.drop(name, "routes", dst=block)
+    direct = Route(dst=block, via=f"172.30.0.{10 + destination}", dev="eth0")
+    mesh.cluster.root(name, routes=(*mesh.cluster.roots[name].routes, direct))
+
+
 def test_direct_routes_of_cross_subnet_are_present():
     mesh = Mesh()
-    mesh.drop("node-1", "routes", dst="10.42.2.0/24")
-    direct = Route(dst="10.42.2.0/24", via="172.30.0.12", dev="eth0")
-    mesh.cluster.root("node-1", routes=(*mesh.cluster.roots["node-1"].routes, direct))
+    go_past_the_tunnel(mesh, 1, 2)
+    go_past_the_tunnel(mesh, 2, 1)
 
     known, _ = mesh.judged()
 
     assert known.of(pair(1, 2)).items() >= {"route_to_block": "present", "tunnel": "none"}.items()
+    assert known.of(pair(2, 1))["route_to_block"] == "present"
+
+
+def test_one_direction_past_the_tunnel_is_wrong_where_all_others_go_through_it():
+    """The peer answers by its tunnel: strict reverse-path filtering drops packets on both nodes."""
+    mesh = Mesh("flannel")
+    go_past_the_tunnel(mesh, 2, 1)
+
+    known, findings = mesh.judged()
+
+    assert known.of(pair(2, 1))["route_to_block"] == "wrong-device"
+    assert known.of(pair(1, 2))["route_to_block"] == "present"
+    assert "node-2 routes by a wrong device to the pods of node-1." in sentences(findings, Severity.WARN)
+
+
+def test_one_direction_through_the_tunnel_is_wrong_where_all_others_go_past_it():
+    mesh = Mesh("flannel")
+    for source, destination in ((1, 3), (3, 1), (2, 3), (3, 2), (2, 1)):
+        go_past_the_tunnel(mesh, source, destination)
+
+    known, _ = mesh.judged()
+
+    assert known.of(pair(1, 2))["route_to_block"] == "wrong-device"
+    assert known.of(pair(2, 1))["route_to_block"] == "present"
 
 
 def test_ports_and_network_identifiers_that_differ():

@@ -24,6 +24,8 @@ def route_to(overlay: Overlay, source: str, destination: str) -> tuple[str | Non
     if not said.blocks:
         return None, f"no network or address of pods on {destination} is known"
     words = {_route_word(overlay, held, said, block) for block in said.blocks}
+    if words == {"present"} and _is_odd_one(overlay, source, destination):
+        return "wrong-device", ""
     for word in ("missing", "blackhole", "wrong-next-hop", "wrong-device", "present"):
         if word in words:
             return word, ""
@@ -44,6 +46,39 @@ def _route_word(overlay: Overlay, held: Held, said: Declared, block: str) -> str
     if overlay.encapsulation == "none":
         return _untunnelled_word(overlay, held, said, route)
     return "present" if _is_by_tunnel(overlay, held, route) else "wrong-device"
+
+
+def _is_odd_one(overlay: Overlay, source: str, destination: str) -> bool:
+    """Whether the two directions take different ways, and this one not that of the other nodes.
+
+    One goes through the tunnel, the other past it by the peer's own address: each node gets packets by a device by
+    which it would not answer, which strict reverse-path filtering drops. Where tunnels are only for nodes of other
+    networks (DirectRouting, CrossSubnet), both directions between two nodes go past them.
+    """
+    if overlay.encapsulation not in TUNNELS or source not in overlay.held or destination not in overlay.held:
+        return False
+    there, back = _passes_tunnel(overlay, source, destination), _passes_tunnel(overlay, destination, source)
+    if there is None or back is None or there == back:
+        return False
+    names = sorted(overlay.held)
+    is_usual = any(
+        _passes_tunnel(overlay, one, other) is True and _passes_tunnel(overlay, other, one) is True
+        for at, one in enumerate(names)
+        for other in names[at + 1 :]
+    )
+    return there is not is_usual
+
+
+def _passes_tunnel(overlay: Overlay, source: str, destination: str) -> bool | None:
+    """Whether packets to the destination's pods go past the tunnel; None where it is not known, or differs."""
+    held, said = overlay.held[source], overlay.declared[destination]
+    routes = [held.routes.lookup(first_address(block)) for block in said.blocks]
+    ways = {
+        True if _is_untunnelled(held, said, route) else False if _is_by_tunnel(overlay, held, route) else None
+        for route in routes
+        if route is not None and route.dst != "default"
+    }
+    return next(iter(ways)) if len(ways) == 1 else None
 
 
 def is_passed_by(overlay: Overlay, name: str) -> bool:
