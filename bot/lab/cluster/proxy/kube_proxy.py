@@ -75,10 +75,14 @@ class KubeProxies:
         if node in self._missing_cleanups:
             return []
         found = [
-            {"ip": ip, "port": port.port, "backends": [one.ip for one in port.endpoints]}
+            {
+                "ip": ip,
+                "port": port.port,
+                "backends": sorted({one.ip for one in (*port.endpoints, *port.all_endpoints)}),
+            }
             for port in ports
             if port.protocol == "udp"
-            for ip in (port.cluster_ip,)
+            for ip in (port.cluster_ip, *port.external_ips)
         ]
         return [{"forget_udp": found}] if found else []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bot.lab.cluster.proxy.ruleset import Endpoint, ServicePort, render, service_ports
+from bot.lab.cluster.proxy.ruleset import render, service_ports
 
 
 def service(name: str = "web", **spec: Any) -> dict[str, Any]:
@@ -91,16 +91,51 @@ def test_order_of_services_does_not_matter() -> None:
     assert render(service_ports(services, [], "n")) == render(service_ports(services[::-1], [], "n"))
 
 
-def test_node_ports() -> None:
-    port = ServicePort(
-        name="shop/web/tcp/http",
-        cluster_ip="10.43.1.1",
-        protocol="tcp",
-        port=80,
-        node_port=30080,
-        endpoints=(Endpoint("10.42.0.8", 8080, "node-1"),),
-        has_remote=False,
-        affinity_s=0,
+def outside(*ends: dict[str, Any], **spec: Any) -> str:
+    """The rules on node-1 of a Service with a node port, an external address and a balancer's."""
+    ports = [{"name": "http", "port": 80, "targetPort": 8080, "protocol": "TCP", "nodePort": 30080}]
+    made = service(ports=ports, externalIPs=["192.0.2.7"], **spec)
+    made["status"] = {"loadBalancer": {"ingress": [{"ip": "192.0.2.8"}, {"ip": "192.0.2.9", "ipMode": "Proxy"}]}}
+    return render(service_ports([made], [slice_(*ends)], "node-1"))
+
+
+def test_what_comes_from_outside_goes_to_any_endpoint_and_is_masqueraded() -> None:
+    text = outside(endpoint("10.42.0.8"), endpoint("10.42.1.8", node="node-2"))
+
+    assert "tcp . 30080 : goto external-" in text
+    assert "192.0.2.7 . tcp . 80 : goto external-" in text
+    assert "192.0.2.8 . tcp . 80 : goto external-" in text
+    assert "192.0.2.9" not in text
+    external = text[text.index("chain external-") :].partition("}")[0]
+    assert "jump mark-for-masquerade" in external
+    assert "goto cluster-" in external
+
+
+def test_under_the_local_policy_it_goes_to_endpoints_of_the_node_and_pods_go_to_any() -> None:
+    text = outside(
+        endpoint("10.42.0.8"),
+        endpoint("10.42.1.8", node="node-2"),
+        externalTrafficPolicy="Local",
+        clusterIP="10.43.1.1",
     )
 
-    assert "tcp . 30080 : goto service-" in render([port])
+    external = text[text.index("chain external-") :].partition("numgen random mod 1")
+    assert "ip saddr 10.42.0.0/16 goto cluster-" in external[0]
+    assert "fib saddr type local goto cluster-" in external[0]
+    assert external[1]
+    assert "numgen random mod 2" in text[text.index("chain cluster-") :]
+
+
+def test_under_the_local_policy_a_node_without_endpoints_drops_it() -> None:
+    text = outside(endpoint("10.42.1.8", node="node-2"), externalTrafficPolicy="Local")
+
+    assert "192.0.2.7 . tcp . 80 : drop" in text
+    assert "tcp . 30080 : drop" in text
+    assert "192.0.2.7 . tcp . 80 : goto external-" in text, "pods of this node are served all the same"
+
+
+def test_without_any_endpoint_it_is_refused_at_each_address() -> None:
+    text = outside(externalTrafficPolicy="Local")
+
+    assert "192.0.2.7 . tcp . 80 : goto reject-chain" in text
+    assert "tcp . 30080 : goto reject-chain" in text
