@@ -17,9 +17,9 @@ from bot.playbooks.applications import ApplicationDial
 from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
 from bot.probes.policy.evaluation import policy_index
-from bot.probes.services.backends import endpoint_pod
+from bot.probes.services.backends import backends, endpoint_pod
 from bot.probes.services.dialled_names import doubtful_names
-from bot.probes.services.needed import clients_of
+from bot.probes.services.needed import clients_of, outside_dials
 from bot.probes.shared.dns_zone import SHORT_NAME, corefile, dns_zone
 
 MAX_SOURCES = 8
@@ -33,6 +33,8 @@ MAX_SERVICES = 24
 MAX_ENDPOINTS_PER_PORT = 5
 MAX_DNS_PODS = 3
 MAX_DIALS = 16
+MAX_ADDRESSES = 8
+"""So many other addresses of Services than ClusterIPs are tried, of those that pods asked about are told."""
 MAX_ASKING = 2
 """So many pods of a node ask an application the same question."""
 NODE_TRIES = 8
@@ -64,6 +66,7 @@ def plan_tasks(evidence: Evidence, dials: Sequence[ApplicationDial] = (), *, dea
     services = tuple(islice(_service_ports(evidence, dials), MAX_SERVICES))
     questions = tuple(_questions(evidence))
     outside = tuple(_outside(evidence))
+    by_address = tuple(islice(_other_addresses(evidence), MAX_ADDRESSES))
     tasks: dict[str, Task] = {}
     for turn, name in enumerate(evidence.nodes_in_scope):
         remote = tuple(_remote_targets(evidence, name))
@@ -77,6 +80,7 @@ def plan_tasks(evidence: Evidence, dials: Sequence[ApplicationDial] = (), *, dea
                 *remote,
                 *(target for _, targets in services for target in targets),
                 *outside,
+                *by_address,
             ),
             questions=questions,
             own_names=(f"{SHORT_NAME}.svc.{dns_zone(evidence)}", OUTSIDE_NAME),
@@ -275,6 +279,26 @@ def _dialled(evidence: Evidence) -> set[tuple[Subject, int]]:
         for dial, sources in clients_of(evidence).items()
         if not asked.isdisjoint(sources) and dial[0] not in evidence.dns_services
     }
+
+
+def _other_addresses(evidence: Evidence) -> Iterator[Target]:
+    """Where pods asked about are told to dial Services by a node port, an externalIP, or a balancer's address."""
+    asked = set(evidence.scope_pods)
+    found: dict[Target, None] = {}
+    for service, flows in sorted(outside_dials(evidence).items()):
+        for flow in flows:
+            if flow.source in asked and flow.protocol == "TCP" and flow.family == 4:
+                name = f"{service.name}:{flow.port}"
+                for ip in (flow.address, *_serving_nodes(evidence, service, flow.address)):
+                    found[Target(purpose="dial", ip=ip, name=name, port=flow.at_port, protocol="tcp")] = None
+    yield from found
+
+
+def _serving_nodes(evidence: Evidence, service: Subject, address: str) -> Iterator[str]:
+    """For contrast with a node whose port is dialled: the address of one that has an endpoint of the Service."""
+    ready = sorted({each.node for each in backends(evidence, service) if each.is_ready and each.node in evidence.nodes})
+    if address in evidence.node_by_ip:
+        yield from (ip for name in ready[:1] if (ip := evidence.nodes[name].internal_ip))
 
 
 def _service_port(

@@ -21,13 +21,14 @@ def untried_flows(evidence: Evidence) -> Iterator[NeededFlow]:
     """What running pods asked about need of Services with ready endpoints, and was not tried from their place."""
     scope = frozenset(evidence.scope_pods)
     tried = {
-        (*_place(evidence, source), target_of(evidence, test), test.port)
+        (*_place(evidence, source), test.ip if test.purpose == "dial" else target_of(evidence, test), test.port)
         for source, _, test in evidence.tests
-        if test.purpose == "cluster-ip" and source in evidence.pods and test.outcome != "skipped"
+        if test.purpose in {"cluster-ip", "dial"} and source in evidence.pods and test.outcome != "skipped"
     }
     for flow in needed_flows(evidence):
         is_ours = flow.known_by in _NAMED and flow.source in scope and _can_be_tried(evidence, flow)
-        if is_ours and (*_place(evidence, flow.source), flow.target, flow.port) not in tried:
+        at = (flow.address, flow.at_port) if flow.at_port else (flow.target, flow.port)
+        if is_ours and (*_place(evidence, flow.source), *at) not in tried:
             yield flow
 
 
@@ -42,4 +43,6 @@ def _can_be_tried(evidence: Evidence, flow: NeededFlow) -> bool:
     if service is None or service not in evidence.services or flow.protocol != "TCP" or pod.spec.host_network:
         return False
     ready = any(each.is_ready and each.service_port == flow.port for each in backends(evidence, service))
+    if flow.at_port and flow.family == 6:
+        return False
     return ready and has_cluster_ip(evidence.services[service]) and pod.status.phase == "Running"

@@ -22,6 +22,8 @@ class NeededFlow:
     name: str = ""
     """The host as the pod is configured to dial it, where that is a name: what its resolver has to find."""
     port: int
+    at_port: int = 0
+    """As dialled, by another address than the Service's ClusterIP: its port there, or a node port; else 0."""
     protocol: Protocol = "TCP"
     family: Literal[4, 6] = 4
     known_by: KnownBy

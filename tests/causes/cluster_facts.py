@@ -135,7 +135,8 @@ PAIR: dict[str, Value] = {
     "diverted": False, "diverting_rules": (), "traced_loss": "not-followed", "traced_share": "", "node_loss": "",
 }  # fmt: skip
 SERVICE: dict[str, Value] = {
-    "in_scope": True, "is_dns": False, "dns_ingress_opening": "", "policies_ingress": 0, "is_used": True,
+    "in_scope": True, "is_dns": False, "dns_ingress_opening": "", "policies_ingress": 0, "external_local": False,
+    "outside_failing": (), "outside_flows": (), "outside_nodes_without": (), "is_used": True,
     "has_selector": True, "selector": "app=s",
     "is_headless": False, "selected_pods": 2,
     "unready_selected": 0, "terminating_selected": 0, "family_served": True, "publishes_unready": (),

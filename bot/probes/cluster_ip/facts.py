@@ -14,6 +14,8 @@ _RULES = "nft list ruleset | grep -w <address>; iptables-save | grep -w <address
 _SOCKETS = "kubectl exec <pod> -- cat /proc/net/tcp"
 _TRACK = "conntrack -S; cat /proc/sys/net/netfilter/nf_conntrack_{count,max}  # on <node>"
 
+_OUTSIDE_API = "kubectl get service <service> -o yaml"
+_OUTSIDE = "kubectl exec <pod> -- nc -zvw2 <address> <port>  # as the pod is configured"
 _TRACKED = "cat /proc/net/nf_conntrack  # on <node>, twice, against the EndpointSlices"
 FACTS = (
     fact("service.reach", "str", "From all pods that asked, by ClusterIP.", look=_VIP, values=REACH_VALUES),
@@ -191,6 +193,29 @@ FACTS = (
         "The commands that delete the entries of these flows.",
         look=_TRACKED,
         is_command=True,
+    ),
+    fact("service.external_local", "bool", "externalTrafficPolicy is Local.", look=_OUTSIDE_API, rungs=API),
+    fact(
+        "service.outside_reach",
+        "str",
+        "From pods that are configured to dial it at a node port, an externalIP or a balancer's address, there.",
+        look=_OUTSIDE,
+        values=REACH_VALUES,
+    ),
+    fact("service.outside_failing", "list", "What of that fails: address, pod, how.", look=_OUTSIDE),
+    fact("service.outside_flows", "list", 'Who fails so, as "client>".', look=_OUTSIDE),
+    fact(
+        "service.outside_nodes_without",
+        "list",
+        "Nodes that were dialled in vain by such an address and have no ready endpoint of it.",
+        look=_OUTSIDE,
+    ),
+    fact(
+        "service.outside_reach_served",
+        "str",
+        "Likewise from all pods that tried, at nodes that do have a ready endpoint.",
+        look=_OUTSIDE,
+        values=REACH_VALUES,
     ),
     fact("pod.endpoint_ports", "list", 'Ports at which Services send to the pod: "9004/TCP".', look=_DIRECT, rungs=API),
     fact(

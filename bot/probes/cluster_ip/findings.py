@@ -6,6 +6,7 @@ from bot.domain.facts import CLUSTER, FactTable, Subject, SubjectKind, Value
 from bot.domain.finding import Finding, Severity, Symptom, SymptomKind
 from bot.domain.listing import and_more
 from bot.probes.cluster_ip.kept_flows import judge_kept_flows
+from bot.probes.cluster_ip.outside_addresses import judge_outside_addresses
 from bot.probes.shared.reach import in_words
 from bot.probes.shared.sentences import names, plural, sharing, unseen
 from bot.probes.shared.values import listed, strings
@@ -31,6 +32,7 @@ def judge(table: FactTable) -> Sequence[Finding]:
         found += _addresses(service, known)
         found += _untried(table, service, known)
     found += judge_kept_flows(table)
+    found += judge_outside_addresses(table)
     found += _endpoints(table)
     for node in table.subjects(SubjectKind.NODE):
         found += _node(node, table.of(node))

@@ -18,6 +18,7 @@ from bot.agent.report import NodeReport
 from bot.domain import facts
 from bot.domain.facts import FactBuilder, Rung, Subject, SubjectKind
 from bot.probes.cluster_ip.kept_flows import observe_kept_flows
+from bot.probes.cluster_ip.outside_addresses import observe_outside_addresses
 from bot.probes.cluster_ip.untried import observe_untried
 from bot.probes.engine.evidence import Evidence
 from bot.probes.services.attempts import ServiceTest, ServiceTests, asked_of_dns_pods, not_denied, tests_by_service
@@ -75,6 +76,7 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
     for service in {*evidence.dns_services} - {*tests, *wanted}:
         _observe_dns_pods(evidence, service, [each for each in behind[service] if each.is_ready], into)
     observe_kept_flows(evidence, into)
+    observe_outside_addresses(evidence, into)
     _observe_endpoints(evidence, tests, behind, into)
     _observe_nodes(evidence, tests, behind, into)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 from bot.agent.report import TrackedFlow
-from bot.cluster.objects import Container, Pod
+from bot.cluster.objects import Container, Pod, ServicePort
 from bot.cluster.snapshot.dialled import Dialled, dialled
 from bot.domain import facts
 from bot.domain.facts import Subject
@@ -39,8 +39,18 @@ def clients_of(evidence: Evidence) -> Mapping[tuple[Subject, int], Mapping[Subje
     """By Service and its port: who needs it, with the first thing that shows it."""
     found: dict[tuple[Subject, int], dict[Subject, NeededFlow]] = defaultdict(dict)
     for flow in needed_flows(evidence):
-        if flow.target is not None and flow.target.kind is facts.SubjectKind.SERVICE:
+        if flow.target is not None and flow.target.kind is facts.SubjectKind.SERVICE and not flow.at_port:
             found[flow.target, flow.port].setdefault(flow.source, flow)
+    return found
+
+
+@once_per_evidence
+def outside_dials(evidence: Evidence) -> Mapping[Subject, Sequence[NeededFlow]]:
+    """By Service who needs it by another address than its ClusterIP: a node port, an externalIP, a balancer's."""
+    found: dict[Subject, list[NeededFlow]] = defaultdict(list)
+    for flow in needed_flows(evidence):
+        if flow.target is not None and flow.at_port:
+            found[flow.target].append(flow)
     return found
 
 
@@ -95,6 +105,9 @@ class _Deriving:
                 yield from self._named(subject, pod.metadata.namespace, each)
 
     def _named(self, subject: Subject, namespace: str, each: Dialled) -> Iterator[NeededFlow]:
+        if address(each.host) and each.host not in self._own_ips:
+            yield from self._named_outside(subject, each)
+            return
         target = self._target(each.host, namespace)
         if target is None or subject in self._evidence.relations.pods_of_service.get(target, ()):
             return  # not of this cluster, or the pod's own Service: what it is called, not whom it dials
@@ -114,6 +127,45 @@ class _Deriving:
                     known_by="environment" if each.where else "arguments",
                     why=f"its variable {each.where} names {text}" if each.where else f"its arguments name {text}",
                 )
+
+    def _named_outside(self, subject: Subject, each: Dialled) -> Iterator[NeededFlow]:
+        """What is dialled at a node port, an externalIP, or a balancer's address."""
+        target = self._by_ip.get(each.host)
+        if target is not None:
+            ports = self._evidence.services[target].spec.ports
+            found = next((port for port in ports if port.port == each.port), ports[0] if len(ports) == 1 else None)
+            number = found.port if found else 0
+        else:
+            target, found = (
+                self._node_ports.get(each.port or 0, (None, None)) if self._is_node(each.host) else (None, None)
+            )
+            number = each.port or 0
+        if target is not None and found is not None and number:
+            yield NeededFlow(
+                source=subject,
+                target=target,
+                address=each.host,
+                port=found.port,
+                at_port=number,
+                protocol=_protocol(found.protocol),
+                family=6 if ":" in each.host else 4,
+                known_by="environment" if each.where else "arguments",
+                why=f"its {f'variable {each.where} names' if each.where else 'arguments name'} {each.text}",
+            )
+
+    def _is_node(self, host: str) -> bool:
+        return host in self._evidence.node_by_ip
+
+    @cached_property
+    def _own_ips(self) -> frozenset[str]:
+        """The ClusterIPs."""
+        specs = (each.spec for each in self._evidence.services.values())
+        return frozenset(ip for spec in specs for ip in (spec.cluster_ip, *spec.cluster_ips))
+
+    @cached_property
+    def _node_ports(self) -> Mapping[int, tuple[Subject, ServicePort]]:
+        services = self._evidence.services.items()
+        return {port.node_port: (name, port) for name, each in services for port in each.spec.ports if port.node_port}
 
     def _target(self, host: str, namespace: str) -> Subject | None:
         if address(host):

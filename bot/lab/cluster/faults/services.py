@@ -7,9 +7,10 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, Final
 
-from bot.lab.cluster.faults.injection import Injection, has_label
+from bot.lab.cluster.faults.injection import Injection, has_label, serves_seldon
 from bot.lab.cluster.faults.registry import Cni, fault
 from bot.lab.cluster.names import Json
+from bot.lab.errors import LabError
 
 _NAMESPACE: Final = "seldon-mesh"
 _SERVICE: Final = "seldon-scheduler"
@@ -191,6 +192,35 @@ async def one_bad_endpoint(lab: Injection) -> None:
     body: Json = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
     lab.create("pods", {**body, "spec": {**template["spec"], "containers": [container]}}, _NAMESPACE)
     await lab.until(lambda: len(_endpoints(lab)) == 2, "the Service has a second endpoint")
+
+
+@fault("service-external-policy-without-endpoint", "S13", scope="cluster")
+async def external_policy(lab: Injection) -> None:
+    """A pod dials another node's port, externalTrafficPolicy is Local, and that node has no endpoint."""
+    serving = {node for node, pods in lab.plane.pods.items() if any(serves_seldon(pod) for pod in pods.values())}
+    others = [node for node in lab.nodes if node.name not in {lab.node.name, *serving}]
+    if not others:
+        raise LabError("this fault needs a node without the scheduler and without the pod: cnibot lab up --nodes 3")
+    ports: list[Json] = lab.storage.get("services", _SERVICE, _NAMESPACE)["spec"]["ports"]
+    numbered = [{**port, "nodePort": 30904} if port["port"] == 9004 else port for port in ports]
+    patch = {"type": "NodePort", "externalTrafficPolicy": "Local", "ports": numbered}
+    lab.patch("services", _SERVICE, _NAMESPACE, {"spec": patch})
+    container: Json = {
+        "name": "main",
+        "image": "gcr.io/distroless/static:nonroot",
+        "env": [{"name": "SCHEDULER_URL", "value": f"http://{others[0].ip}:30904"}],
+    }
+    labels = {"app": "caller"}
+    spec: Json = {
+        "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": {"nodeName": lab.node.name, "containers": [container]}},
+    }
+    lab.create("deployments.apps", {"metadata": {"name": "caller"}, "spec": spec}, _NAMESPACE)
+
+    def is_up() -> bool:
+        return any(_is_ready(pod) and has_label(pod, "app", "caller") for pod in lab.storage.peek("pods", _NAMESPACE))
+
+    await lab.until(is_up, "the caller is ready")
 
 
 @fault("service-local-policy-without-endpoint", "S13", scope="cluster")
