@@ -96,9 +96,14 @@ async def _read(api: Api, request: Request) -> tuple[Snapshot, RungDecision]:
 
 async def _snapshot(api: Api, request: Request, *, deadline_s: float) -> Snapshot:
     """What the API holds about what is asked."""
-    most = request.max_nodes if request.all_nodes else 0
     return await take_snapshot(
-        api, request.namespace, deadline_s=deadline_s, pod=request.pod, nodes=request.nodes, most_others=most
+        api,
+        request.namespace,
+        deadline_s=deadline_s,
+        pod=request.pod,
+        nodes=request.nodes,
+        all_nodes=request.all_nodes,
+        most_nodes=request.max_nodes,
     )
 
 

@@ -1,9 +1,12 @@
-"""What does a healthy sweep cost?  `python -m tests.benchmarks.sweep [NODES…]`
+"""What does a healthy sweep cost?  `python -m tests.benchmarks.sweep [NODES…]`, or `… snapshot [NODES…]`
 
 Without numbers: the lab with three nodes, whose agents really look. With numbers: as many nodes as given behind the
 lab's API server, each with twenty pods in its objects. Every agent answers with the report of this machine, so that
 lists, pods and execs are as many as in such a cluster, and only the reports are smaller. Prints the calls to the API
 by method, what was executed, the bytes of both, and the seconds.
+
+`snapshot` reads the API as a sweep of at most a hundred nodes does, and looks at no node: for clusters with more nodes
+than a machine can play agents of. What agents add is the same for each node.
 """
 
 import asyncio
@@ -18,7 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from bot.cluster.client import transport
+from bot.cluster.client.api import Api
 from bot.cluster.client.wire import Frame, Response, WebSocket
+from bot.cluster.snapshot.reader import take_snapshot
 from bot.diagnosis.diagnose import diagnose_cluster
 from bot.diagnosis.knowledge import load_knowledge
 from bot.diagnosis.request import Request
@@ -110,6 +115,23 @@ async def synthetic(nodes: int) -> None:
             await sweep(Path(cluster.kubeconfig()), nodes, f"{nodes} nodes, {nodes * PODS_PER_NODE} pods")
 
 
+async def read_alone(nodes: int) -> None:
+    """A sweep's snapshot."""
+    with tempfile.TemporaryDirectory() as directory:
+        async with small_cluster(Path(directory) / "cluster") as cluster:
+            cluster.namespace("cnibot", "shop")
+            cluster.node("node-0")
+            fill(cluster, nodes)
+            cost, began = Cost(), time.perf_counter()
+            async with counted(cost), Api.connect(Path(cluster.kubeconfig())) as api:
+                found = await take_snapshot(api, "kube-system", deadline_s=600.0, all_nodes=True)
+    assert not found.unobserved
+    print(
+        f"{nodes} nodes, {nodes * PODS_PER_NODE} pods, the snapshot alone: {cost.calls['GET']} GET, "
+        f"{cost.answered / 1e6:.2f} MB answered, {time.perf_counter() - began:.1f} s"
+    )
+
+
 def fill(cluster: SmallCluster, nodes: int) -> None:
     for number in range(nodes):
         if number:
@@ -119,9 +141,10 @@ def fill(cluster: SmallCluster, nodes: int) -> None:
 
 
 def main() -> None:
-    if wanted := [int(given) for given in sys.argv[1:]]:
+    is_snapshot = sys.argv[1:2] == ["snapshot"]
+    if wanted := [int(given) for given in sys.argv[1 + is_snapshot :]]:
         for nodes in wanted:
-            asyncio.run(synthetic(nodes))
+            asyncio.run((read_alone if is_snapshot else synthetic)(nodes))
         return
     with tempfile.TemporaryDirectory() as directory:
         lab = launch.start(Path(directory) / "lab", launch.LabOptions(), attached=True)

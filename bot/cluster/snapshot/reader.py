@@ -45,6 +45,7 @@ from bot.domain.report import ApiRead, Unobserved
 
 T = TypeVar("T")
 
+MOST_NODES = 100
 SMALL_CLUSTER_NODES = 50
 """Up to so many nodes all pods are listed at once; beyond, only those of the nodes in scope."""
 
@@ -60,16 +61,18 @@ async def take_snapshot(
     deadline_s: float,
     pod: str | None = None,
     nodes: tuple[str, ...] = (),
-    most_others: int = 0,
+    all_nodes: bool = False,
+    most_nodes: int = MOST_NODES,
 ) -> Snapshot:
     """The snapshot of `namespace`.
 
-    `pod` narrows the nodes in scope to that pod's node; `nodes` adds nodes to them, `most_others` so many of the rest.
+    `pod` narrows the nodes in scope to that pod's node; `nodes` adds nodes to them, `all_nodes` the rest; of a large
+    cluster the pods of `most_nodes` are read.
     Errors: `UnknownNamespaceError`, and what keeps the very first
     read from working (`UnauthorizedError`, `UnreachableError`, `DeadlineError`, …). Any other resource that is
     forbidden, fails or is late stands in `unobserved`.
     """
-    taking = SnapshotReader(api, namespace, pod, nodes=nodes, most_others=most_others)
+    taking = SnapshotReader(api, namespace, pod, nodes=nodes, all_nodes=all_nodes, most_nodes=most_nodes)
     deadline = asyncio.timeout(deadline_s)
     try:
         async with deadline:
@@ -105,12 +108,14 @@ class SnapshotReader:
         pod: str | None,
         *,
         nodes: tuple[str, ...],
-        most_others: int,
+        all_nodes: bool,
+        most_nodes: int,
     ) -> None:
         self.reader = Reader(api)
         self.has_begun = False
         self._nodes = nodes
-        self._most_others = most_others
+        self._all_nodes = all_nodes
+        self._most_nodes = most_nodes
         self._api = api
         self._namespace = namespace
         self._pod = pod
@@ -199,12 +204,12 @@ class SnapshotReader:
         asked = None if self._pod is None else asked_pods(own_pods, self._pod)
         in_scope = [pod for pod in own_pods if asked is None or pod.metadata.name in asked]
         await self._read_named_services(own_pods)
-        names = sorted({pod.spec.node_name for pod in in_scope if pod.spec.node_name and not pod.is_finished})
+        own = sorted({pod.spec.node_name for pod in in_scope if pod.spec.node_name and not pod.is_finished})
         known = nodes.result()
         existing = sorted(node.metadata.name for node in known or ())
-        named = [name for name in self._nodes if name in existing and name not in names]
-        others = [name for name in existing if name not in {*names, *named}]
-        names += [*named, *others[: self._most_others]]
+        named = [name for name in self._nodes if name in existing]
+        others = existing if self._all_nodes else ()
+        names = list(dict.fromkeys((*named, *own, *others)))[: self._most_nodes]
         if known is not None and len(known) <= SMALL_CLUSTER_NODES:
             everywhere = await self._read("node_pods", "pods", Pod, is_missed=False)
             if everywhere is not None:

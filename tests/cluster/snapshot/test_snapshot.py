@@ -90,7 +90,21 @@ async def test_of_a_large_cluster_named_nodes_and_some_of_the_rest_are_read(
     monkeypatch.setattr("bot.cluster.snapshot.reader.SMALL_CLUSTER_NODES", 2)
 
     assert "far" in names((await taken(shop, nodes=("node-3", "node-9"))).node_pods)
-    assert "far" in names((await taken(shop, most_others=1)).node_pods)
+    assert "far" in names((await taken(shop, all_nodes=True)).node_pods)
+
+
+async def test_of_a_large_cluster_no_more_nodes_are_read_than_are_looked_at(
+    shop: SmallCluster, monkeypatch: pytest.MonkeyPatch
+):
+    """kube-system has pods on each of them: that is a request and the pods of each."""
+    monkeypatch.setattr("bot.cluster.snapshot.reader.SMALL_CLUSTER_NODES", 2)
+    nodes = {pod.spec.node_name for pod in (await taken(shop)).node_pods}
+    read = {pod.spec.node_name for pod in (await taken(shop, most_nodes=1)).node_pods}
+    named = {pod.spec.node_name for pod in (await taken(shop, nodes=("node-3",), most_nodes=1)).node_pods}
+
+    assert nodes == {"node-1", "node-2"}
+    assert read == {"node-1"}
+    assert named == {"node-3"}
 
 
 async def test_a_forbidden_resource_is_unobserved_and_the_rest_is_there(shop: SmallCluster):
