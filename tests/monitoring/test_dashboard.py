@@ -72,7 +72,7 @@ def _filled(expression: str) -> str:
 def test_every_metric_and_label_is_one_of_ours() -> None:
     assert MODULES
     assert reconciling.POLLED
-    suffixes = ("", "_total", "_bucket")
+    suffixes = ("", "_total", "_bucket", "_count")
     known = {f"{metric.name}{suffix}" for metric in REGISTRY.collect() for suffix in suffixes}
 
     assert {name for each in EXPRESSIONS for name in re.findall(r"\bcnibot_[a-z_]+", each)} <= known
