@@ -78,9 +78,10 @@ class FirewallChange:
     table: str
     chain: str
     kind: str
-    """destination, redirect (to the machine itself), source, untracked, hops, mark."""
+    """destination, redirect (to the machine itself), source, untracked, zone (of connection tracking), hops, mark."""
     to: str = ""
-    """"ip:port" with either left out, ranges with a dash; the hops ("1", "-60"); "KEEP/FLIP" of a mark; "": unknown."""
+    """"ip:port" with either left out, ranges with a dash; the hops ("1", "-60"); "KEEP/FLIP" of a mark; "ZONE"
+    or "ZONE/DIRECTION"; "": unknown."""
     matches: tuple[FirewallMatch, ...] = ()
     text: str
     """As in `FirewallRule`."""

@@ -82,6 +82,8 @@ _NOTHING = frozenset(
         "--set-dscp-class",
         "--set-tos",
         "--zone",
+        "--zone-orig",
+        "--zone-reply",
     }
 )
 """Options with a word that are no conditions, or belong to a target."""

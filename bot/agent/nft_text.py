@@ -64,7 +64,7 @@ KNOWN: dict[str, Callable[[Render], str]] = {
     "match": _match,
     "payload": lambda part: f"{part('protocol')} {part('field')}".strip(),
     "meta": lambda part: f"meta {part('key')}",
-    "ct": lambda part: f"ct {part('key')}",
+    "ct": lambda part: f"ct {part('dir')} {part('key')}".replace("  ", " "),
     "prefix": lambda part: f"{part('addr')}/{part('len')}",
     "counter": lambda _: "counter",
     "reject": lambda part: f"reject with {part('type')} {part('expr')}".rstrip(),

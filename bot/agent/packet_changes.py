@@ -1,4 +1,5 @@
-"""Rules that change packets and let them go on: new addresses, another mark, fewer hops, no connection tracking.
+"""Rules that change packets and let them go on: new addresses, another mark, fewer hops, another zone of connection
+tracking or none.
 
 Nothing is lost by them where they stand; a packet may die of it further on. What harms no packet by itself (its class
 of service, its segment size, the mark of its connection) is left out, and so are the many rules of Services.
@@ -17,6 +18,7 @@ CHANGES_LIMIT = 200
 _Change = tuple[str, str]
 """Kind and value, as `FirewallChange` has them."""
 _HOPS = {("ip", "ttl"), ("ip6", "hoplimit")}
+_ZONE_OPTIONS = {"--zone": "", "--zone-orig": "original", "--zone-reply": "reply"}
 
 
 def nft_change(statement: Mapping[str, Any]) -> _Change | None:
@@ -38,6 +40,9 @@ def _nft_mangle(statement: Mapping[str, Any]) -> _Change | None:
         known = nft_matches.mark_set(statement)
         return "mark", f"{known[0]:#x}/{known[1]:#x}" if known else ""
     payload, value = _dict(_dict(mangle.get("key")).get("payload")), mangle.get("value")
+    tracking = _dict(_dict(mangle.get("key")).get("ct"))
+    if tracking.get("key") == "zone":
+        return "zone", _zone(value, str(tracking.get("dir", "")))
     place = (payload.get("protocol"), payload.get("field"))
     if place in _HOPS:
         return "hops", str(value) if isinstance(value, int) else ""
@@ -63,12 +68,22 @@ def iptables_change(options: dict[str, str], target: str, words: Collection[str]
         return "redirect", f":{options.get('--to-ports', '')}"
     if target == "NOTRACK" or (target == "CT" and "--notrack" in words):
         return "untracked", ""
+    if target == "CT" and (zones := _ZONE_OPTIONS.keys() & options.keys()):
+        option = min(zones)
+        return "zone", _zone(options[option], _ZONE_OPTIONS[option])
     if target in {"TTL", "HL"}:
         how = {f"--{target.lower()}-{word}": sign for word, sign in (("set", ""), ("dec", "-"), ("inc", "+"))}
         return "hops", next((sign + options[option] for option, sign in how.items() if option in options), "")
     known = iptables_matches.mark_set(options, target)
     is_mark = target == "MARK" or (target == "CONNMARK" and "--restore-mark" in words)
     return ("mark", f"{known[0]:#x}/{known[1]:#x}" if known else "") if is_mark else None
+
+
+def _zone(value: object, direction: str) -> str:
+    """Its number, and the direction whose packets it is for; "" for one that is taken from the packet."""
+    if not str(value).isdecimal():
+        return ""
+    return f"{value}/{direction}" if direction else str(value)
 
 
 def verdict_of(change: _Change | None) -> str:

@@ -166,6 +166,7 @@ def test_a_rule_that_packets_die_of_is_named(
     assert fate.hop == "node"
 
 
+ELSEWHERE = "connection tracking looks for the answers on node-1 in another zone than their packets are in, so "
 TRANSLATING = f"nft ip nat prerouting -100: ip daddr {SERVICE} udp dport 80 dnat to {SERVER_IP}:7001"
 
 
@@ -177,8 +178,10 @@ TRANSLATING = f"nft ip nat prerouting -100: ip daddr {SERVICE} udp dport 80 dnat
             f"ip saddr {SERVER_IP} counter notrack",
             "connection tracking leaves the answers out on node-1, so their address is not changed back; ",
         ),
+        (f"ip daddr {SERVICE} ct zone set 7", f"{ELSEWHERE}their address is not changed back; "),
+        (f"ip saddr {SERVER_IP} counter ct zone set 7", f"{ELSEWHERE}their address is not changed back; "),
     ],
-    ids=["requests", "answers"],
+    ids=["requests", "answers", "requests in a zone", "answers in a zone"],
 )
 def test_a_rule_that_keeps_a_service_from_being_translated_is_named(node: Node, rule: str, effect: str) -> None:
     followed = flow(node.pods[0], SERVICE, port=80, addresses=(node.pods[0].ip, SERVICE, SERVER_IP))
@@ -200,6 +203,19 @@ def test_answers_that_are_dropped_because_nobody_tracks_them(node: Node) -> None
 
     assert fate.reason.startswith("connection tracking leaves the answers out on node-1, so a packet filter knows")
     assert fate.culprit.startswith("ip/odd0/c (hook prerouting, priority -300")
+
+
+def test_answers_that_are_dropped_because_their_connection_is_in_another_zone(node: Node) -> None:
+    with rules(
+        node,
+        f"nft ip filter prerouting -300: ip daddr {SERVER_IP} ct zone set 7",
+        "nft ip filter forward 0: ct state invalid drop",
+    ):
+        fate = fate_in([node], flow(node.pods[0], SERVER_IP, protocol="tcp"))
+
+    assert fate.reason.startswith(f"{ELSEWHERE}a packet filter knows no connection of theirs")
+    assert fate.culprit.startswith("ip/odd0/c (hook prerouting, priority -300")
+    assert "ct zone set 7" in fate.culprit
 
 
 @pytest.fixture(scope="module")
@@ -253,6 +269,7 @@ HARMLESS = (
         "tcp flags syn tcp option maxseg size set 1200"
     ),
     "nft ip filter prerouting -139: meta mark set 0x9; ip daddr 10.99.0.1 notrack",
+    "nft ip filter prerouting -310: ip ttl > 1 ct zone set 5; udp dport 9 ct zone set 6",
     "nft ip nat prerouting -150: udp dport 9 dnat to 10.42.0.40; tcp dport 9 redirect to :7010",
     'nft ip nat postrouting 90: oifname "cali2" snat to 203.0.113.9; oifname "cali1" udp dport 9 snat to 203.0.113.9',
     "iptables-legacy -t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 1200",

@@ -96,7 +96,9 @@ def changer_of(evidence: Evidence, flow: TraceFlow, ends: Ends, death: Death) ->
     requests = _points(evidence, flow, ends, "request", death)
     points = requests if death.leg == "request" else _points(evidence, flow, ends, death.leg, death)
     way = _Way(evidence=evidence, flow=flow, ends=ends, death=death, points=points, requests=requests)
-    found = (one(way) for one in (_translated, _redirected, _aged, _marked, _untracked, _untracked_reply, _renamed))
+    found = (
+        one(way) for one in (_translated, _redirected, _aged, _marked, _untracked, _untracked_reply, _zoned, _renamed)
+    )
     return next((one for one in found if one), None)
 
 
@@ -214,6 +216,36 @@ def _untracked(way: _Way) -> Changer | None:
 
 def _untracked_reply(way: _Way) -> Changer | None:
     """Connection tracking leaves the answers out: their address is not changed back, or they count as nobody's."""
+    if (found := _unknown_reply(way, "untracked")) is None:
+        return None
+    place, so = found
+    words = _rules(way, place, place, "reply", lambda one: one.kind == "untracked")
+    return _changer(way, place, words, f"connection tracking leaves the answers out on {{}}, {so}")
+
+
+def _zoned(way: _Way) -> Changer | None:
+    """Packets and their answers are tracked in different zones, so the answers belong to no connection."""
+    if (found := _unknown_reply(way, "invalid")) is None:
+        return None
+    reply, so = found
+    state = namespace_of(way.evidence, reply.node, reply.netns)
+    if state is None:
+        return None
+    came = (one for one in way.requests if (one.node, one.netns, one.is_out) == (reply.node, reply.netns, False))
+    request = next(came, way.start)
+
+    def parts(change: FirewallChange) -> bool:
+        """Whether it takes the ones and surely not the others. What is for packets alone keeps nobody from finding."""
+        takes = [_meets(way, state, change, one, leg) for one, leg in ((request, "request"), (reply, "reply"))]
+        return change.kind == "zone" and not change.to.endswith("/original") and takes.count(False) == 1
+
+    words = _rules(way, request, request, "request", parts) or _rules(way, reply, reply, "reply", parts)
+    effect = f"connection tracking looks for the answers on {{}} in another zone than their packets are in, {so}"
+    return _changer(way, reply, words, effect)
+
+
+def _unknown_reply(way: _Way, ctstate: str) -> tuple[_Point, str] | None:
+    """Where answers came in last whose connection nobody knows there, and what comes of it."""
     drop = way.death.drop
     if drop is None or drop.leg != "reply" or drop.tunnel:
         return None
@@ -222,15 +254,12 @@ def _untracked_reply(way: _Way) -> Changer | None:
         return None
     if drop.reason == "NETFILTER_DROP":
         place = next((one for one in reversed(came) if one.node == way.death.node), None)
-        if place is None or drop.netns not in {"node", ""} or not _is_taken_untracked(way, drop):
+        if place is None or drop.netns not in {"node", ""} or not _is_taken_as(way, drop, ctstate):
             return None
-        effect = "connection tracking leaves the answers out on {}, so a packet filter knows no connection of theirs"
-    elif drop.reason == "NO_SOCKET" and drop.netns == way.flow.source and drop.src != way.flow.ip:
-        place = came[-1]
-        effect = "connection tracking leaves the answers out on {}, so their address is not changed back"
-    else:
-        return None
-    return _changer(way, place, _rules(way, place, place, "reply", lambda one: one.kind == "untracked"), effect)
+        return place, "so a packet filter knows no connection of theirs"
+    if drop.reason == "NO_SOCKET" and drop.netns == way.flow.source and drop.src != way.flow.ip:
+        return came[-1], "so their address is not changed back"
+    return None
 
 
 def _renamed(way: _Way) -> Changer | None:
@@ -362,14 +391,14 @@ def _took(way: _Way, last: _Point, state: NetnsState, by: tuple[str, str, str]) 
     )
 
 
-def _is_taken_untracked(way: _Way, drop: PacketDrop) -> bool:
+def _is_taken_as(way: _Way, drop: PacketDrop, ctstate: str) -> bool:
     """Whether packet filters take these answers only because nobody knows their connection."""
     state = namespace_of(way.evidence, way.death.node, drop.netns)
     trace = way.evidence.traces.get(way.death.node)
     if state is None or trace is None:
         return False
     known = [*rules_that_take(trace, state, way.flow, drop, ctstate="established")]
-    return not known and any(rules_that_take(trace, state, way.flow, drop, ctstate="untracked"))
+    return not known and any(rules_that_take(trace, state, way.flow, drop, ctstate=ctstate))
 
 
 def _is_meant(evidence: Evidence, flow: TraceFlow, point: _Point) -> bool:
