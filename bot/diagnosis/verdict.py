@@ -67,11 +67,13 @@ def _healthy_on_host_network(pods: int, nodes: int) -> str:
 
 def _unready_by_themselves(findings: Sequence[Finding]) -> str:
     """The pods that are not ready, where that is no matter of the network: healthy must not hide them."""
-    said = [each.subject for each in findings if each.evidence.get("unready_by_itself") is True]
+    said = [each for each in findings if each.evidence.get("unready_by_itself") is True]
     if not said:
         return ""
-    where = _names([subject.name or "some pods" for subject in said])
-    return f"; not ready by their own word, which is a matter of the application: {where}"
+    where = _names([each.subject.name or "some pods" for each in said])
+    may_be_over = any(each.evidence.get("may_be_over") for each in said)
+    whose = "of the application, or what a fault left that has just ended" if may_be_over else "of the application"
+    return f"; not ready by their own word, which is a matter {whose}: {where}"
 
 
 def _wrong_answers(findings: Sequence[Finding]) -> str:

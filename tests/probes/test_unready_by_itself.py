@@ -7,7 +7,14 @@ import pytest
 from msgspec.structs import replace as changed
 
 from bot.agent.report import Connection, Listener
-from bot.cluster.objects import Event, ObjectReference
+from bot.cluster.objects import (
+    Condition,
+    ContainerState,
+    ContainerStateRunning,
+    ContainerStatus,
+    Event,
+    ObjectReference,
+)
 from bot.cluster.objects.pods import ExecAction, HttpGetAction, ProbeSpec
 from bot.domain.facts import Subject
 from bot.domain.finding import Severity
@@ -23,14 +30,23 @@ SILENT = 'Get "http://10.42.1.10:8080/": context deadline exceeded (Client.Timeo
 
 
 def standby(
-    failure: str, probe: ProbeSpec = BY_HTTP, *, ago: timedelta = timedelta(minutes=1)
+    failure: str,
+    probe: ProbeSpec = BY_HTTP,
+    *,
+    ago: timedelta = timedelta(minutes=1),
+    was_ready: bool = False,
 ) -> tuple[FakeCluster, Subject]:
     """A pod that is not ready, with what kubelet last said of its probe; its node reaches it."""
     cluster, *_ = two_nodes()
     pod = cluster.pod("shop/standby", "node-1", is_ready=False)
     known = cluster.pods[pod]
     containers = tuple(changed(each, readiness_probe=probe) for each in known.spec.containers)
-    cluster.pods[pod] = changed(known, spec=changed(known.spec, containers=containers))
+    started = NOW - timedelta(hours=1)
+    running = ContainerStatus(name="c", state=ContainerState(running=ContainerStateRunning(started_at=started)))
+    since = started + timedelta(minutes=50) if was_ready else started
+    condition = Condition(type="Ready", status="False", last_transition_time=since)
+    status = changed(known.status, container_statuses=(running,) * len(containers), conditions=(condition,))
+    cluster.pods[pod] = changed(known, spec=changed(known.spec, containers=containers), status=status)
     cluster.inside(pod, listeners=())
     event = Event(
         involved_object=ObjectReference(kind="Pod", namespace="shop", name="standby", uid=known.metadata.uid),
@@ -66,8 +82,20 @@ def test_it_is_told_as_a_matter_of_the_application_and_asks_for_no_cause():
     (sentence,) = sentences(list(findings), Severity.WARN)
     assert sentence == (
         f'Pod shop/standby on node-1 reports that it is not ready (kubelet: "{STATUS}"), and nothing that it '
-        "needs is out of reach: a matter of the application, not of the network."
+        "needs is out of reach now: a matter of the application."
     )
+
+
+def test_who_was_ready_before_may_still_suffer_from_a_fault_that_is_over():
+    """Kubelet asks again in its own time."""
+    cluster, pod = standby(STATUS, was_ready=True)
+
+    (sentence,) = sentences(
+        list(pod_sandbox.PROBE.judge(facts_of(cluster.evidence(), pod_sandbox.PROBE))), Severity.WARN
+    )
+
+    assert of(cluster, pod) is True
+    assert sentence.endswith("a matter of the application, or what a fault left that has just ended.")
 
 
 @pytest.mark.parametrize(("listens", "word"), [(False, True), (True, False)])

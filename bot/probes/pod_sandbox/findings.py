@@ -96,7 +96,8 @@ def _not_ready(known: _Known) -> tuple[str, ...] | None:
     if known.get("unscheduled", "no") != "no" or known.get("image_error", "none") != "none":
         return None  # pod-start tells it, and why
     own = str(known.get("probe_says")) if known.get("unready_by_itself") is True else ""
-    return (str(known.get("waiting") or ""), "young" if known.get("is_young") is True else "", own)
+    was_ready = "was ready" if own and known.get("has_been_ready") is not False else ""
+    return (str(known.get("waiting") or ""), "young" if known.get("is_young") is True else "", own, was_ready)
 
 
 def _is_outside(known: _Known) -> tuple[str, ...] | None:
@@ -128,9 +129,9 @@ def _slow(who: Who) -> Finding:
 
 
 def _unready(table: FactTable, who: Who, state: tuple[str, ...]) -> Finding:
-    waiting, young, own = state
+    waiting, young, own, was_ready = state
     if own:
-        return _unready_by_itself(who, own)
+        return _unready_by_itself(who, own, may_be_over=bool(was_ready))
     why = f", waiting: {waiting}" if waiting else ""
     restarts = sum(_number(table.of(pod).get("restarts")) for pod in who.pods)
     again = f" ({plural(restarts, 'restart')} so far)" if restarts else ""
@@ -144,17 +145,22 @@ def _unready(table: FactTable, who: Who, state: tuple[str, ...]) -> Finding:
     )
 
 
-def _unready_by_itself(who: Who, words: str) -> Finding:
-    """No symptom: the network carried kubelet's question and the answer."""
+def _unready_by_itself(who: Who, words: str, *, may_be_over: bool) -> Finding:
+    """No symptom: the network carried kubelet's question and the answer.
+
+    `may_be_over`: it was ready once, so a fault that ended before we looked may have taken that away; kubelet asks
+    again in its own time.
+    """
     one = len(who.pods) == 1
+    whose = "of the application, or what a fault left that has just ended" if may_be_over else "of the application"
     return Finding(
         probe=NAME,
         subject=who.subject,
         severity=Severity.WARN,
         sentence=f"{_capital(who)} {'reports' if one else 'report'} that "
         f'{"it is" if one else "they are"} not ready (kubelet: "{words}"), and nothing that '
-        f"{'it needs' if one else 'they need'} is out of reach: a matter of the application, not of the network.",
-        evidence={"unready_by_itself": True, "probe_says": words},
+        f"{'it needs' if one else 'they need'} is out of reach now: a matter {whose}.",
+        evidence={"unready_by_itself": True, "probe_says": words, "may_be_over": may_be_over},
     )
 
 
