@@ -104,7 +104,8 @@ def _interrupted(place: Path, at: bytes, *arguments: str) -> tuple[bytes, int]:
 
 
 def _takes_terminal() -> None:
-    """So that Ctrl-C there reaches the session."""
+    """So that Ctrl-C there reaches the session, also where the tests were started in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 

@@ -55,7 +55,8 @@ def a_value(spec: FactSpec) -> st.SearchStrategy[Value]:
         case "str":
             one = st.sampled_from(spec.values) if spec.values else st.text(max_size=12)
         case "list":
-            one = st.lists(st.text(max_size=12), max_size=3).map(tuple)
+            each = st.sampled_from(spec.values) if spec.values else st.text(max_size=12)
+            one = st.lists(each, max_size=3).map(tuple)
     return one
 
 

@@ -216,7 +216,9 @@ def asked_of_dns_pods(evidence: Evidence, service: Subject) -> list[ServiceTest]
     found: list[ServiceTest] = []
     for source, node, test in evidence.tests:
         end, reach = ends.get(test.ip), reach_of(test)
-        if test.purpose != "dns-pod" or not is_inside(test.name) or end is None or end.pod is None or reach is None:
+        if test.purpose != "dns-pod" or end is None or end.pod is None or reach is None:
+            continue
+        if reach == "timeout" and not is_inside(test.name):
             continue
         protocol = "TCP" if test.protocol == "dns-tcp" else "UDP"
         verdict = allowed(evidence, source, end.pod, end.port, protocol).verdict
