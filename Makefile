@@ -37,7 +37,7 @@ gym: ## Faults drawn from a fresh seed, then each that the lab knows; write docs
 sample: ## A sample of the gym, the same in each CI run: the lab's faults, then generated ones; ARGS='--seed 7' for another
 	@.ci/setup system
 	@.ci/setup lab
-	@cnibot lab gym --sample 6 --decoys 2 --rung api --rung agent --output json $(ARGS)
+	@cnibot lab gym --sample 2 --decoys 1 --rung api --rung agent --output json $(ARGS)
 	@cnibot lab gym --generated 24 --decoys 6 --seed 512897 $(ARGS)
 
 test: ## Run the tests; ARGS='-k arp' for some
