@@ -24,7 +24,7 @@ _CONFIGURATIONS = (".conf", ".conflist", ".json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AgentSaid:
+class AgentAnswer:
     """What an agent of Cilium's was asked."""
 
     why: str = ""
@@ -42,37 +42,37 @@ class _Link(msgspec.Struct):
     flags: tuple[str, ...] = ()
 
 
-async def look_at_agent(writer: Writer, node: str) -> AgentSaid:
+async def look_at_agent(writer: Writer, node: str) -> AgentAnswer:
     """What the agent on this node says and sees."""
     path = api_path("daemonsets", group="apps", namespace=NAMESPACE, name=AGENT)
     agents = Target(kind="DaemonSet", path=path, name=AGENT, namespace=NAMESPACE, uid="", resource_version="")
     pods = [one for one in await writer.pods_of(agents, node) if not value_at(one, ("metadata", "deletionTimestamp"))]
     if not pods:
-        return AgentSaid(why=f"no agent of Cilium's runs on {node}")
+        return AgentAnswer(why=f"no agent of Cilium's runs on {node}")
     try:
         said = await writer.said(pods[0], CONTAINER, ("cilium-dbg", "status", "-o", "json"))
         files = await writer.said(pods[0], CONTAINER, ("ls", CONF_IN_AGENT.rpartition("/")[0]))
         links = await writer.said(pods[0], CONTAINER, ("ip", "-j", "link", "show", TUNNEL))
     except BotError as error:
-        return AgentSaid(why=f"the agent on {node} does not answer: {error}")
+        return AgentAnswer(why=f"the agent on {node} does not answer: {error}")
     return understood(node, said, files, links)
 
 
-def understood(node: str, said: bytes, files: bytes, links: bytes) -> AgentSaid:
+def understood(node: str, said: bytes, files: bytes, links: bytes) -> AgentAnswer:
     """What its commands printed: its status, the names of files, and the tunnel's link."""
     try:
         status: dict[str, Any] = msgspec.json.decode(said, type=dict[str, Any])
         found = msgspec.json.decode(links, type=list[_Link])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return AgentSaid(why=f"what the agent on {node} answers is not understood")
-    return AgentSaid(
+        return AgentAnswer(why=f"what the agent on {node} answers is not understood")
+    return AgentAnswer(
         state=str(value_at(status, ("cni-file", "state")) or ""),
         files=tuple(files.decode(errors="replace").split()),
         is_tunnel_up=any("UP" in one.flags for one in found),
     )
 
 
-def cilium_on(wanted: CiliumOn, said: AgentSaid) -> Holds:
+def cilium_on(wanted: CiliumOn, said: AgentAnswer) -> Holds:
     """Whether the agent does, and the node has, what is wanted."""
     if said.why:
         return Holds(is_so=False, why=said.why)

@@ -16,7 +16,7 @@ from bot.remediation.actions.draft import Circumstances, NotPlannedError, plan_o
 from bot.remediation.actions.install_cilium import InstallInputs
 from bot.remediation.actions.migrate_to_cilium import migrate_to_cilium
 from bot.remediation.cilium.chart import Rendered, render
-from bot.remediation.cilium.observed import AgentSaid, addresses_within, cilium_on
+from bot.remediation.cilium.observed import AgentAnswer, addresses_within, cilium_on
 from bot.remediation.cilium.seen import Seen
 from bot.remediation.cilium.values import BESIDE_PORT, CiliumValues, beside_values
 from bot.remediation.progress import End, TurnBack, Write, milestones, next_move
@@ -189,8 +189,8 @@ def test_restarts_and_evictions_name_their_objects(rendered: Rendered) -> None:
 
 TAKEN = CiliumOn(node="node-2", manages=True, configures=True)
 LEFT = CiliumOn(node="node-2", manages=False, configures=False)
-OK = AgentSaid(state="Ok", files=("05-cilium.conflist", "10-flannel.conflist.cilium_bak"), is_tunnel_up=True)
-OFF = AgentSaid(state="Disabled", files=("10-flannel.conflist",), is_tunnel_up=True)
+OK = AgentAnswer(state="Ok", files=("05-cilium.conflist", "10-flannel.conflist.cilium_bak"), is_tunnel_up=True)
+OFF = AgentAnswer(state="Disabled", files=("10-flannel.conflist",), is_tunnel_up=True)
 
 
 @pytest.mark.parametrize(
@@ -208,10 +208,10 @@ OFF = AgentSaid(state="Disabled", files=("10-flannel.conflist",), is_tunnel_up=T
         ),
         (LEFT, replace(OFF, files=("05-cilium.conflist",)), "the CNI configuration on node-2 is 05-cilium.conflist"),
         (LEFT, replace(OFF, files=("10-flannel.conflist.cilium_bak",)), "the CNI configuration on node-2 is not there"),
-        (TAKEN, AgentSaid(why="no agent of Cilium's runs on node-2"), "no agent of Cilium's runs on node-2"),
+        (TAKEN, AgentAnswer(why="no agent of Cilium's runs on node-2"), "no agent of Cilium's runs on node-2"),
     ],
 )
-def test_an_agent_tells_and_its_files_and_its_tunnel_do(wanted: CiliumOn, said: AgentSaid, why: str) -> None:
+def test_an_agent_tells_and_its_files_and_its_tunnel_do(wanted: CiliumOn, said: AgentAnswer, why: str) -> None:
     held = cilium_on(wanted, said)
 
     assert (held.is_so, "" if held.is_so else held.why) == (not why, why)
