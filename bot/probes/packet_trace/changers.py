@@ -236,7 +236,7 @@ def _zoned(way: _Way) -> Changer | None:
 
     def parts(change: FirewallChange) -> bool:
         """Whether it takes the ones and surely not the others. What is for packets alone keeps nobody from finding."""
-        takes = [_meets(way, state, change, one, leg) for one, leg in ((request, "request"), (reply, "reply"))]
+        takes = [_meets(way, state, change, request, "request"), _meets(way, state, change, reply, "reply")]
         return change.kind == "zone" and not change.to.endswith("/original") and takes.count(False) == 1
 
     words = _rules(way, request, request, "request", parts) or _rules(way, reply, reply, "reply", parts)
