@@ -28,6 +28,7 @@ class PolicyAgents:
         self._plane = plane
         self._nodes = nodes
         self._written: dict[str, str] = {}
+        self._hung: set[str] = set()
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
@@ -40,7 +41,12 @@ class PolicyAgents:
     def rewrite(self, node: str) -> None:
         """The agent of this node has restarted: write even what has not changed."""
         self._written.pop(node, None)
+        self._hung.discard(node)
         self._changed.set()
+
+    def hang(self, node: str) -> None:
+        """The agent of this node writes nothing any more, until it is restarted."""
+        self._hung.add(node)
 
     async def _follow(self, resource: str) -> None:
         async for _ in self._storage.watch(resource):
@@ -55,8 +61,9 @@ class PolicyAgents:
                 await self._sync(node)
 
     def is_settled(self) -> bool:
-        """Has every node's table what the API says now?"""
-        return all(self._written.get(node.name, "") == self._script(node) for node in self._nodes)
+        """Has every node's table what the API says now, where the agent works?"""
+        at_work = (node for node in self._nodes if node.name not in self._hung)
+        return all(self._written.get(node.name, "") == self._script(node) for node in at_work)
 
     def _script(self, node: Node) -> str:
         """Empty when there is no policy and never was one."""
@@ -77,7 +84,7 @@ class PolicyAgents:
 
     async def _sync(self, node: Node) -> None:
         script = self._script(node)
-        if self._written.get(node.name, "") == script:
+        if node.name in self._hung or self._written.get(node.name, "") == script:
             return
         try:
             await node.host.steps([nft(script)])

@@ -55,7 +55,7 @@ async def mismatch(lab: Injection) -> None:
 
 @fault("policy-stale-on-node", "N4", scope="node", cause="policy-stale-on-node")
 async def stale_policy(lab: Injection) -> None:
-    """The node's policy rules are older than the policies: what the API allows is dropped."""
+    """The node's policy rules are older than the policies, for their agent hangs: what the API allows is dropped."""
     naming = NAMINGS[lab.plane.cni]
     victim = next(node for node in lab.nodes if any(map(serves_seldon, lab.plane.pods[node.name].values())))
     selector = {"matchLabels": {"control-plane": "seldon-scheduler"}}
@@ -69,6 +69,7 @@ async def stale_policy(lab: Injection) -> None:
     async def rewrite() -> None:
         lab.policies.rewrite(node)
 
+    lab.policies.hang(node)  # whatever pod comes or goes: it would write everything again
     await lab.nft_run(f"flush chain ip {naming.table} {chain}\n", rewrite, host=victim.host)
 
 
