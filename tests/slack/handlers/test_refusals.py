@@ -129,15 +129,15 @@ async def test_what_anybody_can_make_us_say_goes_behind_what_was_asked_with_a_ri
     """In a channel whose turn has not come, the queue is put in order before anything is sent."""
     caller = Caller(key="k", attempt=1, user="U0CAROL", channel=rig.ws.channel(HERE).id)
     answer = Post(key="verdict", place=Place(channel=caller.channel), content=Content(text="the verdict"))
-    queue = OutboxQueue(rig.store.connection)
+    queue, later = OutboxQueue(rig.store.connection), 10.0**10
+    unit: Unit = ("posts", caller.channel)
+    assert await queue.lease(unit, "test", now=later, lease_s=60), "the bot at work does not take it before that"
     for number in range(3):
         said = Content(text=f"no {number}")
         await notice(rig.services, dataclasses.replace(caller, user=f"U{number}"), "refused", said)
     await queue.put(answer, now=0.0)
-    unit: Unit = ("posts", caller.channel)
-    assert await queue.lease(unit, "test", now=0.0, lease_s=60)
 
-    todo = await queue.next_post(caller.channel, "test", now=10.0**10, in_flight_s=1)
+    todo = await queue.next_post(caller.channel, "test", now=later, in_flight_s=1)
 
     assert isinstance(todo, ToSend)
     assert todo.key == "verdict"

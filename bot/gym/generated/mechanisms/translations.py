@@ -63,15 +63,6 @@ def untracked(draw: Draw) -> Draft:
     return _draft(draw, "src-node", base, f"{match.text} notrack", f"{match.text} is not tracked", match.selector)
 
 
-@mechanism("zoned", "translation", weight=2)
-def zoned(draw: Draw) -> Draft:
-    """What goes to the port is tracked in a zone of its own, of a VRF for example; the answers are not."""
-    match = _matches(draw)
-    base = f"filter hook prerouting priority {draw.one([-300, -290])}"
-    rule = f"{match.text} ct zone set {draw.one([7, 4096])}"
-    return _draft(draw, "src-node", base, rule, f"{match.text} is tracked in another zone", match.selector)
-
-
 @mechanism("few-hops", "translation", weight=2)
 def few_hops(draw: Draw) -> Draft:
     """A rule that hides routers sets a time to live that ends at the next one."""
