@@ -1,5 +1,6 @@
 """Flows that connection tracking keeps on a former endpoint."""
 
+import shlex
 from typing import Any
 
 import pytest
@@ -50,6 +51,16 @@ def test_a_flow_to_a_pod_that_is_gone():
     assert facts_of(made.evidence(), cluster_ip.PROBE).of(a)["kept_flow_deletions"] == (
         "conntrack -D -p udp --orig-src 10.42.1.10 --orig-dst 10.43.0.10 --orig-port-dst 53 --reply-src 10.42.2.99",
     )
+
+
+def test_what_a_node_reports_stays_one_word_of_the_command():
+    """Root on a node writes what it likes into its report, and somebody pastes the command on a node."""
+    made, a = cluster()
+    tracked(made, to="10.42.2.99; reboot $(id)")
+
+    commands: Any = facts_of(made.evidence(), cluster_ip.PROBE).of(a)["kept_flow_deletions"]
+
+    assert [shlex.split(each)[-2:] for each in commands] == [["--reply-src", "10.42.2.99; reboot $(id)"]]
 
 
 def test_a_flow_to_a_present_endpoint_is_another_matter():

@@ -11,6 +11,7 @@ Source: https://github.com/kubernetes/kubernetes/issues/125467, issues/48370
 Source: https://kubernetes.io/docs/reference/networking/virtual-ips/ (only UDP entries are cleaned up)
 """
 
+import shlex
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -43,7 +44,7 @@ def observe_kept_flows(evidence: Evidence, into: FactBuilder) -> None:
                 into.miss_all(pod, _KEYS, "the node's connection table was not read")
                 continue
             own = kept.get(pod, [])[:LISTED]
-            into.set(pod, "flows_to_former_endpoints", tuple(_told(service, flow) for service, flow in own))
+            into.set(pod, "flows_to_former_endpoints", tuple(_in_words(service, flow) for service, flow in own))
             into.set(pod, "former_endpoints_are_sent_to", any(_is_active(flow) for _, flow in own))
             into.set(pod, "kept_flow_deletions", tuple(dict.fromkeys(_deletion(flow) for _, flow in own)))
 
@@ -74,7 +75,7 @@ def _is_active(flow: TrackedFlow) -> bool:
     return flow.protocol == "tcp" or flow.is_sent
 
 
-def _told(service: Subject, flow: TrackedFlow) -> str:
+def _in_words(service: Subject, flow: TrackedFlow) -> str:
     where = f"{service.name} ({flow.dst}:{flow.port}/{flow.protocol.upper()})"
     if flow.protocol == "tcp":
         return f"its connection to {where} leads to {flow.to}, which acknowledges nothing"
@@ -83,9 +84,9 @@ def _told(service: Subject, flow: TrackedFlow) -> str:
 
 def _deletion(flow: TrackedFlow) -> str:
     """The command that deletes its entries, and no others."""
-    family = " -f ipv6" if ":" in flow.src else ""
-    ends = f"--orig-src {flow.src} --orig-dst {flow.dst} --orig-port-dst {flow.port} --reply-src {flow.to}"
-    return f"conntrack -D{family} -p {flow.protocol} {ends}"
+    family = ("-f", "ipv6") if ":" in flow.src else ()
+    ends = ("--orig-src", flow.src, "--orig-dst", flow.dst, "--orig-port-dst", str(flow.port), "--reply-src", flow.to)
+    return shlex.join(("conntrack", "-D", *family, "-p", flow.protocol, *ends))
 
 
 def judge_kept_flows(table: FactTable) -> Iterator[Finding]:
