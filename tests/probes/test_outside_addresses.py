@@ -54,6 +54,11 @@ def shop(url: str, policy: str = "Local") -> Shop:
     return Shop(cluster, a, service)
 
 
+@pytest.mark.parametrize("url", [f"http://{EXTERNAL}:9999", f"http://{NODE_1}:9999"])
+def test_a_port_that_the_service_does_not_have_there_is_not_taken_for_its_own(url: str):
+    assert outside_dials(shop(url).cluster.evidence()) == {}
+
+
 @pytest.mark.parametrize(
     ("url", "dialled"),
     [

@@ -55,6 +55,11 @@ class Dialled:
     """The variable's name; "" for an argument."""
 
     @property
+    def named(self) -> str:
+        """In words that follow the pod: "its variable DB_HOST names db:5432"."""
+        return f"its variable {self.where} names {self.text}" if self.where else f"its arguments name {self.text}"
+
+    @property
     def text(self) -> str:
         """As it is kept: scheme, host and port."""
         scheme = f"{self.scheme}://" if self.scheme else ""

@@ -52,13 +52,12 @@ def _of_pod(evidence: Evidence, pod: Pod) -> Iterator[DoubtfulName]:
             service = _service_named(evidence, each.host, pod.metadata.namespace)
             if service is None or each.host.lower() in aliases:
                 continue
-            where = f"its variable {each.where} names {each.text}" if each.where else f"its arguments name {each.text}"
             known = evidence.services.get(service)
             if known is None and _is_dialled(each):
-                yield DoubtfulName(name=each.host, why=f"{where}{_not_there(evidence, service)}")
+                yield DoubtfulName(name=each.host, why=f"{each.named}{_not_there(evidence, service)}")
             elif known is not None and known.spec.type == "ExternalName":
                 leads = f"Service {service.name} is an alias (ExternalName) of {known.spec.external_name}"
-                yield DoubtfulName(name=each.host, why=f"{where}, and {leads}")
+                yield DoubtfulName(name=each.host, why=f"{each.named}, and {leads}")
 
 
 def _not_there(evidence: Evidence, service: Subject) -> str:

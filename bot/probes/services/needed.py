@@ -15,6 +15,7 @@ from bot.cluster.snapshot.dialled import Dialled, dialled
 from bot.domain import facts
 from bot.domain.facts import Subject
 from bot.domain.flows import NeededFlow, Protocol
+from bot.domain.foreign import whole_number
 from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
 from bot.probes.policy.selectors import address
@@ -111,50 +112,22 @@ class _Deriving:
         target = self._target(each.host, namespace)
         if target is None or subject in self._evidence.relations.pods_of_service.get(target, ()):
             return  # not of this cluster, or the pod's own Service: what it is called, not whom it dials
-        ports = self._evidence.services[target].spec.ports
-        number = each.port or (ports[0].port if len(ports) == 1 else 0)
-        for port in ports:
-            if port.port == number:
-                text = each.text
-                yield NeededFlow(
-                    source=subject,
-                    target=target,
-                    address=self._evidence.services[target].spec.cluster_ip,
-                    name="" if address(each.host) else each.host,
-                    port=number,
-                    protocol=_protocol(port.protocol),
-                    family=6 if ":" in self._evidence.services[target].spec.cluster_ip else 4,
-                    known_by="environment" if each.where else "arguments",
-                    why=f"its variable {each.where} names {text}" if each.where else f"its arguments name {text}",
-                )
+        spec = self._evidence.services[target].spec
+        name = "" if address(each.host) else each.host
+        for port in _meant(spec.ports, each):
+            yield _named_flow(subject, target, port, each, at=spec.cluster_ip, name=name)
 
     def _named_outside(self, subject: Subject, each: Dialled) -> Iterator[NeededFlow]:
         """What is dialled at a node port, an externalIP, or a balancer's address."""
-        target = self._by_ip.get(each.host)
-        if target is not None:
-            ports = self._evidence.services[target].spec.ports
-            found = next((port for port in ports if port.port == each.port), ports[0] if len(ports) == 1 else None)
-            number = found.port if found else 0
-        else:
-            target, found = (
-                self._node_ports.get(each.port or 0, (None, None)) if self._is_node(each.host) else (None, None)
-            )
-            number = each.port or 0
-        if target is not None and found is not None and number:
-            yield NeededFlow(
-                source=subject,
-                target=target,
-                address=each.host,
-                port=found.port,
-                at_port=number,
-                protocol=_protocol(found.protocol),
-                family=6 if ":" in each.host else 4,
-                known_by="environment" if each.where else "arguments",
-                why=f"its {f'variable {each.where} names' if each.where else 'arguments name'} {each.text}",
-            )
+        for target, port in self._outside(each):
+            yield _named_flow(subject, target, port, each, at=each.host, at_port=each.port or port.port)
 
-    def _is_node(self, host: str) -> bool:
-        return host in self._evidence.node_by_ip
+    def _outside(self, each: Dialled) -> Iterator[tuple[Subject, ServicePort]]:
+        """The Service behind such an address, with each of its ports that is dialled there."""
+        if target := self._by_ip.get(each.host):
+            yield from ((target, port) for port in _meant(self._evidence.services[target].spec.ports, each))
+        elif each.host in self._evidence.node_by_ip and (found := self._node_ports.get(each.port or 0)):
+            yield found
 
     @cached_property
     def _own_ips(self) -> frozenset[str]:
@@ -282,9 +255,33 @@ class _Deriving:
                     )
 
 
+def _meant(ports: Sequence[ServicePort], each: Dialled) -> Sequence[ServicePort]:
+    """Those of a Service's ports that are dialled: of the number that is named, or its only one."""
+    number = each.port or (ports[0].port if len(ports) == 1 else 0)
+    return [port for port in ports if port.port == number]
+
+
+def _named_flow(
+    source: Subject, target: Subject, port: ServicePort, each: Dialled, *, at: str, at_port: int = 0, name: str = ""
+) -> NeededFlow:
+    """What a pod's environment or arguments say that it dials; `at` is the address."""
+    return NeededFlow(
+        source=source,
+        target=target,
+        address=at,
+        name=name,
+        port=port.port,
+        at_port=at_port,
+        protocol=_protocol(port.protocol),
+        family=6 if ":" in at else 4,
+        known_by="environment" if each.where else "arguments",
+        why=each.named,
+    )
+
+
 def _number(container: Container, port: int | str) -> int:
-    if isinstance(port, int) or port.isdecimal():
-        return int(port)
+    if (number := whole_number(port)) is not None:
+        return number
     return next((each.container_port for each in container.ports if each.name == port), 0)
 
 
