@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -107,6 +110,24 @@ async def test_unknown_image_and_crash_are_reported(calico_lab: LabUnderTest) ->
             kubectl(calico_lab, "wait", f"--for={path}={reason}", "pod", name, "-n", "default", "--timeout=30s")
     finally:
         kubectl(calico_lab, "delete", "pod", "lost", "crash", "-n", "default", "--now")
+
+
+async def test_a_mount_point_that_a_pod_lacks_is_not_made_on_this_machine(calico_lab: LabUnderTest) -> None:
+    """Pods see this machine's directories, /tmp among them."""
+    directory = Path("/tmp") / f"lab-{uuid4()}"
+    mount = {"name": "data", "mountPath": f"{directory}/data"}
+    container = {"name": "main", "image": "busybox", "command": ["sleep", "60"], "volumeMounts": [mount]}
+    spec = {"containers": [container], "volumes": [{"name": "data", "emptyDir": {}}]}
+    kubectl(
+        calico_lab, "run", "mounts", "--image", "busybox", "-n", "default", f"--overrides={json.dumps({'spec': spec})}"
+    )
+    try:
+        kubectl(calico_lab, "wait", "--for=condition=Ready", "pod", "mounts", "-n", "default", "--timeout=30s")
+
+        assert kubectl(calico_lab, "exec", "-n", "default", "mounts", "--", "ls", str(directory)).split() == ["data"]
+        assert not directory.exists()
+    finally:
+        kubectl(calico_lab, "delete", "pod", "mounts", "-n", "default", "--now")
 
 
 async def test_restarted_agent_repairs_its_node(calico_lab: LabUnderTest) -> None:

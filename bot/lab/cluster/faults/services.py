@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, Final
 
+from bot.lab.cluster.controllers.podsets import is_ready
 from bot.lab.cluster.faults.injection import Injection, has_label, serves_seldon
 from bot.lab.cluster.faults.registry import Cni, fault
 from bot.lab.cluster.names import Json
@@ -111,7 +112,7 @@ async def kept_flow(lab: Injection) -> None:
         lab.storage.delete("pods", pod["metadata"]["name"], "kube-system")
 
     def are_replaced() -> bool:
-        found = [pod["status"].get("podIP") for pod in _dns_pods(lab) if _is_ready(pod)]
+        found = [pod["status"].get("podIP") for pod in _dns_pods(lab) if is_ready(pod)]
         return len(found) == len(before) and before.isdisjoint(found)
 
     await lab.until(are_replaced, "the DNS pods were replaced")
@@ -119,10 +120,6 @@ async def kept_flow(lab: Injection) -> None:
 
 def _dns_pods(lab: Injection) -> list[Mapping[str, Any]]:
     return [pod for pod in lab.storage.peek("pods", "kube-system") if has_label(pod, "k8s-app", "kube-dns")]
-
-
-def _is_ready(pod: Mapping[str, Any]) -> bool:
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"].get("conditions") or ())
 
 
 @fault("service-rules-missing", "S1", scope="node")
@@ -218,7 +215,7 @@ async def external_policy(lab: Injection) -> None:
     lab.create("deployments.apps", {"metadata": {"name": "caller"}, "spec": spec}, _NAMESPACE)
 
     def is_up() -> bool:
-        return any(_is_ready(pod) and has_label(pod, "app", "caller") for pod in lab.storage.peek("pods", _NAMESPACE))
+        return any(is_ready(pod) and has_label(pod, "app", "caller") for pod in lab.storage.peek("pods", _NAMESPACE))
 
     await lab.until(is_up, "the caller is ready")
 

@@ -66,6 +66,7 @@ def layout(pod: Json, configuration: Mapping[tuple[str, str], Json], token: Mapp
             pair = (sources.get(mount["name"], ""), target)
             if pair[0] and target != TOKEN_DIRECTORY and pair not in made.mounts:
                 made.mounts.append(pair)
+    made.mounts.sort(key=lambda pair: pair[1].count("/"))  # as runtimes do: a mount may lie in another one
     return made
 
 

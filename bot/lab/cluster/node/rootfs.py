@@ -14,7 +14,8 @@ from pathlib import Path
 
 from bot.lab.cluster import linux
 
-_BASE = ".base"
+BASE = ".base"
+"""Where this machine's own root is seen."""
 _MERGED = ("etc", "var", "var/lib", "opt", "run")
 """Directories that get an own copy with links to this machine's entries."""
 _OWN = {
@@ -42,7 +43,7 @@ def build(mount_point: Path, files: Mapping[str, str]) -> None:
     """
     linux.mount("none", "/", flags=linux.MS_REC | linux.MS_PRIVATE)
     linux.mount("tmpfs", str(mount_point), "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=0755")
-    base = mount_point / _BASE
+    base = mount_point / BASE
     base.mkdir()
     linux.bind("/", str(base), recursive=True)
     _bind_system(mount_point)
@@ -58,7 +59,7 @@ def build(mount_point: Path, files: Mapping[str, str]) -> None:
 
 
 def _bind_system(root: Path) -> None:
-    special = {"proc", "sys", _BASE, *(name for name in _MERGED if "/" not in name)}
+    special = {"proc", "sys", BASE, *(name for name in _MERGED if "/" not in name)}
     for entry in os.scandir("/"):
         if entry.name in special or entry.name == "lost+found":
             continue
@@ -75,7 +76,7 @@ def _merge(root: Path, directory: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         for entry in os.scandir(f"/{directory}"):
             if entry.name not in _OWN[directory]:
-                (root / directory / entry.name).symlink_to(f"/{_BASE}/{directory}/{entry.name}")
+                (root / directory / entry.name).symlink_to(f"/{BASE}/{directory}/{entry.name}")
 
 
 def _mount_kernel(root: Path) -> None:

@@ -10,12 +10,14 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from bot.lab.cluster import linux
 from bot.lab.cluster.names import Json
+from bot.lab.cluster.node.rootfs import BASE
 
 PODS = Path("/var/lib/kubelet/pods")
 
@@ -76,12 +78,25 @@ def _bind_into(source: Path, target: Path) -> None:
     if not source.exists():
         source.mkdir(parents=True)  # an emptyDir, or a hostPath of type DirectoryOrCreate
     if not target.exists():
+        _cover(next(each for each in target.parents if each.exists()))
         if source.is_dir():
             target.mkdir(parents=True, exist_ok=True)
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.touch()
     linux.bind(str(source), str(target), recursive=True)
+
+
+def _cover(directory: Path) -> None:
+    """Where a directory is this machine's, the pod gets its own, with links: no mount point is made on the machine."""
+    machines = Path(f"/{BASE}{directory}")
+    if directory.resolve() != directory or not machines.exists() or not machines.samefile(directory):
+        return  # the lab host's own
+    names = [each.name for each in directory.iterdir()]
+    mode = f"mode={stat.S_IMODE(directory.stat().st_mode):o}"
+    linux.mount("tmpfs", str(directory), "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, mode)
+    for name in names:
+        (directory / name).symlink_to(machines / name)
 
 
 def _pause() -> None:

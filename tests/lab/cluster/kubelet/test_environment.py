@@ -50,6 +50,18 @@ def test_token_is_mounted_unless_refused() -> None:
     assert not any(target == environment.TOKEN_DIRECTORY for _, target in without.mounts)
 
 
+def test_a_mount_within_another_comes_after_it() -> None:
+    """Else its mount point is made on the machine that carries the lab, and is hidden by the other."""
+    mounts = [{"name": "inner", "mountPath": "/tmp/a/b"}, {"name": "outer", "mountPath": "/tmp"}]
+    volumes = [{"name": "inner", "emptyDir": {}}, {"name": "outer", "emptyDir": {}}]
+    container = {"name": "app", "image": "busybox", "volumeMounts": mounts}
+
+    made = environment.layout(pod(volumes=volumes, containers=[container]), {}, {})
+
+    targets = [target for _, target in made.mounts]
+    assert targets.index("/tmp") < targets.index("/tmp/a/b")
+
+
 def test_volumes() -> None:
     config = {"kind": "ConfigMap", "data": {"a.conf": "x=1"}}
     secret = {"kind": "Secret", "data": {"password": "aHVudGVyMg=="}}
