@@ -53,8 +53,7 @@ def _by_netlink(netlink: NetlinkSocket, listening: Collection[int]) -> Iterator[
         for _, body in netlink.dump(SOCK_DIAG_BY_FAMILY, request):
             _, state, timer, again, own, port, _, address, *_ = INET_DIAG_ANSWER.unpack_from(body)
             if int.from_bytes(own, "big") not in listening:
-                is_stalled = timer == RETRANSMITTING and again >= STALLED
-                yield from _made(state, ip_text(address[:size]), int.from_bytes(port, "big"), is_stalled=is_stalled)
+                yield from _made(state, ip_text(address[:size]), int.from_bytes(port, "big"), timer, again)
 
 
 def _by_proc(listening: Collection[int]) -> Iterator[Connection]:
@@ -71,12 +70,12 @@ def parse_proc_table(text: str, listening: Collection[int]) -> Iterator[Connecti
             if int(cells[1].partition(":")[2], 16) not in listening:
                 address, _, port = cells[2].partition(":")
                 timer, again = int(cells[5].partition(":")[0], 16), int(cells[6], 16)
-                is_stalled = timer == RETRANSMITTING and again >= STALLED
-                yield from _made(int(cells[3], 16), proc_address(address), int(port, 16), is_stalled=is_stalled)
+                yield from _made(int(cells[3], 16), proc_address(address), int(port, 16), timer, again)
 
 
-def _made(state: int, ip: str, port: int, *, is_stalled: bool) -> Iterator[Connection]:
+def _made(state: int, ip: str, port: int, timer: int, again: int) -> Iterator[Connection]:
+    """`timer`: what the socket's timer is for; `again`: how often it has sent the same data again."""
     ip = ip.removeprefix("::ffff:")
     if state in STATES and port and not ip.startswith("127.") and ip != "::1":
-        established = STATES[state] == "established"
-        yield Connection(ip=ip, port=port, state=STATES[state], is_stalled=is_stalled and established)
+        is_stalled = STATES[state] == "established" and timer == RETRANSMITTING and again >= STALLED
+        yield Connection(ip=ip, port=port, state=STATES[state], is_stalled=is_stalled)

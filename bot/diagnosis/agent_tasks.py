@@ -20,7 +20,7 @@ from bot.probes.policy.evaluation import policy_index
 from bot.probes.services.backends import backends, endpoint_pod
 from bot.probes.services.dialled_names import doubtful_names
 from bot.probes.services.needed import clients_of, outside_dials
-from bot.probes.shared.dns_zone import SHORT_NAME, corefile, dns_zone
+from bot.probes.shared.dns_zone import SHORT_NAME, dns_zone, forwarded_to
 
 MAX_SOURCES = 8
 MAX_HOST_SOURCES = 4
@@ -34,7 +34,7 @@ MAX_ENDPOINTS_PER_PORT = 5
 MAX_DNS_PODS = 3
 MAX_DIALS = 16
 MAX_ADDRESSES = 8
-"""So many other addresses of Services than ClusterIPs are tried, of those that pods asked about are told."""
+"""So many other addresses of Services than ClusterIPs are tried, of those that pods asked about are configured with."""
 MAX_ASKING = 2
 """So many pods of a node ask an application the same question."""
 NODE_TRIES = 8
@@ -42,6 +42,7 @@ NODE_TRIES = 8
 CALICO_GATEWAY = "169.254.1.1"
 """So that a pod that lost its default route still has its gateway asked."""
 OUTSIDE_NAME = "example.com"
+_IPV4 = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])")
 """Asked of the cluster's DNS to see whether it forwards: a name that IANA reserves and everybody's resolver knows."""
 
 
@@ -282,7 +283,7 @@ def _dialled(evidence: Evidence) -> set[tuple[Subject, int]]:
 
 
 def _other_addresses(evidence: Evidence) -> Iterator[Target]:
-    """Where pods asked about are told to dial Services by a node port, an externalIP, or a balancer's address."""
+    """Where pods asked about are configured to dial Services by a node port, an externalIP, or a balancer's address."""
     asked = set(evidence.scope_pods)
     found: dict[Target, None] = {}
     for service, flows in sorted(outside_dials(evidence).items()):
@@ -408,7 +409,6 @@ def _questions(evidence: Evidence) -> Iterator[DnsQuestion]:
 
 def _outside(evidence: Evidence) -> Iterator[Target]:
     """The resolvers that CoreDNS forwards to: addresses outside that the cluster itself relies on."""
-    for line in re.findall(r"^\s*forward\s+\.\s+(.+)$", corefile(evidence), re.MULTILINE)[:1]:
-        addresses = re.findall(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])", line)
-        for address in addresses[:2]:
-            yield Target(purpose="outside", ip=address, name=f"upstream resolver {address}", port=53, protocol="tcp")
+    addresses = _IPV4.findall(" ".join(forwarded_to(evidence)))
+    for address in addresses[:2]:
+        yield Target(purpose="outside", ip=address, name=f"upstream resolver {address}", port=53, protocol="tcp")

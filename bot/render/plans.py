@@ -273,9 +273,7 @@ def commands(plan: Plan) -> Iterator[Command]:
                 yield Command(title=step.title, argv=(*drain, f"--timeout={step.within_s:.0f}s"))
             case Evict(target=target):
                 look = ("kubectl", "get", "pods", "--all-namespaces", "--output=wide")
-                title = (
-                    f"{step.title}: review the list, then delete those"  # kubectl selects no pods by their addresses
-                )
+                title = f"{step.title}: review the list, then delete those"  # kubectl selects none by address
                 yield Command(title=title, argv=(*look, f"--field-selector=spec.nodeName={target.name}"))
             case _:
                 continue

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -108,22 +109,26 @@ def policy(name: str, ago: timedelta, namespace: str = "shop") -> NetworkPolicy:
     )
 
 
-def test_changes_come_newest_first_and_only_from_where_they_matter(
-    broken: tuple[FakeCluster, Subject], knowledge: Knowledge
-) -> None:
-    cluster, _ = broken
+def of_revision(number: str) -> dict[str, Any]:
+    """A Deployment web, five days old, and its ReplicaSet of three hours, with the revision that stands on it."""
     meta = ObjectMeta(namespace="shop", name="web", uid="web", creation_timestamp=NOW - timedelta(days=5))
     made = ObjectMeta(
         namespace="shop",
         name="web-2",
         uid="web-2",
         creation_timestamp=NOW - 3 * HOUR,
-        annotations={"deployment.kubernetes.io/revision": "7"},
+        annotations={"deployment.kubernetes.io/revision": number},
         owner_references=(OwnerReference(kind="Deployment", uid="web"),),
     )
+    return {"deployments": (Deployment(metadata=meta),), "replica_sets": (ReplicaSet(metadata=made),)}
+
+
+def test_changes_come_newest_first_and_only_from_where_they_matter(
+    broken: tuple[FakeCluster, Subject], knowledge: Knowledge
+) -> None:
+    cluster, _ = broken
     cluster.snapshot_fields |= {
-        "deployments": (Deployment(metadata=meta),),
-        "replica_sets": (ReplicaSet(metadata=made),),
+        **of_revision("7"),
         "network_policies": (policy("deny", HOUR), policy("deny", HOUR, namespace="elsewhere")),
     }
 
@@ -139,18 +144,8 @@ def test_a_revision_that_a_tenant_wrote_ends_no_diagnosis(
 ) -> None:
     """Whoever may edit a ReplicaSet may write anything there, and all namespaces are diagnosed by one process."""
     cluster, _ = broken
-    meta = ObjectMeta(namespace="shop", name="web", uid="web", creation_timestamp=NOW - timedelta(days=5))
-    made = ObjectMeta(
-        namespace="shop",
-        name="web-2",
-        uid="web-2",
-        creation_timestamp=NOW - 3 * HOUR,
-        annotations={"deployment.kubernetes.io/revision": number},
-        owner_references=(OwnerReference(kind="Deployment", uid="web"),),
-    )
     cluster.snapshot_fields |= {
-        "deployments": (Deployment(metadata=meta),),
-        "replica_sets": (ReplicaSet(metadata=made),),
+        **of_revision(number),
         "network_policies": (policy("deny", HOUR),),
     }
 

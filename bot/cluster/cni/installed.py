@@ -28,7 +28,7 @@ async def read_installed(api: Api) -> Snapshot:
         daemon_sets = group.create_task(reader.list("daemonsets", DaemonSet, group="apps"))
         tigera = "operator.tigera.io"
         installations = group.create_task(reader.list("installations", CustomObject, group=tigera, is_optional=True))
-    told = installations.result()
+    found = installations.result()
     answered = version.result()
     return Snapshot(
         cluster=api.context,
@@ -37,6 +37,6 @@ async def read_installed(api: Api) -> Snapshot:
         server_version=answered.gitVersion if answered else "",
         nodes=nodes.result() or (),
         daemon_sets=daemon_sets.result() or (),
-        custom_objects={} if told is None else {"installations": told},
+        custom_objects={} if found is None else {"installations": found},
         unobserved=tuple(reader.unobserved),
     )

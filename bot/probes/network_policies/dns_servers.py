@@ -17,14 +17,13 @@ from bot.domain import facts
 from bot.domain.facts import CLUSTER, FactBuilder, Subject, SubjectKind
 from bot.probes.dns.observe import answer_of
 from bot.probes.engine.evidence import Evidence
-from bot.probes.filters.rule_owners import owners_of
-from bot.probes.network_policies.stale import is_named, link_of
+from bot.probes.network_policies.stale import dropped_by_policy
 from bot.probes.policy.enforcement import allowed
 from bot.probes.policy.evaluation import Side, policy_index
 from bot.probes.policy.naming import why_denied
 from bot.probes.policy.selectors import address
 from bot.probes.services.backends import backends, namespace_of
-from bot.probes.shared.dns_zone import corefile, is_inside
+from bot.probes.shared.dns_zone import forwarded_to, is_inside
 from bot.probes.shared.reach import reach_of
 
 Whom = Literal["resolvers", "api"]
@@ -35,7 +34,6 @@ MAX_MANIFEST = 600
 """A command takes no longer value; half a manifest is none."""
 DNS_PORT, DNS_OVER_TLS_PORT = 53, 853
 _API = facts.service("default", "kubernetes")
-_FORWARD = re.compile(r"^\s*forward\s+\.\s+([^{\n]+)", re.MULTILINE)
 _UPSTREAM = re.compile(r"(?:(tls|dns)://)?(\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-fA-F:]+\])(?::(\d{1,5}))?$")
 
 
@@ -146,9 +144,8 @@ def _servers(evidence: Evidence) -> Iterator[Subject]:
 
 def _resolvers(evidence: Evidence, pod: Subject) -> Iterator[End]:
     """Those that the Corefile names, and those of the pod's own resolv.conf where it names the file."""
-    found = _FORWARD.search(corefile(evidence))
     report = evidence.resolvers.get(pod)
-    for word in found[1].split() if found else ():
+    for word in forwarded_to(evidence):
         upstream = _UPSTREAM.match(word)
         if upstream:
             port = int(upstream[3] or (DNS_OVER_TLS_PORT if upstream[1] == "tls" else DNS_PORT))
@@ -206,16 +203,9 @@ def _from_nodes(evidence: Evidence, denied: Sequence[_Asked]) -> str | None:
 
 def _drops(evidence: Evidence, denied: Sequence[_Asked]) -> bool | None:
     """Whether a chain that enforces policies for one of these pods dropped packets while we looked."""
-    enforcing = owners_of(evidence.cni.name)
-    known: bool | None = None
-    for pod in dict.fromkeys(each.pod for each in denied):
-        report = evidence.reports.get(evidence.node_of(pod))
-        firewall = report.root.firewall if report else None
-        if firewall is None or not evidence.cni.has_policy_chains:
-            continue
-        counting = [rule for rule in firewall.drops if rule.packets_delta and enforcing.enforce(rule.chain)]
-        known = known or is_named(counting, evidence.pods[pod], link_of(evidence, pod))
-    return known
+    words = [dropped_by_policy(evidence, pod) for pod in dict.fromkeys(each.pod for each in denied)]
+    known = [word for word in words if word is not None]
+    return any(known) if known else None
 
 
 # What opens no more than is needed

@@ -13,7 +13,7 @@ Source: https://kubernetes.io/docs/concepts/services-networking/network-policies
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.agent.report import FirewallRule
@@ -43,18 +43,16 @@ def wrongly_dropped(evidence: Evidence) -> Mapping[str, Stale]:
     """By node; without nodes whose packet filters were not read twice."""
     if not evidence.cni.has_policy_chains:
         return {}
-    enforcing = owners_of(evidence.cni.name)
     flows = tried_flows(evidence)
     whole = set(_cut_off(flows))
     single = _cut_off_ports(evidence, [flow for flow in flows if flow.target not in whole])
     found: dict[str, Stale] = {}
-    for node, report in evidence.reports.items():
-        firewall = report.root.firewall
-        if firewall is None:
+    for node in evidence.reports:
+        counting = _counting(evidence, node)
+        if counting is None:
             continue
-        counting = [rule for rule in firewall.drops if rule.packets_delta and enforcing.enforce(rule.chain)]
         here = [pod for pod in evidence.pods_on(node) if pod in whole or pod in single]
-        named = sorted(pod for pod in here if is_named(counting, evidence.pods[pod], link_of(evidence, pod)))
+        named = sorted(pod for pod in here if _is_named(counting, evidence.pods[pod], _link(evidence, pod)))
         ports = [(pod, port, of) for pod in named if pod in single for port, of in sorted(single[pod].items())]
         found[node] = Stale(
             pods=tuple(named),
@@ -62,6 +60,22 @@ def wrongly_dropped(evidence: Evidence) -> Mapping[str, Stale]:
             ranges=tuple(dict.fromkeys(of for _, _, of in ports if of)),
         )
     return found
+
+
+def dropped_by_policy(evidence: Evidence, pod: Subject) -> bool | None:
+    """Whether a chain that enforces policies for the pod dropped packets while we looked; None where none was read."""
+    counting = _counting(evidence, evidence.node_of(pod))
+    return None if counting is None else _is_named(counting, evidence.pods[pod], _link(evidence, pod))
+
+
+def _counting(evidence: Evidence, node: str) -> Sequence[FirewallRule] | None:
+    """The rules of policy chains that dropped packets there between two looks; None where none was read."""
+    report = evidence.reports.get(node)
+    firewall = report.root.firewall if report else None
+    if firewall is None or not evidence.cni.has_policy_chains:
+        return None
+    enforcing = owners_of(evidence.cni.name)
+    return [rule for rule in firewall.drops if rule.packets_delta and enforcing.enforce(rule.chain)]
 
 
 def _cut_off(flows: Iterable[Tried]) -> Iterator[Subject]:
@@ -126,13 +140,13 @@ def _ranges(evidence: Evidence, pod: Subject) -> Iterator[tuple[str, int, int]]:
                     yield f"{name_of(policy)} {port.port}-{port.end_port}", port.port, port.end_port
 
 
-def link_of(evidence: Evidence, pod: Subject) -> str:
+def _link(evidence: Evidence, pod: Subject) -> str:
     """The node's end of the pod's link: Calico names its chains after it."""
     report = evidence.pod_reports.get(pod)
     return report.host_link if report else ""
 
 
-def is_named(rules: Iterable[FirewallRule], pod: Pod, link: str) -> bool:
+def _is_named(rules: Iterable[FirewallRule], pod: Pod, link: str) -> bool:
     """Whether one of these rules is the pod's: by its link in the chain's name, or its name in the rule's comment."""
     name = re.compile(rf"(?<![\w.-]){re.escape(pod.metadata.name)}(?![\w.-])")
     return any((link and rule.chain.endswith(f"-{link}")) or name.search(rule.text) for rule in rules)

@@ -37,7 +37,7 @@ FACTS = (
         "node.overlay_mac_matches",
         "bool",
         "The device has the MAC address that the node declares, or that most peers believe it to have.",
-        look=f"{_LINK}",
+        look=_LINK,
         rungs=NODE,
     ),
     fact(

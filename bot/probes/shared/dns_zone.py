@@ -1,10 +1,11 @@
-"""The zone under which the cluster's DNS serves its Services' names: cluster.local, unless somebody set another.
+"""CoreDNS's configuration: the zone of Services' names (cluster.local, unless somebody set another), and forwarding.
 
 Source: https://coredns.io/plugins/kubernetes/
 Source: https://kubernetes.io/docs/reference/config-api/kubeadm-config.v1beta4/ (dnsDomain)
 """
 
 import re
+from collections.abc import Sequence
 
 from bot.probes.engine.evidence import Evidence
 
@@ -12,6 +13,7 @@ USUAL_ZONE = "cluster.local"
 SHORT_NAME = "kubernetes.default"
 """A Service that every cluster has, as programs in any namespace name it."""
 _SERVED = re.compile(r"^\s*kubernetes\s+([a-z0-9.-]+)", re.MULTILINE)
+_FORWARDED = re.compile(r"^\s*forward\s+\.\s+([^{\n]+)", re.MULTILINE)
 _SET_UP = re.compile(r"^\s*(?:dnsDomain|clusterDomain):\s*\"?([a-z0-9.-]+)", re.MULTILINE)
 
 
@@ -34,6 +36,12 @@ def is_inside(name: str) -> bool:
 def corefile(evidence: Evidence) -> str:
     """CoreDNS's configuration, "" where it was not read."""
     return next((each.data["Corefile"] for each in evidence.snapshot.config_maps if "Corefile" in each.data), "")
+
+
+def forwarded_to(evidence: Evidence) -> Sequence[str]:
+    """Whom CoreDNS asks for other names, as its configuration says it: addresses, or a file of them."""
+    found = _FORWARDED.search(corefile(evidence))
+    return found[1].split() if found else ()
 
 
 def _set_up_zone(evidence: Evidence) -> str:
