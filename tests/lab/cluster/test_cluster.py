@@ -117,7 +117,7 @@ async def test_a_mount_point_that_a_pod_lacks_is_not_made_on_this_machine(calico
     directory = Path("/tmp") / f"lab-{uuid4()}"
     mount = {"name": "data", "mountPath": f"{directory}/data"}
     container = {"name": "main", "image": "busybox", "command": ["sleep", "60"], "volumeMounts": [mount]}
-    spec = {"containers": [container], "volumes": [{"name": "data", "emptyDir": {}}]}
+    spec: dict[str, Any] = {"containers": [container], "volumes": [{"name": "data", "emptyDir": {}}]}
     kubectl(
         calico_lab, "run", "mounts", "--image", "busybox", "-n", "default", f"--overrides={json.dumps({'spec': spec})}"
     )
