@@ -423,6 +423,17 @@ def test_a_trace_tells_our_drops_by_length_and_address() -> None:
     ]
 
 
+def test_a_stack_belongs_to_the_event_of_its_processor_and_is_taken_once() -> None:
+    """Another processor's packet comes between, and an event that the filter leaves out leaves its stack."""
+    lines = TRACE.splitlines()
+    header = next(at for at, line in enumerate(lines) if "<stack trace>" in line)
+    other = "  sshd-9  [000] ..s1.  10.2: netif_receive_skb: dev=eth0 skbaddr=00000000cc len=99"
+    foreign = ["  python3-7  [001] ..s1.  10.25: <stack trace>", " => kfree_skb_reason", " => arp_rcv"]
+    torn = [*lines[:header], other, *lines[header : header + 6], *foreign, *lines[header + 6 :]]
+
+    assert parse_trace("\n".join(torn), (UDP_FLOW,), pid=8) == parse_trace(TRACE, (UDP_FLOW,), pid=8)
+
+
 def test_a_trace_tells_tcp_by_the_process_that_sends() -> None:
     assert [one.flow for one in parse_trace(TRACE, (TCP_FLOW,), pid=7)] == [2]
     assert parse_trace(TRACE, (TCP_FLOW,), pid=8) == ()

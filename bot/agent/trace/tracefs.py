@@ -13,8 +13,8 @@ import contextlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
@@ -31,7 +31,10 @@ ETHERNET_BYTES = 14
 KFREE_FILTER = "protocol==2048||protocol==34525"
 """IPv4 and IPv6."""
 CHAIN = ("net/netif_receive_skb", "net/net_dev_queue", "net/net_dev_xmit", "net/netif_rx")
-LINE = re.compile(r"^\s*(?P<task>.+)-(?P<pid>\d+)\s+\[\d+\]\s+\S+\s+[\d.]+:\s+(?P<event>\w+):\s+(?P<rest>.*)$")
+LINE = re.compile(
+    r"^\s*(?P<task>.+)-(?P<pid>\d+)\s+\[(?P<cpu>\d+)\]\s+\S+\s+[\d.]+:\s+"
+    r"(?:(?P<event>\w+):\s+(?P<rest>.*)|(?P<stack><stack trace>)\s*)$"
+)
 FRAME = re.compile(r"^\s*=> (\S+)")
 ADDRESS = re.compile(r"skbaddr=(?:0x)?([0-9a-f]+)")
 DEVICE = re.compile(r"dev=(\S+)")
@@ -114,12 +117,12 @@ def _guard(instance: Path, ours: int) -> NoReturn:
         os._exit(status)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class _Event:
     pid: int
     name: str
     rest: str
-    stack: tuple[str, ...]
+    stack: list[str] = field(default_factory=list[str])
 
 
 def parse_trace(text: str, flows: Sequence[TraceFlow], pid: int) -> tuple[PacketDrop, ...]:
@@ -170,23 +173,26 @@ def _note(known: dict[str, tuple[int, str]], address: str, rest: str, lengths: d
         known[address] = flow, dev[1] if dev else ""
 
 
-def _events(text: str) -> Iterator[_Event]:
-    """The events with the stacks that follow them."""
-    latest: re.Match[str] | None = None
-    stack: list[str] = []
+def _events(text: str) -> Sequence[_Event]:
+    """The events with their stacks.
+
+    Processors write between each other: a stack belongs to the latest event of its own processor. Events that the
+    filter leaves out have stacks nevertheless: an event takes but one.
+    """
+    events: list[_Event] = []
+    by_processor: dict[str, _Event] = {}
+    latest: _Event | None = None
     for line in text.splitlines():
-        if frame := FRAME.match(line):
-            stack.append(SUFFIX.sub("", frame[1].partition("+")[0]))
-        elif (found := LINE.match(line)) and found["event"] != "stack":
-            if latest:
-                yield _event(latest, stack)
-            latest, stack = found, []
-    if latest:
-        yield _event(latest, stack)
-
-
-def _event(found: re.Match[str], stack: Sequence[str]) -> _Event:
-    return _Event(pid=int(found["pid"]), name=found["event"], rest=found["rest"], stack=tuple(stack))
+        if latest and (frame := FRAME.match(line)):
+            latest.stack.append(SUFFIX.sub("", frame[1].partition("+")[0]))
+        elif not (found := LINE.match(line)):
+            continue
+        elif found["stack"]:
+            latest = by_processor.pop(found["cpu"], None)
+        else:
+            latest = by_processor[found["cpu"]] = _Event(int(found["pid"]), found["event"], found["rest"])
+            events.append(latest)
+    return events
 
 
 def _of_our_lengths(flows: Sequence[TraceFlow]) -> str:

@@ -53,7 +53,7 @@ def test_token_is_mounted_unless_refused() -> None:
 def test_a_mount_within_another_comes_after_it() -> None:
     """Else its mount point is made on the machine that carries the lab, and is hidden by the other."""
     mounts = [{"name": "inner", "mountPath": "/tmp/a/b"}, {"name": "outer", "mountPath": "/tmp"}]
-    volumes = [{"name": "inner", "emptyDir": {}}, {"name": "outer", "emptyDir": {}}]
+    volumes: list[dict[str, Any]] = [{"name": "inner", "emptyDir": {}}, {"name": "outer", "emptyDir": {}}]
     container = {"name": "app", "image": "busybox", "volumeMounts": mounts}
 
     made = environment.layout(pod(volumes=volumes, containers=[container]), {}, {})
