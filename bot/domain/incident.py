@@ -113,6 +113,8 @@ class Watch:
     """The id of the user who asked for it."""
     since: float
     """Unix time."""
+    wrong_answers: tuple[str, ...] = ()
+    """The Services that are reached and answered an application's question wrongly, as far as the channel knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """The applications that playbooks describe, recognised in a snapshot, and the connections that they need."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -42,12 +43,12 @@ class ApplicationDial:
     why: str
     sources: tuple[Subject, ...]
     is_needed: bool = True
-    """Not for a connection that only some installations have."""
+    """Not where only some installations have it, nor where the file does not say which pods it is that connect."""
     expects: AnswerFile | None = None
 
 
 def needed(found: Iterable[ApplicationDial]) -> tuple[NeededFlow, ...]:
-    """The connection of each source of these dials, but for those that only some installations have."""
+    """The connection of each source of these dials that is known to need it."""
     return tuple(
         NeededFlow(
             source=source,
@@ -64,18 +65,26 @@ def needed(found: Iterable[ApplicationDial]) -> tuple[NeededFlow, ...]:
 
 
 def expected(found: Iterable[ApplicationDial]) -> tuple[ExpectedAnswer, ...]:
-    """The questions of these dials that have any."""
-    return tuple(_expected(dial, dial.expects) for dial in found if dial.expects)
+    """The questions of these dials that have any: one for each port, as the first asks it, from all that connect."""
+    asked: dict[tuple[Subject, int, Protocol], list[ApplicationDial]] = defaultdict(list)
+    for dial in found:
+        if dial.expects:
+            asked[dial.service, dial.port, dial.protocol].append(dial)
+    return tuple(
+        _expected(dials[0], dials[0].expects, tuple(sorted({source for dial in dials for source in dial.sources})))
+        for dials in asked.values()
+    )
 
 
-def _expected(dial: ApplicationDial, answer: AnswerFile) -> ExpectedAnswer:
+def _expected(dial: ApplicationDial, answer: AnswerFile | None, sources: tuple[Subject, ...]) -> ExpectedAnswer:
     """The one of them that the file gives."""
+    assert answer
     common = partial(
         ExpectedAnswer,
         application=dial.application,
         service=dial.service,
         port=dial.port,
-        sources=dial.sources,
+        sources=sources,
         why=dial.why,
     )
     if http := answer.http:
@@ -112,15 +121,14 @@ def dials(playbooks: Iterable[Playbook], snapshot: Snapshot) -> tuple[Applicatio
     A Service is looked for in the namespaces of the application's own pods.
     """
     pods = tuple(_live_pods(snapshot))
-    found: dict[tuple[Subject, int, str], ApplicationDial] = {}
+    found: list[ApplicationDial] = []
     for playbook in playbooks:
         if playbook.application is None:
             continue
         members = _members(playbook.application, pods)
         for dial in playbook.application.dials:
-            for one in _dials(playbook.application, dial, members, snapshot.services):
-                found.setdefault((one.service, one.port, one.protocol), one)
-    return tuple(found[key] for key in sorted(found))
+            found += _dials(playbook.application, dial, members, snapshot.services)
+    return tuple(sorted(found, key=lambda one: (one.service, one.port, one.protocol)))
 
 
 def _dials(
@@ -138,7 +146,7 @@ def _dials(
                 port=dial.port,
                 protocol=dial.protocol,
                 why=dial.why,
-                is_needed=not dial.optional,
+                is_needed=not dial.optional and dial.source is not None,
                 expects=dial.expects,
                 sources=tuple(
                     sorted(_subject(o) for o in sources if o.metadata.namespace == target.metadata.namespace)
@@ -162,7 +170,7 @@ def _matches(pattern: PatternFile, one: Pod) -> bool:
     return (
         _labels_match(pattern.labels, one.metadata.labels)
         and (not pattern.name or fnmatchcase(one.metadata.name, pattern.name))
-        and (not pattern.image or any(fnmatchcase(_image(c.image), pattern.image) for c in one.spec.containers))
+        and (not pattern.image or any(_is_image(pattern.image, c.image) for c in one.spec.containers))
     )
 
 
@@ -172,6 +180,12 @@ def _is_target(pattern: ServicePatternFile, target: Service) -> bool:
 
 def _labels_match(wanted: Mapping[str, str], labels: Mapping[str, str]) -> bool:
     return all(key in labels and fnmatchcase(labels[key], value) for key, value in wanted.items())
+
+
+def _is_image(pattern: str, reference: str) -> bool:
+    """Whether it is of this pattern, also from a registry that mirrors others below paths of its own."""
+    name = _image(reference)
+    return fnmatchcase(name, pattern) or fnmatchcase(name, f"*/{pattern}")
 
 
 def _image(reference: str) -> str:

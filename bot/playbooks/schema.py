@@ -46,7 +46,7 @@ class PatternFile(_Strict):
     labels: Mapping[str, str] = Field(default_factory=dict[str, str])
     """Label values as glob patterns: {app.kubernetes.io/name: "seldon-*"}."""
     image: str = ""
-    """A glob pattern on any container's image, without registry host and tag: "seldonio/mlserver*"."""
+    """A glob pattern on any container's image, without registry, mirror's path and tag: "seldonio/mlserver*"."""
     name: str = ""
     """A glob pattern on the name."""
 
@@ -116,7 +116,7 @@ class DialFile(_Strict):
     """Pods of the application that connect to one of its Services."""
 
     source: Annotated[PatternFile | None, Field(alias="from")] = None
-    """None: any pod of the application."""
+    """None: clients elsewhere, or some of its pods; it is tested from any of them, and none is held to need it."""
     to: ServicePatternFile
     port: Port
     protocol: Protocol = "tcp"

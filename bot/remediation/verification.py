@@ -89,12 +89,14 @@ async def rechecked(
 
 
 def judged(asked: Recheck, before: Baseline, after: Report) -> Better:
-    """What a diagnosis says that a plan asked for."""
+    """What a diagnosis says that a plan asked for, and which applications answer wrongly."""
     if asked.expects == "every-way":
-        return every_way(asked.nodes, ways_of(after))
-    if asked.expects == "as-before":
-        return as_before(asked.nodes, before, after)
-    return compared(before, after, expects=asked.expects)
+        better = every_way(asked.nodes, ways_of(after))
+    elif asked.expects == "as-before":
+        better = as_before(asked.nodes, before, after)
+    else:
+        better = compared(before, after, expects=asked.expects)
+    return replace(better, sentence=" ".join(filter(None, (better.sentence, answers_words(after)))))
 
 
 def every_way(nodes: Sequence[str], now: Ways) -> Better:
@@ -126,7 +128,7 @@ def as_before(nodes: Sequence[str], before: Baseline, after: Report) -> Better:
 def compared(before: Baseline, after: Report, *, expects: Literal["better", "not-worse"] = "better") -> Better:
     """Whether it is as expected now, with the matrices. Who saw less than before cannot tell."""
     better = _judged(before, after, expects=expects)
-    said = (better.sentence, ways_words(before.ways, ways_of(after)), answers_words(after))
+    said = (better.sentence, ways_words(before.ways, ways_of(after)))
     return replace(better, sentence=" ".join(filter(None, said)))
 
 

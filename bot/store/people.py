@@ -10,6 +10,12 @@ from bot.store.connection import Connection
 
 log = structlog.get_logger()
 
+_REPLACE = """
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+return 1
+"""
+
 Value = TypeVar("Value", Watch, FeedbackEntry)
 
 
@@ -19,12 +25,21 @@ class Watches:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._key = connection.keys.of("watches")
+        self._replacing = connection.script(_REPLACE)
 
     async def add(self, watch: Watch) -> bool:
         """Keep it. False: there was one, which stays as it was."""
         field = _field(watch.cluster, watch.namespace, watch.channel)
         async with self._connection.client() as client:
             return bool(await client.hsetnx(self._key, field, msgspec.json.encode(watch)))
+
+    async def replace(self, watch: Watch) -> bool:
+        """Keep it in the place of the one that there is. False: there is none any more, and it stays gone."""
+        field = _field(watch.cluster, watch.namespace, watch.channel)
+        async with self._connection.client() as client:
+            return bool(
+                await self._replacing(keys=[self._key], args=[field, msgspec.json.encode(watch)], client=client)
+            )
 
     async def remove(self, cluster: str, namespace: str, channel: str) -> bool:
         """Forget it. False: there was none."""

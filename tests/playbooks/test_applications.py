@@ -13,7 +13,7 @@ from bot.cluster.objects.services import ServicePort, ServiceSpec
 from bot.cluster.snapshot.snapshot import Snapshot
 from bot.domain.facts import pod as pod_subject
 from bot.domain.facts import service as service_subject
-from bot.playbooks.applications import dials, expected, recognised
+from bot.playbooks.applications import dials, expected, needed, recognised
 from bot.playbooks.loading import load_playbooks
 from bot.playbooks.schema import DialFile, Playbook
 from bot.probes.catalogue import PROBES
@@ -64,6 +64,8 @@ def snapshot(*objects: Pod | Service) -> Snapshot:
         ("quay.io/argoproj/workflow-controller:v3.7.1", "Argo Workflows"),
         ("quay.io/jupyterhub/k8s-hub:4.2.0", "JupyterHub"),
         ("quay.io/prometheus/alertmanager:v0.28.1", "Prometheus"),
+        ("docker.io/prom/prometheus:v3", "Prometheus"),
+        ("harbor.example/mirror/docker.io/seldonio/seldon-agent:2.9", "Seldon Core 2"),
     ],
 )
 def test_an_application_is_recognised_by_its_image(image: str, name: str) -> None:
@@ -92,21 +94,97 @@ def test_seldon_dials_the_ports_of_its_scheduler() -> None:
         ),
     )
 
-    assert [(one.service, one.port) for one in found] == [
-        (service_subject("ml", "seldon-scheduler"), 9002),
-        (service_subject("ml", "seldon-scheduler"), 9004),
-        (service_subject("ml", "seldon-scheduler"), 9005),
-    ]
-    assert found[0].sources == (pod_subject("ml", "envoy"),)
+    assert {one.service for one in found} == {service_subject("ml", "seldon-scheduler")}
+    assert [(flow.port, flow.source.name) for flow in needed(found)] == [(9002, "ml/envoy"), (9005, "ml/model")]
     assert {one.protocol for one in found} == {"tcp"}
 
 
 def test_a_service_without_the_port_is_not_dialled() -> None:
     found = dials(
-        playbooks(), snapshot(pod("a", "ghcr.io/mlflow/mlflow:v3"), service("mlflow", 80), service("pg", 5432))
+        playbooks(), snapshot(pod("a", "ghcr.io/mlflow/mlflow:v3"), service("mlflow", 8080), service("pg", 5432))
     )
 
     assert found == ()
+
+
+def test_all_who_connect_to_a_port_need_it_and_it_is_asked_one_question() -> None:
+    """The proxy hands logins to the hub, and users' servers ask it who their user is: both, at the same port."""
+    labels = {"app": "jupyterhub"}
+    found = dials(
+        playbooks(),
+        snapshot(
+            pod("proxy", "configurable-http-proxy:4", **labels, component="proxy"),
+            pod("jupyter-ann", "notebook:1", **labels, component="singleuser-server"),
+            service("hub", 8081),
+        ),
+    )
+
+    assert {flow.source.name for flow in needed(found)} == {"ml/proxy", "ml/jupyter-ann"}
+    (asked,) = expected(found)
+    assert {source.name for source in asked.sources} == {"ml/proxy", "ml/jupyter-ann"}
+
+
+def test_nobody_is_held_to_need_what_a_playbook_names_no_client_for() -> None:
+    """The workflow controller never calls the server: a policy that keeps it away does what it is for."""
+    found = dials(
+        playbooks(), snapshot(pod("c", "quay.io/argoproj/workflow-controller:v3.7"), service("argo-server", 2746))
+    )
+
+    assert [one.port for one in found] == [2746]
+    assert needed(found) == ()
+
+
+@pytest.mark.parametrize(
+    ("image", "labels", "services", "ports"),
+    [
+        # SeldonIO/seldon-core, operator/controllers/reconcilers/seldon/service_reconciler.go
+        (
+            "docker.io/seldonio/seldon-envoy:2.9.1",
+            {},
+            {"seldon-scheduler": (9002, 9004, 9044, 9005, 9055, 9008), "seldon-mesh": (80, 9003)},
+            {9002, 9004, 80},
+        ),
+        ("docker.io/seldonio/seldon-pipelinegateway:2.9.1", {}, {"seldon-kafka-bootstrap": (9091, 9092)}, {9092}),
+        ("docker.io/seldonio/seldon-dataflow-engine:2.9.1", {}, {"seldon-scheduler": (9004, 9008)}, {9004, 9008}),
+        ("docker.io/seldonio/seldon-agent:2.9.1", {}, {"seldon-scheduler": (9005, 9055)}, {9005}),
+        # community-charts/helm-charts, charts/mlflow
+        ("burakince/mlflow:3.7.0", {}, {"mlflow": (80,), "mlflow-postgresql": (5432,)}, {80, 5432}),
+        # argoproj/argo-helm, charts/argo-workflows
+        (
+            "quay.io/argoproj/workflow-controller:v3.7",
+            {},
+            {"argo-workflows-server": (2746,), "argo-workflows-workflow-controller": (8080, 8081)},
+            {2746, 8080},
+        ),
+        # jupyterhub/zero-to-jupyterhub-k8s
+        ("k8s-hub:4", {"app": "jupyterhub", "component": "hub"}, {"proxy-api": (8001,)}, {8001}),
+        ("proxy:4", {"app": "jupyterhub", "component": "proxy"}, {"hub": (8081,), "proxy-public": (443,)}, {8081, 443}),
+        ("traefik:3", {"app": "jupyterhub", "component": "autohttps"}, {"proxy-http": (8000,)}, {8000}),
+        # prometheus-community/helm-charts: prometheus, and kube-prometheus-stack with Grafana
+        (
+            "quay.io/prometheus/prometheus:v3",
+            {},
+            {
+                "prometheus-server": (80,),
+                "prometheus-alertmanager": (9093,),
+                "prometheus-prometheus-pushgateway": (9091,),
+            },
+            {80, 9093, 9091},
+        ),
+        (
+            "docker.io/grafana/grafana:12",
+            {},
+            {"kube-prometheus-stack-prometheus": (9090, 8080), "kube-prometheus-stack-grafana": (80,)},
+            {9090, 80},
+        ),
+    ],
+)
+def test_the_services_of_the_projects_own_charts_are_dialled(
+    image: str, labels: dict[str, str], services: dict[str, tuple[int, ...]], ports: set[int]
+) -> None:
+    cluster = snapshot(pod("a", image, **labels), *(service(name, *numbers) for name, numbers in services.items()))
+
+    assert {one.port for one in dials(playbooks(), cluster)} == ports
 
 
 # What they ask

@@ -3,9 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from bot.domain.plan import Baseline, Recheck, Ways
-from bot.domain.report import Connectivity, Report
-from bot.remediation.verification import baseline_of, compared, judged, rechecked, ways_words
+from bot.domain.report import Connectivity, FindingReport, Report
+from bot.remediation.verification import ANSWERS, baseline_of, compared, judged, rechecked, ways_words
 from tests.incidents.planning import report
 
 
@@ -113,3 +115,18 @@ async def test_one_bad_round_undoes_nothing_and_two_do() -> None:
     assert await after(good, bad) == (True, 1)
     assert await after(bad, good) == (True, 0)
     assert await after(bad, bad) == (False, 0)
+
+
+@pytest.mark.parametrize("expects", ["better", "not-worse", "every-way", "as-before"])
+def test_every_look_after_a_change_names_the_applications_that_answer_wrongly_and_undoes_nothing_for_them(
+    expects: Any,
+) -> None:
+    wrong = FindingReport(probe=ANSWERS, subject="service shop/web", severity="warn", sentence="shop/web got HTTP 503.")
+    after = seen(report(), way("a", "b", "ok", 0.4), way("b", "a", "ok", 0.6))
+    asked = Recheck(expects=expects, namespace="shop", nodes=("a", "b"))
+    before = Baseline(status="broken", failing=("pod-link pod shop/a",))
+
+    plain, told = judged(asked, before, after), judged(asked, before, replace(after, findings=(wrong,)))
+
+    assert told.is_better is plain.is_better is True
+    assert told.sentence == f"{plain.sentence} Reached, and not answering as they should: service shop/web."

@@ -191,7 +191,11 @@ async def test_watches(store: Store) -> None:
     assert await store.watches.add(one)
     assert not await store.watches.add(replace(one, by="U9"))
     assert await store.watches.all() == (one, two)
+    told = replace(one, wrong_answers=("service shop/web",))
+    assert await store.watches.replace(told)
+    assert await store.watches.all() == (told, two)
     assert await store.watches.remove("prod", "shop", "C1")
+    assert not await store.watches.replace(told)
     assert not await store.watches.remove("prod", "shop", "C1")
     assert await store.watches.all() == (two,)
 

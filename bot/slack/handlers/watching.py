@@ -1,8 +1,10 @@
 """`watch` and `unwatch`, and what happens when a watch is due.
 
-A watch speaks when the verdict changes, and not otherwise. Not knowing is no change: a look that came to nothing says
-nothing by itself, and `status` tells which cluster does not answer.
+A watch speaks when the verdict changes or an application's answers do, and not otherwise. Not knowing is no change: a
+look that came to nothing says nothing by itself, and `status` tells which cluster does not answer.
 """
+
+from dataclasses import replace
 
 import structlog
 
@@ -12,7 +14,8 @@ from bot.domain.incident import SCHEDULE, Incident, Watch
 from bot.domain.outgoing import Content, Place, Post
 from bot.domain.report import Report
 from bot.incidents.service import DiagnosisRequest
-from bot.incidents.watches import is_news
+from bot.incidents.watches import answers_after, is_news
+from bot.remediation.verification import ANSWERS
 from bot.slack import views
 from bot.slack.caller import Caller, ephemeral, is_allowed, is_present
 from bot.slack.commands import StartWatch, StopWatch
@@ -92,13 +95,17 @@ async def _say(services: Services, caller: Caller, content: Content) -> None:
 async def watch_due(services: Services, entry: Entry) -> None:
     """A watch's turn has come: diagnose, and speak when the verdict is another one than last time."""
     cluster, namespace, channel = (str(entry.body.get(name) or "") for name in ("cluster", "namespace", "channel"))
-    if not await _is_still_wanted(services, cluster, namespace, channel):
+    watch = await _still_wanted(services, cluster, namespace, channel)
+    if watch is None:
         return
     incident = await _open_incident(services, cluster, namespace, channel)
     if incident is not None and await is_busy(services, incident, entry.id):
         return  # somebody is at it
     report = await _examined(services, cluster, namespace)
-    if report is None or not is_news(incident, report):
+    if report is None:
+        return
+    await _tell_answers(services, entry, watch, report)
+    if not is_news(incident, report):
         return
     asked = DiagnosisRequest(cluster=cluster, namespace=namespace, channel=channel, by=SCHEDULE)
     taken, _ = await services.service.open(asked, dedup=entry.id)
@@ -107,16 +114,28 @@ async def watch_due(services: Services, entry: Entry) -> None:
     await run(services, begun, asked_by=SCHEDULE)
 
 
-async def _is_still_wanted(services: Services, cluster: str, namespace: str, channel: str) -> bool:
-    """Whether the watch is still there, and its channel still ours alone."""
+async def _tell_answers(services: Services, entry: Entry, watch: Watch, report: Report) -> None:
+    """What applications answer is no matter of the verdict, so a change of it is a post of its own."""
+    now = answers_after(watch.wrong_answers, report)
+    if now == watch.wrong_answers:
+        return
+    begun, over = set(now) - set(watch.wrong_answers), sorted(set(watch.wrong_answers) - set(now))
+    wrong = [one.sentence for one in report.findings if one.probe == ANSWERS and one.subject in begun]
+    content = notices.answers_changed(watch.namespace, watch.cluster, wrong=wrong, right=over)
+    await services.outbox.put(Post(key=f"{entry.id}:answers", place=Place(channel=watch.channel), content=content))
+    await services.store.watches.replace(replace(watch, wrong_answers=now))
+
+
+async def _still_wanted(services: Services, cluster: str, namespace: str, channel: str) -> Watch | None:
+    """The watch, if it is still there and its channel still ours alone."""
     watch = await _watch(services, (cluster, namespace, channel))
     if watch is None or not await _may_still(services, watch):
-        return False
+        return None
     where = await services.channels.channel(channel)
     if where.is_external is not False or where.is_member is False:
         log.warning("watch.silent", namespace=namespace, channel=channel, is_external=where.is_external)
-        return False
-    return True
+        return None
+    return watch
 
 
 async def _may_still(services: Services, watch: Watch) -> bool:

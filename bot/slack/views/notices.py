@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from bot.domain.authorization import Decision
 from bot.domain.incident import ALERT, PLAN, SCHEDULE, Incident
+from bot.domain.listing import left_out
 from bot.domain.outgoing import Content
 from bot.domain.plan_life import PlanRecord
 from bot.render.plans import SIGNS
@@ -209,6 +210,21 @@ def watch_ended(namespace: str, cluster: str, *, by: str) -> Content:
     return sentence(
         said("The watch of "), scope, said(" has ended: "), person(by), said(" is no longer allowed to watch it.")
     )
+
+
+def answers_changed(namespace: str, cluster: str, *, wrong: Sequence[str], right: Sequence[str]) -> Content:
+    """Services of a watched namespace began to answer an application's question wrongly, or stopped doing so.
+
+    `wrong` are the probe's own sentences, `right` the Services' names.
+    """
+    scope = joined(code(namespace, 80), said(" on "), code(cluster, 80))
+    rows = [joined(said("Applications in "), scope, said(", which is watched here:"))]
+    rows += [escape(each, 600) for each in wrong[:MOST_CHOICES]]
+    rows += [joined(escape(each, 200), said(" answers as it should again.")) for each in right[:MOST_CHOICES]]
+    more = max(len(wrong) - MOST_CHOICES, 0) + max(len(right) - MOST_CHOICES, 0)
+    rows += [joined(escape(left_out(more)), said(": `/cni diagnose` lists them."))] if more else []
+    rows += [said("A matter of the application, not of the network.")] if wrong else []
+    return message("", [Part(items=(lines(rows),))])
 
 
 def not_yours_any_more() -> Content:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from bot.agent.report import DialAnswer
 from bot.alerts.extractors import Extractor
 from bot.cluster.client.api import Api
 from bot.cluster.objects import DaemonSet, OwnerReference
@@ -40,6 +41,7 @@ from bot.slack.services import Services
 from bot.slack.socket import SocketMode
 from bot.store import Entry, Store
 from tests.probes.build import FakeCluster, two_nodes
+from tests.probes.services import add_service
 from tests.recorded_cluster import RecordedCluster, knowledge
 from tests.slack.waiting import until
 
@@ -57,6 +59,17 @@ GRANTS = (
 
 def healthy() -> Recording:
     cluster, *_ = two_nodes()
+    return recorded(cluster)
+
+
+def answering(status: int) -> Recording:
+    """A healthy namespace with MLflow behind a Service, whose health was answered with this status."""
+    cluster, client, *_ = two_nodes()
+    server = cluster.pod("shop/mlflow-0", "node-2", labels={"app": "mlflow"})
+    add_service(cluster, "shop/mlflow", [server], ip="10.43.70.70", port=5000)
+    uid = cluster.pods[client].metadata.uid
+    answer = DialAnswer(source=uid, name="shop/mlflow:5000", kind="http", outcome="answered", status=status)
+    cluster.node_report("node-1", dials=(answer,))
     return recorded(cluster)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bot.schedule import Schedule
-from tests.slack.handlers.conftest import HERE, Rig, healthy
+from tests.slack.handlers.conftest import HERE, Rig, answering, healthy
 
 
 class Clock:
@@ -164,3 +164,28 @@ async def test_a_watch_whose_owner_slack_cannot_tell_is_left_out_and_kept(
 
     assert len(rig.roots()) == 2
     assert len(await rig.store.watches.all()) == 1
+
+
+async def test_a_watch_tells_once_that_an_application_answers_wrongly_and_once_that_it_does_no_more(
+    rig: Rig, schedule: Schedule, clock: Clock
+) -> None:
+    await rig.alice.slash(HERE, "/cni", "watch payments")
+    await rig.said("HEALTHY")
+    await rig.quiet()
+
+    rig.recordings["payments"] = answering(503)
+    await pass_time(rig, schedule, clock)
+    told = await rig.said("does not answer as it should")
+    assert "GET /health on port 5000" in told.text
+    assert "HTTP 503" in told.text
+    await pass_time(rig, schedule, clock)
+    rig.recordings["payments"] = healthy()  # nobody asked: not known
+    await pass_time(rig, schedule, clock)
+    assert len(rig.roots()) == 3
+
+    rig.recordings["payments"] = answering(200)
+    await pass_time(rig, schedule, clock)
+    assert "shop/mlflow answers as it should again" in (await rig.said("answers as it should again")).text
+    await pass_time(rig, schedule, clock)
+    assert len(rig.roots()) == 4
+    assert await rig.store.incidents.open_ones() == ()
