@@ -9,15 +9,17 @@ from dataclasses import dataclass, field
 class Latest:
     """By key one piece of work at a time, and at most one that waits: it serves everybody who came meanwhile.
 
-    Between two of one key there are at least `pause_s` seconds.
+    From the beginning of one to the next of its key there are at least `pause_s` seconds, and `rests` times as long as
+    it took: work that grows is done less often, and leaves the loop to others.
     """
 
     pause_s: float = 0.0
+    rests: float = 0.0
 
     _running: dict[str, asyncio.Lock] = field(default_factory=dict[str, asyncio.Lock])
     _waiting: dict[str, "asyncio.Future[None]"] = field(default_factory=dict[str, "asyncio.Future[None]"])
-    _begun: dict[str, float] = field(default_factory=dict[str, float])
-    """When the last piece of each key began."""
+    _not_before: dict[str, float] = field(default_factory=dict[str, float])
+    """When the next piece of each key may begin."""
 
     async def run(self, key: str, work: Callable[[], Awaitable[None]]) -> None:
         """Returns when work that began after this call has ended. Errors: those of the work, for all whom it served."""
@@ -30,11 +32,14 @@ class Latest:
         lock = self._running.setdefault(key, asyncio.Lock())
         try:
             async with lock:
-                if self._is_soon(key):
-                    await asyncio.sleep(self.pause_s)
+                if pause_s := self._pause_s(key):
+                    await asyncio.sleep(pause_s)
                 del self._waiting[key]
-                self._begun[key] = asyncio.get_running_loop().time()
-                await work()
+                began = self._now()
+                try:
+                    await work()
+                finally:
+                    self._not_before[key] = began + max(self.pause_s, self.rests * (self._now() - began))
         except Exception as error:
             mine.set_exception(error)
             mine.exception()  # nobody else may have waited
@@ -51,11 +56,15 @@ class Latest:
                 self._running.pop(key, None)
                 self._forget()
 
-    def _is_soon(self, key: str) -> bool:
-        """Whether the last piece of this key began less than a pause ago."""
-        return asyncio.get_running_loop().time() - self._begun.get(key, float("-inf")) < self.pause_s
+    def _pause_s(self, key: str) -> float:
+        """How long this key rests yet."""
+        return max(0.0, self._not_before.get(key, 0.0) - self._now())
 
     def _forget(self) -> None:
-        """What began long ago."""
-        for key in [key for key in self._begun if not self._is_soon(key)]:
-            del self._begun[key]
+        """What has rested."""
+        for key in [key for key in self._not_before if not self._pause_s(key)]:
+            del self._not_before[key]
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()

@@ -10,6 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from bot.aio.each import each
+from bot.aio.latest import Latest
 from bot.diagnosis.knowledge import Knowledge
 from bot.diagnosis.request import USUAL_PLAYBOOK, OnProgress, Progress, Request, silent
 from bot.domain.errors import BotError, DeadlineError, ForbiddenError
@@ -112,6 +113,8 @@ class DiagnosisService:
         self._reports: dict[tuple[str, int], Report] = {}
         """Read lately; a run's report never changes."""
         self._names: dict[str, tuple[float, tuple[str, ...]]] = {}
+        self._asking = Latest()
+        """A hundred alerts at once ask a cluster for its names once or twice, not a hundred times."""
 
     @property
     def running(self) -> int:
@@ -337,13 +340,16 @@ class DiagnosisService:
     async def namespaces(self, cluster: str | None, *, within_s: float = REACH_S) -> tuple[str, ...] | None:
         """The names of the cluster's namespaces; None where it did not tell. Errors: `UnknownClusterError`."""
         asked = self.clusters.named(cluster)
+
+        async def ask() -> None:
+            self._names[asked.name] = (self._now(), await asked.namespaces())
+
         try:
             async with asyncio.timeout(within_s):
-                names = await asked.namespaces()
+                await self._asking.run(asked.name, ask)
         except (BotError, TimeoutError):
             return None
-        self._names[asked.name] = (self._now(), names)
-        return names
+        return self._names[asked.name][1]
 
     async def states(self) -> list[ClusterState]:
         """Whether each cluster answers."""

@@ -75,9 +75,9 @@ class Services:
     """Where notes about versions that lie in those of a known issue go; "": nowhere."""
     reconciler: Reconciler | None = None
     """Asks Alertmanager's API; None where no address is known."""
-    alert_cards: Latest = field(default_factory=lambda: Latest(pause_s=0.5))
+    alert_cards: Latest = field(default_factory=lambda: Latest(pause_s=0.5, rests=10.0))
     """Keeps messages about alerts from being written in the wrong order, and more often than Slack takes them."""
-    alert_turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(16))
+    alert_turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(8))
     """So many alerts are joined to incidents at a time: a storm leaves the store to others, too."""
     storms: Storms = field(init=False)
     links: Links | None = None

@@ -58,6 +58,13 @@ redis.call('SADD', KEYS[3], ARGV[1])
 return answer(ARGV[1], '1')
 """
 
+# KEYS: scopes. ARGV: scope, prefix of incidents' keys.
+_IS_OPEN = """
+local id = redis.call('HGET', KEYS[1], ARGV[1])
+local status = id and redis.call('HGET', ARGV[2] .. id, 'status')
+return (status and status ~= 'closed') and 1 or 0
+"""
+
 # KEYS: the incident, scopes, open. ARGV: id, data, run, status, updated_at, how long kept.
 _SAVE = """
 local stands = redis.call('HMGET', KEYS[1], 'run', 'scope')
@@ -112,7 +119,7 @@ class Incidents:
         self._new_id = new_id
         self._attach_s = attach_s
         self._scopes, self._open = self._keys.of("scopes"), self._keys.of("open")
-        self._opening = connection.script(_OPEN)
+        self._opening, self._looking = connection.script(_OPEN), connection.script(_IS_OPEN)
         self._saving = connection.script(_SAVE)
         self._beginning = connection.script(_BEGIN_RUN)
         self._assigning = connection.script(_ASSIGN)
@@ -165,11 +172,9 @@ class Incidents:
 
     async def is_open(self, *, cluster: str, namespace: str, pod: str | None, node: str | None, channel: str) -> bool:
         """Whether there is an open incident of this scope and channel."""
-        async with self._connection.client() as client:
-            scope = _scope(cluster, namespace, pod, node, channel)
-            found = cast("bytes | None", await client.hget(self._scopes, scope))
-        incident = await self.get(found.decode()) if found else None
-        return incident is not None and incident.is_open
+        scope = _scope(cluster, namespace, pod, node, channel)
+        async with self._connection.client():
+            return bool(cast("int", await self._looking(keys=[self._scopes], args=[scope, self._key("")])))
 
     async def _forget(self, opened: str, scope: bytes) -> None:
         async with self._connection.client() as client:

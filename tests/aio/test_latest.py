@@ -84,3 +84,17 @@ async def test_who_is_cancelled_leaves_the_work_to_others() -> None:
     assert done == 2
     with pytest.raises(asyncio.CancelledError):
         await second
+
+
+async def test_work_that_takes_long_is_done_less_often() -> None:
+    latest, clock = Latest(pause_s=0.001, rests=4.0), asyncio.get_running_loop().time
+    began: list[float] = []
+
+    async def work() -> None:
+        began.append(clock())
+        await asyncio.sleep(0.01)
+
+    await latest.run("a", work)
+    await latest.run("a", work)
+
+    assert began[1] - began[0] >= 0.04

@@ -150,7 +150,8 @@ def _subjects(group: Sequence[IncidentAlert]) -> Mrkdwn:
     names = list(dict.fromkeys(alert.subject for alert in group if alert.subject))
     if not names:
         return escape(f" ({len(group)} of them)") if len(group) > 1 else NOTHING
-    return joined(said(" "), listed([code(name, 260) for name in names], _MOST_SUBJECTS))
+    shown = [code(name, 260) for name in names[:_MOST_SUBJECTS]]  # of thousands the rest is only counted
+    return joined(said(" "), listed(shown, _MOST_SUBJECTS, beyond=len(names) - len(shown)))
 
 
 def _flapping(group: Sequence[IncidentAlert]) -> Mrkdwn:

@@ -125,9 +125,9 @@ def joined(*parts: Mrkdwn, by: LiteralString = "") -> Mrkdwn:
     return Mrkdwn(by.join(part for part in parts if part))
 
 
-def listed(parts: Sequence[Mrkdwn], most: int) -> Mrkdwn:
-    """The first of them, and how many more there are."""
-    return Mrkdwn(and_more(parts, most))
+def listed(parts: Sequence[Mrkdwn], most: int, *, beyond: int = 0) -> Mrkdwn:
+    """The first of them, and how many more there are; `beyond` counts those that are not in `parts`."""
+    return Mrkdwn(and_more(parts, most, beyond=beyond))
 
 
 def lines(parts: Iterable[Mrkdwn]) -> Mrkdwn:
