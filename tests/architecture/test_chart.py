@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from typing import Any, cast
@@ -150,13 +151,24 @@ def test_one_registry_holds_for_every_image() -> None:
     specs = [item["spec"]["template"]["spec"] for item in items if item["kind"] in {"Deployment", "DaemonSet"}]
     specs.append(one(items, "Pod", "cnibot-test-doctor")["spec"])
 
-    images = {container["image"] for spec in specs for container in spec["containers"]}
-    assert images == {
-        f"registry.local:5000/cnibot/cnibot@{DIGEST}",
-        "registry.local:5000/library/redis:8.2-alpine",
-    }
+    images = {container["image"].partition("@")[0] for spec in specs for container in spec["containers"]}
+    assert images == {"registry.local:5000/cnibot/cnibot", "registry.local:5000/library/redis:8.2.3-alpine"}
     assert all(spec["imagePullSecrets"] == [{"name": "pull"}] for spec in specs)
     assert env(items)["CNIBOT_AGENT_IMAGE"] == f"registry.local:5000/cnibot/cnibot@{DIGEST}"
+
+
+@pytest.mark.parametrize("ours", [{}, {"digest": DIGEST}], ids=["by tag", "by digest"])
+def test_what_is_not_ours_is_pinned_by_its_digest_and_ours_where_one_is_given(ours: dict[str, Any]) -> None:
+    """Our own has a digest only once it is built. A Redis beside the bot holds all that people said."""
+    everything = {"redis": {"mode": "sidecar"}, "nodeAgents": {"daemonSet": True}, "cli": {"enabled": True}}
+    items = render({"image": ours, **everything})
+    specs = [item["spec"]["template"]["spec"] for item in items if item["kind"] in {"Deployment", "DaemonSet"}]
+    images = {container["image"] for spec in specs for container in spec["containers"]}
+
+    redis = {image for image in images if re.fullmatch(r"docker\.io/library/redis:[\w.-]+@sha256:[0-9a-f]{64}", image)}
+    assert len(redis) == 1
+    (own,) = images - redis
+    assert own.startswith(f"ghcr.io/cnibot/cnibot@{DIGEST}" if ours else "ghcr.io/cnibot/cnibot:")
 
 
 def test_several_replicas_share_one_store_and_no_node() -> None:

@@ -19,7 +19,9 @@ _kube: Any = _client
 _dyn: Any = _dynamic
 
 READY_S = 180.0
-"""How long pods may take to start: the image may have to be pulled first."""
+"""How long pods may take to start."""
+PULLED_S = 600.0
+"""How long nodes may take to pull the image, of hundreds of megabytes, from a registry that may be slow."""
 GONE_S = 120.0
 EXEC_S = 60
 
@@ -33,6 +35,7 @@ class Cluster:
         loading.load_kube_config(config_file=kubeconfig or None, client_configuration=self._configuration)
         self._api: Any = _kube.ApiClient(self._configuration)
         self._core: Any = _kube.CoreV1Api(self._api)
+        self._apps: Any = _kube.AppsV1Api(self._api)
         self._dynamic: Any = _dyn.DynamicClient(self._api)
 
     def apply(self, item: Manifest, *, is_dry_run: bool = False) -> bool:
@@ -46,6 +49,13 @@ class Cluster:
             **({"dry_run": "All"} if is_dry_run else {}),
         )
         return is_new
+
+    def serves(self, item: Manifest) -> bool:
+        """Whether the server knows objects of that kind: it may lack what others define."""
+        with suppress(_dyn.exceptions.ResourceNotFoundError):
+            self._resource(item)
+            return True
+        return False
 
     def has(self, item: Manifest) -> bool:
         """Whether there is an object of that kind and name."""
@@ -93,6 +103,24 @@ class Cluster:
 
         wait_for(f"{count} ready pods of {app}", are_ready, within_s=READY_S, complaint=complaint)
         return self.pods(namespace, app)
+
+    def everywhere(self, item: Manifest) -> None:
+        """Wait until a DaemonSet's pods are ready on every node that takes them. Else `AssertionError` says why not."""
+        name, namespace = item["metadata"]["name"], item["metadata"]["namespace"]
+
+        def complaint() -> str:
+            return "; ".join(_state(pod) for pod in self.pods(namespace, name) if not _is_ready(pod)) or "no pod"
+
+        def are_ready() -> bool:
+            status = self._apps.read_namespaced_daemon_set_status(name, namespace).status
+            wanted = status.desired_number_scheduled
+            return bool(status.observed_generation and wanted) and status.number_ready == wanted
+
+        wait_for(f"{name} on every node", are_ready, within_s=PULLED_S, complaint=complaint)
+
+    def service_ip(self, namespace: str, name: str) -> str:
+        """A Service's ClusterIP."""
+        return self._core.read_namespaced_service(name, namespace).spec.cluster_ip
 
     def run(self, namespace: str, pod: str, *command: str) -> str:
         """What a command in a pod prints, errors included."""
@@ -177,7 +205,9 @@ def _is_ready(pod: Any) -> bool:
 
 
 def _state(pod: Any) -> str:
-    """Why a pod is not ready, as its containers say it."""
-    waiting = [each.state.waiting for each in pod.status.container_statuses or () if each.state.waiting]
-    why = ", ".join(f"{each.reason}: {each.message or ''}".rstrip(": ") for each in waiting)
+    """Why a pod is not ready, as the scheduler and its containers say it."""
+    said = [each for each in pod.status.conditions or () if (each.type, each.status) == ("PodScheduled", "False")]
+    for each in pod.status.container_statuses or ():
+        said += filter(None, (each.state.waiting, each.state.terminated, each.last_state.terminated))
+    why = ", ".join(f"{each.reason}: {each.message or ''}".rstrip(": ") for each in said)
     return f"{pod.metadata.name} is {pod.status.phase}" + (f" ({why})" if why else "")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,14 @@ import pytest
 from bot.cluster.access.agent_pod import DEFAULT_IMAGE
 from tests.architecture.manifests import MANIFESTS, documents
 from tests.e2e import workloads
-from tests.e2e.cluster import Cluster, Manifest
+from tests.e2e.cluster import Cluster, Manifest, wait_for
 
 KUBECONFIG = os.environ.get("E2E_KUBECONFIG", "")
 IMAGE = os.environ.get("E2E_IMAGE") or DEFAULT_IMAGE
 HAS_NODE_FAULTS = os.environ.get("E2E_NODE_FAULTS", "") not in {"", "0"}
 INSTALLED = ("namespace.yaml", "service-account.yaml", "rbac.yaml", "exec/rbac.yaml")
 """What a diagnosis on every rung needs; the bot itself would want a Slack workspace."""
+SETTLED_S = 30.0
 
 collect_ignore_glob = [] if KUBECONFIG else ["test_*.py"]
 
@@ -99,6 +101,25 @@ def said(report: dict[str, Any]) -> str:
     return f"{verdict['status']}{cause}, {seen['access']}, {pods}"
 
 
+def reached(cluster: Cluster, address: str, port: int = workloads.PORT) -> list[bool]:
+    """Of each client pod, whether it gets a connection."""
+    script = f"({workloads.DIAL}) && echo connected"
+    command = ("sh", "-c", script, "sh", address, str(port))
+    pods = cluster.pods(workloads.NAMESPACE, "client")
+    return ["connected" in cluster.run(workloads.NAMESPACE, pod.metadata.name, *command) for pod in pods]
+
+
+def settle(cluster: Cluster, *, is_served: bool) -> None:
+    """Wait until the Service's rules are on the nodes, or what took it away: controllers and kube-proxy take seconds.
+
+    Not longer: what then is so, is for the diagnosis to say.
+    """
+    address = cluster.service_ip(workloads.NAMESPACE, "server")
+    with suppress(AssertionError):
+        what = "the Service to answer" if is_served else "the Service not to answer"
+        wait_for(what, lambda: set(reached(cluster, address, 80)) == {is_served}, within_s=SETTLED_S)
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Cluster:
     """The cluster that E2E_KUBECONFIG names."""
@@ -126,7 +147,15 @@ def image() -> str:
 
 
 @pytest.fixture(scope="session")
-def workload(cluster: Cluster, bot: Bot, image: str) -> Iterator[None]:
+def pulled(cluster: Cluster, privileged: str, image: str) -> None:
+    """The image is on every node: a diagnosis makes agents of it there, and does not wait for a registry."""
+    item = workloads.puller(image)
+    with cluster.applied(item):
+        cluster.everywhere(item)
+
+
+@pytest.fixture(scope="session")
+def workload(cluster: Cluster, bot: Bot, pulled: None, image: str) -> Iterator[None]:
     """Two healthy workloads in a namespace of their own; what an interrupted run left behind goes first."""
     ours = workloads.namespace(workloads.NAMESPACE, "restricted")
     cluster.delete(ours)
@@ -135,6 +164,7 @@ def workload(cluster: Cluster, bot: Bot, image: str) -> Iterator[None]:
             cluster.apply(item)
         cluster.ready(workloads.NAMESPACE, "server", 2)
         cluster.ready(workloads.NAMESPACE, "client", 2)
+        settle(cluster, is_served=True)
         yield
     finally:
         cluster.delete(ours)

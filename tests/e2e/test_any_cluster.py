@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from tests.architecture.manifests import manifests
 from tests.e2e import workloads
-from tests.e2e.cluster import Cluster, wait_for
-from tests.e2e.conftest import Bot
+from tests.e2e.cluster import Cluster, Manifest, wait_for
+from tests.e2e.conftest import Bot, reached, settle
 from tests.e2e.workloads import NAMESPACE
 
 pytestmark = pytest.mark.usefixtures("workload")
@@ -28,11 +29,19 @@ def named(report: dict[str, Any], cause: str, where: str = "") -> None:
     assert not where or any(where in subject for subject in subjects), subjects
 
 
-def dials(cluster: Cluster, address: str) -> bool:
-    """Whether a client pod gets a connection."""
-    pod = cluster.pods(NAMESPACE, "client")[0].metadata.name
-    script = f"({workloads.DIAL}) && echo connected"
-    return "connected" in cluster.run(NAMESPACE, pod, "sh", "-c", script, "sh", address, str(workloads.PORT))
+@contextmanager
+def unserved(cluster: Cluster, image: str, wrong: Manifest, *, servers: int = 2) -> Generator[None]:
+    """This object in the place of the healthy one, so that nobody reaches the Service while the block runs."""
+    try:
+        cluster.apply(wrong)
+        cluster.ready(NAMESPACE, "server", servers)
+        settle(cluster, is_served=False)
+        yield
+    finally:
+        cluster.apply(workloads.service())
+        cluster.apply(workloads.server(image))
+        cluster.ready(NAMESPACE, "server", 2)
+        settle(cluster, is_served=True)
 
 
 @pytest.mark.parametrize("rung", LOWER_RUNGS)
@@ -54,24 +63,26 @@ def test_healthy_is_said_when_every_pod_and_node_was_seen(bot: Bot) -> None:
     assert coverage["pods_observed"] == coverage["pods_total"], coverage
 
 
-def test_a_wrong_target_port_is_named(cluster: Cluster, bot: Bot) -> None:
-    cluster.apply(workloads.service(target_port=workloads.NOBODY_LISTENS))
-    try:
+def test_the_server_takes_everything_that_deploy_would_create(cluster: Cluster, bot: Bot) -> None:
+    """Asked only, nothing is kept. What belongs to somebody else's operator is left out where there is none."""
+    items = [item for _, item in manifests() if cluster.serves(item)]
+
+    for item in items:
+        cluster.apply(item, is_dry_run=True)
+
+    assert {"ConfigMap", "Deployment", "DaemonSet", "ClusterRole"} <= {item["kind"] for item in items}
+
+
+def test_a_wrong_target_port_is_named(cluster: Cluster, bot: Bot, image: str) -> None:
+    with unserved(cluster, image, workloads.service(target_port=workloads.NOBODY_LISTENS)):
         report = bot.diagnose("wrong targetPort", "service-wrong-target-port")
-    finally:
-        cluster.apply(workloads.service())
 
     named(report, "service-wrong-target-port")
 
 
 def test_a_service_scaled_to_zero_is_named(cluster: Cluster, bot: Bot, image: str) -> None:
-    cluster.apply(workloads.server(image, replicas=0))
-    try:
-        cluster.ready(NAMESPACE, "server", 0)
+    with unserved(cluster, image, workloads.server(image, replicas=0), servers=0):
         report = bot.diagnose("scaled to zero", "service-no-ready-endpoints")
-    finally:
-        cluster.apply(workloads.server(image))
-        cluster.ready(NAMESPACE, "server", 2)
 
     named(report, "service-no-ready-endpoints")
 
@@ -81,12 +92,13 @@ def test_a_denying_policy_is_named_where_it_is_enforced(cluster: Cluster, bot: B
     address = cluster.pods(NAMESPACE, "server")[0].status.pod_ip
     with cluster.applied(workloads.deny_all()):
         try:
-            wait_for("the policy", lambda: not dials(cluster, address), within_s=POLICY_S)
+            wait_for("the policy", lambda: not any(reached(cluster, address)), within_s=POLICY_S)
             is_enforced = True
         except AssertionError:
             is_enforced = False
         expected = "network-policy-denies" if is_enforced else "no cause (not enforced here)"
         report = bot.diagnose("denying policy", expected)
+    settle(cluster, is_served=True)
 
     if is_enforced:
         named(report, "network-policy-denies")
@@ -128,6 +140,7 @@ def broken_node(cluster: Cluster, name: str, image: str, node: str, apply: str, 
     with cluster.applied(pod):
         wait_for(f"{name} to be applied", is_applied, within_s=60, complaint=complaint)
         yield
+    settle(cluster, is_served=True)
 
 
 @pytest.mark.usefixtures("node_faults")
@@ -160,7 +173,7 @@ echo "$routes" | while read -r route; do [ -z "$route" ] || ip route replace $ro
         with broken_node(
             cluster, "rule", image, server.spec.node_name, f"nft '{table}'", "nft delete table inet e2e_fault"
         ):
-            if dials(cluster, server.status.pod_ip):
+            if all(reached(cluster, server.status.pod_ip)):
                 pytest.skip("packets to this pod do not pass the kernel's forwarding here")
             report = bot.diagnose("foreign rule drops", "foreign-firewall-drops")
 
@@ -173,6 +186,8 @@ echo "$routes" | while read -r route; do [ -z "$route" ] || ip route replace $ro
         with broken_node(
             cluster, "forwarding", image, server.spec.node_name, f"echo 0 > {switch}", f"echo 1 > {switch}"
         ):
+            if all(reached(cluster, server.status.pod_ip)):
+                pytest.skip("packets to this pod do not need the node's forwarding here")
             report = bot.diagnose("forwarding off", "node-forwarding-off")
 
         named(report, "node-forwarding-off", server.spec.node_name)

@@ -54,6 +54,16 @@ def client(image: str) -> dict[str, Any]:
     return _deployment("client", image, _IDLE, 2, {})
 
 
+def puller(image: str) -> dict[str, Any]:
+    """A DaemonSet that has the image pulled on every node; it sleeps in the node's network, which every node has."""
+    item = _deployment("puller", image, _IDLE, 1, {})
+    del item["spec"]["replicas"], item["spec"]["template"]["spec"]["topologySpreadConstraints"]
+    item["kind"] = "DaemonSet"
+    item["metadata"]["namespace"] = PRIVILEGED
+    item["spec"]["template"]["spec"] |= {"hostNetwork": True, "tolerations": [{"operator": "Exists"}]}
+    return item
+
+
 def resolver(image: str) -> dict[str, Any]:
     """A Deployment that needs a name of the cluster, and whose DNS policy means its node's resolver."""
     item = _deployment("resolver", image, _IDLE, 1, {})
@@ -131,6 +141,7 @@ def _deployment(name: str, image: str, command: list[str], replicas: int, contai
     pod = {
         "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": 1,
+        "nodeSelector": {"kubernetes.io/os": "linux"},
         "topologySpreadConstraints": [{**spread, "labelSelector": {"matchLabels": labels}}],
         "securityContext": {
             "runAsNonRoot": True,

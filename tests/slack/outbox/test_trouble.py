@@ -65,6 +65,22 @@ async def test_an_ephemeral_message_takes_the_response_url_where_the_bot_is_not(
     assert await rig.queue.dead() == []
 
 
+@pytest.mark.parametrize("is_usable", [True, False])
+async def test_what_anybody_can_make_us_say_takes_a_turn_of_the_channel_only_where_its_response_url_is_of_no_use(
+    rig: Rig, *, is_usable: bool
+) -> None:
+    outbox = rig.outbox()
+    ephemeral = Ephemeral(
+        key="w", place=rig.place(), user=rig.ws.user("alice").id, content=Content(text="not allowed"),
+        response_url=response_url(rig, "incidents", uses=5 if is_usable else 0), priority=Priority.NOTICE,
+    )  # fmt: skip
+    await outbox.put(ephemeral)
+    await rig.work(outbox)
+
+    assert ephemerals(rig, "incidents") == ["not allowed"]
+    assert len(rig.times("chat.postEphemeral")) == (0 if is_usable else 1)
+
+
 async def test_an_ephemeral_message_whose_response_url_is_used_up_is_given_up_at_once(rig: Rig) -> None:
     outbox = rig.outbox()
     ephemeral = Ephemeral(

@@ -13,8 +13,9 @@ cnibot{{ if ne .Release.Namespace "cnibot" }}-{{ .Release.Namespace }}{{ end }}
 {{- if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end }}
 {{- end }}
 
+{{- /* An air-gapped cluster's registry holds Redis, too; ghcr.io, where ours comes from, does not. */ -}}
 {{- define "cnibot.redisImage" -}}
-{{ .Values.redis.sidecar.registry | default .Values.image.registry }}/{{ .Values.redis.sidecar.repository }}:{{ .Values.redis.sidecar.tag }}
+{{ .Values.redis.sidecar.registry | default (eq .Values.image.registry "ghcr.io" | ternary "docker.io" .Values.image.registry) }}/{{ .Values.redis.sidecar.repository }}:{{ .Values.redis.sidecar.tag }}
 {{- end }}
 
 {{- define "cnibot.subjects" -}}
