@@ -1,5 +1,6 @@
 """deploy/ is what an API server accepts, and what the bot promises: it works while the network is broken."""
 
+import re
 import shutil
 import subprocess
 import tomllib
@@ -65,6 +66,23 @@ def test_kubectl_builds_the_kustomization(directory: Path) -> None:
 
     assert built
     assert [complaint for item in built if (complaint := schema_complaint(item, VERSIONS[-1]))] == []
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl here")
+@pytest.mark.parametrize("name", [".", "cli", "node-agents"])
+def test_an_overlay_pins_our_image_by_its_digest_as_the_readme_says(name: str, tmp_path: Path) -> None:
+    digest = "sha256:" + "0123456789abcdef" * 4
+    readme = (ROOT / "deploy" / "README.md").read_text(encoding="utf-8")
+    (images,) = re.findall(r"kustomization `(images: .*?)`", readme, re.DOTALL)
+    shutil.copytree(MANIFESTS / name, tmp_path / "base")
+    overlay = images.replace("sha256:…", digest) + "\nresources: [base]\n"
+    (tmp_path / "kustomization.yaml").write_text(overlay, encoding="utf-8")
+
+    done = subprocess.run(
+        ["kubectl", "kustomize", str(tmp_path)], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert set(re.findall(r"^ +-? ?image: (.*)$", done.stdout, re.MULTILINE)) == {f"ghcr.io/cnibot/cnibot@{digest}"}
 
 
 @pytest.mark.parametrize(("workload", "spec"), pod_specs().items(), ids=pod_specs())

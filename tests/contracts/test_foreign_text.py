@@ -229,6 +229,7 @@ def load(request: pytest.FixtureRequest) -> Callable[[Path], Any]:
         b"\x00",
         DEEP.encode(),
         b'{"schema":' * 100_000,
+        b'{"unknown":' + DEEP.encode(),
         b'{"schema": "\xff"}',
         b"\x1f\x8b",
         gzip.compress(b"{}", mtime=0)[:-4],
@@ -236,7 +237,7 @@ def load(request: pytest.FixtureRequest) -> Callable[[Path], Any]:
         json.dumps({"schema": "other/v9"}).encode(),
         b'{"schema": "cnibot.recording/v1", "started_at": "\\ud800"}',
     ],
-    ids=range(10),
+    ids=range(11),
 )
 def test_a_file_that_is_none_of_ours_is_one_sentence(content: bytes, load: Callable[[Path], Any], tmp_path: Path):
     path = tmp_path / "file.json"
