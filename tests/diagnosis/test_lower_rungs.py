@@ -110,12 +110,14 @@ async def test_where_nothing_works_the_report_claims_no_more_than_the_api(home: 
     assert all("disturbed by the test" in why for why in blind.values())
 
 
-async def test_a_namespace_that_cannot_be_read_is_no_end_either(home: SmallCluster):
+@pytest.mark.parametrize("unread", ["", "/pods"], ids=["the namespace", "its pods"])
+async def test_a_namespace_that_cannot_be_read_is_no_end_either(home: SmallCluster, unread: str):
     """What keeps us from all agents at once leaves the lower rungs."""
     home.api_faults.add(
-        ApiFault(kind="internal-error", matches=lambda _, path: path.startswith("/api/v1/namespaces/cnibot"))
+        ApiFault(kind="internal-error", matches=lambda _, path: path.startswith(f"/api/v1/namespaces/cnibot{unread}"))
     )
 
     evidence = await seen(home)
 
     assert evidence.access is Rung.EXEC
+    assert set(evidence.reports) == {"node-1", "node-2"}

@@ -171,6 +171,14 @@ def workload(cluster: Cluster, bot: Bot, pulled: None, image: str) -> Iterator[N
 
 
 @pytest.fixture(scope="session")
+def has_outside(cluster: Cluster, workload: None) -> bool:
+    """Whether pods find outside names. A cluster that is kept from them is no less whole, and cnibot says it."""
+    pod = cluster.pods(workloads.NAMESPACE, "client")[0].metadata.name
+    script = f"({workloads.RESOLVE_OUTSIDE}) && echo found"
+    return "found" in cluster.run(workloads.NAMESPACE, pod, "sh", "-c", script)
+
+
+@pytest.fixture(scope="session")
 def privileged(cluster: Cluster) -> Iterator[str]:
     """A namespace that admits pods with their node's network. Its end ends the pods that break nodes, too."""
     ours = workloads.namespace(workloads.PRIVILEGED, "privileged")

@@ -36,6 +36,15 @@ fi
 """Exit code 0 when `sh -c DIAL sh ADDRESS PORT` got a connection."""
 
 
+RESOLVE_OUTSIDE = """\
+if command -v python3 >/dev/null
+then exec python3 -c "import socket; socket.getaddrinfo('example.com', 80)" 2>/dev/null
+else exec nslookup example.com >/dev/null 2>&1
+fi
+"""
+"""Exit code 0 where a pod finds an outside name."""
+
+
 def namespace(name: str, level: str) -> dict[str, Any]:
     """A namespace of ours, under a Pod Security level."""
     labels = {**_OURS, "pod-security.kubernetes.io/enforce": level}

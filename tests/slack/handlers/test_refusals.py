@@ -201,10 +201,13 @@ async def test_status_shows_no_watch_and_no_cluster_that_one_may_not_read(open_r
     assert "hidden" not in reported
 
 
-async def test_the_nearest_names_are_those_that_one_may_ask_about(open_rig: Opened) -> None:
-    """Or a mistyped name would tell which namespaces there are."""
+@pytest.mark.parametrize("is_told_late", [False, True])
+async def test_the_nearest_names_are_those_that_one_may_ask_about(open_rig: Opened, *, is_told_late: bool) -> None:
+    """Or a mistyped name would tell which namespaces there are, at once or when the diagnosis did not find it."""
     some = Grant(actions=frozenset(Action), users=frozenset({"U0BOB"}), namespaces=("shop", "sho", "shop-staginc"))
     rig = await open_rig(grants=(some,))
+    if is_told_late:
+        rig.silent.add("lab")
     await rig.ws.user("bob").slash(HERE, "/cni", "diagnose shop-staginc")
 
     reported = await rig.shown_only_to("bob", "There is no namespace")
