@@ -271,10 +271,21 @@ def test_a_large_file_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(recording, "MAX_BYTES", 1 << 20)
     path = tmp_path / "large.json"
     with path.open("wb") as file:
-        file.truncate(1 << 40)
+        file.truncate(64 << 20)
+    taken: list[int] = []
+    read = os.read
+
+    def counted(file: int, most: int) -> bytes:
+        part = read(file, most)
+        taken.append(len(part))
+        return part
+
+    monkeypatch.setattr(os, "read", counted)
 
     with pytest.raises(ConfigurationError, match="it is larger than 1024 KiB"):
         recording.load(path)
+
+    assert sum(taken) <= (1 << 20) + 1
 
 
 def test_a_recording_of_several_pieces_is_put_together_again(tmp_path: Path):
