@@ -9,14 +9,14 @@ from functools import cache
 from typing import Any, TypeVar
 
 from bot.cluster.client.api import Listed
-from bot.cluster.snapshot.asked_pods import asked_pods, nearest_pods
+from bot.cluster.snapshot.asked_pods import check_pod
 from bot.cluster.snapshot.snapshot import Snapshot
 from bot.diagnosis.judge import judge_recording
 from bot.diagnosis.knowledge import Knowledge, load_knowledge
 from bot.diagnosis.recording import Recording
 from bot.diagnosis.request import OnProgress, Progress, Request, silent
 from bot.domain.alert import AlertScope
-from bot.domain.errors import NotFoundError, UnknownNamespaceError, UnknownPodError
+from bot.domain.errors import NotFoundError, UnknownNamespaceError
 from bot.domain.report import Report
 from bot.domain.software import Software
 from bot.incidents.alerting.locating import Located, locate
@@ -45,9 +45,7 @@ class RecordedCluster:
         recording = self.recordings.get(request.namespace)
         if recording is None:
             raise UnknownNamespaceError(request.namespace, nearest(request.namespace, sorted(self.recordings)))
-        pods = recording.snapshot.pods
-        if request.pod is not None and not asked_pods(pods, request.pod):
-            raise UnknownPodError(request.namespace, request.pod, nearest_pods(pods, request.pod))
+        check_pod(request.namespace, recording.snapshot.pods, request.pod)
         for progress in _replayed(recording):
             on_progress(progress)
             await (self.between(progress) if self.between else asyncio.sleep(0))
@@ -61,6 +59,10 @@ class RecordedCluster:
     async def namespaces(self) -> tuple[str, ...]:
         """Those recorded."""
         return tuple(sorted(self.recordings))
+
+    async def check_pod(self, namespace: str, name: str) -> None:
+        """Among those recorded."""
+        check_pod(namespace, self.recordings[namespace].snapshot.pods, name)
 
     async def reach(self) -> None:
         """At once."""

@@ -3,13 +3,15 @@
 import os
 import sys
 import traceback
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 from typer.exceptions import TyperException
 
 from bot.aio.stopping import TerminatedError
@@ -87,6 +89,27 @@ def say(text: str, *, sink: Sink = "terminal", end: str = "\n") -> None:
 def say_exactly(text: str) -> None:
     """Print what is used as it stands, and worth nothing with a word struck out: a script, a link, a sealed entry."""
     sys.stdout.write(text)
+
+
+def say_rows(rows: Iterable[Sequence[str | Text]]) -> None:
+    """Print columns; on a terminal cells are wrapped to its width, elsewhere each row is one line, as kubectl's are."""
+    cells = [[_clean(cell) for cell in row] for row in rows]
+    console = Console()
+    if console.is_terminal:
+        table = Table.grid(padding=(0, 2))
+        for row in cells:
+            table.add_row(*row)
+        console.print(table)
+        return
+    widths = [max(len(cell.plain) for cell in column) for column in zip(*cells, strict=True)]
+    for row in cells:
+        say("  ".join(cell.plain.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _clean(cell: str | Text) -> Text:
+    """Without secrets, and on one line."""
+    style = cell.style if isinstance(cell, Text) else ""
+    return Text(" ".join(redact(str(cell), "terminal").splitlines()), style)
 
 
 def say_aside(text: str) -> None:

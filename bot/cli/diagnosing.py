@@ -90,7 +90,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 the options of the contract
             max_nodes=settings.max_nodes,
             with_trace=settings.trace if trace is None else trace,
         )
-        config = kubeconfig or _lab_kubeconfig(settings, context)
+        config = (kubeconfig if kubeconfig != Path() else None) or _lab_kubeconfig(settings, context)
         with watching(Console(stderr=True), is_wanted=True) as on_progress:
             work = use_case.diagnose_cluster(config, context, request, knowledge, on_progress=on_progress)
             done = asyncio.run(until_terminated(work))

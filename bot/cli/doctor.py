@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from rich.console import Console
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
-from bot.cli.common import begin, errors_explained, say
+from bot.cli.common import begin, errors_explained, say, say_rows
 from bot.domain.redact import redact, redacted
 
 if TYPE_CHECKING:
@@ -83,14 +82,13 @@ def _row(permission: "Permission") -> dict[str, object]:
 
 def _show_permissions(name: str, permissions: "list[Permission]") -> None:
     styles = {"allowed": "green", "partly": "yellow", "denied": "bold red", "unknown": "yellow"}
-    table = Table(title=f"Cluster {name}", title_justify="left", box=None, pad_edge=False)
-    for heading in ("", "name", "may it", "not allowed, and what is lost"):
-        table.add_column(heading, overflow="fold")
+    rows: list[tuple[str | Text, ...]] = [("", "name", "may it", "not allowed, and what is lost")]
     for each in permissions:
         needs = each.denied or each.unknown
-        said = redact(". ".join(filter(None, (", ".join(map(str, needs)), each.lost))), "terminal")
-        table.add_row(each.part.kind, each.part.name, Text(each.answer, styles[each.answer]), Text(said))
-    Console().print(table)
+        lost = ". ".join(filter(None, (", ".join(map(str, needs)), each.lost)))
+        rows.append((each.part.kind, each.part.name, Text(each.answer, styles[each.answer]), lost))
+    say(f"Cluster {name}")
+    say_rows(rows)
 
 
 def _plain(check: "Check") -> dict[str, object]:
@@ -98,10 +96,14 @@ def _plain(check: "Check") -> dict[str, object]:
 
 
 def _show(checks: "list[Check]") -> None:
-    console = Console(soft_wrap=False)
+    console = Console()
     for check in checks:
         word, style = _MARKS[check.state]
         says = f"  {redact(check.says, 'terminal')}" if check.says else ""
-        console.print(Text.assemble((f"{word:<5}", style), check.name, (says, "dim")))
+        console.print(Text.assemble((f"{word:<5}", style), check.name, (says, "dim")), soft_wrap=True)
         for sentence in filter(None, (check.problem, check.remedy)):
-            console.print(Padding(Text(redact(sentence, "terminal")), (0, 0, 0, 6)))
+            told = redact(sentence, "terminal")
+            if console.is_terminal:
+                console.print(Padding(Text(told), (0, 0, 0, 6), expand=False))
+            else:
+                say(f"      {told}")

@@ -1,14 +1,11 @@
 """`cnibot playbooks|causes|known-issues|probes`: what cnibot knows, and whether your own rules load."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from bot.cli import shells
 from bot.cli.common import (
@@ -20,6 +17,7 @@ from bot.cli.common import (
     knowledge_of,
     say,
     say_exactly,
+    say_rows,
 )
 
 if TYPE_CHECKING:
@@ -50,13 +48,6 @@ def _loaded(dirs: list[Path] | None) -> "Knowledge":
         return knowledge_of(begin(), dirs)
 
 
-def _print(rows: Iterable[Sequence[str]]) -> None:
-    table = Table.grid(padding=(0, 2))
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    Console(soft_wrap=False).print(table)
-
-
 def _named(wanted: str, known: Iterable[str], what: str) -> None:
     names = list(known)
     if wanted not in names:
@@ -71,7 +62,7 @@ def _show_file(of: _HasFile) -> None:
 @playbooks.command("list")
 def list_playbooks(playbooks_dir: PlaybooksDirs = None) -> None:
     """Every playbook with its title."""
-    _print((each.name, each.title) for each in _loaded(playbooks_dir).playbooks)
+    say_rows((each.name, each.title) for each in _loaded(playbooks_dir).playbooks)
 
 
 @playbooks.command("show")
@@ -96,7 +87,7 @@ def _count(found: "Knowledge") -> None:
 @causes.command("list")
 def list_causes(playbooks_dir: PlaybooksDirs = None) -> None:
     """Every cause with its class in the fault taxonomy and its title."""
-    _print((each.id, ", ".join(each.taxonomy), each.title) for each in _loaded(playbooks_dir).causes)
+    say_rows((each.id, ", ".join(each.taxonomy), each.title) for each in _loaded(playbooks_dir).causes)
 
 
 @causes.command("show")
@@ -110,7 +101,7 @@ def show_cause(name: Annotated[str, _name(shells.causes)], playbooks_dir: Playbo
 @known_issues.command("list")
 def list_known_issues(playbooks_dir: PlaybooksDirs = None) -> None:
     """Every known issue with its title."""
-    _print((each.id, each.title) for each in _loaded(playbooks_dir).known_issues)
+    say_rows((each.id, each.title) for each in _loaded(playbooks_dir).known_issues)
 
 
 @known_issues.command("show")
@@ -170,7 +161,7 @@ def list_probes() -> None:
     """Every probe with its question."""
     from bot.probes.catalogue import PROBES  # noqa: PLC0415 heavy, and only these commands need it
 
-    _print((each.name, each.question) for each in PROBES)
+    say_rows((each.name, each.question) for each in PROBES)
 
 
 @probes.command("show")
@@ -181,4 +172,4 @@ def show_probe(name: Annotated[str, _name(shells.probes)]) -> None:
     known = {each.name: each for each in PROBES}
     _named(name, known, "probe")
     say(known[name].question)
-    _print((spec.name, spec.type, spec.doc, spec.look) for spec in known[name].facts)
+    say_rows((spec.name, spec.type, spec.doc, spec.look) for spec in known[name].facts)

@@ -52,6 +52,7 @@ def blast_radius(
     return BlastRadius(
         nodes=tuple(node for node in nodes if node),
         pods=len(pods),
+        namespaces=tuple(sorted({pod.name.partition("/")[0] for pod in pods})),
         services=tuple(services),
         platforms=tuple(application.name for application in applications if application.pods.intersection(pods)),
         pod_names=tuple(pod.name for pod in ranked[:MAX_NAMES]),
@@ -63,8 +64,19 @@ def blast_radius(
         ),
         waiting=len(waiting),
         waiting_names=tuple(pod.name for pod in waiting[:MAX_NAMES]),
+        waited_for=tuple(sorted({name for symptom in symptoms for name in _missed(evidence, symptom, waiting)})),
         effect=_effect(symptoms, is_one=len(cut_off) == 1) if cut_off else "",
     )
+
+
+def _missed(evidence: Evidence, symptom: Symptom, waiting: Sequence[Subject]) -> Iterator[str]:
+    """The Services that some of these pods do not reach, as far as the symptom shows it."""
+    if {symptom.subject, *(flow.source for flow in symptom.flows)}.isdisjoint(waiting):
+        return
+    if symptom.subject.kind is SubjectKind.SERVICE:
+        yield symptom.subject.name
+    if symptom.kind is SymptomKind.DNS_FAILING:
+        yield from (service.name for service in evidence.dns_services)
 
 
 def nodes_at_fault(evidence: Evidence, cause: Explanation) -> tuple[str, ...]:

@@ -16,14 +16,14 @@ from bot.cluster.access.ladder import LADDER, RungDecision, choose_rung
 from bot.cluster.access.node_agents import silent_kubelets
 from bot.cluster.client.api import Api
 from bot.cluster.snapshot.agent_logs import READ_S, read_agent_logs
-from bot.cluster.snapshot.asked_pods import asked_pods, nearest_pods
+from bot.cluster.snapshot.asked_pods import check_pod
 from bot.cluster.snapshot.reader import take_snapshot
 from bot.cluster.snapshot.snapshot import Snapshot
 from bot.diagnosis.agent_tasks import nodes_in_scope, plan_tasks
 from bot.diagnosis.node_reports import AGENT_DEADLINE_S, Gathered, Looks, all_nodes, looking
 from bot.diagnosis.request import OnProgress, Progress, Request
 from bot.diagnosis.tracing.follow import followed
-from bot.domain.errors import BotError, PodsHiddenError, UnknownPodError
+from bot.domain.errors import BotError, PodsHiddenError
 from bot.domain.facts import Rung, Subject
 from bot.domain.report import Unobserved
 from bot.playbooks.applications import ApplicationDial, expected, needed
@@ -61,7 +61,7 @@ async def collect(
     snapshot, decision = await _read(api, request)
     if not (request.nodes or request.all_nodes):
         _check_listed(snapshot)
-    _check_pod(snapshot, request.pod)
+    check_pod(snapshot.namespace, snapshot.pods, request.pod)
     on_progress(Progress(stage="api", state="done", sentence=_counted(snapshot)))
     on_progress(Progress(stage="access", state="done", sentence=decision.why))
     found = dials_of(snapshot)
@@ -113,11 +113,6 @@ def _check_listed(snapshot: Snapshot) -> None:
         is_own = any(read.plural == "pods" and read.namespace == snapshot.namespace for read in missed.reads)
         if is_own and missed.remedy and not snapshot.pods:
             raise PodsHiddenError(snapshot.namespace, missed.remedy)
-
-
-def _check_pod(snapshot: Snapshot, name: str | None) -> None:
-    if name is not None and not asked_pods(snapshot.pods, name):
-        raise UnknownPodError(snapshot.namespace, name, nearest_pods(snapshot.pods, name))
 
 
 def _counted(snapshot: Snapshot) -> str:

@@ -59,6 +59,8 @@ class Incident:
     """The run of that verdict."""
     pods: int = 0
     """How many are affected."""
+    namespaces: int = 0
+    """In how many namespaces they are, the one asked about included."""
     took_s: float = 0.0
     """Of the newest run."""
     asked_by: str = ""

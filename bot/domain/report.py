@@ -255,6 +255,8 @@ class BlastRadius:
 
     nodes: tuple[str, ...] = ()
     pods: int = 0
+    namespaces: tuple[str, ...] = ()
+    """Of all these pods."""
     services: tuple[str, ...] = ()
     platforms: tuple[str, ...] = ()
     """Applications whose playbooks recognised their pods: "Seldon Core 2", "MLflow"."""
@@ -271,6 +273,8 @@ class BlastRadius:
     """All others of the pods: sound themselves, they need something that is cut off. `pods` = `cut_off` + `waiting`."""
     waiting_names: tuple[str, ...] = ()
     """At most 50 of them, those asked about first."""
+    waited_for: tuple[str, ...] = ()
+    """The Services that those waiting do not reach: of `services` some are missed only by who is cut off."""
     effect: str = ""
     """What it means for those cut off, after their number: "have no gateway"."""
 

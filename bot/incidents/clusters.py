@@ -8,7 +8,8 @@ from typing import Protocol
 
 from bot.cluster.client.api import Api
 from bot.cluster.cni.installed import read_installed
-from bot.cluster.objects import Namespace, Node
+from bot.cluster.objects import Namespace, Node, Pod
+from bot.cluster.snapshot.asked_pods import check_pod
 from bot.diagnosis.request import OnProgress, Request
 from bot.domain.alert import AlertScope
 from bot.domain.errors import BotError, bounded
@@ -52,6 +53,10 @@ class Cluster(Protocol):
         """The names of all namespaces. Errors: `BotError` (also where listing is forbidden)."""
         ...
 
+    async def check_pod(self, namespace: str, name: str) -> None:
+        """Find a pod or workload. Errors: `UnknownPodError`; any other `BotError` where that is not known."""
+        ...
+
     async def nodes(self) -> tuple[str, ...]:
         """The names of all nodes. Errors: `BotError`."""
         ...
@@ -91,6 +96,13 @@ class KubeCluster:
         async with Api.connect(self.kubeconfig, self.context, request_s=CONNECT_S) as api:
             listed = await api.list_all("/api/v1/namespaces", Namespace)
         return tuple(each.metadata.name for each in listed.items)
+
+    async def check_pod(self, namespace: str, name: str) -> None:
+        """Asked anew each time."""
+        async with Api.connect(self.kubeconfig, self.context, request_s=CONNECT_S) as api:
+            listed = await api.list_all(f"/api/v1/namespaces/{namespace}/pods", Pod)
+        if not listed.is_cut and not listed.skipped:  # else it may be one that was not read
+            check_pod(namespace, listed.items, name)
 
     async def nodes(self) -> tuple[str, ...]:
         """Asked anew each time."""

@@ -13,7 +13,7 @@ from bot.aio.each import each
 from bot.aio.latest import Latest
 from bot.diagnosis.knowledge import Knowledge
 from bot.diagnosis.request import USUAL_PLAYBOOK, OnProgress, Progress, Request, silent
-from bot.domain.errors import BotError, DeadlineError, ForbiddenError
+from bot.domain.errors import BotError, DeadlineError, ForbiddenError, UnknownPodError
 from bot.domain.incident import ALL_NODES, EventKind, Incident, Purpose, TimelineEvent
 from bot.domain.report import Report
 from bot.incidents import metrics
@@ -248,6 +248,7 @@ class DiagnosisService:
             was=incident.was if is_healthy else headline,
             found_run=incident.found_run if is_healthy else incident.run,
             pods=report.blast_radius.pods,
+            namespaces=len({incident.namespace, *report.blast_radius.namespaces}),
             took_s=report.took_s,
             updated_at=self._now(),
         )
@@ -336,6 +337,17 @@ class DiagnosisService:
 
         known = await each(clusters, names)
         return tuple(one for one, found in zip(clusters, known, strict=True) if namespace in (found or ()))
+
+    async def unknown_pod(self, cluster: str | None, namespace: str, pod: str) -> UnknownPodError | None:
+        """Why this pod cannot be diagnosed; None: it is there, or that was not known within half a second."""
+        try:
+            async with asyncio.timeout(self._limits.check_s):
+                await self.clusters.named(cluster).check_pod(namespace, pod)
+        except UnknownPodError as error:
+            return error
+        except (BotError, TimeoutError):
+            return None
+        return None
 
     async def namespaces(self, cluster: str | None, *, within_s: float = REACH_S) -> tuple[str, ...] | None:
         """The names of the cluster's namespaces; None where it did not tell. Errors: `UnknownClusterError`."""

@@ -62,7 +62,7 @@ def who(report: Report) -> list[str]:
         others = radius.cut_off - 1
         pods = f"{named} {left_out(others, 'pod' if others == 1 else 'pods')}".rstrip()
         lines.append(f"{pods}{_on(radius.cut_off_nodes)} {radius.effect}.")
-    services = _services(report)
+    services = _services(report, radius.waited_for if radius.cut_off else radius.services)
     if radius.waiting:
         pods = f"{counted(radius.waiting, 'pod')} elsewhere" if radius.cut_off else counted(radius.waiting, "pod")
         verb = "does not reach" if radius.waiting == 1 else "do not reach"
@@ -100,8 +100,7 @@ def _on(nodes: Sequence[str]) -> str:
     return f" on {some(nodes)}" if nodes else ""
 
 
-def _services(report: Report) -> str:
-    services = report.blast_radius.services
+def _services(report: Report, services: Sequence[str]) -> str:
     ranked = sorted(services, key=lambda one: not one.startswith(f"{report.scope.namespace}/"))
     return some([_own(report, one) for one in ranked])
 

@@ -54,6 +54,9 @@ class StubbornCluster:
     async def namespaces(self) -> tuple[str, ...]:
         return ("shop",)
 
+    async def check_pod(self, namespace: str, name: str) -> None:
+        """Each name is somebody's."""
+
     async def reach(self) -> None:
         if self.is_cut_off:
             raise ServerError("The API server is on fire.", status=500)

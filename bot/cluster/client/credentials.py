@@ -25,6 +25,8 @@ IN_CLUSTER = "in-cluster"
 """What stands for a context where there is no kubeconfig."""
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
+_ANOTHER = "Name another file with --kubeconfig or in KUBECONFIG"
+
 # The official loader is not annotated: it is Any from here on, and its results are checked in `Login`.
 _kube_config: Any = kube_config
 _incluster_config: Any = incluster_config
@@ -105,8 +107,7 @@ async def load_login(kubeconfig: str | None, context: str | None) -> Login:
     if paths is None:
         return _load_service_account()
     source = f"the kubeconfig {paths}"
-    if not _exists(paths):
-        why = "there is no such file. Name one with --kubeconfig or in KUBECONFIG (without a cluster to try: make demo)"
+    if why := _unfit(paths):
         raise ConfigurationError(source[:1].upper() + source[1:], why)
     configuration = Configuration()
     _relax(configuration)
@@ -132,7 +133,7 @@ def _check_context(config: Any, context: str | None, source: str) -> None:
     named = [cast("object", getattr(one, "value", one)) for one in nodes]
     names = [str(cast("Mapping[str, object]", one)["name"]) for one in named if isinstance(one, dict) and "name" in one]
     if whole and not listed and not isinstance(listed, dict | str):
-        why = "it has no context. Name another file with --kubeconfig or in KUBECONFIG"
+        why = f"it has no context. {_ANOTHER}"
         raise ConfigurationError(source[:1].upper() + source[1:], why)
     meant = context or whole.get("current-context")
     if not names or meant in names:
@@ -145,12 +146,25 @@ def _check_context(config: Any, context: str | None, source: str) -> None:
 def _default_kubeconfig() -> str | None:
     """$KUBECONFIG or ~/.kube/config (as the official client found them when it was imported), if a file is there."""
     paths = str(_kube_config.KUBE_CONFIG_DEFAULT_LOCATION)
-    return paths if _exists(paths) or not _SERVICE_ACCOUNT.exists() else None
+    return paths if _existing(paths) or not _SERVICE_ACCOUNT.exists() else None
 
 
-def _exists(paths: str) -> bool:
-    """Whether any of the files of a $KUBECONFIG-like list is there."""
-    return any(Path(path).expanduser().exists() for path in paths.split(os.pathsep) if path)
+def _unfit(paths: str) -> str:
+    """Why none of the files can be read, and what to do then; "" where one can be tried."""
+    found = _existing(paths)
+    if not found:
+        return f"there is no such file. {_ANOTHER.replace('another file', 'one')} (without a cluster to try: make demo)"
+    if any(path.is_dir() for path in found):
+        return f"it is a directory. {_ANOTHER}"
+    if all(path.is_file() and not path.stat().st_size for path in found):  # of a pipe the size is not known
+        return f"it is empty. {_ANOTHER}"
+    return ""
+
+
+def _existing(paths: str) -> list[Path]:
+    """Those of the files of a $KUBECONFIG-like list that are there."""
+    listed = [Path(path).expanduser() for path in paths.split(os.pathsep) if path]
+    return [path for path in listed if path.exists()]
 
 
 def _load_service_account() -> Login:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from bot.cluster.objects import Pod
+from bot.domain.errors import UnknownPodError
 
 _HASH = "pod-template-hash"
 
@@ -29,6 +30,12 @@ def nearest_pods(pods: Sequence[Pod], name: str, most: int = 5) -> tuple[str, ..
     known = {each for pod in pods for each in (pod.metadata.name, *_owners(pod)[-1:])}
     begun = sorted((one for one in known if one.startswith(name)), key=lambda one: (len(one), one))
     return tuple(dict.fromkeys((*begun, *get_close_matches(name, sorted(known), n=most, cutoff=0.6))))[:most]
+
+
+def check_pod(namespace: str, pods: Sequence[Pod], name: str | None) -> None:
+    """Errors: `UnknownPodError` where `name` means none of the pods of the namespace."""
+    if name is not None and not asked_pods(pods, name):
+        raise UnknownPodError(namespace, name, nearest_pods(pods, name))
 
 
 def _owners(pod: Pod) -> tuple[str, ...]:

@@ -31,6 +31,8 @@ async def diagnose(services: Services, caller: Caller, command: Diagnose) -> Non
         return
     if not await is_present(services, caller) or not await exists(services, caller, cluster, command.namespace):
         return
+    if command.pod and not await _has_pod(services, caller, cluster, command.namespace, command.pod):
+        return
     asked = DiagnosisRequest(
         cluster=cluster,
         namespace=command.namespace,
@@ -68,8 +70,7 @@ async def take_up(
         near = views.unknown_namespace(outcome.name, nearest, incident.cluster)
         await ephemeral(services, caller, "unknown-namespace", near)
     if isinstance(outcome, UnknownPodError):
-        near = views.unknown_pod(outcome.namespace, outcome.name, outcome.nearest, incident.cluster)
-        await ephemeral(services, caller, "unknown-pod", near)
+        await _say_unknown_pod(services, caller, incident.cluster, outcome)
     return None
 
 
@@ -102,6 +103,19 @@ async def exists(services: Services, caller: Caller, cluster: str, namespace: st
     )
     await ephemeral(services, caller, "unknown-namespace", content)
     return False
+
+
+async def _has_pod(services: Services, caller: Caller, cluster: str, namespace: str, pod: str) -> bool:
+    """False: there surely is no such pod or workload, and the caller is shown the nearest names."""
+    error = await services.service.unknown_pod(cluster, namespace, pod)
+    if error is not None:
+        await _say_unknown_pod(services, caller, cluster, error)
+    return error is None
+
+
+async def _say_unknown_pod(services: Services, caller: Caller, cluster: str, error: UnknownPodError) -> None:
+    near = views.unknown_pod(error.namespace, error.name, error.nearest, cluster)
+    await ephemeral(services, caller, "unknown-pod", near)
 
 
 async def is_busy(services: Services, incident: Incident, dedup: str) -> bool:

@@ -143,10 +143,10 @@ def incident_row(group: Sequence[Incident], permalinks: Mapping[str, str]) -> Mr
     newest, oldest = group[0], min(group, key=lambda one: one.opened_at)
     fact = escape(newest.headline or newest.summary, 160)
     state = joined(report_lines.status(newest), said(" "), fact or report_lines.scope(newest))
-    asked = len({one.namespace for one in group})
+    namespaces = max(newest.namespaces, len({one.namespace for one in group}))
     counts = (
         f"{newest.pods} pod{'' if newest.pods == 1 else 's'}" if newest.pods else "",
-        f"{asked} namespaces" if asked > 1 else "",
+        f"{namespaces} namespaces" if namespaces > 1 else "",
         f"{len(group)} threads" if len(group) > 1 else "",
     )
     numbers = escape(", ".join(filter(None, counts)))

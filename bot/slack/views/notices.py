@@ -107,7 +107,7 @@ def root(
     last = joined(ran, said(" at "), moment(incident.updated_at)) if incident.run > 1 else ran
     if incident.status == "closed" and incident.found_run:
         last = joined(last, said(": healthy"))
-    small = [report_lines.scope(incident, cluster_shown=cluster_shown), last]
+    small = [report_lines.scope(incident, cluster_shown=cluster_shown, is_reach_shown=True), last]
     if plan is not None and plan.state not in _NO_NEWS:
         small.append(_plan_words(plan, is_over=incident.status == "closed"))
     if incident.assignee:

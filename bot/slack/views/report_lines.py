@@ -248,11 +248,14 @@ def status(incident: Incident) -> Mrkdwn:
     return joined(escape(STATUS_SIGNS[incident.status]), said(" *"), escape(INCIDENT_WORDS[incident.status]), said("*"))
 
 
-def scope(incident: Incident, *, cluster_shown: bool = True) -> Mrkdwn:
-    """Namespace, pod, node or all nodes, and the cluster."""
+def scope(incident: Incident, *, cluster_shown: bool = True, is_reach_shown: bool = False) -> Mrkdwn:
+    """Namespace, pod, node or all nodes, how many more namespaces the newest verdict concerns, and the cluster."""
     named = code(f"{incident.namespace}/{incident.pod}" if incident.pod else incident.namespace, 320)
     if incident.node == ALL_NODES:
         named = said("all nodes")
     elif incident.node:
         named = joined(said("node "), code(incident.node, 260))
+    more = incident.namespaces - 1
+    if is_reach_shown and more > 0 and not incident.node:
+        named = joined(named, said(" and "), escape(f"{more} more namespace{'' if more == 1 else 's'}"))
     return joined(named, said(" on "), code(incident.cluster, 80)) if cluster_shown else named

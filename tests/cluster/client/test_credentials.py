@@ -53,6 +53,7 @@ contexts: [{name: one, context: {cluster: c, user: u}}, {name: two, context: {cl
         (TWO, "three", "it has no context 'three'. There are: one, two. Choose one with --context."),
         ("current-context: one", None, "it has no context. Name another file with --kubeconfig or in KUBECONFIG."),
         ("kind: Config", None, "it has no context. Name another file with --kubeconfig or in KUBECONFIG."),
+        ("", None, "it is empty. Name another file with --kubeconfig or in KUBECONFIG."),
         ("- a list", None, "it is not a kubeconfig, or lacks a part"),
     ],
 )
@@ -67,6 +68,14 @@ async def test_a_kubeconfig_that_will_not_do_is_told_with_the_next_step(
             pass
 
     assert f"The kubeconfig {path} cannot be used: {reported}" in str(raised.value)
+
+
+async def test_a_directory_is_no_kubeconfig(tmp_path: Path):
+    with pytest.raises(ConfigurationError) as raised:
+        async with Api.connect(tmp_path):
+            pass
+
+    assert "it is a directory. Name another file with --kubeconfig or in KUBECONFIG." in str(raised.value)
 
 
 def is_running(directory: Path) -> bool:

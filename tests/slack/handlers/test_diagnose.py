@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.slack.handlers.conftest import HERE, Opened, Rig, healthy
+from bot.domain.errors import ForbiddenError
+from tests.slack.handlers.conftest import HERE, Opened, Rig, UnreliableCluster, healthy
 
 
 async def test_a_command_leads_to_a_thread_with_a_verdict(rig: Rig) -> None:
@@ -164,14 +165,31 @@ async def test_a_namespace_of_another_cluster_is_offered_there(open_rig: Opened)
 async def test_a_misspelt_pod_is_no_incident_and_gets_buttons_that_work(rig: Rig) -> None:
     await rig.alice.slash(HERE, "/cni", "diagnose shop pod aa")
 
-    await rig.shown_only_to("alice", "There is no pod or workload `aa` in `shop`")
+    await rig.shown_only_to("alice", "There is no pod or workload `aa` in `shop`. Did you mean `a`?")
     await rig.quiet()
+    assert rig.roots() == [], "nothing is for others to read"
     assert await rig.store.incidents.open_ones() == ()
     ephemeral = rig.alice.ephemerals(HERE)[-1]
     await rig.alice.click(HERE, ephemeral.ts, "cni_diagnose_pod:0")
 
     root = await rig.said("BROKEN")
     assert "`shop/a`" in root.text
+
+
+async def test_a_pod_that_was_not_known_in_time_to_be_missing_is_told_afterwards(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_answer(*_: object) -> None:
+        raise ForbiddenError("list", "pods")
+
+    monkeypatch.setattr(UnreliableCluster, "check_pod", no_answer)
+    await rig.alice.slash(HERE, "/cni", "diagnose shop pod aa")
+    await rig.shown_only_to("alice", "There is no pod or workload `aa` in `shop`. Did you mean `a`?")
+    await rig.quiet()
+
+    (root,) = rig.roots()
+    assert "NO DIAGNOSIS" in root.text
+    assert await rig.store.incidents.open_ones() == ()
 
 
 async def test_where_pods_may_not_be_listed_nothing_is_known(rig: Rig) -> None:

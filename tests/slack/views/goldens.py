@@ -85,18 +85,30 @@ def _home() -> Mapping[str, Any]:
 
 
 def _root(status: IncidentStatus, **changes: Any) -> Callable[[], str]:
-    stands = replace(
-        INCIDENT,
-        status=status,
-        headline="node-2: proxy ARP is off, 8 pods have no gateway",
-        was="node-2: proxy ARP is off, 8 pods have no gateway",
-        found_run=1,
-        took_s=3.2,
-        asked_by="U0ALICE",
-        updated_at=INCIDENT.opened_at + 840,
-        **changes,
-    )
-    return lambda: of_message(notices.root(stands, cluster_shown=True))
+    return lambda: of_message(notices.root(_standing(status, **changes), cluster_shown=True))
+
+
+def _standing(status: IncidentStatus, **changes: Any) -> Incident:
+    headline = "node-2: proxy ARP is off, 8 pods have no gateway"
+    stands: dict[str, Any] = {
+        "status": status,
+        "headline": headline,
+        "was": headline,
+        "cause": "calico-proxy-arp-off",
+        "place": "node-2",
+        "found_run": 1,
+        "pods": 8 if status == "broken" else 0,
+        "namespaces": 7 if status == "broken" else 1,
+        "took_s": 3.2,
+        "asked_by": "U0ALICE",
+        "updated_at": INCIDENT.opened_at + 840,
+    }
+    return replace(INCIDENT, **(stands | changes))
+
+
+def _same_fault() -> list[Incident]:
+    """Asked about in three namespaces, one fault."""
+    return [_standing("broken", id=f"inc-{name}", namespace=name) for name in ("shop", "mlflow", "seldon-mesh")]
 
 
 def of_message(content: Content) -> str:
@@ -146,6 +158,11 @@ CASES: Mapping[str, Callable[[], str]] = {
     "failed": lambda: of_message(views.failed(ForbiddenError("list", "pods", "seldon-mesh"), INCIDENT)),
     "help": lambda: of_message(views.help_((Action.READ, Action.DIAGNOSE))),
     "status": lambda: of_message(views.status(STATUS)),
+    "incidents-of-one-fault": lambda: of_message(
+        views.incident_list(
+            _same_fault(), {"inc-shop": "https://acme.slack.com/1", "inc-mlflow": "https://acme.slack.com/2"}
+        )
+    ),
     "incidents": lambda: of_message(views.incident_list([INCIDENT], {INCIDENT.id: "https://acme.slack.com/p1"})),
     "known-issue": _known_issue,
     "affected-versions": _affected_versions,

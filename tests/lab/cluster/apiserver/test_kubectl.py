@@ -183,6 +183,7 @@ async def test_objects_that_kubectl_sends_as_protobuf(pki_directory: Path, tmp_p
             name: api.storage.get(resource, name, "shop")
             for resource, name in (("configmaps", "c"), ("secrets", "s"), ("services", "x"))
         }
+        role = api.storage.get("roles.rbac.authorization.k8s.io", "r", "shop")
         binding = api.storage.get("rolebindings.rbac.authorization.k8s.io", "r", "shop")
 
     assert deployment["spec"]["replicas"] == 2
@@ -192,6 +193,7 @@ async def test_objects_that_kubectl_sends_as_protobuf(pki_directory: Path, tmp_p
     assert stored["c"]["data"] == {"a": "b"}
     assert stored["s"]["data"] == {"a": "Yg=="}
     assert stored["x"]["spec"]["ports"][0]["targetPort"] == 8080
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "default", "namespace": "shop"}]
 
 

@@ -225,7 +225,8 @@ def _message(name: str, data: bytes) -> dict[str, Any]:
             raise _unreadable(f"field {number} of {name}")
         field, _, kind = table[number].partition(":")
         if kind.startswith("[]"):
-            found.setdefault(field, []).append(_value(kind[2:], value))
+            item = _value(kind[2:], value)
+            found.setdefault(field, []).append("" if item is None and kind == "[]str" else item)  # apiGroups: [""]
         elif kind.startswith("{}"):
             key, item = _entry(kind[2:], value)
             found.setdefault(field, {})[key] = item
