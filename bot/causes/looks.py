@@ -14,7 +14,12 @@ from bot.domain.facts import CLUSTER, FactTable, Subject, SubjectKind
 from bot.rules.template import quoted
 
 _BLANK = re.compile(r"<([a-z][a-z ]*)>")
-_SANDBOX = "$(crictl pods -q --namespace {namespace} --name '^{name}$')"
+_SANDBOX = "$(crictl pods -q --state ready --namespace ^{namespace}$ --name ^{name}$)"
+"""The sandbox that runs: crictl keeps those that ended, and reads both names as regular expressions.
+
+Not quoted as a whole, for the names are, where they must be. Source:
+https://github.com/kubernetes-sigs/cri-tools/blob/master/docs/crictl.md
+"""
 _PID = "$(crictl inspectp -o go-template --template '{{{{.info.pid}}}}' {sandbox})"
 _HOST_LINK = (
     r"$(grep -lx $(nsenter -t {pid} -n ip -o link show eth0 | grep -oP '@if\K\d+') "

@@ -70,7 +70,7 @@ def test_what_was_not_observed_a_look_finds_itself() -> None:
     }, "without the address of the DNS Service a node's own way to it cannot be named"
     link = found["pod.host_link"][0]
     assert link.startswith("ip -d link show $(grep -lx $(nsenter -t $(crictl inspectp")
-    assert "--namespace kube-system --name '^dns-1$'" in link
+    assert "--namespace ^kube-system$ --name ^dns-1$" in link
     assert link.endswith("# on node-1")
 
 
