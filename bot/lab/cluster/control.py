@@ -88,6 +88,8 @@ class LabClient:
             channel.send(request, fds)
             async with asyncio.timeout(timeout_s):
                 received = await channel.receive()
+        except TimeoutError:
+            raise LabError(f"the lab did not answer within {timeout_s:g} s; it may still do what was asked") from None
         finally:
             channel.close()
         return _checked(received[0] if received else None)
