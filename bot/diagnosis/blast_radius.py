@@ -1,10 +1,12 @@
 """Who is affected: the pods, nodes, Services and platforms that the symptoms of the verdict concern."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 
 from bot.diagnosis.knowledge import Knowledge
 from bot.domain.cause import Differential, Explanation
-from bot.domain.facts import Flow, Subject, SubjectKind
+from bot.domain.errors import bounded
+from bot.domain.facts import FactTable, Subject, SubjectKind
 from bot.domain.finding import HOPS, Symptom, SymptomKind
 from bot.domain.report import BlastRadius
 from bot.probes.engine.evidence import Evidence
@@ -30,15 +32,17 @@ _EFFECTS: Mapping[SymptomKind, tuple[str, str]] = {
     SymptomKind.PODS_NOT_READY: ("is not ready", "are not ready"),
 }
 _OF_CLIENTS = frozenset({SymptomKind.SERVICE_UNREACHABLE, SymptomKind.ENDPOINT_UNREACHABLE, SymptomKind.DNS_FAILING})
+_LONGEST_NAME = 40
 
 
 def blast_radius(
-    evidence: Evidence, knowledge: Knowledge, differential: Differential, symptoms: Sequence[Symptom]
+    evidence: Evidence, table: FactTable, knowledge: Knowledge, differential: Differential, symptoms: Sequence[Symptom]
 ) -> BlastRadius:
     """The radius of these symptoms, as far as it was seen."""
     if not symptoms:
         return BlastRadius()
-    pods = sorted({pod for symptom in symptoms for pod in _pods(evidence, differential, symptom)})
+    hit = [(symptom, set(_pods(evidence, table, differential, symptom))) for symptom in symptoms]
+    pods = sorted({pod for _, those in hit for pod in those})
     services = sorted({s.subject.name for s in symptoms if s.subject.kind is SubjectKind.SERVICE})
     if any(symptom.kind is SymptomKind.DNS_FAILING for symptom in symptoms):
         services = sorted({*services, *(service.name for service in evidence.dns_services)})
@@ -47,8 +51,10 @@ def blast_radius(
     scope = set(evidence.scope_pods)
     ranked = sorted(pods, key=lambda pod: (pod not in scope, pod))
     stands_at = {pod for explanation in differential.selected for pod in _pods_of(evidence, explanation)}
-    cut_off = [pod for pod in ranked if pod in stands_at or not differential.selected]
-    waiting = [pod for pod in ranked if pod not in set(cut_off)]
+    if not differential.selected:
+        stands_at = _in_all_failures(symptoms) or set(pods)
+    cut_off = [pod for pod in ranked if pod in stands_at]
+    waiting = [pod for pod in ranked if pod not in stands_at]
     return BlastRadius(
         nodes=tuple(node for node in nodes if node),
         pods=len(pods),
@@ -65,7 +71,7 @@ def blast_radius(
         waiting=len(waiting),
         waiting_names=tuple(pod.name for pod in waiting[:MAX_NAMES]),
         waited_for=tuple(sorted({name for symptom in symptoms for name in _missed(evidence, symptom, waiting)})),
-        effect=_effect(symptoms, is_one=len(cut_off) == 1) if cut_off else "",
+        effect=_effect(table, hit, cut_off) if cut_off else "",
     )
 
 
@@ -77,6 +83,41 @@ def _missed(evidence: Evidence, symptom: Symptom, waiting: Sequence[Subject]) ->
         yield symptom.subject.name
     if symptom.kind is SymptomKind.DNS_FAILING:
         yield from (service.name for service in evidence.dns_services)
+
+
+def _in_all_failures(symptoms: Sequence[Symptom]) -> set[Subject]:
+    """The pods to which the first thing on the way happens that is an end of all that fails; nothing if none is.
+
+    All other pods then fail towards these alone.
+    """
+    causal = sorted((one for one in symptoms if one.kind is not SymptomKind.PODS_NOT_READY), key=_on_the_way)
+    failures = [set(ends) for symptom in causal for ends in _ends(symptom)]
+    for _, alike in groupby(causal, key=_on_the_way):
+        met = {pod for one in alike for pod in _met(one)}
+        if met and all(met.intersection(ends) for ends in failures):
+            return met
+    return set()
+
+
+def _on_the_way(symptom: Symptom) -> tuple[int, int]:
+    """What a packet meets first comes first."""
+    return HOPS.index(symptom.hop), list(SymptomKind).index(symptom.kind)
+
+
+def _met(symptom: Symptom) -> Iterator[Subject]:
+    """The pod itself that the symptom is about, else those that send."""
+    if symptom.subject.kind is SubjectKind.POD:
+        yield symptom.subject
+    else:
+        yield from (flow.source for flow in symptom.flows if flow.source.kind is SubjectKind.POD)
+
+
+def _ends(symptom: Symptom) -> Iterator[tuple[Subject, ...]]:
+    """The pods of each flow that fails, its source first; the subject where it has no flows."""
+    for flow in symptom.flows:
+        yield tuple(end for end in (flow.source, flow.target) if end and end.kind is SubjectKind.POD)
+    if not symptom.flows:
+        yield (symptom.subject,)
 
 
 def nodes_at_fault(evidence: Evidence, cause: Explanation) -> tuple[str, ...]:
@@ -104,33 +145,56 @@ def _pods_of(evidence: Evidence, explanation: Explanation) -> Iterator[Subject]:
             yield from (pod for pod in evidence.pods_on(node) if not evidence.pods[pod].spec.host_network)
 
 
-def _effect(symptoms: Sequence[Symptom], *, is_one: bool) -> str:
-    """What the symptom says that a packet meets first: what fails further on may follow from it."""
-    first = min(symptoms, key=lambda one: (HOPS.index(one.hop), list(SymptomKind).index(one.kind)))
-    return _EFFECTS[first.kind][0 if is_one else 1]
+def _effect(table: FactTable, hit: Sequence[tuple[Symptom, set[Subject]]], cut_off: Sequence[Subject]) -> str:
+    """What happens to each of them: of all such what a packet meets first, for the rest may follow from it."""
+    ordered = sorted(hit, key=lambda one: list(SymptomKind).index(one[0].kind))
+    alike = [list(group) for _, group in groupby(ordered, key=lambda one: one[0].kind)]
+    of_all = [group for group in alike if set(cut_off) <= {pod for _, those in group for pod in those}]
+    if not of_all:
+        return "is affected" if len(cut_off) == 1 else "are affected"
+    first = min(of_all, key=lambda group: min(_on_the_way(symptom) for symptom, _ in group))
+    kind, subjects = first[0][0].kind, {symptom.subject for symptom, _ in first}
+    one, several = _EFFECTS[kind]
+    if all(_passes_others(table, subject) for subject in subjects):
+        one, several = "does not reach some pods of other nodes", "do not reach some pods of other nodes"
+    elif kind is SymptomKind.SERVICE_UNREACHABLE and len(subjects) == 1:
+        to = f"Service {bounded(subjects.pop().name, _LONGEST_NAME)}"
+        one, several = f"does not reach {to}", f"do not reach {to}"
+    return one if len(cut_off) == 1 else several
 
 
-def _pods(evidence: Evidence, differential: Differential, symptom: Symptom) -> Iterator[Subject]:
+def _pods(evidence: Evidence, table: FactTable, differential: Differential, symptom: Symptom) -> Iterator[Subject]:
     """Pods whose traffic the symptom stops: its subject, the sources of its flows, or all pods of a node at fault."""
     if symptom.subject.kind is SubjectKind.POD:
         yield symptom.subject
     for flow in symptom.flows:
-        if flow.source.kind is SubjectKind.POD and _is_hit(evidence, symptom, flow):
+        # Those asked about count; others may have been sent to try it, by us.
+        is_asked = flow.source in evidence.scope_pods
+        if flow.source.kind is SubjectKind.POD and (is_asked or _needs(evidence, symptom, flow.source)):
             yield flow.source
+    if symptom.subject.kind is SubjectKind.POD or _passes_others(table, symptom.subject):
+        return  # what fails is what was seen to fail
     for explanation in differential.selected:
         if symptom in explanation.explains:
             for subject in explanation.subjects:
                 if subject.kind is SubjectKind.NODE:
-                    yield from (p for p in evidence.pods_on(subject.name) if not evidence.pods[p].spec.host_network)
+                    yield from (
+                        pod
+                        for pod in evidence.pods_on(subject.name)
+                        if not evidence.pods[pod].spec.host_network and _needs(evidence, symptom, pod)
+                    )
 
 
-def _is_hit(evidence: Evidence, symptom: Symptom, flow: Flow) -> bool:
-    """Whether the source is one of those asked about, or needs what does not answer: others we sent to try it."""
-    if symptom.kind not in _OF_CLIENTS or flow.source in evidence.scope_pods:
+def _passes_others(table: FactTable, subject: Subject) -> bool:
+    """Whether some flows of these two nodes get through."""
+    return subject.kind is SubjectKind.PAIR and table.of(subject).get("pod_ping") in {"ok", "mixed"}
+
+
+def _needs(evidence: Evidence, symptom: Symptom, pod: Subject) -> bool:
+    """Whether the pod is known to need what does not work: any network, or this Service."""
+    if symptom.kind not in _OF_CLIENTS:
         return True
-    return any(
-        flow.source in clients for (service, _), clients in clients_of(evidence).items() if service == symptom.subject
-    )
+    return any(pod in clients for (service, _), clients in clients_of(evidence).items() if service == symptom.subject)
 
 
 def _nodes(symptoms: Sequence[Symptom]) -> set[str]:

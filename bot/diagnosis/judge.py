@@ -65,7 +65,7 @@ def judge(evidence: Evidence, knowledge: Knowledge, *, playbook: str, started_at
     followed = fates(evidence)
     decided = localised(decided, followed, symptoms)
     affected = _affected(differential, symptoms)
-    radius = blast_radius(evidence, knowledge, differential, affected)
+    radius = blast_radius(evidence, facts, knowledge, differential, affected)
     decided = with_headline(decided, evidence, differential, radius)
     steps = next_steps(differential, decided)
     rollback = roll_back_fix(evidence, differential, radius)

@@ -99,14 +99,11 @@ def _stations(
             return (("pod", source), ("gateway", gateway), ("node", here), middle, *policies, ("application", target))
         case "node" | "overlay" | "underlay":
             between: Hop = "overlay" if hop == "overlay" or (is_tunnelled and hop == "node") else "underlay"
-            return (
-                ("pod", source),
-                ("gateway", gateway),
-                ("node", here),
-                (between, between),
-                ("node", there),
-                ("application", target),
-            )
+            sent: tuple[tuple[Hop, str], ...] = (("pod", source), ("gateway", gateway), ("node", here))
+            way: tuple[tuple[Hop, str], ...] = ((between, between), ("node", there))
+            if hop == "node" and here == there:
+                way = ()
+            return (*sent, *way, *(() if target == there else (("application", target),)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,6 +85,13 @@ FACTS = (
         look="ip link show dev <uplink>  # on <node>",
     ),
     fact(
+        "node.link_without_arp",
+        "str",
+        "The uplink or a bridge of pods whose NOARP flag is set, empty when there is none.",
+        rungs=_OUTSIDE,
+        look="ip link show  # on <node>",
+    ),
+    fact(
         "node.reach_nodes",
         "str",
         "How the node reaches the other nodes, all together.",
@@ -144,6 +151,8 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
         state = None if link is None else "down" if not link.is_up else "up" if link.has_carrier else "no-carrier"
         into.put(facts.node(name), "uplink", state, "the node's uplink is not known")
         into.put(facts.node(name), "uplink_name", dev or None, "the node's uplink is not known")
+        without_arp = _without_arp(root, dev) if root.links else None
+        into.put(facts.node(name), "link_without_arp", without_arp, "the node's devices were not read")
 
 
 def _observe_api(node: Node, overlapping: frozenset[str], into: FactBuilder) -> None:
@@ -253,11 +262,21 @@ def _uplink(evidence: Evidence, root: NodeView) -> str:
     return uplink(state.routes, root.links, next((each.dev for each in state.addresses if ip and each.ip == ip), ""))
 
 
+def _without_arp(root: NodeView, dev: str) -> str:
+    """A link that needs ARP and has none. Tunnels and their kind, which have no MAC address, need none."""
+    masters = {link.master for link in root.links.values()}
+    bridges = (link for link in root.links.values() if link.kind == "bridge" and link.name in masters)
+    needing = (link for link in (root.links.get(dev), *bridges) if link and link.mac)
+    return next((link.name for link in needing if not link.has_arp), "")
+
+
 def _next_hop_failed(evidence: Evidence, root: NodeView, dev: str) -> tuple[bool | None, str]:
     """Whether a gateway of the uplink, or another node on it, is FAILED or INCOMPLETE in the neighbour table."""
     state = root.state
     if not dev:
         return None, "the node's uplink is not known"
+    if dev in root.links and not root.links[dev].has_arp:
+        return None, "the node's uplink carries the NOARP flag"
     if not state.neighbours and not root.is_ours:
         return None, "the node's neighbour table was not read"
     hops = {route.via for route in state.routes if route.dev == dev and route.via} | evidence.node_by_ip.keys()

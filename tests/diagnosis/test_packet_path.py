@@ -65,6 +65,17 @@ def test_the_way_out_begins_at_a_pod_and_passes_no_other_node() -> None:
     ]  # fmt: skip
 
 
+def test_nothing_lies_between_a_node_and_itself() -> None:
+    cluster, source, other, _ = two_nodes()
+    here = node("node-1")
+
+    to_pod = reported(cluster, "node", here, SymptomKind.SERVICE_UNREACHABLE, Flow(source=source, target=other))
+    to_node = reported(cluster, "node", here, SymptomKind.SERVICE_UNREACHABLE, Flow(source=source, target_node=here))
+
+    assert [hop.name for hop in to_pod] == ["shop/a", "169.254.1.1", "node-1", "shop/b"]
+    assert [hop.name for hop in to_node] == ["shop/a", "169.254.1.1", "node-1"]
+
+
 def test_an_overlay_breaks_between_the_nodes() -> None:
     path = drawn("overlay", Subject(SubjectKind.PAIR, "node-1>node-2"))
 

@@ -1,5 +1,8 @@
 """Nodes: ready, reachable, and with pod ranges of their own."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from bot.agent.report import Link, Neighbour
@@ -36,6 +39,7 @@ def test_nodes_that_reach_each_other() -> None:
         "uplink": "up",
         "uplink_name": "eth0",
         "uplink_neigh_failed": False,
+        "link_without_arp": "",
     }
     assert sentences(judge(known)) == [
         "Node node-1 reaches 1 other node (node-2) by ICMP.",
@@ -187,3 +191,35 @@ def test_only_next_hops_on_the_uplink_count(neighbour: Neighbour, failed: bool) 
     cluster.root("node-1", neighbours=(neighbour,))
 
     assert facts_of(cluster.evidence(), PROBE).of(NODE)["uplink_neigh_failed"] is failed
+
+
+@pytest.mark.parametrize(
+    ("device", "changes", "named"),
+    [
+        ("eth0", {}, ""),
+        ("eth0", {"has_arp": False}, "eth0"),
+        ("eth0", {"has_arp": False, "mac": ""}, ""),
+        ("cni0", {"has_arp": False}, "cni0"),
+        ("lo", {"has_arp": False}, ""),
+    ],
+    ids=["all ask", "the uplink", "a tunnel as uplink", "the bridge of pods", "another device"],
+)
+def test_links_that_need_arp_and_have_none(device: str, changes: dict[str, Any], named: str) -> None:
+    cluster, _, _, _ = two_nodes("flannel")
+    links = cluster.roots["node-1"].links
+    cluster.root("node-1", links=tuple(replace(one, **changes) if one.name == device else one for one in links))
+
+    known = facts_of(cluster.evidence(), PROBE)
+
+    assert known.of(NODE)["link_without_arp"] == named
+
+
+def test_where_nobody_is_asked_for_nobody_failed_to_answer() -> None:
+    cluster, _, _, _ = two_nodes("flannel")
+    links = cluster.roots["node-1"].links
+    cluster.root("node-1", links=tuple(replace(one, has_arp=False) if one.name == "eth0" else one for one in links))
+
+    known = facts_of(cluster.evidence(), PROBE)
+
+    assert "uplink_neigh_failed" not in known.of(NODE)
+    assert known.why_unobserved(NODE, "uplink_neigh_failed") == "the node's uplink carries the NOARP flag"

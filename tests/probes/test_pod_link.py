@@ -25,6 +25,7 @@ def test_a_healthy_calico_pod_is_plugged_in() -> None:
     assert link_facts(cluster, a) == {
         "netns_found": True,
         "eth0": "up",
+        "has_arp": True,
         "address_matches": True,
         "mtu_bytes": 1450,
         "host_link": "up",
@@ -228,6 +229,15 @@ def test_the_other_end_of_a_macvlan_is_not_looked_for() -> None:
 
     assert table.why_unobserved(a, "host_link") == "eth0 is a macvlan device: it has no end of its own on the node"
     assert sentences(pod_link.judge(table), Severity.FAIL) == []
+
+
+@pytest.mark.parametrize(("kind", "has_arp"), [("veth", False), ("macvlan", False), ("netkit", None), ("ipvlan", None)])
+def test_arp_is_missed_by_the_kinds_of_link_that_need_it(kind: str, has_arp: bool | None) -> None:  # noqa: FBT001
+    cluster, a, _, _ = two_nodes()
+    own = Link(ifindex=2, name="eth0", kind=kind, is_up=True, has_carrier=True, has_arp=False, peer_ifindex=101)
+    cluster.inside(a, links=(own,))
+
+    assert facts_of(cluster.evidence(), pod_link.PROBE).of(a).get("has_arp") is has_arp
 
 
 def test_rules_inside_the_pod_and_failed_ipv6_addresses_are_mentioned() -> None:

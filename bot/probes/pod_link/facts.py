@@ -28,6 +28,13 @@ FACTS = (
         look="kubectl exec <pod> -- ip addr show eth0",
     ),
     fact(
+        "pod.has_arp",
+        "bool",
+        "The pod's own end of the link takes part in ARP (it has no NOARP flag).",
+        rungs=POD,
+        look="kubectl exec <pod> -- ip link show eth0",
+    ),
+    fact(
         "pod.mtu_bytes",
         "int",
         "MTU of the pod's interface.",

@@ -25,11 +25,14 @@ CALICO_MAC = "ee:ee:ee:ee:ee:ee"
 
 _PORT_STATES = {0: "disabled", 1: "listening", 2: "learning", 3: "forwarding", 4: "blocking"}
 _PAIRED = {"veth", "netkit", ""}
+_WITH_ARP = {"veth", "macvlan"}
+"""Kinds that are of no use without: netkit and ipvlan may work on the third layer, and have none then."""
 """Kinds of devices whose other end lies in the root namespace; macvlan, ipvlan and SR-IOV functions have none."""
 
 
 _IN_POD = (
     "eth0",
+    "has_arp",
     "address_matches",
     "mtu_bytes",
     "firewall_drops",
@@ -75,8 +78,10 @@ def _observe_pod_end(view: PodView, into: FactBuilder) -> None:
         return
     link = own_link(state, view.pod.status.pod_ip)
     if not state.links:
-        into.miss_all(pod, ("eth0", "mtu_bytes"), "the pod's interfaces were not read")
+        into.miss_all(pod, ("eth0", "has_arp", "mtu_bytes"), "the pod's interfaces were not read")
     else:
+        asks = link.has_arp if link and link.kind in _WITH_ARP else None
+        into.put(pod, "has_arp", asks, "its kind of link may do without ARP, or is not known")
         into.set(pod, "eth0", _pod_end_state(link))
         into.put(pod, "mtu_bytes", link.mtu if link and link.mtu else None, "the pod has no eth0")
     if view.has_read("addresses"):
