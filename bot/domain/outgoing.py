@@ -97,7 +97,10 @@ class Attach:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class React:
-    """An emoji on a message: on the `Post` with key `message_key`, else on the message with `message_ts`."""
+    """An emoji on a message: on the `Post` with key `message_key`, else on the message with `message_ts`.
+
+    Another name with the same key takes the place of the emoji before; only the newest is made.
+    """
 
     key: str
     place: Place

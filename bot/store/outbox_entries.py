@@ -145,6 +145,8 @@ class ToReact:
     ts: str
     item: React
     failures: int
+    former: frozenset[str] = frozenset()
+    """Other emoji that an earlier item with this key may have left there."""
 
 
 class Put(Enum):
@@ -231,4 +233,5 @@ def to_change(answer: list[bytes]) -> ToEdit | ToReact:
         return ToEdit(key=key, ts=ts, content=decoded_content(answer[3]), failures=int(answer[4] or 0))
     item = decoded("react", answer[3])
     assert isinstance(item, React)
-    return ToReact(key=key, ts=ts, item=item, failures=int(answer[4] or 0))
+    shown = frozenset(answer[5].decode().split(" "))
+    return ToReact(key=key, ts=ts, item=item, failures=int(answer[4] or 0), former=shown - {item.name})

@@ -138,11 +138,11 @@ class WorkspaceState:
 
     def react(self, channel: Channel, message: Message, name: str, user: str, *, add: bool) -> None:
         """Add or remove a reaction. Raises `already_reacted` or `no_reaction`."""
-        users = message.reactions.setdefault(name, [])
+        users = message.reactions.get(name, [])
         if add == (user in users):
             raise SlackError("already_reacted" if add else "no_reaction")
         if add:
-            users.append(user)
+            message.reactions[name] = [*users, user]
         else:
             users.remove(user)
             if not users:

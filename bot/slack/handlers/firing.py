@@ -14,14 +14,14 @@ from bot.alerts.slack_message import AlertMessage
 from bot.domain.alert import Alert
 from bot.domain.errors import BotError, NotNowError
 from bot.domain.incident import ALERT, ALL_NODES, Incident, Purpose
-from bot.domain.outgoing import Content, Edit, Place, Post, Priority
+from bot.domain.outgoing import Content, Edit, Place, Post, Priority, React
 from bot.incidents.alerting.intake import received
 from bot.incidents.alerting.joining import Joined, Joining
 from bot.incidents.alerting.locating import SYSTEM_NAMESPACE, Located
 from bot.incidents.alerting.quiet import next_step
 from bot.incidents.alerting.storms import Gathered
 from bot.slack import views
-from bot.slack.handlers.runs import is_quiet, permalink, reply_key, run, show_root, thread_of
+from bot.slack.handlers.runs import is_quiet, newest_plan, permalink, reply_key, run, show_root, thread_of
 from bot.slack.services import Services
 from bot.slack.views import alert_cards, notices
 from bot.store import Entry
@@ -226,15 +226,21 @@ async def show(services: Services, incident_id: str) -> None:
         alerts = await services.store.alerts.of(incident_id)
         report = await services.service.report(incident_id, incident.run) if incident.run else None
         before = await services.service.report(incident_id, incident.run - 1) if incident.run > 1 else None
-        standing = alert_cards.AlertsModel(incident=incident, alerts=alerts, report=report, before=before)
+        plan = await newest_plan(services, incident)
+        standing = alert_cards.AlertsModel(incident=incident, alerts=alerts, report=report, before=before, plan=plan)
         await _ensure_root(services, incident)
-        key = reply_key(incident) if is_quiet(services, incident) else f"{incident_id}:alerts"
-        await _put(services, key, thread_of(incident), alert_cards.card(standing))
+        is_alone = is_quiet(services, incident)
+        key = reply_key(incident) if is_alone else f"{incident_id}:alerts"
+        await _put(services, key, thread_of(incident), alert_cards.card(standing, is_alone=is_alone))
+        reaction = alert_cards.reaction(standing)
+        if incident.thread and incident.opened_by == ALERT:
+            await _sign(services, incident.channel, incident.thread, reaction)
         threads = await services.store.anchors.threads(incident_id)
         link = await permalink(services, incident) if threads else ""
         for channel, ts in threads:
             content = alert_cards.card(standing, link=link)
             await _put(services, f"{incident_id}:alerts:{channel}:{ts}", Place(channel=channel, thread=ts), content)
+            await _sign(services, channel, ts, reaction)
 
     await services.alert_cards.run(incident_id, work)
 
@@ -242,6 +248,12 @@ async def show(services: Services, incident_id: str) -> None:
 async def _put(services: Services, key: str, place: Place, content: Content) -> None:
     await services.outbox.put(Post(key=key, place=place, content=content))
     await services.outbox.put(Edit(key=key, place=place, content=content, priority=Priority.NORMAL))
+
+
+async def _sign(services: Services, channel: str, ts: str, name: str) -> None:
+    """How it stands, on Alertmanager's message itself, in place of what stood there."""
+    place = Place(channel=channel)
+    await services.outbox.put(React(key=f"alert-sign:{channel}:{ts}", place=place, name=name, message_ts=ts))
 
 
 async def _ensure_root(services: Services, incident: Incident) -> None:
@@ -269,6 +281,8 @@ async def _say_once(services: Services, incoming: ReceivedAlert, channel: str, c
     )
     if not place.channel or not await may_post(services, place.channel):
         return
+    if incoming.anchor is not None:
+        await _sign(services, place.channel, incoming.anchor.ts, alert_cards.REACTIONS["⚪"])
     key = f"alert-note:{place.channel}:{incoming.alert.name[:100]}:{int(incoming.at // DAY_S)}"
     await services.outbox.put(Post(key=key, place=place, content=content))
 

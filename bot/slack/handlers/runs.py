@@ -115,7 +115,7 @@ async def show_root(services: Services, incident_id: str) -> None:
         doubters = await services.store.feedback.doubters(incident.id, incident.run)
         shown = not services.service.clusters.is_one
         page = services.links.to(incident.id) if services.links else ""
-        plan = await _newest_plan(services, incident)
+        plan = await newest_plan(services, incident)
         content = notices.root(incident, cluster_shown=shown, doubted_by=doubters, page=page, plan=plan)
         edit = Edit(key=incident.root_key, place=place, content=content, priority=Priority.NORMAL)
         await services.outbox.put(edit)
@@ -123,7 +123,7 @@ async def show_root(services: Services, incident_id: str) -> None:
             return
 
 
-async def _newest_plan(services: Services, incident: Incident) -> PlanRecord | None:
+async def newest_plan(services: Services, incident: Incident) -> PlanRecord | None:
     """The newest plan of the incident."""
     recent = await services.store.plans.recent(_RECENT_PLANS)
     return next((one for one in recent if one.plan.incident == incident.id), None)

@@ -68,6 +68,14 @@ class Calls:
         """Add a reaction."""
         await self._call("reactions.add", {"channel": channel, "timestamp": ts, "name": name}, how="form")
 
+    async def unreact(self, channel: str, ts: str, name: str) -> None:
+        """The reaction is not there when this returns."""
+        try:
+            await self._call("reactions.remove", {"channel": channel, "timestamp": ts, "name": name}, how="form")
+        except SlackApiError as error:
+            if classify(error).trouble is not Trouble.DONE:
+                raise
+
     async def upload(self, filename: str, alt_text: str, content: bytes) -> str:
         """The id of a file that Slack has, and shows to nobody yet."""
         asked: dict[str, Any] = {"filename": filename, "length": len(content)}

@@ -59,6 +59,8 @@ class Changing:
         if isinstance(todo, ToEdit):
             await self._context.delivery.update(self._channel, todo.ts, todo.content)
         else:
+            for name in sorted(todo.former):
+                await self._context.calls.unreact(self._channel, todo.ts, name)
             await self._context.calls.react(self._channel, todo.ts, todo.item.name)
 
     async def _made(self, todo: ToEdit | ToReact, dead: Dead | None = None) -> None:

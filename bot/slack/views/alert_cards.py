@@ -7,8 +7,13 @@ from dataclasses import dataclass
 from bot.domain.incident import Incident
 from bot.domain.listing import left_out
 from bot.domain.outgoing import Content
+from bot.domain.plan_life import PlanRecord
 from bot.domain.report import Report
 from bot.incidents.alerting.relevance import Relevance, relevance
+from bot.render import brief
+from bot.slack.views import blocks, ids, report_lines
+from bot.slack.views.blocks import Block
+from bot.slack.views.notices import is_no_news, plan_words
 from bot.slack.views.parts import Part, message
 from bot.slack.views.text import NOTHING, Mrkdwn, bold, channel, code, escape, joined, listed, moment, said
 from bot.slack.views.text import link as link_to
@@ -29,6 +34,8 @@ class AlertsModel:
     """Of the newest run, where it has ended."""
     before: Report | None = None
     """Of the run before."""
+    plan: PlanRecord | None = None
+    """The incident's newest plan."""
 
     @property
     def have_ended(self) -> bool:
@@ -41,16 +48,55 @@ class AlertsModel:
         return self.have_ended and self.incident.updated_at >= max(alert.since for alert in self.alerts.alerts)
 
 
-def card(model: AlertsModel, *, link: str | None = None) -> Content:
-    """How the alerts stand, and what the verdict means for them. `link`: to the incident, where it is elsewhere."""
+REACTIONS: Mapping[str, str] = {
+    "⏳": "eyes",
+    "🔴": "red_circle",
+    "🟠": "large_orange_circle",
+    "🟢": "large_green_circle",
+    "⚪": "white_circle",
+    "⚫": "black_circle",
+}
+"""By the sign with which a card begins: what is drawn on Alertmanager's message, for who does not open its thread."""
+
+
+def reaction(model: AlertsModel) -> str:
+    """The name of the emoji that says how the alerts stand."""
+    return REACTIONS[_standing(model)[0]]
+
+
+def card(model: AlertsModel, *, link: str | None = None, is_alone: bool = False) -> Content:
+    """How the alerts stand, and what the verdict means for them.
+
+    `link`: to the incident, where it is elsewhere. `is_alone`: the verdict has no message beside this one.
+    """
+    is_whole = link is not None or is_alone
+    report = model.report if is_whole and model.incident.status != "diagnosing" else None
     return message(
         "",
         [
             Part(items=(_standing(model),)),
+            Part(items=tuple(_in_brief(report)) if report and not model.have_ended else (), rank=1),
             Part(items=(_elsewhere(model.incident, link),) if link is not None else ()),
             Part(items=tuple(_kinds(model.alerts)), rank=1),
-            Part(items=(_counted(model.alerts),), is_small=True),
+            Part(items=(_small_print(model),), is_small=True),
         ],
+        *([_buttons(model.incident)] if report else []),
+    )
+
+
+def _in_brief(report: Report) -> Iterator[Mrkdwn]:
+    """Who is hit, and what would help."""
+    if found := brief.who(report):
+        yield joined(said("*Who:* "), escape(" ".join(found), 500))
+    if report.remediations:
+        yield joined(said("*Do now:* "), escape(report_lines.sentence(report.remediations[0].why), 300))
+
+
+def _buttons(incident: Incident) -> Block:
+    value = ids.run_value(incident.id, incident.run)
+    return blocks.actions(
+        blocks.button("Details", ids.DETAILS, value, says="Details: all causes, findings and commands"),
+        blocks.button("Not it", ids.NOT_IT, value, says="Not it: say why the verdict is wrong"),
     )
 
 
@@ -159,10 +205,18 @@ def _flapping(group: Sequence[IncidentAlert]) -> Mrkdwn:
     return escape(f", {times} times: flapping") if times > 2 else NOTHING
 
 
-def _counted(alerts: AlertsOf) -> Mrkdwn:
+def _small_print(model: AlertsModel) -> Mrkdwn:
+    """Counts, when the verdict was reached, and which plan has helped."""
+    alerts, incident = model.alerts, model.incident
     firing = sum(alert.status == "firing" for alert in alerts.alerts)
     beyond = f" {alerts.beyond} more are not listed." if alerts.beyond else ""
-    return escape(f"{firing} firing, {len(alerts.alerts) - firing} ended.{beyond}")
+    words = [escape(f"{firing} firing, {len(alerts.alerts) - firing} ended.{beyond}")]
+    if model.report is not None and incident.status != "diagnosing":
+        words.append(joined(said("verdict at "), moment(incident.updated_at)))
+    if model.plan is not None and not is_no_news(model.plan):
+        is_over = model.have_ended and model.report is not None and model.report.verdict.status == "healthy"
+        words.append(plan_words(model.plan, is_over=is_over))
+    return joined(*words, by=" · ")
 
 
 def unmapped(alertname: str, scope: str) -> Content:

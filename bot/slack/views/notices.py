@@ -108,8 +108,8 @@ def root(
     if incident.status == "closed" and incident.found_run:
         last = joined(last, said(": healthy"))
     small = [report_lines.scope(incident, cluster_shown=cluster_shown, is_reach_shown=True), last]
-    if plan is not None and plan.state not in _NO_NEWS:
-        small.append(_plan_words(plan, is_over=incident.status == "closed"))
+    if plan is not None and not is_no_news(plan):
+        small.append(plan_words(plan, is_over=incident.status == "closed"))
     if incident.assignee:
         small.append(joined(said("taken care of by "), person(incident.assignee)))
     if page:
@@ -117,7 +117,12 @@ def root(
     return message("", [Part(items=(head,)), Part(items=(joined(*small, by=" · "),), is_small=True)])
 
 
-def _plan_words(record: PlanRecord, *, is_over: bool) -> Mrkdwn:
+def is_no_news(record: PlanRecord) -> bool:
+    """Whether the plan has changed nothing."""
+    return record.state in _NO_NEWS
+
+
+def plan_words(record: PlanRecord, *, is_over: bool) -> Mrkdwn:
     """What has become of a plan, and who let it happen."""
     by = [person(one.person.name) if one.person.realm == "slack" else code(one.person.name, 80)
           for one in record.approvals[:3]]  # fmt: skip

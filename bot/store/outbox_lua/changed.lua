@@ -10,13 +10,27 @@ if channel == '' then
   return 0
 end
 if item(key, 'kind') == 'react' then
+  local made = item(key, 'making')
+  redis.call('HDEL', record, 'making', 'edit_failures')
+  if reason == '' and made ~= '' then
+    redis.call('DEL', k('shown', key))
+    redis.call('SADD', k('shown', key), cjson.decode(made).name)
+    redis.call('EXPIRE', k('shown', key), keep_s)
+    if made ~= item(key, 'item') then -- another one came meanwhile
+      redis.call('HSET', record, 'next_edit_at', next_edit_at)
+      return 0
+    end
+  end
   if redis.call('ZREM', k('changes', channel), key) == 1 then
     uncount(channel)
   end
   redis.call('ZREM', k('waiting'), key)
   redis.call('HSET', record, 'state', reason == '' and 'sent' or 'dead', 'reason', reason)
-  redis.call('HDEL', record, 'item')
-  redis.call('EXPIRE', record, 172800)
+  redis.call('EXPIRE', record, keep_s)
+  if reason ~= '' then
+    redis.call('HDEL', record, 'item')
+    redis.call('DEL', k('shown', key))
+  end
   return 0
 end
 if reason == '' then

@@ -1,5 +1,6 @@
 -- The next edit or reaction that may be made now.
--- Answers {lost}, {idle}, {wait, until} or {edit, key, ts, content, failures} or {react, key, ts, item, failures}.
+-- Answers {lost}, {idle}, {wait, until} or {edit, key, ts, content, failures} or {react, key, ts, item, failures,
+-- names of emoji that may be there}.
 -- ARGV: channel token now burst per_minute reserve
 local channel, token, now = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local burst, per_s, reserve = tonumber(ARGV[4]), tonumber(ARGV[5]) / 60, tonumber(ARGV[6])
@@ -55,7 +56,12 @@ local function take(key)
     if not spend('react', number(item(key, 'priority'), 1)) then
       return nil
     end
-    return {'react', key, item(key, 'ts'), item(key, 'item'), item(key, 'edit_failures')}
+    -- Whatever was tried may be there, also by a process that died over it: all but the newest is taken away.
+    local body = item(key, 'item')
+    redis.call('SADD', k('shown', key), cjson.decode(body).name)
+    redis.call('HSET', record, 'making', body)
+    return {'react', key, item(key, 'ts'), body, item(key, 'edit_failures'),
+      table.concat(redis.call('SMEMBERS', k('shown', key)), ' ')}
   end
   if not spend('update', number(item(key, 'edit_priority'), 2)) then
     return nil

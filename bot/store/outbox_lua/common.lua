@@ -8,6 +8,7 @@
 --   hold:C        hash LANE -> the time before which its head is not tried again
 --   changes:C     sorted set: messages to edit and reactions to add, the next one first
 --   after:KEY     list: reactions that wait for the message KEY to be sent
+--   shown:KEY     set: names of emoji that the reaction KEY may have left on its message
 --   alias:C:TS    the lane of the thread that begins at TS
 --   moved:C:TS    the ts at which the thread that began at TS goes on, since its first message was deleted
 --   pace:C        the time of the next post

@@ -12,6 +12,7 @@ local function forget(one)
   redis.call('EXPIRE', k('item', one), keep_s)
 end
 if item(key, 'kind') == 'react' then
+  redis.call('DEL', k('shown', key))
   redis.call('ZREM', k('changes', channel), key)
   redis.call('ZREM', k('waiting'), key)
   uncount(channel)

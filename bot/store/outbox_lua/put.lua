@@ -5,8 +5,20 @@ local priority, user, now, body, file = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV
 local size, target_key, target_ts = tonumber(ARGV[11]), ARGV[12], ARGV[13]
 local keep_s = ARGV[16]
 
-if redis.call('EXISTS', k('item', key)) == 1 then
-  return 'known'
+local state = item(key, 'state')
+if state ~= '' then
+  if kind ~= 'react' or state == 'dead' or item(key, 'item') == body then
+    return 'known'
+  end
+  redis.call('HSET', k('item', key), 'item', body)
+  if state == 'sent' then -- another emoji in place of the one that is there
+    redis.call('HSET', k('item', key), 'state', 'queued')
+    redis.call('PERSIST', k('item', key))
+    redis.call('ZADD', k('waiting'), now, key)
+    redis.call('HINCRBY', k('counts'), channel, 1)
+    add_change(channel, key, priority, now)
+  end
+  return 'new'
 end
 if number(redis.call('HGET', k('counts'), channel), 0) >= tonumber(ARGV[14]) then
   return 'full'
@@ -23,8 +35,8 @@ redis.call('HINCRBY', k('counts'), channel, 1)
 
 if kind == 'react' then
   if target_key ~= '' then
-    local state = item(target_key, 'state')
-    if state == 'queued' or state == 'sending' then
+    local target = item(target_key, 'state')
+    if target == 'queued' or target == 'sending' then
       redis.call('RPUSH', k('after', target_key), key)
       return 'new'
     end

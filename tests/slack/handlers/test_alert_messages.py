@@ -44,6 +44,13 @@ def under(rig: Rig, ts: str) -> list[Message]:
     return [each for each in rig.ws.thread(ALERTS, ts) if each.user == rig.ws.bot_user_id]
 
 
+def signs(rig: Rig, ts: str) -> list[str]:
+    """The bot's reactions on a message in #alerts."""
+    message = rig.ws.message(ALERTS, ts)
+    assert message is not None
+    return [name for name, users in message.reactions.items() if rig.ws.bot_user_id in users]
+
+
 def cards(rig: Rig, ts: str) -> list[str]:
     return [each.text for each in under(rig, ts) if "firing," in each.text]
 
@@ -58,6 +65,23 @@ async def test_a_message_alone_is_diagnosed_in_its_own_thread(rig: Rig) -> None:
     (card,) = cards(rig, ts)
     assert "KubePodNotReady" in card
     assert rig.roots() == []
+
+
+async def test_the_alert_itself_shows_how_it_stands_from_its_beginning_to_its_end(rig: Rig) -> None:
+    """Nobody need open the thread for it."""
+    rig.gate.shut()
+    ts = await rig.ws.alertmanager.notify(GROUP)
+    await rig.ws.until(lambda: rig.gate.waiting)
+    await rig.ws.until(lambda: signs(rig, ts) == ["eyes"])
+    rig.gate.open()
+    await rig.quiet()
+    assert signs(rig, ts) == ["red_circle"]
+
+    rig.recordings["shop"] = healthy()
+    await rig.ws.alertmanager.notify(dataclasses.replace(GROUP, status="resolved"))
+    await rig.ws.until(lambda: "0 firing, 1 ended" in cards(rig, ts)[0])
+    await rig.quiet()
+    assert signs(rig, ts) == ["black_circle"]
 
 
 async def test_the_webhook_after_the_message_joins_it(rig: Rig) -> None:
@@ -80,7 +104,11 @@ async def test_the_message_after_the_webhook_tells_where_the_incident_is(rig: Ri
     (card,) = cards(rig, ts)
     assert "It is likely the network" in card
     assert "Open the incident" in card
-    assert len(under(rig, ts)) == 1
+    assert "*Who:*" in card
+    assert "*Do now:*" in card
+    (message,) = under(rig, ts)
+    assert message.action_ids == ["cni_details", "cni_not_it"]
+    assert signs(rig, ts) == ["red_circle"]
 
 
 async def test_both_at_the_same_moment_are_one_incident(open_rig: Opened) -> None:
@@ -169,6 +197,7 @@ async def test_a_message_that_names_nothing_known_says_so_under_it(rig: Rig) -> 
     await heard(rig)
 
     assert "which this cluster does not have" in under(rig, ts)[0].text
+    assert signs(rig, ts) == ["white_circle"]
 
 
 async def test_what_the_message_does_not_name_is_looked_up(rig: Rig) -> None:

@@ -217,3 +217,57 @@ async def test_a_reaction_by_ts(rig: Rig) -> None:
     message = rig.ws.message("incidents", ts)
     assert message
     assert list(message.reactions) == ["eyes"]
+
+
+def of_alert(rig: Rig, ts: str, name: str) -> React:
+    return React(key="sign", place=rig.place(), name=name, message_ts=ts)
+
+
+def signs(rig: Rig, ts: str) -> list[str]:
+    message = rig.ws.message("incidents", ts)
+    assert message
+    return list(message.reactions)
+
+
+async def test_a_reaction_takes_the_place_of_the_one_before_with_its_key(rig: Rig) -> None:
+    outbox = rig.outbox()
+    ts = await rig.ws.user("alice").say("incidents", "an alert")
+    for name in ("eyes", "red_circle", "red_circle"):
+        await outbox.put(of_alert(rig, ts, name))
+        await rig.work(outbox)
+    assert signs(rig, ts) == ["red_circle"]
+
+    for name in ("eyes", "white_circle", "black_circle"):
+        await outbox.put(of_alert(rig, ts, name))
+    await rig.work(outbox)
+    assert signs(rig, ts) == ["black_circle"]
+    assert len(rig.ws.calls.of("reactions.add")) == 3, "of three at once only the newest is made"
+    assert (await outbox.state()).waiting == 0
+
+
+@pytest.mark.parametrize("method", ["reactions.add", "reactions.remove"])
+@pytest.mark.parametrize("trouble", ["lose_replies", "rate_limit"])
+async def test_no_second_one_is_left_when_a_call_fails_in_between(rig: Rig, method: str, trouble: str) -> None:
+    outbox = rig.outbox()
+    ts = await rig.ws.user("alice").say("incidents", "an alert")
+    await outbox.put(of_alert(rig, ts, "eyes"))
+    await rig.work(outbox)
+    getattr(rig.ws.faults, trouble)(method)
+    await outbox.put(of_alert(rig, ts, "red_circle"))
+    await rig.work(outbox)
+
+    assert signs(rig, ts) == ["red_circle"]
+
+
+async def test_what_a_dead_process_may_have_drawn_is_taken_away(rig: Rig) -> None:
+    outbox = rig.outbox()
+    ts = await rig.ws.user("alice").say("incidents", "an alert")
+    await outbox.put(of_alert(rig, ts, "eyes"))
+    channel = rig.place().channel
+    await rig.queue.lease(("changes", channel), "dead", now=rig.clock.now(), lease_s=12)
+    assert await rig.queue.next_change(channel, "dead", now=rig.clock.now(), budget=outbox.context.budget)
+    await outbox.context.calls.react(channel, ts, "eyes")  # and then it died
+    await outbox.put(of_alert(rig, ts, "red_circle"))
+    await rig.work(outbox)
+
+    assert signs(rig, ts) == ["red_circle"]

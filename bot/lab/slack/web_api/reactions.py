@@ -3,7 +3,7 @@
 import re
 
 from bot.lab.slack.errors import SlackError
-from bot.lab.slack.web_api.registry import TIER_3, Call, method
+from bot.lab.slack.web_api.registry import TIER_2, TIER_3, Call, method
 from bot.lab.types import Json
 
 _NAME = re.compile(r"[a-z0-9_+'-]{1,100}(::skin-tone-[2-6])?")
@@ -27,7 +27,7 @@ def add(call: Call) -> Json:
     return _react(call, add=True)
 
 
-@method("reactions.remove", "reactions:write", per_minute=TIER_3)
+@method("reactions.remove", "reactions:write", per_minute=TIER_2)
 def remove(call: Call) -> Json:
     """Removes the bot's reaction."""
     return _react(call, add=False)
