@@ -165,6 +165,7 @@ async def test_one_that_stays_has_begun_before_it_is_asked(tmp_path: Path) -> No
     async with open_worker(idle_s=None) as worker:
         begun = worker.pid
         assert begun
+        await until(lambda: "/aiohttp/" in Path(f"/proc/{begun}/maps").read_text())  # what the first would wait for
         with pytest.raises(BotError):
             await worker.diagnose(tmp_path / "none", None, SHOP, silent)
         assert worker.pid == begun

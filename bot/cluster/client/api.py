@@ -344,13 +344,18 @@ def eviction(name: str, namespace: str, uid: str, *, is_dry_run: bool = False) -
     return {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata, "deleteOptions": options}
 
 
+def prepare_to_connect() -> "type[Transport]":
+    """Load what the first connection would wait for: a second of imports, which nothing but a connection needs."""
+    from bot.cluster.client.transport import Transport  # noqa: PLC0415
+
+    return Transport
+
+
 @asynccontextmanager
 async def _connected(
     kubeconfig: str | None, context: str | None, request_s: float, backoff: Backoff | None
 ) -> AsyncGenerator[Api, None]:
-    from bot.cluster.client.transport import Transport  # noqa: PLC0415 - 0.6 s of imports that only a connection needs
-
-    transport = await Transport.open(kubeconfig, context, request_s=request_s)
+    transport = await prepare_to_connect().open(kubeconfig, context, request_s=request_s)
     try:
         api = Api(transport, backoff=backoff)
         yield api

@@ -19,6 +19,7 @@ from bot.aio.cancellation import stray_cancellation_as_error
 from bot.aio.groups import TaskGroup
 from bot.aio.memory import give_back
 from bot.cluster.client import tally
+from bot.cluster.client.api import prepare_to_connect
 from bot.cluster.client.api_addresses import ApiAddresses, use_addresses
 from bot.diagnosis.diagnose import diagnose_cluster
 from bot.diagnosis.knowledge import Knowledge, load_knowledge
@@ -54,6 +55,7 @@ class _Worker:
             async for line in reader:
                 match orders.decode(line):
                     case Prepare():
+                        prepare_to_connect()
                         with suppress(RulesError):  # the first diagnosis says what is wrong
                             self._knows()
                     case Start() as start:
