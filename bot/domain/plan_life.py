@@ -9,7 +9,7 @@ An approval is for a digest: a plan that differs by one byte is another plan.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -56,6 +56,8 @@ class PlanRecord(Struct, frozen=True, kw_only=True):
     """A plan and what has become of it."""
 
     plan: Plan
+    asked: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
+    """What was asked for, as it is to be planned again. It is no part of what people approve."""
     state: PlanState = "waiting"
     approvals: tuple[Approval, ...] = ()
     decided_by: Person | None = None

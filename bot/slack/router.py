@@ -22,6 +22,7 @@ from bot.slack.handlers.commands import mention, slash_command
 from bot.slack.handlers.feedback import not_it_submitted
 from bot.slack.handlers.firing import alert_received, alerts_quiet
 from bot.slack.handlers.home import home_opened
+from bot.slack.handlers.plan_again import plan_again
 from bot.slack.handlers.polling import poll_due
 from bot.slack.handlers.runs import give_up
 from bot.slack.handlers.sweeping import sweep_due
@@ -71,6 +72,7 @@ BUTTONS: Mapping[str, Handler] = {
     plan_views.REFUSE: plans.refuse,
     plan_views.STOP: plans.stop,
     plan_views.SHOW: plans.show,
+    plan_views.AGAIN: plan_again,
     ids.DIAGNOSE_POD: buttons.diagnose_pod,
 }
 """By action_id, up to a colon: what follows it only keeps ids of one row apart."""

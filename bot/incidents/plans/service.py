@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Literal
 
+import msgspec
 import structlog
 from msgspec.structs import replace
 
@@ -159,7 +160,7 @@ class PlanService:
             raise NotPlannedError(
                 f"Plans of risk {plan.risk} are approved in the terminal.", "Propose it there: cnibot plan propose"
             )
-        record = PlanRecord(plan=plan)
+        record = PlanRecord(plan=plan, asked=msgspec.to_builtins(proposal.asked))
         await self._plans.add(record, self._entry("proposed", record, plan.requester, plan.title))
         await self._supersede(plan)
         return await self._plans.get(plan_id)

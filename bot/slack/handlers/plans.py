@@ -15,7 +15,7 @@ import structlog
 from bot.domain.authorization import Action
 from bot.domain.errors import BotError
 from bot.domain.incident import ALL_NODES, PLAN, SCHEDULE, Incident
-from bot.domain.outgoing import Edit, Place, Post, Priority
+from bot.domain.outgoing import Edit, Post, Priority
 from bot.domain.plan import Person
 from bot.domain.plan_journal import JournalEntry
 from bot.domain.plan_life import PlanRecord, Refusal, decided
@@ -30,6 +30,7 @@ from bot.slack.handlers.buttons import pressed, reported_run
 from bot.slack.handlers.diagnose import cluster_for, exists, take_up
 from bot.slack.handlers.dialogues import fill, open_loading
 from bot.slack.handlers.firing import after_run
+from bot.slack.handlers.plan_news import announce_glass, announce_half_done
 from bot.slack.handlers.runs import run, show_root, thread_of
 from bot.slack.plan_commands import ListPlans, PlanCommand, PlansCommand, ResumePlans, StopPlans, Wanted, wanted
 from bot.slack.services import Services
@@ -46,8 +47,6 @@ _COMPARE_S = 60.0
 """Between two looks at what a verified plan has left."""
 _HOLDS_S = 86_400.0
 """How long somebody looks after it."""
-_LOUD_S = 3_600.0
-"""How old a broken glass may be and still be news to a bot that was down."""
 _HAS_CHANGED = frozenset({"verified", "undone", "halted"})
 """Ends after which the cluster is another one than the newest verdict saw."""
 _ENDED_NEWS = frozenset({"verified", "undone", "halted", "stale", "checked", "refused"})
@@ -87,7 +86,7 @@ async def propose_plan(services: Services, caller: Caller, command: PlanCommand)
         text = f"Nothing justifies a plan yet. Type `/cni diagnose {asked.namespace}` here first."
         await ephemeral(services, caller, "plan", notices.plainly(text))
         return
-    await _put_forward(services, caller, *found, asked.request)
+    await put_forward(services, caller, *found, asked.request)
 
 
 async def _propose_migration(services: Services, caller: Caller, cluster: str, asked: Wanted) -> None:
@@ -108,7 +107,7 @@ async def _propose_migration(services: Services, caller: Caller, cluster: str, a
     opened, is_new = await services.service.open(request, dedup=caller.key)
     found = await take_up(services, caller, opened, is_new=is_new)
     if found is not None:
-        await _put_forward(services, caller, *found, asked.request)
+        await put_forward(services, caller, *found, asked.request)
 
 
 async def propose_fix(services: Services, entry: Entry) -> None:
@@ -135,10 +134,10 @@ async def propose_fix(services: Services, entry: Entry) -> None:
         if record.is_open and is_of_run and record.plan.id != _plan_id(caller):
             await ephemeral(services, caller, "plan", notices.plainly(decided(record).sentence))
             return
-    await _put_forward(services, caller, incident, report, None)
+    await put_forward(services, caller, incident, report, None)
 
 
-async def _put_forward(
+async def put_forward(
     services: Services, caller: Caller, incident: Incident, report: Report, asked: PlanRequest | None
 ) -> None:
     """The plan's card in the incident's thread; None: what the report leads to."""
@@ -213,7 +212,7 @@ async def _justified(
 async def approve(services: Services, entry: Entry) -> None:
     """Approve; with enough approvals the plan runs at once, and if we die the inbox hands this click out again."""
     caller = of_interaction(entry)
-    record = await _pressed_plan(services, caller, entry)
+    record = await pressed_plan(services, caller, entry)
     if record is None or not await _may(services, caller, record, Action.APPROVE):
         return
     policy, risk = services.plans.settings.policy, record.plan.risk
@@ -310,6 +309,7 @@ async def say_end(services: Services, record: PlanRecord) -> None:
         await services.outbox.put(
             Post(key=key, place=thread_of(incident), content=plans.plan_news(record), priority=Priority.VERDICT)
         )
+        await announce_half_done(services, record)
     if incident is not None and incident.is_open and record.state in _HAS_CHANGED:
         begun = await services.service.begin(incident, dedup=f"{record.plan.id}:left", by=PLAN)
         await run(services, begun, asked_by=PLAN)
@@ -338,7 +338,7 @@ async def _redraw_ended(services: Services, record: PlanRecord) -> None:
 async def stop(services: Services, entry: Entry) -> None:
     """Abort, or turn back."""
     caller = of_interaction(entry)
-    record = await _pressed_plan(services, caller, entry)
+    record = await pressed_plan(services, caller, entry)
     if record is None or not await _may(services, caller, record, Action.APPROVE):
         return
     answer = await services.plans.abort(record.plan.id, Person(realm="slack", name=caller.user))
@@ -436,7 +436,7 @@ async def _known(services: Services, plan_id: str) -> PlanRecord | None:
         return None
 
 
-async def _pressed_plan(services: Services, caller: Caller, entry: Entry) -> PlanRecord | None:
+async def pressed_plan(services: Services, caller: Caller, entry: Entry) -> PlanRecord | None:
     """The plan that the button names, in the channel of its incident; else the caller knows why not."""
     record = await _plan_of(services, entry)
     incident = await services.store.incidents.get(record.plan.incident) if record else None
@@ -517,18 +517,3 @@ async def look_for_drift(services: Services, record: PlanRecord, compared: dict[
     await services.outbox.put(Post(key=key, place=thread_of(incident), content=news, priority=Priority.VERDICT))
     taken = incident if incident.is_open else await services.service.open_one(incident) or incident
     await run(services, await services.service.begin(taken, dedup=key, by=SCHEDULE), asked_by=SCHEDULE)
-
-
-async def announce_glass(services: Services, record: PlanRecord) -> None:
-    """Tell the whole channel that somebody went past the policy: the incident's, else that of alerts."""
-    glass = record.glass_broken_by
-    if glass is None or services.now() - glass.at > _LOUD_S:
-        return
-    incident = await services.store.incidents.get(record.plan.incident) if record.plan.incident else None
-    if channel := incident.channel if incident else services.alert_channel:
-        content = plans.glass_news(record, glass)
-        await services.outbox.put(
-            Post(
-                key=f"{record.plan.id}:glass", place=Place(channel=channel), content=content, priority=Priority.VERDICT
-            )
-        )

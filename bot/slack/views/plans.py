@@ -13,6 +13,7 @@ from bot.domain.plan_life import Approval, PlanRecord
 from bot.render.plans import RISKS, SIGNS, UNDO_WORDS, exactly, milestones_shown, plan_text
 from bot.slack.views import blocks
 from bot.slack.views.blocks import Block
+from bot.slack.views.ids import RERUN, run_value
 from bot.slack.views.parts import Part, message
 from bot.slack.views.text import (
     Mrkdwn,
@@ -21,6 +22,7 @@ from bot.slack.views.text import (
     fence,
     joined,
     lines,
+    link,
     moment,
     person,
     plain,
@@ -32,6 +34,7 @@ APPROVE = "cni_plan_approve"
 REFUSE = "cni_plan_refuse"
 STOP = "cni_plan_stop"
 SHOW = "cni_plan_show"
+AGAIN = "cni_plan_again"
 REFUSE_VIEW = "cni_plan_refuse_view"
 APPROVE_VIEW = "cni_plan_approve_view"
 REASON_BLOCK, REASON_INPUT = "cni_plan_reason_block", "cni_plan_reason_input"
@@ -172,7 +175,21 @@ def _buttons(record: PlanRecord) -> list[Block]:
             stop = blocks.button("Stop", STOP, plan.id, style="danger", says="Stop this plan and turn back")
             return [stop, show]
         case _:
-            return [show]
+            return _ended(record, show)
+
+
+def _ended(record: PlanRecord, show: Block) -> list[Block]:
+    """What can be done next."""
+    plan = record.plan
+    run = run_value(plan.incident, plan.run)
+    first: list[Block] = []
+    if record.state in {"stale", "refused", "aborted", "checked"} and record.asked:
+        first = [blocks.button("Plan again", AGAIN, plan.id, says="Plan the same again, as the cluster stands now")]
+    if record.state == "expired" and run:  # the verdict may be as old as the plan
+        first = [blocks.button("Re-run", RERUN, run, says="Diagnose again")]
+    if record.state == "halted":
+        show = blocks.button("Show what was done", SHOW, plan.id, style="primary", says="Show what was done")
+    return [*first, show]
 
 
 def _confirm(title: str, text: str) -> dict[str, Any]:
@@ -197,6 +214,13 @@ def plan_news(record: PlanRecord) -> Content:
     """The line in the thread when a plan has ended: edits notify nobody."""
     plan = record.plan
     return message("", [Part(items=(escape(f"{SIGNS[record.state]}: {plan.title}. {record.sentence}", 900),))])
+
+
+def plan_half_done(record: PlanRecord, *, link_to: str) -> Content:
+    """For the whole channel: a person must look."""
+    where = link(link_to, "What was done and what was not") if link_to else said("Its thread says what was done")
+    title = escape(f"{SIGNS[record.state]}: {record.plan.title} on {record.plan.cluster}.", _LINE)
+    return message("", [Part(items=(title, joined(escape(record.sentence, 600), said(" "), where, said("."))))])
 
 
 def plan_drifted(record: PlanRecord, why: str) -> Content:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from bot.domain.authorization import Action, Grant
@@ -14,7 +15,8 @@ from bot.domain.plan import Person
 from bot.domain.plan_life import PlanRecord
 from bot.domain.plan_policy import Policy
 from bot.lab.slack.message import Message
-from bot.slack.handlers.plans import announce_glass, look_for_drift
+from bot.slack.handlers.plan_news import announce_glass, announce_half_done
+from bot.slack.handlers.plans import look_for_drift
 from bot.store import Store
 from tests.incidents.planning import PlanRig, plan_rig
 from tests.slack.handlers.conftest import HERE, Opened, Rig, healthy
@@ -221,7 +223,7 @@ async def test_an_expired_plan_says_so_and_loses_its_buttons(planning: Planning)
 
     await planning.rig.shown_only_to("bob", "has expired")
     expired = await planning.found("EXPIRED")
-    assert "cni_plan_approve" not in expired.action_ids
+    assert expired.action_ids == ["cni_rerun", "cni_plan_show"]
     assert planning.port() == 8081
 
 
@@ -235,6 +237,52 @@ async def test_a_refusal_is_said_with_its_reason(planning: Planning) -> None:
     refused = await planning.found("REFUSED")
     assert "The node is drained anyway." in refused.text
     assert planning.port() == 8081
+
+
+async def test_what_the_cluster_has_overtaken_is_planned_again_by_a_button_and_once(planning: Planning) -> None:
+    card = await planning.card()
+    before = (await planning.plan()).plan
+    ports = [{"port": 80, "targetPort": 8082}]
+    planning.at.cluster.storage.patch("services", "web", "shop", {"spec": {"ports": ports}})
+    await planning.rig.ws.user("bob").click(HERE, card.ts, "cni_plan_approve")
+    stale = await planning.found("NOT RUN")
+    assert stale.action_ids == ["cni_plan_again", "cni_plan_show"]
+
+    await planning.rig.alice.click(HERE, stale.ts, "cni_plan_again")
+    again = await planning.found("WAITING FOR APPROVAL")
+    assert again.ts != card.ts
+    assert "8082 → 8080" in again.text
+    await planning.rig.ws.user("bob").click(HERE, stale.ts, "cni_plan_again")
+    await planning.rig.shown_only_to("bob", "waits for approval")
+    waiting = [one for one in await planning.rig.store.plans.recent() if one.state == "waiting"]
+    assert len(waiting) == 1
+    assert waiting[0].plan.digest != before.digest
+
+
+async def test_what_stopped_half_done_is_told_to_the_whole_channel_once(planning: Planning) -> None:
+    await planning.card()
+    why = "Step 4 failed. A person must check what is left."
+    half = msgspec.structs.replace(await planning.plan(), state="halted", sentence=why)
+    for _ in range(2):
+        await announce_half_done(planning.rig.services, half)
+    await planning.rig.quiet()
+
+    (told,) = [one for one in planning.rig.roots() if "HALF DONE" in one.text]
+    assert why in told.text
+    assert "|What was done and what was not>" in told.text
+
+
+async def test_a_guest_plans_nothing_again(planning: Planning) -> None:
+    card = await planning.card()
+    bob = planning.rig.ws.user("bob")
+    await bob.click(HERE, card.ts, "cni_plan_refuse")
+    view_id, _ = await planning.rig.modal("bob", "Why?")
+    await bob.submit(view_id, {"cni_plan_refuse_input": "Not tonight."})
+    refused = await planning.found("REFUSED")
+
+    await planning.rig.ws.user("carol").click(HERE, refused.ts, "cni_plan_again")
+    await planning.rig.shown_only_to("carol", "Not allowed")
+    assert len(await planning.rig.store.plans.recent()) == 1
 
 
 STRICT = Policy(reason_required=frozenset({"r1"}), typed_cluster=frozenset({"r1"}))

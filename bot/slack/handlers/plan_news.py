@@ -1,0 +1,34 @@
+"""What of plans the whole channel is told, and not only the thread: what nobody may overlook."""
+
+from bot.domain.outgoing import Content, Place, Post, Priority
+from bot.domain.plan_life import PlanRecord
+from bot.slack.handlers.runs import permalink
+from bot.slack.services import Services
+from bot.slack.views import plans
+
+_LOUD_S = 3_600.0
+"""How old a broken glass may be and still be news to a bot that was down."""
+
+
+async def announce_glass(services: Services, record: PlanRecord) -> None:
+    """Somebody went past the policy."""
+    glass = record.glass_broken_by
+    if glass is not None and services.now() - glass.at <= _LOUD_S:
+        await _tell(services, record, "glass", plans.glass_news(record, glass))
+
+
+async def announce_half_done(services: Services, record: PlanRecord) -> None:
+    """A plan stopped half done: a person must look."""
+    if record.state != "halted":
+        return
+    incident = await services.store.incidents.get(record.plan.incident) if record.plan.incident else None
+    link = await permalink(services, incident) if incident else ""
+    await _tell(services, record, "half-done", plans.plan_half_done(record, link_to=link))
+
+
+async def _tell(services: Services, record: PlanRecord, what: str, content: Content) -> None:
+    """Once, in the incident's channel, else in that of alerts."""
+    incident = await services.store.incidents.get(record.plan.incident) if record.plan.incident else None
+    if channel := incident.channel if incident else services.alert_channel:
+        key, place = f"{record.plan.id}:{what}", Place(channel=channel)
+        await services.outbox.put(Post(key=key, place=place, content=content, priority=Priority.VERDICT))
