@@ -27,6 +27,7 @@ REVOKED = {"account_inactive", "invalid_auth", "not_authed", "token_expired", "t
 _NAP_S = 0.25
 
 INBOX = Gauge("cnibot_inbox_entries", "Requests from Slack that are waiting, or were given up.", ("state",))
+INBOX_AGE = Gauge("cnibot_inbox_oldest_seconds", "How long the oldest request of the inbox has waited or been handled.")
 OUTBOX = Gauge("cnibot_outbox_items", "Messages that wait to be posted in Slack, or were given up.", ("state",))
 OUTBOX_DONE = Gauge("cnibot_outbox_done", "What the outbox of this process has done since it started.", ("what",))
 OUTBOX_AGE = Gauge("cnibot_outbox_oldest_seconds", "How long the oldest waiting item of the outbox has waited.")
@@ -127,6 +128,7 @@ class Gauges:
         inbox, outbox = await services.store.inbox.counts(), await services.outbox.state()
         INBOX.labels("waiting").set(inbox.waiting)
         INBOX.labels("dead").set(inbox.dead)
+        INBOX_AGE.set(max(0.0, services.now() - inbox.oldest_at) if inbox.oldest_at else 0.0)
         OUTBOX.labels("waiting").set(outbox.waiting)
         OUTBOX.labels("dead").set(outbox.dead)
         OUTBOX_AGE.set(max(0.0, services.now() - outbox.oldest_at) if outbox.oldest_at else 0.0)

@@ -69,7 +69,7 @@ def test_every_metric_is_one_of_ours() -> None:
 def test_labels_are_set_by_aggregation_and_nobody_waits_long(rule: dict[str, Any]) -> None:
     outer = rule["expr"].lstrip()
 
-    assert re.match(r"(?:sum|max) by \((?:cluster|cause|job|outcome|peer|, )+\)|absent\(", outer), outer
+    assert re.match(r"(?:sum|max) by \((?:cluster|cause|node|job|outcome|peer|, )+\)|absent\(", outer), outer
     assert rule.get("for", "0m") in {"0m", "1m", "2m"}
     assert rule["labels"]["severity"] in {"critical", "warning", "info"}
     assert {"summary", "description"} <= rule["annotations"].keys()

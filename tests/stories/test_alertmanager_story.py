@@ -38,6 +38,11 @@ def replies(slack: SlackWorkspace, root: Message) -> list[Message]:
     return [each for each in slack.thread("alerts", root.ts) if each.user == slack.bot_user_id]
 
 
+def signs(slack: SlackWorkspace) -> list[str]:
+    """What stands beside Alertmanager's first message."""
+    return list(slack.messages("alerts")[0].reactions)
+
+
 @needs_alertmanager
 @pytest.mark.lab
 async def test_the_thread_under_the_alert_holds_the_diagnosis(calico_lab: LabUnderTest, tmp_path: Path) -> None:
@@ -61,8 +66,10 @@ async def test_the_thread_under_the_alert_holds_the_diagnosis(calico_lab: LabUnd
         assert [m for m in slack.messages("incidents") if m.user == slack.bot_user_id] == []
         card = await slack.until(lambda: [m for m in replies(slack, root) if "the network.*" in m.text], ANSWER_S)
         assert "1 firing, 0 ended" in card[0].text
+        await slack.until(lambda: signs(slack) == ["red_circle"], ANSWER_S)
 
         await calico_lab.client.heal()
         await manager.end("SeldonRequestsFail", **ALERT)
         await slack.until(lambda: any("Checked again" in m.text for m in replies(slack, root)), ANSWER_S)
         assert "It was: " in next(m.text for m in replies(slack, root) if "Checked again" in m.text)
+        await slack.until(lambda: signs(slack) == ["black_circle"], ANSWER_S)

@@ -1,4 +1,4 @@
-"""What of plans the whole channel is told, and not only the thread: what nobody may overlook."""
+"""News of plans for the whole channel, and not only for the thread: what nobody may overlook."""
 
 from bot.domain.outgoing import Content, Place, Post, Priority
 from bot.domain.plan_life import PlanRecord

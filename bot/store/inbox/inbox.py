@@ -83,6 +83,8 @@ class InboxCounts:
     waiting: int
     """Accepted and not yet handled, those being handled included."""
     dead: int
+    oldest_at: float | None = None
+    """Unix time, by Redis's clock, at which the oldest of those that wait was accepted; None when none waits."""
 
 
 class Inbox:
@@ -180,8 +182,11 @@ class Inbox:
     async def counts(self) -> InboxCounts:
         """How full it is."""
         async with self._connection.client() as client:
+            oldest = cast("list[tuple[bytes, object]]", await client.xrange(self._leases.stream, count=1))
             return InboxCounts(
-                waiting=int(await client.xlen(self._leases.stream)), dead=int(await client.xlen(self._leases.dead))
+                waiting=int(await client.xlen(self._leases.stream)),
+                dead=int(await client.xlen(self._leases.dead)),
+                oldest_at=int(oldest[0][0].partition(b"-")[0]) / 1000 if oldest else None,
             )
 
     async def dead(self, limit: int = 100) -> tuple[DeadEntry, ...]:
