@@ -70,6 +70,12 @@ class Bot:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    @property
+    def waited_s(self) -> float:
+        """How long the bot's loop was ready to go on and had no processor: what other work on the machine costs."""
+        assert self.process
+        return int(Path(f"/proc/{self.process.pid}/schedstat").read_text(encoding="utf-8").split()[1]) / 1e9
+
     def measure(self) -> None:
         assert self.process
         try:
@@ -169,6 +175,9 @@ async def storm(bot: Bot, alerts: int, seconds: float, kills: int) -> None:
         f"{alerts} alerts in {len(bodies)} notifications within {took:.0f} s: webhook median "
         f"{statistics.median(times) * 1e3:.0f} ms, p99 {p99 * 1e3:.0f} ms, worst {in_order[-1] * 1e3:.0f} ms; "
         f"sent again: {dict(again) or 'never'}"
+    )
+    print(
+        f"meanwhile the bot, since it last began, computed {bot.computed_s:.0f} s, and waited for a processor {bot.waited_s:.1f} s"
     )
 
 
