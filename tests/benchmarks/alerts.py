@@ -176,9 +176,8 @@ async def storm(bot: Bot, alerts: int, seconds: float, kills: int) -> None:
         f"{statistics.median(times) * 1e3:.0f} ms, p99 {p99 * 1e3:.0f} ms, worst {in_order[-1] * 1e3:.0f} ms; "
         f"sent again: {dict(again) or 'never'}"
     )
-    print(
-        f"meanwhile the bot, since it last began, computed {bot.computed_s:.0f} s, and waited for a processor {bot.waited_s:.1f} s"
-    )
+    waited = f"waited {bot.waited_s:.1f} s for a processor"
+    print(f"until then the bot, since it last began, computed {bot.computed_s:.0f} s and {waited}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
