@@ -18,7 +18,7 @@ from bot.alerts.extractors import Extractor, Template
 from bot.domain.authorization import ANYONE, Action, Grant
 from bot.domain.errors import ConfigurationError
 from bot.domain.foreign import read_text, yaml_mistake
-from bot.domain.plan_policy import QuietHours
+from bot.domain.plan_policy import ApprovalRule, QuietHours
 from bot.domain.redact import Sink
 from bot.domain.report import Risk
 
@@ -153,6 +153,24 @@ class CiliumSettings(BaseModel):
     """What `sha256sum` says of it."""
     helm: str = "helm"
     """The program that renders it, Helm 3 or 4."""
+
+
+class ApprovalRuleSettings(BaseModel):
+    """How many people must approve plans of some clusters and namespaces."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
+
+    people: Annotated[int, Field(ge=1, le=10)]
+    risks: tuple[Risk, ...] = ("r1", "r2", "r3")
+    clusters: tuple[str, ...] = (ANYONE,)
+    namespaces: tuple[str, ...] = (ANYONE,)
+    """Names with * and ? as in a shell."""
+
+    def rule(self) -> ApprovalRule:
+        """As the policy takes it."""
+        return ApprovalRule(
+            people=self.people, risks=frozenset(self.risks), clusters=self.clusters, namespaces=self.namespaces
+        )
 
 
 class QuietHoursSettings(BaseModel):
@@ -294,6 +312,9 @@ class Settings(BaseSettings):
         default_factory=lambda: dict[Risk, int]({"r3": 2})
     )
     """How many people besides the proposer must approve a plan, by its risk (r1, r2, r3); one where nothing is said."""
+    approval_rules: tuple[ApprovalRuleSettings, ...] = ()
+    """How many people must approve plans of some places, as `{people, risks, clusters, namespaces}`. Of these and of
+    `CNIBOT_APPROVALS` the largest number that holds for a plan counts."""
     not_from_slack: tuple[Risk, ...] = ()
     """Risks whose plans are approved in the terminal only: a Slack session has no second factor."""
     typed_cluster: tuple[Risk, ...] = ()

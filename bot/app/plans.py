@@ -23,6 +23,7 @@ def plan_settings(settings: Settings) -> PlanSettings:
         mode=settings.remediation,
         policy=Policy(
             approvals=dict(settings.approvals),
+            approval_rules=tuple(one.rule() for one in settings.approval_rules),
             not_from_slack=frozenset(settings.not_from_slack),
             typed_cluster=frozenset(settings.typed_cluster),
             reason_required=frozenset(settings.reason_required),

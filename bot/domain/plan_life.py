@@ -119,7 +119,7 @@ def approve(record: PlanRecord, approval: Approval, policy: Policy, *, typed_clu
     if refusal := refusal or _said(plan, approval, policy, typed_cluster):
         return refusal
     approvals = (*record.approvals, approval)
-    is_enough = approval.is_break_glass or len(approvals) >= policy.needed(plan.risk)
+    is_enough = approval.is_break_glass or len(approvals) >= policy.needed(plan)
     return msgspec.structs.replace(record, approvals=approvals, state="approved" if is_enough else "waiting")
 
 
@@ -232,7 +232,7 @@ def start(record: PlanRecord, now: float, policy: Policy) -> PlanRecord | Refusa
         return Refusal(kind="expired", sentence=f"Plan {plan.id} expired before it began. Nothing was changed.")
     given = [one for one in record.approvals if one.digest == plan.digest]
     if not any(one.is_break_glass and policy.may_break_glass(one.person) for one in given):
-        if len({one.person for one in given} - {plan.requester}) < policy.needed(plan.risk):
+        if len({one.person for one in given} - {plan.requester}) < policy.needed(plan):
             return _lacking(record, policy)
         if quiet := policy.quiet(plan, now):
             return Refusal(kind="quiet", sentence=f"{quiet} Nothing was changed.")
@@ -248,7 +248,7 @@ def finish(record: PlanRecord, outcome: Outcome, sentence: str, now: float) -> P
 
 
 def _lacking(record: PlanRecord, policy: Policy) -> Refusal:
-    missing = policy.needed(record.plan.risk) - len(record.approvals)
+    missing = policy.needed(record.plan) - len(record.approvals)
     people = "one more person" if missing == 1 else f"{missing} more people"
     return Refusal(kind="not-approved", sentence=f"Plan {record.plan.id} waits for the approval of {people}.")
 

@@ -38,11 +38,32 @@ class QuietHours:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalRule:
+    """How many people must approve plans of some places."""
+
+    people: int
+    risks: frozenset[Risk] = frozenset({"r1", "r2", "r3"})
+    clusters: tuple[str, ...] = ("*",)
+    """Names, with * and ? as in a shell."""
+    namespaces: tuple[str, ...] = ("*",)
+    """Likewise: of the objects that are changed, and the one whose diagnosis justifies the plan."""
+
+    def applies(self, plan: Plan) -> bool:
+        """Whether it holds for this plan."""
+        places = {plan.namespace, *(target.namespace for target in plan.targets)}
+        is_there = any(fnmatchcase(place, one) for place in places for one in self.namespaces)
+        is_in = any(fnmatchcase(plan.cluster, one) for one in self.clusters)
+        return plan.risk in self.risks and is_in and is_there
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """What an approval needs."""
 
     approvals: Mapping[Risk, int] = field(default_factory=lambda: dict[Risk, int]({"r3": 2}))
     """How many people besides the proposer, by risk; one where nothing is said."""
+    approval_rules: tuple[ApprovalRule, ...] = ()
+    """Of these and `approvals` the largest number that holds for a plan counts."""
     not_from_slack: frozenset[Risk] = frozenset()
     """Risks that cannot be approved in Slack: a Slack session has no second factor."""
     typed_cluster: frozenset[Risk] = frozenset()
@@ -54,9 +75,10 @@ class Policy:
     """Who may break the glass: names that the API server knows. One of them alone approves, also what they proposed,
     and in quiet hours. Never in Slack."""
 
-    def needed(self, risk: Risk) -> int:
+    def needed(self, plan: Plan) -> int:
         """How many approvals; never none."""
-        return max(1, self.approvals.get(risk, 1))
+        ruled = (rule.people for rule in self.approval_rules if rule.applies(plan))
+        return max(1, self.approvals.get(plan.risk, 1), *ruled)
 
     def may_break_glass(self, person: Person) -> bool:
         """Whether the person was named for that, and is known by more than a session in Slack."""

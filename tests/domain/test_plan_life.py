@@ -76,7 +76,7 @@ def test_a_policy_may_ask_for_the_terminal_or_the_typed_cluster() -> None:
 
 
 def test_no_policy_needs_less_than_one_approval() -> None:
-    assert Policy(approvals={"r1": 0}).needed("r1") == 1
+    assert Policy(approvals={"r1": 0}).needed(record().plan) == 1
 
 
 @pytest.mark.parametrize("state", sorted({"verified", "undone", "halted", "refused", "expired", "stale", "aborted"}))

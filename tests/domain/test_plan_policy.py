@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from bot.domain import plan_life
 from bot.domain.plan import Person
 from bot.domain.plan_life import Approval, PlanRecord, Refusal
-from bot.domain.plan_policy import Policy, QuietHours
+from bot.domain.plan_policy import ApprovalRule, Policy, QuietHours
 from tests.remediation.build import BOB, NOW, ROOT, approval, plan, record
 
 ZURICH = ZoneInfo("Europe/Zurich")
@@ -50,6 +50,39 @@ def test_a_night_belongs_to_the_day_on_which_it_begins() -> None:
 
     assert monday.until(plan(), at("2026-12-01T03:00")) == dt.datetime(2026, 12, 1, 6, tzinfo=ZURICH)
     assert monday.until(plan(), at("2026-11-30T03:00")) is None
+
+
+@pytest.mark.parametrize(
+    ("rules", "needed"),
+    [
+        ({}, 3),
+        ({"clusters": ("l*",)}, 3),
+        ({"clusters": ("prod-*",)}, 1),
+        ({"risks": frozenset({"r2", "r3"})}, 1),
+        ({"namespaces": ("kube-*",)}, 1),
+        ({"namespaces": ("shop",)}, 3),
+    ],
+)
+def test_how_many_must_approve_may_depend_on_the_place(rules: dict[str, Any], needed: int) -> None:
+    policy = Policy(approval_rules=(ApprovalRule(people=3, **rules), ApprovalRule(people=1)))
+
+    assert policy.needed(plan()) == needed
+
+
+def test_a_rule_for_a_namespace_holds_for_what_is_changed_there_and_what_justifies_it() -> None:
+    rule = ApprovalRule(people=2, namespaces=("kube-system",))
+
+    assert not rule.applies(plan())
+    assert rule.applies(replace(plan(), namespace="kube-system"))
+
+
+def test_fewer_than_the_place_asks_for_begin_nothing() -> None:
+    strict = Policy(approval_rules=(ApprovalRule(people=2, clusters=("lab",)),))
+    once = plan_life.approve(record(), approval(plan(), BOB), strict)
+
+    assert isinstance(once, PlanRecord)
+    assert once.state == "waiting"
+    assert isinstance(plan_life.start(replace(once, state="approved"), NOW, strict), Refusal)
 
 
 def test_quiet_hours_are_for_some_risks_and_clusters() -> None:

@@ -191,7 +191,7 @@ def _evidence(report: Report) -> Sequence[str]:
 
 
 def _needed(services: Services, record: PlanRecord) -> int:
-    return services.plans.settings.policy.needed(record.plan.risk)
+    return services.plans.settings.policy.needed(record.plan)
 
 
 async def _justified(
