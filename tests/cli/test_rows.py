@@ -1,6 +1,8 @@
 """Lists: as a table where a person looks, a line for each where a program reads."""
 
 import io
+import os
+import subprocess
 import sys
 
 import pytest
@@ -35,3 +37,21 @@ def test_on_a_terminal_a_list_keeps_to_the_width(monkeypatch: pytest.MonkeyPatch
 
     assert len(shown.getvalue().splitlines()) == 2
     assert max(map(len, shown.getvalue().splitlines())) <= 40
+
+
+def test_help_that_nobody_looks_at_is_neither_framed_nor_wrapped() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bot"],
+        env={**os.environ, "COLUMNS": "40"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+    rows = done.stdout.splitlines()
+    assert done.returncode == 0
+    assert "  doctor        Try everything that the bot needs: rules, store, Slack, clusters and the rights there." in (
+        done.stdout
+    )
+    assert [row for row in rows if row != row.rstrip() or "│" in row] == []
