@@ -252,7 +252,10 @@ def _causes(report: Report, *, details: bool) -> Iterator[Row]:
     follows = [Row(one, sign="↳") for one in brief.follows(report)]
     yield from _section("Follows from it", follows if details else follows[:MOST])
     if not any(cause.confidence in {"confirmed", "likely"} for cause in report.causes):
-        rows = [Row(one.sentence, SEVERITY_STYLES[one.severity], "✗") for one in brief.found(report)[:MOST]]
+        rows = [
+            Row(one.sentence, SEVERITY_STYLES[one.severity], SEVERITY_SIGNS[one.severity])
+            for one in brief.found(report)[:MOST]
+        ]
         yield from _section("What was found", [] if details else rows)
 
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from bot.domain.report import Report, Trace, Transient
+from bot.domain.report import FindingReport, Report, Trace, Transient, Verdict
 from bot.render.terminal import lines, show
 
 HERE = Path(__file__).parent
@@ -99,6 +99,16 @@ def test_where_no_known_cause_fits_it_is_said_where_to_begin() -> None:
 
     assert "no known cause fits: compare what fails below" in shown(seen)
     assert "no known cause fits: follow the probe packets below" in shown(replace(seen, trace=(lost,)))
+
+
+def test_a_warning_under_healthy_is_no_cross() -> None:
+    detour = FindingReport(probe="overlay", subject="node node-2", severity="warn", sentence="node-2 takes a detour.")
+    whole = replace(report("nothing-seen"), verdict=Verdict(status="healthy"), causes=(), findings=(detour,))
+
+    shown = "\n".join(line.plain for line in lines(whole))
+
+    assert "! node-2 takes a detour." in shown
+    assert "✗" not in shown
 
 
 def test_what_came_and_went_is_no_news_beside_a_known_cause() -> None:
