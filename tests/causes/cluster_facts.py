@@ -72,7 +72,7 @@ POD: dict[str, Value] = {
     "policy_blocks_remote": False, "reach_outside": "ok", "endpoint_reach": "ok", "endpoint_dead_ports": (),
     "listens": "target-port",
     "diverted": False, "diverting_rules": (), "has_stray_route": False, "stray_routes": (),
-    "taken_away": False, "taken_away_by": (),
+    "taken_away": False, "taken_away_by": (), "taken_wholly": False,
     "queue": "none", "queues": (), "filter": "none", "filters": (),
     "host_queue": "none", "host_queues": (), "host_filter": "none", "host_filters": (),
     "denied_nameservers": (), "denied_nameserver_rules": (), "needs_names": True,

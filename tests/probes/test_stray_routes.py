@@ -34,6 +34,7 @@ def test_a_route_that_takes_one_pod_of_another_node(route: Route, is_taken: bool
     cluster.root("node-1", routes=(*cluster.roots["node-1"].routes, BLOCK, route))
 
     assert of(cluster, c)["taken_away"] is is_taken
+    assert of(cluster, c)["taken_wholly"] is is_taken
     assert of(cluster, a)["taken_away"] is False
 
 
@@ -188,6 +189,7 @@ def test_a_rule_that_takes_one_pod_of_another_node(rule: Rule, is_taken: bool): 
 
     assert of(cluster, c)["taken_away"] is is_taken
     assert bool(of(cluster, c)["taken_away_by"]) is is_taken
+    assert of(cluster, c)["taken_wholly"] is False  # a rule may ask for more than is known
     assert of(cluster, other)["taken_away"] is False
 
 

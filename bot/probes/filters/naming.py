@@ -7,7 +7,11 @@ from bot.probes.filters.rule_owners import author_of
 from bot.probes.filters.walking import Taking
 
 TEXT_LIMIT = 160
-_ONE_WAY = {frozenset({"request"}): ", which takes requests only", frozenset({"reply"}): ", which takes replies only"}
+_WAYS = {
+    frozenset({"request"}): ", which takes requests only",
+    frozenset({"reply"}): ", which takes replies only",
+    frozenset({"request", "reply"}): ", which takes requests and replies",
+}
 _REWRITES = {
     "dnat": "sends them elsewhere",
     "redirect": "sends them to a local port where nobody listens",
@@ -18,10 +22,10 @@ _REWRITES = {
 
 
 def loss_in_words(held: Held) -> str:
-    """The rule, and which packets it takes, where these are of one direction only."""
+    """The rule, and which packets of the flows that fail it takes."""
     if held.taking.is_rewriting:
         return f"{rule_in_words(held.taking)}, which {_REWRITES[held.taking.kind]}"
-    return rule_in_words(held.taking) + _ONE_WAY.get(frozenset(held.directions), "")
+    return rule_in_words(held.taking) + _WAYS.get(frozenset(held.directions), "")
 
 
 def is_kube_proxys(taking: Taking) -> bool:

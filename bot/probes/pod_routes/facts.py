@@ -119,6 +119,13 @@ FACTS = (
         rungs=_OUTSIDE,
         look="ip route get <pod ip>  # on each other node",
     ),
+    fact(
+        "pod.taken_wholly",
+        "bool",
+        "One of them is a route: it takes all packets, where a rule may ask for a port or a protocol.",
+        rungs=_OUTSIDE,
+        look="ip route  # on <node>",
+    ),
     fact("pod.taken_away_by", "list", "Such routes, and on which nodes.", rungs=_OUTSIDE, look="ip route  # on <node>"),
     fact(
         "pod.has_stray_route",

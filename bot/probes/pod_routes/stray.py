@@ -29,15 +29,18 @@ def observe_stray_routes(
     """
     pods, blocks = _pods_by_node(evidence), blocks_by_node(evidence)
     taken: dict[str, list[str]] = defaultdict(list)
+    wholly: set[str] = set()
     for ip, words in by_rules.items():
         taken[ip] += words
     for name, table in sorted(tables.items()):
         for other in pods:
             for ip, route in _stray(table, pods[other], blocks.get(other, ())) if other != name else ():
                 taken[ip].append(f"{route_words(route)} on {name}")
+                wholly.add(ip)
     for ip, owners in evidence.pods_by_ip.items():
         for subject in owners if tables else ():
             into.set(subject, "taken_away", ip in taken)
+            into.set(subject, "taken_wholly", ip in wholly)
             into.set(subject, "taken_away_by", tuple(taken[ip][:LISTED]) if ip in taken else ())
 
 
