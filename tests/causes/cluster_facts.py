@@ -108,7 +108,7 @@ NODE: dict[str, Value] = {
     "forward_policy": "accept", "host_firewall": "none", "iptables_backends": "nft", "drop_rules": 3, "drops_hit": (),
     "rejects_hit": (), "sends_prohibited": False, "policy_drops_hit": False, "policy_drops_allowed": (),
     "policy_drops_ports": (), "policy_ranges_cut": (),
-    "foreign_drops_hit": False, "foreign_rules_match": (), "foreign_rules_perhaps": (),
+    "foreign_drops_hit": False, "foreign_rules_match": (), "foreign_rules_named": (), "foreign_rules_perhaps": (),
     "tunnel_rules_match": (), "forward_policy_takes": False, "raw_rpfilter_hit": False,
     "rewriting_rules": (), "rewriting_rules_perhaps": (), "routing_rules_lost": (),
     "uplink_name": "eth0", "kubelet_unit": "kubelet", "gateway_address_dev": "lo",

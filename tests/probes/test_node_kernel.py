@@ -61,6 +61,7 @@ def test_a_quiet_node() -> None:
         "policy_drops_hit": False,
         "foreign_drops_hit": False,
         "foreign_rules_match": (),
+        "foreign_rules_named": (),
         "foreign_rules_perhaps": (),
         "tunnel_rules_match": (),
         "forward_policy_takes": False,
@@ -124,6 +125,7 @@ def test_one_rule_that_counts_is_enough_to_know_of_a_drop() -> None:
     known = seen(rule("guard", hits=None), rule("guard", hits=2, text="drop b"))
 
     assert (known["drops_hit"], known["foreign_drops_hit"]) == (("inet/filter/guard: drop b",), True)
+    assert known["foreign_rules_named"] == ("inet/filter/guard: drop b",)
 
 
 @pytest.mark.parametrize(

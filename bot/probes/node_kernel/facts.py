@@ -75,6 +75,12 @@ FACTS = (
         look=_LOOK_EVERY,
     ),
     fact(
+        "node.foreign_rules_named",
+        "list",
+        "Those rules; where it is not known which rules packets meet, those that counted while the tests ran.",
+        look=_LOOK_EVERY,
+    ),
+    fact(
         "node.foreign_rules_perhaps",
         "list",
         "Rules of strangers that may take packets of flows that failed: not all that they ask for is known.",

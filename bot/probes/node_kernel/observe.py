@@ -80,7 +80,7 @@ def _observe_firewall(
     firewall = root.state.firewall
     if firewall is None:
         why = root.why_missing("firewall", "root.firewall") or "the node's packet filters were not read"
-        into.miss_all(node, (*_RULE_KEYS, *_HIT_KEYS), why)
+        into.miss_all(node, (*_RULE_KEYS, *_HIT_KEYS, "foreign_rules_named"), why)
         return
     dropping = next((c for c in _ip(firewall) if c.hook.lower() == "forward" and c.policy.lower() == "drop"), None)
     into.set(node, "forward_policy", "drop" if dropping else "accept")
@@ -91,7 +91,7 @@ def _observe_firewall(
     into.set(node, "iptables_backends", _backends(firewall))
     into.set(node, "drop_rules", max(firewall.drops_total, len(firewall.drops)))
     if not root.is_ours:
-        into.miss_all(node, _HIT_KEYS, "rules were read once only (no node agent)")
+        into.miss_all(node, (*_HIT_KEYS, "foreign_rules_named"), "rules were read once only (no node agent)")
         return
     drops = [rule for rule in firewall.drops if not _is_reject(rule)]
     rejects = [rule for rule in firewall.drops if _is_reject(rule)]
@@ -103,6 +103,8 @@ def _observe_firewall(
     # A rejection by a stranger costs as much as a drop.
     foreign = [rule for rule in foreign if rule.packets_delta or not _is_reject(rule)]
     _put_foreign_hit(node, foreign, held, into)
+    counted = dict.fromkeys(in_words(rule) for rule in foreign if rule.packets_delta)
+    into.set(node, "foreign_rules_named", _words(_matching(held or ())) or tuple(counted)[:LISTED])
 
 
 def _put_foreign_hit(
@@ -133,7 +135,7 @@ def _observe_matches(node: Subject, held: Sequence[Held] | None, why: str, into:
         into.miss_all(node, _MATCH_KEYS, why or "the ways to the rules that drop were not read")
         return
     foreign = [one for one in held if not _is_forward_policy(one) and not one.taking.is_rewriting]
-    sure = [one for one in foreign if one.matches]
+    sure = _matching(held)
     into.set(node, "foreign_rules_match", _words(sure))
     into.set(node, "foreign_rules_perhaps", _words(one for one in foreign if one.may_match and not one.matches))
     into.set(node, "tunnel_rules_match", _words(one for one in sure if one.takes_tunnel))
@@ -142,6 +144,11 @@ def _observe_matches(node: Subject, held: Sequence[Held] | None, why: str, into:
     into.set(node, "rewriting_rules", _words(one for one in rewriting if one.matches))
     perhaps = (one for one in rewriting if one.may_match and not one.matches)
     into.set(node, "rewriting_rules_perhaps", _words(perhaps))
+
+
+def _matching(held: Sequence[Held]) -> list[Held]:
+    """Strangers' rules that surely take what failed."""
+    return [one for one in held if one.matches and not _is_forward_policy(one) and not one.taking.is_rewriting]
 
 
 def _is_forward_policy(one: Held) -> bool:
