@@ -358,7 +358,7 @@ async def test_an_entry_that_kills_its_process_is_given_up(store: Store) -> None
         assert len(lives.ended) < 20, "it is never given up"
 
     assert reported == [7]
-    assert sorted(done) == [number for number in range(20) if number != 7]
+    assert set(done) == set(range(20)) - {7}  # what had ended beside it, and was not noted yet, is begun again
     assert len(lives.ended) == 2 + 5
     async with store.connection.client() as client:
         assert await client.exists("cnibot:inbox:crashes") == 0
