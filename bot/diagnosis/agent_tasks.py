@@ -42,8 +42,8 @@ NODE_TRIES = 8
 CALICO_GATEWAY = "169.254.1.1"
 """So that a pod that lost its default route still has its gateway asked."""
 OUTSIDE_NAME = "example.com"
-_IPV4 = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])")
 """Asked of the cluster's DNS to see whether it forwards: a name that IANA reserves and everybody's resolver knows."""
+_IPV4 = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])")
 
 
 def nodes_in_scope(

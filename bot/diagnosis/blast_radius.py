@@ -91,7 +91,7 @@ def _in_all_failures(symptoms: Sequence[Symptom]) -> set[Subject]:
     All other pods then fail towards these alone.
     """
     causal = sorted((one for one in symptoms if one.kind is not SymptomKind.PODS_NOT_READY), key=_on_the_way)
-    failures = [set(ends) for symptom in causal for ends in _ends(symptom)]
+    failures = [ends for symptom in causal for ends in _ends(symptom)]
     for _, alike in groupby(causal, key=_on_the_way):
         met = {pod for one in alike for pod in _met(one)}
         if met and all(met.intersection(ends) for ends in failures):
@@ -112,12 +112,12 @@ def _met(symptom: Symptom) -> Iterator[Subject]:
         yield from (flow.source for flow in symptom.flows if flow.source.kind is SubjectKind.POD)
 
 
-def _ends(symptom: Symptom) -> Iterator[tuple[Subject, ...]]:
-    """The pods of each flow that fails, its source first; the subject where it has no flows."""
+def _ends(symptom: Symptom) -> Iterator[set[Subject]]:
+    """The pods of each flow that fails; the subject where it has no flows."""
     for flow in symptom.flows:
-        yield tuple(end for end in (flow.source, flow.target) if end and end.kind is SubjectKind.POD)
+        yield {end for end in (flow.source, flow.target) if end and end.kind is SubjectKind.POD}
     if not symptom.flows:
-        yield (symptom.subject,)
+        yield {symptom.subject}
 
 
 def nodes_at_fault(evidence: Evidence, cause: Explanation) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ IN_CLUSTER = "in-cluster"
 """What stands for a context where there is no kubeconfig."""
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
-_ANOTHER = "Name another file with --kubeconfig or in KUBECONFIG"
+_BY = "with --kubeconfig or in KUBECONFIG"
 
 # The official loader is not annotated: it is Any from here on, and its results are checked in `Login`.
 _kube_config: Any = kube_config
@@ -133,7 +133,7 @@ def _check_context(config: Any, context: str | None, source: str) -> None:
     named = [cast("object", getattr(one, "value", one)) for one in nodes]
     names = [str(cast("Mapping[str, object]", one)["name"]) for one in named if isinstance(one, dict) and "name" in one]
     if whole and not listed and not isinstance(listed, dict | str):
-        why = f"it has no context. {_ANOTHER}"
+        why = f"it has no context. Name another file {_BY}"
         raise ConfigurationError(source[:1].upper() + source[1:], why)
     meant = context or whole.get("current-context")
     if not names or meant in names:
@@ -153,11 +153,11 @@ def _unfit(paths: str) -> str:
     """Why none of the files can be read, and what to do then; "" where one can be tried."""
     found = _existing(paths)
     if not found:
-        return f"there is no such file. {_ANOTHER.replace('another file', 'one')} (without a cluster to try: make demo)"
+        return f"there is no such file. Name one {_BY} (without a cluster to try: make demo)"
     if any(path.is_dir() for path in found):
-        return f"it is a directory. {_ANOTHER}"
+        return f"it is a directory. Name another file {_BY}"
     if all(path.is_file() and not path.stat().st_size for path in found):  # of a pipe the size is not known
-        return f"it is empty. {_ANOTHER}"
+        return f"it is empty. Name another file {_BY}"
     return ""
 
 

@@ -45,7 +45,7 @@ _MATCH_KEYS = (
     "rewriting_rules",
     "rewriting_rules_perhaps",
 )
-_HIT_KEYS = ("drops_hit", "rejects_hit", "foreign_drops_hit", "raw_rpfilter_hit")
+_HIT_KEYS = ("drops_hit", "rejects_hit", "foreign_drops_hit", "foreign_rules_named", "raw_rpfilter_hit")
 
 
 def observe(evidence: Evidence, into: FactBuilder) -> None:
@@ -80,7 +80,7 @@ def _observe_firewall(
     firewall = root.state.firewall
     if firewall is None:
         why = root.why_missing("firewall", "root.firewall") or "the node's packet filters were not read"
-        into.miss_all(node, (*_RULE_KEYS, *_HIT_KEYS, "foreign_rules_named"), why)
+        into.miss_all(node, (*_RULE_KEYS, *_HIT_KEYS), why)
         return
     dropping = next((c for c in _ip(firewall) if c.hook.lower() == "forward" and c.policy.lower() == "drop"), None)
     into.set(node, "forward_policy", "drop" if dropping else "accept")
@@ -91,7 +91,7 @@ def _observe_firewall(
     into.set(node, "iptables_backends", _backends(firewall))
     into.set(node, "drop_rules", max(firewall.drops_total, len(firewall.drops)))
     if not root.is_ours:
-        into.miss_all(node, (*_HIT_KEYS, "foreign_rules_named"), "rules were read once only (no node agent)")
+        into.miss_all(node, _HIT_KEYS, "rules were read once only (no node agent)")
         return
     drops = [rule for rule in firewall.drops if not _is_reject(rule)]
     rejects = [rule for rule in firewall.drops if _is_reject(rule)]

@@ -48,6 +48,14 @@ class Planning:
 
         return (await self.rig.ws.until(cards))[-1]
 
+    async def refused(self, card: Message, why: str) -> Message:
+        """The card, after bob has refused the plan."""
+        bob = self.rig.ws.user("bob")
+        await bob.click(HERE, card.ts, "cni_plan_refuse")
+        view_id, _ = await self.rig.modal("bob", "Why?")
+        await bob.submit(view_id, {"cni_plan_refuse_input": why})
+        return await self.found("REFUSED")
+
     async def plan(self) -> PlanRecord:
         (record,) = await self.rig.store.plans.recent()
         return record
@@ -109,11 +117,7 @@ async def test_the_root_follows_the_plan_and_what_it_leaves_is_looked_at(plannin
 
 async def test_a_refused_plan_leaves_the_root_as_it_was(planning: Planning) -> None:
     card = await planning.card()
-    bob = planning.rig.ws.user("bob")
-    await bob.click(HERE, card.ts, "cni_plan_refuse")
-    view_id, _ = await planning.rig.modal("bob", "Why?")
-    await bob.submit(view_id, {"cni_plan_refuse_input": "Not tonight."})
-    await planning.found("REFUSED")
+    await planning.refused(card, "Not tonight.")
     await planning.rig.quiet()
 
     (root,) = planning.rig.roots()
@@ -229,12 +233,9 @@ async def test_an_expired_plan_says_so_and_loses_its_buttons(planning: Planning)
 
 async def test_a_refusal_is_said_with_its_reason(planning: Planning) -> None:
     card = await planning.card()
-    bob = planning.rig.ws.user("bob")
-    await bob.click(HERE, card.ts, "cni_plan_refuse")
-    view_id, _ = await planning.rig.modal("bob", "Why?")
-    await bob.submit(view_id, {"cni_plan_refuse_input": "The node is drained anyway."})
 
-    refused = await planning.found("REFUSED")
+    refused = await planning.refused(card, "The node is drained anyway.")
+
     assert "The node is drained anyway." in refused.text
     assert planning.port() == 8081
 
@@ -274,11 +275,7 @@ async def test_what_stopped_half_done_is_told_to_the_whole_channel_once(planning
 
 async def test_a_guest_plans_nothing_again(planning: Planning) -> None:
     card = await planning.card()
-    bob = planning.rig.ws.user("bob")
-    await bob.click(HERE, card.ts, "cni_plan_refuse")
-    view_id, _ = await planning.rig.modal("bob", "Why?")
-    await bob.submit(view_id, {"cni_plan_refuse_input": "Not tonight."})
-    refused = await planning.found("REFUSED")
+    refused = await planning.refused(card, "Not tonight.")
 
     await planning.rig.ws.user("carol").click(HERE, refused.ts, "cni_plan_again")
     await planning.rig.shown_only_to("carol", "Not allowed")
