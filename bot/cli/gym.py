@@ -51,7 +51,7 @@ def gym(  # noqa: PLR0913, PLR0917 the options of the contract
         Path | None, typer.Option(help="With --explain: a running lab, whose names the commands shall use.")
     ] = None,
     repeat: Annotated[  # noqa: FBT002 a flag
-        bool, typer.Option("--repeat", help="Diagnose every third generated fault again after ten seconds.")
+        bool, typer.Option("--repeat", help="Diagnose one generated fault in two again after ten seconds.")
     ] = False,
     seed: Annotated[
         int | None, typer.Option(help="Decides samples, pairs, decoys and generated faults (those: else a fresh one).")

@@ -23,7 +23,7 @@ from bot.gym.generated.scenario import Scenario
 from bot.gym.results import this_machine
 from bot.lab.cluster.control import LabClient
 
-REPEAT_EVERY = 3
+REPEAT_EVERY = 2
 MUST_NOT_HAPPEN: Mapping[Outcome, str] = {
     "wrong-confirmed": "confirmed what nobody did",
     "alarm": "blamed something though nothing was broken",

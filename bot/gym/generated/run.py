@@ -45,7 +45,7 @@ class Options:
 
     rungs: tuple[Rung, ...] = (Rung.AGENT,)
     repeat_every: int = 0
-    """Diagnose every so manieth fault again, ten seconds later (0: none)."""
+    """Diagnose one fault in so many again, ten seconds later (0: none); its seed says which."""
 
 
 Say = Callable[[str], None]
@@ -59,11 +59,11 @@ async def play(
     async with AsyncExitStack() as stack:
         lab: Lab | None = None
         cni = ""
-        for number, scenario in enumerate(scenarios):
+        for scenario in scenarios:
             if lab is None or cni != scenario.cni:
                 await stack.aclose()
                 lab, cni = await stack.enter_async_context(a_lab(scenario.cni, say)), scenario.cni
-            is_repeated = bool(options.repeat_every) and number % options.repeat_every == 0
+            is_repeated = bool(options.repeat_every) and scenario.seed % options.repeat_every == 0
             turn = _Turn(lab, scenario, knowledge, causes, options, is_repeated=is_repeated)
             yield await turn.play()
             if not turn.is_clean:
