@@ -60,6 +60,7 @@ from bot.agent.report import (
 from bot.agent.resolv import read_node_resolver, read_resolvers
 from bot.agent.rtnetlink import read_neighbour_table
 from bot.agent.rules import service_rules
+from bot.agent.self_tests import try_itself
 from bot.agent.source_nat import Leaving, egress_nat
 from bot.agent.sources import Source, is_ipv4
 from bot.agent.tracked_flows import FlowReading, flows_in_use, read_flows
@@ -223,6 +224,8 @@ class Survey:
                 if work not in late:
                     group.create_task(self._ask_gateway(work, rng))
             group.create_task(run_all(self._jobs, self._tests.__setitem__))
+            for work in self._works if self._task.with_self_tests else ():
+                group.create_task(self._try_itself(work))
         async with TaskGroup() as group:
             for work in late:
                 group.create_task(self._ask_gateway(work, rng))
@@ -265,6 +268,10 @@ class Survey:
         if work.arp_socket:
             # Beside the other tests: closing a packet socket takes 10 ms.
             await asyncio.get_running_loop().run_in_executor(self._threads, work.arp_socket.close)
+
+    async def _try_itself(self, work: PodWork) -> None:
+        if work.pod.is_source and work.reading and (source := as_source(work, self._home)):
+            work.self_tests = await try_itself(source, work.reading.state, self._task.patience_s)
 
     def _targets(self) -> Iterator[Target]:
         """Those of the task, and the node's own resolvers if they are wanted."""

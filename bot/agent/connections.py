@@ -36,8 +36,17 @@ def read_connections(listening: Collection[int]) -> tuple[Connection, ...]:
             found = list(islice(_by_netlink(netlink, listening), READ_LIMIT))
     except OSError:
         found = list(islice(_by_proc(listening), READ_LIMIT))
-    once = {(one.state, one.ip, one.port): one for one in sorted(found, key=lambda one: one.is_stalled)}
+    once = {(is_loopback(one.ip), one.state, one.ip, one.port): one for one in sorted(found, key=_stalled)}
     return tuple(one for _, one in sorted(once.items())[:LIMIT])
+
+
+def is_loopback(ip: str) -> bool:
+    """Whether a namespace reaches itself by this address."""
+    return ip.startswith("127.") or ip == "::1"
+
+
+def _stalled(connection: Connection) -> bool:
+    return connection.is_stalled
 
 
 def lasting(before: Collection[Connection], after: Collection[Connection]) -> tuple[Connection, ...]:
@@ -76,6 +85,8 @@ def parse_proc_table(text: str, listening: Collection[int]) -> Iterator[Connecti
 def _made(state: int, ip: str, port: int, timer: int, again: int) -> Iterator[Connection]:
     """`timer`: what the socket's timer is for; `again`: how often it has sent the same data again."""
     ip = ip.removeprefix("::ffff:")
-    if state in STATES and port and not ip.startswith("127.") and ip != "::1":
-        is_stalled = STATES[state] == "established" and timer == RETRANSMITTING and again >= STALLED
+    if state not in STATES or not port:
+        return
+    is_stalled = STATES[state] == "established" and timer == RETRANSMITTING and again >= STALLED
+    if not is_loopback(ip) or is_stalled or STATES[state] == "syn-sent":
         yield Connection(ip=ip, port=port, state=STATES[state], is_stalled=is_stalled)

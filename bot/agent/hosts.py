@@ -13,21 +13,31 @@ NAMES_LIMIT = 16
 PIDS_LIMIT = 8
 
 
-def read_hosts(pids: Sequence[int]) -> tuple[HostsLine, ...] | None:
-    """The lines that somebody wrote, as the pod's processes see them; None where no file could be read."""
+def read_hosts_text(pids: Sequence[int]) -> str | None:
+    """The file as the pod's processes see it; None where none could be read."""
     texts: list[str] = []
     for pid in pids[:PIDS_LIMIT]:
         try:
             texts.append(read_foreign_text(f"/proc/{pid}/root/etc/hosts"))
         except OSError:
             continue
-    best = next((text for text in texts if text.startswith(MANAGED)), texts[0] if texts else None)
-    return None if best is None else parse_hosts(best)
+    return next((text for text in texts if text.startswith(MANAGED)), texts[0] if texts else None)
 
 
 def parse_hosts(text: str) -> tuple[HostsLine, ...]:
-    """Lines with addresses of others: no loopback, and none of multicast."""
-    return tuple(_lines(text))[:LINES_LIMIT]
+    """Lines that somebody wrote, with addresses of others: no loopback, and none of multicast."""
+    return tuple(line for line in _lines(text) if not _is_boilerplate(line.ip))[:LINES_LIMIT]
+
+
+def localhost_in(text: str) -> tuple[str, ...]:
+    """The addresses that the file gives to the name localhost, each once."""
+    found = (line.ip for line in _lines(text) if "localhost" in line.names)
+    return tuple(dict.fromkeys(found))[:LINES_LIMIT]
+
+
+def _is_boilerplate(ip: str) -> bool:
+    address = ipaddress.ip_address(ip)
+    return address.is_loopback or address.is_multicast or ip == "fe00::"
 
 
 def _lines(text: str) -> Iterator[HostsLine]:
@@ -37,6 +47,5 @@ def _lines(text: str) -> Iterator[HostsLine]:
             address = ipaddress.ip_address(ip)
         except ValueError:
             continue
-        is_boilerplate = address.is_loopback or address.is_multicast or ip in {"fe00::", "fe00::0"}
-        if names and not is_boilerplate:
+        if names:
             yield HostsLine(ip=str(address), names=tuple(name[:255].lower() for name in names))

@@ -11,7 +11,7 @@ from bot.agent.arp import ArpQuestion, Tally, arp_request, open_arp_socket
 from bot.agent.discovery import FoundNetns, find_in_home, find_namespaces, find_pinned
 from bot.agent.files import read_foreign_text
 from bot.agent.firewalls import Present, find_tables
-from bot.agent.hosts import read_hosts
+from bot.agent.hosts import localhost_in, parse_hosts, read_hosts_text
 from bot.agent.links import LinkRecord
 from bot.agent.namespace import Reading, queue_counters, read_again, read_namespace
 from bot.agent.netlink import NetlinkSocket
@@ -19,12 +19,12 @@ from bot.agent.netns import Home
 from bot.agent.report import (
     ArpResult,
     Firewall,
-    HostsLine,
     Missing,
     NetnsState,
     PodReport,
     Route,
     RouteAnswer,
+    SelfTest,
     Task,
     TaskPod,
 )
@@ -61,7 +61,9 @@ class PodWork:
     route_to_pod: RouteAnswer | None = None
     resolv: tuple[tuple[str, ...], tuple[str, ...], int, tuple[str, ...]] | None = None
     """Its nameservers, search domains, ndots, and all options."""
-    hosts: tuple[HostsLine, ...] | None = None
+    hosts: str | None = None
+    """Its /etc/hosts."""
+    self_tests: tuple[SelfTest, ...] | None = None
     missing: list[Missing] = field(default_factory=list[Missing])
 
     @property
@@ -163,7 +165,7 @@ def visit(work: PodWork, task: Task, home: Home, root: Reading) -> None:
         return
     work.missing += work.reading.missing
     work.resolv = _resolv_conf(work.netns.pids) if work.netns else None
-    work.hosts = read_hosts(work.netns.pids) if work.netns else None
+    work.hosts = read_hosts_text(work.netns.pids) if work.netns else None
 
 
 def ask_oracles(work: PodWork, root: Reading, netlink: NetlinkSocket) -> None:
@@ -265,7 +267,9 @@ def pod_report(work: PodWork) -> PodReport:
         gateway_arp=work.arp,
         gateway_oracle=work.oracle,
         route_to_pod=work.route_to_pod,
-        hosts=work.hosts,
+        hosts=None if work.hosts is None else parse_hosts(work.hosts),
+        localhost=None if work.hosts is None else localhost_in(work.hosts),
+        self_tests=work.self_tests,
     )
 
 

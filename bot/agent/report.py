@@ -18,6 +18,10 @@ from bot.agent.report_attached import CgroupProgram as CgroupProgram  # noqa: PL
 from bot.agent.report_attached import Filter as Filter  # noqa: PLC0414
 from bot.agent.report_attached import Qdisc as Qdisc  # noqa: PLC0414
 from bot.agent.report_ebpf import Cilium
+from bot.agent.report_pod import ArpResult as ArpResult  # noqa: PLC0414
+from bot.agent.report_pod import HostsLine as HostsLine  # noqa: PLC0414
+from bot.agent.report_pod import RouteAnswer as RouteAnswer  # noqa: PLC0414
+from bot.agent.report_pod import SelfTest as SelfTest  # noqa: PLC0414
 from bot.agent.report_services import EgressNat as EgressNat  # noqa: PLC0414
 from bot.agent.report_services import ServiceRules as ServiceRules  # noqa: PLC0414
 from bot.agent.report_services import TrackedFlow as TrackedFlow  # noqa: PLC0414
@@ -254,50 +258,13 @@ class NetnsState:
     """Whether those programs were requested, and all reported; of XDP netlink tells the numbers anyway."""
     ipsec: tuple[IpsecPolicy, ...] | None = None
     connections: tuple[Connection, ...] | None = None
-    """Of pods: those that were there before and after the tests, one for each address and state, at most 200."""
+    """Of pods: those that were there before and after the tests, one for each address and state, at most 200.
+
+    To loopback addresses only those that nobody answers."""
     firewall: Firewall | None = None
     """None: no tool could read it (the reason in `missing`)."""
     shown: tuple[str, ...] = ()
     """By the rungs that run commands: which lists these showed; one of them that is empty holds nothing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArpResult:
-    """ARP requests for a pod's gateway, sent from the pod's interface."""
-
-    ip: str
-    dev: str
-    answers_ms: tuple[float | None, ...]
-    """One for each request in order, None where no answer came within `waited_s`."""
-    macs: tuple[str, ...] = ()
-    """The distinct MAC addresses that answered."""
-    waited_s: float = 1.0
-    error: str = ""
-    """Why requests could not be sent: ENETDOWN, ENODEV, …; "" when all were."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RouteAnswer:
-    """What the kernel answers to one route question (RTM_GETROUTE)."""
-
-    question: str
-    """As one would type it: "169.254.1.1 from 10.42.0.3 iif cali1"."""
-    errno: str = ""
-    """"" when a route was found, else ENETUNREACH, EHOSTUNREACH, EINVAL, EACCES, …"""
-    type: str = ""
-    """unicast, local, blackhole, unreachable, …"""
-    via: str = ""
-    dev: str = ""
-    src: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostsLine:
-    """A line of /etc/hosts."""
-
-    ip: str
-    names: tuple[str, ...]
-    """In small letters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -332,6 +299,10 @@ class PodReport:
     """Options of resolv.conf as they stand: "timeout:2", "single-request-reopen"."""
     hosts: tuple[HostsLine, ...] | None = None
     """Of /etc/hosts, without loopback and multicast; None: not read."""
+    localhost: tuple[str, ...] | None = None
+    """The addresses that /etc/hosts gives to the name localhost; None: not read."""
+    self_tests: tuple[SelfTest, ...] | None = None
+    """Of pods that are sources, if the task asks for them; None: not tried."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

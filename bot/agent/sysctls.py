@@ -65,6 +65,8 @@ def read_pod_sysctls(links: Iterable[LinkRecord]) -> dict[str, str]:
     """The same of a pod: fewer."""
     found = _read(POD_NAMES)
     for record in links:
+        if record.is_loopback and "disable_ipv6" in record.conf6:
+            found["ipv6.conf.lo.disable_ipv6"] = record.conf6["disable_ipv6"]
         if not record.is_loopback:
             device = record.link.name.replace(".", "/")
             found |= {

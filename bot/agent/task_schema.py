@@ -132,6 +132,8 @@ class Task:
     arp_tries: int = 3
     with_resolvers: bool = False
     """Also try the resolvers of the node's own resolv.conf (TCP 53): addresses outside that the node relies on."""
+    with_self_tests: bool = False
+    """Also connect from each source, inside it, to the ports on which it listens itself."""
     peers: int = 1
     """How many nodes test at the same time: connections to one listener are spaced accordingly."""
     turn: int = 0

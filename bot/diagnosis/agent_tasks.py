@@ -90,6 +90,7 @@ def plan_tasks(evidence: Evidence, dials: Sequence[ApplicationDial] = (), *, dea
             mtu_targets=tuple(_mtu_targets(evidence, remote)),
             gateway=CALICO_GATEWAY if evidence.cni.name == "calico" else "",
             with_resolvers=True,
+            with_self_tests=True,
             peers=len(evidence.nodes_in_scope),
             turn=turn,
             dials=tuple(_dials(evidence, name)),

@@ -19,6 +19,7 @@ _EFFECTS: Mapping[SymptomKind, tuple[str, str]] = {
     SymptomKind.POD_NO_ROUTE: ("has no route", "have no route"),
     SymptomKind.GATEWAY_SILENT: ("has no gateway", "have no gateway"),
     SymptomKind.GATEWAY_LATE: ("gets late ARP answers from its gateway", "get late ARP answers from their gateway"),
+    SymptomKind.POD_SELF_UNREACHABLE: ("does not reach itself", "do not reach themselves"),
     SymptomKind.POD_ISOLATED: ("is cut off", "are cut off"),
     SymptomKind.LOCAL_PODS_UNREACHABLE: ("does not reach its neighbours", "do not reach their neighbours"),
     SymptomKind.CROSS_NODE_UNREACHABLE: ("does not reach other nodes", "do not reach other nodes"),

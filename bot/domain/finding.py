@@ -38,6 +38,8 @@ class SymptomKind(StrEnum):
     """The pod's own kernel refuses to send."""
     GATEWAY_SILENT = "gateway-silent"
     GATEWAY_LATE = "gateway-late"
+    POD_SELF_UNREACHABLE = "pod-self-unreachable"
+    """Processes of the pod do not reach each other: the packets never leave it."""
     POD_ISOLATED = "pod-isolated"
     """The gateway answers, yet the pod and its own node do not reach each other."""
     LOCAL_PODS_UNREACHABLE = "local-pods-unreachable"

@@ -19,7 +19,7 @@ def evidence_of(nodes: Sequence[Node], *targets: Target, **changes: Any) -> Evid
         name = f"node-{at}"
         cluster.node(name)
         pods = [replace(pod.task_pod, name=f"{pod.name}-on-{at}") for pod in node.pods]
-        reports[name] = node.look(node.task(*targets, node=name, pods=tuple(pods)))
+        reports[name] = node.look(node.task(*targets, node=name, pods=tuple(pods), with_self_tests=True))
         for pod in pods:
             subject = cluster.pod(f"shop/{pod.name}", name, ip=pod.ip)
             made = cluster.pods[subject]

@@ -77,6 +77,8 @@ POD: dict[str, Value] = {
     "host_queue": "none", "host_queues": (), "host_filter": "none", "host_filters": (),
     "denied_nameservers": (), "denied_nameserver_rules": (), "needs_names": True,
     "hidden_policies": (), "hidden_denies": "no", "hidden_denying": (), "kubelet_denied_by": (),
+    "lo": "up", "lo_lacks": (), "self_unreached": (), "self_reached": ("127.0.0.1:8080",), "self_broken": (),
+    "lo_rules": (), "localhost_missing": "",
     "hosts_lines_wrong": (), "hosts_lines_silent": (), "local_ports": "free", "local_port_range": "32768 to 60999",
 }  # fmt: skip
 NODE: dict[str, Value] = {

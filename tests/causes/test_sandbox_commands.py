@@ -94,7 +94,16 @@ def fixes(name: str) -> list[str]:
     return [re.sub("<[^>]*>", "x", one) for fix in offered for one in fix.commands if "crictl" in one]
 
 
-@pytest.mark.parametrize("cause", ["pod-gateway-mac-static", "pod-qdisc-drops-packets", "pod-tc-filter-takes-packets"])
+IN_A_SANDBOX = (
+    "pod-gateway-mac-static",
+    "pod-loopback-address-missing",
+    "pod-loopback-down",
+    "pod-qdisc-drops-packets",
+    "pod-tc-filter-takes-packets",
+)
+
+
+@pytest.mark.parametrize("cause", IN_A_SANDBOX)
 def test_a_fix_is_typed_into_the_pod_that_it_names(node: Path, cause: str) -> None:
     """Neither into one whose name only contains its own, nor into a sandbox that has ended."""
     commands = fixes(cause)
@@ -108,7 +117,7 @@ def test_every_cause_that_needs_a_sandbox_is_tried_here() -> None:
         path.stem for path in (data_directory() / "causes").glob("*.yaml") if "crictl inspectp" in path.read_text()
     }
 
-    assert files == {"pod-gateway-mac-static", "pod-qdisc-drops-packets", "pod-tc-filter-takes-packets"}
+    assert files == set(IN_A_SANDBOX)
 
 
 def test_a_look_goes_into_the_pod_that_it_names(node: Path) -> None:

@@ -28,7 +28,9 @@ class TcpSocketAction(KubeStruct, frozen=True, kw_only=True):
 
 
 class ExecAction(KubeStruct, frozen=True, kw_only=True):
-    """A command in the container. What it is may hold a secret, and is not read."""
+    """A command in the container. It may hold a secret: of it are kept the pod's own addresses that it names."""
+
+    command: tuple[str, ...] = ()
 
 
 class ProbeSpec(KubeStruct, frozen=True, kw_only=True):

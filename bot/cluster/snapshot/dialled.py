@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from bot.cluster.objects import Container, EnvVar, Pod
+from bot.cluster.objects import Container, EnvVar, Pod, ProbeSpec
 
 MAX_LENGTH = 4096
 MAX_ADDRESSES = 32
@@ -42,6 +42,13 @@ _NAMES_A_HOST = re.compile(
 _INJECTED = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(?:_|$)|_PORT_\d+_(?:TCP|UDP|SCTP)")
 _NAMES_A_PORT = re.compile(r"(?:^|_)PORT$", re.IGNORECASE)
 _HERE = re.compile(r"^(?:localhost|127\.|0\.0\.0\.0|::1?$)", re.IGNORECASE)
+_ITSELF = re.compile(
+    r"(?<![\w.:-])(?:([A-Za-z][A-Za-z0-9+.-]{1,20})://)?(?:[^\s/@,;\"']{1,200}@)?"
+    r"(localhost|127(?:\.\d{1,3}){3}|\[::1\]|::1)(?::(\d{1,5}))?(?![\w.:-])",
+    re.IGNORECASE,
+)
+_NAMES_A_LISTENER = re.compile(r"listen|bind|serv(?:e|ing)\b|metrics|health|admin|pprof|debug", re.IGNORECASE)
+_FLAG = re.compile(r"^--?([\w.-]{1,80})(?:=|$)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +70,8 @@ class Dialled:
     def text(self) -> str:
         """As it is kept: scheme, host and port."""
         scheme = f"{self.scheme}://" if self.scheme else ""
-        return f"{scheme}{self.host}" + (f":{self.port}" if self.port else "")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}{host}" + (f":{self.port}" if self.port else "")
 
 
 def dialled(container: Container) -> Iterator[Dialled]:
@@ -91,6 +99,35 @@ def addresses(text: str, where: str = "") -> Iterator[Dialled]:
         is_new = all(match.end() <= start or match.start() >= end for start, end in spans)
         if is_new and not match[1].isdecimal() and not _HERE.match(match[1]) and 0 < int(match[2]) < 65536:
             yield Dialled(host=match[1].rstrip("."), port=int(match[2]), where=where)
+
+
+def dialled_itself(container: Container) -> Iterator[Dialled]:
+    """What a container's variables and arguments name in its own pod, by loopback address or as localhost.
+
+    Where a variable or flag says that somebody shall listen there, it is no evidence that somebody dials.
+    """
+    variables = _expanded(container.env)
+    for name, value in variables.items():
+        yield from (each for each in addresses_here(value, name) if _is_called(each, name))
+    flag = ""
+    for text in (_expand(word, variables) for word in (*container.command, *container.args)):
+        if own := _FLAG.match(text):
+            flag = own[1]
+        yield from (each for each in addresses_here(text) if _is_called(each, flag))
+        flag = "" if own is None else flag
+
+
+def _is_called(each: Dialled, name: str) -> bool:
+    return bool(each.scheme) or not _NAMES_A_LISTENER.search(name)
+
+
+def addresses_here(text: str, where: str = "") -> Iterator[Dialled]:
+    """The loopback addresses, and localhost, in a text."""
+    for match in _ITSELF.finditer(text[:MAX_LENGTH]):
+        scheme = (match[1] or "").lower()
+        port = int(match[3]) if match[3] else DEFAULT_PORTS.get(scheme)
+        if port is None or 0 < port < 65536:
+            yield Dialled(host=match[2].strip("[]").lower(), port=port, scheme=scheme, where=where)
 
 
 def _by_name(name: str, value: str, variables: Mapping[str, str]) -> Iterator[Dialled]:
@@ -130,15 +167,30 @@ def only_addresses(pod: Pod) -> Pod:
 
 
 def _only_addresses(container: Container) -> Container:
+    container = msgspec.structs.replace(
+        container,
+        readiness_probe=_without_command(container.readiness_probe),
+        liveness_probe=_without_command(container.liveness_probe),
+    )
     if not container.env:
         return container
     variables = _expanded(container.env)
     kept: list[EnvVar] = []
     for name, value in variables.items():
         found = [] if _INJECTED.search(name) else list(addresses(value, name)) or list(_by_name(name, value, variables))
+        found += addresses_here(value, name)
         if found:
             text = " ".join(each.text for each in found[:MAX_ADDRESSES])
             kept.append(EnvVar(name=name, value=text))
         elif _NAMES_A_PORT.search(name) and value.isdecimal() and len(value) < 6:
             kept.append(EnvVar(name=name, value=value))
     return msgspec.structs.replace(container, env=tuple(kept))
+
+
+def _without_command(probe: ProbeSpec | None) -> ProbeSpec | None:
+    """A probe with nothing of its command but the pod's own addresses."""
+    if probe is None or probe.exec is None:
+        return probe
+    kept = dict.fromkeys(each.text for word in probe.exec.command for each in addresses_here(word))
+    command = tuple(kept)[:MAX_ADDRESSES]
+    return msgspec.structs.replace(probe, exec=msgspec.structs.replace(probe.exec, command=command))

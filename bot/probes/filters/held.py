@@ -153,7 +153,7 @@ class _Holding:
                 Held(
                     place=place,
                     taking=taking,
-                    packets_delta=_growth(self._firewalls[place], taking),
+                    packets_delta=growth_of(self._firewalls[place], taking),
                     failed=tuple(tally.failed),
                     perhaps=tuple(tally.perhaps),
                     untried=tuple(tally.untried),
@@ -380,7 +380,7 @@ def _is_rewritings(test: Test, taking: Taking) -> bool:
     return not test.icmp or (taking.kind == "ttl" and test.icmp in _OUT_OF_HOPS)
 
 
-def _growth(firewall: Firewall, taking: Taking) -> int | None:
+def growth_of(firewall: Firewall, taking: Taking) -> int | None:
     """By how much the rule's counter grew while the tests ran; None when it has none, or was read once."""
     step = taking.step
     if step is None:

@@ -20,7 +20,7 @@ from bot.domain.facts import CLUSTER, FactBuilder, Subject
 from bot.domain.flows import NeededFlow
 from bot.probes.dns.observe import answer_of, together
 from bot.probes.engine.evidence import Evidence
-from bot.probes.services.dialled_names import missing_names
+from bot.probes.services.dialled_names import LOCALHOST, missing_names
 from bot.probes.services.needed import needed_flows
 from bot.probes.shared.dns_zone import SHORT_NAME, dns_zone, is_inside, served_zone
 
@@ -112,7 +112,7 @@ def _observe_answers(
     short = [each for each in tests if each.asked == SHORT_NAME and each.ip == server]
     answers = [answer for each in short if (answer := _completed(evidence, each)) is not None]
     into.put(pod, "short_name", _through_search_list(answers), "no search domain was tried")
-    missing = missing_names(evidence).get(pod, ())
+    missing = [each for each in missing_names(evidence).get(pod, ()) if each.name != LOCALHOST]
     into.set(pod, "names_missing", tuple(each.name for each in missing))
     into.set(pod, "names_missing_why", tuple(each.why for each in missing))
     first = next((each for each in short if _completed(evidence, each) != "nxdomain"), None)

@@ -19,8 +19,11 @@ from bot.domain.facts import Subject
 from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
 from bot.probes.policy.selectors import address
+from bot.probes.services.itself import named_localhost
 from bot.probes.shared.unread_resources import why_unread
 
+LOCALHOST = "localhost"
+"""Asked for where somebody dials it: a pod's /etc/hosts answers before any nameserver, unless it is somebody's own."""
 MAX_NAMES = 4
 """So many names are asked for from each pod."""
 
@@ -58,6 +61,8 @@ def _of_pod(evidence: Evidence, pod: Pod) -> Iterator[DoubtfulName]:
             elif known is not None and known.spec.type == "ExternalName":
                 leads = f"Service {service.name} is an alias (ExternalName) of {known.spec.external_name}"
                 yield DoubtfulName(name=each.host, why=f"{each.named}, and {leads}")
+    if LOCALHOST not in aliases and (why := named_localhost(pod)):
+        yield DoubtfulName(name=LOCALHOST, why=why)
 
 
 def _not_there(evidence: Evidence, service: Subject) -> str:
@@ -98,10 +103,17 @@ def missing_names(evidence: Evidence) -> Mapping[Subject, tuple[DoubtfulName, ..
     for pod, names in doubtful_names(evidence).items():
         report = evidence.resolvers.get(pod)
         held = {name for line in (report.hosts or ()) for name in line.names} if report else set[str]()
+        if report is None or report.localhost is None or report.localhost:
+            held.add(LOCALHOST)
         lost = [each for each in names if each.name not in held and _is_denied(asked.get((pod, each.name), ()))]
         if lost:
             found[pod] = tuple(lost)
     return found
+
+
+def lacks_localhost(evidence: Evidence, pod: Subject) -> str:
+    """How the pod is known to dial localhost, where nothing says that this is itself; "" where something does."""
+    return next((each.why for each in missing_names(evidence).get(pod, ()) if each.name == LOCALHOST), "")
 
 
 def _is_denied(tests: Sequence[Test]) -> bool:

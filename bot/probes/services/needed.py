@@ -20,6 +20,7 @@ from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
 from bot.probes.policy.selectors import address
 from bot.probes.services.backends import backends, service_by_ip
+from bot.probes.services.rules import is_loopback
 
 MAX_FLOWS = 20_000
 
@@ -154,6 +155,8 @@ class _Deriving:
     def _dialling(self, subject: Subject) -> Iterator[NeededFlow]:
         report = self._evidence.pod_reports.get(subject)
         for each in (report.state.connections if report and report.state else None) or ():
+            if is_loopback(each.ip) or (report and each.ip == report.ip):
+                continue  # to itself: see `itself`
             is_waiting = each.state == "syn-sent"
             words = "dials {} without an answer" if is_waiting else "holds a connection to {}"
             for target, port in self._behind(each.ip, each.port):

@@ -17,6 +17,7 @@ from bot.probes.engine.once import once_per_evidence
 from bot.probes.services.attempts import ServiceTest, tests_by_service
 from bot.probes.services.backends import backends
 from bot.probes.services.dialled_names import missing_names
+from bot.probes.services.itself import itself
 from bot.probes.services.needed import clients_of
 from bot.probes.services.rules import open_tcp_ports
 from bot.probes.shared.reach import aggregate, in_words, reach_of
@@ -116,11 +117,17 @@ def _lacking(evidence: Evidence, subject: Subject, pod: Pod) -> Unready | None:
         return Unready(why="network", lacks=(f"{pod.spec.node_name} does not reach it, so no probe of kubelet does",))
     for why, lacks in (
         ("needs", [*_lacks(evidence, subject, is_denied=False), *_lacks_behind(evidence, subject)]),
+        ("needs", ["itself by its own loopback"] if _is_kept_from_itself(evidence, subject) else []),
         ("needs-denied", _lacks(evidence, subject, is_denied=True)),
     ):
         if lacks := tuple(dict.fromkeys(lacks)):
             return Unready(why=why, lacks=lacks)
     return None
+
+
+def _is_kept_from_itself(evidence: Evidence, subject: Subject) -> bool:
+    own = itself(evidence).get(subject)
+    return own is not None and bool(own.broken)
 
 
 def _of_its_own(evidence: Evidence, subject: Subject, pod: Pod) -> str:

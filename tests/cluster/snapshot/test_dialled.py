@@ -2,8 +2,8 @@
 
 import pytest
 
-from bot.cluster.objects import Container, EnvVar, Pod, PodSpec
-from bot.cluster.snapshot.dialled import dialled, only_addresses
+from bot.cluster.objects import Container, EnvVar, ExecAction, Pod, PodSpec, ProbeSpec
+from bot.cluster.snapshot.dialled import dialled, dialled_itself, only_addresses
 
 
 def container(*args: str, **env: str) -> Container:
@@ -42,3 +42,33 @@ def test_nothing_else_of_the_environment_is_kept():
         "DB_PORT": "5432",
     }
     assert [each.text for each in dialled(kept)] == [each.text for each in dialled(made)]
+
+
+@pytest.mark.parametrize(
+    ("made", "found"),
+    [
+        (container(SIDECAR="http://localhost:9000/x"), ["http://localhost:9000"]),
+        (container(DSN="postgres://app:s3cret@127.0.0.1/orders"), ["postgres://127.0.0.1:5432"]),
+        (container("--upstream=http://[::1]:8080/"), ["http://[::1]:8080"]),
+        (container("--backend", "127.0.0.1:8080"), ["127.0.0.1:8080"]),
+        (container(CACHE_HOST="localhost"), ["localhost"]),
+        (container("--listen=127.0.0.1:80", "--metrics-bind-address", "127.0.0.1:81"), []),
+        (container(ADMIN_LISTEN="127.0.0.1:9901"), []),
+        (container("--listen", "0.0.0.0:80", "--name=localhost.example", "127.0.0.1.example:80"), []),
+        (container(API="http://api:8080"), []),
+    ],
+)
+def test_whom_a_container_dials_in_its_own_pod(made: Container, found: list[str]):
+    assert [each.text for each in dialled_itself(made)] == found
+    kept = only_addresses(Pod(spec=PodSpec(containers=(made,)))).spec.containers[0]
+    assert [each.text for each in dialled_itself(kept)] == found
+
+
+def test_of_a_probes_command_only_the_pods_own_addresses_are_kept():
+    command = ("sh", "-c", "curl -H token:s3cret http://user:pw@localhost:8080/health || nc 10.0.0.5 80")
+    probe = ProbeSpec(exec=ExecAction(command=command), period_seconds=3)
+    made = Container(readiness_probe=probe, liveness_probe=ProbeSpec(exec=ExecAction(command=("redis-cli", "ping"))))
+    kept = only_addresses(Pod(spec=PodSpec(containers=(made,)))).spec.containers[0]
+
+    assert kept.readiness_probe == ProbeSpec(exec=ExecAction(command=("http://localhost:8080",)), period_seconds=3)
+    assert kept.liveness_probe == ProbeSpec(exec=ExecAction())
