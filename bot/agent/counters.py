@@ -18,6 +18,7 @@ POD_COUNTERS = (
     "Ip.OutNoRoutes",
     "Ip.FragFails",
     "Icmp.InDestUnreachs",
+    "Icmp.InTimeExcds",
     "Icmp.OutDestUnreachs",
     "Tcp.AttemptFails",
     "Tcp.EstabResets",

@@ -42,7 +42,7 @@ CONF4 = {
     "route_localnet": 26,
 }
 """Name below net.ipv4.conf.DEV -> number in the array of IFLA_INET_CONF (which starts at 1)."""
-CONF6 = {"forwarding": 0, "accept_ra": 3, "proxy_ndp": 22, "disable_ipv6": 26}
+CONF6 = {"forwarding": 0, "hop_limit": 1, "accept_ra": 3, "proxy_ndp": 22, "disable_ipv6": 26}
 """Name below net.ipv6.conf.DEV -> index in IFLA_INET6_CONF."""
 
 

@@ -13,6 +13,7 @@ SYS = "/proc/sys/net"
 
 ROOT_NAMES = (
     "ipv4.ip_forward",
+    "ipv4.ip_default_ttl",
     "ipv4.ip_local_port_range",
     "ipv4.ip_nonlocal_bind",
     "ipv4.icmp_echo_ignore_all",
@@ -37,7 +38,9 @@ ROOT_NAMES = (
 )
 POD_NAMES = (
     "ipv4.ip_forward",
+    "ipv4.ip_default_ttl",
     "ipv4.ip_local_port_range",
+    "ipv4.ip_local_reserved_ports",
     "ipv4.icmp_echo_ignore_all",
     "ipv4.conf.all.rp_filter",
     "ipv4.conf.all.arp_ignore",
@@ -69,6 +72,8 @@ def read_pod_sysctls(links: Iterable[LinkRecord]) -> dict[str, str]:
             found["ipv6.conf.lo.disable_ipv6"] = record.conf6["disable_ipv6"]
         if not record.is_loopback:
             device = record.link.name.replace(".", "/")
+            if "hop_limit" in record.conf6:
+                found[f"ipv6.conf.{device}.hop_limit"] = record.conf6["hop_limit"]
             found |= {
                 f"ipv4.conf.{device}.{name}": record.conf4[name] for name in POD_DEVICE_NAMES if name in record.conf4
             }

@@ -38,6 +38,7 @@ from bot.probes import (
     resolver,
     router_entries,
     service_endpoints,
+    time_to_live,
     traffic_control,
 )
 from bot.probes.engine.probe import Probe
@@ -52,6 +53,7 @@ PROBES: tuple[Probe, ...] = (
     pod_routes.PROBE,
     local_ports.PROBE,
     loopback.PROBE,
+    time_to_live.PROBE,
     node_sysctls.PROBE,
     node_conditions.PROBE,
     node_identity.PROBE,

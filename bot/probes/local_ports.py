@@ -20,6 +20,7 @@ from bot.probes.shared.pod_views import observable_pods
 NAME = "local-ports"
 NEED_PORTS = frozenset({"tcp", "dns-tcp", "udp", "dns-udp"})
 SYSCTL = "ipv4.ip_local_port_range"
+RESERVED = "ipv4.ip_local_reserved_ports"
 _LOOK = "nsenter -t <pid> -n sh -c 'sysctl net.ipv4.ip_local_port_range; ss -tan | wc -l'  # on <node>"
 
 FACTS = (
@@ -30,7 +31,12 @@ FACTS = (
         look=_LOOK,
         values=("free", "exhausted"),
     ),
-    fact("pod.local_port_range", "str", "The ports that the pod may call from.", look=_LOOK),
+    fact(
+        "pod.local_port_range",
+        "str",
+        "The ports that the pod may call from, and those among them that are reserved (ip_local_reserved_ports).",
+        look=_LOOK,
+    ),
 )
 
 
@@ -51,6 +57,8 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
         state = None if met is None else "exhausted" if met else "free"
         into.put(view.subject, "local_ports", state, "no connection of this pod was tried")
         ports = " to ".join(view.state.sysctls.get(SYSCTL, "").split()) if view.state else ""
+        if ports and view.state and (reserved := view.state.sysctls.get(RESERVED, "")):
+            ports = f"{ports} without {reserved[:80]}"
         into.put(view.subject, "local_port_range", ports or None, view.why or "the pod's sysctls were not read")
 
 

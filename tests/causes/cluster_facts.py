@@ -78,7 +78,7 @@ POD: dict[str, Value] = {
     "denied_nameservers": (), "denied_nameserver_rules": (), "needs_names": True,
     "hidden_policies": (), "hidden_denies": "no", "hidden_denying": (), "kubelet_denied_by": (),
     "lo": "up", "lo_lacks": (), "self_unreached": (), "self_reached": ("127.0.0.1:8080",), "self_broken": (),
-    "lo_rules": (), "localhost_missing": "",
+    "lo_rules": (), "localhost_missing": "", "ttl": 64, "hop_limit": 64, "ttl_exceeded": (),
     "hosts_lines_wrong": (), "hosts_lines_silent": (), "local_ports": "free", "local_port_range": "32768 to 60999",
 }  # fmt: skip
 NODE: dict[str, Value] = {
@@ -124,7 +124,7 @@ NODE: dict[str, Value] = {
     "ipsec_policies": (), "ipsec_refused": 0,
     "queue": "none", "queues": (), "filter": "none", "filters": (),
     "holds_foreign_address": False, "foreign_addresses": (), "has_shared_mac": False, "shared_macs": (),
-    "router_entries_wrong": (),
+    "router_entries_wrong": (), "ttl": 64, "ttl_exceeded": (),
     "router_entry_deletions": (), "network_unavailable": False, "bad_conditions": (), "ebpf_host_detached": False,
 }  # fmt: skip
 PAIR: dict[str, Value] = {

@@ -100,6 +100,7 @@ IN_A_SANDBOX = (
     "pod-loopback-down",
     "pod-qdisc-drops-packets",
     "pod-tc-filter-takes-packets",
+    "pod-ttl-too-small",
 )
 
 

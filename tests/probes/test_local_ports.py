@@ -37,3 +37,13 @@ def test_the_range_is_said() -> None:
     assert sentences(list(local_ports.PROBE.judge(table)), Severity.WARN) == [
         "Pod shop/a has no free port left to call from (EADDRNOTAVAIL), of 40000 to 40001."
     ]
+
+
+def test_ports_that_are_reserved_stand_beside_the_range() -> None:
+    cluster, a, _, _ = two_nodes()
+    cluster.inside(
+        a, sysctls={"ipv4.ip_local_port_range": "40000\t40009", "ipv4.ip_local_reserved_ports": "40000-40009"}
+    )
+
+    known = facts_of(cluster.evidence(), local_ports.PROBE).of(a)
+    assert known["local_port_range"] == "40000 to 40009 without 40000-40009"

@@ -24,6 +24,7 @@ from bot.probes.filters.rule_owners import owners_of
 from bot.probes.policy.evaluation import policy_index
 from bot.probes.policy.index import name_of
 from bot.probes.shared.flows import Tried, tried_flows
+from bot.probes.shared.hops import has_few_hops
 
 _ARRIVED = frozenset({"ok", "mixed", "refused", "reset"})
 
@@ -43,7 +44,7 @@ def wrongly_dropped(evidence: Evidence) -> Mapping[str, Stale]:
     """By node; without nodes whose packet filters were not read twice."""
     if not evidence.cni.has_policy_chains:
         return {}
-    flows = tried_flows(evidence)
+    flows = [flow for flow in tried_flows(evidence) if not _dies_of_hops(evidence, flow)]
     whole = set(_cut_off(flows))
     single = _cut_off_ports(evidence, [flow for flow in flows if flow.target not in whole])
     found: dict[str, Stale] = {}
@@ -76,6 +77,10 @@ def _counting(evidence: Evidence, node: str) -> Sequence[FirewallRule] | None:
         return None
     enforcing = owners_of(evidence.cni.name)
     return [rule for rule in firewall.drops if rule.packets_delta and enforcing.enforce(rule.chain)]
+
+
+def _dies_of_hops(evidence: Evidence, flow: Tried) -> bool:
+    return has_few_hops(evidence, flow.source) or has_few_hops(evidence, flow.target)
 
 
 def _cut_off(flows: Iterable[Tried]) -> Iterator[Subject]:
