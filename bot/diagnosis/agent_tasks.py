@@ -18,6 +18,7 @@ from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
 from bot.probes.policy.evaluation import policy_index
 from bot.probes.services.backends import backends, endpoint_pod
+from bot.probes.services.claims import claim_questions
 from bot.probes.services.dialled_names import doubtful_names
 from bot.probes.services.needed import clients_of, outside_dials
 from bot.probes.shared.dns_zone import SHORT_NAME, dns_zone, forwarded_to
@@ -68,6 +69,7 @@ def plan_tasks(evidence: Evidence, dials: Sequence[ApplicationDial] = (), *, dea
     questions = tuple(_questions(evidence))
     outside = tuple(_outside(evidence))
     by_address = tuple(islice(_other_addresses(evidence), MAX_ADDRESSES))
+    claims = tuple(claim_questions(evidence))
     tasks: dict[str, Task] = {}
     for turn, name in enumerate(evidence.nodes_in_scope):
         remote = tuple(_remote_targets(evidence, name))
@@ -86,7 +88,7 @@ def plan_tasks(evidence: Evidence, dials: Sequence[ApplicationDial] = (), *, dea
             questions=questions,
             own_names=(f"{SHORT_NAME}.svc.{dns_zone(evidence)}", OUTSIDE_NAME),
             short_name=SHORT_NAME,
-            services=tuple(rule for rule, _ in services if rule),
+            services=(*(rule for rule, _ in services if rule), *claims),
             mtu_targets=tuple(_mtu_targets(evidence, remote)),
             gateway=CALICO_GATEWAY if evidence.cni.name == "calico" else "",
             with_resolvers=True,

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from bot.domain.facts import FactSpec
 from bot.probes import (
+    address_claims,
     agent_logs,
     application_answers,
     cluster_ip,
@@ -64,6 +65,7 @@ PROBES: tuple[Probe, ...] = (
     path_mtu.PROBE,
     service_endpoints.PROBE,
     cluster_ip.PROBE,
+    address_claims.PROBE,
     application_answers.PROBE,
     dns.PROBE,
     resolver.PROBE,

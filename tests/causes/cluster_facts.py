@@ -79,6 +79,7 @@ POD: dict[str, Value] = {
     "hidden_policies": (), "hidden_denies": "no", "hidden_denying": (), "kubelet_denied_by": (),
     "lo": "up", "lo_lacks": (), "self_unreached": (), "self_reached": ("127.0.0.1:8080",), "self_broken": (),
     "lo_rules": (), "localhost_missing": "", "ttl": 64, "hop_limit": 64, "ttl_exceeded": (),
+    "claims": (), "claims_programmed": (), "claimant_namespace": "", "claimant_name": "", "claimed_by": "",
     "hosts_lines_wrong": (), "hosts_lines_silent": (), "local_ports": "free", "local_port_range": "32768 to 60999",
 }  # fmt: skip
 NODE: dict[str, Value] = {
@@ -139,6 +140,7 @@ PAIR: dict[str, Value] = {
     "diverted": False, "diverting_rules": (), "traced_loss": "not-followed", "traced_share": "", "node_loss": "",
 }  # fmt: skip
 SERVICE: dict[str, Value] = {
+    "claims": (), "claims_programmed": (), "claimant_namespace": "", "claimant_name": "", "claimed_by": "",
     "in_scope": True, "is_dns": False, "dns_ingress_opening": "", "policies_ingress": 0, "external_local": False,
     "outside_failing": (), "outside_flows": (), "outside_nodes_without": (), "is_used": True,
     "has_selector": True, "selector": "app=s",
@@ -159,6 +161,8 @@ SERVICE: dict[str, Value] = {
     "denied_clients_flows": (), "denied_clients_hidden": (), "ports_opened_in_vain": (), "rules_that_miss": (),
 }  # fmt: skip
 CLUSTER_FACTS: dict[str, Value] = {
+    "address_claims": (), "claims": (), "claims_programmed": (), "claimant_namespace": "", "claimant_name": "",
+    "claimed_by": "",
     "dns_zone": "cluster.local",
     "dns_ready_pods": 2, "dns_pods": 2, "dns_service_ip": "10.43.0.10", "dns_service_exists": True,
     "dns_service_state": "ok", "dns_pods_state": "ok", "dns_outside_state": "ok", "dns_crashing": False,

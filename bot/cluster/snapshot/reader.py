@@ -2,6 +2,7 @@
 
 import asyncio
 import difflib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from itertools import islice
@@ -123,6 +124,7 @@ class SnapshotReader:
         self._known: frozenset[str] | None = None
         self._found: dict[str, dict[str, Any]] = {}
         self._custom: dict[str, tuple[CustomObject, ...]] = {}
+        self._claiming: tuple[Service, ...] | None = None
         self._version = ""
 
     async def namespaces(self) -> None:
@@ -161,6 +163,7 @@ class SnapshotReader:
                 self._read_network_policies(),
                 self._read_daemon_sets(),
                 self._read_services(),
+                self._read_claiming_services(),
                 self._read_events(),
                 self._read("replica_sets", "replicasets", ReplicaSet, group="apps", namespace=own),
                 self._read("deployments", "deployments", Deployment, group="apps", namespace=own),
@@ -266,6 +269,20 @@ class SnapshotReader:
                     self._read("endpoint_slices", kind, EndpointSlice, group=group, namespace="default", **behind)
                 )
 
+    async def _read_claiming_services(self) -> None:
+        """Whoever may not list them all is not kept from a verdict: what they claim is unknown then."""
+        every = await self.reader.list("services", Service, what="services of all namespaces", is_missed=False)
+        if every is None:
+            return
+        addresses = Counter(each.spec.cluster_ip for each in every)
+        self._claiming = tuple(
+            each
+            for each in every
+            if each.spec.external_ips
+            or each.status.load_balancer.ingress
+            or (each.spec.cluster_ip not in {"", "None"} and addresses[each.spec.cluster_ip] > 1)
+        )
+
     async def _read_network_policies(self) -> None:
         await self._everywhere_or_here("network_policies", "networkpolicies", NetworkPolicy, "networking.k8s.io")
 
@@ -350,6 +367,7 @@ class SnapshotReader:
             taken_at=self._started_at,
             namespace=self._namespace,
             custom_objects=dict(sorted(self._custom.items())),
+            claiming_services=self._claiming,
             unobserved=_by_reason(self.reader.unobserved),
             **fields,
         )

@@ -89,7 +89,7 @@ SNAPSHOT_NEEDS: tuple[Need, ...] = (
     _list("namespaces", why="the namespace, its labels for policies, and names for typing errors"),
     Need(verb="get", resource="namespaces", is_optional=True, why="the namespace, where listing is not allowed"),
     _list("nodes", why="addresses, conditions and kernels of the nodes"),
-    _list("services", why="the Services of the namespace, DNS and the API"),
+    _list("services", why="the Services of the namespace, DNS and the API, and whose addresses others claim"),
     _list("endpointslices", "discovery.k8s.io", why="the endpoints of the Services"),
     _list("networkpolicies", "networking.k8s.io", why="who may talk to whom"),
     _list("daemonsets", "apps", why="the CNI's and kube-proxy's agents"),

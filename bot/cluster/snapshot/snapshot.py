@@ -55,6 +55,9 @@ class Snapshot(Struct, frozen=True, kw_only=True, omit_defaults=True):
     nodes: tuple[Node, ...] = ()
     services: tuple[Service, ...] = ()
     """Of the namespace and of those it depends on: kube-dns, kubernetes, those that its pods name."""
+    claiming_services: tuple[Service, ...] | None = None
+    """Of all namespaces those that may have somebody else's address: with externalIPs, with addresses of a balancer, or
+    with a ClusterIP that two have. None: Services of all namespaces were not read."""
     endpoint_slices: tuple[EndpointSlice, ...] = ()
     """Behind `services`."""
     network_policies: tuple[NetworkPolicy, ...] = ()

@@ -39,9 +39,9 @@ def rules_of_node(evidence: Evidence, report: NodeReport) -> Sequence[ServiceRul
     mode = evidence.cni.kube_proxy_mode
     in_ebpf = mode == "ebpf" or (evidence.cni.name == "cilium" and mode in {"", "unknown"})
     if in_ebpf and report.cilium and report.cilium.services:
-        return [_of_map(each) for each in report.cilium.services]
-    rules = report.service_rules
-    if rules is None or not rules:
+        return [_of_map(each) for each in report.cilium.services if service_of(each.name)]
+    rules = [each for each in report.service_rules or () if service_of(each.name)]  # others are of claims
+    if not rules:
         return None
     return None if in_ebpf and not any(each.mentions for each in rules) else rules
 

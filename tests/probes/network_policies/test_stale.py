@@ -66,3 +66,12 @@ def test_other_drops_are_no_stale_policy(chain: str, delta: int, local: Outcome)
     with_drop(cluster, chain.format(link=cluster.report_of(target).host_link), delta=delta)
 
     assert dropped(cluster) == ()
+
+
+@pytest.mark.parametrize(("hops", "blamed"), [("1", ()), ("64", ("shop/target",))])
+def test_answers_that_run_out_of_hops_are_no_policys_doing(hops: str, blamed: tuple[str, ...]):
+    cluster, target = asked()
+    cluster.inside(target, sysctls={"ipv4.ip_default_ttl": hops})
+    with_drop(cluster, f"filter-cali-tw-{cluster.report_of(target).host_link}")
+
+    assert dropped(cluster) == blamed
