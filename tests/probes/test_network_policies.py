@@ -176,7 +176,7 @@ def test_policies_of_other_kinds_are_named():
 
     assert known.of(CLUSTER)["hidden_policies"] == ("GlobalNetworkPolicy",)
     assert sentences(findings, Severity.INFO) == [
-        "Beside NetworkPolicies there are objects of kind GlobalNetworkPolicy, which cnibot does not evaluate."
+        "Beside NetworkPolicies there are objects of kind GlobalNetworkPolicy, evaluated as far as the API decides."
     ]
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import difflib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, TypeVar
@@ -321,25 +321,28 @@ class SnapshotReader:
         served = await self.reader.attempt("API groups", read, lambda: self._api.get("/apis", _GroupList))
         if served is None:
             return
-        versions = {group.name: group.preferred for group in served.groups}
+        versions = {group.name: (group.preferred, *(one.version for one in group.versions)) for group in served.groups}
         async with TaskGroup() as group:
             for kind in CUSTOM_KINDS:
                 group.create_task(self._read_custom_kind(kind, versions))
 
-    async def _read_custom_kind(self, kind: CustomKind, versions: Mapping[str, str]) -> None:
-        name = next((name for name in kind.groups if name in versions), None)
+    async def _read_custom_kind(self, kind: CustomKind, served: Mapping[str, Sequence[str]]) -> None:
+        name = next((name for name in kind.groups if name in served), None)
         if name is None:
             return
-        items = await self.reader.list(
-            kind.plural,
-            CustomObject,
-            group=name,
-            version=versions[name],
-            namespace=self._namespace if kind.of_namespace else "",
-            is_optional=True,
-        )
-        if items is not None:
-            self._custom[kind.plural] = items
+        versions = [one for one in kind.versions if one in served[name]] if kind.versions else served[name][:1]
+        for version in versions:  # a group may have one for other kinds alone
+            items = await self.reader.list(
+                kind.plural,
+                CustomObject,
+                group=name,
+                version=version,
+                namespace=self._namespace if kind.of_namespace else "",
+                is_optional=True,
+            )
+            if items is not None:
+                self._custom[kind.plural] = items
+                return
 
     def _exists(self, namespace: str) -> bool:
         """Whether the namespace is there; where nobody may say, only kube-system is worth asking."""
@@ -384,6 +387,7 @@ class _GroupVersion(msgspec.Struct):
 class _Group(msgspec.Struct):
     name: str = ""
     preferredVersion: _GroupVersion = msgspec.field(default_factory=_GroupVersion)  # noqa: N815
+    versions: tuple[_GroupVersion, ...] = ()
 
     @property
     def preferred(self) -> str:

@@ -49,6 +49,8 @@ class CustomKind:
     plural: str
     groups: tuple[str, ...]
     """The first that the API serves is read."""
+    versions: tuple[str, ...] = ()
+    """Of a group whose kinds have different ones: those that this kind has, the newest first. Else the group's own."""
     of_namespace: bool = False
     """Read only in the diagnosed namespace: there may be one for each pod of the cluster."""
 
@@ -75,8 +77,9 @@ CUSTOM_KINDS = (
     CustomKind(plural="ciliumendpoints", groups=_CILIUM, of_namespace=True),
     CustomKind(plural="ciliumnetworkpolicies", groups=_CILIUM),
     CustomKind(plural="ciliumnodes", groups=_CILIUM),
-    CustomKind(plural="adminnetworkpolicies", groups=_ADMIN_POLICY),
-    CustomKind(plural="baselineadminnetworkpolicies", groups=_ADMIN_POLICY),
+    CustomKind(plural="adminnetworkpolicies", groups=_ADMIN_POLICY, versions=("v1alpha1",)),
+    CustomKind(plural="baselineadminnetworkpolicies", groups=_ADMIN_POLICY, versions=("v1alpha1",)),
+    CustomKind(plural="clusternetworkpolicies", groups=_ADMIN_POLICY, versions=("v1", "v1beta1", "v1alpha2")),
 )
 
 

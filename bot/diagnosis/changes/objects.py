@@ -24,6 +24,7 @@ _CLUSTER_POLICIES = (
     "ciliumclusterwidenetworkpolicies",
     "adminnetworkpolicies",
     "baselineadminnetworkpolicies",
+    "clusternetworkpolicies",
 )
 
 

@@ -28,6 +28,7 @@ from bot.probes.filters.rule_owners import Owners, maps_ports, owners_of
 from bot.probes.filters.traced import traced_drops
 from bot.probes.filters.walking import Filters, Taking
 from bot.probes.policy.enforcement import allowed, enforces_policy
+from bot.probes.policy.evaluation import policy_index
 from bot.probes.services.needed import needs
 from bot.probes.shared.reach import target_of
 
@@ -219,7 +220,7 @@ class _Holding:
     def _is_denied(self, source: Subject, test: Test) -> bool:
         """Whether NetworkPolicies forbid the flow: then its failing says nothing of rules of others."""
         evidence = self._evidence
-        if enforces_policy(evidence) is False or not evidence.snapshot.network_policies:
+        if enforces_policy(evidence) is False or policy_index(evidence).is_empty:
             return False
         target = target_of(evidence, test)
         if target is None:

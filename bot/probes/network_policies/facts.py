@@ -283,6 +283,7 @@ NEEDS = (
             ("ciliumclusterwidenetworkpolicies", "cilium.io"),
             ("adminnetworkpolicies", "policy.networking.k8s.io"),
             ("baselineadminnetworkpolicies", "policy.networking.k8s.io"),
+            ("clusternetworkpolicies", "policy.networking.k8s.io"),
         )
     ),
 )

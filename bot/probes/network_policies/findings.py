@@ -108,7 +108,7 @@ def _cluster(cluster: _Known, *, is_used: bool) -> Iterator[Finding]:
     hidden = strings(cluster.get("hidden_policies"))
     idle = strings(cluster.get("policies_selecting_nothing"))
     if hidden:
-        what = f"Beside NetworkPolicies there are objects of kind {listed(hidden)}, which cnibot does not evaluate"
+        what = f"Beside NetworkPolicies there are objects of kind {listed(hidden)}, evaluated as far as the API decides"
         yield _note(Severity.INFO, what)
     passed = strings(cluster.get("denied_but_passed"))
     if cluster.get("enforces_policy") is False and is_used:

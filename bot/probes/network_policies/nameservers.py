@@ -14,7 +14,7 @@ from bot.domain import facts
 from bot.domain.facts import FactBuilder, Subject
 from bot.probes.engine.evidence import Evidence
 from bot.probes.policy.enforcement import allowed
-from bot.probes.policy.evaluation import Verdict
+from bot.probes.policy.evaluation import Verdict, policy_index
 from bot.probes.policy.naming import why_denied
 from bot.probes.policy.selectors import address
 from bot.probes.services.backends import backends
@@ -25,7 +25,7 @@ OF_NAMES = ("egress_dns_denied", "denied_nameservers", "denied_nameserver_rules"
 
 def observe_names(evidence: Evidence, pod: Subject, egress: Sequence[NetworkPolicy], into: FactBuilder) -> None:
     """Which of its nameservers the pod may not ask, and why."""
-    if not egress:
+    if not egress and not policy_index(evidence).has_hidden:
         into.set(pod, "egress_dns_denied", False)
         into.set(pod, "denied_nameservers", ())
         into.set(pod, "denied_nameserver_rules", ())
@@ -45,10 +45,13 @@ def observe_names(evidence: Evidence, pod: Subject, egress: Sequence[NetworkPoli
         why
         for server in denied
         for end, port in ends[server][:1]
-        for why in why_denied(evidence, pod, end, port, "UDP", 53)
+        for why in (
+            *allowed(evidence, pod, end, port, "UDP").egress.hidden,
+            *why_denied(evidence, pod, end, port, "UDP", 53),
+        )
     )
     into.set(pod, "denied_nameserver_rules", tuple(dict.fromkeys(rules))[:6])
-    may_reach = any(policy.spec.egress for policy in egress)
+    may_reach = not egress or any(policy.spec.egress for policy in egress)
     into.set(pod, "needs_names", may_reach or _needs_a_name(evidence, pod))
 
 

@@ -44,6 +44,7 @@ HIDDEN_PLURALS = (
     "ciliumclusterwidenetworkpolicies",
     "adminnetworkpolicies",
     "baselineadminnetworkpolicies",
+    "clusternetworkpolicies",
 )
 """Custom resources that filter traffic and that the arithmetic of `networking.k8s.io` does not know."""
 

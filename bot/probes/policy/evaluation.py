@@ -11,7 +11,8 @@ identities know no addresses of pods), ports by name on an end without container
 Whether anybody enforces them is another question: `bot.probes.policy.enforcement`.
 
 What a CNI adds of its own is held against the flow as well: CiliumNetworkPolicies (`bot.probes.policy.cilium`) and
-Calico's (`bot.probes.policy.calico`), as far as the API alone decides them; AdminNetworkPolicies leave a flow open.
+Calico's (`bot.probes.policy.calico`), as far as the API alone decides them; and what cluster admins put before and
+behind NetworkPolicies (`bot.probes.policy.admin`).
 
 Source: https://kubernetes.io/docs/concepts/services-networking/network-policies/
 """
@@ -24,6 +25,7 @@ from bot.cluster.objects import IPBlock, NetworkPolicy, NetworkPolicyPeer, Netwo
 from bot.domain.facts import Subject, SubjectKind
 from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
+from bot.probes.policy.admin import decided
 from bot.probes.policy.ends import Direction, named_ports
 from bot.probes.policy.index import PolicyIndex, name_of
 from bot.probes.policy.selectors import address, all_of, any_of, block_has, is_within, selects
@@ -98,7 +100,7 @@ ALLOWED = Allowed(verdict="yes", ingress=YES, egress=YES)
 @once_per_evidence
 def policy_index(evidence: Evidence) -> PolicyIndex:
     """The index of this evidence's policies."""
-    return PolicyIndex(evidence.snapshot, evidence.pods)
+    return PolicyIndex(evidence.snapshot, evidence.pods, blocks_miss_pods=evidence.cni.name == "cilium")
 
 
 def by_rules(
@@ -183,10 +185,12 @@ class _Flow:
         policies = self.index.isolating(own, direction)
         names = tuple(name_of(policy) for policy in policies)
         permitted = any_of(self._permits(policy, pod, other, direction) for policy in policies)
-        if not permitted and self.index.why_unread(pod.metadata.namespace):
-            return Side(verdict="unknown", policies=names)  # one that was not read may isolate, or may allow
         plain = Side(verdict=_VERDICTS[permitted], policies=names) if policies else YES
-        return self._with_hidden(plain, own, other, direction, permitted=permitted)
+        if not permitted and self.index.why_unread(pod.metadata.namespace):
+            plain = Side(verdict="unknown", policies=names)  # one that was not read may isolate, or may allow
+        else:
+            plain = self._with_cnis(plain, own, other, direction, permitted=permitted)
+        return self._with_admins(plain, own, other, direction, is_isolated=bool(policies))
 
     def _from_own_node(self, own: Subject, other: Subject) -> Side:
         """A pod's own node, kubelet's probes among it, is let in; a deny rule of Cilium's takes it all the same."""
@@ -196,7 +200,7 @@ class _Flow:
         ruling = cilium.rule(own, other, "ingress", self.port, self.protocol, same_node=True)
         return Side(verdict="no", hidden=ruling.policies) if ruling.denies else YES
 
-    def _with_hidden(
+    def _with_cnis(
         self, plain: Side, own: Subject, other: Subject, direction: Direction, *, permitted: bool | None
     ) -> Side:
         """What NetworkPolicies say, and on top what the CNI's own kinds do."""
@@ -204,12 +208,36 @@ class _Flow:
             return self._with_cilium(plain, own, other, direction, permitted=permitted)
         if self.index.calico.objects:
             return self._with_calico(plain, own, other, direction, permitted=permitted)
-        admin = self.index.admin_policies
-        return (
-            Side(verdict="unknown", policies=plain.policies, hidden=admin)
-            if admin and plain.verdict == "yes"
-            else plain
-        )
+        return plain
+
+    def _with_admins(
+        self, plain: Side, own: Subject, other: Subject, direction: Direction, *, is_isolated: bool
+    ) -> Side:
+        """What cluster admins decide before NetworkPolicies, or behind them where none of these isolates the end."""
+        admin = self.index.admin
+        if admin.why_unread:
+            return Side(verdict="unknown", policies=plain.policies)
+        if not admin.objects:
+            return plain
+        first = admin.rule("Admin", own, other, direction, self.port, self.protocol)
+        last = admin.rule("Baseline", own, other, direction, self.port, self.protocol)
+        then: list[bool | None] = [_truth(plain.verdict)]
+        if not is_isolated and plain.verdict == "yes":
+            then = [outcome != "deny" for outcome in last.outcomes]
+        ways = [way for outcome in first.outcomes for way in (then if outcome == "next" else [outcome == "allow"])]
+        verdict = _VERDICTS[decided(ways)]
+        is_passed_on = "next" in first.outcomes
+        if is_passed_on and len(first.outcomes) == 1 and then == [_truth(plain.verdict)]:
+            return plain
+        rules = (*first.policies, *(last.policies if is_passed_on and not is_isolated else ()))
+        if self._has_own_kinds and verdict != plain.verdict:
+            # Where those of the CNI stand among these tiers is not for the API alone to say.
+            return Side(verdict="unknown", policies=plain.policies, hidden=(*plain.hidden, *rules))
+        return Side(verdict=verdict, policies=plain.policies if verdict != "yes" else (), hidden=rules)
+
+    @property
+    def _has_own_kinds(self) -> bool:
+        return bool(self.index.cilium.objects or self.index.calico.objects)
 
     def _with_cilium(
         self, plain: Side, own: Subject, other: Subject, direction: Direction, *, permitted: bool | None
@@ -357,7 +385,9 @@ class _Flow:
         for pod in filter(None, map(self._pod, (self.source, self.target))):
             if why := self.index.why_unread(pod.metadata.namespace):
                 return f"NetworkPolicies of namespace {pod.metadata.namespace} could not be read: {why}"
-        names = sorted({name for side in sides if side.verdict == "unknown" for name in side.policies})
+        if why := self.index.admin.why_unread:
+            return f"policies of cluster admins could not be read: {why}"
+        names = sorted({name for side in sides if side.verdict == "unknown" for name in (*side.policies, *side.hidden)})
         if not names:
             return "one end is not a pod that the snapshot holds"
         return f"it hangs on how {', '.join(names)} treats an end whose labels or address are not certain"

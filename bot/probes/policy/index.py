@@ -11,9 +11,10 @@ from functools import cached_property
 from bot.cluster.objects import LabelSelector, NetworkPolicy, NetworkPolicyPeer, Pod
 from bot.cluster.snapshot.snapshot import Snapshot
 from bot.domain.facts import Subject
+from bot.probes.policy.admin import AdminPolicies
 from bot.probes.policy.calico import CalicoPolicies
 from bot.probes.policy.cilium import CiliumPolicies
-from bot.probes.policy.ends import Direction, name_of_custom, named_ports
+from bot.probes.policy.ends import Direction, named_ports
 from bot.probes.policy.selectors import NAMESPACE_NAME, asked_by, is_within, selects
 from bot.probes.shared.unread_resources import why_unread
 
@@ -41,8 +42,10 @@ def name_of(policy: NetworkPolicy) -> str:
 class PolicyIndex:
     """Policies, pods and Namespaces' labels, arranged for questions about flows."""
 
-    def __init__(self, snapshot: Snapshot, pods: Mapping[Subject, Pod]) -> None:
+    def __init__(self, snapshot: Snapshot, pods: Mapping[Subject, Pod], *, blocks_miss_pods: bool = False) -> None:
+        """`blocks_miss_pods`: this CNI never holds address blocks against pods for certain."""
         self.pods = pods
+        self._blocks_miss_pods = blocks_miss_pods
         self._policies = sorted(snapshot.network_policies, key=name_of)
         self._labels = {each.metadata.name: each.metadata.labels for each in snapshot.namespaces}
         self._isolating: dict[tuple[int, Direction], tuple[NetworkPolicy, ...]] = {}
@@ -69,23 +72,23 @@ class PolicyIndex:
     @cached_property
     def has_hidden(self) -> bool:
         """Whether there are policies of the CNI's own kinds."""
-        return bool(self.cilium.objects or self.calico.objects or self.admin_policies)
+        return bool(self.cilium.objects or self.calico.objects or self.admin.objects)
 
     @property
     def is_empty(self) -> bool:
         """Whether there is no policy at all, so that nothing is denied."""
-        return not self._policies and not self.has_hidden
+        return not self._policies and not self.has_hidden and not self.admin.why_unread
 
     def hidden_selecting(self, pod: Subject) -> tuple[str, ...]:
         """Policies of the CNI's own kinds that select a pod, or may."""
-        return (*self.cilium.selecting(pod), *self.calico.selecting(pod), *self.admin_policies)
+        return (*self.cilium.selecting(pod), *self.calico.selecting(pod), *self.admin.selecting(pod))
 
     @cached_property
-    def admin_policies(self) -> tuple[str, ...]:
-        """AdminNetworkPolicies, of which only the names are known here."""
-        plurals = ("adminnetworkpolicies", "baselineadminnetworkpolicies")
-        found = (each for plural in plurals for each in self._snapshot.custom_objects.get(plural, ()))
-        return tuple(sorted(name_of_custom(each) for each in found))
+    def admin(self) -> AdminPolicies:
+        """Policies of cluster admins."""
+        return AdminPolicies(
+            self._snapshot, self.pods, self.namespace_selected, blocks_miss_pods=self._blocks_miss_pods
+        )
 
     def why_unread(self, namespace: str) -> str:
         """Why the NetworkPolicies of a namespace were not read, "" when they were."""

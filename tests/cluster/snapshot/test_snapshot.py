@@ -14,6 +14,7 @@ from bot.cluster.snapshot.snapshot import Snapshot
 from bot.domain.errors import DeadlineError, UnauthorizedError, UnknownNamespaceError
 from bot.domain.report import ApiRead, Unobserved
 from bot.lab.cluster.apiserver.http.fault_injection import ApiFault
+from bot.lab.cluster.dataplane.calico_objects import definition
 from bot.probes.shared.unread_resources import why_unread
 from tests.cluster.small_cluster import SmallCluster
 
@@ -226,3 +227,41 @@ async def test_environments_are_kept_for_connectivity_agents_only(shop: SmallClu
         "kube-system": {"CALICO_IPV4POOL_VXLAN": "Always", "API_TOKEN": "(hidden)"},
         "shop": {},
     }
+
+
+async def test_kinds_of_one_group_are_read_by_the_versions_that_they_have(shop: SmallCluster):
+    """Whichever version the group prefers: it has none of the other kind."""
+    group = "policy.networking.k8s.io"
+    for version, plural, kind in (
+        ("v1alpha1", "adminnetworkpolicies", "AdminNetworkPolicy"),
+        ("v1alpha2", "clusternetworkpolicies", "ClusterNetworkPolicy"),
+    ):
+        shop.storage.create(
+            "customresourcedefinitions.apiextensions.k8s.io", definition(group, version, plural, kind, "Cluster")
+        )
+        made = {"apiVersion": f"{group}/{version}", "kind": kind, "metadata": {"name": "it"}, "spec": {"priority": 1}}
+        shop.storage.create(f"{plural}.{group}", made)
+    snapshot = await taken(shop)
+    found = {plural: names(objects) for plural, objects in snapshot.custom_objects.items()}
+
+    assert {"adminnetworkpolicies": ["it"], "clusternetworkpolicies": ["it"]}.items() <= found.items()
+    assert "baselineadminnetworkpolicies" not in found
+
+
+async def test_of_other_services_those_are_kept_that_may_claim_an_address(shop: SmallCluster):
+    for name, spec in (("plain", {}), ("claiming", {"externalIPs": ["198.51.100.10"]})):
+        made = {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": name},
+            "spec": {"ports": [{"port": 53, "protocol": "UDP"}], **spec},
+        }
+        shop.storage.create("services", made, namespace="default")
+    snapshot = await taken(shop)
+    kubeconfig = shop.kubeconfig("dev", [])
+    shop.grant("dev", "shop", [{"apiGroups": ["*"], "resources": ["*"], "verbs": READ}])
+    narrow = await taken(shop, kubeconfig=kubeconfig)
+
+    assert [each.metadata.name for each in snapshot.claiming_services or ()] == ["claiming"]
+    assert narrow.claiming_services is None
+    assert not any(read.plural == "services" and not read.namespace for one in narrow.unobserved for read in one.reads)

@@ -22,6 +22,13 @@ _KINDS = {
 }
 
 
+ADMIN_GROUP = "policy.networking.k8s.io"
+ADMIN_KINDS = {
+    "adminnetworkpolicies": "AdminNetworkPolicy",
+    "baselineadminnetworkpolicies": "BaselineAdminNetworkPolicy",
+}
+
+
 def definition(group: str, version: str, plural: str, kind: str, scope: str) -> Json:
     """A CustomResourceDefinition that accepts any fields."""
     schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
@@ -39,6 +46,8 @@ def definitions() -> Iterable[Json]:
     """The CustomResourceDefinitions, to be created first."""
     for plural, (kind, scope) in _KINDS.items():
         yield definition(_GROUP, "v1", plural, kind, scope)
+    for plural, kind in ADMIN_KINDS.items():  # they come with Calico's own manifest since 3.29
+        yield definition(ADMIN_GROUP, "v1alpha1", plural, kind, "Cluster")
 
 
 def _made(plural: str, name: str, spec: Json) -> tuple[str, Json]:

@@ -10,6 +10,7 @@ import structlog
 
 from bot.aio.groups import TaskGroup
 from bot.lab.cluster.apiserver.store.storage import Storage
+from bot.lab.cluster.dataplane.admin_match import RESOURCES
 from bot.lab.cluster.dataplane.base import DataPlane, Node, nft
 from bot.lab.cluster.dataplane.policy_match import Cluster, policy_pod
 from bot.lab.cluster.dataplane.policy_rules import NAMINGS, render
@@ -18,6 +19,7 @@ from bot.lab.cluster.supervisor.host import HostError
 log = structlog.get_logger()
 _SETTLE_S: Final = 0.03
 _POLICIES: Final = "networkpolicies.networking.k8s.io"
+_DEFINITIONS: Final = "customresourcedefinitions.apiextensions.k8s.io"
 
 
 class PolicyAgents:
@@ -36,6 +38,8 @@ class PolicyAgents:
         async with TaskGroup() as group:
             for resource in (_POLICIES, "pods", "namespaces"):
                 group.create_task(self._follow(resource))
+            for resource in RESOURCES:
+                group.create_task(self._follow_custom(resource))
             group.create_task(self._write())
 
     def rewrite(self, node: str) -> None:
@@ -51,6 +55,12 @@ class PolicyAgents:
     async def _follow(self, resource: str) -> None:
         async for _ in self._storage.watch(resource):
             self._changed.set()
+
+    async def _follow_custom(self, resource: str) -> None:
+        """Follow it from when it is defined."""
+        async for _ in self._storage.watch(_DEFINITIONS, fields=f"metadata.name={resource}"):
+            if self._storage.is_served(resource):
+                await self._follow(resource)
 
     async def _write(self) -> None:
         while True:
@@ -68,12 +78,13 @@ class PolicyAgents:
     def _script(self, node: Node) -> str:
         """Empty when there is no policy and never was one."""
         policies = list(self._storage.peek(_POLICIES))
-        if not policies and node.name not in self._written:
+        admin = [one for each in RESOURCES if self._storage.is_served(each) for one in self._storage.peek(each)]
+        if not policies and not admin and node.name not in self._written:
             return ""
         cluster = self._cluster()
         veths = {(one.namespace, one.name): one.veth for one in self._plane.pods[node.name].values()}
         local = {veths[pod.namespace, pod.name]: pod for pod in cluster.pods if (pod.namespace, pod.name) in veths}
-        return render(NAMINGS[self._plane.cni], policies, cluster, local)
+        return render(NAMINGS[self._plane.cni], policies, cluster, local, admin)
 
     def _cluster(self) -> Cluster:
         pods = [policy_pod(pod) for pod in self._storage.peek("pods") if not pod["spec"].get("hostNetwork")]

@@ -10,11 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bot.lab.cluster.dataplane.admin_match import in_order, name_of, rules
+from bot.lab.cluster.dataplane.admin_match import selects as is_subject
 from bot.lab.cluster.dataplane.policy_match import Cluster, Direction, PolicyPod, directions, rule_matches, selects
 from bot.lab.cluster.names import Cni
 
 _ALLOWED = "0x10000"
-_CLEAR = "0xfffeffff"
+_PASSED = "0x20000"
+_CLEAR = "0xfffcffff"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +70,17 @@ NAMINGS: Mapping[Cni, Naming] = {
 
 
 def render(
-    naming: Naming, policies: Sequence[Mapping[str, Any]], cluster: Cluster, local: Mapping[str, PolicyPod]
+    naming: Naming,
+    policies: Sequence[Mapping[str, Any]],
+    cluster: Cluster,
+    local: Mapping[str, PolicyPod],
+    admin: Sequence[Mapping[str, Any]] = (),
 ) -> str:
-    """The script that replaces the table. ``local``: the node's own pods by the name of their veth."""
-    writer = _Writer(naming, policies, cluster)
+    """The script that replaces the table. ``local``: the node's own pods by the name of their veth.
+
+    ``admin``: the policies of cluster admins, which stand before NetworkPolicies and behind them.
+    """
+    writer = _Writer(naming, policies, cluster, admin)
     return writer.script(local)
 
 
@@ -80,7 +90,15 @@ def policy_chain(naming: Naming, policy: str, direction: Direction) -> str:
 
 
 class _Writer:
-    def __init__(self, naming: Naming, policies: Sequence[Mapping[str, Any]], cluster: Cluster) -> None:
+    def __init__(
+        self,
+        naming: Naming,
+        policies: Sequence[Mapping[str, Any]],
+        cluster: Cluster,
+        admin: Sequence[Mapping[str, Any]],
+    ) -> None:
+        self._first = in_order(admin, baseline=False)
+        self._last = in_order(admin, baseline=True)
         self._naming = naming
         self._policies = policies
         self._cluster = cluster
@@ -103,19 +121,51 @@ class _Writer:
     def _dispatch(self, direction: Direction, veth: str, pod: PolicyPod) -> str:
         """The base chain's line for a pod; empty when no policy isolates it in this direction."""
         chosen = [one for one in self._policies if direction in directions(one) and selects(one, pod)]
-        if not chosen:
+        first, last = (
+            [one for one in tier if self._concerns(one, direction, pod)] for tier in (self._first, self._last)
+        )
+        if not chosen and not first and not last:
             return ""
         prefix = self._naming.to_pod if direction == "ingress" else self._naming.from_pod
         name = prefix + (veth if self._naming.by_device else _hash(f"{pod.namespace}/{pod.name}"))
         lines = ["ct state established,related return", "ct state invalid counter drop"]
         lines.append(f"meta mark set meta mark & {_CLEAR}")
+        for at, policy in enumerate(first):
+            # Pass leaves the tier: the policies behind it see no packet that is marked so.
+            unless = f"meta mark & {_PASSED} == 0x0 " if at else ""
+            lines += [f"{unless}jump {self._admin(policy, direction)}", f"meta mark & {_ALLOWED} == {_ALLOWED} return"]
         for policy in chosen:
             lines += [f"jump {self._policy(policy, direction)}", f"meta mark & {_ALLOWED} == {_ALLOWED} return"]
         about = f"{pod.namespace}/{pod.name} {direction}"[:100]
-        self._chains[name] = [*lines, f'counter {self._naming.denies} comment "{self._comment(about)}"']
+        if chosen:
+            lines.append(f'counter {self._naming.denies} comment "{self._comment(about)}"')
+        else:
+            decided = f"meta mark & {_ALLOWED} == {_ALLOWED} return"
+            # What the first tier passed on comes here as well; what this one passes on is let go.
+            lines.append(f"meta mark set meta mark & {_CLEAR}")
+            for policy in last:
+                lines += [f"jump {self._admin(policy, direction)}", decided, decided.replace(_ALLOWED, _PASSED)]
+        self._chains[name] = lines
         if self._naming.by_device:
             return f'{"oifname" if direction == "ingress" else "iifname"} "{veth}" jump {name}'
         return f"ip {'daddr' if direction == 'ingress' else 'saddr'} {pod.ip} jump {name}"
+
+    def _concerns(self, policy: Mapping[str, Any], direction: Direction, pod: PolicyPod) -> bool:
+        return bool(policy["spec"].get(direction)) and is_subject(policy, pod, self._cluster)
+
+    def _admin(self, policy: Mapping[str, Any], direction: Direction) -> str:
+        """The chain of a cluster admins' policy: it marks what it allows or passes on, and denies itself."""
+        name = policy_chain(self._naming, name_of(policy), direction)
+        if name not in self._chains:
+            self._chains[name] = [
+                f"{one.match} {self._verdict(one.verdict)}".strip() for one in rules(policy, direction, self._cluster)
+            ]
+        return name
+
+    def _verdict(self, verdict: str) -> str:
+        if verdict == "deny":
+            return f"counter {self._naming.denies}"
+        return f"meta mark set meta mark | {_ALLOWED if verdict == 'allow' else _PASSED} return"
 
     def _comment(self, about: str) -> str:
         if self._naming.denies == "drop":

@@ -91,3 +91,37 @@ def test_bridges_tell_pods_by_address() -> None:
 
     assert "ip daddr 10.42.0.1 jump KUBE-POD-FW-IN-" in text
     assert "veth1" not in text
+
+
+def admin(kind: str, action: str, priority: int = 10, **fields: Any) -> dict[str, Any]:
+    peer = {"pods": {"namespaceSelector": {}, "podSelector": {"matchLabels": {"app": "web"}}}}
+    rule = {"action": action, "from": [peer], "ports": [{"portNumber": {"protocol": "TCP", "port": 8081}}]}
+    subject = {"pods": {"namespaceSelector": {}, "podSelector": {"matchLabels": {"app": "api"}}}}
+    spec = {"priority": priority, "subject": subject, "ingress": [rule], **fields}
+    return {"kind": kind, "metadata": {"name": f"{kind}-{priority}".lower()}, "spec": spec}
+
+
+def lines_of(script: str, chain: str) -> list[str]:
+    body = script.split(f"chain {chain} {{", 1)[1].split("}\n", 1)[0]
+    return [line.strip() for line in body.splitlines() if line.strip()]
+
+
+def test_policies_of_cluster_admins_stand_before_network_policies_and_behind_them() -> None:
+    naming = NAMINGS["calico-vxlan"]
+    both = [
+        admin("BaselineAdminNetworkPolicy", "Deny"),
+        admin("AdminNetworkPolicy", "Allow", 20),
+        admin("AdminNetworkPolicy", "Pass", 5),
+    ]
+    alone = render(naming, [], CLUSTER, {"cali1": API}, both)
+    among = render(naming, [policy()], CLUSTER, {"cali1": API}, both)
+    jumps = [line.split("jump ")[1] for line in lines_of(alone, "filter-cali-tw-cali1") if "jump " in line]
+    inside = [lines_of(alone, chain)[0] for chain in jumps]
+
+    assert inside == [
+        "ip saddr { 10.42.0.1 } tcp dport 8081 meta mark set meta mark | 0x20000 return",
+        "ip saddr { 10.42.0.1 } tcp dport 8081 meta mark set meta mark | 0x10000 return",
+        "ip saddr { 10.42.0.1 } tcp dport 8081 counter drop",
+    ]
+    assert jumps[2] not in among
+    assert lines_of(among, "filter-cali-tw-cali1")[-1].startswith('counter drop comment "Drop if no policies passed')

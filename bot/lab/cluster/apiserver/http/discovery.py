@@ -1,5 +1,6 @@
 """Discovery: which groups, versions and resources there are, in the old form and in the aggregated one."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ VERSION: Mapping[str, str] = {
     "compiler": "gc",
     "platform": "linux/amd64",
 }
+_VERSION = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?")
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 
@@ -37,15 +39,27 @@ def groups(resources: Iterable[Resource]) -> dict[str, list[Resource]]:
     return found
 
 
-def group_entry(group: str, version: str) -> dict[str, Any]:
+def versions(members: Iterable[Resource]) -> list[str]:
+    """The versions of a group, as API servers prefer them: stable ones, then betas, then alphas, the newest first."""
+    return sorted({resource.version for resource in members}, key=_stability, reverse=True)
+
+
+def _stability(version: str) -> tuple[int, int, int]:
+    found = _VERSION.fullmatch(version)
+    if found is None:
+        return (0, 0, 0)
+    return ({"": 3, "beta": 2, "alpha": 1}[found[2] or ""], int(found[1]), int(found[3] or 0))
+
+
+def group_entry(group: str, members: Iterable[Resource]) -> dict[str, Any]:
     """A group, as `/apis` and `/apis/GROUP` show it."""
-    entry = {"groupVersion": f"{group}/{version}", "version": version}
-    return {"name": group, "versions": [entry], "preferredVersion": entry}
+    entries = [{"groupVersion": f"{group}/{version}", "version": version} for version in versions(members)]
+    return {"name": group, "versions": entries, "preferredVersion": entries[0]}
 
 
 def group_list(resources: Iterable[Resource]) -> dict[str, Any]:
     """`/apis`."""
-    entries = [group_entry(name, of[0].version) for name, of in groups(resources).items() if name]
+    entries = [group_entry(name, of) for name, of in groups(resources).items() if name]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": entries}
 
 
@@ -91,12 +105,15 @@ def aggregated(resources: Iterable[Resource], *, core: bool) -> dict[str, Any]:
     items: list[dict[str, Any]] = []
     for group, members in groups(resources).items():
         if (group == "") is core:
-            version = {
-                "version": members[0].version,
-                "resources": [_aggregated(resource) for resource in members],
-                "freshness": "Current",
-            }
-            items.append({"metadata": {"name": group} if group else {}, "versions": [version]})
+            served = [
+                {
+                    "version": version,
+                    "resources": [_aggregated(resource) for resource in members if resource.version == version],
+                    "freshness": "Current",
+                }
+                for version in versions(members)
+            ]
+            items.append({"metadata": {"name": group} if group else {}, "versions": served})
     return {"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items}
 
 

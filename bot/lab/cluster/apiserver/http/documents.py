@@ -41,12 +41,11 @@ def _groups(request: web.BaseRequest, resources: Sequence[Resource], address: st
 def _group(members: Sequence[Resource], version: Sequence[str]) -> web.Response:
     if not members:
         return page_not_found()
-    served, group = members[0].version, members[0].group
+    group = members[0].group
     if not version:
-        return answer({"kind": "APIGroup", "apiVersion": "v1", **discovery.group_entry(group, served)})
-    if list(version) == [served]:
-        return answer(discovery.resource_list(group, served, members))
-    return page_not_found()
+        return answer({"kind": "APIGroup", "apiVersion": "v1", **discovery.group_entry(group, members)})
+    here = [one for one in members if [one.version] == list(version)]
+    return answer(discovery.resource_list(group, here[0].version, here)) if here else page_not_found()
 
 
 def _openapi(resources: Sequence[Resource], rest: Sequence[str]) -> web.Response:

@@ -83,6 +83,10 @@ class Storage:
             raise ApiError(404, "NotFound", "the server could not find the requested resource")
         return found
 
+    def is_served(self, name: str) -> bool:
+        """Is there such a resource now? Custom ones come and go with their definitions."""
+        return name in BUILTIN or name in self._custom
+
     def collection(self, name: str) -> ResourceCollection:
         """Where a resource's objects are kept; for the server's lists and watches."""
         name = SAME_STORAGE.get(name, name)
