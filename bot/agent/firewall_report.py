@@ -36,6 +36,8 @@ class FirewallRule:
     """drop, reject, "reject with icmp port-unreachable", …"""
     text: str
     """The rule as its tool prints it, at most 300 characters."""
+    handle: int = 0
+    """Of nft's rules: by which it is deleted until the rules are loaded anew; 0: not known."""
     packets: int | None = None
     packets_delta: int | None = None
 
@@ -66,7 +68,8 @@ class FirewallStep:
     Of rules that rewrite: "dnat IP[:PORT]", "redirect[ :PORT]", "snat IP", notrack, "ttl N"; without what is not fixed.
     """
     text: str = ""
-    """Of a rule that takes packets away or rewrites them: as in `FirewallRule`."""
+    """Of a rule that takes packets away or rewrites them: as in `FirewallRule`, like the next."""
+    handle: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

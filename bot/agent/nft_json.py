@@ -123,6 +123,7 @@ class _Reader:
             chain=_str(rule, "chain"),
             verdict=verdict,
             text=(" ".join(map(expression_text, expressions)) + _comment(rule))[:TEXT_LIMIT],
+            handle=_handle(rule),
             packets=self._packets((family, table), expressions),
         )
 
@@ -244,7 +245,13 @@ def _step(rule: Object, matches: Sequence[FirewallMatch], statement: Object, tex
             matches=tuple(matches),
             verdict=verdict,
             text=text if takes else "",
+            handle=_handle(rule) if takes else 0,
         )
+
+
+def _handle(rule: Object) -> int:
+    value = rule.get("handle")
+    return value if type(value) is int and 0 < value <= MOST_PACKETS else 0
 
 
 def _comment(rule: Object) -> str:

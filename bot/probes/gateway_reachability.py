@@ -23,6 +23,7 @@ from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.fact_spec import fact
 from bot.probes.engine.needs import LOOK_AT_PODS
 from bot.probes.engine.probe import Probe
+from bot.probes.filters.deletion import deletions_of
 from bot.probes.pod_link.observe import host_end
 from bot.probes.shared.flows import Tried, tried_flows
 from bot.probes.shared.own_link import cannot_send
@@ -120,6 +121,14 @@ FACTS = (
         "These rules, and chains of that family whose policy drops.",
         rungs=_OUTSIDE,
         look="nft list ruleset arp; arptables -L -v  # on <node>",
+    ),
+    fact(
+        "node.arp_filter_deletions",
+        "list",
+        "The commands that delete these rules, of those that can be named exactly.",
+        rungs=_OUTSIDE,
+        look="nft -a list ruleset arp  # on <node>",
+        is_command=True,
     ),
     _bool(
         "node.gateway_address_local",
@@ -251,6 +260,8 @@ def _observe_node(root: NodeView, into: FactBuilder, counts: Mapping[str, int]) 
     filters = _arp_filters(state)
     into.put(node, "arp_filtered", None if filters is None else bool(filters), why)
     into.put(node, "arp_filters", None if filters is None else filters[:_LISTED], why)
+    dropping = [one for one in state.firewall.drops if one.family == "arp"] if state.firewall else ()
+    into.put(node, "arp_filter_deletions", None if filters is None else deletions_of(dropping), why)
     carrier = next((each.dev for each in state.addresses if each.ip == LINK_LOCAL_GATEWAY), "")
     into.put(node, "gateway_address_local", bool(carrier) if state.addresses else None, "its addresses were not read")
     into.put(node, "gateway_address_dev", carrier or None, "no interface that was read carries 169.254.1.1")

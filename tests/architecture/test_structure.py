@@ -57,6 +57,7 @@ ALLOWED = {
     "bot/probes/filters/naming.py": (1, "text of a packet filter's rule"),
     "bot/probes/filters/walking.py": (1, "text of a prefix"),
     "bot/probes/network_policies/stale.py": (1, "text of a packet filter's rule"),
+    "bot/probes/filters/deletion.py": (2, "text of a packet filter's rule"),
     "bot/probes/node_kernel/observe.py": (3, "text of a packet filter's rule"),
     "bot/probes/pod_start/refusals.py": (4, "text of the scheduler's and kubelet's events"),
     "bot/probes/policy/calico_selector.py": (1, "text of a selector"),

@@ -132,6 +132,7 @@ def test_what_the_node_says_about_itself() -> None:
         "ip_forward": False,
         "all_proxy_arp": False,
         "all_rp_filter": 0,
+        "arp_filter_deletions": (),
         "arp_filtered": True,
         "arp_filters": ("arp/guard/in: drop",),
         "gateway_address_local": True,

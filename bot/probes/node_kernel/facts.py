@@ -81,6 +81,14 @@ FACTS = (
         look=_LOOK_EVERY,
     ),
     fact(
+        "node.foreign_rule_deletions",
+        "list",
+        "The commands that delete these rules, of those that can be named exactly; before a handle of nft's a look at "
+        "the rule that has it.",
+        look=_LOOK_EVERY,
+        is_command=True,
+    ),
+    fact(
         "node.foreign_rules_perhaps",
         "list",
         "Rules of strangers that may take packets of flows that failed: not all that they ask for is known.",
@@ -104,6 +112,13 @@ FACTS = (
         "Rules of strangers, or for hostPorts, that send flows which fail elsewhere or keep them from being "
         "translated, and those that send needed flows to somebody else, who answers (10 at most).",
         look=_LOOK_EVERY,
+    ),
+    fact(
+        "node.rewriting_rule_deletions",
+        "list",
+        "The commands that delete these rules, as for those that drop.",
+        look=_LOOK_EVERY,
+        is_command=True,
     ),
     fact(
         "node.rewriting_rules_perhaps",

@@ -16,6 +16,7 @@ from bot.domain import facts
 from bot.domain.facts import FactBuilder, Subject
 from bot.probes.ebpf.observe import policy_drops
 from bot.probes.engine.evidence import Evidence
+from bot.probes.filters.deletion import deletions_of, deletions_of_held
 from bot.probes.filters.held import Held, held_rules
 from bot.probes.filters.naming import loss_in_words, rule_in_words
 from bot.probes.filters.rule_owners import Owners, is_common, owners_of
@@ -43,9 +44,17 @@ _MATCH_KEYS = (
     "tunnel_rules_match",
     "forward_policy_takes",
     "rewriting_rules",
+    "rewriting_rule_deletions",
     "rewriting_rules_perhaps",
 )
-_HIT_KEYS = ("drops_hit", "rejects_hit", "foreign_drops_hit", "foreign_rules_named", "raw_rpfilter_hit")
+_HIT_KEYS = (
+    "drops_hit",
+    "rejects_hit",
+    "foreign_drops_hit",
+    "foreign_rules_named",
+    "foreign_rule_deletions",
+    "raw_rpfilter_hit",
+)
 
 
 def observe(evidence: Evidence, into: FactBuilder) -> None:
@@ -105,6 +114,8 @@ def _observe_firewall(
     _put_foreign_hit(node, foreign, held, into)
     counted = dict.fromkeys(in_words(rule) for rule in foreign if rule.packets_delta)
     into.set(node, "foreign_rules_named", _words(_matching(held or ())) or tuple(counted)[:LISTED])
+    exact = deletions_of_held(_matching(held or ()))
+    into.set(node, "foreign_rule_deletions", exact or deletions_of(rule for rule in foreign if rule.packets_delta))
 
 
 def _put_foreign_hit(
@@ -142,6 +153,7 @@ def _observe_matches(node: Subject, held: Sequence[Held] | None, why: str, into:
     into.set(node, "forward_policy_takes", any(one.matches for one in held if _is_forward_policy(one)))
     rewriting = [one for one in held if one.taking.is_rewriting]
     into.set(node, "rewriting_rules", _words(one for one in rewriting if one.matches))
+    into.set(node, "rewriting_rule_deletions", deletions_of_held(one for one in rewriting if one.matches))
     perhaps = (one for one in rewriting if one.may_match and not one.matches)
     into.set(node, "rewriting_rules_perhaps", _words(perhaps))
 

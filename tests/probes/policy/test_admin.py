@@ -95,21 +95,21 @@ def test_who_decides(policies: Sequence[CustomObject], network: Sequence[Network
     assert asked(*policies, network=network).verdict == verdict
 
 
-@pytest.mark.parametrize(
-    ("ports", "port", "protocol", "takes"),
-    [
-        ({"ports": [{"portNumber": {"protocol": "TCP", "port": 5432}}]}, 5432, "TCP", True),
-        ({"ports": [{"portNumber": {"port": 5432}}]}, 5433, "TCP", False),
-        ({"ports": [{"portRange": {"protocol": "TCP", "start": 5000, "end": 6000}}]}, 5432, "TCP", True),
-        ({"protocols": [{"udp": {"destinationPort": {"number": 5432}}}]}, 5432, "TCP", False),
-        ({"protocols": [{"tcp": {"destinationPort": {"range": {"start": 1, "end": 9}}}}]}, 5432, "TCP", False),
-        ({"protocols": [{"tcp": {"destinationPort": {"number": 5432}}}]}, 5432, "TCP", True),
-        ({"protocols": [{"destinationNamedPort": "pg"}]}, 5432, "TCP", False),
-        ({}, 0, "ICMP", True),
-        ({"protocols": [{"icmp": {}}]}, 5432, "TCP", None),
-        ({"ports": {"list": [{"port": 5432}]}}, 5432, "TCP", None),
-    ],
-)  # fmt: skip
+PORTS: list[tuple[dict[str, Any], int, str, bool | None]] = [
+    ({"ports": [{"portNumber": {"protocol": "TCP", "port": 5432}}]}, 5432, "TCP", True),
+    ({"ports": [{"portNumber": {"port": 5432}}]}, 5433, "TCP", False),
+    ({"ports": [{"portRange": {"protocol": "TCP", "start": 5000, "end": 6000}}]}, 5432, "TCP", True),
+    ({"protocols": [{"udp": {"destinationPort": {"number": 5432}}}]}, 5432, "TCP", False),
+    ({"protocols": [{"tcp": {"destinationPort": {"range": {"start": 1, "end": 9}}}}]}, 5432, "TCP", False),
+    ({"protocols": [{"tcp": {"destinationPort": {"number": 5432}}}]}, 5432, "TCP", True),
+    ({"protocols": [{"destinationNamedPort": "pg"}]}, 5432, "TCP", False),
+    ({}, 0, "ICMP", True),
+    ({"protocols": [{"icmp": {}}]}, 5432, "TCP", None),
+    ({"ports": {"list": [{"port": 5432}]}}, 5432, "TCP", None),
+]
+
+
+@pytest.mark.parametrize(("ports", "port", "protocol", "takes"), PORTS)
 def test_ports_of_both_versions(ports: dict[str, Any], port: int, protocol: str, *, takes: bool | None):
     verdict = {True: "no", False: "yes", None: "unknown"}[takes]
 
