@@ -239,7 +239,7 @@ def _endpoints_behind(task: Task) -> dict[str, tuple[str, ...]]:
 
 def _target_jobs(task: Task, source: Source, patience: Callable[[str], Patience], pace: Pace) -> Iterator[Job]:
     for target in task.targets:
-        if target.ip in source.ips or (source.key == "node" and not target.from_node_too):
+        if not _is_asked_from(target, source):
             continue
         test = Test(
             source=source.key,
@@ -262,6 +262,15 @@ def _target_jobs(task: Task, source: Source, patience: Callable[[str], Patience]
         paced = partial(_in_turn, pace, target.ip, target.port, attempt)
         can_repeat = target.purpose in {"endpoint", "cluster-ip"}
         yield Job(test=test, run=partial(_tries, test, paced), attempt=attempt if can_repeat else None)
+
+
+def _is_asked_from(target: Target, source: Source) -> bool:
+    """Nothing is asked of a source's own address, and some targets only from those that are configured to dial them."""
+    if target.ip in source.ips:
+        return False
+    if source.key == "node":
+        return target.from_node_too
+    return not target.sources or source.key in target.sources
 
 
 def _attempt(source: Source, target: Target, patience: Patience) -> Callable[[], Coroutine[None, None, Attempt]]:

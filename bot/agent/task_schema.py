@@ -52,6 +52,8 @@ class Target:
     """For an endpoint: the "namespace/service:port" that it stands behind."""
     from_node_too: bool = True
     """Also test from the node's root namespace."""
+    sources: tuple[str, ...] = ()
+    """Of pods only these, by uid; empty: from all."""
     tries: int = 1
     """Several at once show a mixture of good and bad backends. Each then waits 0.9 s at most, because a SYN sent again
     after a second may meet another backend."""

@@ -5,6 +5,7 @@ of *source* pods runs the matrix, and each remote node is represented by at most
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
@@ -20,7 +21,7 @@ from bot.probes.policy.evaluation import policy_index
 from bot.probes.services.backends import backends, endpoint_pod
 from bot.probes.services.claims import claim_questions
 from bot.probes.services.dialled_names import doubtful_names
-from bot.probes.services.needed import clients_of, outside_dials
+from bot.probes.services.needed import clients_of, outside_dials, plain_dials
 from bot.probes.shared.dns_zone import SHORT_NAME, dns_zone, forwarded_to
 
 MAX_SOURCES = 8
@@ -84,6 +85,7 @@ def plan_tasks(evidence: Evidence, dials: Sequence[ApplicationDial] = (), *, dea
                 *(target for _, targets in services for target in targets),
                 *outside,
                 *by_address,
+                *islice(_plain_addresses(evidence, name), MAX_ADDRESSES),
             ),
             questions=questions,
             own_names=(f"{SHORT_NAME}.svc.{dns_zone(evidence)}", OUTSIDE_NAME),
@@ -296,6 +298,16 @@ def _other_addresses(evidence: Evidence) -> Iterator[Target]:
                 for ip in (flow.address, *_serving_nodes(evidence, service, flow.address)):
                     found[Target(purpose="dial", ip=ip, name=name, port=flow.at_port, protocol="tcp")] = None
     yield from found
+
+
+def _plain_addresses(evidence: Evidence, node: str) -> Iterator[Target]:
+    """Addresses of nodes and machines outside, tried from the pods that are configured to dial them, and their node."""
+    dials, callers = plain_dials(evidence), defaultdict[tuple[str, int], list[str]](list)
+    for subject in _sources(evidence, node):
+        for flow in dials.get(subject, ()):
+            callers[flow.address, flow.port].append(evidence.pods[subject].metadata.uid)
+    for (ip, port), uids in callers.items():
+        yield Target(purpose="dial", ip=ip, name=f"{ip}:{port}", port=port, protocol="tcp", sources=tuple(uids))
 
 
 def _serving_nodes(evidence: Evidence, service: Subject, address: str) -> Iterator[str]:

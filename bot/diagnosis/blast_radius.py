@@ -29,6 +29,10 @@ _EFFECTS: Mapping[SymptomKind, tuple[str, str]] = {
     SymptomKind.DNS_FAILING: ("cannot resolve names", "cannot resolve names"),
     SymptomKind.LARGE_PACKETS_LOST: ("loses large packets", "lose large packets"),
     SymptomKind.OUTSIDE_UNREACHABLE: ("does not reach the outside", "do not reach the outside"),
+    SymptomKind.ADDRESS_UNREACHABLE: (
+        "does not reach an address that it dials",
+        "do not reach an address that they dial",
+    ),
     SymptomKind.NODE_NOT_READY: ("is on a node that is not ready", "are on a node that is not ready"),
     SymptomKind.PODS_NOT_READY: ("is not ready", "are not ready"),
 }

@@ -52,6 +52,8 @@ class SymptomKind(StrEnum):
     DNS_FAILING = "dns-failing"
     LARGE_PACKETS_LOST = "large-packets-lost"
     OUTSIDE_UNREACHABLE = "outside-unreachable"
+    ADDRESS_UNREACHABLE = "address-unreachable"
+    """An address without a Service that a pod is configured to dial: of a node, or outside."""
     NODE_NOT_READY = "node-not-ready"
     PODS_NOT_READY = "pods-not-ready"
     """Readiness fails; a consequence nearly always."""

@@ -339,3 +339,15 @@ def test_timeouts_are_marked_doubtful_when_the_node_withheld_icmp_errors():
         outcomes = [test.outcome for test in report.tests]
         assert outcomes.count("ECONNREFUSED") == 6
         assert [test.may_be_withheld for test in report.tests] == [outcome == "timeout" for outcome in outcomes]
+
+
+def test_a_target_of_one_pod_is_tried_from_that_pod_and_the_node_alone():
+    with bridge_node() as node:
+        client, other = node.pods
+        task = node.task(tcp(OUTSIDE, 81, sources=(client.uid,)), patience_s=0.3)
+
+        report = node.look(
+            replace(task, pods=tuple(replace(each.task_pod, is_source=True) for each in (client, other)))
+        )
+
+        assert {test.source for test in report.tests if test.purpose == "dial"} == {client.uid, "node"}

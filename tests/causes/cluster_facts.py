@@ -41,6 +41,8 @@ POD: dict[str, Value] = {
     "eth0_routes": True,
     "mtu_bytes": 1450, "host_link": "up", "host_link_kind": "calico", "host_mac_is_ee": True, "host_has_arp": True,
     "has_arp": True,
+    "addresses_failing": (), "addresses_denied": (), "addresses_denying": (), "addresses_dead": (),
+    "addresses_lost_here": (), "host_ports_unserved": (), "host_ports_served_at": (), "address_is_missed": False,
     "ip": "10.42.1.7", "recreate": "kubectl -n shop delete pod a", "ebpf_known": True, "ebpf_lost_from": (),
     "host_master": "", "bridge_port": "none", "bridge_isolated": False, "bridge_hairpin": False,
     "static_entries_wrong": (),

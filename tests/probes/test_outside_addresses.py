@@ -14,6 +14,7 @@ from bot.domain.facts import FactTable, Subject
 from bot.domain.finding import Finding, Severity
 from bot.probes import cluster_ip, pod_sandbox, service_endpoints
 from bot.probes.services.needed import clients_of, outside_dials
+from bot.probes.services.unready import unready
 from tests.probes.build import FakeCluster, facts_of, sentences, two_nodes
 from tests.probes.services import add_service
 
@@ -136,3 +137,15 @@ def test_one_that_nobody_tried_is_not_known_to_work():
 
     made.test(NODE_1, 30080, "ok")
     assert list(untried_flows(made.cluster.evidence())) == []
+
+
+def test_a_pod_that_dials_it_in_vain_is_not_unready_of_its_own():
+    made = shop(f"http://{BALANCER}:80")
+    made.test(BALANCER, 80, "timeout")
+    evidence = made.cluster.evidence()
+
+    why = unready(evidence, made.client, evidence.pods[made.client])
+
+    assert why is not None
+    assert why.why == "needs"
+    assert why.lacks == (f"{BALANCER}:80 of Service shop/web got no answer",)

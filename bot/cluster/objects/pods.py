@@ -44,11 +44,22 @@ class ProbeSpec(KubeStruct, frozen=True, kw_only=True):
     timeout_seconds: int = 1
 
 
+class ObjectFieldSelector(KubeStruct, frozen=True, kw_only=True):
+    field_path: str = ""
+
+
+class EnvVarSource(KubeStruct, frozen=True, kw_only=True):
+    """Where a value comes from: only fields of the pod; what Secrets and ConfigMaps hold is not read."""
+
+    field_ref: ObjectFieldSelector | None = None
+
+
 class EnvVar(KubeStruct, frozen=True, kw_only=True):
     """`value` is "" where it comes from a Secret, a ConfigMap or the pod's own fields."""
 
     name: str = ""
     value: str = ""
+    value_from: EnvVarSource | None = None
 
 
 class Container(KubeStruct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ Nothing else of an environment is kept, for it may hold secrets: of "postgres://
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
@@ -41,6 +42,7 @@ _NAMES_A_HOST = re.compile(
 )
 _INJECTED = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(?:_|$)|_PORT_\d+_(?:TCP|UDP|SCTP)")
 _NAMES_A_PORT = re.compile(r"(?:^|_)PORT$", re.IGNORECASE)
+_HOST_IP = frozenset({"status.hostIP", "status.hostIPs"})
 _HERE = re.compile(r"^(?:localhost|127\.|0\.0\.0\.0|::1?$)", re.IGNORECASE)
 _ITSELF = re.compile(
     r"(?<![\w.:-])(?:([A-Za-z][A-Za-z0-9+.-]{1,20})://)?(?:[^\s/@,;\"']{1,200}@)?"
@@ -142,12 +144,15 @@ def _by_name(name: str, value: str, variables: Mapping[str, str]) -> Iterator[Di
     )
 
 
-def _expanded(env: Iterable[EnvVar]) -> dict[str, str]:
-    """Variables by name, with "$(NAME)" put in as kubelet does."""
+def _expanded(env: Iterable[EnvVar], host_ip: str = "") -> dict[str, str]:
+    """Variables by name, with "$(NAME)" and the address of the pod's node put in as kubelet does."""
     found: dict[str, str] = {}
     for each in env:
+        source = each.value_from.field_ref if each.value_from else None
         if each.value:
             found[each.name] = _expand(each.value, found)
+        elif host_ip and source and source.field_path in _HOST_IP:
+            found[each.name] = host_ip
     return found
 
 
@@ -158,15 +163,16 @@ def _expand(text: str, variables: Mapping[str, str]) -> str:
 
 def only_addresses(pod: Pod) -> Pod:
     """The pod with nothing of its environment but addresses."""
+    only = partial(_only_addresses, host_ip=pod.status.host_ip)
     spec = msgspec.structs.replace(
         pod.spec,
-        containers=tuple(map(_only_addresses, pod.spec.containers)),
-        init_containers=tuple(map(_only_addresses, pod.spec.init_containers)),
+        containers=tuple(map(only, pod.spec.containers)),
+        init_containers=tuple(map(only, pod.spec.init_containers)),
     )
     return msgspec.structs.replace(pod, spec=spec)
 
 
-def _only_addresses(container: Container) -> Container:
+def _only_addresses(container: Container, host_ip: str) -> Container:
     container = msgspec.structs.replace(
         container,
         readiness_probe=_without_command(container.readiness_probe),
@@ -174,7 +180,7 @@ def _only_addresses(container: Container) -> Container:
     )
     if not container.env:
         return container
-    variables = _expanded(container.env)
+    variables = _expanded(container.env, host_ip)
     kept: list[EnvVar] = []
     for name, value in variables.items():
         found = [] if _INJECTED.search(name) else list(addresses(value, name)) or list(_by_name(name, value, variables))
@@ -182,7 +188,7 @@ def _only_addresses(container: Container) -> Container:
         if found:
             text = " ".join(each.text for each in found[:MAX_ADDRESSES])
             kept.append(EnvVar(name=name, value=text))
-        elif _NAMES_A_PORT.search(name) and value.isdecimal() and len(value) < 6:
+        elif (value == host_ip) or (_NAMES_A_PORT.search(name) and value.isdecimal() and len(value) < 6):
             kept.append(EnvVar(name=name, value=value))
     return msgspec.structs.replace(container, env=tuple(kept))
 

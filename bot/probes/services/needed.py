@@ -23,6 +23,8 @@ from bot.probes.services.backends import backends, service_by_ip
 from bot.probes.services.rules import is_loopback
 
 MAX_FLOWS = 20_000
+UDP_PORTS = frozenset({53, 123, 161, 162, 514, 2055, 4739, 6343, 6831, 6832, 8125})
+"""Where names, clocks, logs, flows, traces and metrics are sent over UDP: that nobody takes TCP there says nothing."""
 
 
 @once_per_evidence
@@ -54,6 +56,18 @@ def outside_dials(evidence: Evidence) -> Mapping[Subject, Sequence[NeededFlow]]:
         if flow.target is not None and flow.at_port:
             found[flow.target].append(flow)
     return found
+
+
+@once_per_evidence
+def plain_dials(evidence: Evidence) -> Mapping[Subject, Sequence[NeededFlow]]:
+    """By pod asked about, addresses of nodes and of machines outside that it is configured to dial over TCP."""
+    found: dict[Subject, dict[tuple[str, int], NeededFlow]] = defaultdict(dict)
+    for flow in needed_flows(evidence):
+        is_plain = flow.target is None or flow.target.kind is facts.SubjectKind.NODE
+        is_tcp = flow.family == 4 and flow.port not in UDP_PORTS
+        if flow.known_by in {"environment", "arguments"} and is_plain and is_tcp and not flow.at_port:
+            found[flow.source].setdefault((flow.address, flow.port), flow)
+    return {pod: tuple(flows.values()) for pod in evidence.scope_pods if (flows := found.get(pod))}
 
 
 @once_per_evidence
@@ -119,9 +133,27 @@ class _Deriving:
             yield _named_flow(subject, target, port, each, at=spec.cluster_ip, name=name)
 
     def _named_outside(self, subject: Subject, each: Dialled) -> Iterator[NeededFlow]:
-        """What is dialled at a node port, an externalIP, or a balancer's address."""
-        for target, port in self._outside(each):
+        """What is dialled at a node port, an externalIP, or a balancer's address; or at an address of no Service."""
+        found = list(self._outside(each))
+        for target, port in found:
             yield _named_flow(subject, target, port, each, at=each.host, at_port=each.port or port.port)
+        if not found and each.port and each.host not in self._by_ip:
+            yield NeededFlow(
+                source=subject,
+                target=self._machine(each.host),
+                address=each.host,
+                port=each.port,
+                family=6 if ":" in each.host else 4,
+                known_by="environment" if each.where else "arguments",
+                why=each.named,
+            )
+
+    def _machine(self, ip: str) -> Subject | None:
+        """The node or the pod that has an address; None for what is not of this cluster."""
+        if name := self._evidence.node_by_ip.get(ip):
+            return facts.node(name)
+        pods = self._evidence.pods_by_ip.get(ip, ())
+        return pods[0] if pods else None
 
     def _outside(self, each: Dialled) -> Iterator[tuple[Subject, ServicePort]]:
         """The Service behind such an address, with each of its ports that is dialled there."""

@@ -19,6 +19,7 @@ from bot.probes.services.backends import backends
 from bot.probes.services.dialled_names import missing_names
 from bot.probes.services.itself import itself
 from bot.probes.services.needed import clients_of
+from bot.probes.services.plain_addresses import outside_addresses_lost, plain_addresses
 from bot.probes.services.rules import open_tcp_ports
 from bot.probes.shared.reach import aggregate, in_words, reach_of
 
@@ -189,12 +190,22 @@ def _lacks(evidence: Evidence, subject: Subject, *, is_denied: bool) -> Iterator
         for (port, protocol), reach in sorted(failed.items()):
             at = f" at {port}/{protocol}" if len(by_port) > 1 else ""
             yield f"Service {service.name}{at} {in_words(str(reach))}"
+    yield from _lacks_addresses(evidence, subject, is_denied=is_denied)
     if not is_denied:
         for each in missing_names(evidence).get(subject, ()):
             yield f"the name {each.name}, which does not exist"
         reach = aggregate(_dns_answers(evidence).get(subject, ()))
         if reach not in {None, "ok", "mixed"}:
             yield f"the cluster's DNS {in_words(str(reach))}"
+
+
+def _lacks_addresses(evidence: Evidence, subject: Subject, *, is_denied: bool) -> Iterator[str]:
+    """What it is configured to dial by an address that is no ClusterIP."""
+    for dial in plain_addresses(evidence).get(subject, ()):
+        if dial.reach not in {"ok", "mixed"} and (dial.permitted == "no") is is_denied:
+            yield dial.words
+    if not is_denied:
+        yield from outside_addresses_lost(evidence).get(subject, ())
 
 
 def _lacks_behind(evidence: Evidence, subject: Subject) -> Iterator[str]:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from bot.cluster.objects import Container, EnvVar, ExecAction, Pod, PodSpec, ProbeSpec
+from bot.cluster.objects import Container, EnvVar, ExecAction, Pod, PodSpec, PodStatus, ProbeSpec
+from bot.cluster.objects.pods import EnvVarSource, ObjectFieldSelector
 from bot.cluster.snapshot.dialled import dialled, dialled_itself, only_addresses
 
 
@@ -72,3 +73,18 @@ def test_of_a_probes_command_only_the_pods_own_addresses_are_kept():
 
     assert kept.readiness_probe == ProbeSpec(exec=ExecAction(command=("http://localhost:8080",)), period_seconds=3)
     assert kept.liveness_probe == ProbeSpec(exec=ExecAction())
+
+
+def test_the_address_of_the_pods_node_is_put_in_as_kubelet_does():
+    field = EnvVarSource(field_ref=ObjectFieldSelector(field_path="status.hostIP"))
+    name = EnvVarSource(field_ref=ObjectFieldSelector(field_path="metadata.name"))
+    env = (
+        EnvVar(name="NODE_IP", value_from=field),
+        EnvVar(name="POD", value_from=name),
+        EnvVar(name="AGENT_URL", value="http://$(NODE_IP):8126/v1"),
+    )
+    made = Container(env=env, args=("--statsd=$(NODE_IP):8125",))
+
+    kept = only_addresses(Pod(spec=PodSpec(containers=(made,)), status=PodStatus(host_ip="172.30.0.11")))
+
+    assert [each.text for each in dialled(kept.spec.containers[0])] == ["http://172.30.0.11:8126", "172.30.0.11:8125"]

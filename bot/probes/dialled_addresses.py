@@ -1,0 +1,160 @@
+"""Do addresses answer that pods are configured to dial and that no Service stands behind?
+
+The agent on the pod's own node (by status.hostIP), a database outside: they are dialled as they are written, and no
+Service or name shows that they do not answer. It is reported as a fault where a pod that dials one is not ready; a
+ready pod may do without it.
+
+Source: https://kubernetes.io/docs/concepts/workloads/controllers/daemonset/#communicating-with-daemon-pods
+"""
+
+from collections.abc import Iterator, Sequence
+
+from bot.domain.facts import FactBuilder, FactTable, Subject, SubjectKind
+from bot.domain.finding import Finding, Hop, Severity, Symptom, SymptomKind
+from bot.probes.engine.evidence import Evidence
+from bot.probes.engine.fact_spec import fact
+from bot.probes.engine.needs import LOOK_AT_PODS
+from bot.probes.engine.probe import Probe
+from bot.probes.services.needed import plain_dials
+from bot.probes.services.plain_addresses import PlainDial, plain_addresses, serving_at
+from bot.probes.shared.values import listed, strings
+
+NAME = "dialled-addresses"
+LISTED = 6
+_KEYS = (
+    *("addresses_failing", "addresses_denied", "addresses_denying", "addresses_dead", "addresses_lost_here"),
+    *("host_ports_unserved", "host_ports_served_at", "address_is_missed"),
+)
+_LOOK = "kubectl get pod <pod> -o jsonpath='{.spec.containers[*].env}'"
+
+FACTS = (
+    fact(
+        "pod.addresses_failing",
+        "list",
+        "Addresses without a Service that the pod is configured to dial over TCP and that do not answer it.",
+        look=_LOOK,
+    ),
+    fact(
+        "pod.addresses_denied",
+        "list",
+        "Those of them that NetworkPolicies do not let it reach.",
+        look="kubectl get networkpolicies -A -o yaml",
+    ),
+    fact(
+        "pod.addresses_denying",
+        "list",
+        "The NetworkPolicies that do not let it reach them.",
+        look="kubectl get networkpolicies -A -o yaml",
+    ),
+    fact(
+        "pod.addresses_dead",
+        "list",
+        "Those of them, outside the cluster and permitted, that do not answer the pod's node either.",
+        look=_LOOK,
+    ),
+    fact(
+        "pod.addresses_lost_here",
+        "list",
+        "Those of them that are permitted and answer the pod's node, but not the pod.",
+        look=_LOOK,
+    ),
+    fact(
+        "pod.host_ports_unserved",
+        "list",
+        "Ports of nodes that the pod is configured to dial and that nothing on that node serves: no socket listens, "
+        "and no pod there has it as hostPort.",
+        look="ss -tulpn; kubectl get pods -A -o wide --field-selector spec.nodeName=<node>  # on <node>",
+    ),
+    fact(
+        "pod.host_ports_served_at",
+        "list",
+        "Other nodes where something serves these ports, and what.",
+        look="ss -tulpn  # on each node",
+    ),
+    fact(
+        "pod.address_is_missed",
+        "bool",
+        "The pod is not ready, so that an address that does not answer it may be why.",
+        look="kubectl get pod <pod> -o wide",
+    ),
+)
+
+
+def observe(evidence: Evidence, into: FactBuilder) -> None:
+    """Of each pod asked about what came of these addresses."""
+    tried, wanted = plain_addresses(evidence), plain_dials(evidence)
+    for pod in evidence.scope_pods:
+        dials = tried.get(pod, ())
+        if len(dials) < len(wanted.get(pod, ())):
+            into.miss_all(pod, _KEYS, "not every address that it is configured to dial was tried from it")
+            continue
+        lost = [each for each in dials if each.reach not in {"ok", "mixed"}]
+        unserved = [each for each in lost if _node(each) and serving_at(evidence, _node(each), each.flow.port) == ()]
+        permitted = [each for each in lost if each not in unserved and each.permitted == "yes"]
+        denied = [each for each in lost if each not in unserved and each.permitted == "no"]
+        dead = [each for each in permitted if each.from_node not in {None, "ok", "mixed"} and not _node(each)]
+        into.set(pod, "addresses_failing", _words(lost))
+        into.set(pod, "addresses_denied", _words(denied))
+        into.set(pod, "addresses_denying", tuple(dict.fromkeys(name for each in denied for name in each.policies)))
+        into.set(pod, "addresses_dead", _words(dead))
+        into.set(pod, "addresses_lost_here", _words([one for one in permitted if one.from_node in {"ok", "mixed"}]))
+        into.set(pod, "host_ports_unserved", tuple(f"{each.at} (node {_node(each)})" for each in unserved)[:LISTED])
+        served = (where for each in unserved for where in _elsewhere(evidence, each))
+        into.set(pod, "host_ports_served_at", tuple(dict.fromkeys(served))[:LISTED])
+        into.set(pod, "address_is_missed", not evidence.pods[pod].is_ready)
+
+
+def _node(dial: PlainDial) -> str:
+    """The node whose address is dialled, "" for a machine outside."""
+    return dial.flow.target.name if dial.flow.target else ""
+
+
+def _words(dials: Sequence[PlainDial]) -> tuple[str, ...]:
+    return tuple(each.words for each in dials)[:LISTED]
+
+
+def _elsewhere(evidence: Evidence, dial: PlainDial) -> Iterator[str]:
+    for node in sorted(evidence.reports):
+        if node != _node(dial) and (who := serving_at(evidence, node, dial.flow.port)):
+            yield f"{node} ({listed(who, 2)})"
+
+
+def judge(table: FactTable) -> Sequence[Finding]:
+    """FAIL where a pod that is not ready gets no answer, INFO where a ready one gets none."""
+    return [finding for pod in table.subjects(SubjectKind.POD) for finding in _about(table, pod)]
+
+
+def _about(table: FactTable, pod: Subject) -> Iterator[Finding]:
+    known = table.of(pod)
+    lost = strings(known.get("addresses_failing"))
+    if not lost:
+        return
+    unserved, here = strings(known.get("host_ports_unserved")), strings(known.get("addresses_lost_here"))
+    is_missed = known.get("address_is_missed") is True
+    tail = f" Nothing on that node serves {listed(unserved)}." if unserved else ""
+    kind = SymptomKind.OUTSIDE_UNREACHABLE if here else SymptomKind.ADDRESS_UNREACHABLE
+    yield Finding(
+        probe=NAME,
+        subject=pod,
+        severity=Severity.FAIL if is_missed else Severity.INFO,
+        sentence=f"Pod {pod.name} is {'not ready' if is_missed else 'ready'}, and an address that it is configured to "
+        f"dial does not answer it: {listed(lost)}.{tail}",
+        evidence={"addresses_failing": lost},
+        symptom=Symptom(kind=kind, subject=pod, hop=_hop(here, unserved)) if is_missed else None,
+    )
+
+
+def _hop(here: Sequence[str], unserved: Sequence[str]) -> Hop:
+    if here:
+        return "node"
+    return "application" if unserved else "underlay"
+
+
+PROBE = Probe(
+    name=NAME,
+    question="Do addresses answer that pods are configured to dial and that no Service stands behind?",
+    facts=FACTS,
+    needs=LOOK_AT_PODS,
+    observe=observe,
+    judge=judge,
+)
