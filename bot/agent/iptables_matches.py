@@ -41,6 +41,8 @@ _FIELDS = {
     "--dst-type": "daddrtype",
     "--src-type": "saddrtype",
     "--opcode": "arpop",
+    "--uid-owner": "skuid",
+    "--gid-owner": "skgid",
 }
 _CHANCE = frozenset({"--probability", "--every"})
 _RATE = frozenset({"--limit", "--hashlimit-upto", "--hashlimit-above"})

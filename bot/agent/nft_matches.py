@@ -31,6 +31,8 @@ _META = {
     "ibrname": "ibr",
     "obrname": "obr",
     "random": "chance",
+    "skuid": "skuid",
+    "skgid": "skgid",
 }
 _CT = {"state": "ctstate", "direction": "ctdirection", "status": "ctstatus"}
 _PAYLOAD = {

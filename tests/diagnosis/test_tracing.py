@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bot.agent.report import Filter, NetnsState, NodeReport, Task
+from bot.agent.report import Filter, NetnsState, NodeReport, Outcome, Task
 from bot.agent.traced import NodeTrace, PacketDrop, Sent, Sighting, TraceFlow
 from bot.cluster.access.node_agents import WhenReady
 from bot.cluster.objects import PodIP
@@ -325,3 +325,11 @@ def test_what_a_trace_proves_of_a_state_that_both_looks_show_is_certain(knowledg
     assert confidence(evidence) == {"possible"}
     assert confidence(replace(evidence, **reported, first=evidence)) == {"confirmed"}
     assert confidence(replace(evidence, **reported, first=cut_off().evidence())) == {"likely"}
+
+
+@pytest.mark.parametrize(("outcome", "followed_up"), [("reset", 0), ("ECONNREFUSED", 0), ("timeout", 1)])
+def test_what_the_outside_itself_refused_or_reset_came_through(outcome: Outcome, followed_up: int) -> None:
+    cluster, a, *_ = two_nodes()
+    cluster.test(a, "outside", protocol="tcp", ip="198.51.100.10", port=53, outcome=outcome)
+
+    assert len(plan_trace(cluster.evidence(), random.Random(1)).flows) == followed_up

@@ -103,6 +103,16 @@ def test_a_port_of_the_node_that_nothing_serves_is_told_from_nodes_where_somethi
     assert why.why == "needs", "its being unready is no matter of its own"
 
 
+def test_what_listens_on_the_nodes_loopback_alone_serves_no_pod():
+    made = shop(NODE_1)
+    made.cluster.root("node-1", listeners=(SSH, Listener(protocol="tcp", ip="127.0.0.1", port=8126)))
+    made.tried("ECONNREFUSED")
+
+    known, _ = made.judged()
+
+    assert known.of(made.pod)["host_ports_unserved"] == ("172.30.0.11:8126 (node node-1)",)
+
+
 def test_a_host_port_is_served_though_no_socket_shows_it():
     made = shop(NODE_1)
     agent(made, "node-1", name="agent", ports=(ContainerPort(container_port=80, host_port=8126),))

@@ -149,3 +149,32 @@ def test_a_pod_that_dials_it_in_vain_is_not_unready_of_its_own():
     assert why is not None
     assert why.why == "needs"
     assert why.lacks == (f"{BALANCER}:80 of Service shop/web got no answer",)
+
+
+@pytest.mark.parametrize(
+    ("ranges", "left_out"),
+    [(("198.51.100.0/24",), 1), (("198.51.100.0/24", "10.42.0.0/16"), 0), ((), 0)],
+    ids=["clients outside alone", "pods as well", "no ranges"],
+)
+def test_pods_in_none_of_the_ranges_of_a_balancer_are_told(ranges: tuple[str, ...], left_out: int):
+    made = shop(f"http://{BALANCER}:80", policy="Cluster")
+    service = made.cluster.services[-1]
+    spec = msgspec.structs.replace(service.spec, load_balancer_source_ranges=ranges)
+    made.cluster.services[-1] = msgspec.structs.replace(service, spec=spec)
+    made.test(BALANCER, 80, "timeout")
+
+    known, _ = made.judged()
+
+    assert len(known.of(made.service)["outside_left_out"]) == left_out  # type: ignore[arg-type]
+
+
+def test_ranges_of_a_balancer_say_nothing_of_node_ports():
+    made = shop(f"http://{NODE_1}:30080", policy="Cluster")
+    service = made.cluster.services[-1]
+    spec = msgspec.structs.replace(service.spec, load_balancer_source_ranges=("198.51.100.0/24",))
+    made.cluster.services[-1] = msgspec.structs.replace(service, spec=spec)
+    made.test(NODE_1, 30080, "timeout")
+
+    known, _ = made.judged()
+
+    assert known.of(made.service)["outside_left_out"] == ()

@@ -13,6 +13,7 @@ from bot.domain import facts
 from bot.domain.facts import FactTable, Subject
 from bot.domain.finding import Finding, Severity
 from bot.probes import dns, network_policies, pod_sandbox, resolver
+from bot.probes.shared.values import strings
 from tests.probes.build import FakeCluster, facts_of, sentences, two_nodes
 from tests.probes.services import API_IP, API_NAME, DNS_IP, add_dns, add_service
 
@@ -300,6 +301,15 @@ def test_an_alias_whose_own_name_is_gone():
             "its variable DB_HOST names db:5432, and Service shop/db is an alias (ExternalName) of "
             "db.old.svc.cluster.local"
         ),
+    )
+
+
+def test_an_alias_of_an_address_leads_nowhere():
+    known, _, a = dialling(NOT_FOUND, NO_ADDRESS, type="ExternalName", external_name="192.0.2.20")
+
+    (why,) = strings(known.of(a)["names_missing_why"])
+    assert why.endswith(
+        "of 192.0.2.20, an address, which no alias leads to (a Service without selector and an EndpointSlice do)"
     )
 
 

@@ -32,6 +32,7 @@ class ServiceSpec(KubeStruct, frozen=True, kw_only=True):
     session_affinity: str = "None"
     internal_traffic_policy: str = "Cluster"
     external_traffic_policy: str = "Cluster"
+    load_balancer_source_ranges: tuple[str, ...] = ()
     publish_not_ready_addresses: bool = False
     ip_families: tuple[str, ...] = ()
 

@@ -28,6 +28,7 @@ FIRST_PORTS = range(61_056, 65_280, 128)
 LENGTHS = range(340, 540, 4)
 """Of whole IP packets: they fit every path, and few others are so long."""
 QUESTIONS = frozenset({"dns-service", "dns-pod", "dns-own"})
+_IN_CLUSTER = frozenset({"pod", "service"})
 CLASSES: dict[Purpose, str] = {
     "own-node": "node",
     "node": "node",
@@ -87,7 +88,7 @@ def _failing(evidence: Evidence) -> Iterator[_Failing]:
             continue
         if test.protocol == "udp" and test.outcome == "timeout":
             continue  # silence of a server that need not answer
-        if test.outcome == "ECONNREFUSED" and not test.icmp and CLASSES[test.purpose] not in {"pod", "service"}:
+        if test.outcome in {"ECONNREFUSED", "reset"} and not test.icmp and CLASSES[test.purpose] not in _IN_CLUSTER:
             continue  # it came through, and was refused there
         target = target_of(evidence, test)
         ends = tuple(islice(_ends(evidence, test, target), MAX_ENDPOINTS))

@@ -211,6 +211,12 @@ FACTS = (
         look=_OUTSIDE,
     ),
     fact(
+        "service.outside_left_out",
+        "list",
+        "Pods that dial its balancer's address in vain and are in none of its loadBalancerSourceRanges.",
+        look=_OUTSIDE_API,
+    ),
+    fact(
         "service.outside_reach_served",
         "str",
         "Likewise from all pods that tried, at nodes that do have a ready endpoint.",

@@ -59,7 +59,7 @@ def _service(table: FactTable, service: Subject, known: _Known) -> Iterator[Find
         elif permitted == "ok":
             yield _some_denied(service, known)
         elif not denied:
-            yield _all_denied(service, known)
+            yield from () if known.get("host_clients_left_out") else (_all_denied(service, known),)
     elif isinstance(from_nodes, str) and from_nodes != "ok":
         yield _nodes_fail(table, service, known, from_nodes)
     elif known.get("sockets_decide") is True and known.get("listens") in _NOBODY:

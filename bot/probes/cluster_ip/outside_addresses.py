@@ -15,6 +15,7 @@ from bot.agent.report import Test
 from bot.domain.facts import FactBuilder, FactTable, Subject, SubjectKind
 from bot.domain.finding import Finding, Severity, Symptom, SymptomKind
 from bot.probes.engine.evidence import Evidence
+from bot.probes.policy.selectors import is_within
 from bot.probes.services.backends import backends, service_of
 from bot.probes.services.needed import outside_dials
 from bot.probes.shared.reach import aggregate, in_words, reach_of
@@ -38,6 +39,7 @@ def observe_outside_addresses(evidence: Evidence, into: FactBuilder) -> None:
         lost = [one for one in own if one[2] != "ok"]
         into.put(service, "outside_reach", aggregate(reach for _, _, reach in own), "nobody is known to dial it so")
         into.set(service, "outside_failing", _first(lost))
+        into.set(service, "outside_left_out", _left_out(evidence, service, lost))
         into.set_flows(service, "outside_flows", ((source, None) for source, _, _ in lost), most=LISTED)
         served = {end.node for end in backends(evidence, service) if end.is_ready}
         without = {node for source, test, _ in lost if (node := _serving_node(evidence, source, test)) not in served}
@@ -60,6 +62,20 @@ def _tried(evidence: Evidence) -> Mapping[Subject, _Tried]:
 def _serving_node(evidence: Evidence, source: Subject, test: Test) -> str:
     """The node that translates the address: the one that has it, else the source's own."""
     return evidence.node_by_ip.get(test.ip) or evidence.node_of(source)
+
+
+def _left_out(evidence: Evidence, service: Subject, lost: _Tried) -> tuple[str, ...]:
+    """Who dials the balancer's address in vain and is in none of the ranges that may: nodes drop that themselves."""
+    made = evidence.services[service]
+    ranges = tuple(each.strip() for each in made.spec.load_balancer_source_ranges)
+    balancer = {each.ip for each in made.status.load_balancer.ingress}
+    found = (
+        f"{source.name} ({ip})"
+        for source, test, reach in lost
+        if ranges and reach == "timeout" and test.ip in balancer and (ip := evidence.pods[source].status.pod_ip)
+        if not any(is_within(ip, each) for each in ranges)
+    )
+    return tuple(dict.fromkeys(found))[:LISTED]
 
 
 def _first(lost: _Tried) -> tuple[str, ...]:

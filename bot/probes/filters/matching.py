@@ -126,12 +126,18 @@ def _flags(value: str, one: str) -> bool:
     return flags & set(mask.split(",")) == set(filter(None, wanted.split(",")))
 
 
+def _account(value: str, one: str) -> bool:
+    return _range({"root": "0"}.get(value, value), one)
+
+
 _TAKES: Mapping[str, Callable[[str, str], bool]] = {
     "saddr": _address,
     "daddr": _address,
     "sport": _range,
     "dport": _range,
     "length": _range,
+    "skuid": _account,
+    "skgid": _account,
     "iif": _device,
     "oif": _device,
     "physin": _device,

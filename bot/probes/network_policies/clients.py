@@ -40,10 +40,10 @@ class Denied:
 
 def observe_clients(evidence: Evidence, into: FactBuilder) -> None:
     """The denied clients of each Service, what came of their tests, and ports that are opened in vain."""
-    needed = _by_service(evidence)
+    needed = needed_by_service(evidence)
     tests = tests_by_service(evidence)
     for service in evidence.services:
-        ends = tuple(_ends(evidence, service))
+        ends = tuple(ends_of(evidence, service))
         if not ends:
             keys = ("denied_clients", "denied_clients_by", "denied_clients_why", "denied_clients_rules")
             keys = (*keys, "denied_clients_hidden", "denied_clients_flows")
@@ -58,7 +58,7 @@ def observe_clients(evidence: Evidence, into: FactBuilder) -> None:
         into.set(service, "rules_that_miss", _first((*_rules(evidence, denied), *in_vain)))
 
 
-def _by_service(evidence: Evidence) -> Mapping[Subject, Sequence[NeededFlow]]:
+def needed_by_service(evidence: Evidence) -> Mapping[Subject, Sequence[NeededFlow]]:
     """What the pods asked about need, and what others need of their namespace's Services: nobody else's trouble."""
     found: dict[Subject, list[NeededFlow]] = {}
     asked = set(evidence.scope_pods)
@@ -68,7 +68,7 @@ def _by_service(evidence: Evidence) -> Mapping[Subject, Sequence[NeededFlow]]:
     return found
 
 
-def _ends(evidence: Evidence, service: Subject) -> Iterator[Backend]:
+def ends_of(evidence: Evidence, service: Subject) -> Iterator[Backend]:
     """The pods behind the Service: the ready ones, or all where none is ready."""
     known = [each for each in backends(evidence, service) if each.pod in evidence.pods]
     yield from [each for each in known if each.is_ready] or known

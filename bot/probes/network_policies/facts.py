@@ -166,6 +166,14 @@ FACTS = (
         rungs=API,
     ),
     fact(
+        "service.host_clients_left_out",
+        "list",
+        "Clients with their node's network that policies with selectors may not know, and whose node gets no answer.",
+        look=_POLICIES,
+    ),
+    fact("service.host_clients_policies", "list", "Those policies.", look=_POLICIES),
+    fact("service.host_clients_flows", "list", 'The flows of these clients, as "client>".', look=_POLICIES),
+    fact(
         "service.rules_that_miss",
         "list",
         "What is wrong with the rules: those that deny its clients, and those that open its port in vain.",

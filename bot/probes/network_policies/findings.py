@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from bot.domain.facts import CLUSTER, FactTable, Subject, SubjectKind, Value
-from bot.domain.finding import Finding, Severity, SymptomKind
+from bot.domain.finding import Finding, Severity, Symptom, SymptomKind
 from bot.domain.listing import and_more
 from bot.probes.shared.sentences import names, plural, sharing, unseen
 from bot.probes.shared.values import listed, strings
@@ -19,9 +19,13 @@ _SIDES = {
 
 
 def judge(table: FactTable) -> Sequence[Finding]:
-    """INFO for what policies deny (it may be meant), WARN where it rarely is, PASS where none concerns the pods."""
+    """INFO for what policies deny (it may be meant), WARN where it rarely is, PASS where none concerns the pods.
+
+    FAIL for clients with their node's network whom policies seem to let in, and who get no answer.
+    """
     found: list[Finding] = []
     for service in table.subjects(SubjectKind.SERVICE):
+        found += _host_clients(table, service)
         found += _service(service, table.of(service))
     found += _dns_denied(table)
     found += _dns_servers(table.of(CLUSTER))
@@ -46,6 +50,22 @@ def _service(service: Subject, known: _Known) -> Iterator[Finding]:
         sentence=f"By its NetworkPolicies alone, Service {service.name} is denied{whom} by {_SIDES[side]}{by}.",
         evidence={key: known[key] for key in ("denied_by", "denied_sources", "denying_policies") if key in known},
     )
+
+
+def _host_clients(table: FactTable, service: Subject) -> Iterator[Finding]:
+    left_out = strings(table.of(service).get("host_clients_left_out"))
+    if left_out:
+        policies = strings(table.of(service).get("host_clients_policies"))
+        flows = table.flows_of(service, "host_clients_flows")
+        yield Finding(
+            probe=NAME,
+            subject=service,
+            severity=Severity.FAIL,
+            sentence=f"Clients of Service {service.name} that use their node's network (hostNetwork) do not reach it: "
+            f"{listed(left_out)}. Its NetworkPolicies ({listed(policies)}) name clients by labels.",
+            evidence={"host_clients_left_out": left_out},
+            symptom=Symptom(kind=SymptomKind.SERVICE_UNREACHABLE, subject=service, hop="policy", flows=flows),
+        )
 
 
 def _dns_denied(table: FactTable) -> Iterator[Finding]:

@@ -21,6 +21,7 @@ from bot.probes.engine.evidence import Evidence
 from bot.probes.network_policies.clients import observe_clients
 from bot.probes.network_policies.dns_servers import observe_dns_servers
 from bot.probes.network_policies.hidden import observe_hidden
+from bot.probes.network_policies.host_clients import observe_host_clients
 from bot.probes.network_policies.nameservers import OF_NAMES, observe_names
 from bot.probes.network_policies.stale import wrongly_dropped
 from bot.probes.policy.enforcement import Passed, allowed, denied_but_passed, enforces_policy
@@ -61,6 +62,7 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
     _observe_tests(evidence, into)
     _observe_services(evidence, stand_ins, into)
     observe_clients(evidence, into)
+    observe_host_clients(evidence, into)
     observe_dns_servers(evidence, into)
     observe_hidden(evidence, into)
     for node, dropped in wrongly_dropped(evidence).items():

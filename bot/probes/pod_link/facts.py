@@ -139,6 +139,13 @@ FACTS = (
         look="nsenter -t <pid> -n nft list ruleset  # on <node>",
     ),
     fact(
+        "pod.redirects_unserved",
+        "list",
+        "Rules inside the pod's own network namespace that hand flows that failed to a port of the pod on which nobody "
+        "listens.",
+        look="nsenter -t <pid> -n sh -c 'nft list ruleset; ss -tln'  # on <node>",
+    ),
+    fact(
         "pod.firewall_rules_perhaps",
         "list",
         "Rules inside the pod's own network namespace that may take flows that failed.",

@@ -39,7 +39,7 @@ _IN_POD = (
     "firewall_present",
     "ipv6_dad_failed",
 )
-_RULES_IN_POD = ("firewall_rules_match", "firewall_rules_perhaps")
+_RULES_IN_POD = ("firewall_rules_match", "firewall_rules_perhaps", "redirects_unserved")
 _ON_HOST_LINK = (
     "static_entries_wrong",
     "host_link_kind",
@@ -103,9 +103,13 @@ def _observe_filters(view: PodView, held: Sequence[Held] | None, into: FactBuild
     if held is None:
         into.miss_all(view.subject, _RULES_IN_POD, "the ways to the rules that drop in the pod were not read")
         return
-    sure = [loss_in_words(one) for one in held if one.matches]
+    sure = [one for one in held if one.matches]
     perhaps = [rule_in_words(one.taking) for one in held if one.may_match and not one.matches]
-    into.set(view.subject, "firewall_rules_match", tuple(sure[:10]))
+    # A redirect that somebody answers is meant so, and none of those that are held.
+    redirects = [loss_in_words(one) for one in sure if one.taking.kind == "redirect"]
+    others = [loss_in_words(one) for one in sure if one.taking.kind != "redirect"]
+    into.set(view.subject, "redirects_unserved", tuple(redirects[:10]))
+    into.set(view.subject, "firewall_rules_match", tuple(others[:10]))
     into.set(view.subject, "firewall_rules_perhaps", tuple(perhaps[:10]))
 
 

@@ -43,6 +43,14 @@ FACTS = (
         rungs=API,
     ),
     fact(
+        "service.awaits_itself",
+        "list",
+        "Pods behind it that are not ready and are configured to dial it by name, where it is headless and lists ready "
+        "pods only.",
+        look="kubectl get service <service> -o yaml; kubectl get pods -o yaml  # their variables",
+        rungs=API,
+    ),
+    fact(
         "service.publishes_unready",
         "list",
         "Pods that are not ready and that it lists all the same (publishNotReadyAddresses).",

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 
 from bot.cluster.objects import Container, EndpointSlice, Pod, Service
+from bot.cluster.snapshot.dialled import dialled
 from bot.domain.facts import FactBuilder, Subject
 from bot.probes.engine.evidence import Evidence, pod_subject
 from bot.probes.services.backends import backends, endpoint_key, endpoint_pod, is_taken, namespace_of
@@ -91,7 +92,9 @@ def _observe_pods(
     why = _why_pods_unknown(evidence, subject) if selector else "the Service has no selector"
     if why:
         keys = ("selected_pods", "unready_selected", "terminating_selected", "similar_pods", "scaled_to_zero")
-        into.miss_all(subject, (*keys, "unready_why", "unready_lacks", "family_served", "publishes_unready"), why)
+        into.miss_all(
+            subject, (*keys, "unready_why", "unready_lacks", "family_served", "publishes_unready", "awaits_itself"), why
+        )
         return None
     namespace = namespace_of(subject)
     taken = pods.taken_by(namespace, selector)
@@ -120,7 +123,21 @@ def _observe_unready(
     held = {":" in each.ip for pod in taken for each in pod.status.pod_ips}
     into.put(subject, "family_served", bool(wanted & held) if held else None, "no pod that it selects has an address")
     listed = service.spec.publish_not_ready_addresses
+    into.set(subject, "awaits_itself", () if listed else tuple(_looking_for(subject, service, late))[:LISTED])
     into.set(subject, "publishes_unready", tuple(pod_subject(pod).name for pod in late) if listed else ())
+
+
+def _looking_for(subject: Subject, service: Service, pods: Sequence[Pod]) -> Iterator[str]:
+    """Pods of a headless Service that are configured to dial it by its name: their peers, or what they are called."""
+    namespace, _, short = subject.name.partition("/")
+    if service.spec.cluster_ip != "None":
+        return
+    for pod in pods:
+        for container in (*pod.spec.containers, *pod.spec.init_containers):
+            for each in dialled(container):
+                labels = each.host.split(".")
+                if each.port and labels[0] == short and labels[1:2] in ([], [namespace]):
+                    yield f"{pod.metadata.name}: {each.named}"
 
 
 def _is_similar(selector: Mapping[str, str], pod: Pod) -> bool:

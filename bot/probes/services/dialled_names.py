@@ -60,6 +60,10 @@ def _of_pod(evidence: Evidence, pod: Pod) -> Iterator[DoubtfulName]:
                 yield DoubtfulName(name=each.host, why=f"{each.named}{_not_there(evidence, service)}")
             elif known is not None and known.spec.type == "ExternalName":
                 leads = f"Service {service.name} is an alias (ExternalName) of {known.spec.external_name}"
+                if address(known.spec.external_name):
+                    leads += (
+                        ", an address, which no alias leads to (a Service without selector and an EndpointSlice do)"
+                    )
                 yield DoubtfulName(name=each.host, why=f"{each.named}, and {leads}")
     if LOCALHOST not in aliases and (why := named_localhost(pod)):
         yield DoubtfulName(name=LOCALHOST, why=why)

@@ -112,6 +112,6 @@ def serving_at(evidence: Evidence, node: str, port: int) -> Sequence[str] | None
         for each in container.ports
         if each.host_port == port or (pod.spec.host_network and each.container_port == port)
     ]
-    own = {each.ip for each in report.root.addresses} | _ANY
+    own = _ANY | {ip for ip, name in evidence.node_by_ip.items() if name == node}
     listening = any(each.port == port and each.ip in own for each in report.root.listeners)
     return tuple(dict.fromkeys(serving)) or (("a process of the node",) if listening else ())

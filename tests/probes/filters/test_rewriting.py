@@ -15,6 +15,7 @@ from bot.domain.finding import SymptomKind
 from bot.probes.cluster_ip import PROBE as CLUSTER_IP
 from bot.probes.filters.held import Held, held_rules
 from bot.probes.filters.naming import loss_in_words
+from bot.probes.pod_link import PROBE as POD_LINK
 from tests.probes.build import FakeCluster, facts_of, two_nodes
 from tests.probes.filters.test_held import match, needed_service, only
 from tests.probes.services import add_service
@@ -248,3 +249,48 @@ def test_rules_as_iptables_saves_them(saved: str, *, matches: bool, may_match: b
 
     assert any(one.matches for one in held) is matches
     assert any(one.may_match for one in held) is may_match
+
+
+ISTIO = """*nat
+:OUTPUT ACCEPT [0:0]
+:ISTIO_OUTPUT - [0:0]
+:ISTIO_REDIRECT - [0:0]
+-A OUTPUT -p tcp -j ISTIO_OUTPUT
+-A ISTIO_OUTPUT -m owner --uid-owner 1337 -j RETURN
+-A ISTIO_OUTPUT -m owner --gid-owner 1337 -j RETURN
+-A ISTIO_OUTPUT -d 127.0.0.1/32 -j RETURN
+-A ISTIO_OUTPUT -j ISTIO_REDIRECT
+-A ISTIO_REDIRECT -p tcp -j REDIRECT --to-ports 15001
+COMMIT
+"""
+PROXY = Listener(protocol="tcp", ip="0.0.0.0", port=15001)
+
+
+@pytest.mark.parametrize(("listeners", "unserved"), [((), 1), ((PROXY,), 0)], ids=["no proxy listens", "one does"])
+def test_rules_of_a_sidecar_lead_to_nobody_where_its_proxy_does_not_listen(
+    listeners: tuple[Listener, ...], unserved: int
+) -> None:
+    cluster, a = dialling("ECONNREFUSED")
+    cluster.inside(
+        a,
+        firewall=firewall(parse_iptables_save(ISTIO, "iptables-legacy", "ip", with_steps=True), None),
+        listeners=listeners,
+    )
+
+    known = facts_of(cluster.evidence(), POD_LINK).of(a)
+
+    assert len(known["redirects_unserved"]) == unserved  # type: ignore[arg-type]
+    assert known["firewall_rules_match"] == (), "they drop nothing"
+
+
+def test_whose_answers_a_rule_about_accounts_takes_is_not_known() -> None:
+    """Our own test is sent by root; by which account the pod answers nobody told."""
+    cluster, a, _, c = two_nodes()
+    add_service(cluster, "shop/db", (c,), ip=SERVICE_IP, port=9004)
+    cluster.test(a, "cluster-ip", protocol="tcp", ip=SERVICE_IP, port=9004, name="shop/db:9004", outcome="timeout")
+    cluster.inside(c, firewall=rule("drop", match("skuid", "0"), hook="output", priority=0))
+
+    held = only(cluster, c)
+
+    assert held
+    assert (held.matches, held.may_match) == (False, True)
