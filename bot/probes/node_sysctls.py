@@ -11,6 +11,7 @@ Source: https://docs.kernel.org/networking/ip-sysctl.html
 Source: https://github.com/cilium/cilium/issues/10645 (systemd's rp_filter default)
 """
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
 from bot.agent.report import NetnsState
@@ -57,6 +58,22 @@ FACTS = (
         "Devices that carry pods (bridge, tunnel, uplink) whose own forwarding is off although the node's is on.",
         rungs=_OUTSIDE,
         look="sysctl -a | grep -E 'ipv4.conf.*.forwarding = 0'  # on <node>",
+    ),
+    fact(
+        "node.device_forwarding_on",
+        "list",
+        "The commands that switch forwarding on for these devices.",
+        rungs=_OUTSIDE,
+        look="sysctl -a | grep -E 'ipv4.conf.*.forwarding = 0'  # on <node>",
+        is_command=True,
+    ),
+    fact(
+        "node.device_forwarding_off",
+        "list",
+        "The commands that switch it off again.",
+        rungs=_OUTSIDE,
+        look="sysctl -a | grep -E 'ipv4.conf.*.forwarding = 0'  # on <node>",
+        is_command=True,
     ),
     fact(
         "node.strict_devices",
@@ -110,11 +127,16 @@ def _observe_devices(evidence: Evidence, root: NodeView, into: FactBuilder) -> N
     devices = sorted(shared_devices(evidence, root))
     known = [dev for dev in devices if conf(state, dev, "forwarding") is not None]
     if not known:
-        into.miss_all(node, ("devices_not_forwarding", "strict_devices"), "the sysctls of its devices were not read")
+        keys = ("devices_not_forwarding", "strict_devices", "device_forwarding_on", "device_forwarding_off")
+        into.miss_all(node, keys, "the sysctls of its devices were not read")
         return
     is_on = sysctl(state, "ipv4.ip_forward") == 1
     off = [dev for dev in known if is_on and conf(state, dev, "forwarding") == 0]
     into.set(node, "devices_not_forwarding", tuple(off))
+    # With slashes, for a device's name may have dots.
+    for key, value in (("device_forwarding_on", 1), ("device_forwarding_off", 0)):
+        commands = (f"sysctl -w {shlex.quote(f'net/ipv4/conf/{dev}/forwarding={value}')}" for dev in off)
+        into.set(node, key, tuple(commands))
     into.set(node, "strict_devices", tuple(dev for dev in known if strictest(state, dev, "rp_filter") == 1))
 
 

@@ -126,3 +126,15 @@ def test_a_node_that_does_not_forward_though_no_file_says_so() -> None:
     assert sentences(judge(facts_of(cluster.evidence(), PROBE, gateway_reachability.PROBE)), Severity.WARN)[0] == (
         "Node node-1 does not forward packets: net.ipv4.ip_forward is 0."
     )
+
+
+def test_a_device_that_does_not_forward_is_switched_on_by_itself() -> None:
+    """Writing ip_forward again changes no device where it is 1; a device's name may have dots."""
+    cluster = three()
+    cluster.root("node-1", sysctls=cluster.roots["node-1"].sysctls | {"ipv4.conf.eth0.forwarding": "0"})
+
+    known = facts_of(cluster.evidence(), PROBE).of(NODE)
+
+    assert known["devices_not_forwarding"] == ("eth0",)
+    assert known["device_forwarding_on"] == ("sysctl -w net/ipv4/conf/eth0/forwarding=1",)
+    assert known["device_forwarding_off"] == ("sysctl -w net/ipv4/conf/eth0/forwarding=0",)

@@ -62,6 +62,7 @@ def test_ready_endpoints_pass():
         "family_served": True,
         "publishes_unready": (),
         "awaits_itself": (),
+        "ports_misnamed": (),
         "similar_pods": 0,
         "scaled_to_zero": False,
         "port_name_ok": True,
@@ -568,30 +569,3 @@ def test_a_target_port_by_a_name_that_belongs_to_the_other_protocol():
     web = add_service(cluster, "shop/web", target="main", protocol="UDP")
 
     assert judged(cluster)[0].of(web)["port_name_ok"] is False
-
-
-@pytest.mark.parametrize(
-    ("spec", "variable", "waiting"),
-    [
-        ({"ip": "None"}, "peers:8080", 1),
-        ({"ip": "None"}, "peers.shop.svc.cluster.local:8080", 1),
-        ({"ip": "None"}, "peers.other:8080", 0),
-        ({"ip": "None"}, "peers", 0),
-        ({"ip": "None", "publish_not_ready_addresses": True}, "peers:8080", 0),
-        ({}, "peers:8080", 0),
-    ],
-    ids=["its name", "its full name", "another namespace's", "no port", "it lists peers", "it has an address"],
-)
-def test_pods_that_look_for_each_other_by_a_name_that_has_no_address_yet(
-    spec: dict[str, Any], variable: str, waiting: int
-) -> None:
-    cluster, *_ = two_nodes()
-    pod = cluster.pod("shop/peer-1", "node-1", is_ready=False, labels={"app": "peers"})
-    told = Container(name="main", env=(EnvVar(name="PEERS", value=variable),))
-    made = msgspec.structs.replace(cluster.pods[pod].spec, containers=(told,))
-    cluster.pods[pod] = msgspec.structs.replace(cluster.pods[pod], spec=made)
-    service = add_service(cluster, "shop/peers", unready=(pod,), port=8080, **spec)
-
-    known = facts_of(cluster.evidence(), service_endpoints.PROBE).of(service)
-
-    assert len(known["awaits_itself"]) == waiting  # type: ignore[arg-type]

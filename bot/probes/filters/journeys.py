@@ -25,7 +25,7 @@ BRIDGE = frozenset({"bridge"})
 DEVICE = frozenset({"netdev", "inet"})
 DNAT_PRIORITY, SNAT_PRIORITY = -100, 100
 NO_DEVICE = frozenset({""})
-_ROOT = frozenset({"0"})
+_AS_ROOT = {"skuid": frozenset({"0"}), "skgid": frozenset({"0"})}
 VXLAN_BYTES = 50
 
 
@@ -103,7 +103,7 @@ class _Port:
     tunnel: Link | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class _Flow:
     """One direction of a flow: its ends, its packet, and the addresses that the sender's side sees."""
 
@@ -146,13 +146,10 @@ class Journeys:
         asked = {"daddr": frozenset({test.ip})}
         if "dport" in there:
             asked["dport"] = frozenset({str(test.port or port)})
-        own = kind == AS_TESTED
-        yield from self._one_way(
-            _Flow(source=client, target=server, packet=there, seen=asked, is_reply=False, is_ours=own)
-        )
+        yield from self._one_way(_Flow(client, server, there, asked, is_reply=False, is_ours=kind == AS_TESTED))
         back = kind.changed(_reply(there))
         answered = {"saddr": asked["daddr"]} | ({"sport": asked["dport"]} if "dport" in asked else {})
-        yield from self._one_way(_Flow(source=server, target=client, packet=back, seen=answered, is_reply=True))
+        yield from self._one_way(_Flow(server, client, back, answered, is_reply=True))
 
     # Ends
 
@@ -244,9 +241,7 @@ class Journeys:
         address = "saddr" if is_sender else "daddr"
         own = flow.source.ip if is_sender else flow.target.ip
         packet = {**packet, address: frozenset({own})}
-        out = {**packet, "iif": NO_DEVICE, "oif": frozenset({"eth0"})}
-        if flow.is_ours:
-            out |= {"skuid": _ROOT, "skgid": _ROOT}
+        out = {**packet, "iif": NO_DEVICE, "oif": frozenset({"eth0"}), **(_AS_ROOT if flow.is_ours else {})}
         into = {**packet, "iif": frozenset({"eth0"}), "oif": NO_DEVICE, "daddrtype": frozenset({"local"})}
         families = _families(packet)
         stops = (

@@ -84,6 +84,13 @@ FACTS = (
         rungs=API,
     ),
     fact(
+        "service.ports_misnamed",
+        "list",
+        "Ports of a Service without selector to which its EndpointSlices give another name.",
+        look="kubectl get service <service> -o yaml; kubectl get endpointslices -o yaml",
+        rungs=API,
+    ),
+    fact(
         "service.ports_unserved",
         "list",
         "Ports of the Service for which its EndpointSlices have no port, though they list endpoints.",

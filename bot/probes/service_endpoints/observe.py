@@ -208,7 +208,7 @@ def _observe_slices(evidence: Evidence, subject: Subject, service: Service, into
     why = why_unread(evidence.snapshot, "endpointslices", group="discovery.k8s.io", namespace=namespace)
     if why:
         keys = ("endpoints", "ready_endpoints", "nodes_without_local", "hints_empty_zone")
-        into.miss_all(subject, (*keys, "ports_unserved", "endpoints_outdated"), why)
+        into.miss_all(subject, (*keys, "ports_unserved", "ports_misnamed", "endpoints_outdated"), why)
         return
     slices = evidence.slices.get(subject, ())
     listed = {endpoint_key(each, e): e.is_ready for each in slices for e in each.endpoints}
@@ -217,6 +217,7 @@ def _observe_slices(evidence: Evidence, subject: Subject, service: Service, into
     into.set(subject, "nodes_without_local", _nodes_without_local(evidence, service, slices))
     into.set(subject, "hints_empty_zone", _has_empty_zone(evidence, slices))
     into.set(subject, "ports_unserved", tuple(_unserved(evidence, subject, service)) if listed else ())
+    into.set(subject, "ports_misnamed", tuple(_misnamed(service, slices))[:LISTED])
     named = any(endpoint.is_ready and endpoint_pod(each, endpoint) for each in slices for endpoint in each.endpoints)
     why = _why_pods_unknown(evidence, subject) if named else ""
     outdated = tuple(dict.fromkeys(_outdated(evidence, slices)))[:LISTED]
@@ -230,6 +231,20 @@ def _unserved(evidence: Evidence, subject: Subject, service: Service) -> Iterato
         protocol = port.protocol or "TCP"
         if (port.port, protocol) not in served:
             yield f"{port.port}/{protocol} (targetPort {port.target_port or port.port})"
+
+
+def _misnamed(service: Service, slices: Sequence[EndpointSlice]) -> Iterator[str]:
+    """Ports of a Service without selector that hand-made slices list by another name: the name alone joins the two."""
+    if service.spec.selector:
+        return
+    listed = [(each.metadata.name, port) for each in slices for port in each.ports]
+    for port in service.spec.ports:
+        same = [(one, each) for one, each in listed if each.protocol == (port.protocol or "TCP")]
+        if not any(each.name == port.name for _, each in same):
+            at = f"{port.port}/{port.protocol or 'TCP'}"
+            yield from (
+                f'{at} is named "{port.name}", and "{each.name}" in EndpointSlice {name}' for name, each in same[:1]
+            )
 
 
 def _outdated(evidence: Evidence, slices: Sequence[EndpointSlice]) -> Iterator[str]:
