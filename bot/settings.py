@@ -152,7 +152,7 @@ class CiliumSettings(BaseModel):
     sha256: Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")]
     """What `sha256sum` says of it."""
     helm: str = "helm"
-    """The program that renders it, Helm 3 or 4."""
+    """The program that renders it, and rolls any release back, Helm 3 or 4. Without CNIBOT_CILIUM: `helm` on PATH."""
 
 
 class ApprovalRuleSettings(BaseModel):

@@ -41,7 +41,8 @@ def _supplies(settings: Settings) -> Supplies:
     """What plans install from."""
     cilium = settings.cilium
     chart = VendoredChart(archive=cilium.chart, sha256=cilium.sha256, helm=cilium.helm) if cilium else None
-    return Supplies(chart=chart, image=settings.agent_image or DEFAULT_IMAGE)
+    helm = cilium.helm if cilium else "helm"
+    return Supplies(chart=chart, helm=helm, image=settings.agent_image or DEFAULT_IMAGE)
 
 
 def connecting(clusters: Mapping[str, ClusterSettings]) -> Connect:

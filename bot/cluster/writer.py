@@ -4,6 +4,7 @@ Each write is conditional: a patch names the resourceVersion at which the former
 of two writers one loses, and a write that arrives late changes nothing.
 """
 
+import asyncio
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,24 @@ from typing import Any, Literal
 from bot.cluster.access.exec import run_in_pod
 from bot.cluster.client.api import MAX_ITEMS, Api
 from bot.cluster.client.paths import api_path
-from bot.domain.errors import ExecError, NotFoundError, OverloadedError
-from bot.domain.plan import MADE_BY, Change, Create, Delete, Evict, Remove, Replace, Restart, Target, value_at
+from bot.cluster.helm.program import roll_back_release
+from bot.cluster.helm.releases import StoredRevision, secret_name, stored_revision
+from bot.domain.errors import ExecError, NotFoundError, OverloadedError, bounded
+from bot.domain.plan import (
+    MADE_BY,
+    Change,
+    Create,
+    Delete,
+    Evict,
+    HelmRollback,
+    ReleaseRevision,
+    Remove,
+    Replace,
+    Restart,
+    Target,
+    value_at,
+)
+from bot.domain.redact import redact
 
 Object = Mapping[str, Any]
 FIELD_MANAGER = "cnibot"
@@ -23,8 +40,11 @@ _COMMAND_BYTES = 1 << 20
 _TOO_MANY = 429
 """What the Eviction API answers where a PodDisruptionBudget allows no eviction now."""
 
-Standing = Literal["before", "after", "other"]
-"""How an object stands to a change: as before it, as after it, or neither."""
+_HELM_MARGIN_S = 60.0
+"""What Helm may take beside its hooks."""
+
+Standing = Literal["before", "after", "other", "pending"]
+"""How an object stands to a change: as before it, as after it, neither, or on its way (Helm is at work)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +63,9 @@ class Seen:
 class Writer:
     """Reads and writes with the credentials of whoever carries plans out."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, *, helm: str = "helm") -> None:
         self._api = api
+        self._helm = helm
 
     async def read(self, path: str) -> Object | None:
         """The object, or None. Errors: `BotError`: not known."""
@@ -88,20 +109,71 @@ class Writer:
         """Of the API server: "v1.36.2"."""
         return str((await self._api.get("/version", dict[str, Any])).get("gitVersion", ""))
 
+    async def history(self, release: str, namespace: str) -> Sequence[StoredRevision]:
+        """The revisions of a Helm release that are kept, newest first.
+
+        Errors: `ForbiddenError`: they are in Secrets; `ReleaseUnreadableError`, `BotError`.
+        """
+        path = api_path("secrets", namespace=namespace)
+        listed = await self._api.list_all(path, dict[str, Any], labelSelector=f"owner=helm,name={release}")
+        found = await asyncio.to_thread(lambda: [stored_revision(one) for one in listed.items])
+        return sorted(found, key=lambda one: -one.number)
+
+    async def resource(self, api_version: str, kind: str) -> tuple[str, bool] | None:
+        """The plural of a kind, and whether its objects are in namespaces; None: the server has no such kind."""
+        path = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+        listed = await self.read(path)
+        kinds: Sequence[Mapping[str, Any]] = (listed or {}).get("resources") or ()
+        for one in kinds:
+            if one.get("kind") == kind and "/" not in one["name"]:
+                return str(one["name"]), bool(one.get("namespaced"))
+        return None
+
     async def look(self, change: Change) -> Seen:
         """How the target stands to the change."""
+        if isinstance(change, HelmRollback):
+            return await self._look_at_release(change)
         if isinstance(change, Evict):
             pods = await self.items(api_path("pods"), node=change.target.name)
             return seen_on_node(change, pods)
         return seen(change, await self.read(change.target.path))
 
+    async def _look_at_release(self, change: HelmRollback) -> Seen:
+        """Helm numbers its revisions without gaps: what came after the newest one says what became of it."""
+        release, number = str(change), change.present.number + 1
+        if await self._revision(change, number + 1):
+            return Seen(standing="other", why=f"{release} was changed by somebody else: it has revision {number + 1}")
+        made = await self._revision(change, number)
+        if made is None:
+            present, chosen = [await self._revision(change, one.number) for one in (change.present, change.chosen)]
+            if _is_still(change.present, present) and _is_still(change.chosen, chosen):
+                return Seen(standing="before")
+            return Seen(standing="other", why=f"what Helm keeps of {release} was changed by somebody else")
+        state = f"revision {number} of {release} is {made.status} ({bounded(redact(made.description), 200)})"
+        if made.is_pending:
+            return Seen(standing="pending", why=state)
+        if made.status == "deployed" and made.manifest_sha256 == change.chosen.manifest:
+            return Seen(standing="after")
+        is_other = made.manifest_sha256 != change.chosen.manifest
+        tail = f", and it is not what revision {change.chosen.number} was" if is_other else ""
+        return Seen(standing="other", why=state + tail)
+
+    async def _revision(self, change: HelmRollback, number: int) -> StoredRevision | None:
+        name = secret_name(change.release, number)
+        secret = await self.read(api_path("secrets", namespace=change.namespace, name=name))
+        return await asyncio.to_thread(stored_revision, secret) if secret else None
+
     async def write(self, change: Change, found: Seen, *, is_dry_run: bool = False) -> Object | None:
         """The object after the change, which was found as `before`; only if nobody has changed it since.
 
         Errors: `ConflictError`: somebody has. After `ServerError`, `OverloadedError` (but 429), `DeadlineError` and
-        `UnreachableError` it may have happened, and only `look` tells.
+        `UnreachableError` it may have happened, and only `look` tells. After `HelmFailedError` as well, unless it was
+        a dry run; but then nobody is at it any longer.
         """
         assert found.standing == "before"
+        if isinstance(change, HelmRollback):
+            await self._roll_back(change, is_dry_run=is_dry_run)
+            return None
         if isinstance(change, Evict):
             await self._evict_all(() if is_dry_run else found.pods)
             return None
@@ -110,18 +182,32 @@ class Writer:
             collection = change.target.path.rpartition("/")[0]
             return await self._api.create(collection, change.manifest, dict[str, Any], **query)
         assert found.obj is not None
-        if isinstance(change, Remove):
-            uid = found.obj["metadata"]["uid"]
-            await self._api.delete(change.target.path, uid=uid, is_dry_run=is_dry_run, takes_dependents=True)
-            return None
+        if isinstance(change, Replace):
+            return await self._api.patch(change.target.path, operations(change, found.obj), dict[str, Any], **query)
+        await self._delete(change, found.obj, is_dry_run=is_dry_run)
+        return None
+
+    async def _delete(self, change: Remove | Delete | Restart, obj: Object, *, is_dry_run: bool) -> None:
         assert not isinstance(change, Restart), "it is a deletion by the time it is written"
-        if isinstance(change, Delete):
-            if change.is_eviction:
-                await self._api.evict(change.target.path, uid=change.target.uid, is_dry_run=is_dry_run)
-                return None
+        if isinstance(change, Remove):
+            uid = obj["metadata"]["uid"]
+            await self._api.delete(change.target.path, uid=uid, is_dry_run=is_dry_run, takes_dependents=True)
+        elif change.is_eviction:
+            await self._api.evict(change.target.path, uid=change.target.uid, is_dry_run=is_dry_run)
+        else:
             await self._api.delete(change.target.path, uid=change.target.uid, is_dry_run=is_dry_run)
-            return None
-        return await self._api.patch(change.target.path, operations(change, found.obj), dict[str, Any], **query)
+
+    async def _roll_back(self, change: HelmRollback, *, is_dry_run: bool) -> None:
+        await roll_back_release(
+            self._helm,
+            self._api.access,
+            change.release,
+            change.chosen.number,
+            namespace=change.namespace,
+            timeout_s=change.timeout_s,
+            deadline_s=change.timeout_s * max(1, change.hooks) + _HELM_MARGIN_S,
+            is_dry_run=is_dry_run,
+        )
 
     async def _evict_all(self, pods: Sequence[Object]) -> None:
         """Those whose PodDisruptionBudgets allow it now; the others stay for the next time."""
@@ -174,9 +260,23 @@ def _is_meant(change: Evict, pod: Object) -> bool:
     return is_new == (change.which == "new")
 
 
+def revision_of(stored: StoredRevision) -> ReleaseRevision:
+    """A revision as a plan names it."""
+    return ReleaseRevision(
+        number=stored.number,
+        chart=f"{stored.chart} {stored.version}",
+        payload=stored.payload_sha256,
+        manifest=stored.manifest_sha256,
+    )
+
+
+def _is_still(planned: ReleaseRevision, stored: StoredRevision | None) -> bool:
+    return stored is not None and stored.payload_sha256 == planned.payload
+
+
 def seen(change: Change, obj: Object | None) -> Seen:
     """How an object, as read, stands to the change."""
-    assert not isinstance(change, Restart | Evict), "the journal, and `seen_on_node`, say that"
+    assert not isinstance(change, Restart | Evict | HelmRollback), "the journal, nodes and releases say that"
     if isinstance(change, Create | Remove):
         return _made(change, obj)
     target = change.target

@@ -119,6 +119,42 @@ class Evict(Struct, frozen=True, kw_only=True, tag="evict"):
     pod_range: str
 
 
+class ReleaseRevision(Struct, frozen=True, kw_only=True):
+    """A revision of a Helm release, as Helm keeps it."""
+
+    number: int
+    chart: str
+    """Name and version: "cilium 1.17.4"."""
+    payload: str
+    """SHA-256 of all that is kept of it."""
+    manifest: str
+    """SHA-256 of what it rendered."""
+
+
+class HelmRollback(Struct, frozen=True, kw_only=True, tag="helm-rollback"):
+    """Helm rolls a release back to this revision, only if it and the newest one are as they were when they were read.
+
+    What comes of it is a new revision, with the content of the one that is named.
+    """
+
+    target: Target
+    """The workload for whose sake it is done."""
+    release: str
+    namespace: str
+    present: ReleaseRevision
+    """The newest one."""
+    chosen: ReleaseRevision
+    requests: tuple[tuple[str, str], ...]
+    """What Helm asks of the API server to change objects: method and path."""
+    hooks: int = 0
+    """How many of its hooks run."""
+    timeout_s: float = 300.0
+    """For each of them."""
+
+    def __str__(self) -> str:
+        return f"Helm release {self.namespace}/{self.release}"
+
+
 Expectation = Literal["better", "not-worse", "every-way", "as-before"]
 
 
@@ -135,7 +171,7 @@ class Recheck(Struct, frozen=True, kw_only=True, tag="recheck"):
     """How long after the step before it."""
 
 
-Change = Replace | Delete | Create | Remove | Restart | Evict
+Change = Replace | Delete | Create | Remove | Restart | Evict | HelmRollback
 Action = Change | Recheck
 
 
@@ -170,6 +206,14 @@ class RolledOut(Struct, frozen=True, kw_only=True, tag="rolled-out"):
     """The controller has brought every pod of the DaemonSet or Deployment to its template, and they are available."""
 
     target: Target
+
+
+class NewTemplate(Struct, frozen=True, kw_only=True, tag="new-template"):
+    """The DaemonSet or Deployment no longer has the template that it had: its owner has changed it."""
+
+    target: Target
+    former: str
+    """SHA-256 of that template."""
 
 
 class NotMarked(Struct, frozen=True, kw_only=True, tag="not-marked"):
@@ -244,6 +288,7 @@ Condition = (
     | Replaced
     | Gone
     | RolledOut
+    | NewTemplate
     | NotMarked
     | CiliumNodes
     | TestPods

@@ -17,6 +17,7 @@ from bot.domain.plan import (
     Condition,
     Gone,
     JobDone,
+    NewTemplate,
     NodeReady,
     NodesReady,
     NotMarked,
@@ -38,6 +39,7 @@ from bot.remediation.cilium.observed import (
 from bot.remediation.cilium.values import CiliumValues
 from bot.remediation.marks import holder
 from bot.remediation.status import Holds, condition_of, is_ready, is_true
+from bot.remediation.templates import template_digest
 
 
 async def holds(  # noqa: C901, PLR0911, PLR0912 one for each kind
@@ -58,6 +60,8 @@ async def holds(  # noqa: C901, PLR0911, PLR0912 one for each kind
             return Holds(is_so=found is None or bool(is_another), why=f"{target} has not ended yet")
         case RolledOut(target=target):
             return rolled_out(str(target), await writer.read(target.path))
+        case NewTemplate(target=target, former=former):
+            return new_template(str(target), former, await writer.read(target.path))
         case OthersReady(owner=owner, node=node):
             pods = await writer.items(f"/api/v1/namespaces/{owner.namespace}/pods")
             return others_ready(pods, owner.uid, node, await writer.read(owner.path))
@@ -87,7 +91,7 @@ async def holds(  # noqa: C901, PLR0911, PLR0912 one for each kind
 def can_hold_before(condition: Condition) -> bool:
     """Whether it can hold before the plan begins: not, where an earlier step of the plan is what brings it about."""
     is_made = isinstance(condition, RolledOut) and not condition.target.uid
-    return not (is_made or isinstance(condition, AddressesWithin))
+    return not (is_made or isinstance(condition, AddressesWithin | NewTemplate))
 
 
 async def _cilium_nodes(writer: Writer) -> Sequence[Object]:
@@ -162,6 +166,13 @@ def replaced(pods: Sequence[Object], owner_uid: str, uid: str, node: str, owner:
     wanted = value_at(owner or {}, ("spec", "replicas"))
     ready = sum(map(is_ready, own))
     return Holds(is_so=isinstance(wanted, int) and ready >= wanted, why=f"{ready} of {wanted} pods are ready")
+
+
+def new_template(name: str, former: str, obj: Object | None) -> Holds:
+    """Whether somebody has given a workload another template than the one it had."""
+    if obj is None:
+        return Holds(is_so=False, why=f"{name} no longer exists")
+    return Holds(is_so=template_digest(obj) != former, why=f"{name} still has the template that it had")
 
 
 def rolled_out(name: str, obj: Object | None) -> Holds:

@@ -1,9 +1,16 @@
 """What a change changes, field by field, for people to read before they approve it."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
+
+from bot.domain.errors import bounded
+from bot.domain.redact import MASK, redact
+
+MOST_CHARACTERS = 400
+_VARIABLE = re.compile(r"\[([^\]]+)\]\.value$")
 
 Named = Sequence[Mapping[str, Any]]
 
@@ -28,6 +35,53 @@ def differences(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, 
             yield from differences(old, new, f"{path}[{number}]")
     else:
         yield path or "value", before, after
+
+
+def deviations(meant: Any, live: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Fields that a manifest sets and that are other in the live object: where, as meant, as it is.
+
+    What the manifest leaves open counts for nothing, nor do spellings that the API server changes.
+    """
+    if meant is None or not (meant or live):
+        return  # it drops what is empty
+    if isinstance(meant, Mapping) and isinstance(live, Mapping):
+        inner = cast("Mapping[str, Any]", live)
+        for key, value in cast("Mapping[str, Any]", meant).items():
+            yield from deviations(value, inner.get(key), f"{path}.{key}" if path else key)
+    elif _is_named(meant) and _is_named(live):
+        found = _by_name(cast("Named", live))
+        for name, value in _by_name(cast("Named", meant)).items():
+            yield from deviations(value, found.get(name), f"{path}[{name}]")
+        added = found.keys() - _by_name(cast("Named", meant)).keys()
+        yield from ((f"{path}[{name}]", None, found[name]) for name in sorted(added))
+    elif isinstance(meant, list) and isinstance(live, list):
+        old, new = cast("list[Any]", meant), cast("list[Any]", live)
+        if len(old) == len(new):
+            for number, (one, other) in enumerate(zip(old, new, strict=True)):
+                yield from deviations(one, other, f"{path}[{number}]")
+        else:
+            yield path, meant, live
+    elif not _is_same(meant, live):
+        yield path, meant, live
+
+
+_QUANTITY = re.compile(r"([0-9.]+)(m|k|Ki|M|Mi|G|Gi|T|Ti)?")
+_SCALE = {"m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+
+
+def _is_same(meant: Any, live: Any) -> bool:
+    """Whether two spellings mean the same: "0.5" and "500m", 8080 and "8080"."""
+    if meant == live or str(meant) == str(live):
+        return True
+    one, other = _QUANTITY.fullmatch(str(meant)), _QUANTITY.fullmatch(str(live))
+    try:
+        return bool(one and other) and _quantity(one) == _quantity(other)
+    except ValueError:  # "1.2.3" is none
+        return False
+
+
+def _quantity(found: "re.Match[str] | None") -> float:
+    return float(found[1]) * _SCALE.get(found[2] or "", 1.0) if found else 0.0
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -64,3 +118,21 @@ def shown(value: Any) -> str:
     if value is None:
         return "absent"
     return value if isinstance(value, str) and value else msgspec.json.encode(value).decode()
+
+
+def value_shown(value: Any) -> str:
+    """A value in one line, secrets struck out; one that is cut says so, for danger hides at the end of long values."""
+    text = redact(shown(value))
+    if len(text) <= MOST_CHARACTERS:
+        return bounded(text, MOST_CHARACTERS)
+    return f"{bounded(text[: MOST_CHARACTERS - 60], MOST_CHARACTERS)} [CUT: {len(text)} characters, see --output json]"
+
+
+def field_shown(where: str, value: Any) -> str:
+    """The value of a field; that of a variable whose name says that it is a secret is struck out."""
+    variable = _VARIABLE.search(where)
+    if variable and isinstance(value, str):
+        pair = f"{variable[1]}={value}"
+        if redact(pair) != pair:
+            return MASK
+    return value_shown(value)

@@ -15,6 +15,7 @@ from typing import Protocol
 import structlog
 
 from bot.cluster.client.paths import api_path
+from bot.cluster.helm.program import HelmFailedError, HelmMissingError
 from bot.cluster.writer import Object, Seen, Writer, target_of
 from bot.domain.errors import (
     BotError,
@@ -31,6 +32,7 @@ from bot.domain.plan import (
     Delete,
     Evict,
     Gone,
+    HelmRollback,
     Plan,
     Recheck,
     Replace,
@@ -149,7 +151,7 @@ class Executor:
         refusal = await self._halt(step) if way == "do" else ""
         found = Seen(standing="other", why=refusal) if refusal else await self._ready(step, change, way)
         match found.standing:
-            case "other":
+            case "other" | "pending":
                 await self._write_down(number, way, "refused", found.why)
             case "after":
                 await self._write_down(number, way, "begun", note)
@@ -219,6 +221,8 @@ class Executor:
         """The write itself. Where its end is not known, `_settle` looks."""
         try:
             await self._writer.write(change, found)
+        except HelmFailedError as error:
+            await self._settle(number, way, error)
         except BotError as error:
             if _may_have_happened(error):
                 log.warning("plan.write_unknown", plan=self._plan.id, step=number, why=str(error))
@@ -231,20 +235,52 @@ class Executor:
             else:
                 await self._write_down(number, way, "written")
 
-    async def _settle(self, number: int, way: Way) -> None:
-        """Look until it is known whether the step has happened; send it again only when it has not."""
+    async def _settle(self, number: int, way: Way, failure: HelmFailedError | None = None) -> None:
+        """Look until it is known whether the step has happened; send it again only when it has not.
+
+        `failure`: why Helm has ended, after which it is never run again.
+        """
         change = await self._meant(number, way)
         if change is None:
             await self._write_down(number, way, "written")
             return
         step = self._plan.step(number, way)
-        patience_s = max(self._unknown_s, step.within_s if isinstance(change, Evict) else 0.0)
-        until, pause_s = self._now() + patience_s, self._pause_s
-        while (ended := await self._known(change)) is None and self._now() < until:
+        until, pause_s = self._now() + self._patience_s(step, change), self._pause_s
+        while True:
+            try:
+                ended = await (self._known(change) if failure is None else self._left_by_helm(change, failure))
+            except HelmFailedError as error:
+                failure, ended = error, None
+            if ended is not None or self._now() >= until:
+                break
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, MAX_PAUSE_S)
         event, note = ended or await self._left(change)
         await self._write_down(number, way, event, note)
+
+    def _patience_s(self, step: Step, change: Change) -> float:
+        """How long it is looked for until a person is asked."""
+        match change:
+            case Evict():
+                return max(self._unknown_s, step.within_s)
+            case HelmRollback():  # a process that was killed may have left it at work on another machine
+                return max(self._unknown_s, change.timeout_s)
+            case _:
+                return self._unknown_s
+
+    async def _left_by_helm(self, change: Change, failure: HelmFailedError) -> tuple[Event, str] | None:
+        """What Helm has done, that has ended without success. None: not known yet."""
+        try:
+            found = await self._writer.look(change)
+        except BotError as error:
+            return None if may_pass(error) else ("lost", f"{failure} {error}")
+        match found.standing:
+            case "before":  # of one that was ended, a request may still be on its way
+                return None if failure.was_ended else ("refused", f"nothing was done: {failure}")
+            case "after":
+                return "written", f"seen afterwards, although {failure}"
+            case "other" | "pending":
+                return "lost", f"{found.why}: {failure}"
 
     async def _left(self, change: Change) -> tuple[Event, str]:
         """What is written down when time is up: of an eviction that was never allowed the pod tells."""
@@ -254,6 +290,10 @@ class Executor:
                     return "refused", f"no PodDisruptionBudget of {change.target} let it go in time"
         if isinstance(change, Evict):
             return "refused", f"pods of {change.target} were not allowed to go, or did not end, in time"
+        if isinstance(change, HelmRollback):
+            with suppress(BotError):
+                if (found := await self._writer.look(change)).standing == "pending":
+                    return "lost", f"{found.why}, and whoever ran Helm has ended: see helm history {change.release}"
         return "lost", "the API server did not confirm the result"
 
     async def _known(self, change: Change) -> tuple[Event, str] | None:
@@ -263,14 +303,17 @@ class Executor:
             if found.standing == "before":
                 await self._writer.write(change, found)
                 found = await self._writer.look(change)
+        except HelmFailedError:
+            raise
         except BotError as error:
-            return None if may_pass(error) else ("refused", str(error))
+            is_unknown = isinstance(change, HelmRollback) and not isinstance(error, HelmMissingError)
+            return None if may_pass(error) else ("lost" if is_unknown else "refused", str(error))
         match found.standing:
             case "after":
                 return "written", "seen afterwards"
             case "other":
                 return ("refused" if isinstance(change, Evict) else "lost"), found.why
-            case "before":
+            case "before" | "pending":
                 return None
 
     def _brought_about(self, step: Step, way: Way) -> tuple[Condition, ...]:

@@ -5,9 +5,10 @@ from bot.domain.plan import value_at
 from bot.domain.report import RemediationReport, Report
 from bot.domain.subject_name import SubjectName
 from bot.remediation.actions.restart_agents import HASH, MOST_NODES
-from bot.remediation.actions.roll_back import Workload, revisions_of, substance
+from bot.remediation.actions.roll_back import Workload, revisions_of
 from bot.remediation.conditions import owned
 from bot.remediation.requests import PlanRequest, RecreatePod, RestartAgents, RollBack, cni_workload
+from bot.remediation.templates import substance
 
 ROLL_BACK = "roll-back-cni-agent"
 """The remediation (by id) that a diagnosis adds where a new revision has reached exactly the nodes at fault."""

@@ -25,6 +25,10 @@ class Owner:
     """What to do instead, as a sentence."""
     is_helm: bool = False
     """A release that people upgrade by hand: it undoes nothing by itself."""
+    release: str = ""
+    """Its name, "" where the object does not say it."""
+    namespace: str = ""
+    """The release's."""
 
 
 def owner_of(obj: Object) -> Owner | None:
@@ -97,6 +101,8 @@ def _helm(labels: Mapping[str, str], annotations: Mapping[str, str], namespace: 
         name=f"Helm release {where}/{shown}",
         how=f"See: helm history {shown} --namespace {where}. Then: helm rollback {shown} REVISION --namespace {where}",
         is_helm=True,
+        release=release,
+        namespace=where,
     )
 
 

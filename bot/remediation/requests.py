@@ -1,6 +1,7 @@
 """What can be asked for, and reading from the cluster what a draft of it needs."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,7 +15,17 @@ from bot.cluster.cni.catalogue import agent_kind
 from bot.cluster.objects import Container
 from bot.cluster.writer import Object, Writer, controller_of
 from bot.domain.foreign import whole_number
-from bot.domain.plan import Create, Delete, Evict, Plan, Recheck, Remove, Replace, Restart, Step, value_at
+from bot.domain.plan import (
+    Action,
+    Create,
+    Delete,
+    Evict,
+    HelmRollback,
+    Plan,
+    Replace,
+    Step,
+    value_at,
+)
 from bot.remediation.actions.draft import Draft, NotPlannedError
 from bot.remediation.actions.install_cilium import InstallInputs, install_cilium, refuse_unfit
 from bot.remediation.actions.migrate_to_cilium import migrate_to_cilium, refuse_unmigratable
@@ -29,6 +40,8 @@ from bot.remediation.cilium.migration import CILIUM
 from bot.remediation.cilium.seen import Seen, read
 from bot.remediation.cilium.values import NAMESPACE, CiliumValues, beside_values, checked, fresh_values
 from bot.remediation.conditions import owned
+from bot.remediation.owners import owner_of
+from bot.remediation.releases import release_rolled_back
 
 SOAK_S = 600.0
 MOST_SOAK_S = 86_400.0
@@ -137,10 +150,12 @@ PlanRequest = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Supplies:
-    """What the settings give for plans that install something."""
+    """What the settings give to plans."""
 
     chart: VendoredChart | None = None
     """Cilium's; None: nothing is installed."""
+    helm: str = "helm"
+    """The program that rolls releases back: a name on PATH, or a path."""
     image: str = DEFAULT_IMAGE
     """cnibot's own, for test pods and Jobs."""
 
@@ -154,7 +169,7 @@ async def draft(
     """
     match asked:
         case RollBack():
-            return roll_back(await _workload(asked, writer), asked.revision)
+            return await _rolled_back(asked, writer)
         case RestartAgents(nodes=nodes):
             return restart_agents(await _agents(writer), nodes)
         case Cordon() | Uncordon() | Drain():
@@ -287,6 +302,15 @@ async def _workload(asked: RollBack, writer: Writer) -> Workload:
     )
 
 
+async def _rolled_back(asked: RollBack, writer: Writer) -> Draft:
+    """By whoever owns the workload. Errors: `NotPlannedError`, `BotError`."""
+    workload = await _workload(asked, writer)
+    owner = owner_of(workload.obj)
+    if owner and owner.is_helm and owner.release:
+        return await release_rolled_back(workload, owner, asked.revision, writer)
+    return roll_back(workload, asked.revision)
+
+
 async def cni_workload(writer: Writer) -> Workload:
     """The DaemonSet of the CNI's agent with its history. Errors: `NotPlannedError`, `BotError`."""
     return await _workload(RollBack(), writer)
@@ -314,29 +338,39 @@ async def rehearsed(plan: Plan, writer: Writer) -> Plan:
     steps: list[Step] = []
     for step in plan.steps:
         do = step.do
-        match do:
-            case Recheck() | Remove() | Restart():
-                pass
-            case Evict():
-                found = await writer.look(do)
-                if found.standing == "other":
-                    raise NotPlannedError(f"{found.why[:1].upper()}{found.why[1:]}.", "Move it by hand first.")
-            case Create(target=target):
-                is_known = target.namespace not in new and not target.path.startswith(f"/apis/{CILIUM}/")
-                await _not_there(do, writer, is_tried=is_known)
-            case Replace(target=target) if not target.uid:
-                pass  # the plan makes the object
-            case Delete():
-                found = await writer.look(do)
-                if found.standing != "before":
-                    raise NotPlannedError(f"{do.target} is gone already.")
-                await writer.write(do, found, is_dry_run=True)
-            case Replace():
-                key = (do.target.uid, do.field)
-                do = _back_of(made[key], do) if key in made else await _rehearsed(do, writer)
-                made[key] = do
+        if not isinstance(do, Replace):
+            await _tried(do, writer, new)
+        elif do.target.uid:  # else the plan makes the object
+            key = (do.target.uid, do.field)
+            do = _back_of(made[key], do) if key in made else await _rehearsed(do, writer)
+            made[key] = do
         steps.append(replace(step, do=do))
     return replace(plan, steps=tuple(steps))
+
+
+async def _tried(do: Action, writer: Writer, new: AbstractSet[str]) -> None:
+    """Refuse what could not be done as it is. `new`: namespaces that the plan makes."""
+    match do:
+        case Evict():
+            found = await writer.look(do)
+            if found.standing == "other":
+                raise NotPlannedError(f"{found.why[:1].upper()}{found.why[1:]}.", "Move it by hand first.")
+        case Create(target=target):
+            is_known = target.namespace not in new and not target.path.startswith(f"/apis/{CILIUM}/")
+            await _not_there(do, writer, is_tried=is_known)
+        case Delete():
+            found = await writer.look(do)
+            if found.standing != "before":
+                raise NotPlannedError(f"{do.target} is gone already.")
+            await writer.write(do, found, is_dry_run=True)
+        case HelmRollback():
+            found = await writer.look(do)
+            if found.standing != "before":
+                why = found.why or f"{do} is rolled back already"
+                raise NotPlannedError(f"{why[:1].upper()}{why[1:]}.", "Diagnose again, and propose again.")
+            await writer.write(do, found, is_dry_run=True)
+        case _:
+            pass
 
 
 async def _not_there(do: Create, writer: Writer, *, is_tried: bool) -> None:

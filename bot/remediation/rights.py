@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from bot.cluster.client.api import Api
 from bot.cluster.client.paths import Attributes, attributes
 from bot.domain.access import Need
-from bot.domain.plan import Change, Create, Delete, Evict, Plan, Recheck, Remove, Replace, Restart
+from bot.domain.plan import Change, Create, Delete, Evict, HelmRollback, Plan, Recheck, Remove, Replace, Restart
 from bot.remediation.actions.restore import CALICO_GROUP
 
 
@@ -31,9 +31,10 @@ ACTION_NEEDS: Mapping[str, tuple[Need, ...]] = {
 }
 """What each action writes, and reads besides what a diagnosis reads."""
 
-INSTALLING = frozenset({"install-cilium", "migrate-to-cilium"})
-"""Actions that make ClusterRoles and privileged pods. No role is generated for them: an administrator carries them out,
-with their own rights or with credentials that are made for it and end soon after."""
+INSTALLING = frozenset({"install-cilium", "migrate-to-cilium", "roll-back-release"})
+"""Actions that make ClusterRoles and privileged pods, or may: whatever is in a Helm release. No role is generated for
+them: an administrator carries them out, with their own rights or with credentials that are made for it and end soon
+after. Only the last reads Secrets, those in which Helm keeps the release."""
 
 EXECUTOR_NEEDS: tuple[Need, ...] = tuple(dict.fromkeys(need for needs in ACTION_NEEDS.values() for need in needs))
 """What all actions together need."""
@@ -58,6 +59,10 @@ def _asked(do: Change) -> tuple[Attributes, ...]:
     """The requests that it takes. Which pods will be meant is not known yet: any of them."""
     if isinstance(do, Evict):
         return (Attributes(verb="create", resource="pods/eviction"),)
+    if isinstance(do, HelmRollback):
+        verbs = ("get", "list", "create", "update", "delete")  # Helm forgets its oldest revisions
+        own = [Attributes(verb=verb, resource="secrets", namespace=do.namespace) for verb in verbs]
+        return (*own, *(attributes(method, path) for method, path in do.requests))
     if isinstance(do, Restart):
         namespace = do.target.namespace
         exec_ = Attributes(verb="create", resource="pods/exec", namespace=namespace)

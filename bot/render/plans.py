@@ -1,6 +1,5 @@
 """A plan for people: as text, and as commands for those who would rather run it themselves."""
 
-import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,9 @@ from bot.domain.plan import (
     Delete,
     Evict,
     Gone,
+    HelmRollback,
     JobDone,
+    NewTemplate,
     NodeReady,
     NodesReady,
     NotMarked,
@@ -43,12 +44,10 @@ from bot.domain.plan import (
 )
 from bot.domain.plan_journal import JournalEntry
 from bot.domain.plan_life import PlanRecord
-from bot.domain.redact import MASK, redact
-from bot.remediation.differences import differences, leaves, shown
+from bot.domain.redact import redact
+from bot.remediation.differences import MOST_CHARACTERS, differences, field_shown, leaves
 from bot.remediation.progress import milestones
 
-MOST_CHARACTERS = 400
-_VARIABLE = re.compile(r"\[([^\]]+)\]\.value$")
 SIGNS = {
     "waiting": "⏳ WAITING FOR APPROVAL",
     "approved": "✅ APPROVED",
@@ -71,24 +70,6 @@ RISKS = {
 }
 
 
-def value_shown(value: Any) -> str:
-    """A value in one line, secrets struck out; one that is cut says so, for danger hides at the end of long values."""
-    text = redact(shown(value))
-    if len(text) <= MOST_CHARACTERS:
-        return bounded(text, MOST_CHARACTERS)
-    return f"{bounded(text[: MOST_CHARACTERS - 60], MOST_CHARACTERS)} [CUT: {len(text)} characters, see --output json]"
-
-
-def field_shown(where: str, value: Any) -> str:
-    """The value of a field; that of a variable whose name says that it is a secret is struck out."""
-    variable = _VARIABLE.search(where)
-    if variable and isinstance(value, str):
-        pair = f"{variable[1]}={value}"
-        if redact(pair) != pair:
-            return MASK
-    return value_shown(value)
-
-
 _EVICTED = {
     "moving": "every pod with an address of the CNI's, but for those of DaemonSets,",
     "old": "every pod whose address is not of {}",
@@ -96,7 +77,7 @@ _EVICTED = {
 }
 
 
-def exactly(do: Action) -> Iterator[str]:
+def exactly(do: Action) -> Iterator[str]:  # noqa: C901 one for each kind
     """What is done to which object, in the API's terms."""
     match do:
         case Recheck():
@@ -116,6 +97,12 @@ def exactly(do: Action) -> Iterator[str]:
             yield f"DELETE the one pod of {target} on {node} (only if its uid is still what the journal says)"
         case Evict(target=target):
             yield f"POST …/eviction of {_EVICTED[do.which].format(do.pod_range)} on {target.name} (as budgets allow)"
+        case HelmRollback(release=release, present=present, chosen=chosen):
+            yield f"{shlex.join(_helm(do))} (only if both revisions are as below, and {present.number} is the newest)"
+            for one in (present, chosen):
+                yield f"  revision {one.number}: {bounded(one.chart, 120)}, payload {one.payload}"
+            yield f"  it becomes revision {present.number + 1} of {release}, and Helm asks of the API server:"
+            yield from (f"  {method} {path}" for method, path in do.requests)
         case Replace(target=target, field=field):
             whose = f"made by plan {do.made_by}" if do.made_by else f"uid {target.uid}"
             yield f"PATCH {target.path} ({whose}; only if {'.'.join(field)} is still as below)"
@@ -140,6 +127,8 @@ def condition_shown(  # noqa: C901, PLR0911, PLR0912 one for each kind
             return f"{target} has ended"
         case RolledOut(target=target):
             return f"every pod of {target} has the new template and is available"
+        case NewTemplate(target=target):
+            return f"{target} has another template than now"
         case NotMarked(target=target):
             return f"no other plan has {target} in hand"
         case CiliumNodes(nodes=nodes, ranges=ranges):
@@ -231,7 +220,7 @@ def _numbered(number: int, step: Step, done: Sequence[JournalEntry]) -> Iterator
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """One command of kubectl, and the command that must print `expects` before it."""
+    """One command of kubectl or Helm, and the command that must print `expects` before it."""
 
     title: str
     argv: tuple[str, ...]
@@ -241,7 +230,7 @@ class Command:
     """What the command reads from standard input."""
 
 
-def commands(plan: Plan) -> Iterator[Command]:
+def commands(plan: Plan) -> Iterator[Command]:  # noqa: C901 one for each kind
     """The plan as kubectl commands, in order. What only cnibot can do (its probes, its mark) is left out."""
     for step in plan.steps:
         match step.do:
@@ -264,6 +253,15 @@ def commands(plan: Plan) -> Iterator[Command]:
                     if step.do.is_eviction
                     else "",
                 )
+            case HelmRollback(release=release, namespace=namespace, present=present) as change:
+                listed = f"owner=helm,name={release},version in ({present.number},{present.number + 1})"
+                look = ("kubectl", "get", "secrets", f"--namespace={namespace}", f"--selector={listed}")
+                yield Command(
+                    title=step.title,
+                    argv=_helm(change),
+                    check=(*look, "--output=jsonpath={.items[*].metadata.labels.version}"),
+                    expects=str(present.number),
+                )
             case Restart(target=target, node=node):
                 where = (f"--namespace={target.namespace}", f"--field-selector=spec.nodeName={node}")
                 argv = ("kubectl", "delete", "pods", *where, f"--selector={_AGENTS}")
@@ -282,6 +280,11 @@ def commands(plan: Plan) -> Iterator[Command]:
 
 
 _AGENTS = "k8s-app=cilium"
+
+
+def _helm(do: HelmRollback) -> tuple[str, ...]:
+    timeout = f"--timeout={do.timeout_s:.0f}s"
+    return ("helm", "rollback", do.release, str(do.chosen.number), f"--namespace={do.namespace}", timeout)
 
 
 def _on(verb: str, do: Change) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Executors that are killed: a process that has loaded everything forks one for each run, which kills itself.
 
-Each line on standard input is {"plan", "kill_at", "better"}; the answer is how the executor ended: "killed", or its
-plan's state. Fault points are before and after each write: to the journal, and to the API server.
+Each line on standard input is {"plan", "kill_at", "better", "second", "helm"}; the answer is how the executor ended:
+"killed", or its plan's state. Fault points are before and after each write: to the journal, to the API server, by Helm.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bot.cluster import writer
 from bot.cluster.client import transport as _loaded_before_the_fork
 from bot.cluster.client.api import Api
 from bot.domain.errors import BotError
@@ -25,6 +26,7 @@ from bot.domain.report import Report
 from bot.incidents.plans import PlanService, PlanSettings
 from bot.incidents.plans.limits import Limits
 from bot.logs import configure
+from bot.remediation.requests import Supplies
 from bot.store import open_store
 from bot.store.plans import Plans
 from tests.incidents.planning import QUICK, report
@@ -70,10 +72,12 @@ async def carry_out(kubeconfig: str, url: str, directory: Path, asked: dict[str,
 
     Api.patch = points.around(Api.patch, counts=lambda named: "dryRun" not in named)
     Api.delete = points.around(Api.delete, counts=lambda named: not named.get("is_dry_run"))
+    writer.roll_back_release = points.around(writer.roll_back_release, counts=lambda named: not named.get("is_dry_run"))
     Plans.write = points.around(Plans.write, counts=lambda _: True)
     settings = PlanSettings(
-        mode="execute", limits=Limits(pause_s=0, a_day_for_target=1000), pause_s=0.005, unknown_s=2.0
-    )
+        mode="execute", limits=Limits(pause_s=0, a_day_for_target=1000), pause_s=0.005, unknown_s=2.0,
+        supplies=Supplies(helm=asked["helm"]),
+    )  # fmt: skip
     async with open_store(url, directory) as store:
         store.plans.lease_s = LEASE_S
         service = PlanService(store, connect, diagnose, settings, now=lambda: NOW + asked["second"])

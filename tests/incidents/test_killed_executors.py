@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from bot.remediation.requests import RestartAgents, TargetPort
+from bot.remediation.requests import RestartAgents, RollBack, TargetPort
 from bot.store import Store
 from bot.store.audit import flaws
 from tests.incidents.executor_process import LEASE_S, NOW
 from tests.incidents.planning import PlanRig, plan_rig
+from tests.incidents.releases import Releases
 from tests.redis import RedisServer
 
 MOST_POINTS = 80
@@ -29,11 +30,11 @@ class Executors:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
-    async def run(self, plan: str, *, kill_at: int, better: bool, second: float) -> str:
+    async def run(self, plan: str, *, kill_at: int, better: bool, second: float, helm: str) -> str:
         """How an executor ended that is killed at this fault point (0: never)."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        asked = {"plan": plan, "kill_at": kill_at, "better": better, "second": second}
+        asked = {"plan": plan, "kill_at": kill_at, "better": better, "second": second, "helm": helm}
         self._process.stdin.write(json.dumps(asked).encode() + b"\n")
         async with asyncio.timeout(60):
             return (await self._process.stdout.readline()).decode().strip()
@@ -54,12 +55,12 @@ async def executors(at: PlanRig, server: RedisServer, directory: Path) -> AsyncG
 
 
 async def until_it_ends(
-    at: PlanRig, forks: Executors, plan: str, *, better: bool, kills: list[int], second: float
+    at: PlanRig, forks: Executors, plan: str, *, better: bool, kills: list[int], second: float, helm: str = "helm"
 ) -> str:
     """How the plan ends, with one replica after the other killed in the middle."""
     for kill_at in [*kills, *([0] * 100)]:
         while True:
-            said = await forks.run(plan, kill_at=kill_at, better=better, second=second)
+            said = await forks.run(plan, kill_at=kill_at, better=better, second=second, helm=helm)
             if said != "BusyError":
                 break
             await asyncio.sleep(LEASE_S / 3)  # until the killed one's lease has run out
@@ -139,6 +140,28 @@ async def test_a_restart_of_agents_survives_a_kill_at_each_point(
             assert len(before - after) == len(after - before) == 1, kill_at
             mine = [one for one in changes if one.object["metadata"]["name"] == "node-2"]
             assert [value for _, value in states(mine, "nodes")] == [True, None], kill_at
+
+
+async def test_a_rollback_by_helm_survives_a_kill_around_each_of_its_writes(
+    tmp_path: Path, store: Store, redis_server: RedisServer
+) -> None:
+    """Before Helm has begun, it is run by the next process; once it has ended, it is never run again."""
+    async with plan_rig(tmp_path, store) as at, executors(at, redis_server, tmp_path) as forks:
+        releases = Releases(at, tmp_path)
+        await releases.install()
+        await releases.upgrade()
+        for number, kill_at in enumerate(range(9, 16)):
+            made = await at.approved(RollBack(revision="1"))
+            second = asyncio.get_running_loop().time()
+            said = await until_it_ends(
+                at, forks, made.plan.id, better=True, kills=[kill_at], second=second, helm=str(releases.program)
+            )
+            await at.settled()
+
+            assert said == "verified", kill_at
+            assert releases.image() == "calico/node:v3.30.2"
+            assert max(releases.kept()) == 2 * number + 3, f"Helm rolled back once ({kill_at})"
+            await releases.upgrade(f"1.1.{number}")
 
 
 def test_now_is_the_benchs() -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from bot.domain.plan import Create, Delete, Plan, Recheck, Remove, Replace, Replaced, RolledOut, Step, Target
 from bot.domain.plan_life import PlanRecord
-from bot.render.plans import commands, plan_ansible, plan_shell, plan_text, value_shown
+from bot.remediation.differences import value_shown
+from bot.render.plans import commands, plan_ansible, plan_shell, plan_text
 from tests.remediation.build import plan, target
 
 DAEMON_SET = Target(

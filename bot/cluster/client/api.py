@@ -13,6 +13,7 @@ import structlog
 
 from bot.aio.retry import Backoff, retry
 from bot.cluster.client.api_addresses import addresses_in_use
+from bot.cluster.client.cluster_access import ClusterAccess
 from bot.cluster.client.decoding import Page, decode_object, decode_page
 from bot.cluster.client.errors import error_of
 from bot.cluster.client.paths import attributes
@@ -95,6 +96,11 @@ class Api:
     def context(self) -> str:
         """Name of the kubeconfig's context, or "in-cluster"."""
         return self._transport.context
+
+    @property
+    def access(self) -> ClusterAccess:
+        """How another program finds the same server as the same user."""
+        return self._transport.access
 
     async def get(self, path: str, item_type: type[T], **query: str | int) -> T:
         """One object. Errors: `NotFoundError`, `ForbiddenError`, … (`bot.domain.errors`)."""

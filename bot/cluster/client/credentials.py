@@ -40,9 +40,13 @@ _BAD_SHAPE = (
 class Login:
     """A server and our credentials for it."""
 
-    def __init__(self, source: str, context: str, namespace: str, configuration: Configuration, loader: Any) -> None:
+    def __init__(
+        self, source: str, context: str, namespace: str, configuration: Configuration, loader: Any, *, files: str = ""
+    ) -> None:
         self.source = source
         """"the kubeconfig /home/a/.kube/config", "the pod's service account"."""
+        self.files = files
+        """As KUBECONFIG has them; "" for a pod's service account."""
         self.context = context
         self.namespace = namespace
         """The context's default namespace."""
@@ -118,7 +122,7 @@ async def load_login(kubeconfig: str | None, context: str | None) -> Login:
         await loader.load_and_set(configuration)
         current = loader.current_context
         namespace = str(current["context"].get("namespace") or "default")
-        return Login(source, str(current["name"]), namespace, configuration, loader)
+        return Login(source, str(current["name"]), namespace, configuration, loader, files=paths)
     except _BAD_SHAPE as error:
         _kube_config._cleanup_temp_files()  # noqa: SLF001
         raise ConfigurationError(source[:1].upper() + source[1:], _reason(error)) from None

@@ -19,6 +19,7 @@ from kubernetes.aio.client.rest import RESTClientObject
 
 from bot.cluster.client import tally
 from bot.cluster.client.api_addresses import addresses_in_use
+from bot.cluster.client.cluster_access import ClusterAccess
 from bot.cluster.client.credentials import Login, load_login
 from bot.cluster.client.wire import Frame, Response, WebSocket
 from bot.domain.errors import DeadlineError, TooLargeError, Trouble, UnreachableError
@@ -77,6 +78,14 @@ class Transport:
     def context(self) -> str:
         """Name of the kubeconfig's context, or "in-cluster"."""
         return self._login.context
+
+    @property
+    def access(self) -> ClusterAccess:
+        """How another program finds the same server as the same user."""
+        login = self._login
+        return ClusterAccess(
+            kubeconfig=login.files, context=login.context, server=login.server, tls_name=login.verified_name or ""
+        )
 
     @property
     def is_in_cluster(self) -> bool:

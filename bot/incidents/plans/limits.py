@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
-from bot.domain.plan import Plan, Replace
+from bot.domain.plan import HelmRollback, Plan, Replace
 from bot.domain.plan_life import PlanRecord
 from bot.remediation.actions.nodes import UNSCHEDULABLE
 
@@ -51,11 +52,19 @@ def _keys(plan: Plan) -> set[str]:
 
 def _is_inverse(plan: Plan, earlier: Plan) -> bool:
     """Whether the plan brings back what an earlier one took away, on purpose and not as one of its own steps."""
-    kept = lasting(earlier)
-    return any(
-        kept.get(key) is not None and kept[key].before == change.after and kept[key].after == change.before
-        for key, change in lasting(plan).items()
-    )
+    kept = _ends(earlier)
+    return any(key in kept and kept[key] == (after, before) for key, (before, after) in _ends(plan).items())
+
+
+def _ends(plan: Plan) -> dict[tuple[str, tuple[str, ...]], tuple[Any, Any]]:
+    """What a plan changes for good: before and after, by object and field; of a release by its content."""
+    found: dict[tuple[str, tuple[str, ...]], tuple[Any, Any]] = {
+        key: (change.before, change.after) for key, change in lasting(plan).items()
+    }
+    for step in plan.steps:
+        if isinstance(step.do, HelmRollback):
+            found[str(step.do), ()] = (step.do.present.manifest, step.do.chosen.manifest)
+    return found
 
 
 def lasting(plan: Plan) -> dict[tuple[str, tuple[str, ...]], Replace]:

@@ -21,7 +21,7 @@ from bot.cluster.client.api import Api
 from bot.cluster.writer import Writer
 from bot.domain import plan_life
 from bot.domain.errors import BotError
-from bot.domain.plan import Baseline, Person, Plan, Recheck, Step
+from bot.domain.plan import Baseline, NewTemplate, Person, Plan, Recheck, Step, Target
 from bot.domain.plan_journal import AuditEntry, JournalEntry
 from bot.domain.plan_life import Approval, PlanRecord, Refusal
 from bot.domain.plan_policy import Policy
@@ -35,6 +35,7 @@ from bot.remediation.conditions import can_hold_before, holds
 from bot.remediation.executor import MAX_PAUSE_S, PAUSE_S, UNKNOWN_S, Better, Executor, may_pass
 from bot.remediation.offers import confirmed, offer
 from bot.remediation.requests import PlanRequest, Supplies, draft, rehearsed
+from bot.remediation.status import Holds
 from bot.remediation.verification import BETWEEN_ROUNDS_S, rechecked
 from bot.store import Store, StoreUnavailableError
 from bot.store.plans import Lease, Stop
@@ -118,6 +119,9 @@ class PlanService:
         self._now = now
         self._program = version("cnibot")
 
+    def _writer(self, api: Api) -> Writer:
+        return Writer(api, helm=self._settings.supplies.helm)
+
     @property
     def settings(self) -> PlanSettings:
         """What governs plans."""
@@ -135,7 +139,7 @@ class PlanService:
         if known is not None:
             return known
         async with self._connect(proposal.cluster) as api:
-            writer = Writer(api)
+            writer = self._writer(api)
             made = await draft(proposal.asked, writer, self._settings.supplies, proposal.reports)
             given = Circumstances(
                 id=plan_id,
@@ -174,7 +178,7 @@ class PlanService:
                 "Its commands are for the owner of the host.",
             )
         async with self._connect(cluster) as api:
-            return await confirmed(offered, report, Writer(api))
+            return await confirmed(offered, report, self._writer(api))
 
     async def _refuse_unguarded(self, plan: Plan, writer: Writer) -> None:
         for step in plan.steps:
@@ -351,7 +355,7 @@ class PlanService:
         while True:
             try:
                 async with self._connect(plan.cluster) as api:
-                    again = await rehearsed(plan, Writer(api))
+                    again = await rehearsed(plan, self._writer(api))
             except BotError as error:
                 if not may_pass(error) or self._now() >= until:
                     return str(error)
@@ -379,7 +383,7 @@ class PlanService:
             journal = _Journal(self, lease, record, on_move)
             ended = await Executor(
                 plan,
-                Writer(api),
+                self._writer(api),
                 journal,
                 recheck=recheck,
                 is_stopping=is_stopping,
@@ -407,12 +411,21 @@ class PlanService:
         later = [one.plan for one in await self._plans.recent() if one.started_at > record.started_at]
         taken_over = {target.key for plan in later for target in plan.targets}
         async with self._connect(record.plan.cluster) as api:
+            writer = self._writer(api)
+            for target, held in await self._left_by_owners(record.plan, writer):
+                if not held.is_so and target.key not in taken_over:
+                    return f"{held.why} before plan {record.plan.id}."
             for change in limits.lasting(record.plan).values():
-                found = await Writer(api).look(change)
+                found = await writer.look(change)
                 if found.standing != "after" and change.target.key not in taken_over:
                     field = ".".join(change.field)
                     return found.why or f"{field} of {change.target} is what it was before plan {record.plan.id}."
         return ""
+
+    async def _left_by_owners(self, plan: Plan, writer: Writer) -> list[tuple[Target, Holds]]:
+        """Whether workloads whose owners have changed them still are so: without reading what the owners keep."""
+        kept = [one for step in plan.steps for one in step.verify if isinstance(one, NewTemplate)]
+        return [(one.target, await holds(one, writer, now=self._now())) for one in kept]
 
     async def _halt(self) -> str:
         """Why nothing may be changed now."""

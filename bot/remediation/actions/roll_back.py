@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bot.cluster.client.paths import api_path
-from bot.cluster.cni.catalogue import image_version
 from bot.cluster.writer import Object, target_of
 from bot.domain.foreign import whole_number
 from bot.domain.listing import and_more, left_out
@@ -25,15 +24,14 @@ from bot.remediation.conditions import owned
 from bot.remediation.differences import differences, shown
 from bot.remediation.owners import owner_of
 from bot.remediation.status import is_true
+from bot.remediation.templates import TEMPLATE, refuse_other_minor, substance
 
 LAST_APPLIED = ("metadata", "annotations", "kubectl.kubernetes.io/last-applied-configuration")
-RESTARTED = "kubectl.kubernetes.io/restartedAt"
-_TEMPLATE = ("spec", "template")
 _NODE_S = 90.0
 """How long one pod may take to be replaced and become available."""
 
 Kind = Literal["DaemonSet", "Deployment"]
-_PLURALS: Mapping[Kind, str] = {"DaemonSet": "daemonsets", "Deployment": "deployments"}
+PLURALS: Mapping[str, str] = {"DaemonSet": "daemonsets", "Deployment": "deployments"}
 MOST_SHOWN = 12
 _MOST_CHARACTERS = 160
 
@@ -77,7 +75,7 @@ def _of_daemon_set(revision: Object) -> Revision:
 
 
 def _of_deployment(replica_set: Object) -> Revision:
-    template: Mapping[str, Any] = value_at(replica_set, _TEMPLATE) or {}
+    template: Mapping[str, Any] = value_at(replica_set, TEMPLATE) or {}
     metadata: dict[str, Any] = dict(template.get("metadata") or {})
     labels: dict[str, str] = dict(metadata.get("labels") or {})
     labels.pop("pod-template-hash", None)
@@ -95,15 +93,15 @@ def roll_back(workload: Workload, wanted: str = "") -> Draft:
     Errors: `NotPlannedError`.
     """
     obj, main = workload.obj, workload_target(workload)
-    _refuse_owned(obj, main)
-    current: Mapping[str, Any] = value_at(obj, _TEMPLATE) or {}
+    refuse_owned(obj, main)
+    current: Mapping[str, Any] = value_at(obj, TEMPLATE) or {}
     chosen = _chosen(revisions_of(workload), current, main, wanted)
-    _refuse_other_minor(current, chosen, main)
-    seconds = _pace(workload, main)
+    refuse_other_minor(current, chosen.template, chosen.number, main)
+    seconds = pace(workload, main)
     changes = list(differences(current, chosen.template))
     step = Step(
         title=f"put the template of revision {chosen.number} ({chosen.name}) back",
-        do=Replace(target=main, field=_TEMPLATE, before=current, after=chosen.template),
+        do=Replace(target=main, field=TEMPLATE, before=current, after=chosen.template),
         verify=(RolledOut(target=main),),
         within_s=seconds,
         undo="person",
@@ -132,25 +130,17 @@ def _cut(text: str) -> str:
 def workload_target(workload: Workload) -> Target:
     """As a plan names it."""
     metadata = workload.obj["metadata"]
-    path = api_path(_PLURALS[workload.kind], group="apps", namespace=metadata["namespace"], name=metadata["name"])
+    path = api_path(PLURALS[workload.kind], group="apps", namespace=metadata["namespace"], name=metadata["name"])
     return target_of(workload.obj, workload.kind, path)
 
 
-def _refuse_owned(obj: Object, main: Target) -> None:
+def refuse_owned(obj: Object, main: Target) -> None:
+    """Errors: `NotPlannedError`: somebody has the last word on it."""
     owner = owner_of(obj)
     if owner:
         raise NotPlannedError(
             f"{main} belongs to {owner.name}, which would undo a rollback behind its back.", owner.how
         )
-
-
-def substance(template: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A template without what a mere restart writes into it."""
-    metadata: dict[str, Any] = dict(template.get("metadata") or {})
-    metadata.pop("creationTimestamp", None)
-    annotations: dict[str, str] = dict(metadata.pop("annotations", None) or {})
-    annotations.pop(RESTARTED, None)
-    return {**template, "metadata": {**metadata, "annotations": annotations}}
 
 
 def _chosen(known: Sequence[Revision], current: Mapping[str, Any], main: Target, wanted: str) -> Revision:
@@ -168,23 +158,7 @@ def _chosen(known: Sequence[Revision], current: Mapping[str, Any], main: Target,
     return named[0]
 
 
-def _images(template: Mapping[str, Any]) -> dict[str, str]:
-    containers = value_at(template, ("spec", "containers")) or ()
-    return {str(one.get("name")): str(one.get("image", "")) for one in containers}
-
-
-def _refuse_other_minor(current: Mapping[str, Any], chosen: Revision, main: Target) -> None:
-    before, after = _images(current), _images(chosen.template)
-    for name in sorted(before.keys() & after.keys()):
-        old, new = image_version(before[name]), image_version(after[name])
-        if old and new and old.split(".")[:2] != new.split(".")[:2]:
-            raise NotPlannedError(
-                f"Revision {chosen.number} of {main} runs {name} {new}, the present one {old}: another minor version.",
-                "CRDs and controllers of the newer one stay behind. Go back the way that its upgrade notes describe.",
-            )
-
-
-def _pace(workload: Workload, main: Target) -> float:
+def pace(workload: Workload, main: Target) -> float:
     """How long the rollout may take. Errors: `NotPlannedError` when it would not move at all."""
     strategy: Mapping[str, Any] = value_at(workload.obj, ("spec", "updateStrategy")) or {}
     if workload.kind == "Deployment":
@@ -227,7 +201,12 @@ def _warnings(workload: Workload) -> list[str]:
     found = ["ConfigMaps, custom resources and CRDs are no part of a revision: they stay as they are."]
     if value_at(workload.obj, LAST_APPLIED):
         found.append("The next `kubectl apply` of the same manifest brings the present template back: change it too.")
+    return [*found, *at_once_warning(workload)]
+
+
+def at_once_warning(workload: Workload) -> list[str]:
+    """The warning where more than one node loses its pod at a time."""
     strategy = value_at(workload.obj, ("spec", "updateStrategy", "rollingUpdate", "maxUnavailable"))
     if workload.kind == "DaemonSet" and strategy not in {None, 1}:
-        found.append(f"maxUnavailable is {strategy}: that many nodes lose their agent at the same time.")
-    return found
+        return [f"maxUnavailable is {strategy}: that many nodes lose their agent at the same time."]
+    return []

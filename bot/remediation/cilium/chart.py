@@ -19,17 +19,13 @@ from typing import Any, cast
 
 import yaml
 
-from bot.aio.children import child_environment
-from bot.aio.each import each
+from bot.cluster.helm.program import HELM_S, MAX_OUTPUT, HelmMissingError, helm_environment, helm_version, run
 from bot.domain.errors import bounded
 from bot.remediation.actions.draft import NotPlannedError
 from bot.remediation.cilium.values import MINORS, NAMESPACE, RELEASE
 
-HELM_S = 60.0
 MAX_CHART_BYTES = 8 << 20
-MAX_RENDERED_BYTES = 8 << 20
 _MAX_METADATA_BYTES = 1 << 20
-_HELMS = ("v3.", "v4.")
 _ORDER = (
     "Namespace", "ServiceAccount", "ConfigMap", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "Service",
     "PodDisruptionBudget", "DaemonSet", "Deployment",
@@ -119,67 +115,26 @@ def chart_version(archive: bytes) -> str:
 
 
 async def _helm_version(program: str) -> str:
-    with tempfile.TemporaryDirectory(prefix="cnibot-helm-") as private:
-        output = await _helm(program, ("version", "--template", "{{.Version}}"), home=private)
-    version = output.decode("utf-8", "replace").strip()
-    if not version.startswith(_HELMS):
-        raise NotPlannedError(f"{program} is Helm {bounded(version, 40)!r}.", "Install Helm 3 or 4.")
-    return version
+    try:
+        return await helm_version(program)
+    except HelmMissingError as error:
+        raise NotPlannedError(str(error)) from error
 
 
 async def _helm(program: str, arguments: Sequence[str], *, home: str, given: bytes = b"") -> bytes:
     """What helm prints. Errors: `NotPlannedError` with what it complains of."""
+    environment = {**helm_environment(home), "HOME": home, "KUBECONFIG": "/dev/null"}
     try:
-        async with asyncio.timeout(HELM_S):
-            output, complaint, code = await _run(program, arguments, home, given)
-    except FileNotFoundError as error:
-        raise NotPlannedError(
-            f"{program} is not installed.", "Install Helm, or set its path in CNIBOT_CILIUM."
-        ) from error
+        done = await run(program, arguments, environment, deadline_s=HELM_S, given=given)
+    except HelmMissingError as error:
+        raise NotPlannedError(str(error)) from error
     except TimeoutError as error:
         raise NotPlannedError(f"{program} {arguments[0]} did not end within {HELM_S:.0f} s.") from error
-    except OSError as error:
-        raise NotPlannedError(f"{program} cannot be run: {error.strerror}.") from error
-    if code:
-        said = bounded(complaint.decode("utf-8", "replace").strip() or f"exit code {code}", 600)
-        raise NotPlannedError(f"helm {arguments[0]} failed: {said}")
-    if len(output) > MAX_RENDERED_BYTES:
-        raise NotPlannedError(f"The chart renders more than {MAX_RENDERED_BYTES >> 20} MiB.")
-    return output
-
-
-async def _run(program: str, arguments: Sequence[str], home: str, given: bytes) -> tuple[bytes, bytes, int]:
-    own = {"HELM_NO_PLUGINS": "1", "NO_COLOR": "1", "HOME": home, "KUBECONFIG": "/dev/null"}
-    own |= {f"HELM_{kind}_HOME": f"{home}/{kind.lower()}" for kind in ("CACHE", "CONFIG", "DATA")}
-    process = await asyncio.create_subprocess_exec(
-        program,
-        *arguments,
-        env={**child_environment(), **own},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stdin
-    assert process.stdout
-    assert process.stderr
-    try:
-        process.stdin.write(given)
-        process.stdin.close()
-        output, complaint = await each((process.stdout, process.stderr), _beginning)
-        return output, complaint, await process.wait()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
-async def _beginning(stream: asyncio.StreamReader) -> bytes:
-    """What is printed; of too much, enough to see that it is."""
-    said = bytearray()
-    while piece := await stream.read(2**16):
-        if len(said) <= MAX_RENDERED_BYTES:
-            said += piece
-    return bytes(said)
+    if done.code:
+        raise NotPlannedError(f"helm {arguments[0]} failed: {done.why}")
+    if len(done.output) > MAX_OUTPUT:
+        raise NotPlannedError(f"The chart renders more than {MAX_OUTPUT >> 20} MiB.")
+    return done.output
 
 
 def documents(output: bytes) -> Iterator[Manifest]:

@@ -7,14 +7,14 @@ two servers on the same files would destroy them.
 
 import asyncio
 import os
-import sys
 from asyncio.subprocess import DEVNULL, Process
 from contextlib import suppress
 from pathlib import Path
+from signal import SIGTERM
 
 import structlog
 
-from bot.aio.children import child_environment
+from bot.aio.children import child_environment, ending_with_us
 from bot.domain.errors import ConfigurationError
 from bot.store.errors import StoreInUseError, StoreUnavailableError
 from bot.store.server.binary import candidates, choose
@@ -28,15 +28,6 @@ STOP_S = 10.0
 """How long a server may take to end in order."""
 
 _PAUSE_S = 0.01
-
-# The kernel ends the server with the bot, also after kill -9 (PR_SET_PDEATHSIG is 1, SIGTERM 15). An own process group
-# keeps Ctrl-C for the bot, which stops the server last.
-_WITH_PARENT = """
-import ctypes, os, sys
-ctypes.CDLL(None).prctl(1, 15)
-if os.getppid() != int(sys.argv[1]): sys.exit(1)
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 class StoreServer:
@@ -128,6 +119,7 @@ class StoreServer:
         fresh = os.O_WRONLY | os.O_CREAT | os.O_TRUNC  # of this run only: it does not grow for ever
         os.close(os.open(self._directory / "server.log", fresh, 0o600))
         self._process = await asyncio.create_subprocess_exec(
+            # An own process group keeps Ctrl-C for the bot, which stops the server last.
             *_command(program), cwd=self._directory, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL,
             env=child_environment(), pass_fds=(self._server_lock.descriptor,), start_new_session=True,
             umask=0o077,
@@ -174,7 +166,7 @@ def _command(program: str) -> list[str]:
         "appendonly": "yes", "appendfsync": "always", "aof-load-truncated": "yes",
     }  # fmt: skip
     options = [word for name, value in arguments.items() for word in (f"--{name}", value)]
-    return [sys.executable, "-I", "-S", "-c", _WITH_PARENT, str(os.getpid()), program, *options]
+    return ending_with_us(program, options, SIGTERM)
 
 
 async def ask(socket: str, command: str) -> str | None:

@@ -1,11 +1,13 @@
-"""`helm version` and `helm template` by Helm's own library, for machines without the program.
+"""`helm version`, `helm template` and `helm rollback` by Helm's own library, for machines without the program.
 
-It renders for the library's own idea of Kubernetes: `--kube-version` is taken and not used.
+It renders for the library's own idea of Kubernetes: `--kube-version` is taken and not used. A rollback is the library's
+own, with a time limit for the whole and not for each hook.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import Any
 
@@ -22,19 +24,39 @@ def main() -> int:
     template.add_argument("chart")
     for option in ("--namespace", "--kube-version", "--values"):
         template.add_argument(option, required=True)
+    rollback = commands.add_parser("rollback")
+    rollback.add_argument("name")
+    rollback.add_argument("revision", type=int)
+    for option in ("--namespace", "--kube-context", "--timeout"):
+        rollback.add_argument(option, required=True)
+    rollback.add_argument("--dry-run", choices=["none", "client", "server"], default="none")
     asked = parser.parse_args()
     if asked.command == "version":
         print(helm_python.helm_sdk_version(), end="")
         return 0
-    assert asked.values == "-"
-    values: dict[str, Any] = yaml.safe_load(sys.stdin) or {}
     try:
-        with helm_python.Chart.load(asked.chart) as chart:
-            chart.validate_schema(values)
-            made = chart.render(values, name=asked.name, namespace=asked.namespace)
+        return rolled_back(asked) if asked.command == "rollback" else rendered(asked)
     except helm_python.HelmError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
+
+
+def rolled_back(asked: argparse.Namespace) -> int:
+    kubeconfig, context = os.environ["KUBECONFIG"], asked.kube_context
+    with helm_python.Config(kubeconfig_path=kubeconfig, kube_context=context, namespace=asked.namespace) as helm:
+        timeout = int(asked.timeout.removesuffix("s"))
+        dry_run = None if asked.dry_run == "none" else asked.dry_run
+        helm.rollback(asked.name, version=asked.revision, timeout=timeout, dry_run=dry_run)
+    print("Rollback was a success! Happy Helming!")
+    return 0
+
+
+def rendered(asked: argparse.Namespace) -> int:
+    assert asked.values == "-"
+    values: dict[str, Any] = yaml.safe_load(sys.stdin) or {}
+    with helm_python.Chart.load(asked.chart) as chart:
+        chart.validate_schema(values)
+        made = chart.render(values, name=asked.name, namespace=asked.namespace)
     for path, text in sorted(made.items()):
         if text.strip() and path.endswith(".yaml"):
             print(f"---\n# Source: {path}\n{text}")
