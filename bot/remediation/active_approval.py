@@ -8,7 +8,7 @@ The account that looks writes it, never the executor's own.
 import asyncio
 import re
 from collections import defaultdict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -41,6 +41,8 @@ def named(plan: Plan) -> dict[str, str]:
                 found[_made(target)].add("made")
             case Delete(target=target, is_eviction=is_eviction):
                 found[target.uid].add("evict" if is_eviction else "delete")
+            case Replace(target=target, field=("spec",)) as change:
+                found[target.uid] |= {f"spec.{part}" for part in _other_parts(change.before or {}, change.after or {})}
             case Replace(target=target, field=field):
                 found[target.uid].add(".".join(field[:2]) if field[0] in {"metadata", "spec"} else field[0])
             case Recheck() | Restart() | Evict():
@@ -48,6 +50,10 @@ def named(plan: Plan) -> dict[str, str]:
             case HelmRollback():
                 pass  # Helm's own writes bear no mark: it is carried out by an account that the policy does not hold
     return {key: ",".join(sorted(what)) for key, what in found.items() if _KEY.fullmatch(key)}
+
+
+def _other_parts(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
+    return {part for part in {*before, *after} if before.get(part) != after.get(part)}
 
 
 def _made(target: Target) -> str:

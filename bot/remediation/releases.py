@@ -1,19 +1,25 @@
-"""Reads what a plan needs that rolls a Helm release back: Helm's own history, and how the API names what is in it."""
+"""Reads what a plan needs that rolls a Helm release back, or the HelmChart that makes it: Helm's own history."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bot.cluster.client.paths import api_path
 from bot.cluster.helm.releases import Named, StoredRevision, objects_of
-from bot.cluster.writer import Object, Writer, target_of
+from bot.cluster.writer import Writer, target_of
 from bot.domain.errors import ForbiddenError
 from bot.domain.plan import Target, value_at
 from bot.remediation.actions.draft import Draft, NotPlannedError
 from bot.remediation.actions.roll_back import PLURALS, Workload, workload_target
+from bot.remediation.actions.roll_back_helm_chart import (
+    GROUP,
+    VERSION,
+    ChartOwner,
+    chart_target,
+    refuse_chart,
+    roll_back_helm_chart,
+)
 from bot.remediation.actions.roll_back_release import Change, Release, changes, chosen_revision, roll_back_release
 from bot.remediation.owners import Owner
-
-HELM_CHARTS = "helm.cattle.io/v1"
 
 
 async def release_rolled_back(workload: Workload, owner: Owner, wanted: str, writer: Writer) -> Draft:
@@ -22,11 +28,9 @@ async def release_rolled_back(workload: Workload, owner: Owner, wanted: str, wri
     Errors: `NotPlannedError`, `BotError`.
     """
     main = workload_target(workload)
-    if chart := await helm_chart_of(owner, writer):
-        raise NotPlannedError(
-            f"{main} belongs to {chart}, whose controller would upgrade {owner.name} again.",
-            "Change the HelmChart instead, or its file on the servers.",
-        )
+    chart = await helm_chart_of(owner, writer)
+    if chart:
+        refuse_chart(chart, main)  # before Secrets are read
     history = await history_of(main, owner, writer)
     chosen = chosen_revision(history, main, owner, wanted)
     release = Release(
@@ -39,6 +43,8 @@ async def release_rolled_back(workload: Workload, owner: Owner, wanted: str, wri
     found = changes(release)
     requests = tuple([await _request(one, writer, owner) for one in found])
     others = await _rolled_out_too(found, main, writer)
+    if chart:
+        return roll_back_helm_chart(workload, chart, release, found, others)
     return roll_back_release(workload, release, found, requests, others)
 
 
@@ -60,16 +66,18 @@ async def history_of(main: Target, owner: Owner, writer: Writer) -> Sequence[Sto
     return history
 
 
-async def helm_chart_of(owner: Owner, writer: Writer) -> Object | None:
+async def helm_chart_of(owner: Owner, writer: Writer) -> ChartOwner | None:
     """The HelmChart of K3s or RKE2 that installs this release; None where there is none, or no such API."""
-    group, _, version = HELM_CHARTS.partition("/")
-    if await writer.resource(HELM_CHARTS, "HelmChart") is None:
+    if await writer.resource(f"{GROUP}/{VERSION}", "HelmChart") is None:
         return None
-    for one in await writer.items(api_path("helmcharts", group=group, version=version)):
+    for one in await writer.items(api_path("helmcharts", group=GROUP, version=VERSION)):
         metadata: Mapping[str, Any] = one["metadata"]
-        target = value_at(one, ("spec", "targetNamespace")) or metadata["namespace"]
-        if (metadata["name"], target) == (owner.release, owner.namespace):
-            return one
+        where, name = metadata["namespace"], metadata["name"]
+        target = value_at(one, ("spec", "targetNamespace")) or where
+        if (name, target) == (owner.release, owner.namespace):
+            path = api_path("helmchartconfigs", group=GROUP, version=VERSION, namespace=where, name=name)
+            chart = await writer.read(chart_target(one).path)  # a list's items have no kind
+            return ChartOwner(chart=chart or one, config=await writer.read(path))
     return None
 
 

@@ -31,10 +31,11 @@ ACTION_NEEDS: Mapping[str, tuple[Need, ...]] = {
 }
 """What each action writes, and reads besides what a diagnosis reads."""
 
-INSTALLING = frozenset({"install-cilium", "migrate-to-cilium", "roll-back-release"})
-"""Actions that make ClusterRoles and privileged pods, or may: whatever is in a Helm release. No role is generated for
-them: an administrator carries them out, with their own rights or with credentials that are made for it and end soon
-after. Only the last reads Secrets, those in which Helm keeps the release."""
+INSTALLING = frozenset({"install-cilium", "migrate-to-cilium", "roll-back-helm-chart", "roll-back-release"})
+"""Actions that make ClusterRoles and privileged pods, or may: whatever is in a Helm release, and a HelmChart names what
+an administrator's account installs. No role is generated for them: an administrator carries them out, with their own
+rights or with credentials that are made for it and end soon after. Whoever plans the last two reads the Secrets in
+which Helm keeps the release, and whoever carries the last one out."""
 
 EXECUTOR_NEEDS: tuple[Need, ...] = tuple(dict.fromkeys(need for needs in ACTION_NEEDS.values() for need in needs))
 """What all actions together need."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
+from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from bot.remediation.requests import Supplies
 from tests.incidents.planning import PlanRig
@@ -56,26 +59,29 @@ class Releases:
         return str(chart)
 
     async def install(self, version: str = "1.0.0", *templates: str, values: Any = GOOD) -> None:
-        await self._helm("install", self.chart(version, *templates), RELEASE, dict(values))
-        await self.at.settled()
+        await self.deploy(self.chart(version, *templates), values)
 
     async def upgrade(self, version: str = "1.0.1", *templates: str, values: Any = BAD) -> None:
-        await self._helm("upgrade", self.chart(version, *templates), RELEASE, dict(values))
+        await self.deploy(self.chart(version, *templates), values)
+
+    async def deploy(self, chart: str, values: Any) -> None:
+        """Helm upgrades to this chart with these values, or installs it."""
+        await self._helm("upgrade", RELEASE, chart, "--install", "--values", "-", given=yaml.safe_dump(dict(values)))
         await self.at.settled()
 
     async def roll_back(self, revision: int) -> None:
-        await self._helm("rollback", RELEASE, version=revision)
+        await self._helm("rollback", RELEASE, str(revision))
         await self.at.settled()
 
-    async def _helm(self, verb: str, *arguments: Any, **options: Any) -> None:
-        helm: Any = pytest.importorskip("helm_python", reason="no wheel of Helm's library for this platform")
-        kubeconfig = self.at.cluster.kubeconfig()
-
-        def work() -> None:
-            with helm.Config(kubeconfig_path=kubeconfig, namespace=NAMESPACE) as config:
-                getattr(config, verb)(*arguments, **options)
-
-        await asyncio.to_thread(work)
+    async def _helm(self, *arguments: str, given: str = "") -> None:
+        """Helm, by a process of its own: its connections end with it."""
+        pytest.importorskip("helm_python", reason="no wheel of Helm's library for this platform")
+        process = await asyncio.create_subprocess_exec(
+            str(self.program), *arguments, "--namespace", NAMESPACE, stdin=PIPE, stdout=PIPE, stderr=STDOUT,
+            env={**os.environ, "KUBECONFIG": self.at.cluster.kubeconfig()},
+        )  # fmt: skip
+        output, _ = await process.communicate(given.encode())
+        assert process.returncode == 0, output.decode()
 
     def kept(self) -> dict[int, str]:
         """The state of each revision that Helm keeps."""

@@ -161,6 +161,26 @@ def _changes(release: Release) -> Iterator[Change]:
             yield Change(method="DELETE", named=named)
 
 
+def refuse_unfit(workload: Workload, release: Release, found: Sequence[Change]) -> tuple[Object, list[str]]:
+    """The workload as the chosen revision renders it, and warnings of what somebody changed behind Helm's back.
+
+    Errors: `NotPlannedError`: going back there would break something, or could not be finished.
+    """
+    main, owner, number = workload_target(workload), release.owner, release.chosen.number
+    old, new = _workload_in(release.before, main), _workload_in(release.after, main)
+    assert old is not None
+    assert new is not None
+    for one in (old, workload.obj):
+        refuse_other_minor(_template(one), _template(new), number, main)
+    if lost := [str(one.named) for one in found if one.method == "DELETE" and one.named.kind in _KINDS_KEPT]:
+        raise NotPlannedError(
+            f"Revision {number} of {owner.name} does not have {and_more(lost, 3)}: Helm would delete it, with all "
+            "that is in it.",
+            'Annotate it with "helm.sh/resource-policy: keep" in the chart first, or roll back by hand.',
+        )
+    return new, _drift(release, old, new, workload.obj)
+
+
 def roll_back_release(
     workload: Workload,
     release: Release,
@@ -169,29 +189,17 @@ def roll_back_release(
     others: Sequence[Target],
 ) -> Draft:
     """The draft. `others`: further workloads whose pods are replaced. Errors: `NotPlannedError`."""
-    main = workload_target(workload)
-    owner, present, chosen = release.owner, release.present, release.chosen
-    old, new = _workload_in(release.before, main), _workload_in(release.after, main)
-    assert old is not None
-    assert new is not None
-    for one in (old, workload.obj):
-        refuse_other_minor(_template(one), _template(new), chosen.number, main)
-    if lost := [str(one.named) for one in found if one.method == "DELETE" and one.named.kind in _KINDS_KEPT]:
-        raise NotPlannedError(
-            f"Revision {chosen.number} of {owner.name} does not have {and_more(lost, 3)}: Helm would delete it, with "
-            "all that is in it.",
-            'Annotate it with "helm.sh/resource-policy: keep" in the chart first, or roll back by hand.',
-        )
-    drifted = _drift(release, old, new, workload.obj)
+    main, owner, chosen = workload_target(workload), release.owner, release.chosen
+    new, drifted = refuse_unfit(workload, release, found)
     hooks = [one for one in chosen.hooks if _HOOK_EVENTS & set(one.events)]
-    seconds = max(HELM_S, pace(_as_it_will_be(workload, new), main))
+    seconds = max(HELM_S, pace(as_it_will_be(workload, new), main))
     step = Step(
         title=f"let Helm roll release {owner.namespace}/{owner.release} back to revision {chosen.number}",
         do=HelmRollback(
             target=main,
             release=owner.release,
             namespace=owner.namespace,
-            present=revision_of(present),
+            present=revision_of(release.present),
             chosen=revision_of(chosen),
             requests=requests,
             hooks=len(hooks),
@@ -215,12 +223,20 @@ def roll_back_release(
         expected_s=seconds / 3,
         disruption=f"Every pod of {main} is replaced, as its update strategy says, and the whole release goes back.",
         affected=(str(main), *(str(one) for one in others)),
-        warnings=(*_warnings(workload, release, found), *drifted, *_of_hooks(chosen, [one.name for one in hooks])),
-        evidence=tuple(_evidence(release, found, main)),
+        warnings=(
+            (
+                f"Whatever made revision {release.present.number} (CI, Terraform, a person) brings it back at its next "
+                "upgrade: change it there too."
+            ),
+            *release_warnings(workload, release, found),
+            *drifted,
+            *_of_hooks(chosen, [one.name for one in hooks]),
+        ),
+        evidence=tuple(release_evidence(release, found, main)),
     )
 
 
-def _as_it_will_be(workload: Workload, new: Object) -> Workload:
+def as_it_will_be(workload: Workload, new: Object) -> Workload:
     """The workload with the update strategy that it gets."""
     strategy = value_at(new, _STRATEGY)
     if strategy is None:
@@ -252,13 +268,10 @@ def _deviating(meant: Object, live: Object) -> list[tuple[str, Any, Any]]:
     return [one for part in parts for one in deviations(value_at(meant, part), value_at(live, part), ".".join(part))]
 
 
-def _warnings(workload: Workload, release: Release, found: Sequence[Change]) -> Iterator[str]:
+def release_warnings(workload: Workload, release: Release, found: Sequence[Change]) -> Iterator[str]:
+    """What does not go back with the release, and what goes with it."""
     present = release.present
     yield "CRDs of the chart's own directory, and custom resources, are not rolled back: they stay as they are."
-    yield (
-        f"Whatever made revision {present.number} (CI, Terraform, a person) brings it back at its next upgrade: "
-        "change it there too."
-    )
     if present.status == "failed":
         yield f"The upgrade to revision {present.number} failed: how much of it was applied is not known."
     if deleted := [str(one.named) for one in found if one.method == "DELETE"]:
@@ -271,7 +284,7 @@ def _of_hooks(chosen: StoredRevision, names: Sequence[str]) -> Iterator[str]:
         yield f"Hooks of revision {chosen.number} run: {bounded(and_more(names, 5))}."
 
 
-def _evidence(release: Release, found: Sequence[Change], main: Target) -> Iterator[str]:
+def release_evidence(release: Release, found: Sequence[Change], main: Target) -> Iterator[str]:
     """What differs, the workload first; of Secrets only that they do."""
     present, chosen = release.present, release.chosen
     yield (

@@ -1,4 +1,4 @@
-"""`helm version`, `helm template` and `helm rollback` by Helm's own library, for machines without the program.
+"""`helm version`, `template`, `upgrade` and `rollback` by Helm's own library, for machines without the program.
 
 It renders for the library's own idea of Kubernetes: `--kube-version` is taken and not used. A rollback is the library's
 own, with a time limit for the whole and not for each hook.
@@ -27,15 +27,22 @@ def main() -> int:
     rollback = commands.add_parser("rollback")
     rollback.add_argument("name")
     rollback.add_argument("revision", type=int)
-    for option in ("--namespace", "--kube-context", "--timeout"):
-        rollback.add_argument(option, required=True)
+    upgrade = commands.add_parser("upgrade")
+    upgrade.add_argument("name")
+    upgrade.add_argument("chart")
+    upgrade.add_argument("--install", action="store_true")
+    upgrade.add_argument("--values", required=True)
+    for command in (rollback, upgrade):
+        command.add_argument("--namespace", required=True)
+        command.add_argument("--kube-context")
+        command.add_argument("--timeout", default="300s")
     rollback.add_argument("--dry-run", choices=["none", "client", "server"], default="none")
     asked = parser.parse_args()
     if asked.command == "version":
         print(helm_python.helm_sdk_version(), end="")
         return 0
     try:
-        return rolled_back(asked) if asked.command == "rollback" else rendered(asked)
+        return {"rollback": rolled_back, "upgrade": upgraded, "template": rendered}[asked.command](asked)
     except helm_python.HelmError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
@@ -48,6 +55,15 @@ def rolled_back(asked: argparse.Namespace) -> int:
         dry_run = None if asked.dry_run == "none" else asked.dry_run
         helm.rollback(asked.name, version=asked.revision, timeout=timeout, dry_run=dry_run)
     print("Rollback was a success! Happy Helming!")
+    return 0
+
+
+def upgraded(asked: argparse.Namespace) -> int:
+    assert asked.values == "-"
+    values: dict[str, Any] = yaml.safe_load(sys.stdin) or {}
+    with helm_python.Config(kubeconfig_path=os.environ["KUBECONFIG"], namespace=asked.namespace) as helm:
+        is_new = asked.install and not any(one["name"] == asked.name for one in helm.list(all_states=True))
+        (helm.install if is_new else helm.upgrade)(asked.chart, asked.name, values)
     return 0
 
 
