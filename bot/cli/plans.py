@@ -82,10 +82,12 @@ def propose_roll_back(
     workload: Annotated[
         str, typer.Option(help="NAMESPACE/NAME of a DaemonSet, or deployment/NAMESPACE/NAME. Empty: the CNI's agent.")
     ] = "",
-    revision: Annotated[str, typer.Option(help="Its number or name. Empty: the newest that differs.")] = "",
+    revision: Annotated[
+        str, typer.Option(help="Its number or name; of a Helm release its number. Empty: the newest that differs.")
+    ] = "",
     cluster: _Cluster = None,
 ) -> None:
-    """Put the template of an earlier revision of a DaemonSet or Deployment back."""
+    """Roll a DaemonSet or Deployment back to an earlier revision, by its owner where it has one: Helm, an operator."""
     from bot.remediation.requests import RollBack  # noqa: PLC0415
 
     is_deployment = workload.startswith("deployment/")
@@ -139,7 +141,7 @@ def propose_restore(
         str,
         typer.Argument(
             metavar="OBJECT",
-            help="ConfigMap/NAMESPACE/NAME, FelixConfiguration/NAME or IPPool/NAME.",
+            help="ConfigMap/NAMESPACE/NAME, FelixConfiguration/NAME, IPPool/NAME or Installation/NAME.",
             show_default=False,
         ),
     ],

@@ -10,7 +10,7 @@ from bot.domain.listing import and_more
 from bot.domain.report import BlastRadius, NodeCommands, RemediationReport
 from bot.probes.engine.evidence import Evidence
 from bot.remediation.offers import ROLL_BACK
-from bot.remediation.owners import owner_of
+from bot.remediation.owners import Owner, owner_of
 
 _OF_THE_AGENT: frozenset[Hop] = frozenset({"pod", "gateway", "node", "overlay", "policy", "service"})
 """Hops that the CNI's agent programs on a node."""
@@ -50,9 +50,17 @@ def roll_back_fix(evidence: Evidence, differential: Differential, radius: BlastR
         at=tuple(NodeCommands(node="", commands=commands) for _ in commands),
         undo_at=() if owner else (NodeCommands(node="", commands=(f"{undo}{newest.number}",)),),
         touches="cluster",
-        no_command=f"{name} belongs to {owner.name}, which would undo it. {owner.how}" if owner else "",
+        no_command=_by_its_owner(name, owner) if owner else "",
         subjects=(f"DaemonSet {namespace}/{name}",),
     )
+
+
+def _by_its_owner(name: str, owner: Owner) -> str:
+    """What stands there instead of a command."""
+    if owner.is_planned_for:
+        planned = "A plan rolls that back, where it can (cnibot plan propose roll-back)"
+        return f"{name} belongs to {owner.name}. {planned}; by hand: {owner.how}"
+    return f"{name} belongs to {owner.name}, which would undo it. {owner.how}"
 
 
 def _is_restart(new: list[Pod], old: list[Pod]) -> bool:

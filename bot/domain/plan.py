@@ -216,6 +216,12 @@ class NewTemplate(Struct, frozen=True, kw_only=True, tag="new-template"):
     """SHA-256 of that template."""
 
 
+class OperatorSettled(Struct, frozen=True, kw_only=True, tag="operator-settled"):
+    """The Tigera operator has carried out its Installation: TigeraStatus calico is Available and not Degraded."""
+
+    installation: Target
+
+
 class NotMarked(Struct, frozen=True, kw_only=True, tag="not-marked"):
     """No other plan has this object in hand."""
 
@@ -289,6 +295,7 @@ Condition = (
     | Gone
     | RolledOut
     | NewTemplate
+    | OperatorSettled
     | NotMarked
     | CiliumNodes
     | TestPods

@@ -7,7 +7,7 @@ import msgspec
 
 from bot.cluster.client.paths import api_path
 from bot.cluster.writer import Object, Writer
-from bot.domain.errors import NotFoundError
+from bot.domain.errors import NotFoundError, bounded
 from bot.domain.listing import and_more
 from bot.domain.plan import (
     AddressesWithin,
@@ -21,6 +21,7 @@ from bot.domain.plan import (
     NodeReady,
     NodesReady,
     NotMarked,
+    OperatorSettled,
     OthersReady,
     PodsGone,
     Replaced,
@@ -40,6 +41,8 @@ from bot.remediation.cilium.values import CiliumValues
 from bot.remediation.marks import holder
 from bot.remediation.status import Holds, condition_of, is_ready, is_true
 from bot.remediation.templates import template_digest
+
+TIGERA_STATUS = api_path("tigerastatuses", group="operator.tigera.io", name="calico")
 
 
 async def holds(  # noqa: C901, PLR0911, PLR0912 one for each kind
@@ -62,6 +65,9 @@ async def holds(  # noqa: C901, PLR0911, PLR0912 one for each kind
             return rolled_out(str(target), await writer.read(target.path))
         case NewTemplate(target=target, former=former):
             return new_template(str(target), former, await writer.read(target.path))
+        case OperatorSettled(installation=installation):
+            status = await writer.read(TIGERA_STATUS)
+            return operator_settled(status, await writer.read(installation.path))
         case OthersReady(owner=owner, node=node):
             pods = await writer.items(f"/api/v1/namespaces/{owner.namespace}/pods")
             return others_ready(pods, owner.uid, node, await writer.read(owner.path))
@@ -173,6 +179,20 @@ def new_template(name: str, former: str, obj: Object | None) -> Holds:
     if obj is None:
         return Holds(is_so=False, why=f"{name} no longer exists")
     return Holds(is_so=template_digest(obj) != former, why=f"{name} still has the template that it had")
+
+
+def operator_settled(status: Object | None, installation: Object | None) -> Holds:
+    """Whether the Tigera operator says that all of Calico is as its Installation wants it now."""
+    if status is None or installation is None:
+        return Holds(is_so=False, why="the Tigera operator reports no status of calico")
+    available, degraded = condition_of(status, "Available"), condition_of(status, "Degraded")
+    if degraded.get("status") == "True":
+        said = bounded(str(degraded.get("message") or degraded.get("reason") or ""), 200)
+        return Holds(is_so=False, why=f"TigeraStatus calico is Degraded: {said}")
+    seen, wanted = available.get("observedGeneration"), value_at(installation, ("metadata", "generation"))
+    if isinstance(seen, int) and seen and isinstance(wanted, int) and seen < wanted:
+        return Holds(is_so=False, why="the Tigera operator has not seen the change of its Installation")
+    return Holds(is_so=available.get("status") == "True", why="TigeraStatus calico is not Available")
 
 
 def rolled_out(name: str, obj: Object | None) -> Holds:

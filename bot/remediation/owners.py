@@ -25,10 +25,17 @@ class Owner:
     """What to do instead, as a sentence."""
     is_helm: bool = False
     """A release that people upgrade by hand: it undoes nothing by itself."""
+    is_operator: bool = False
+    """The Tigera operator."""
     release: str = ""
     """Its name, "" where the object does not say it."""
     namespace: str = ""
     """The release's."""
+
+    @property
+    def is_planned_for(self) -> bool:
+        """Whether a plan may roll back there, and not only a person."""
+        return self.is_operator or bool(self.release)
 
 
 def owner_of(obj: Object) -> Owner | None:
@@ -73,6 +80,7 @@ def _operator(metadata: Mapping[str, Any]) -> Owner | None:
             return Owner(
                 name=f"the Tigera operator ({kind} {name})",
                 how=f"Change the {kind} ({kind}.operator.tigera.io/{name}) or roll the operator's own release back.",
+                is_operator=True,
             )
         if reference.get("controller"):
             kind, name = reference.get("kind"), reference.get("name")

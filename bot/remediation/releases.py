@@ -58,7 +58,7 @@ async def history_of(main: Target, owner: Owner, writer: Writer) -> Sequence[Sto
             f"{error.permission}.",
             owner.how,
         ) from error
-    if not history:
+    if not history or history[0].release != owner.release:
         raise NotPlannedError(
             f"{main} belongs to {owner.name}, of which no Secret of namespace {owner.namespace} holds a revision.",
             f"Where Helm keeps them elsewhere (HELM_DRIVER), a person does it. {owner.how}",

@@ -42,6 +42,7 @@ from bot.remediation.cilium.values import NAMESPACE, CiliumValues, beside_values
 from bot.remediation.conditions import owned
 from bot.remediation.owners import owner_of
 from bot.remediation.releases import release_rolled_back
+from bot.remediation.tigera import operator_rolled_back
 
 SOAK_S = 600.0
 MOST_SOAK_S = 86_400.0
@@ -308,6 +309,8 @@ async def _rolled_back(asked: RollBack, writer: Writer) -> Draft:
     owner = owner_of(workload.obj)
     if owner and owner.is_helm and owner.release:
         return await release_rolled_back(workload, owner, asked.revision, writer)
+    if owner and owner.is_operator:
+        return await operator_rolled_back(workload, asked.revision, writer)
     return roll_back(workload, asked.revision)
 
 

@@ -6,7 +6,7 @@ from bot.cluster.client.api import Api
 from bot.cluster.client.paths import Attributes, attributes
 from bot.domain.access import Need
 from bot.domain.plan import Change, Create, Delete, Evict, HelmRollback, Plan, Recheck, Remove, Replace, Restart
-from bot.remediation.actions.restore import CALICO_GROUP
+from bot.remediation.actions.restore import CALICO_GROUP, TIGERA_GROUP
 
 
 def _changing(*resources: str, group: str = "") -> tuple[Need, ...]:
@@ -27,7 +27,11 @@ ACTION_NEEDS: Mapping[str, tuple[Need, ...]] = {
     "cordon": _changing("nodes"),
     "uncordon": _changing("nodes"),
     "drain": (*_changing("nodes"), *_EVICTING_PODS),
-    "restore": (*_changing("configmaps"), *_changing("felixconfigurations", "ippools", group=CALICO_GROUP)),
+    "restore": (
+        *_changing("configmaps"),
+        *_changing("felixconfigurations", "ippools", group=CALICO_GROUP),
+        *_changing("installations", group=TIGERA_GROUP),
+    ),
 }
 """What each action writes, and reads besides what a diagnosis reads."""
 

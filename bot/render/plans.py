@@ -29,6 +29,7 @@ from bot.domain.plan import (
     NodeReady,
     NodesReady,
     NotMarked,
+    OperatorSettled,
     OthersReady,
     Plan,
     PodsGone,
@@ -129,6 +130,8 @@ def condition_shown(  # noqa: C901, PLR0911, PLR0912 one for each kind
             return f"every pod of {target} has the new template and is available"
         case NewTemplate(target=target):
             return f"{target} has another template than now"
+        case OperatorSettled():
+            return "TigeraStatus calico is Available and not Degraded"
         case NotMarked(target=target):
             return f"no other plan has {target} in hand"
         case CiliumNodes(nodes=nodes, ranges=ranges):

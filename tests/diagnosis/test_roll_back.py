@@ -104,6 +104,26 @@ def test_what_argo_cd_owns_is_rolled_back_there(broken: tuple[FakeCluster, Subje
     assert "Argo CD application network" in found.no_command
 
 
+def test_what_helm_owns_is_rolled_back_by_a_plan_and_by_no_command_of_kubectl(
+    broken: tuple[FakeCluster, Subject], knowledge: Knowledge
+) -> None:
+    cluster, _ = broken
+    runs(cluster, "node-1", "bad", HOUR)
+    runs(cluster, "node-2", "good", timedelta(days=9))
+    (known,) = cluster.snapshot_fields["daemon_sets"]
+    released = {"meta.helm.sh/release-name": "calico", "meta.helm.sh/release-namespace": "kube-system"}
+    meta = msgspec.structs.replace(known.metadata, annotations=released)
+    cluster.snapshot_fields["daemon_sets"] = (msgspec.structs.replace(known, metadata=meta),)
+
+    report = judged(cluster, knowledge)
+
+    (found,) = rollbacks(report)
+    assert found.commands == ()
+    assert "cnibot plan propose roll-back" in found.no_command
+    assert "helm rollback calico REVISION --namespace kube-system" in found.no_command
+    assert offer(report) == RollBack()
+
+
 def test_the_nodes_that_only_wait_for_the_others_are_not_restarted(
     broken: tuple[FakeCluster, Subject], knowledge: Knowledge
 ) -> None:

@@ -25,6 +25,7 @@ from bot.render.plans import plan_ansible, plan_shell, plan_text
 from bot.store import Store
 from tests.incidents.planning import plan_rig, report
 from tests.incidents.releases import CONFIG, DAEMON_SET, NAMESPACE, RELEASE, Releases
+from tests.incidents.test_plans import offering
 
 BACK = RollBack()
 HOOK = """
@@ -338,6 +339,24 @@ async def test_helm_that_is_ended_in_the_middle_is_observed_and_not_run_again(
     assert "see helm history calico" in done.sentence
     assert len(pids.read_text().split()) == before, "Helm is not run again"
     assert helm.kept() == {1: "superseded", 2: "deployed", 3: "pending-rollback"}
+
+
+async def test_a_rollout_of_helms_that_the_affected_nodes_alone_run_is_offered_and_planned(helm: Releases) -> None:
+    await helm.install()
+    for node in ("node-1", "node-2", "node-3"):
+        not_ready = [{"type": "Ready", "status": "False"}]
+        helm.at.cluster.statuses[node] = {"phase": "Pending", "containerStatuses": [], "conditions": not_ready}
+    await helm.upgrade()
+    pods = helm.at.cluster.storage.list("pods", NAMESPACE)
+    (reached,) = [pod["spec"]["nodeName"] for pod in pods if pod["spec"]["containers"][0]["image"].endswith("v3.30.3")]
+    helm.at.cluster.statuses.clear()
+
+    asked = await helm.at.service().fix_for("lab", offering(reached))
+    done = await helm.at.run(asked)
+
+    assert asked == BACK
+    assert done.state == "verified", done.sentence
+    assert helm.at.agent_images() == {"calico/node:v3.30.2"}
 
 
 async def test_it_can_be_exported_with_a_look_before(helm: Releases) -> None:

@@ -13,12 +13,13 @@ def recorded(recording: Recording, named: str) -> Wanted:
             for one in snapshot.config_maps:
                 if (one.metadata.namespace, one.metadata.name) == (namespace, name):
                     return Wanted(kind="ConfigMap", name=name, namespace=namespace, content=one.data, at=at)
-        case ["FelixConfiguration" | "IPPool" as kind, name]:
+        case ["FelixConfiguration" | "IPPool" | "Installation" as kind, name]:
             for one in snapshot.custom_objects.get(f"{kind.lower()}s", ()):
                 if one.metadata.name == name:
                     return Wanted(kind=kind, name=name, content=one.spec, at=at)
         case _:
             raise NotPlannedError(
-                f"{named!r} is none of ConfigMap/NAMESPACE/NAME, FelixConfiguration/NAME and IPPool/NAME."
+                f"{named!r} is none of ConfigMap/NAMESPACE/NAME, FelixConfiguration/NAME, Installation/NAME and "
+                "IPPool/NAME."
             )
     raise NotPlannedError(f"The recording holds no {named}.")

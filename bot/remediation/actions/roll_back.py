@@ -95,10 +95,9 @@ def roll_back(workload: Workload, wanted: str = "") -> Draft:
     obj, main = workload.obj, workload_target(workload)
     refuse_owned(obj, main)
     current: Mapping[str, Any] = value_at(obj, TEMPLATE) or {}
-    chosen = _chosen(revisions_of(workload), current, main, wanted)
+    chosen = chosen_revision(workload, wanted)
     refuse_other_minor(current, chosen.template, chosen.number, main)
     seconds = pace(workload, main)
-    changes = list(differences(current, chosen.template))
     step = Step(
         title=f"put the template of revision {chosen.number} ({chosen.name}) back",
         do=Replace(target=main, field=TEMPLATE, before=current, after=chosen.template),
@@ -117,9 +116,21 @@ def roll_back(workload: Workload, wanted: str = "") -> Draft:
         disruption=f"Every pod of {main} that has the present template is replaced, as its update strategy says.",
         affected=(str(main),),
         warnings=tuple(_warnings(workload)),
-        evidence=tuple(f"{where}: {_cut(shown(old))} → {_cut(shown(new))}" for where, old, new in changes[:MOST_SHOWN])
-        + tuple(filter(None, [left_out(len(changes) - MOST_SHOWN, "fields")])),
+        evidence=template_evidence(workload, chosen),
     )
+
+
+def chosen_revision(workload: Workload, wanted: str) -> Revision:
+    """The revision of that number or name; "" for the newest other one. Errors: `NotPlannedError`."""
+    current: Mapping[str, Any] = value_at(workload.obj, TEMPLATE) or {}
+    return _chosen(revisions_of(workload), current, workload_target(workload), wanted)
+
+
+def template_evidence(workload: Workload, chosen: Revision) -> tuple[str, ...]:
+    """What differs between the present template and the chosen one."""
+    changes = list(differences(value_at(workload.obj, TEMPLATE) or {}, chosen.template))
+    lines = [f"{where}: {_cut(shown(old))} → {_cut(shown(new))}" for where, old, new in changes[:MOST_SHOWN]]
+    return (*lines, *filter(None, [left_out(len(changes) - MOST_SHOWN, "fields")]))
 
 
 def _cut(text: str) -> str:
