@@ -21,12 +21,13 @@ from bot.cluster.client.api import Api
 from bot.cluster.writer import Writer
 from bot.domain import plan_life
 from bot.domain.errors import BotError
-from bot.domain.plan import Baseline, NewTemplate, Person, Plan, Recheck, Step, Target
+from bot.domain.plan import Baseline, Person, Plan, Recheck, Step
 from bot.domain.plan_journal import AuditEntry, JournalEntry
 from bot.domain.plan_life import Approval, PlanRecord, Refusal
 from bot.domain.plan_policy import Policy
 from bot.domain.report import Report
 from bot.incidents.plans import limits
+from bot.incidents.plans.drift import drift
 from bot.incidents.plans.limits import Limits
 from bot.incidents.plans.surroundings import Surroundings
 from bot.remediation.actions.draft import Circumstances, NotPlannedError, is_forward, plan_of
@@ -35,7 +36,6 @@ from bot.remediation.conditions import can_hold_before, holds
 from bot.remediation.executor import MAX_PAUSE_S, PAUSE_S, UNKNOWN_S, Better, Executor, may_pass
 from bot.remediation.offers import confirmed, offer
 from bot.remediation.requests import PlanRequest, Supplies, draft, rehearsed
-from bot.remediation.status import Holds
 from bot.remediation.verification import BETWEEN_ROUNDS_S, rechecked
 from bot.store import Store, StoreUnavailableError
 from bot.store.plans import Lease, Stop
@@ -411,21 +411,7 @@ class PlanService:
         later = [one.plan for one in await self._plans.recent() if one.started_at > record.started_at]
         taken_over = {target.key for plan in later for target in plan.targets}
         async with self._connect(record.plan.cluster) as api:
-            writer = self._writer(api)
-            for target, held in await self._left_by_owners(record.plan, writer):
-                if not held.is_so and target.key not in taken_over:
-                    return f"{held.why} before plan {record.plan.id}."
-            for change in limits.lasting(record.plan).values():
-                found = await writer.look(change)
-                if found.standing != "after" and change.target.key not in taken_over:
-                    field = ".".join(change.field)
-                    return found.why or f"{field} of {change.target} is what it was before plan {record.plan.id}."
-        return ""
-
-    async def _left_by_owners(self, plan: Plan, writer: Writer) -> list[tuple[Target, Holds]]:
-        """Whether workloads whose owners have changed them still are so: without reading what the owners keep."""
-        kept = [one for step in plan.steps for one in step.verify if isinstance(one, NewTemplate)]
-        return [(one.target, await holds(one, writer, now=self._now())) for one in kept]
+            return await drift(record.plan, self._writer(api), taken_over, self._now())
 
     async def _halt(self) -> str:
         """Why nothing may be changed now."""
