@@ -48,7 +48,7 @@ async def test_config_maps_by_name_are_enough(tmp_path: Path) -> None:
     async with small_cluster(tmp_path) as cluster:
         found = await ask(cluster, cluster.kubeconfig("eve", [rule]))
 
-    assert {need.resource for need in found["restore"].denied} == {"felixconfigurations", "ippools"}
+    assert {need.resource for need in found["restore"].denied} == {"felixconfigurations", "installations", "ippools"}
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,18 @@ async def test_an_upgrade_that_failed_is_rolled_back_with_a_warning(helm: Releas
     assert any("how much of it was applied is not known" in one for one in done.plan.warnings)
 
 
+async def test_an_upgrade_that_failed_before_it_changed_anything_needs_no_rollback(helm: Releases) -> None:
+    await helm.install()
+    before = helm.at.object("daemonsets.apps", "calico-node", NAMESPACE)["spec"]["template"]
+    await helm.upgrade()
+    state(helm, 2, "failed")
+    state(helm, 1, "deployed")
+    helm.at.cluster.storage.patch("daemonsets.apps", "calico-node", NAMESPACE, {"spec": {"template": before}})
+
+    with pytest.raises(NotPlannedError, match=r"has the template of revision 1 .* already: no pod would be replaced"):
+        await helm.at.propose(BACK)
+
+
 async def test_while_helm_is_at_work_nothing_is_planned(helm: Releases) -> None:
     await helm.install()
     await helm.upgrade()

@@ -178,7 +178,16 @@ def refuse_unfit(workload: Workload, release: Release, found: Sequence[Change]) 
             "that is in it.",
             'Annotate it with "helm.sh/resource-policy: keep" in the chart first, or roll back by hand.',
         )
-    return new, _drift(release, old, new, workload.obj)
+    drifted = _drift(release, old, new, workload.obj)
+    stays = [
+        one for one in _deviating(old, workload.obj) if one[1] is None
+    ]  # added behind Helm's back, so Helm leaves it
+    if not [one for one in _deviating(new, workload.obj) if one not in stays]:
+        raise NotPlannedError(
+            f"{main} has the template of revision {number} of {owner.name} already: no pod would be replaced.",
+            f"Helm's record is behind. {owner.how}",
+        )
+    return new, drifted
 
 
 def roll_back_release(
