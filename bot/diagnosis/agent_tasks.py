@@ -7,6 +7,7 @@ of *source* pods runs the matrix, and each remote node is represented by at most
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from bot.agent.report import Dial, DnsQuestion, ServicePort, Target, Task, TaskPod
@@ -21,6 +22,7 @@ from bot.probes.policy.evaluation import policy_index
 from bot.probes.services.backends import backends, endpoint_pod
 from bot.probes.services.claims import claim_questions
 from bot.probes.services.dialled_names import doubtful_names
+from bot.probes.services.kubelet_probes import readiness_ports
 from bot.probes.services.needed import clients_of, outside_dials, plain_dials
 from bot.probes.shared.dns_zone import SHORT_NAME, dns_zone, forwarded_to
 
@@ -39,6 +41,9 @@ MAX_ADDRESSES = 8
 """So many other addresses of Services than ClusterIPs are tried, of those that pods asked about are configured with."""
 MAX_ASKING = 2
 """So many pods of a node ask an application the same question."""
+MAX_PROBED_PORTS = 2
+PROBE_TRIES = 5
+"""Connections to where kubelet asks a pod that is not ready: no Service leads there any more, so nobody else tries."""
 NODE_TRIES = 8
 """Pings from node to node: so many show a network that loses every tenth packet more often than not."""
 CALICO_GATEWAY = "169.254.1.1"
@@ -203,6 +208,12 @@ def _node_targets(evidence: Evidence, node: str) -> Iterator[Target]:
 def _local_targets(evidence: Evidence, node: str) -> Iterator[Target]:
     for subject in _representatives(evidence, node, MAX_LOCAL_TARGETS):
         yield _pod_target(evidence, subject, "local-pod")
+    for subject in evidence.scope_pods:
+        pod = evidence.pods[subject]
+        if evidence.node_of(subject) == node and _has_network(pod) and not pod.is_ready:
+            for port in readiness_ports(pod)[:MAX_PROBED_PORTS]:
+                asked = _pod_target(evidence, subject, "local-pod")
+                yield replace(asked, port=port, protocol="tcp", tries=PROBE_TRIES)
 
 
 def _remote_targets(evidence: Evidence, node: str) -> Iterator[Target]:

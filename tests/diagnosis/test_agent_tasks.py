@@ -3,19 +3,23 @@ import dataclasses
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bot.agent.report import Task
 from bot.cluster.objects import (
     ConfigMap,
+    Container,
     Endpoint,
     EndpointPort,
     EndpointSlice,
     ObjectMeta,
     ObjectReference,
     OwnerReference,
+    ProbeSpec,
     Service,
     ServicePort,
     ServiceSpec,
+    TcpSocketAction,
 )
 from bot.diagnosis import agent_tasks
 from bot.diagnosis.agent_tasks import nodes_in_scope, plan_tasks
@@ -204,3 +208,21 @@ def test_pods_that_are_listed_though_they_are_not_ready_are_not_dialled():
     with_service(cluster, "shop/peers", [late], cluster_ip="None", port=7000)
 
     assert not [t for t in planned(cluster.evidence())["node-1"].targets if t.service == "shop/peers:7000"]
+
+
+def test_a_port_where_kubelet_asks_in_vain_is_tried_from_its_node():
+    cluster = shop_with_dns()
+    late, well = cluster.pod("shop/late", "node-2", is_ready=False), cluster.pod("shop/well", "node-2")
+    for one in (late, well):
+        pod = cluster.pods[one]
+        container = Container(name="main", readiness_probe=ProbeSpec(tcp_socket=TcpSocketAction(port=7000)))
+        cluster.pods[one] = replace(pod, spec=replace(pod.spec, containers=(container,)))
+
+    tasks = planned(cluster.evidence())
+
+    asked = [target for target in tasks["node-2"].targets if target.port == 7000]
+    assert [(one.purpose, one.name, one.protocol, one.from_node_too) for one in asked] == [
+        ("local-pod", "shop/late", "tcp", True)
+    ]
+    assert asked[0].tries > 1, "a network that loses half of them would else answer every other diagnosis"
+    assert not [target for target in tasks["node-1"].targets if target.port == 7000]

@@ -6,29 +6,22 @@ import msgspec
 import pytest
 
 from bot.cluster.objects import (
-    Condition,
     Container,
     ContainerPort,
-    ContainerState,
-    ContainerStateTerminated,
-    ContainerStateWaiting,
-    ContainerStatus,
     Deployment,
     DeploymentSpec,
     EndpointSlice,
     EnvVar,
-    HttpGetAction,
     ObjectMeta,
     PodSpec,
     PodTemplate,
-    ProbeSpec,
 )
 from bot.domain import facts
-from bot.domain.facts import Rung, Subject
+from bot.domain.facts import Subject
 from bot.domain.finding import Finding, Severity, SymptomKind
 from bot.probes import service_endpoints
-from tests.probes.build import NOW, FakeCluster, facts_of, sentences, two_nodes, unread
-from tests.probes.services import add_dns, add_service, ask, listening
+from tests.probes.build import FakeCluster, facts_of, sentences, two_nodes, unread
+from tests.probes.services import add_dns, add_service
 
 
 def judged(cluster: FakeCluster, **snapshot: Any) -> tuple[Any, list[Finding]]:
@@ -331,219 +324,6 @@ def test_a_port_name_of_any_container_will_do():
     known, _ = judged(cluster)
 
     assert known.of(web)["port_name_ok"] is True
-
-
-# Why nothing is ready
-
-
-def empty(cluster: FakeCluster, **pod: Any) -> tuple[Subject, Subject]:
-    """Service shop/web in front of one pod that is not ready."""
-    late = cluster.pod("shop/web-0", "node-1", labels={"app": "web"}, is_ready=False, ports=(9004,), **pod)
-    return add_service(cluster, "shop/web", unready=(late,)), late
-
-
-def status(reason: str = "", *, restarts: int = 0, ended: int | None = None) -> tuple[ContainerStatus, ...]:
-    waiting = ContainerStateWaiting(reason=reason) if reason else None
-    last = ContainerState(terminated=ContainerStateTerminated(exit_code=ended)) if ended is not None else None
-    return (
-        ContainerStatus(
-            name="main",
-            restart_count=restarts,
-            state=ContainerState(waiting=waiting),
-            last_state=last or ContainerState(),
-        ),
-    )
-
-
-def test_the_last_pods_of_a_workload_that_was_just_scaled_to_zero_do_not_hide_that():
-    """They linger for their grace period."""
-    cluster, *_ = two_nodes()
-    web, late = empty(cluster)
-    leaving = cluster.pods[late]
-    gone_at = msgspec.structs.replace(leaving.metadata, deletion_timestamp=NOW)
-    cluster.pods[late] = msgspec.structs.replace(leaving, metadata=gone_at)
-    template = PodTemplate(metadata=ObjectMeta(labels={"app": "web"}), spec=PodSpec())
-    deployment = Deployment(
-        metadata=ObjectMeta(namespace="shop", name="web"), spec=DeploymentSpec(replicas=0, template=template)
-    )
-
-    known, _ = judged(cluster, deployments=(deployment,))
-
-    assert known.of(web)["scaled_to_zero"] is True
-
-
-@pytest.mark.parametrize(
-    ("statuses", "why"),
-    [
-        (status("CrashLoopBackOff", restarts=4), "crash"),
-        (status(restarts=2, ended=137), "crash"),
-        (status(restarts=2, ended=0), "application"),
-        (status("ImagePullBackOff"), "image"),
-        (status("CreateContainerConfigError"), "configuration"),
-        ((), "application"),
-    ],
-)
-def test_why_pods_are_not_ready(statuses: tuple[ContainerStatus, ...], why: str):
-    cluster, *_ = two_nodes()
-    web, _ = empty(cluster, container_statuses=statuses)
-
-    known, findings = judged(cluster)
-
-    assert known.of(web)["unready_why"] == why
-    assert [each.symptom.kind for each in findings if each.symptom] == [SymptomKind.SERVICE_UNREACHABLE]
-
-
-@pytest.mark.parametrize("rung", [Rung.EXEC, Rung.CNI_AGENT])
-def test_where_nothing_is_sent_it_is_not_known_whether_they_lack_something(rung: Rung):
-    cluster, *_ = two_nodes()
-    web, _ = empty(cluster)
-    cluster.rungs = dict.fromkeys(("node-1", "node-2"), rung)
-
-    known, _ = judged(cluster)
-
-    assert known.of(web).get("unready_why") is None
-
-
-def test_pods_that_do_not_reach_what_they_need_are_unready_because_of_that():
-    """Also when they crash: many do without what they need."""
-    cluster, a, *_ = two_nodes()
-    db = add_service(cluster, "shop/db", (a,), ip="10.43.0.77")
-    web, late = empty(cluster, container_statuses=status("CrashLoopBackOff", restarts=4))
-    ask(cluster, late, db, "timeout")
-
-    known, findings = judged(cluster)
-
-    assert (known.of(web)["unready_why"], known.of(web)["unready_lacks"]) == (
-        "needs",
-        ("Service shop/db got no answer",),
-    )
-    reported = next(each for each in findings if each.subject == web)
-    assert reported.severity is Severity.WARN
-    assert reported.symptom
-    assert reported.symptom.kind is SymptomKind.PODS_NOT_READY
-    assert "that follows from something else (Service shop/db got no answer)" in reported.sentence
-
-
-def test_one_port_out_of_reach_is_enough_to_be_unready_for():
-    """The others of the same Service answer: what a pod needs is a port, never the Service on average."""
-    cluster, a, *_ = two_nodes()
-    db = add_service(cluster, "shop/db", (a,), ip="10.43.0.77")
-    spec = cluster.services[-1].spec
-    more = msgspec.structs.replace(spec.ports[0], name="more", port=9005, target_port=9005)
-    both = msgspec.structs.replace(spec, ports=(*spec.ports, more))
-    cluster.services[-1] = msgspec.structs.replace(cluster.services[-1], spec=both)
-    web, late = empty(cluster)
-    ask(cluster, late, db)
-    cluster.test(
-        late,
-        "cluster-ip",
-        outcome="timeout",
-        ip="10.43.0.77",
-        port=9005,
-        name="shop/db:9005",
-        service="shop/db:9005",
-        protocol="tcp",
-    )
-
-    known, _ = judged(cluster)
-
-    assert (known.of(web)["unready_why"], known.of(web)["unready_lacks"]) == (
-        "needs",
-        ("Service shop/db at 9005/TCP got no answer",),
-    )
-
-
-def test_two_empty_services_do_not_explain_each_other():
-    cluster, *_ = two_nodes()
-    web, late = empty(cluster)
-    other = cluster.pod("shop/api-0", "node-1", labels={"app": "api"}, is_ready=False)
-    api = add_service(cluster, "shop/api", unready=(other,), ip="10.43.0.78")
-    ask(cluster, late, api, "ECONNREFUSED")
-    ask(cluster, other, web, "ECONNREFUSED")
-
-    known, _ = judged(cluster)
-
-    assert (known.of(web)["unready_why"], known.of(api)["unready_why"]) == ("application", "application")
-
-
-@pytest.mark.parametrize(("outcome", "why"), [("timeout", "needs"), ("ok", "application")])
-def test_what_a_pod_needs_may_have_no_endpoint_because_its_own_pods_are_out_of_reach(outcome: Any, why: str):
-    cluster, *_ = two_nodes()
-    web, late = empty(cluster)
-    container = Container(env=(EnvVar(name="API", value="http://api:9004/v1"),))
-    spec = msgspec.structs.replace(cluster.pods[late].spec, containers=(container,))
-    cluster.pods[late] = msgspec.structs.replace(cluster.pods[late], spec=spec)
-    behind = cluster.pod("shop/api-0", "node-1", labels={"app": "api"}, is_ready=False)
-    add_service(cluster, "shop/api", unready=(behind,), ip="10.43.0.78")
-    cluster.test(facts.node("node-1"), "local-pod", to=behind, outcome=outcome)
-
-    known, _ = judged(cluster)
-
-    assert known.of(web)["unready_why"] == why
-
-
-def test_pods_that_their_own_node_does_not_reach():
-    cluster, *_ = two_nodes()
-    web, late = empty(cluster)
-    cluster.test(facts.node("node-1"), "local-pod", to=late, outcome="timeout")
-
-    assert judged(cluster)[0].of(web)["unready_why"] == "network"
-
-    cluster.test(facts.node("node-1"), "local-pod", to=late)
-    assert judged(cluster)[0].of(web)["unready_why"] == "application"
-
-    cluster.test(facts.node("node-1"), "local-pod", to=late, protocol="tcp", port=9004, outcome="ECONNREFUSED")
-    assert judged(cluster)[0].of(web)["unready_why"] == "application"
-    listening(cluster, late, ("0.0.0.0", 9004))
-    assert judged(cluster)[0].of(web)["unready_why"] == "network", "a pod does not refuse where it listens"
-
-
-def test_pods_of_a_node_whose_kubelet_does_not_report():
-    cluster, *_ = two_nodes()
-    web, _ = empty(cluster)
-    node = cluster.nodes["node-1"]
-    unknown = Condition(type="Ready", status="Unknown", reason="NodeStatusUnknown")
-    cluster.nodes["node-1"] = msgspec.structs.replace(
-        node, status=msgspec.structs.replace(node.status, conditions=(unknown,))
-    )
-
-    known, findings = judged(cluster)
-
-    assert known.of(web)["unready_why"] == "kubelet"
-    assert "the kubelet of node-1 does not report" in " ".join(sentences(findings))
-
-
-def test_pods_that_are_being_deleted_are_said_so():
-    cluster, *_ = two_nodes()
-    pod = labelled(cluster, "shop/web-0", app="web")
-    known_pod = cluster.pods[pod]
-    cluster.pods[pod] = msgspec.structs.replace(
-        known_pod, metadata=msgspec.structs.replace(known_pod.metadata, deletion_timestamp=NOW)
-    )
-    add_service(cluster, "shop/web", unready=(pod,))
-
-    _, findings = judged(cluster)
-
-    assert sentences(findings, Severity.FAIL) == [
-        "Service shop/web has no ready endpoint: it selects 1 pod, which is being deleted."
-    ]
-
-
-def test_a_readiness_probe_at_a_port_where_nobody_listens():
-    cluster, *_ = two_nodes()
-    web, late = empty(cluster)
-    probe = ProbeSpec(http_get=HttpGetAction(port=8081))
-    known_pod = cluster.pods[late]
-    container = msgspec.structs.replace(known_pod.spec.containers[0], readiness_probe=probe)
-    cluster.pods[late] = msgspec.structs.replace(
-        known_pod, spec=msgspec.structs.replace(known_pod.spec, containers=(container,))
-    )
-    listening(cluster, late, ("0.0.0.0", 9004))
-
-    assert judged(cluster)[0].of(web)["unready_why"] == "probe-port"
-
-    listening(cluster, late, ("0.0.0.0", 9004), ("0.0.0.0", 8081))
-    assert judged(cluster)[0].of(web)["unready_why"] == "application"
 
 
 def test_a_service_of_an_ip_family_that_no_pod_has():

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from bot.agent.report import Firewall, FirewallRule, NetnsState, Test
-from bot.cluster.objects import Pod
 from bot.domain import facts
 from bot.domain.facts import Subject, SubjectKind
 from bot.probes.engine.evidence import Evidence
@@ -29,6 +28,7 @@ from bot.probes.filters.traced import traced_drops
 from bot.probes.filters.walking import Filters, Taking
 from bot.probes.policy.enforcement import allowed, enforces_policy
 from bot.probes.policy.evaluation import policy_index
+from bot.probes.services.kubelet_probes import readiness_ports, unconnected
 from bot.probes.services.needed import needs
 from bot.probes.shared.reach import target_of
 
@@ -195,13 +195,20 @@ class _Holding:
         yield from self._unanswered_probes()
 
     def _unanswered_probes(self) -> Iterator[tuple[Subject, str, Test]]:
-        """The kubelet's own questions to pods that run and are not ready: nobody else asks these any more."""
+        """The kubelet's own questions to pods that run and are not ready, where ours did not get an answer for it."""
+        answered = {
+            (test.ip, test.port)
+            for source, node, test in self._evidence.tests
+            if source == facts.node(node) and test.protocol == "tcp" and 0 < test.ok == test.tries
+        }
         for subject in self._evidence.scope_pods:
             pod = self._evidence.pods[subject]
             node = pod.spec.node_name
             if node not in self._evidence.reports or pod.status.phase != "Running" or pod.is_ready:
                 continue
-            for port in _probed_ports(pod):
+            for port in readiness_ports(pod):
+                if (pod.status.pod_ip, port) in answered and not unconnected(self._evidence, pod):
+                    continue
                 name = f"{subject.name} (readiness probe)"
                 yield (
                     facts.node(node),
@@ -334,18 +341,6 @@ def _untried(source: Subject, service: Subject, test: Test, leg: Leg, kind: Kind
         is_data=bool(kind.length),
         is_reply=leg.is_reply,
     )
-
-
-def _probed_ports(pod: Pod) -> Iterator[int]:
-    """The ports that readiness probes of the pod's containers ask."""
-    for container in pod.spec.containers:
-        probe = container.readiness_probe
-        asked = (probe.http_get or probe.tcp_socket) if probe else None
-        port = asked.port if asked else None
-        if isinstance(port, int):
-            yield port
-        elif port:
-            yield from (each.container_port for each in container.ports if each.name == port)
 
 
 def _single(test: Test) -> Iterable[Test]:

@@ -10,16 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 from bot.agent.report import TrackedFlow
-from bot.cluster.objects import Container, Pod, ServicePort
+from bot.cluster.objects import Pod, ServicePort
 from bot.cluster.snapshot.dialled import Dialled, dialled
 from bot.domain import facts
 from bot.domain.facts import Subject
 from bot.domain.flows import NeededFlow, Protocol
-from bot.domain.foreign import whole_number
 from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
 from bot.probes.policy.selectors import address
 from bot.probes.services.backends import backends, service_by_ip
+from bot.probes.services.kubelet_probes import named_port
 from bot.probes.services.rules import is_loopback
 
 MAX_FLOWS = 20_000
@@ -277,7 +277,7 @@ class _Deriving:
         for container in pod.spec.containers:
             for kind, probe in (("readiness", container.readiness_probe), ("liveness", container.liveness_probe)):
                 action = (probe.http_get or probe.tcp_socket) if probe else None
-                number = _number(container, action.port) if action and not action.host else 0
+                number = named_port(container, action.port) if action and not action.host else 0
                 if number:
                     yield NeededFlow(
                         source=facts.node(pod.spec.node_name),
@@ -312,12 +312,6 @@ def _named_flow(
         known_by="environment" if each.where else "arguments",
         why=each.named,
     )
-
-
-def _number(container: Container, port: int | str) -> int:
-    if (number := whole_number(port)) is not None:
-        return number
-    return next((each.container_port for each in container.ports if each.name == port), 0)
 
 
 def _protocol(text: str) -> Protocol:

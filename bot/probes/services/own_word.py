@@ -8,22 +8,17 @@ Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#contai
 """
 
 import re
-from collections.abc import Mapping
-from datetime import timedelta
 
-from bot.cluster.objects import Event, Pod
+from bot.cluster.objects import Pod
 from bot.domain.errors import bounded
 from bot.domain.facts import Subject
 from bot.probes.engine.evidence import Evidence
-from bot.probes.engine.once import once_per_evidence
+from bot.probes.services.kubelet_probes import readiness_failures
 from bot.probes.services.needed import needed_flows
 from bot.probes.services.rules import open_tcp_ports
 from bot.probes.services.unready import unready
 
-RECENT = timedelta(minutes=15)
-"""Kubelets tell a failure that lasts once in five minutes at least."""
 MAX_WORDS = 120
-_FAILED = re.compile(r"^(?:Readiness|Startup) probe (?:failed|errored)[^:]{0,80}: (.*)", re.DOTALL)
 _ANSWERED = re.compile(r"HTTP probe failed with statuscode: \d+|service unhealthy \(responded with ")
 _REFUSED = re.compile(r"dial tcp \S+:(\d{1,5}): connect: connection refused")
 
@@ -32,7 +27,7 @@ def own_word(evidence: Evidence, subject: Subject, pod: Pod) -> tuple[bool | Non
     """Whether the pod is unready by its own word, None where that is not known; and the word."""
     if pod.is_ready or pod.spec.host_network:
         return False, ""
-    failure = _probe_failures(evidence).get(pod.metadata.uid)
+    failure = readiness_failures(evidence).get(pod.metadata.uid)
     if failure is None:
         return None, ""
     words = bounded(failure, MAX_WORDS)
@@ -54,18 +49,3 @@ def _has_answered(evidence: Evidence, subject: Subject, pod: Pod, failure: str) 
         return None if ports is None else int(refused[1]) not in ports
     probes = [probe for each in pod.spec.containers if (probe := each.readiness_probe)]
     return bool(probes) and all(each.exec for each in probes) and "timed out" not in failure
-
-
-@once_per_evidence
-def _probe_failures(evidence: Evidence) -> Mapping[str, str]:
-    """By the pod's uid what the newest event says of its readiness probe."""
-    found: dict[str, tuple[Event, str]] = {}
-    for event in evidence.snapshot.events:
-        words = _FAILED.match(event.message) if event.reason == "Unhealthy" else None
-        seen = event.last_seen_at
-        if words is None or seen is None or evidence.snapshot.taken_at - seen > RECENT:
-            continue
-        before = found.get(event.involved_object.uid)
-        if before is None or (before[0].last_seen_at or seen) <= seen:
-            found[event.involved_object.uid] = event, words[1]
-    return {uid: words for uid, (_, words) in found.items()}

@@ -10,7 +10,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from bot.cluster.objects import Container, ContainerStatus, Pod
+from bot.cluster.objects import ContainerStatus, Pod
+from bot.domain.errors import bounded
 from bot.domain.facts import Rung, Subject, SubjectKind
 from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
@@ -18,12 +19,13 @@ from bot.probes.services.attempts import ServiceTest, tests_by_service
 from bot.probes.services.backends import backends
 from bot.probes.services.dialled_names import missing_names
 from bot.probes.services.itself import itself
+from bot.probes.services.kubelet_probes import readiness_ports, unconnected
 from bot.probes.services.needed import clients_of
 from bot.probes.services.plain_addresses import outside_addresses_lost, plain_addresses
 from bot.probes.services.rules import open_tcp_ports
 from bot.probes.shared.reach import aggregate, in_words, reach_of
 
-FOLLOWS = ("kubelet", "no-network", "network", "needs")
+FOLLOWS = ("kubelet", "no-network", "network", "needs", "unanswered")
 """Something failed before: being unready follows from it."""
 WHY = (
     "terminating",
@@ -39,6 +41,7 @@ WHY = (
     "mixed",
 )
 RECENT_S = 300.0
+MAX_WORDS = 120
 _IMAGE = frozenset(
     {
         "ErrImageNeverPull",
@@ -114,8 +117,8 @@ def _crashes(evidence: Evidence, status: ContainerStatus) -> bool:
 
 def _lacking(evidence: Evidence, subject: Subject, pod: Pod) -> Unready | None:
     """What a pod that has an address is kept from: it goes before that it crashes, which many do without it."""
-    if _reached_from_own_node(evidence).get(pod.status.pod_ip) is False:
-        return Unready(why="network", lacks=(f"{pod.spec.node_name} does not reach it, so no probe of kubelet does",))
+    if lacks := _out_of_kubelets_reach(evidence, pod):
+        return Unready(why="network", lacks=(lacks,))
     for why, lacks in (
         ("needs", [*_lacks(evidence, subject, is_denied=False), *_lacks_behind(evidence, subject)]),
         ("needs", ["itself by its own loopback"] if _is_kept_from_itself(evidence, subject) else []),
@@ -123,7 +126,22 @@ def _lacking(evidence: Evidence, subject: Subject, pod: Pod) -> Unready | None:
     ):
         if lacks := tuple(dict.fromkeys(lacks)):
             return Unready(why=why, lacks=lacks)
+    if words := unconnected(evidence, pod):
+        return Unready(why="unanswered", lacks=(f"kubelet does not get through to it ({bounded(words, MAX_WORDS)})",))
     return None
+
+
+def _out_of_kubelets_reach(evidence: Evidence, pod: Pod) -> str:
+    """What of the pod its own node does not reach, or only at times; "" where it does, or was not asked."""
+    node, ip = pod.spec.node_name, pod.status.pod_ip
+    if _reached_from_own_node(evidence).get(ip) is False:
+        return f"{node} does not reach it, so no probe of kubelet does"
+    for port in readiness_ports(pod):
+        reach = _ports_from_own_node(evidence).get((ip, port))
+        if reach not in {None, "ok", "refused", "reset"}:
+            seldom = "only now and then" if reach == "mixed" else "not"
+            return f"{node} reaches it at {port}/TCP, where kubelet asks, {seldom}"
+    return ""
 
 
 def _is_kept_from_itself(evidence: Evidence, subject: Subject) -> bool:
@@ -159,6 +177,17 @@ def _reached_from_own_node(evidence: Evidence) -> Mapping[str, bool]:
             refused.add(test.ip)
         answered[test.ip] = answered.get(test.ip, False) or is_answered
     return {ip: is_answered and ip not in refused for ip, is_answered in answered.items()}
+
+
+@once_per_evidence
+def _ports_from_own_node(evidence: Evidence) -> Mapping[tuple[str, int], str]:
+    """By address and TCP port of a pod how its own node reaches it."""
+    found: dict[tuple[str, int], list[str | None]] = defaultdict(list)
+    for source, node, test in evidence.tests:
+        is_here = any(evidence.node_of(pod) == node for pod in evidence.pods_by_ip.get(test.ip, ()))
+        if source.kind is SubjectKind.NODE and is_here and test.protocol == "tcp":
+            found[test.ip, test.port].append(reach_of(test))
+    return {at: reach for at, reaches in found.items() if (reach := aggregate(reaches))}
 
 
 @once_per_evidence
@@ -249,19 +278,9 @@ def _is_asked_at_a_wrong_port(evidence: Evidence, subject: Subject, pod: Pod) ->
     open_ports = open_tcp_ports(evidence.pod_reports[subject])
     if open_ports is None:
         return False
-    probed = {port for container in pod.spec.containers for port in _probed(container)}
+    probed = set(readiness_ports(pod))
     served = _served_ports(evidence, subject)
     return bool(probed) and not probed & open_ports and bool(served) and set(served) <= open_ports
-
-
-def _probed(container: Container) -> Iterator[int]:
-    probe = container.readiness_probe
-    action = (probe.http_get or probe.tcp_socket) if probe else None
-    if action is None or action.host:
-        return
-    if isinstance(action.port, int):
-        yield action.port
-    yield from (each.container_port for each in container.ports if each.name == action.port)
 
 
 def _served_ports(evidence: Evidence, subject: Subject) -> Collection[int]:
