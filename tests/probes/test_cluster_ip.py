@@ -263,6 +263,23 @@ def test_a_pod_that_reaches_no_other_endpoint_either_has_another_trouble():
     assert known.of(shop.db)["hairpin_fails"] is False
 
 
+@pytest.mark.parametrize(("flag", "known_off"), [(False, True), (True, False), (None, None)])
+def test_whether_the_port_of_a_pod_that_does_not_reach_itself_has_hairpin_off(
+    flag: bool | None,  # noqa: FBT001 a parameter of the test
+    known_off: bool | None,  # noqa: FBT001
+):
+    """Without a bridge the same pattern has another reason: then nothing is known of hairpin."""
+    shop = Shop(ends=1)
+    shop.healthy()
+    (end,) = shop.ends
+    ask(shop.cluster, end, shop.db, "timeout")
+    shop.cluster.host_link(end, is_hairpin=flag)
+
+    known, _ = judged(shop.cluster)
+
+    assert known.of(shop.db).get("hairpin_off") is known_off
+
+
 def test_without_contrast_hairpin_is_unknown():
     shop = Shop(ends=1)
     ask(shop.cluster, shop.ends[0], shop.db, "timeout")

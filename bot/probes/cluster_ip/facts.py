@@ -170,6 +170,12 @@ FACTS = (
         look=_VIP,
     ),
     fact(
+        "service.hairpin_off",
+        "bool",
+        "Each of these pods is at a bridge port that sends no frame back out of where it came in.",
+        look="bridge -d link show dev <host link>  # on <node>",
+    ),
+    fact(
         "service.same_node_only_fails",
         "bool",
         "The ClusterIP fails exactly from nodes that carry an endpoint, though the endpoint itself answers.",

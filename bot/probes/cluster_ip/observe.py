@@ -35,6 +35,7 @@ from bot.probes.services.patterns import (
     failing_nodes,
     fails_from,
     hairpin_fails,
+    hairpin_off,
     preferred,
     same_node_only_fails,
     states,
@@ -124,6 +125,7 @@ def _observe_reach(
         keys = ("asked_by", "failing_for", "failing_source_nodes", "failing_flows", "failing_after_ms")
         into.miss_all(service, keys, why)
     into.put(service, "hairpin_fails", *hairpin_fails(tests, ready))
+    into.put(service, "hairpin_off", *hairpin_off(evidence, tests, ready))
     into.put(service, "same_node_only_fails", *same_node_only_fails(tests, ready))
 
 

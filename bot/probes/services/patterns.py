@@ -119,6 +119,24 @@ def hairpin_fails(tests: ServiceTests, ready: Sequence[Backend]) -> tuple[bool |
     return bool(failing) and not failing & lost and all(reach == "ok" for reach in others), ""
 
 
+def hairpin_off(evidence: Evidence, tests: ServiceTests, ready: Sequence[Backend]) -> tuple[bool | None, str]:
+    """Whether the bridge port of each pod that fails to reach itself through the Service has hairpin off."""
+    own = {backend.pod for backend in ready}
+    of = states(each for each in not_denied(tests.vip) if each.source in own)
+    flags = {_is_hairpin_on(evidence, source) for source, reach in of.items() if reach != "ok"}
+    if not flags:
+        return None, "no pod behind the Service fails through it"
+    if None in flags:
+        return None, "the node's end of a pod's link is no port of a bridge, or was not read"
+    return flags == {False}, ""
+
+
+def _is_hairpin_on(evidence: Evidence, pod: Subject) -> bool | None:
+    report, own = evidence.reports.get(evidence.node_of(pod)), evidence.pod_reports.get(pod)
+    links = report.root.links if report and own else ()
+    return next((link.is_hairpin for link in links if own and link.name == own.host_link), None)
+
+
 def same_node_only_fails(tests: ServiceTests, ready: Sequence[Backend]) -> tuple[bool | None, str]:
     """Whether the ClusterIP fails exactly for sources on nodes that carry one of its (directly reached) endpoints."""
     of = states(each for each in not_denied(tests.vip) if each.is_from_pod)
