@@ -198,6 +198,17 @@ def test_what_is_asked_is_what_applications_of_the_namespace_dial() -> None:
     assert all(one["host"] == "10.43.0.7" for some in asked.values() for one in some if one["kind"] == "connect")
 
 
+def test_a_decoy_may_not_keep_a_server_from_itself_either() -> None:
+    """A rule that takes kube-proxy's mark away breaks just that, and looks harmless to all others."""
+    asked = checks("mlflow", {"mlflow": "10.43.0.7", "postgres": "10.43.0.8", "minio": "10.43.0.9"}, with_itself=True)
+
+    itself = [one["id"] for some in asked.values() for one in some if "itself" in one["id"]]
+
+    assert itself
+    assert len(itself) == len(set(itself))
+    assert all(one["id"].split()[1] == name for name, some in asked.items() for one in some if "itself" in one["id"])
+
+
 # --- the score ---
 
 

@@ -77,8 +77,13 @@ def all_work(answers: Mapping[str, Answer]) -> bool:
     return all(one.works for one in answers.values())
 
 
-def checks(namespace: str, services: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:
-    """What to ask, by workload: each flow that an application of the namespace needs."""
+def checks(
+    namespace: str, services: Mapping[str, str], *, with_itself: bool = False
+) -> dict[str, list[dict[str, Any]]]:
+    """What to ask, by workload: each flow that an application of the namespace needs.
+
+    `with_itself`: also of each server whether it reaches itself by its Service, which takes rules of its own.
+    """
     found: dict[str, list[dict[str, Any]]] = {}
     for edge in (*REMOTE, LOCAL):
         if edge.namespace != namespace:
@@ -90,14 +95,20 @@ def checks(namespace: str, services: Mapping[str, str]) -> dict[str, list[dict[s
         asked.append({"id": f"lookup {way}", "kind": "lookup", "tries": 1, "host": edge.service})
         if edge.service in _ECHOES:
             asked.append({"id": f"echo {way}", "kind": "echo", "tries": 1, **address})
+        if with_itself:
+            own = {"id": f"connect {edge.service} itself:{edge.port}", "kind": "connect", "tries": TRIES, **address}
+            mine = found.setdefault(edge.service, [])
+            mine += [own] if own not in mine else []
     return found
 
 
-async def measure(client: LabClient, namespace: str, new_pods: Sequence[str] = ()) -> dict[str, Answer]:
+async def measure(
+    client: LabClient, namespace: str, new_pods: Sequence[str] = (), *, with_itself: bool = False
+) -> dict[str, Answer]:
     """Each check's answer now; of a new pod, whether it has a network."""
     status = await client.status()
     services = {one["name"]: one["ip"] for one in status["services"] if one["namespace"] == namespace}
-    wanted = checks(namespace, services)
+    wanted = checks(namespace, services, with_itself=with_itself)
     pods = [
         (one["name"], asked)
         for workload, asked in wanted.items()

@@ -172,11 +172,11 @@ class _Turn:
         return replace(first, is_repeated=True, again=said)
 
     async def _proof(self, before: Mapping[str, Answer]) -> Effect | None:
-        """What broke, by the sockets' word; a decoy is inspected twice, too, so that what bites late is seen."""
+        """What broke, by the sockets' word; of a decoy more is asked, for it shall break nothing at all."""
         client, namespace = self._lab.client, self._scenario.edge.namespace
         new_pods = self._scenario.new_pods
         await asyncio.sleep(_SETTLE_S)
-        found = effect(before, await measure(client, namespace, new_pods))
+        found = effect(before, await measure(client, namespace, new_pods, with_itself=self._scenario.is_decoy))
         if found is None and not self._scenario.is_decoy:
             await asyncio.sleep(_LATE_S)
             found = effect(before, await measure(client, namespace, new_pods))
