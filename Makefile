@@ -2,7 +2,7 @@
 # PYTHON=/path/to/python3.12 chooses the interpreter; JOBS=4 the number of test processes.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo gym sample sample-listed sample-drawn test e2e chaos coverage image sbom check docs transcript screenshots lock upgrade format clean
+.PHONY: help demo gym sample sample-listed sample-drawn-1 sample-drawn-2 test e2e chaos coverage image sbom check docs transcript screenshots lock upgrade format clean
 MAKEFLAGS += --no-print-directory
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 export PYTHON
@@ -34,16 +34,19 @@ gym: ## Faults drawn from a fresh seed, then each that the lab knows; write docs
 		cnibot lab gym --decoys 100 --healthy 100 --pairs 60 --write docs/accuracy.json $(ARGS) >/dev/null; \
 		code=$$?; python .ci/docs.py write; exit $$code
 
-sample: ## A sample of the gym, the same in each CI run: the lab's faults, then generated ones; ARGS='--seed 7' for another
+sample: ## A sample of the gym, the same in each CI run: the lab's faults and generated ones; ARGS='--rung agent' for some
 	@.ci/setup system
 	@.ci/setup lab
-	@$(MAKE) -j2 sample-listed sample-drawn # both mostly wait for what they broke to show
+	@$(MAKE) -j3 sample-listed sample-drawn-1 sample-drawn-2 # all mostly wait for what they broke to show
 
 sample-listed:
 	@cnibot lab gym --sample 2 --decoys 1 --rung api --rung agent --output json $(ARGS)
 
-sample-drawn:
-	@cnibot lab gym --generated 24 --decoys 6 --seed 512897 $(ARGS)
+sample-drawn-1:
+	@cnibot lab gym --generated 12 --decoys 3 --seed 512897 $(ARGS)
+
+sample-drawn-2:
+	@cnibot lab gym --generated 12 --decoys 3 --seed 512909 $(ARGS)
 
 test: ## Run the tests; ARGS='-k arp' for some
 	@.ci/setup system
