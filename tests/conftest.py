@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import threading
@@ -21,7 +22,8 @@ from bot.lab.errors import NotPermittedError
 pytest_plugins = ["tests.redis"]  # fixtures `redis_server` and `store`
 
 settings.register_profile("cnibot", deadline=None)  # speed is for benchmarks: a busy machine proves nothing
-settings.load_profile("cnibot")
+settings.register_profile("ci", parent=settings.get_profile("cnibot"), max_examples=40)  # half an hour is for all
+settings.load_profile("ci" if os.environ.get("CNIBOT_CI") else "cnibot")
 
 
 LONG = ("tests/stories/", "tests/architecture/", "tests/lab/", "tests/app/", "tests/incidents/")

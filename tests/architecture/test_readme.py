@@ -12,7 +12,7 @@ from tests.architecture.tree import ROOT
 
 
 @pytest.mark.lab
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("page", ["story", "quickstart"])
 def test_transcript_is_what_is_printed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, page: str) -> None:
     """`make transcript` writes it again."""
