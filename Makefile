@@ -93,7 +93,7 @@ transcript: ## Play the demo and the quick start, and put what they printed into
 	@python .ci/transcript.py write story
 	@python .ci/transcript.py write quickstart
 
-printed: ## Play the demo and the quick start, and compare with what the documents say they print (CI does)
+printed: ## Play the demo and the quick start, and compare with what the documents say they print
 	@.ci/setup system
 	@.ci/setup dev
 	@pytest -p no:randomly tests/architecture/test_readme.py -m long $(ARGS)

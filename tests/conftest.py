@@ -22,7 +22,7 @@ from bot.lab.errors import NotPermittedError
 pytest_plugins = ["tests.redis"]  # fixtures `redis_server` and `store`
 
 settings.register_profile("cnibot", deadline=None)  # speed is for benchmarks: a busy machine proves nothing
-settings.register_profile("ci", parent=settings.get_profile("cnibot"), max_examples=40)  # half an hour is for all
+settings.register_profile("ci", parent=settings.get_profile("cnibot"), max_examples=25)  # half an hour is for all
 settings.load_profile("ci" if os.environ.get("CNIBOT_CI") else "cnibot")
 
 
