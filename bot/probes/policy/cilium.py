@@ -16,7 +16,7 @@ from bot.cluster.objects import CustomObject, LabelSelector, LabelSelectorRequir
 from bot.cluster.snapshot.snapshot import Snapshot
 from bot.domain.facts import Subject, SubjectKind
 from bot.domain.foreign import whole_number
-from bot.probes.policy.ends import Direction, name_of_custom, named_ports
+from bot.probes.policy.ends import Direction, is_named_port, name_of_custom
 from bot.probes.policy.selectors import address, all_of, any_of, is_within, selects
 
 PLURALS = ("ciliumnetworkpolicies", "ciliumclusterwidenetworkpolicies")
@@ -214,7 +214,7 @@ class _Flow:
         target = self.policies.target(self.own if self.direction == "ingress" else self.other)
         if target is None:
             return None
-        return any(n == text and p == self.protocol and at == self.port for n, p, at in named_ports(target))
+        return is_named_port(target, text, self.protocol, self.port)
 
 
 def _rules(policy: CustomObject, key: str) -> Sequence[Mapping[str, Any]]:

@@ -21,3 +21,8 @@ def named_ports(pod: Pod) -> Iterator[tuple[str, str, int]]:
         for port in container.ports:
             if port.name:
                 yield port.name, port.protocol or "TCP", port.container_port
+
+
+def is_named_port(pod: Pod, name: str, protocol: str, number: int) -> bool:
+    """Whether a container of the pod calls this port by that name."""
+    return any((name, protocol, number) == each for each in named_ports(pod))

@@ -26,7 +26,7 @@ from bot.domain.facts import Subject, SubjectKind
 from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
 from bot.probes.policy.admin import decided
-from bot.probes.policy.ends import Direction, named_ports
+from bot.probes.policy.ends import Direction, is_named_port
 from bot.probes.policy.index import PolicyIndex, name_of
 from bot.probes.policy.selectors import address, all_of, any_of, block_has, is_within, selects
 
@@ -364,7 +364,7 @@ class _Flow:
         pod = self._pod(self.target)
         if pod is None:
             return None
-        return any(n == name and p == self.protocol and at == self.port for n, p, at in named_ports(pod))
+        return is_named_port(pod, name, self.protocol, self.port)
 
     # Ends
 

@@ -4,10 +4,10 @@ Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#contai
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 
-from bot.cluster.objects import Container, Event, Pod
+from bot.cluster.objects import Container, Event, Pod, ProbeSpec
 from bot.domain.foreign import whole_number
 from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
@@ -22,19 +22,17 @@ _NOT_CONNECTED = re.compile(
 
 def readiness_ports(pod: Pod) -> tuple[int, ...]:
     """The ports of the pod that its readiness probes connect to, each once."""
-    return tuple(dict.fromkeys(port for container in pod.spec.containers for port in readiness_ports_of(container)))
+    asked = (probed_port(container, container.readiness_probe) for container in pod.spec.containers)
+    return tuple(dict.fromkeys(port for port in asked if port))
 
 
-def readiness_ports_of(container: Container) -> Iterator[int]:
-    """The same of a container; none where another host is asked."""
-    probe = container.readiness_probe
+def probed_port(container: Container, probe: ProbeSpec | None) -> int:
+    """The container's port that a probe connects to; 0 where it runs a command, or another host is asked."""
     action = (probe.http_get or probe.tcp_socket) if probe else None
-    number = named_port(container, action.port) if action and not action.host else 0
-    if number:
-        yield number
+    return _number(container, action.port) if action and not action.host else 0
 
 
-def named_port(container: Container, port: int | str) -> int:
+def _number(container: Container, port: int | str) -> int:
     """The number of a container's port; 0 for a name that it does not declare."""
     if (number := whole_number(port)) is not None:
         return number

@@ -19,7 +19,7 @@ from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
 from bot.probes.policy.selectors import address
 from bot.probes.services.backends import backends, service_by_ip
-from bot.probes.services.kubelet_probes import named_port
+from bot.probes.services.kubelet_probes import probed_port
 from bot.probes.services.rules import is_loopback
 
 MAX_FLOWS = 20_000
@@ -276,9 +276,7 @@ class _Deriving:
             return
         for container in pod.spec.containers:
             for kind, probe in (("readiness", container.readiness_probe), ("liveness", container.liveness_probe)):
-                action = (probe.http_get or probe.tcp_socket) if probe else None
-                number = named_port(container, action.port) if action and not action.host else 0
-                if number:
+                if number := probed_port(container, probe):
                     yield NeededFlow(
                         source=facts.node(pod.spec.node_name),
                         target=subject,
