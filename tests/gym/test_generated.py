@@ -23,7 +23,7 @@ from bot.gym.generated.figures import baselines, figures, wilson
 from bot.gym.generated.generate import FAMILY_WEIGHTS, LATER_SHARES, decoy, mechanisms, named, plan, scenario
 from bot.gym.generated.inject import check_names, explained
 from bot.gym.generated.lab_names import NAMES, LabNames
-from bot.gym.generated.oracle import GONE, Answer, all_work, checks, effect
+from bot.gym.generated.oracle import GONE, Answer, all_work, checks, effect, self_checks
 from bot.gym.generated.outcome import Result, judged, skipped
 from bot.gym.generated.page import section
 from bot.gym.generated.results import GeneratedResults, left, load, save, summary
@@ -200,13 +200,17 @@ def test_what_is_asked_is_what_applications_of_the_namespace_dial() -> None:
 
 def test_a_decoy_may_not_keep_a_server_from_itself_either() -> None:
     """A rule that takes kube-proxy's mark away breaks just that, and looks harmless to all others."""
-    asked = checks("mlflow", {"mlflow": "10.43.0.7", "postgres": "10.43.0.8", "minio": "10.43.0.9"}, with_itself=True)
+    services = [
+        {"name": "mlflow", "ip": "10.43.0.7", "tcp": [5000, 5001]},
+        {"name": "peers", "ip": "None", "tcp": [7000]},
+        {"name": "left-behind", "ip": "10.43.0.9", "tcp": [80]},
+    ]
 
-    itself = [one["id"] for some in asked.values() for one in some if "itself" in one["id"]]
+    asked = self_checks(services, ["mlflow-5c8fb87b8f-xxgpf", "peers-0"])
 
-    assert itself
-    assert len(itself) == len(set(itself))
-    assert all(one["id"].split()[1] == name for name, some in asked.items() for one in some if "itself" in one["id"])
+    assert {name: [(one["host"], one["port"]) for one in some] for name, some in asked.items()} == {
+        "mlflow": [("10.43.0.7", 5000), ("10.43.0.7", 5001)]
+    }
 
 
 # --- the score ---

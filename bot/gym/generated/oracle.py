@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,13 +77,8 @@ def all_work(answers: Mapping[str, Answer]) -> bool:
     return all(one.works for one in answers.values())
 
 
-def checks(
-    namespace: str, services: Mapping[str, str], *, with_itself: bool = False
-) -> dict[str, list[dict[str, Any]]]:
-    """What to ask, by workload: each flow that an application of the namespace needs.
-
-    `with_itself`: also of each server whether it reaches itself by its Service, which takes rules of its own.
-    """
+def checks(namespace: str, services: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:
+    """What to ask, by workload: each flow that an application of the namespace needs."""
     found: dict[str, list[dict[str, Any]]] = {}
     for edge in (*REMOTE, LOCAL):
         if edge.namespace != namespace:
@@ -95,11 +90,26 @@ def checks(
         asked.append({"id": f"lookup {way}", "kind": "lookup", "tries": 1, "host": edge.service})
         if edge.service in _ECHOES:
             asked.append({"id": f"echo {way}", "kind": "echo", "tries": 1, **address})
-        if with_itself:
-            own = {"id": f"connect {edge.service} itself:{edge.port}", "kind": "connect", "tries": TRIES, **address}
-            mine = found.setdefault(edge.service, [])
-            mine += [own] if own not in mine else []
     return found
+
+
+def self_checks(services: Sequence[Mapping[str, Any]], pods: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
+    """Whether each workload reaches itself by the Service of its name, which takes rules of its own on the nodes."""
+    names = tuple(pods)
+    return {
+        one["name"]: [
+            {
+                "id": f"connect {one['name']} itself:{port}",
+                "kind": "connect",
+                "tries": TRIES,
+                "host": one["ip"],
+                "port": port,
+            }
+            for port in one["tcp"]
+        ]
+        for one in services
+        if one["ip"] not in {"", "None"} and any(name.startswith(f"{one['name']}-") for name in names)
+    }
 
 
 async def measure(
@@ -107,8 +117,11 @@ async def measure(
 ) -> dict[str, Answer]:
     """Each check's answer now; of a new pod, whether it has a network."""
     status = await client.status()
-    services = {one["name"]: one["ip"] for one in status["services"] if one["namespace"] == namespace}
-    wanted = checks(namespace, services, with_itself=with_itself)
+    services = [one for one in status["services"] if one["namespace"] == namespace]
+    attached = {one["name"] for one in status["networks"] if one["namespace"] == namespace}
+    wanted = checks(namespace, {one["name"]: one["ip"] for one in services})
+    for workload, asked in self_checks(services, attached).items() if with_itself else ():
+        wanted.setdefault(workload, []).extend(asked)
     pods = [
         (one["name"], asked)
         for workload, asked in wanted.items()
@@ -124,7 +137,6 @@ async def measure(
             return {str(one["id"]): GONE for one in asked}
         return msgspec.json.decode(result.out, type=dict[str, Answer])
 
-    attached = {one["name"] for one in status["networks"] if one["namespace"] == namespace}
     answers = {str(one["id"]): GONE for asked in wanted.values() for one in asked}
     answers |= {f"network {name}": FINE if name in attached else NO_NETWORK for name in new_pods}
     for found in await each(pods, ask):

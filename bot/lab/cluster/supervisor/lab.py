@@ -242,6 +242,7 @@ class Lab:
                     "namespace": one["metadata"]["namespace"],
                     "name": one["metadata"]["name"],
                     "ip": one["spec"].get("clusterIP", ""),
+                    "tcp": [port["port"] for port in one["spec"].get("ports") or () if port.get("protocol") == "TCP"],
                 }
                 for one in self.storage.peek("services")
             ],
