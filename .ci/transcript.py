@@ -10,6 +10,7 @@ the order of evidence among them.
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -151,4 +152,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the quick start's lab is detached: nobody else ends it
     sys.exit(main(sys.argv[1:]))
