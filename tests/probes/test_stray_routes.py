@@ -172,16 +172,18 @@ def test_a_rule_that_takes_one_pod(rule: Rule, is_hit: bool):  # noqa: FBT001
 
 
 @pytest.mark.parametrize(
-    ("rule", "is_taken"),
+    ("rule", "is_taken", "is_wholly"),
     [
-        (Rule(priority=100, dst="10.42.2.10/32", table=200), True),
-        (Rule(priority=100, src="10.42.2.10/32", table=200), True),
-        (Rule(priority=100, dst="10.42.2.0/24", table=200), False),
-        (Rule(priority=100, src="10.42.1.10/32", table=200), False),
+        (Rule(priority=100, dst="10.42.2.10/32", table=200), True, True),
+        (Rule(priority=100, src="all", dst="10.42.2.10/32", table=200), True, True),
+        (Rule(priority=100, src="10.42.1.0/24", dst="10.42.2.10/32", table=200), True, False),
+        (Rule(priority=100, src="10.42.2.10/32", table=200), True, False),
+        (Rule(priority=100, dst="10.42.2.0/24", table=200), False, False),
+        (Rule(priority=100, src="10.42.1.10/32", table=200), False, False),
     ],
-    ids=["to it", "from it", "to all of its node", "from one of ours to all"],
+    ids=["to it", "from all to it", "from some to it", "from it", "to all of its node", "from one of ours to all"],
 )
-def test_a_rule_that_takes_one_pod_of_another_node(rule: Rule, is_taken: bool):  # noqa: FBT001
+def test_a_rule_that_takes_one_pod_of_another_node(rule: Rule, is_taken: bool, is_wholly: bool):  # noqa: FBT001
     cluster, _, _, c = two_nodes()
     other = cluster.pod("shop/d", "node-2")
     root = cluster.roots["node-1"]
@@ -189,7 +191,7 @@ def test_a_rule_that_takes_one_pod_of_another_node(rule: Rule, is_taken: bool): 
 
     assert of(cluster, c)["taken_away"] is is_taken
     assert bool(of(cluster, c)["taken_away_by"]) is is_taken
-    assert of(cluster, c)["taken_wholly"] is False  # a rule may ask for more than is known
+    assert of(cluster, c)["taken_wholly"] is is_wholly
     assert of(cluster, other)["taken_away"] is False
 
 

@@ -115,14 +115,14 @@ FACTS = (
     fact(
         "pod.taken_away",
         "bool",
-        "On another node a route takes this pod's address elsewhere than other pods of its node.",
+        "On another node a route or a rule takes this pod's address elsewhere than other pods of its node.",
         rungs=_OUTSIDE,
         look="ip route get <pod ip>  # on each other node",
     ),
     fact(
         "pod.taken_wholly",
         "bool",
-        "One of them is a route: it takes all packets, where a rule may ask for a port or a protocol.",
+        "One of them takes all packets: a route, or a rule that asks for the destination alone.",
         rungs=_OUTSIDE,
         look="ip route  # on <node>",
     ),

@@ -22,7 +22,7 @@ from bot.probes.engine.evidence import Evidence
 from bot.probes.gateway_reachability import growth
 from bot.probes.pod_link.observe import host_end, own_link
 from bot.probes.pod_routes.facts import REFUSING
-from bot.probes.pod_routes.rules import observe_rules, taken_by_rules
+from bot.probes.pod_routes.rules import Taking, observe_rules, taken_by_rules
 from bot.probes.pod_routes.stray import is_for_single_pods, observe_stray_inside, observe_stray_routes
 from bot.probes.shared.pod_views import NodeView, PodView, node_views, observable_pods
 from bot.probes.shared.policy_routing import Packet, Routing, route_words
@@ -60,10 +60,10 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
         )
         into.put(view.subject, "route_dev", answer.dev if answer else None, unasked)
         missing[view.root.name] += way in {"missing", "blackhole"}
-    by_rules: dict[str, list[str]] = defaultdict(list)
+    by_rules: dict[str, list[Taking]] = defaultdict(list)
     for name, root in node_views(evidence).items():
-        for ip, words in taken_by_rules(evidence, root, by_node[name]).items():
-            by_rules[ip] += words
+        for ip, rules in taken_by_rules(evidence, root, by_node[name]).items():
+            by_rules[ip] += rules
     known = {name: table for name, table in tables.items() if not table.is_empty}
     observe_stray_routes(evidence, known, by_rules, into)
     for name, root in node_views(evidence).items():

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.agent.report import Route, Rule
 from bot.domain import facts
@@ -45,26 +45,40 @@ class _Way:
 
 
 @dataclass(frozen=True, slots=True)
+class Taking:
+    """A rule that takes packets elsewhere."""
+
+    words: str
+    is_whole: bool
+    """It asks for the destination alone: requests and replies to it go the same way."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Diverted:
-    """A packet that a rule takes elsewhere, and the rule in words."""
+    """A packet that a rule takes elsewhere."""
 
     way: _Way
-    rule: str
+    by: Taking
+
+    @property
+    def rule(self) -> str:
+        """The rule in words."""
+        return self.by.words
 
 
-def taken_by_rules(evidence: Evidence, root: NodeView, views: Sequence[PodView]) -> Mapping[str, Sequence[str]]:
+def taken_by_rules(evidence: Evidence, root: NodeView, views: Sequence[PodView]) -> Mapping[str, Sequence[Taking]]:
     """By address, the rules of a node that take single pods of another node, and not all of that node's."""
     asked: dict[str, set[str]] = defaultdict(set)
-    taken: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    taken: dict[Taking, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for way in _packets(evidence, root, views, RouteTable(root.state.routes)):
         asked[way.other].add(way.far_ip)
     for one in _diverted(evidence, root, views):
-        taken[one.rule][one.way.other].add(one.way.far_ip)
-    found: dict[str, list[str]] = defaultdict(list)
-    for words, by_node in taken.items():
+        taken[one.by][one.way.other].add(one.way.far_ip)
+    found: dict[str, list[Taking]] = defaultdict(list)
+    for by, by_node in taken.items():
         for other, ips in by_node.items():
             for ip in sorted(ips) if other and len(ips) < len(asked[other]) else ():
-                found[ip].append(f"rule {words} on {root.name}")
+                found[ip].append(replace(by, words=f"rule {by.words} on {root.name}"))
     return found
 
 
@@ -138,7 +152,8 @@ def _diverted(evidence: Evidence, root: NodeView, views: Sequence[PodView]) -> I
     for way in (*_packets(evidence, root, views, main), *_tested(evidence, root, views, main)):
         answer = routing.answer(way.packet)
         if answer and _is_foreign(evidence, answer.rule) and _leads_elsewhere(answer, main, way.packet.dst):
-            yield _Diverted(way, in_words(answer))
+            is_whole = bool(answer.rule.dst) and not _asks(replace(answer.rule, dst=""))
+            yield _Diverted(way, Taking(in_words(answer), is_whole))
 
 
 def _packets(evidence: Evidence, root: NodeView, views: Sequence[PodView], main: RouteTable) -> Iterator[_Way]:

@@ -8,6 +8,7 @@ from bot.domain.facts import FactBuilder
 from bot.probes.engine.evidence import Evidence
 from bot.probes.pod_link.observe import own_link
 from bot.probes.pod_routes.facts import REFUSING
+from bot.probes.pod_routes.rules import Taking
 from bot.probes.shared.address_ranges import blocks_by_node
 from bot.probes.shared.pod_views import PodView
 from bot.probes.shared.policy_routing import Packet, Routing, in_words, protocol_and_port, route_words
@@ -21,7 +22,7 @@ way = tuple[str, str]
 
 
 def observe_stray_routes(
-    evidence: Evidence, tables: Mapping[str, RouteTable], by_rules: Mapping[str, Sequence[str]], into: FactBuilder
+    evidence: Evidence, tables: Mapping[str, RouteTable], by_rules: Mapping[str, Sequence[Taking]], into: FactBuilder
 ) -> None:
     """For each pod, the nodes on which a route or a rule takes it elsewhere than the other pods of its node.
 
@@ -30,8 +31,9 @@ def observe_stray_routes(
     pods, blocks = _pods_by_node(evidence), blocks_by_node(evidence)
     taken: dict[str, list[str]] = defaultdict(list)
     wholly: set[str] = set()
-    for ip, words in by_rules.items():
-        taken[ip] += words
+    for ip, rules in by_rules.items():
+        taken[ip] += [one.words for one in rules]
+        wholly |= {ip for one in rules if one.is_whole}
     for name, table in sorted(tables.items()):
         for other in pods:
             for ip, route in _stray(table, pods[other], blocks.get(other, ())) if other != name else ():
