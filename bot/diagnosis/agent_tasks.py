@@ -22,6 +22,7 @@ from bot.probes.policy.evaluation import policy_index
 from bot.probes.services.backends import backends, endpoint_pod
 from bot.probes.services.claims import claim_questions
 from bot.probes.services.dialled_names import doubtful_names
+from bot.probes.services.dialled_ports import doubtful_ports
 from bot.probes.services.kubelet_probes import readiness_ports
 from bot.probes.services.needed import clients_of, outside_dials, plain_dials
 from bot.probes.shared.dns_zone import SHORT_NAME, dns_zone, forwarded_to
@@ -312,11 +313,16 @@ def _other_addresses(evidence: Evidence) -> Iterator[Target]:
 
 
 def _plain_addresses(evidence: Evidence, node: str) -> Iterator[Target]:
-    """Addresses of nodes and machines outside, tried from the pods that are configured to dial them, and their node."""
+    """Addresses of nodes and machines outside, tried from the pods that are configured to dial them, and their node.
+
+    So are ports that a dialled Service does not have: what the API says of them must be seen to be so.
+    """
     dials, callers = plain_dials(evidence), defaultdict[tuple[str, int], list[str]](list)
+    doubtful = doubtful_ports(evidence)
     for subject in _sources(evidence, node):
-        for flow in dials.get(subject, ()):
-            callers[flow.address, flow.port].append(evidence.pods[subject].metadata.uid)
+        wanted = [(flow.address, flow.port) for flow in dials.get(subject, ())]
+        for at in dict.fromkeys((*((each.ip, each.port) for each in doubtful.get(subject, ())), *wanted)):
+            callers[at].append(evidence.pods[subject].metadata.uid)
     for (ip, port), uids in callers.items():
         yield Target(purpose="dial", ip=ip, name=f"{ip}:{port}", port=port, protocol="tcp", sources=tuple(uids))
 

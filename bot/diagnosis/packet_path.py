@@ -131,6 +131,8 @@ def _ends(evidence: Evidence, differential: Differential, symptoms: Sequence[Sym
     service = min(services, key=lambda name: not name.startswith(own), default="")
     if pods:
         flow = next((each for each in flows if each.source == pods[0]), None)
+        if flow and flow.target and flow.target.kind is SubjectKind.SERVICE:  # no pod of it is ever met
+            return _Ends(source=pods[0], service=flow.target.name)
         return _Ends(source=pods[0], target=flow.target or flow.target_node if flow else None, service=service)
     places = {subject.name for subject in blamed if subject.kind in {SubjectKind.NODE, SubjectKind.PAIR}}
     pairs = sorted((one for one in blamed if one.kind is SubjectKind.PAIR), key=lambda one: _unasked(evidence, one))

@@ -53,7 +53,7 @@ class SymptomKind(StrEnum):
     LARGE_PACKETS_LOST = "large-packets-lost"
     OUTSIDE_UNREACHABLE = "outside-unreachable"
     ADDRESS_UNREACHABLE = "address-unreachable"
-    """An address without a Service that a pod is configured to dial: of a node, or outside."""
+    """Dialled by configuration, and no Service is behind it: an address, or a port that a Service does not have."""
     NODE_NOT_READY = "node-not-ready"
     PODS_NOT_READY = "pods-not-ready"
     """Readiness fails; a consequence nearly always."""

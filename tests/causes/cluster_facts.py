@@ -43,6 +43,7 @@ POD: dict[str, Value] = {
     "has_arp": True,
     "addresses_failing": (), "addresses_denied": (), "addresses_denying": (), "addresses_dead": (),
     "addresses_lost_here": (), "host_ports_unserved": (), "host_ports_served_at": (), "address_is_missed": False,
+    "ports_missing": (), "ports_missing_services": (), "ports_missing_sure": False,
     "ip": "10.42.1.7", "recreate": "kubectl -n shop delete pod a", "ebpf_known": True, "ebpf_lost_from": (),
     "host_master": "", "bridge_port": "none", "bridge_isolated": False, "bridge_hairpin": False,
     "static_entries_wrong": (),

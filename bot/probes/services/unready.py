@@ -18,6 +18,7 @@ from bot.probes.engine.once import once_per_evidence
 from bot.probes.services.attempts import ServiceTest, tests_by_service
 from bot.probes.services.backends import backends
 from bot.probes.services.dialled_names import missing_names
+from bot.probes.services.dialled_ports import missing_ports
 from bot.probes.services.itself import itself
 from bot.probes.services.kubelet_probes import readiness_ports, unconnected
 from bot.probes.services.needed import clients_of
@@ -223,6 +224,8 @@ def _lacks(evidence: Evidence, subject: Subject, *, is_denied: bool) -> Iterator
     if not is_denied:
         for each in missing_names(evidence).get(subject, ()):
             yield f"the name {each.name}, which does not exist"
+        for each in missing_ports(evidence).get(subject, ()):
+            yield f"Service {each.service.name} at {each.port}, a port that it does not have"
         reach = aggregate(_dns_answers(evidence).get(subject, ()))
         if reach not in {None, "ok", "mixed"}:
             yield f"the cluster's DNS {in_words(str(reach))}"
