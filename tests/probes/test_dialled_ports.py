@@ -91,10 +91,11 @@ def test_a_headless_service_is_dialled_at_the_ports_of_its_pods():
 
     known, _ = made.judged()
 
-    assert known.of(made.pod)["ports_missing"] == (
+    words = (
         "its variable DB names db:5000, and Service shop/db is headless: its name leads to the pods themselves, which "
-        "listen on 5432/TCP, not on 5000",
+        "listen on 5432/TCP, not on 5000"
     )
+    assert known.of(made.pod)["ports_missing"] == (words,)
 
 
 def test_what_a_headless_service_says_of_ports_is_no_fault_where_its_pods_are_dialled_at_their_own():
