@@ -147,6 +147,7 @@ SERVICE: dict[str, Value] = {
     "claims": (), "claims_programmed": (), "claimant_namespace": "", "claimant_name": "", "claimed_by": "",
     "in_scope": True, "is_dns": False, "dns_ingress_opening": "", "policies_ingress": 0, "external_local": False,
     "outside_failing": (), "outside_flows": (), "outside_nodes_without": (),
+    "slices_astray": (), "scaled_deployment": "",
     "ports_misnamed": (), "outside_left_out": (), "awaits_itself": (), "host_clients_left_out": (),
     "host_clients_policies": (),
     "host_clients_flows": (), "is_used": True,

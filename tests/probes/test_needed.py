@@ -49,6 +49,19 @@ def test_what_is_known_of_a_pod():
     ]
 
 
+def test_an_alias_stands_for_the_service_that_it_leads_to():
+    cluster, a, _, c = two_nodes()
+    db = add_service(cluster, "shop/db", (c,), port=80, target=5432)
+    for name, leads_to in (("one", "two.shop.svc.cluster.local"), ("two", "db.shop.svc.cluster.local."), ("out", "db")):
+        add_service(cluster, f"shop/{name}", ip="", type="ExternalName", external_name=leads_to)
+    env = (EnvVar(name="DB", value="one:80"), EnvVar(name="BY_A_SHORT_NAME", value="out:80"))
+    configure(cluster, a, Container(env=env))
+
+    (flow,) = [flow for flow in needed_flows(cluster.evidence()) if flow.known_by == "environment"]
+
+    assert (flow.target, flow.port, flow.name) == (db, 80, "one")
+
+
 def test_what_a_playbook_knows_of_an_application_yields_to_what_its_pod_is_told():
     cluster, a, b, c = two_nodes()
     scheduler = add_service(cluster, "shop/scheduler", (c,), port=9004)

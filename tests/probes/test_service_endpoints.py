@@ -58,6 +58,8 @@ def test_ready_endpoints_pass():
         "ports_misnamed": (),
         "similar_pods": 0,
         "scaled_to_zero": False,
+        "scaled_deployment": "",
+        "slices_astray": (),
         "port_name_ok": True,
         "target_port_declared": True,
         "endpoints": 2,
@@ -176,8 +178,9 @@ def test_scaled_to_zero_is_a_fault_where_somebody_dials_it_and_a_note_elsewhere(
         metadata=ObjectMeta(namespace="shop", name="web"), spec=DeploymentSpec(replicas=0, template=template)
     )
 
-    _, findings = judged(cluster, deployments=(deployment,))
+    known, findings = judged(cluster, deployments=(deployment,))
 
+    assert known.of(facts.service("shop", "web"))["scaled_deployment"] == "web"
     assert sentences(findings, Severity.FAIL) == []
     nobody = "" if is_used else ", and no client is known to use it"
     assert sentences(findings, Severity.WARN) == [
@@ -349,3 +352,41 @@ def test_a_target_port_by_a_name_that_belongs_to_the_other_protocol():
     web = add_service(cluster, "shop/web", target="main", protocol="UDP")
 
     assert judged(cluster)[0].of(web)["port_name_ok"] is False
+
+
+@pytest.mark.parametrize(
+    ("labels", "where"),
+    [
+        ({}, "EndpointSlice db-1 has no label kubernetes.io/service-name"),
+        (
+            {"kubernetes.io/service-name": "db-old"},
+            "EndpointSlice db-1 belongs to a Service db-old, which does not exist",
+        ),
+        ({"kubernetes.io/service-name": "web"}, ""),
+    ],
+)
+def test_a_hand_made_slice_belongs_to_the_service_that_its_label_names(labels: dict[str, str], where: str):
+    cluster, a, b, _ = two_nodes()
+    add_service(cluster, "shop/web", (b,), ip="10.43.7.7")
+    db = add_service(cluster, "shop/db", selector={}, port=5432)
+    made = cluster.slices.pop()
+    cluster.slices.append(
+        msgspec.structs.replace(made, metadata=ObjectMeta(namespace="shop", name="db-1", labels=labels))
+    )
+    needing(cluster, a, "db:5432")
+
+    known, findings = judged(cluster)
+
+    assert known.of(db)["slices_astray"] == ((where,) if where else ())
+    (finding,) = [each for each in findings if each.subject == db]
+    assert finding.severity is Severity.FAIL, "shop/a needs it"
+    assert (finding.symptom is not None, where in finding.sentence) == (True, True)
+
+
+def needing(cluster: FakeCluster, pod: Subject, at: str) -> None:
+    """The pod is configured to dial this."""
+    spec = cluster.pods[pod].spec
+    told = msgspec.structs.replace(spec.containers[0], env=(EnvVar(name="NEEDS", value=at),))
+    cluster.pods[pod] = msgspec.structs.replace(
+        cluster.pods[pod], spec=msgspec.structs.replace(spec, containers=(told,))
+    )

@@ -158,6 +158,23 @@ def test_one_port_out_of_reach_is_enough_to_be_unready_for():
     )
 
 
+@pytest.mark.parametrize("needs", ["db:5432", "postgres://alias:5432/orders"])
+def test_a_pod_that_needs_a_service_behind_which_nobody_is_waits_for_it(needs: str):
+    cluster, *_ = two_nodes()
+    web, late = empty(cluster)
+    add_service(cluster, "shop/db", ip="10.43.7.7", port=5432)
+    alias = "db.shop.svc.cluster.local"
+    add_service(cluster, "shop/alias", ip="", port=5432, type="ExternalName", external_name=alias)
+    container = Container(env=(EnvVar(name="DB", value=needs),))
+    spec = msgspec.structs.replace(cluster.pods[late].spec, containers=(container,))
+    cluster.pods[late] = msgspec.structs.replace(cluster.pods[late], spec=spec)
+
+    known, _ = judged(cluster)
+
+    assert known.of(web)["unready_why"] == "needs"
+    assert known.of(web)["unready_lacks"] == ("Service shop/db, which has no endpoint",)
+
+
 def test_two_empty_services_do_not_explain_each_other():
     cluster, *_ = two_nodes()
     web, late = empty(cluster)

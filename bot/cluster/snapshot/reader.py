@@ -3,7 +3,7 @@
 import asyncio
 import difflib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, TypeVar
@@ -222,13 +222,20 @@ class SnapshotReader:
 
     async def _read_named_services(self, pods: tuple[Pod, ...]) -> None:
         """Services of other namespaces that these pods are configured to dial."""
-        known = {self._namespace, *DNS_NAMESPACES}
-        named = dict.fromkeys(
-            labels[1]
+        await self._read_services_of_names(
+            each.host
             for pod in pods
             for container in (*pod.spec.containers, *pod.spec.init_containers)
             for each in dialled(container)
-            if len(labels := each.host.split(".")) > 1 and labels[1] not in known and self._exists(labels[1])
+        )
+
+    async def _read_services_of_names(self, hosts: Iterable[str]) -> None:
+        """Services of the other namespaces that names are of."""
+        known = {self._namespace, *DNS_NAMESPACES}
+        named = dict.fromkeys(
+            labels[1]
+            for host in hosts
+            if len(labels := host.split(".")) > 1 and labels[1] not in known and self._exists(labels[1])
         )
         async with TaskGroup() as tasks:
             for namespace in islice(named, MAX_NAMED_NAMESPACES):
@@ -254,7 +261,7 @@ class SnapshotReader:
         return pod.metadata.namespace in CONNECTIVITY_NAMESPACES and pod.metadata.namespace != self._namespace
 
     async def _read_services(self) -> None:
-        """Services and slices of the namespace, of DNS, and of the API itself."""
+        """Services and slices of the namespace, of DNS, and of the API itself; and what aliases lead to."""
         namespaces = dict.fromkeys([self._namespace, *self._existing(DNS_NAMESPACES)])
         group, kind = "discovery.k8s.io", "endpointslices"
         async with TaskGroup() as tasks:
@@ -268,6 +275,9 @@ class SnapshotReader:
                 tasks.create_task(
                     self._read("endpoint_slices", kind, EndpointSlice, group=group, namespace="default", **behind)
                 )
+        services: Iterable[Service] = self._found.get("services", {}).values()
+        own = (each for each in services if each.metadata.namespace == self._namespace)
+        await self._read_services_of_names(each.spec.external_name for each in own)
 
     async def _read_claiming_services(self) -> None:
         """Whoever may not list them all is not kept from a verdict: what they claim is unknown then."""

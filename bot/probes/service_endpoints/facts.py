@@ -70,6 +70,21 @@ FACTS = (
         rungs=API,
     ),
     fact(
+        "service.scaled_deployment",
+        "str",
+        'The Deployment whose pods the selector would take and that is scaled to zero; "" where none is.',
+        look="kubectl get deployments -n <namespace>",
+        rungs=API,
+    ),
+    fact(
+        "service.slices_astray",
+        "list",
+        "Of a Service without selector and without ready endpoints: EndpointSlices of its namespace that belong to no "
+        "Service.",
+        look="kubectl get endpointslices -n <namespace> --show-labels",
+        rungs=API,
+    ),
+    fact(
         "service.port_name_ok",
         "bool",
         "Every targetPort that is a name is the name of a port of a container behind the Service.",

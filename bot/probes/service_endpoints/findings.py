@@ -44,9 +44,10 @@ def judge(table: FactTable) -> Sequence[Finding]:
 def _without_endpoints(service: Subject, known: _Known) -> Finding:
     selected, has_selector = known.get("selected_pods"), known.get("has_selector")
     if has_selector is False:
-        return _tell(
-            service, Severity.WARN, "has no selector, and no ready endpoint is listed for it", known, fails=False
-        )
+        astray = listed(strings(known.get("slices_astray")))
+        what = f"has no selector, and no ready endpoint is listed for it{f' ({astray})' if astray else ''}"
+        is_used = known.get("is_used") is True
+        return _tell(service, Severity.FAIL if is_used else Severity.WARN, what, known, fails=is_used)
     if known.get("scaled_to_zero") is True or (selected == 0 and _is_left_behind(known)):
         is_unused = known.get("is_used") is False
         why = "its workload is scaled to zero" if known.get("scaled_to_zero") is True else "its selector matches no pod"

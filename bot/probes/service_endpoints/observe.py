@@ -13,9 +13,11 @@ Source: https://github.com/projectcalico/calico/issues/3901 (the reject rule, an
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
+from itertools import islice
 
 from bot.cluster.objects import Container, EndpointSlice, Pod, Service
 from bot.cluster.snapshot.dialled import dialled
+from bot.domain import facts
 from bot.domain.facts import FactBuilder, Subject
 from bot.probes.engine.evidence import Evidence, pod_subject
 from bot.probes.services.backends import backends, endpoint_key, endpoint_pod, is_taken, namespace_of
@@ -93,7 +95,17 @@ def _observe_pods(
     if why:
         keys = ("selected_pods", "unready_selected", "terminating_selected", "similar_pods", "scaled_to_zero")
         into.miss_all(
-            subject, (*keys, "unready_why", "unready_lacks", "family_served", "publishes_unready", "awaits_itself"), why
+            subject,
+            (
+                *keys,
+                "scaled_deployment",
+                "unready_why",
+                "unready_lacks",
+                "family_served",
+                "publishes_unready",
+                "awaits_itself",
+            ),
+            why,
         )
         return None
     namespace = namespace_of(subject)
@@ -108,6 +120,7 @@ def _observe_pods(
     staying = [pod for pod in taken if pod.metadata.deletion_timestamp is None]
     is_zero = None if why_workloads and not staying else not staying and _is_scaled_to_zero(evidence, subject, selector)
     into.put(subject, "scaled_to_zero", is_zero, why_workloads)
+    into.set(subject, "scaled_deployment", _scaled_deployment(evidence, subject, selector) if is_zero else "")
     return taken
 
 
@@ -175,6 +188,15 @@ def _is_scaled_to_zero(evidence: Evidence, subject: Subject, selector: Mapping[s
     return bool(workloads) and not any(workloads)
 
 
+def _scaled_deployment(evidence: Evidence, subject: Subject, selector: Mapping[str, str]) -> str:
+    """A Deployment with such pods that is scaled to zero; "" where none is."""
+    for each in evidence.snapshot.deployments:
+        is_of_it = selector.items() <= each.spec.template.metadata.labels.items()
+        if each.metadata.namespace == namespace_of(subject) and is_of_it and each.spec.replicas == 0:
+            return each.metadata.name
+    return ""
+
+
 # Ports
 
 
@@ -208,7 +230,7 @@ def _observe_slices(evidence: Evidence, subject: Subject, service: Service, into
     why = why_unread(evidence.snapshot, "endpointslices", group="discovery.k8s.io", namespace=namespace)
     if why:
         keys = ("endpoints", "ready_endpoints", "nodes_without_local", "hints_empty_zone")
-        into.miss_all(subject, (*keys, "ports_unserved", "ports_misnamed", "endpoints_outdated"), why)
+        into.miss_all(subject, (*keys, "ports_unserved", "ports_misnamed", "endpoints_outdated", "slices_astray"), why)
         return
     slices = evidence.slices.get(subject, ())
     listed = {endpoint_key(each, e): e.is_ready for each in slices for e in each.endpoints}
@@ -218,6 +240,8 @@ def _observe_slices(evidence: Evidence, subject: Subject, service: Service, into
     into.set(subject, "hints_empty_zone", _has_empty_zone(evidence, slices))
     into.set(subject, "ports_unserved", tuple(_unserved(evidence, subject, service)) if listed else ())
     into.set(subject, "ports_misnamed", tuple(_misnamed(service, slices))[:LISTED])
+    astray = () if service.spec.selector or any(listed.values()) else _astray(evidence, service, namespace)
+    into.set(subject, "slices_astray", tuple(islice(astray, LISTED)))
     named = any(endpoint.is_ready and endpoint_pod(each, endpoint) for each in slices for endpoint in each.endpoints)
     why = _why_pods_unknown(evidence, subject) if named else ""
     outdated = tuple(dict.fromkeys(_outdated(evidence, slices)))[:LISTED]
@@ -245,6 +269,23 @@ def _misnamed(service: Service, slices: Sequence[EndpointSlice]) -> Iterator[str
             yield from (
                 f'{at} is named "{port.name}", and "{each.name}" in EndpointSlice {name}' for name, each in same[:1]
             )
+
+
+def _astray(evidence: Evidence, service: Service, namespace: str) -> Iterator[str]:
+    """EndpointSlices of the namespace that belong to no Service, though they would fit one of this one's ports.
+
+    The label alone says whose a slice is; where Endpoints are mirrored, it is the name of the Endpoints.
+    """
+    protocols = {port.protocol or "TCP" for port in service.spec.ports}
+    for each in evidence.snapshot.endpoint_slices:
+        owner = each.service_name
+        is_fitting = any((port.protocol or "TCP") in protocols for port in each.ports)
+        if each.metadata.namespace != namespace or not is_fitting:
+            continue
+        if not owner:
+            yield f"EndpointSlice {each.metadata.name} has no label kubernetes.io/service-name"
+        elif facts.service(namespace, owner) not in evidence.services:
+            yield f"EndpointSlice {each.metadata.name} belongs to a Service {owner}, which does not exist"
 
 
 def _outdated(evidence: Evidence, slices: Sequence[EndpointSlice]) -> Iterator[str]:

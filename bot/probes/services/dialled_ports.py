@@ -10,16 +10,16 @@ Source: https://kubernetes.io/docs/concepts/services-networking/service/#headles
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from bot.cluster.objects import Pod, Service
+from bot.cluster.objects import Pod
 from bot.cluster.snapshot.dialled import DEFAULT_PORTS, Dialled, dialled
-from bot.domain import facts
 from bot.domain.facts import Subject
 from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
 from bot.probes.policy.selectors import address
-from bot.probes.services.backends import backends, has_cluster_ip, service_by_ip
+from bot.probes.services.backends import backends, has_cluster_ip
 from bot.probes.services.needed import UDP_PORTS
 from bot.probes.services.rules import open_tcp_ports
+from bot.probes.services.service_names import dialled_service, named_service
 from bot.probes.shared.reach import aggregate, reach_of
 
 MAX_NAMED = 6
@@ -75,26 +75,24 @@ def _of_pod(evidence: Evidence, subject: Subject, pod: Pod) -> Iterator[DialledP
     }
     for container in (*pod.spec.containers, *(each for each in pod.spec.init_containers if each.name not in done)):
         for each in dialled(container):
-            target = _target(evidence, each.host, pod.metadata.namespace)
+            target = dialled_service(evidence, each.host, pod.metadata.namespace)
             is_own = target is None or subject in evidence.relations.pods_of_service.get(target, ())
             if target is None or is_own or not each.port or each.port in UDP_PORTS or each.host.lower() in aliases:
                 continue  # to its own Service: what it is called, not whom it dials
-            yield from _beside(evidence, target, evidence.services[target], each, each.port)
+            yield from _beside(evidence, target, pod.metadata.namespace, each, each.port)
 
 
-def _target(evidence: Evidence, host: str, namespace: str) -> Subject | None:
-    if address(host):
-        return service_by_ip(evidence).get(host)
-    labels = host.rstrip(".").split(".")
-    if len(labels) > 2 and labels[2] != "svc":
-        return None
-    target = facts.service(labels[1] if len(labels) > 1 else namespace, labels[0])
-    return target if target in evidence.services else None
+def _alias(evidence: Evidence, host: str, namespace: str) -> str:
+    """That the name is an alias of another Service, in words."""
+    own = None if address(host) else named_service(evidence, host, namespace)
+    alias = evidence.services[own].spec.external_name if own else ""
+    return f" (an alias, ExternalName, of {alias})" if alias else ""
 
 
-def _beside(evidence: Evidence, target: Subject, service: Service, each: Dialled, port: int) -> Iterator[DialledPort]:
+def _beside(evidence: Evidence, target: Subject, namespace: str, each: Dialled, port: int) -> Iterator[DialledPort]:
+    service = evidence.services[target]
     spec = service.spec
-    if spec.type == "ExternalName" or (has_cluster_ip(service) and port in {one.port for one in spec.ports}):
+    if has_cluster_ip(service) and port in {one.port for one in spec.ports}:
         return
     is_explicit = DEFAULT_PORTS.get(each.scheme) != port
     if has_cluster_ip(service):
@@ -114,7 +112,7 @@ def _beside(evidence: Evidence, target: Subject, service: Service, each: Dialled
         host=each.host.lower(),
         ip=ip,
         port=port,
-        named=each.named,
+        named=each.named + _alias(evidence, each.host, namespace),
         offers=offers[:MAX_NAMED],
         is_headless=not has_cluster_ip(service),
         is_explicit=is_explicit,

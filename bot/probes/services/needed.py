@@ -21,6 +21,7 @@ from bot.probes.policy.selectors import address
 from bot.probes.services.backends import backends, service_by_ip
 from bot.probes.services.kubelet_probes import probed_port
 from bot.probes.services.rules import is_loopback
+from bot.probes.services.service_names import dialled_service
 
 MAX_FLOWS = 20_000
 UDP_PORTS = frozenset({53, 123, 161, 162, 514, 2055, 4739, 6343, 6831, 6832, 8125})
@@ -124,7 +125,7 @@ class _Deriving:
         if address(each.host) and each.host not in self._own_ips:
             yield from self._named_outside(subject, each)
             return
-        target = self._target(each.host, namespace)
+        target = dialled_service(self._evidence, each.host, namespace)
         if target is None or subject in self._evidence.relations.pods_of_service.get(target, ()):
             return  # not of this cluster, or the pod's own Service: what it is called, not whom it dials
         spec = self._evidence.services[target].spec
@@ -172,15 +173,6 @@ class _Deriving:
     def _node_ports(self) -> Mapping[int, tuple[Subject, ServicePort]]:
         services = self._evidence.services.items()
         return {port.node_port: (name, port) for name, each in services for port in each.spec.ports if port.node_port}
-
-    def _target(self, host: str, namespace: str) -> Subject | None:
-        if address(host):
-            return self._by_ip.get(host)
-        labels = host.split(".")
-        if len(labels) > 2 and labels[2] != "svc":
-            return None
-        target = facts.service(labels[1] if len(labels) > 1 else namespace, labels[0])
-        return target if target in self._evidence.services else None
 
     # What a pod dials right now
 

@@ -25,6 +25,7 @@ from bot.probes.services.needed import clients_of
 from bot.probes.services.plain_addresses import outside_addresses_lost, plain_addresses
 from bot.probes.services.rules import open_tcp_ports
 from bot.probes.shared.reach import aggregate, in_words, reach_of
+from bot.probes.shared.unread_resources import why_unread
 
 FOLLOWS = ("kubelet", "no-network", "network", "needs", "unanswered")
 """Something failed before: being unready follows from it."""
@@ -241,12 +242,26 @@ def _lacks_addresses(evidence: Evidence, subject: Subject, *, is_denied: bool) -
 
 
 def _lacks_behind(evidence: Evidence, subject: Subject) -> Iterator[str]:
-    """Services that the pod is known to need and that have no ready endpoint, for their own pods are out of reach."""
+    """Services that the pod is known to need and that lead nowhere: no pod, or only pods that are out of reach.
+
+    Where they have pods that are not ready for another reason, these may wait for this one as well: it is left open.
+    """
     for service in sorted(_needed_by(evidence).get(subject, ())):
         ends = list(backends(evidence, service))
+        if not ends and evidence.services[service].spec.ports and _has_read_slices(evidence, service):
+            yield f"Service {service.name}, which has no endpoint"
         pods = {each.pod for each in ends if each.pod and each.pod in evidence.pods} - {subject}
         if pods and not any(each.is_ready for each in ends) and all(_is_out_of_reach(evidence, pod) for pod in pods):
             yield f"Service {service.name}, whose own pods are out of reach"
+
+
+def _has_read_slices(evidence: Evidence, service: Subject) -> bool:
+    """Whether the EndpointSlices of its namespace were read: of other namespaces, one that was found shows it."""
+    namespace = service.name.partition("/")[0]
+    if why_unread(evidence.snapshot, "endpointslices", group="discovery.k8s.io", namespace=namespace):
+        return False
+    found = evidence.snapshot.endpoint_slices
+    return namespace == evidence.snapshot.namespace or any(each.metadata.namespace == namespace for each in found)
 
 
 @once_per_evidence

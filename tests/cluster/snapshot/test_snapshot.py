@@ -51,6 +51,15 @@ async def taken(cluster: SmallCluster, *, kubeconfig: str | None = None, **optio
         return await take_snapshot(api, "shop", deadline_s=10, **options)
 
 
+async def test_services_of_another_namespace_to_which_an_alias_leads_are_read(shop: SmallCluster):
+    alias = {"type": "ExternalName", "externalName": "hidden.other.svc.cluster.local"}
+    shop.add("services", "alias", "shop", spec=alias)
+
+    snapshot = await taken(shop)
+
+    assert names(snapshot.services) == ["kubernetes", "kube-dns", "hidden", "alias", "web"]
+
+
 async def test_what_a_namespace_depends_on(shop: SmallCluster):
     snapshot = await taken(shop)
 
