@@ -33,7 +33,7 @@ class RawRule:
     """Chains of its table to which it jumps."""
     drops: bool = False
     rewrites: bool = False
-    """Packets get another address or another time to live, or are kept from any translation."""
+    """Packets get another address or another time to live, are kept from any translation, or lose kube-proxy's mark."""
     sets_mark: int = 0
     """Bits of the packet mark that it may set."""
     read: Callable[[], Sequence[FirewallStep]]

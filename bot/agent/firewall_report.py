@@ -68,7 +68,8 @@ class FirewallStep:
     Of rules that rewrite: "dnat IP[:PORT]", "redirect[ :PORT]", "snat IP", notrack, "ttl N"; without what is not fixed.
     """
     text: str = ""
-    """Of a rule that takes packets away or rewrites them: as in `FirewallRule`, like the next."""
+    """As in `FirewallRule`, like the next: of a rule that takes packets away, rewrites them, or takes kube-proxy's mark
+    off them."""
     handle: int = 0
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from bot.agent.filter_ways import RawRule
 from bot.agent.iptables_matches import mark_set, matches_of
-from bot.agent.packet_changes import iptables_change, verdict_of
+from bot.agent.packet_changes import iptables_change, unmarks_services, verdict_of
 from bot.agent.report import FirewallChain, FirewallChange, FirewallRule, FirewallStep
 from bot.agent.rules import MANY_OF_A_KIND, RULES_LIMIT, TEXT_LIMIT, RuleSet, Step
 from bot.agent.source_nat import iptables_nat_rule
@@ -108,7 +108,7 @@ def _take(found: RuleSet, rule: re.Match[str], backend: Backend, family: str, ta
             RawRule(
                 targets=(target,) if target and target not in _WORDS else (),
                 drops=target in _TAKING,
-                rewrites=bool(verdict_of(changed)),
+                rewrites=bool(verdict_of(changed)) or unmarks_services(changed),
                 sets_mark=0xFFFFFFFF if target in {"MARK", "CONNMARK"} else 0,
                 read=way,
             )
@@ -157,11 +157,12 @@ def _way(backend: Backend, family: str, table: str, chain: str, text: str) -> Se
         verdict = f"reject with {options.get('--reject-with', 'icmp-port-unreachable')[:64]}"
     elif target == "MARK" and (known := mark_set(options, target)):
         verdict = f"mark {known[0]:#x}/{known[1]:#x}"
-    rewriting = verdict_of(iptables_change(options, target, text.split()))
+    change = iptables_change(options, target, text.split())
+    rewriting = verdict_of(change)
     verdict = rewriting or verdict
     if not verdict:
         return ()
-    takes = target in _TAKING or bool(rewriting)
+    takes = target in _TAKING or bool(rewriting) or unmarks_services(change)
     return (
         FirewallStep(
             backend=backend,

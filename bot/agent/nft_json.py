@@ -12,7 +12,7 @@ from typing import Any, cast
 from bot.agent.filter_ways import RawRule
 from bot.agent.nft_matches import keyed, mark_set, matches_of, sets_mark
 from bot.agent.nft_text import expression_text
-from bot.agent.packet_changes import nft_change, verdict_of
+from bot.agent.packet_changes import nft_change, unmarks_services, verdict_of
 from bot.agent.report import FirewallChain, FirewallChange, FirewallMatch, FirewallRule, FirewallStep
 from bot.agent.rules import MANY_OF_A_KIND, RULES_LIMIT, TEXT_LIMIT, RuleSet, Step
 from bot.agent.source_nat import nft_nat_rule
@@ -92,7 +92,7 @@ class _Reader:
         return RawRule(
             targets=tuple({target for verdict in verdicts for target in _jumps(verdict)}),
             drops=any(_terminal(verdict) in _TAKING or "reject" in verdict for verdict in verdicts),
-            rewrites=any(verdict_of(nft_change(one)) for one in expressions),
+            rewrites=any(verdict_of(each) or unmarks_services(each) for each in map(nft_change, expressions)),
             sets_mark=0xFFFFFFFF if any(map(sets_mark, expressions)) else 0,
             read=partial(self._way, rule, expressions),
         )
@@ -230,13 +230,14 @@ def _terminal(verdict: Object) -> str:
 def _step(rule: Object, matches: Sequence[FirewallMatch], statement: Object, text: str) -> Iterator[FirewallStep]:
     """What the statement does with packets that met the conditions before it."""
     family, table = _table(rule)
-    rewriting = verdict_of(nft_change(statement))
+    change = nft_change(statement)
+    rewriting = verdict_of(change)
     verdict = rewriting or _terminal(statement)
     if not verdict and sets_mark(statement):
         known = mark_set(statement)
         verdict = f"mark {known[0]:#x}/{known[1]:#x}" if known else "mark"
     if verdict:
-        takes = verdict in _TAKING or verdict.startswith("reject") or bool(rewriting)
+        takes = verdict in _TAKING or verdict.startswith("reject") or bool(rewriting) or unmarks_services(change)
         yield FirewallStep(
             backend="nft",
             family=family,

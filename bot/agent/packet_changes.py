@@ -18,6 +18,8 @@ CHANGES_LIMIT = 200
 _Change = tuple[str, str]
 """Kind and value, as `FirewallChange` has them."""
 _HOPS = {("ip", "ttl"), ("ip6", "hoplimit")}
+SERVICE_MARK = 0x4000
+"""By which kube-proxy remembers whose source it is to change (masqueradeBit 14, as it is everywhere)."""
 _ZONE_OPTIONS = {"--zone": "", "--zone-orig": "original", "--zone-reply": "reply"}
 
 
@@ -84,6 +86,13 @@ def _zone(value: object, direction: str) -> str:
     if not str(value).isdecimal():
         return ""
     return f"{value}/{direction}" if direction else str(value)
+
+
+def unmarks_services(change: _Change | None) -> bool:
+    """Whether a packet that has kube-proxy's mark has it no more behind this, or may not have it."""
+    kind, to = change or ("", "")
+    keep, slash, flip = to.partition("/")
+    return kind == "mark" and (not slash or not (SERVICE_MARK & int(keep, 16)) ^ (SERVICE_MARK & int(flip, 16)))
 
 
 def verdict_of(change: _Change | None) -> str:

@@ -28,6 +28,11 @@ def loss_in_words(held: Held) -> str:
     return rule_in_words(held.taking) + _WAYS.get(frozenset(held.directions), "")
 
 
+def unmarking_in_words(taking: Taking) -> str:
+    """A rule that takes kube-proxy's mark off connections, which then get no answer."""
+    return f"{rule_in_words(taking)}, which takes off kube-proxy's mark 0x4000: they are not masqueraded"
+
+
 def is_kube_proxys(taking: Taking) -> bool:
     """Whether kube-proxy wrote the rule."""
     return author_of(taking.table, taking.chain) == "kube-proxy"

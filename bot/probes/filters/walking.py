@@ -99,6 +99,8 @@ class Course:
     mark: Mark = field(default_factory=Mark)
     taken: dict[Taking, bool | None] = field(default_factory=dict[Taking, bool | None])
     """True: surely; None: perhaps."""
+    unmarked: dict[Taking, bool | None] = field(default_factory=dict[Taking, bool | None])
+    """Rules that take kube-proxy's mark off it, if it has one; likewise."""
 
     def take(self, taking: Taking, *, is_sure: bool) -> None:
         """Note a rule that takes the packet; a sure one stays sure."""
@@ -235,7 +237,14 @@ class _Walk:
         """Do what the rule says. `is_certain`: the packet, if it came to this chain at all, is taken by this rule."""
         verdict = step.verdict
         is_surely_now = is_sure and is_certain and at.alive is True
-        if step.text:
+        if verdict.startswith("mark"):
+            keep, flip = _mark_change(verdict) or (0, ALL_BITS)
+            is_known = is_surely_now and verdict != "mark"
+            self._course.mark.change(keep, flip, is_sure=is_known)
+            if step.text and self._is_wanted(step.table, step.chain):
+                taking = Taking(hook=self._hook, step=step)
+                self._course.unmarked[taking] = True if is_known else self._course.unmarked.get(taking)
+        elif step.text:
             self._take(step, is_sure=is_surely_now and verdict != "queue")
             kind = verdict.partition(" ")[0]
             if is_certain and kind not in GOING_ON:
@@ -245,9 +254,6 @@ class _Walk:
         elif target := _target(verdict):
             inner = self._chain((*_chain_of(step)[:3], target), depth + 1, is_sure=is_surely_now)
             at.come_back(inner=inner, is_goto=verdict.startswith("goto"), is_certain=is_certain)
-        elif verdict.startswith("mark"):
-            keep, flip = _mark_change(verdict) or (0, ALL_BITS)
-            self._course.mark.change(keep, flip, is_sure=is_surely_now and verdict != "mark")
         elif is_certain:
             at.leave(alive=False if verdict == "accept" else at.alive)
         elif verdict == "accept":

@@ -18,8 +18,9 @@ from bot.probes.ebpf.observe import policy_drops
 from bot.probes.engine.evidence import Evidence
 from bot.probes.filters.deletion import deletions_of, deletions_of_held
 from bot.probes.filters.held import Held, held_rules
-from bot.probes.filters.naming import loss_in_words, rule_in_words
+from bot.probes.filters.naming import loss_in_words, rule_in_words, unmarking_in_words
 from bot.probes.filters.rule_owners import Owners, is_common, owners_of
+from bot.probes.filters.unmarking import Unmarking, unmarking_rules
 from bot.probes.shared.pod_views import NodeView, node_views
 
 RECENT_S = 30 * 60.0
@@ -73,7 +74,8 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
         owners = owners_of(evidence.cni.name)
         held = held_rules(evidence).get(node)
         _observe_firewall(node, root, owners, held, into)
-        _observe_matches(node, held, root.why_missing("firewall", "root.firewall"), into)
+        unmarking = unmarking_rules(evidence).get(node, Unmarking())
+        _observe_matches(node, held, unmarking, root.why_missing("firewall", "root.firewall"), into)
         _observe_policy_drops(evidence, node, root, into)
 
 
@@ -140,7 +142,9 @@ def _put_foreign_hit(
     into.put(node, "foreign_drops_hit", None if why else False, why)
 
 
-def _observe_matches(node: Subject, held: Sequence[Held] | None, why: str, into: FactBuilder) -> None:
+def _observe_matches(
+    node: Subject, held: Sequence[Held] | None, unmarking: Unmarking, why: str, into: FactBuilder
+) -> None:
     """The rules that take flows which failed, whether or not they count."""
     if held is None:
         into.miss_all(node, _MATCH_KEYS, why or "the ways to the rules that drop were not read")
@@ -151,11 +155,18 @@ def _observe_matches(node: Subject, held: Sequence[Held] | None, why: str, into:
     into.set(node, "foreign_rules_perhaps", _words(one for one in foreign if one.may_match and not one.matches))
     into.set(node, "tunnel_rules_match", _words(one for one in sure if one.takes_tunnel))
     into.set(node, "forward_policy_takes", any(one.matches for one in held if _is_forward_policy(one)))
-    rewriting = [one for one in held if one.taking.is_rewriting]
-    into.set(node, "rewriting_rules", _words(one for one in rewriting if one.matches))
-    into.set(node, "rewriting_rule_deletions", deletions_of_held(one for one in rewriting if one.matches))
+    _observe_rewriting(node, [one for one in held if one.taking.is_rewriting], unmarking, into)
+
+
+def _observe_rewriting(node: Subject, rewriting: Sequence[Held], unmarking: Unmarking, into: FactBuilder) -> None:
+    sure = [one for one in rewriting if one.matches]
+    unmark = tuple(map(unmarking_in_words, unmarking.sure))[:LISTED]
+    into.set(node, "rewriting_rules", (*_words(sure), *unmark))
+    steps = (taking.step for taking in unmarking.sure if taking.step is not None)
+    into.set(node, "rewriting_rule_deletions", (*deletions_of_held(sure), *deletions_of(steps)))
     perhaps = (one for one in rewriting if one.may_match and not one.matches)
-    into.set(node, "rewriting_rules_perhaps", _words(perhaps))
+    unmark = tuple(map(unmarking_in_words, unmarking.perhaps))[:LISTED]
+    into.set(node, "rewriting_rules_perhaps", (*_words(perhaps), *unmark))
 
 
 def _matching(held: Sequence[Held]) -> list[Held]:
