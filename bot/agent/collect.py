@@ -58,7 +58,7 @@ from bot.agent.report import (
     TrackedFlow,
 )
 from bot.agent.resolv import read_node_resolver, read_resolvers
-from bot.agent.rtnetlink import read_neighbour_table
+from bot.agent.rtnetlink import NeighbourTable, read_neighbour_table
 from bot.agent.rules import service_rules
 from bot.agent.self_tests import try_itself
 from bot.agent.source_nat import Leaving, egress_nat
@@ -131,7 +131,7 @@ class Survey:
         self._dials: list[DialAnswer] = []
         self._conntrack = ConntrackReadings()
         self._queues = QueueReadings()
-        self._neighbours: tuple[int | None, int | None] = (None, None)
+        self._neighbours_before = self._neighbours = NeighbourTable()
         self._files = HostFiles()
         self._watches: dict[str, FirewallWatch] = {}
         self._cilium = CiliumWatch(root=host_root)
@@ -168,6 +168,7 @@ class Survey:
     async def _look(self, background: TaskGroup) -> None:
         self._root = read_namespace(self._netlink, "root", is_root=True)
         self._missing += self._root.missing
+        self._neighbours_before = self._neighbour_table()
         with suppress(OSError):
             self._conntrack.before = read_conntrack_stats()
             self._conntrack.flows_before = read_flows(time.monotonic())
@@ -289,8 +290,11 @@ class Survey:
         self._files.own_resolver = self._tried("host.resolv_conf", partial(read_node_resolver, root))
         self._files.sysctl_files = self._tried("host.sysctl", partial(read_sysctl_files, root))
 
+    def _neighbour_table(self) -> NeighbourTable:
+        return self._tried("neighbours", partial(read_neighbour_table, self._netlink)) or NeighbourTable()
+
     def _look_again(self) -> None:
-        self._neighbours = self._tried("neighbours", partial(read_neighbour_table, self._netlink)) or (None, None)
+        self._neighbours = self._neighbour_table()
         if self._root:
             self._root_after = self._tried("root.after", partial(read_again, self._netlink, self._root, is_root=True))
             with suppress(OSError):
@@ -356,7 +360,7 @@ class Survey:
 
     def _report(self) -> NodeReport:
         root, services = self._packet_filters(self._root_after or (self._root.state if self._root else NetnsState()))
-        entries, limit = self._neighbours
+        before, after = self._neighbours_before.refusals, self._neighbours.refusals
         cilium = self._cilium.result(self._addresses(), self._task.services)
         tests = (self._tests.get(at) or _cut(job.test, self._stop_reason) for at, job in enumerate(self._jobs))
         return NodeReport(
@@ -372,8 +376,9 @@ class Survey:
             tests=with_doubts(tuple(tests)),
             dials=tuple(self._dials) if self._task.dials else None,
             conntrack=conntrack(root.sysctls, self._conntrack.before, self._conntrack.after, self._conntrack.flows),
-            neighbour_entries=entries,
-            neighbour_limit=limit,
+            neighbour_entries=self._neighbours.entries,
+            neighbour_limit=self._neighbours.limit,
+            neighbour_refusals_delta=None if before is None or after is None else after - before,
             cni_files=self._files.cni_files,
             cni_binaries=self._files.cni_binaries,
             sysctl_files=self._files.sysctl_files,

@@ -9,6 +9,7 @@ import socket
 import struct
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from bot.agent.netlink import NetlinkSocket, attribute, attributes, text, u32
 from bot.agent.report import Address, FdbEntry, Neighbour, Route, RouteAnswer, Rule
@@ -36,8 +37,10 @@ FRA_DST, FRA_SRC, FRA_IIFNAME, FRA_PRIORITY, FRA_FWMARK, FRA_TABLE, FRA_FWMASK, 
 FRA_SUPPRESS_PREFIXLEN, FRA_UID_RANGE, FRA_IP_PROTO, FRA_SPORT_RANGE, FRA_DPORT_RANGE = 14, 20, 22, 23, 24
 FIB_RULE_INVERT = 2
 NDA_DST, NDA_LLADDR, NDA_VLAN, NDA_PORT, NDA_VNI = 1, 2, 5, 6, 7
-NDTA_NAME, NDTA_THRESH3, NDTA_CONFIG = 1, 4, 5
+NDTA_NAME, NDTA_THRESH3, NDTA_CONFIG, NDTA_STATS = 1, 4, 5, 7
 NDTC_ENTRIES_AT = 4
+NDTS_TABLE_FULLS_AT = 80
+"""The last of eleven counters of 8 bytes (struct ndt_stats)."""
 NETNSA_NSID, NETNSA_FD = 1, 3
 NSID_UNASSIGNED = 0xFFFFFFFF
 LOCAL_TABLE = 255
@@ -333,15 +336,28 @@ def _gateway(found: Mapping[int, bytes]) -> str:
     return ip_text(via[2:]) if via else ""
 
 
-def read_neighbour_table(netlink: NetlinkSocket) -> tuple[int | None, int | None]:
-    """Entries of the ARP table that all namespaces share, and its limit (gc_thresh3). None: the kernel does not say.
+@dataclass(frozen=True, slots=True)
+class NeighbourTable:
+    """The ARP table that all namespaces of a machine share. None: the kernel does not say."""
 
-    By netlink every namespace can read them; sysctl and /proc/net/stat show both to the first one only.
-    """
+    entries: int | None = None
+    limit: int | None = None
+    """gc_thresh3."""
+    refusals: int | None = None
+    """How often since the boot there was no room for an entry, even after unused ones were thrown out (table_fulls)."""
+
+
+def read_neighbour_table(netlink: NetlinkSocket) -> NeighbourTable:
+    """By netlink every namespace can read it; sysctl and /proc/net/stat show it to the first one only."""
     for kind, body in netlink.dump(RTM_GETNEIGHTBL, NDTMSG.pack(socket.AF_INET)):
         found = attributes(body, NDTMSG.size)
         if kind != RTM_NEWNEIGHTBL or text(found.get(NDTA_NAME)) != "arp_cache" or NDTA_THRESH3 not in found:
             continue
         config = found.get(NDTA_CONFIG, b"")[NDTC_ENTRIES_AT:]
-        return (u32(config) if len(config) >= 4 else None), u32(found[NDTA_THRESH3])
-    return None, None
+        stats = found.get(NDTA_STATS, b"")[NDTS_TABLE_FULLS_AT:]
+        return NeighbourTable(
+            entries=u32(config) if len(config) >= 4 else None,
+            limit=u32(found[NDTA_THRESH3]),
+            refusals=int.from_bytes(stats[:8], sys.byteorder) if len(stats) >= 8 else None,
+        )
+    return NeighbourTable()

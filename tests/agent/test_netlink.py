@@ -35,6 +35,7 @@ pytestmark = [
     pytest.mark.skipif(not is_root(), reason="this process enters the namespace itself"),
 ]
 
+ARP_STATISTICS = Path("/proc/net/stat/arp_cache")
 PYROUTE: Any = importlib.import_module("pyroute2").IPRoute
 """Its methods carry no types."""
 LINES = (
@@ -262,9 +263,20 @@ def test_attributes_read_back_what_was_encoded(values: dict[int, bytes]):
 
 def test_every_namespace_is_told_how_full_the_arp_table_is_and_how_full_it_may_be():
     with NetlinkSocket() as netlink:
-        entries, limit = read_neighbour_table(netlink)
+        table = read_neighbour_table(netlink)
 
-    assert entries is not None
-    assert limit is not None
-    assert entries >= 0
-    assert limit > 0
+    assert table.entries is not None
+    assert table.limit is not None
+    assert table.refusals is not None
+    assert table.entries >= 0
+    assert table.limit > 0
+
+
+@pytest.mark.skipif(not ARP_STATISTICS.exists(), reason="shown to the machine's own namespace only")
+def test_refusals_are_what_the_machines_own_statistics_call_table_fulls():
+    with NetlinkSocket() as netlink:
+        table = read_neighbour_table(netlink)
+        header, *rows = ARP_STATISTICS.read_text(encoding="ascii").splitlines()
+
+    assert header.split()[-1] == "table_fulls"
+    assert table.refusals == sum(int(row.split()[-1], 16) for row in rows)

@@ -110,7 +110,7 @@ NODE: dict[str, Value] = {
     "conntrack_drop_delta": 0, "conntrack_insert_failed_delta": 0, "dns_state": "ok",
     "uplink_mtu_bytes": 1500, "pod_mtu_bytes": 1450, "bridge_mtu_bytes": 1450, "bridge_name": "cni0",
     "bridge_is_narrow": False,
-    "fragfails_delta": 0, "node_mtu": "ok", "neighbour_ratio": 0.05,
+    "fragfails_delta": 0, "node_mtu": "ok", "neighbour_ratio": 0.05, "neighbour_refusals": 0,
     "forward_policy": "accept", "host_firewall": "none", "iptables_backends": "nft", "drop_rules": 3, "drops_hit": (),
     "rejects_hit": (), "sends_prohibited": False, "policy_drops_hit": False, "policy_drops_allowed": (),
     "policy_drops_ports": (), "policy_ranges_cut": (),

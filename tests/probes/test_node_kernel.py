@@ -46,12 +46,15 @@ def test_a_quiet_node() -> None:
     cluster = FakeCluster()
     cluster.node("node-1")
     cluster.root("node-1", firewall=Firewall())
-    cluster.node_report("node-1", neighbour_entries=30, neighbour_limit=1024, uptime_s=90000.0)
+    cluster.node_report(
+        "node-1", neighbour_entries=30, neighbour_limit=1024, neighbour_refusals_delta=0, uptime_s=90000.0
+    )
 
     known = facts_of(cluster.evidence(), PROBE)
 
     assert dict(known.of(NODE)) == {
         "neighbour_ratio": 0.029,
+        "neighbour_refusals": 0,
         "forward_policy": "accept",
         "host_firewall": "none",
         "iptables_backends": "none",

@@ -14,6 +14,13 @@ FACTS = (
         look="cat /proc/net/stat/arp_cache; sysctl net.ipv4.neigh.default.gc_thresh3  # on <node>",
     ),
     fact(
+        "node.neighbour_refusals",
+        "int",
+        "How often the kernel had no room for a neighbour while the tests ran. A table that is nearly full is none: "
+        "entries that nobody uses are thrown out for new ones.",
+        look="awk '{print $NF}' /proc/net/stat/arp_cache  # table_fulls, on <node>, twice",
+    ),
+    fact(
         "node.forward_policy",
         "str",
         "What happens to a forwarded packet that no rule takes.",

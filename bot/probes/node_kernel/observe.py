@@ -66,6 +66,7 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
         ratio = _ratio(report)
         uncounted = root.why_missing("neighbour_entries") or "the neighbour table was not counted"
         into.put(node, "neighbour_ratio", ratio, uncounted)
+        into.put(node, "neighbour_refusals", report.neighbour_refusals_delta, uncounted)
         prohibits = name in prohibiting if evidence.tests else None
         into.put(node, "sends_prohibited", prohibits, "no test ran")
         into.put(node, "uptime_s", report.uptime_s, "the node's uptime was not read")
