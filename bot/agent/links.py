@@ -21,6 +21,7 @@ IFLA_VXLAN_ID, IFLA_VXLAN_LOCAL, IFLA_VXLAN_PORT, IFLA_VXLAN_COLLECT_METADATA = 
 IFLA_XDP, IFLA_XDP_PROG_ID = 43, 4
 IFLA_BR_VLAN_FILTERING = 7
 IFLA_BRPORT_STATE, IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED = 1, 4, 33
+IFLA_BRPORT_LEARNING, IFLA_BRPORT_UNICAST_FLOOD = 8, 9
 IFLA_INET_CONF = 1
 IFLA_INET6_CONF = 2
 IFF_UP, IFF_LOOPBACK, IFF_NOARP, IFF_LOWER_UP = 0x1, 0x8, 0x80, 0x10000
@@ -115,6 +116,8 @@ def _decode(body: bytes) -> LinkRecord:
         bridge_port_state=port[IFLA_BRPORT_STATE][0] if port.get(IFLA_BRPORT_STATE) else None,
         is_hairpin=bool(port[IFLA_BRPORT_MODE][0]) if port.get(IFLA_BRPORT_MODE) else None,
         is_isolated=bool(port[IFLA_BRPORT_ISOLATED][0]) if port.get(IFLA_BRPORT_ISOLATED) else None,
+        is_learning=bool(port[IFLA_BRPORT_LEARNING][0]) if port.get(IFLA_BRPORT_LEARNING) else None,
+        is_flooded=bool(port[IFLA_BRPORT_UNICAST_FLOOD][0]) if port.get(IFLA_BRPORT_UNICAST_FLOOD) else None,
         has_vlan_filtering=bool(bridge[IFLA_BR_VLAN_FILTERING][0]) if bridge.get(IFLA_BR_VLAN_FILTERING) else None,
         xdp_program=u32(attributes(found.get(IFLA_XDP, b"")).get(IFLA_XDP_PROG_ID)) or None,
         rx_packets=stats[RX_PACKETS] if stats else 0,

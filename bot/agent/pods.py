@@ -90,21 +90,24 @@ def match_pods(task: Task, home: Home, root: Reading, netlink: NetlinkSocket, ho
     root_ips = {address.ip for address in root.state.addresses}
     by_uid = {netns.uid: netns for netns in found.values() if netns.uid}
     for work in works:
-        if work.pod.is_host_network or (work.pod.ip and work.pod.ip in root_ips):
+        if work.pod.is_host_network:
             work.is_host_network = True
         elif netns := by_uid.get(work.pod.uid):
             _adopt(work, netns)
             if work.netns_fd >= 0:
                 work.nsid = ask_nsid(netlink, work.netns_fd)
-    pids = find_in_home(home, [work.pod.uid for work in works if work.is_host_network and work.pod.is_source])
-    for work in works:
-        if pid := pids.get(work.pod.uid):
-            work.resolv = _resolv_conf([pid])
     orphans = [work for work in works if not work.netns and not work.is_host_network]
     if orphans:
         rest = [netns for netns in found.values() if not netns.uid]
         rest += find_pinned(host_root, found)
         _match_by_address(orphans, rest, home, netlink)
+    for work in orphans:
+        # Last, as a node may hold a pod's address beside the pod: then it is the node's device that is wrong.
+        work.is_host_network = work.netns is None and bool(work.pod.ip) and work.pod.ip in root_ips
+    pids = find_in_home(home, [work.pod.uid for work in works if work.is_host_network and work.pod.is_source])
+    for work in works:
+        if pid := pids.get(work.pod.uid):
+            work.resolv = _resolv_conf([pid])
     return works
 
 

@@ -84,6 +84,10 @@ class Link:
     """0 disabled, 1 listening, 2 learning, 3 forwarding, 4 blocking; None when not a bridge port."""
     is_hairpin: bool | None = None
     is_isolated: bool | None = None
+    is_learning: bool | None = None
+    """Of a bridge port: the bridge learns by it where MAC addresses are."""
+    is_flooded: bool | None = None
+    """Of a bridge port: it gets frames whose MAC address the bridge does not know."""
     has_vlan_filtering: bool | None = None
     """Of a bridge: it filters by VLAN; None for other devices."""
     xdp_program: int | None = None
@@ -483,6 +487,8 @@ class NodeReport:
     """Entries of the kernel's ARP table, shared by all namespaces (/proc/net/stat/arp_cache)."""
     neighbour_limit: int | None = None
     """gc_thresh3."""
+    neighbour_refusals_delta: int | None = None
+    """How often meanwhile there was no room for an entry, even after unused ones were thrown out (table_fulls)."""
     cni_files: tuple[CniFile, ...] | None = None
     cni_binaries: tuple[str, ...] | None = None
     sysctl_files: tuple[str, ...] | None = None

@@ -94,7 +94,7 @@ def test_a_program_that_lets_all_pass_is_not_named(node: Node, root: Path) -> No
         finally:
             node.namespaces.ip(source.number, f"route del prohibit {target.ip}/32")
 
-    assert (fate.lost, fate.culprit) == (17, "")
+    assert (fate.lost, fate.culprit) == (17, f"route prohibit {target.ip}/32 of shop/pod-0-on-1")
 
 
 def test_programs_on_cgroups_of_pods_are_listed_with_their_pod(node: Node, root: Path) -> None:

@@ -63,13 +63,15 @@ def test_the_longest_prefix_wins_and_then_the_lower_metric() -> None:
         assert route is not None
         return route.dev or route.type
 
-    assert [dev(ip) for ip in ("10.42.1.5", "10.42.1.6", "10.42.2.1", "10.42.3.1", "8.8.8.8")] == [
+    assert [dev(ip) for ip in ("10.42.1.5", "10.42.1.6", "10.42.2.1", "8.8.8.8")] == [
         "cali6",
         "blackhole",
         "docker0",
-        "docker0",
         "eth0",
     ]
+    assert found.lookup("10.42.3.1") is None  # it ends the search of this table, whatever shorter routes there are
+    assert found.throw("10.42.3.1") == Route(dst="10.42.3.0/24", type="throw")
+    assert found.throw("10.42.2.1") is None
     assert found.lookup("fe80::1") is None
     assert RouteTable(()).lookup("10.0.0.1") is None
 

@@ -109,4 +109,7 @@ def place_of(stack: Sequence[str], location: str = "") -> Place:
             if caller in BRIDGED:
                 family = family or "bridge"
             break
+        if frame in FAMILIES and frames[at + 1 : at + 2] == ["br_handle_frame"]:
+            hook = HOOKS["br_handle_frame"]  # the bridge calls its chains by itself there
+            break
     return Place(symbol=symbol, hook=hook, family=family, stack=tuple(frames[:8]))

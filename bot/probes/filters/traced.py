@@ -74,6 +74,20 @@ def namespace_of(evidence: Evidence, node: str, netns: str) -> NetnsState | None
 
 def rules_that_steal(state: NetnsState, flow: TraceFlow, seen: Sighting) -> Iterator[Taking]:
     """Rules at the hooks behind a sighting that hand packets to somebody else: to another device, or to a program."""
+    yield from (one for one, _ in _behind(state, flow, seen) if one.kind in {"steal", "queue"})
+
+
+def rules_that_refuse(state: NetnsState, flow: TraceFlow, seen: Sighting) -> Iterator[Taking]:
+    """Rules at the hooks behind a sighting that answer a packet by a refusal, up to the first that surely does."""
+    for one, is_sure in _behind(state, flow, seen):
+        if one.is_reject:
+            yield one
+        if is_sure and not one.is_rewriting:
+            return
+
+
+def _behind(state: NetnsState, flow: TraceFlow, seen: Sighting) -> Iterator[tuple[Taking, bool | None]]:
+    """Each rule at the hooks behind a sighting that may take such a packet, and whether it surely does."""
     firewall = state.firewall
     if firewall is None or firewall.steps is None:
         return
@@ -92,7 +106,7 @@ def rules_that_steal(state: NetnsState, flow: TraceFlow, seen: Sighting) -> Iter
         )
         packet, course = packet_at(state, flow, drop), Course(Mark(known=0))
         filters.pass_hook(hook, HOOK_FAMILIES.get(hook, ANY_FAMILY), lambda _, one=packet: one, seen.dev, course)
-        yield from (one for one in course.taken if one.step and one.step.verdict in {"steal", "queue"})
+        yield from course.taken.items()
 
 
 def _takings(trace: NodeTrace, state: NetnsState, flow: TraceFlow, drop: PacketDrop) -> Iterator[Taking]:

@@ -5,21 +5,24 @@ done it are all named as candidates: one of them is no more guilty than another.
 mistake (a wrong MAC address, UDP port or network identifier) it is the sender's configuration that is asked.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 
-from bot.agent.report import CgroupProgram, Filter, Link, NetnsState
-from bot.agent.traced import PacketDrop, TraceFlow, split_address
+from bot.agent.report import CgroupProgram, Filter, Link, NetnsState, Route
+from bot.agent.traced import PacketDrop, Sighting, TraceFlow, split_address
+from bot.domain.facts import SubjectKind
 from bot.probes.engine.evidence import Evidence
 from bot.probes.filters.naming import rule_in_words
-from bot.probes.filters.traced import namespace_of, traced_drops
-from bot.probes.packet_trace.way import Ends, Seen, tunnel_of, where
+from bot.probes.filters.traced import namespace_of, rules_that_steal, traced_drops
+from bot.probes.packet_trace.way import TUNNEL_KINDS, Ends, Seen, tunnel_of, where
 from bot.probes.shared.pod_views import conf, strictest, sysctl
-from bot.probes.shared.policy_routing import Answer, Packet, Routing
+from bot.probes.shared.policy_routing import Answer, Packet, Routing, is_within
 from bot.probes.shared.programs import author_of_program, program_author
-from bot.probes.shared.routing import family_of
+from bot.probes.shared.routing import MAIN, family_of
 
 MAX_CANDIDATES = 3
+MOST_HOPS_INSIDE = 4
+"""More hops than this no way inside a cluster takes away."""
 IPV6_REFUSALS = frozenset({"ip6_pkt_prohibit", "ip6_pkt_prohibit_out", "dst_discard", "dst_discard_out"})
 """What gives up IPv6 packets by a route of type prohibit or blackhole; those of an unreachable one have no route."""
 
@@ -177,40 +180,108 @@ def _xdp(death: Death) -> str:
 
 def _ipsec(death: Death) -> str:
     ways = {"fwd"} if death.drop.symbol == "ip_forward" else {"in", "out", "fwd"}
-    blocking = [one for one in death.state.ipsec or () if one.action == "block" or one.has_state is False]
+    return blocking_policies(death.state, death.place, ways)
+
+
+def blocking_policies(state: NetnsState, place: str, ways: Container[str], target: str = "") -> str:
+    """IPsec policies of these directions that block, or that have no key; `target`: only those that take it."""
+    blocking = [one for one in state.ipsec or () if one.action == "block" or one.has_state is False]
     return one_of(
         [
-            f"IPsec policy dir {one.direction} src {one.src} dst {one.dst} action {one.action} of {death.place}"
+            f"IPsec policy dir {one.direction} src {one.src} dst {one.dst} action {one.action}"
+            f"{'' if one.has_state is not False else ' without a state'} of {place}"
             for one in blocking
-            if one.direction in ways
+            if one.direction in ways and (not target or is_within(target, one.dst))
         ]
     )
+
+
+def _discarded(death: Death) -> str:
+    """A destination that routing made to discard: of IPv6 by a route, of both by an IPsec policy without a state."""
+    return blocking_policies(death.state, death.place, {"out"}, death.target)
+
+
+def _queued(death: Death) -> str:
+    """Rules that hand packets to a program which is not there."""
+    drop = death.drop
+    here = Sighting(
+        flow=drop.flow,
+        netns=drop.netns,
+        dev=drop.dev,
+        is_out=False,
+        leg=drop.leg,
+        tunnel=drop.tunnel,
+        count=drop.count,
+        first_ms=0,
+        src=drop.src,
+        dst=drop.dst,
+    )
+    return one_of(
+        [rule_in_words(one) for one in rules_that_steal(death.state, death.flow, here) if one.kind == "queue"]
+    )
+
+
+def _time_to_live(death: Death) -> str:
+    """Few hops from the beginning on; else it is a loop, which has no one culprit."""
+    sender = death.ends.target if death.drop.leg == "reply" else death.ends.source
+    node = death.ends.target_node if death.drop.leg == "reply" else death.ends.source_node
+    report = death.evidence.pod_reports.get(sender) if sender and sender.kind is SubjectKind.POD else None
+    state = report.state if report else namespace_of(death.evidence, node, "node")
+    hops = sysctl(state, "ipv4.ip_default_ttl") if state and ":" not in death.target else None
+    if hops is None or hops > MOST_HOPS_INSIDE or sender is None:
+        return ""
+    return f"sysctl net.ipv4.ip_default_ttl = {hops} of {sender.name}"
 
 
 # Routing
 
 
 def _refusing_route(death: Death) -> str:
-    if not death.knows_routing:
+    iif = (death.drop.dev,) if death.drop.dev else ()
+    return refusing_route(death.state, death.place, Packet(dst=death.target, src=death.drop.src, iif=iif))
+
+
+def refusing_route(state: NetnsState, place: str, packet: Packet) -> str:
+    """What makes routing refuse a packet: a rule, a route, one of type throw, or that there is none.
+
+    "" where routing knows a way, or its rules were not read.
+    """
+    routing = Routing(state)
+    if not routing.has_rules_of(family_of(packet.dst)):
         return ""
-    answer = death.answer(death.target, death.drop.src, death.drop.dev)
+    answer = routing.answer(packet)
     if answer is None:
-        return _no_route(death)
+        return _no_route(routing, place, packet)
     if not answer.refusal:
         return ""
     rule = answer.rule
     if answer.route is None:
-        return (
-            f"ip rule {rule.priority}: from {rule.src or 'all'} to {rule.dst or 'all'} {rule.action} of {death.place}"
-        )
-    route = answer.route
-    table = f" table {route.table}" if route.table != 254 else ""
-    by_rule = f" (ip rule {rule.priority}: from {rule.src or 'all'} lookup {rule.table})" if table else ""
-    return f"route {route.type} {route.dst}{table} of {death.place}{by_rule}"
+        return f"ip rule {rule.priority}: from {rule.src or 'all'} to {rule.dst or 'all'} {rule.action} of {place}"
+    return f"{_route(answer.route, place)}{_by_rule(answer)}"
 
 
-def _no_route(death: Death) -> str:
-    return f"no route to {death.target} in the tables of {death.place}"
+def _route(route: Route, place: str) -> str:
+    table = f" table {route.table}" if route.table != MAIN else ""
+    return f"route {route.type} {route.dst}{table} of {place}"
+
+
+def _by_rule(answer: Answer) -> str:
+    rule, route = answer.rule, answer.route
+    return (
+        f" (ip rule {rule.priority}: from {rule.src or 'all'} lookup {rule.table})"
+        if route and route.table != MAIN
+        else ""
+    )
+
+
+def _no_route(routing: Routing, place: str, packet: Packet) -> str:
+    thrown = routing.table(MAIN, family_of(packet.dst)).throw(packet.dst)
+    return _route(thrown, place) if thrown else f"no route to {packet.dst} in the tables of {place}"
+
+
+def route_back(state: NetnsState, place: str, source: str) -> str:
+    """What keeps a namespace from answering an address, by its routing; "" for nothing."""
+    return refusing_route(state, place, Packet(dst=source)) if source else ""
 
 
 def _forwarding(death: Death) -> str:
@@ -280,9 +351,12 @@ def _senders_neighbour(death: Death) -> str:
     dev = before.sighting.dev
     next_hop = _next_hop(state, death.inner_target, dev)
     entry = next((one for one in state.neighbours if one.ip == next_hop and one.dev == dev and one.mac), None)
+    owner = where(death.evidence, before.node, before.sighting.netns, dev)
+    sender = _link(state, dev)
+    if sender is not None and not sender.has_arp and sender.kind not in TUNNEL_KINDS:
+        return f"{owner}, which asks nobody for a MAC address (NOARP)"
     if entry is None or entry.mac == own.mac:
         return ""
-    owner = where(death.evidence, before.node, before.sighting.netns, dev)
     return f"neighbour {entry.ip} lladdr {entry.mac} {entry.state} on {owner}, while {own.name} has {own.mac}"
 
 
@@ -302,7 +376,17 @@ def _bridge(death: Death) -> str:
         return f"bridge port {closed[0].name} of {death.place} does not forward (state {closed[0].bridge_port_state})"
     if len(links) > 1 and all(one.is_isolated for one in links):
         return f"bridge ports {links[0].name} and {links[1].name} of {death.place} are isolated"
+    unknown = [one.name for one in links if one.is_flooded is False and one.is_learning is False]
+    if death.drop.reason == "NO_TX_TARGET" and unknown:
+        return f"bridge port {unknown[-1]} of {death.place} neither learns MAC addresses nor is flooded"
     return ""
+
+
+def _port_mtu(death: Death) -> str:
+    """A bridge's port that takes less than the packet: bridges drop such without a word to the sender."""
+    link = death.link()
+    is_small = link is not None and death.flow.length > link.mtu > 0
+    return f"mtu {link.mtu} of {link.name} of {death.place}" if link and is_small else ""
 
 
 def _other_end(death: Death) -> str:
@@ -417,6 +501,10 @@ _BY_SYMBOL: Mapping[str, Callable[[Death], str]] = {
     "__dev_forward_skb2": _other_end,
     "br_handle_frame_finish": _bridge,
     "br_handle_frame": _bridge,
+    "br_dev_queue_push_xmit": _port_mtu,
+    "br_nf_dev_queue_xmit": _port_mtu,
+    "dst_discard_out": _discarded,
+    "nf_queue": _queued,
 }
 """Functions that give packets up without a reason of their own."""
 _BY_REASON: Mapping[str, Callable[[Death], str]] = {
@@ -430,6 +518,7 @@ _BY_REASON: Mapping[str, Callable[[Death], str]] = {
     "IP_RPFILTER": _reverse_path,
     "IP_INADDRERRORS": _forwarding,
     "IP_INNOROUTES": _refusing_route,  # of IPv6 an unreachable route, too
+    "IP_INHDR": _time_to_live,
     "IP_LOCAL_SOURCE": _address_here("src"),
     "NEIGH_FAILED": _neighbour,
     "NEIGH_QUEUEFULL": _neighbour,

@@ -11,17 +11,17 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from bot.agent.report import NetnsState
-from bot.agent.traced import Leg, PacketDrop, Sent, Sighting, TraceFlow, Unresolved, split_address
+from bot.agent.traced import Leg, PacketDrop, Sent, Sighting, TraceFlow, split_address
 from bot.domain.facts import Subject, SubjectKind
 from bot.domain.finding import Hop
-from bot.domain.listing import and_more
 from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
 from bot.probes.filters.naming import is_kube_proxys
 from bot.probes.filters.rule_owners import owners_of
 from bot.probes.filters.traced import traced_drops
 from bot.probes.packet_trace.changers import Death, changer_of
-from bot.probes.packet_trace.culprits import culprit_of, is_refused_by_routing, programs_that_refuse
+from bot.probes.packet_trace.culprits import culprit_of, is_refused_by_routing
+from bot.probes.packet_trace.silence import Silence, never_sent, who_refuses, why_silent
 from bot.probes.packet_trace.stealing import Stray, Taker, diverted_to, taker_of
 from bot.probes.packet_trace.way import (
     SOURCE_NODE,
@@ -41,15 +41,6 @@ from bot.probes.packet_trace.way import (
 )
 from bot.probes.shared.policy_routing import Packet, Routing
 
-REFUSALS = {
-    "EACCES": "the sender's own kernel refuses: a prohibit route",
-    "EINVAL": "the sender's own kernel refuses: a blackhole route",
-    "ENETUNREACH": "the sender's own kernel has no route",
-    "EHOSTUNREACH": "the sender's own kernel gave up: an unreachable route, or a gateway that does not answer ARP",
-    "EPERM": "the sender's own kernel refuses: a packet filter, a program on a cgroup, or a Service without endpoints",
-    "ENOBUFS": "the sender's own queue is full",
-    "EMSGSIZE": "the packet is larger than the MTU that the sender knows",
-}
 REASONS = {
     "QDISC_DROP": "a queue took no more",
     "TC_INGRESS": "a tc program or filter took them coming in",
@@ -163,7 +154,8 @@ def _changed(evidence: Evidence, fate: Fate, found: tuple[str, PacketDrop] | Non
     if changer is None:
         return fate
     hop: Hop = "node" if changer.is_of_node else "pod"
-    reason = f"{changer.effect}; then: {fate.reason}"
+    taken = f", by {fate.culprit}" if fate.culprit else ""
+    reason = f"{changer.effect}; then: {fate.reason}{taken}"
     return replace(fate, reason=reason, culprit=changer.words, hop=hop, taken_at=None, is_service_refusal=False)
 
 
@@ -200,6 +192,8 @@ def _killed(evidence: Evidence, fate: Fate, found: tuple[str, PacketDrop], seen:
     stray = Stray(node=node, netns=drop.netns or "node", dev=drop.dev, source=source, target=target)
     diverted = None if drop.tunnel else diverted_to(evidence, flow, ends, stray, before)
     taken_at = diverted.side if diverted else _taken_at(node, drop)
+    before_it = _before(before, found)
+    culprit = diverted.words if diverted else culprit_of(evidence, flow, ends, found, before_it)
     led_astray = f"they were led to {drop.dev}, where nothing leads them by route; " if diverted else ""
     if is_sent_on(flow, drop):
         led_astray = f"{_holder(evidence, source)} asks {target} in its turn, and that dies; "
@@ -210,8 +204,9 @@ def _killed(evidence: Evidence, fate: Fate, found: tuple[str, PacketDrop], seen:
         last_seen=place_words(evidence, last) if last else "",
         first_not_seen=next_place(evidence, ends, last, is_reply=drop.leg == "reply") if last else "",
         reason=f"{led_astray}{_why(drop)}: {_kernel_words(drop)} at {where(evidence, node, drop.netns, drop.dev)}",
-        culprit=diverted.words if diverted else culprit_of(evidence, flow, ends, found, _before(before, found)),
-        hop="policy" if _is_policys(evidence, found) else _hop_of_drop(evidence, ends, node, drop),
+        culprit=culprit,
+        hop=_hop_of_fault(evidence, found, before_it, is_named=bool(culprit) and not diverted)
+        or _hop_of_drop(evidence, ends, node, drop),
         drop=drop,
         died_at=where(evidence, node, drop.netns, drop.dev),
         taken_at=taken_at,
@@ -276,6 +271,24 @@ def _kernel_words(drop: PacketDrop) -> str:
     return f"{drop.count} dropped by the kernel, {drop.reason or 'no reason given'} in {drop.symbol or '?'}"
 
 
+def _hop_of_fault(
+    evidence: Evidence, found: tuple[str, PacketDrop], before: Seen | None, *, is_named: bool
+) -> Hop | None:
+    """Where the fault is, if it is not where the packets died: at who sent the frame, or at the other end of a veth."""
+    if _is_policys(evidence, found):
+        return "policy"
+    drop = found[1]
+    if not is_named or drop.tunnel:
+        return None
+    if drop.reason == "OTHERHOST" and before is not None:
+        report = evidence.reports.get(before.node)
+        is_tunnel = report is not None and before.sighting.dev == tunnel_of(report.root)
+        return "overlay" if is_tunnel else "node" if before.sighting.netns == "node" else "pod"
+    if drop.symbol == "__dev_forward_skb2":
+        return "pod" if drop.netns in {"node", ""} else "node"
+    return None
+
+
 def _hop_of_drop(evidence: Evidence, ends: Ends, node: str, drop: PacketDrop) -> Hop:
     if drop.netns not in {"node", ""}:
         return "application" if evidence.pod_by_uid.get(drop.netns) == ends.target else "pod"
@@ -301,40 +314,24 @@ def _refused(evidence: Evidence, fate: Fate, seen: Sequence[Seen]) -> Fate:
         last_seen=place_words(evidence, last) if last else "",
         first_not_seen=next_place(evidence, ends, last, is_reply=False) if last and not by_target else "",
         reason=reason,
+        culprit=who_refuses(evidence, fate.flow, last) if last and not by_target else "",
         hop="application" if by_target else _hop_of(evidence, ends, last, has_arrived=False) if last else None,
     )
 
 
 def _never_sent(evidence: Evidence, fate: Fate, sent: Sent) -> Fate:
     """No sighting at all: the sender's own kernel took them, or nobody could look there."""
-    flow, ends = fate.flow, fate.ends
-    outcomes = [name for name in sent.outcomes if name != "ok"]
-    name = outcomes[0] if outcomes else "timeout"
-    reason = REFUSALS.get(name, "they never left the sender, and nothing says why")
-    hop: Hop = "pod" if ends.source.kind is SubjectKind.POD else "node"
-    unresolved = evidence.traces[flow.node].unresolved
-    waiting = [one for one in unresolved if one.netns == flow.source and is_ipv6(one.ip) == is_ipv6(flow.ip)]
-    if waiting and name in {"timeout", "EHOSTUNREACH"}:
-        reason = _waiting(waiting[0])
-        hop = "gateway" if hop == "pod" else "node"
-    # A packet filter refuses with the same word, but the tap would have reported the drop.
-    is_program = name == "EPERM" and evidence.traces[flow.node].instrument == "bpf"
-    refusing = programs_that_refuse(evidence, flow.node, _places_of(flow)) if is_program else ""
+    ends = fate.ends
+    found = never_sent(evidence, fate.flow, ends, sent)
     return replace(
         fate,
         leg="request",
         node=ends.source_node,
         first_not_seen=f"any device of {ends.source.name}",
-        reason=f"{reason} ({name})",
-        culprit=refusing,
-        hop=hop,
+        reason=found.reason,
+        culprit=found.culprit,
+        hop=found.hop,
     )
-
-
-def _places_of(flow: TraceFlow) -> frozenset[str]:
-    """Where a program on a cgroup may refuse the sender, and the kernel tells no drop."""
-    family = 6 if is_ipv6(flow.ip) else 4
-    return frozenset({"socket", f"bind{family}", f"connect{family}", f"sendmsg{family}"})
 
 
 def _ways_on(evidence: Evidence, flow: TraceFlow, ends: Ends, last: Seen) -> Mapping[str, int]:
@@ -378,26 +375,21 @@ def _vanished(evidence: Evidence, fate: Fate, sent: Sent, last: Seen) -> Fate:
     taker = _astray(evidence, flow, ends, last)
     last = taker.after if taker and taker.after else last
     expected = "" if has_arrived else next_place(evidence, ends, last, is_reply=is_reply)
-    reason = SOMEBODY_TAKES if taker else _silent_reason(evidence, flow, ends, sent, last)
-    if not reason and (taker := taker_of(evidence, flow, ends, last)):
-        reason = SOMEBODY_TAKES
+    silence = Silence(reason=SOMEBODY_TAKES) if taker else why_silent(evidence, flow, ends, sent, last)
+    if not silence.reason and (taker := taker_of(evidence, flow, ends, last)):
+        silence = Silence(reason=SOMEBODY_TAKES)
     return replace(
         fate,
         leg="reply" if is_reply or has_arrived else "request",
         node=last.node,
         last_seen=place_words(evidence, last),
         first_not_seen=expected,
-        reason=reason or ("they arrived, and nothing answered" if has_arrived else VANISHED),
-        culprit=taker.words if taker else "",
+        reason=silence.reason or ("they arrived, and nothing answered" if has_arrived else VANISHED),
+        culprit=taker.words if taker else silence.culprit,
         taken_at=taker.side if taker else None,
-        hop="node" if taker and taker.side else _hop_of(evidence, ends, last, has_arrived=has_arrived),
+        hop="node" if taker and taker.side else silence.hop or _hop_of(evidence, ends, last, has_arrived=has_arrived),
         segment=_segment_of(evidence, ends, last, "reply" if is_reply or has_arrived else "request"),
     )
-
-
-def _waiting(about: Unresolved) -> str:
-    asked = "neighbour discovery" if is_ipv6(about.ip) else "ARP"
-    return f"they wait for {about.ip} on {about.dev}, which does not answer {asked}"
 
 
 def is_ipv6(ip: str) -> bool:
@@ -463,26 +455,6 @@ def _leaves_for(here: NetnsState, one: Sighting, there: NetnsState) -> bool:
     if entry is None or next_hop not in held:
         return True
     return entry.mac in {link.mac for link in there.links}
-
-
-def _silent_reason(evidence: Evidence, flow: TraceFlow, ends: Ends, sent: Sent, last: Seen) -> str:
-    """What else than a drop event tells why; "" where nothing does."""
-    waits = [
-        one
-        for one in evidence.traces[last.node].unresolved
-        if one.netns == last.sighting.netns and is_ipv6(one.ip) == is_ipv6(flow.ip)
-    ]
-    targets = {split_address(last.sighting.dst)[0], *flow.addresses}
-    if about := next((one for one in waits if one.ip in targets or len(waits) == 1), None):
-        return _waiting(about)
-    if sent.icmp:
-        return f"{sent.icmp_from or 'a router'} answered {sent.icmp}"
-    moved = [one.name for one in evidence.traces[last.node].counters if one.flow == flow.number]
-    if moved:
-        return f"{and_more(moved, 3)} of {last.node} moved by just as many"
-    if last.sighting.is_out and ends.target_node not in evidence.traces and ends.target_node != last.node:
-        return "they left the node, and nobody listened further on"
-    return ""
 
 
 def _hop_of(evidence: Evidence, ends: Ends, last: Seen, *, has_arrived: bool) -> Hop:

@@ -107,25 +107,37 @@ class RouteTable:
         return not self._by_length
 
     def lookup(self, ip: str) -> Route | None:
-        """The route that the kernel would take by this table alone; None when there is none."""
-        return next(self._ways(ip), None)
+        """The route that the kernel would take by this table alone; None when there is none, or one of type throw.
+
+        That one ends the search of this table, as if it had no route at all: the next rule is asked.
+        """
+        return _unless_throw(next(self._ways(ip), None))
+
+    def throw(self, ip: str) -> Route | None:
+        """The route of type throw that hides whatever else this table has for an address."""
+        first = next(self._ways(ip), None)
+        return first if first is not None and first.type == "throw" else None
 
     def without(self, one: Route, ip: str) -> Route | None:
         """The route that would be taken if this one were not there."""
-        return next((route for route in self._ways(ip) if route is not one), None)
+        return _unless_throw(next((route for route in self._ways(ip) if route is not one), None))
 
     def _ways(self, ip: str) -> Iterator[Route]:
         """The routes that fit, the longest first."""
         net = network_of(ip, self._family)
         for length, routes in self._by_length if net else ():
             route = routes.get(int(net.network_address) >> self._bits - length << self._bits - length) if net else None
-            if route is not None and route.type != "throw":
+            if route is not None:
                 yield route
 
     @property
     def default(self) -> Route | None:
         """The default route with the lowest metric."""
         return dict(self._by_length).get(0, {}).get(0)
+
+
+def _unless_throw(route: Route | None) -> Route | None:
+    return None if route is not None and route.type == "throw" else route
 
 
 def default_state(routes: Iterable[Route]) -> str:
