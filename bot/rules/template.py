@@ -58,7 +58,7 @@ class Template:
             is_node = all(field[2] in each and each[field[2]].kind is SubjectKind.NODE for each in contexts)
             return _joined(list(values)) if is_node else _shared(values)
 
-        return _FIELD.sub(filled, self.source)
+        return _once(_FIELD.sub(filled, self.source))
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -91,7 +91,13 @@ class Template:
 
     def _filled(self, value: Fill, facts: FactTable, subject: Subject) -> str:
         context = facts.relations.context(subject)
-        return _FIELD.sub(lambda field: field[1][:1] if field[1] else value(field[2], facts, context), self.source)
+        said = _FIELD.sub(lambda field: field[1][:1] if field[1] else value(field[2], facts, context), self.source)
+        return _once(said)
+
+
+def _once(said: str) -> str:
+    """What was not observed stands in one pair of parentheses, also where a value would stand in some."""
+    return said.replace(f"({NOT_OBSERVED})", NOT_OBSERVED)
 
 
 def _ends(contexts: Sequence[Mapping[str, Subject]]) -> str:

@@ -41,6 +41,7 @@ def test_values_and_names_stand_where_they_were_asked_for() -> None:
 
 def test_what_was_not_observed_says_so() -> None:
     assert render("link {pod.own_dev}") == "link (not observed)"
+    assert render("no link ({pod.own_dev})") == "no link (not observed)"
     assert commands("ip link show {pod.own_dev}") == ()
     assert template("{pod} {pod.own_dev}", VOCABULARY, SubjectKind.POD).unknown(facts(), POD) == ("pod.own_dev",)
 
