@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from bot.agent.report import Conntrack, Firewall, FirewallChain, FirewallMatch, FirewallRule, FirewallStep
+from bot.agent.report import Conntrack, Firewall, FirewallChain, FirewallMatch, FirewallRule, FirewallStep, TrackedFlow
 from bot.cluster.cni.detect import CniInventory
 from bot.cluster.objects import (
     Container,
+    EndpointPort,
     EnvVar,
     LabelSelector,
     NetworkPolicy,
@@ -422,6 +423,32 @@ def test_a_refusal_over_udp_does():
 
     assert known.of(syslog)["reach"] == "refused"
     assert len(sentences(findings, Severity.FAIL)) == 1
+
+
+@pytest.mark.parametrize("is_sent", [True, False])
+def test_a_udp_port_beside_the_tcp_port_that_serves_may_be_spare(*, is_sent: bool):
+    cluster, a, *_ = two_nodes()
+    pod = cluster.pod("shop/db-1", "node-2", labels={"app": "db"})
+    listening(cluster, pod, ("0.0.0.0", 5432))
+    db = add_service(cluster, "shop/db", (pod,), port=5432)
+    twin = structs.replace(cluster.services[-1].spec.ports[0], name="udp", protocol="UDP")
+    spec = cluster.services[-1].spec
+    cluster.services[-1] = structs.replace(cluster.services[-1], spec=structs.replace(spec, ports=(*spec.ports, twin)))
+    behind = EndpointPort(name="udp", protocol="UDP", port=5432)
+    cluster.slices[-1] = structs.replace(cluster.slices[-1], ports=(*cluster.slices[-1].ports, behind))
+    ask(cluster, a, db)
+    ask(cluster, a, db, "ECONNREFUSED", protocol="udp")
+    if is_sent:
+        ip = cluster.pods[a].status.pod_ip
+        sent = TrackedFlow(
+            protocol="udp", src=ip, dst="10.43.51.131", port=5432, to=cluster.pods[pod].status.pod_ip, is_sent=True
+        )
+        cluster.node_report("node-1", conntrack=Conntrack(flows=(sent,)))
+
+    known, _ = judged(cluster)
+
+    assert known.of(db)["failing_ports"] == (("5432/UDP",) if is_sent else ())
+    assert known.of(db)["listens"] == ("other-protocol" if is_sent else "target-port")
 
 
 def test_on_the_api_rung_nothing_is_claimed():

@@ -59,7 +59,7 @@ def test_an_alias_stands_for_the_service_that_it_leads_to():
 
     (flow,) = [flow for flow in needed_flows(cluster.evidence()) if flow.known_by == "environment"]
 
-    assert (flow.target, flow.port, flow.name) == (db, 80, "one")
+    assert (flow.target, flow.port, flow.name) == (db, 80, ""), "by its own name nothing of the Service's zone answers"
 
 
 def test_what_a_playbook_knows_of_an_application_yields_to_what_its_pod_is_told():

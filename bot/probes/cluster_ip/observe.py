@@ -21,7 +21,14 @@ from bot.probes.cluster_ip.kept_flows import observe_kept_flows
 from bot.probes.cluster_ip.outside_addresses import observe_outside_addresses
 from bot.probes.cluster_ip.untried import observe_untried
 from bot.probes.engine.evidence import Evidence
-from bot.probes.services.attempts import ServiceTest, ServiceTests, asked_of_dns_pods, not_denied, tests_by_service
+from bot.probes.services.attempts import (
+    ServiceTest,
+    ServiceTests,
+    asked_of_dns_pods,
+    not_denied,
+    spare_ports,
+    tests_by_service,
+)
 from bot.probes.services.backends import Backend, backends, has_cluster_ip, namespace_of
 from bot.probes.services.ends import SERVES, are_alive, common, dead_ends, failing_ports
 from bot.probes.services.kube_proxy import kube_proxy_of, restart_of_kube_proxy
@@ -225,8 +232,11 @@ def _observe_backends(
     reports = {backend.pod: evidence.pod_reports.get(backend.pod) for backend in ready if backend.pod}
     why = "no pod behind the Service was inspected from inside"
     ports: dict[tuple[int, str], list[str]] = defaultdict(list)
+    spare = spare_ports(evidence)
     for backend in ready:
         port = (backend.service_port, backend.protocol)
+        if backend.protocol == "UDP" and (service, backend.service_port) in spare:
+            continue
         word = listens_at(reports.get(backend.pod), backend) if backend.pod else None
         if word:
             ports[port].append("target-port" if port in works else word)
@@ -266,7 +276,8 @@ def _observe_endpoints(
     ports: dict[Subject, list[Backend]] = defaultdict(list)
     for service in tests:
         for backend in behind.get(service, ()):
-            if backend.pod in evidence.pods and backend.is_ready and backend.pod:
+            is_spare = backend.protocol == "UDP" and (service, backend.service_port) in spare_ports(evidence)
+            if backend.pod in evidence.pods and backend.is_ready and backend.pod and not is_spare:
                 ports[backend.pod].append(backend)
     for pod, served in sorted(ports.items()):
         into.set(pod, "endpoint_ports", tuple(sorted({f"{each.port}/{each.protocol}" for each in served})))

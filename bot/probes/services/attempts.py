@@ -16,7 +16,9 @@ from bot.probes.engine.once import once_per_evidence
 from bot.probes.policy.enforcement import allowed
 from bot.probes.policy.evaluation import Verdict, policy_index
 from bot.probes.services.backends import Backend, backends, service_of
+from bot.probes.services.needed import UDP_PORTS, needed_flows
 from bot.probes.services.queues import overflowing
+from bot.probes.services.rules import listens_at
 from bot.probes.shared.dns_zone import is_inside
 from bot.probes.shared.reach import is_refused_by_rule, reach_of, target_of
 
@@ -105,6 +107,8 @@ class _Arranging:
             if named is None or reach is None or (test.protocol == "udp" and reach in {"timeout", "mixed"}):
                 continue
             pod = None if is_vip else self._pods[named[0]].get(test.ip) or target_of(self._evidence, test)
+            if test.protocol == "udp" and named in spare_ports(self._evidence):
+                continue
             permitted = self._permitted(source, *named, test, pod)
             by_rule = is_refused_by_rule(test)
             for service, port in (named,) if is_vip else self._all_behind(named, test):
@@ -169,6 +173,29 @@ class _Arranging:
         """An address that is no pod's is judged as a node: only the source's own egress policies can deny it."""
         end = pod or facts.node(self._evidence.node_by_ip.get(ip, ip))
         return allowed(self._evidence, source, end, port, protocol, by_service=by_service).verdict
+
+
+@once_per_evidence
+def spare_ports(evidence: Evidence) -> frozenset[tuple[Subject, int]]:
+    """UDP ports beside a TCP port of the same number, where the pods listen on TCP alone and nobody sends UDP.
+
+    Charts often open both: that nobody takes UDP there is no fault, as long as nobody is known to need it.
+    """
+    sent = {(each.target, each.port) for each in needed_flows(evidence) if each.protocol == "UDP"}
+    found: set[tuple[Subject, int]] = set()
+    for service in evidence.services:
+        ends = [each for each in backends(evidence, service) if each.is_ready]
+        by_tcp = {(each.service_port, each.port) for each in ends if each.protocol == "TCP"}
+        twins = [each for each in ends if each.protocol == "UDP" and (each.service_port, each.port) in by_tcp]
+        for port in {each.service_port for each in twins} - UDP_PORTS:
+            listening = {
+                listens_at(evidence.pod_reports.get(each.pod) if each.pod else None, each)
+                for each in twins
+                if each.service_port == port
+            }
+            if listening == {"other-protocol"} and (service, port) not in sent:
+                found.add((service, port))
+    return frozenset(found)
 
 
 def _without_doubts(asked: Iterable[ServiceTest]) -> list[ServiceTest]:

@@ -21,7 +21,7 @@ from bot.probes.policy.selectors import address
 from bot.probes.services.backends import backends, service_by_ip
 from bot.probes.services.kubelet_probes import probed_port
 from bot.probes.services.rules import is_loopback
-from bot.probes.services.service_names import dialled_service
+from bot.probes.services.service_names import dialled_service, named_service
 
 MAX_FLOWS = 20_000
 UDP_PORTS = frozenset({53, 123, 161, 162, 514, 2055, 4739, 6343, 6831, 6832, 8125})
@@ -129,7 +129,9 @@ class _Deriving:
         if target is None or subject in self._evidence.relations.pods_of_service.get(target, ()):
             return  # not of this cluster, or the pod's own Service: what it is called, not whom it dials
         spec = self._evidence.services[target].spec
-        name = "" if address(each.host) else each.host
+        # An alias resolves by way of another name: nothing is expected of the one that is dialled.
+        is_own = named_service(self._evidence, each.host, namespace) == target
+        name = each.host if is_own and not address(each.host) else ""
         for port in _meant(spec.ports, each):
             yield _named_flow(subject, target, port, each, at=spec.cluster_ip, name=name)
 
@@ -281,9 +283,14 @@ class _Deriving:
 
 
 def _meant(ports: Sequence[ServicePort], each: Dialled) -> Sequence[ServicePort]:
-    """Those of a Service's ports that are dialled: of the number that is named, or its only one."""
+    """Those of a Service's ports that are dialled: of the number that is named, or its only one.
+
+    Where a number stands for TCP and for UDP, TCP is meant, unless it is one that is known for UDP.
+    """
     number = each.port or (ports[0].port if len(ports) == 1 else 0)
-    return [port for port in ports if port.port == number]
+    found = [port for port in ports if port.port == number]
+    by_tcp = [port for port in found if (port.protocol or "TCP") == "TCP"]
+    return found if number in UDP_PORTS else by_tcp or found
 
 
 def _named_flow(
