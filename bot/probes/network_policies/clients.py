@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from bot.cluster.objects import NetworkPolicy, NetworkPolicyPort
+from bot.domain import facts
 from bot.domain.facts import FactBuilder, Subject, SubjectKind
 from bot.domain.flows import NeededFlow
 from bot.probes.engine.evidence import Evidence
@@ -48,7 +49,7 @@ def observe_clients(evidence: Evidence, into: FactBuilder) -> None:
             keys = ("denied_clients", "denied_clients_by", "denied_clients_why", "denied_clients_rules")
             keys = (*keys, "denied_clients_hidden", "denied_clients_flows")
             keys = (*keys, "denied_clients_reach", "ports_opened_in_vain", "rules_that_miss")
-            into.miss_all(service, keys, "no pod is known behind it")
+            into.miss_all(service, keys, "no endpoint is known behind it")
             continue
         denied = list(_denied(evidence, needed.get(service, ()), ends))
         asked = tests[service].vip if service in tests else []
@@ -69,9 +70,14 @@ def needed_by_service(evidence: Evidence) -> Mapping[Subject, Sequence[NeededFlo
 
 
 def ends_of(evidence: Evidence, service: Subject) -> Iterator[Backend]:
-    """The pods behind the Service: the ready ones, or all where none is ready."""
-    known = [each for each in backends(evidence, service) if each.pod in evidence.pods]
+    """The endpoints behind the Service: the ready ones, or all where none is ready. Of pods, only known ones."""
+    known = [each for each in backends(evidence, service) if each.pod is None or each.pod in evidence.pods]
     yield from [each for each in known if each.is_ready] or known
+
+
+def _end(evidence: Evidence, backend: Backend) -> Subject:
+    """Whom policies see there: a pod, a node by its address, else a machine outside (the API server is often one)."""
+    return backend.pod or facts.node(evidence.node_by_ip.get(backend.ip, backend.ip))
 
 
 def _denied(evidence: Evidence, flows: Iterable[NeededFlow], ends: Sequence[Backend]) -> Iterator[Denied]:
@@ -79,11 +85,11 @@ def _denied(evidence: Evidence, flows: Iterable[NeededFlow], ends: Sequence[Back
         if flow.source.kind is not SubjectKind.POD or any(end.pod == flow.source for end in ends):
             continue
         for end in ends:
-            if end.service_port != flow.port or end.pod is None:
+            if end.service_port != flow.port:
                 continue
             if flow.known_by == "dns" and end.protocol != flow.protocol:
                 continue  # A question over TCP is an exception that few resolvers make.
-            answer = allowed(evidence, flow.source, end.pod, end.port, end.protocol, by_service=True)
+            answer = allowed(evidence, flow.source, _end(evidence, end), end.port, end.protocol, by_service=True)
             # What its own policies say of the nameservers that it asks is a fact of the pod (egress_dns_denied).
             if answer.ingress.verdict == "no" if flow.known_by == "dns" else answer.is_denied:
                 yield Denied(flow=flow, backend=end, answer=answer)
@@ -107,7 +113,7 @@ def _observe_service(
     waiting = ["timeout"] if any(each.flow.is_waiting for each in denied) else []
     why = "none of them was tested" if denied else "no client is denied"
     into.put(service, "denied_clients_reach", aggregate([*tried, *waiting]), why)
-    flows = ((each.flow.source, each.backend.pod) for each in denied if each.backend.pod)
+    flows = ((each.flow.source, _end(evidence, each.backend)) for each in denied)
     into.set_flows(service, "denied_clients_flows", flows, most=MAX_NAMED)
 
 
@@ -128,13 +134,12 @@ def _rules(evidence: Evidence, denied: Sequence[Denied]) -> Iterator[str]:
     seen: set[tuple[int, int]] = set()
     for each in denied:
         key = (index.kind_of(each.flow.source), each.backend.port)
-        if key not in seen and each.backend.pod:
+        if key not in seen:
             seen.add(key)
             end = each.backend
             yield from (f"{name} denies it" for name in each.answer.hidden)
-            yield from why_denied(
-                evidence, each.flow.source, each.backend.pod, end.port, end.protocol, end.service_port
-            )
+            target = _end(evidence, end)
+            yield from why_denied(evidence, each.flow.source, target, end.port, end.protocol, end.service_port)
 
 
 def _opened_in_vain(evidence: Evidence, ends: Sequence[Backend]) -> Iterator[str]:

@@ -33,6 +33,12 @@ from bot.probes.policy.selectors import address, all_of, any_of, block_has, is_w
 Verdict = Literal["yes", "no", "unknown"]
 Protocol = Literal["TCP", "UDP", "SCTP", "ICMP"]
 
+BLIND_TO_HOSTS = frozenset({"calico", "canal", "cilium", "flannel"})
+"""CNIs whose policies know hosts by address alone; beside Flannel, Calico (Canal) or kube-router (K3s) enforces.
+
+Source: https://docs.cilium.io/en/stable/security/policy/kubernetes/ (known missing: hostNetwork pods)
+Source: https://github.com/cloudnativelabs/kube-router/blob/master/pkg/controllers/netpol/pod.go (isNetPolActionable)
+"""
 LINK_LOCAL = "169.254.0.0/16"
 
 _VERDICTS: dict[bool | None, Verdict] = {True: "yes", False: "no", None: "unknown"}
@@ -126,16 +132,14 @@ def by_rules(
     key = (index.kind_of(source_pod), index.kind_of(target_pod), same_node, port or 0, protocol.upper())
     answer = index.answers.get(key)
     if answer is None:
-        cilium = index.has_blocks and evidence.cni.name == "cilium"
-        flow = _Flow(index, source_pod, target_pod, port or 0, protocol.upper(), cilium)
+        flow = _flow(evidence, source_pod, target_pod, port or 0, protocol)
         answer = index.answers[key] = flow.judge(same_node=same_node)
     return cast("Allowed", answer)
 
 
 def misses(evidence: Evidence, source_pod: Subject, target_pod: Subject, port: int, protocol: str) -> tuple[Miss, ...]:
     """The rules that do not let a denied flow pass, those first that miss it by one thing only."""
-    index = policy_index(evidence)
-    flow = _Flow(index, source_pod, target_pod, port, protocol.upper(), evidence.cni.name == "cilium")
+    flow = _flow(evidence, source_pod, target_pod, port, protocol)
     answer = by_rules(evidence, source_pod, target_pod, port, protocol, by_service=True)
     found = [
         miss
@@ -144,6 +148,11 @@ def misses(evidence: Evidence, source_pod: Subject, target_pod: Subject, port: i
         for miss in flow.misses("ingress" if direction == "ingress" else "egress")
     ]
     return tuple(sorted(found, key=lambda miss: (miss.number == 0, not (miss.takes_peer or miss.takes_port))))
+
+
+def _flow(evidence: Evidence, source: Subject, target: Subject, port: int, protocol: str) -> "_Flow":
+    index, cni = policy_index(evidence), evidence.cni.name
+    return _Flow(index, source, target, port, protocol.upper(), cni == "cilium", cni in BLIND_TO_HOSTS)
 
 
 def _has_host(index: PolicyIndex, *ends: Subject) -> bool:
@@ -168,6 +177,8 @@ class _Flow:
     protocol: str
     blocks_miss_pods: bool
     """Whether this CNI never holds address blocks against pods."""
+    selectors_miss_hosts: bool
+    """Whether selectors of this CNI's never take what has a node's address."""
 
     def judge(self, *, same_node: bool) -> Allowed:
         ingress = self._side(self.target, self.source, "ingress", same_node=same_node)
@@ -314,7 +325,10 @@ class _Flow:
         if other.kind is SubjectKind.NODE and peer.namespace_selector is None:
             return False  # a machine is no pod of the policy's own namespace
         if pod is None or pod.spec.host_network:
-            return None  # the API leaves open whether selectors see pods with hostNetwork; most CNIs do not
+            # The API leaves open whether selectors see pods with hostNetwork; most CNIs do not. What such pods send is
+            # another matter: there the address is a question as well.
+            is_missed = self.selectors_miss_hosts and other == self.target and self._is_host(other)
+            return False if is_missed else None
         in_namespace = self._namespace_takes(policy, peer, pod.metadata.namespace)
         is_selected = selects(peer.pod_selector, pod.metadata.labels) if peer.pod_selector is not None else True
         return all_of((in_namespace, is_selected))
@@ -328,8 +342,10 @@ class _Flow:
         pod = self._pod(other)
         if peer.ip_block is not None and other.kind is SubjectKind.NODE:
             return self._block_takes_machine(peer.ip_block, other)
-        if pod is None or peer.ip_block is None or not pod.status.pod_ip or pod.spec.host_network:
-            return None  # a node's address is often rewritten on the way
+        if pod is None or peer.ip_block is None or not pod.status.pod_ip:
+            return None
+        if pod.spec.host_network and other == self.source:
+            return None  # a node's address is often rewritten on the way from it
         has_it = block_has(peer.ip_block, pod.status.pod_ip)
         return None if has_it and self.blocks_miss_pods else has_it
 

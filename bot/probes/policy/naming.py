@@ -53,7 +53,8 @@ class _Naming:
         allowed = ", ".join(map(_port, ports))
         said = f"allows {allowed}, not {self._protocol} {self._port}"
         if any(each.port == self._service_port != self._port for each in ports):
-            return f"{said} ({self._service_port} is the Service's port; policies see the pods' own, {self._port})"
+            whose = "pods'" if self._target in self._index.pods else "endpoints'"
+            return f"{said} ({self._service_port} is the Service's port; policies see the {whose} own, {self._port})"
         names = [each.port for each in ports if isinstance(each.port, str)]
         pod = self._index.pods.get(self._target)
         own = {name for name, _, _ in named_ports(pod)} if pod else set[str]()
@@ -72,6 +73,8 @@ class _Naming:
             left_out = next((each for each in peer.ip_block.except_ if is_within(ip, each)), "")
             within = f"takes addresses of {peer.ip_block.cidr} only, not {ip}"
             return f"excepts {left_out}, in which {ip} lies" if left_out else within
+        if pod is not None and pod.spec.host_network and other == self._target:
+            return f"takes pods by their labels; {other.name} has hostNetwork, so only its node's address {ip} counts"
         return f"takes pods only, not {ip}" if pod is None else self._selectors(miss, peer, other, pod)
 
     def _selectors(self, miss: Miss, peer: NetworkPolicyPeer, other: Subject, pod: Pod) -> str:

@@ -9,11 +9,13 @@ import pytest
 from bot.cluster.objects import (
     Container,
     ContainerPort,
+    Endpoint,
     EnvVar,
     IPBlock,
     LabelSelector,
     Namespace,
     NetworkPolicy,
+    NetworkPolicyEgressRule,
     NetworkPolicyIngressRule,
     NetworkPolicyPeer,
     NetworkPolicyPort,
@@ -24,7 +26,7 @@ from bot.domain.facts import FactTable, Subject
 from bot.domain.finding import Finding, Severity
 from bot.probes import cluster_ip, network_policies, pod_sandbox, service_endpoints
 from tests.probes.build import FakeCluster, facts_of, sentences, two_nodes
-from tests.probes.services import DNS_IP, add_dns, add_service, ask
+from tests.probes.services import API_IP, DNS_IP, add_dns, add_service, ask
 
 
 @dataclass
@@ -209,3 +211,71 @@ def test_dns_pods_that_let_nobody_in():
     assert known.of(dns)["denied_clients"] == ("shop/a", "shop/b", "shop/c")
     assert known.of(dns)["denied_clients_by"] == "ingress"
     assert known.of(dns)["denied_clients_reach"] == "timeout"
+
+
+def egress(*ports: int, **peer: Any) -> NetworkPolicy:
+    """What shop/a may dial; names as well."""
+    rules = (
+        NetworkPolicyEgressRule(
+            to=(NetworkPolicyPeer(**peer),) if peer else (),
+            ports=tuple(NetworkPolicyPort(port=port) for port in ports),
+        ),
+        NetworkPolicyEgressRule(ports=(NetworkPolicyPort(port=53, protocol="UDP"),)),
+    )
+    spec = NetworkPolicySpec(
+        pod_selector=LabelSelector(match_labels={"app": "a"}), policy_types=("Egress",), egress=rules
+    )
+    return NetworkPolicy(metadata=ObjectMeta(name="out", namespace="shop"), spec=spec)
+
+
+@pytest.mark.parametrize("ip", ["172.30.0.12", "192.0.2.5"])
+@pytest.mark.parametrize(
+    ("policy", "says"),
+    [
+        (
+            egress(443),
+            "allows TCP 443, not TCP 6443 (443 is the Service's port; policies see the endpoints' own, 6443)",
+        ),
+        (egress(6443, namespace_selector=LabelSelector()), "takes pods only, not "),
+        (egress(6443, ip_block=IPBlock(cidr="10.43.0.0/16")), "takes addresses of 10.43.0.0/16 only, not "),
+        (egress(443, 6443), ""),
+    ],
+)
+def test_policies_are_held_against_an_endpoint_that_is_no_pod(policy: NetworkPolicy, says: str, ip: str):
+    made = shop(API="https://kubernetes.default:443")
+    api = add_service(made.cluster, "default/kubernetes", (made.server,), ip=API_IP, port=443, target=6443, selector={})
+    behind = made.cluster.slices[-1]
+    made.cluster.slices[-1] = msgspec.structs.replace(behind, endpoints=(Endpoint(addresses=(ip,)),))
+    pod = made.cluster.pods[made.client]
+    made.cluster.pods[made.client] = msgspec.structs.replace(
+        pod, metadata=msgspec.structs.replace(pod.metadata, labels={"app": "a"})
+    )
+    ask(made.cluster, made.client, api, "timeout" if says else "ok")
+
+    known, _ = judged(made.cluster, policy, namespaces=(Namespace(metadata=ObjectMeta(name="shop")),))
+
+    assert known.of(api)["denied_clients"] == (("shop/a",) if says else ())
+    assert says in str(known.of(api)["rules_that_miss"])
+
+
+@pytest.mark.parametrize(("cni", "denied"), [("calico", ("shop/a",)), ("cilium", ("shop/a",)), ("antrea", ())])
+def test_labels_of_a_server_with_its_nodes_network_are_known_to_no_policy(cni: Any, denied: tuple[str, ...]):
+    made = shop(DATABASE="postgres://app@db:80/x")
+    made.cluster.cni = cni
+    pod = made.cluster.pods[made.server]
+    made.cluster.pods[made.server] = msgspec.structs.replace(
+        pod, spec=msgspec.structs.replace(pod.spec, host_network=True)
+    )
+    pod = made.cluster.pods[made.client]
+    made.cluster.pods[made.client] = msgspec.structs.replace(
+        pod, metadata=msgspec.structs.replace(pod.metadata, labels={"app": "a"})
+    )
+    ask(made.cluster, made.client, made.service, "timeout")
+
+    known, _ = judged(
+        made.cluster,
+        egress(5432, pod_selector=labels(app="db")),
+        namespaces=(Namespace(metadata=ObjectMeta(name="shop")),),
+    )
+
+    assert known.of(made.service)["denied_clients"] == denied
