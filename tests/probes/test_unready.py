@@ -175,6 +175,22 @@ def test_a_pod_that_needs_a_service_behind_which_nobody_is_waits_for_it(needs: s
     assert known.of(web)["unready_lacks"] == ("Service shop/db, which has no endpoint",)
 
 
+def test_hand_made_endpoints_that_are_called_unready_serve_nobody():
+    cluster, _, b, _ = two_nodes()
+    web, late = empty(cluster)
+    add_service(cluster, "shop/db", unready=(b,), ip="10.43.7.7", port=5432, selector={})
+    made = cluster.slices[-1]
+    by_hand = tuple(msgspec.structs.replace(each, target_ref=None) for each in made.endpoints)
+    cluster.slices[-1] = msgspec.structs.replace(made, endpoints=by_hand)
+    container = Container(env=(EnvVar(name="DB", value="db:5432"),))
+    spec = msgspec.structs.replace(cluster.pods[late].spec, containers=(container,))
+    cluster.pods[late] = msgspec.structs.replace(cluster.pods[late], spec=spec)
+
+    known, _ = judged(cluster)
+
+    assert known.of(web)["unready_lacks"] == ("Service shop/db, which has no ready endpoint",)
+
+
 def test_two_empty_services_do_not_explain_each_other():
     cluster, *_ = two_nodes()
     web, late = empty(cluster)

@@ -248,8 +248,9 @@ def _lacks_behind(evidence: Evidence, subject: Subject) -> Iterator[str]:
     """
     for service in sorted(_needed_by(evidence).get(subject, ())):
         ends = list(backends(evidence, service))
-        if not ends and evidence.services[service].spec.ports and _has_read_slices(evidence, service):
-            yield f"Service {service.name}, which has no endpoint"
+        is_empty = not any(each.pod or each.is_ready for each in ends)
+        if is_empty and evidence.services[service].spec.ports and _has_read_slices(evidence, service):
+            yield f"Service {service.name}, which has no {'ready ' if ends else ''}endpoint"
         pods = {each.pod for each in ends if each.pod and each.pod in evidence.pods} - {subject}
         if pods and not any(each.is_ready for each in ends) and all(_is_out_of_reach(evidence, pod) for pod in pods):
             yield f"Service {service.name}, whose own pods are out of reach"
