@@ -21,9 +21,11 @@ from bot.probes.shared.values import listed, strings
 
 NAME = "dialled-addresses"
 LISTED = 6
+NODE_PORTS = range(30000, 32768)
+"""The API server's default; hardly any agent of a node listens there."""
 _KEYS = (
     *("addresses_failing", "addresses_denied", "addresses_denying", "addresses_dead", "addresses_lost_here"),
-    *("host_ports_unserved", "host_ports_served_at", "address_is_missed"),
+    *("host_ports_unserved", "host_ports_served_at", "node_ports_unknown", "address_is_missed"),
 )
 _LOOK = "kubectl get pod <pod> -o jsonpath='{.spec.containers[*].env}'"
 
@@ -72,6 +74,13 @@ FACTS = (
         look="ss -tulpn  # on each node",
     ),
     fact(
+        "pod.node_ports_unknown",
+        "list",
+        "Those of them in the range of node ports, which no Service that was read has; and which ones the Services of "
+        "the pod's namespace have.",
+        look="kubectl get services -A  # against the port that the pod dials",
+    ),
+    fact(
         "pod.address_is_missed",
         "bool",
         "The pod is not ready, so that an address that does not answer it may be why.",
@@ -101,12 +110,28 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
         into.set(pod, "host_ports_unserved", tuple(f"{each.at} (node {_node(each)})" for each in unserved)[:LISTED])
         served = (where for each in unserved for where in _elsewhere(evidence, each))
         into.set(pod, "host_ports_served_at", tuple(dict.fromkeys(served))[:LISTED])
+        into.set(pod, "node_ports_unknown", tuple(_node_ports(evidence, pod, unserved))[:LISTED])
         into.set(pod, "address_is_missed", not evidence.pods[pod].is_ready)
 
 
 def _node(dial: PlainDial) -> str:
     """The node whose address is dialled, "" for a machine outside."""
     return dial.flow.target.name if dial.flow.target else ""
+
+
+def _node_ports(evidence: Evidence, pod: Subject, dials: Sequence[PlainDial]) -> Iterator[str]:
+    """What is dialled as only node ports are (by the default range), with those that there are."""
+    namespace = evidence.pods[pod].metadata.namespace
+    own = [
+        f"{service.name} has {port.node_port}"
+        for service, each in sorted(evidence.services.items())
+        if each.metadata.namespace == namespace
+        for port in each.spec.ports
+        if port.node_port
+    ]
+    for each in dials:
+        if each.flow.port in NODE_PORTS:
+            yield f"{each.flow.port} ({listed(own) if own else f'no Service of {namespace} has any'})"
 
 
 def _words(dials: Sequence[PlainDial]) -> tuple[str, ...]:

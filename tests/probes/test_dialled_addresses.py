@@ -16,6 +16,7 @@ from bot.domain.finding import Finding, Severity, SymptomKind
 from bot.probes import dialled_addresses
 from bot.probes.services.unready import unready
 from tests.probes.build import FakeCluster, facts_of
+from tests.probes.services import add_service
 
 NODE_1, OUTSIDE = "172.30.0.11", "192.0.2.20"
 NODE = facts.node("node-1")
@@ -101,6 +102,24 @@ def test_a_port_of_the_node_that_nothing_serves_is_told_from_nodes_where_somethi
     why = unready(made.cluster.evidence(), made.pod, made.cluster.pods[made.pod])
     assert why is not None
     assert why.why == "needs", "its being unready is no matter of its own"
+
+
+@pytest.mark.parametrize(
+    ("port", "unknown"), [(30544, ("30544 (shop/web has 30543)",)), (8126, ())], ids=["node-port", "an-agents"]
+)
+def test_a_node_port_that_no_service_has_is_told_from_a_port_of_an_agent(port: int, unknown: tuple[str, ...]):
+    made = shop(NODE_1, port)
+    add_service(made.cluster, "shop/web", type="NodePort")
+    service = made.cluster.services[-1]
+    ports = tuple(msgspec.structs.replace(each, node_port=30543) for each in service.spec.ports)
+    spec = msgspec.structs.replace(service.spec, ports=ports)
+    made.cluster.services[-1] = msgspec.structs.replace(service, spec=spec)
+    made.tried("ECONNREFUSED")
+
+    known, _ = made.judged()
+
+    assert known.of(made.pod)["host_ports_unserved"] == (f"172.30.0.11:{port} (node node-1)",)
+    assert known.of(made.pod)["node_ports_unknown"] == unknown
 
 
 def test_what_listens_on_the_nodes_loopback_alone_serves_no_pod():
