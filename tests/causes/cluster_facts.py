@@ -93,7 +93,7 @@ NODE: dict[str, Value] = {
     "arp_filters": (),
     "gateway_address_local": False, "inaddrerrors_delta": 0, "rpfilter_delta": 0, "forwarding_off_links": 0,
     "proxy_arp_off_links": 0, "pod_links": 2, "default_route": "present", "zeroconf_route": False,
-    "foreign_rule": False, "foreign_rules": (), "pod_routes_missing": 0, "inno_routes_delta": 0,
+    "foreign_rule": False, "foreign_rules": (), "outside_rules": (), "pod_routes_missing": 0, "inno_routes_delta": 0,
     "service_route": True, "overlapping_route": False, "uplink_rp_filter": 0, "bridge_nf_call": True,
     "sysctl_outliers": (), "sysctl_files": (), "uplink": "up", "uplink_neigh_failed": False,
     "link_without_arp": "",

@@ -276,6 +276,7 @@ def test_a_healthy_node_and_its_pods() -> None:
         "overlapping_route": False,
         "foreign_rule": False,
         "foreign_rules": (),
+        "outside_rules": (),
         "routing_rules_lost": (),
         "pod_routes_missing": 0,
     }

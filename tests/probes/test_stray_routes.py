@@ -233,3 +233,26 @@ def test_a_prefix_that_is_too_short_takes_services_for_neighbours():
 
     assert of(cluster, a)["stray_routes"] == ("10.0.0.0/8 dev eth0, which takes 10.43.51.131",)
     assert of(cluster, b)["has_stray_route"] is False
+
+
+@pytest.mark.parametrize(
+    ("routes", "rules"),
+    [
+        ((Route(dst="default", dev="tailscale0", table=52),), ("5270: from all lookup 52",)),
+        ((Route(dst="default", dev="eth0", table=52),), ()),
+        ((Route(dst="default", dev="tailscale0", table=52), Route(dst="198.51.100.0/24", type="throw", table=52)), ()),
+        ((Route(dst="100.64.0.0/10", dev="tailscale0", table=52),), ()),
+    ],
+    ids=["by another device", "by the usual device", "left to the main table", "not its addresses"],
+)
+def test_a_rule_that_takes_what_leaves_the_cluster(routes: tuple[Route, ...], rules: tuple[str, ...]):
+    """As VPN clients set them: cluster networks are of type throw, so only the outside is taken."""
+    cluster, a, _, _ = two_nodes()
+    root = cluster.roots["node-1"]
+    rule = Rule(priority=5270, table=52)
+    inside = tuple(Route(dst=dst, type="throw", table=52) for dst in ("10.42.0.0/16", "172.30.0.0/24"))
+    cluster.root("node-1", rules=(rule, *root.rules), routes=(*root.routes, BLOCK, *inside, *routes))
+    cluster.test(facts.node("node-1"), "outside", outcome="timeout")
+
+    assert of(cluster, facts.node("node-1"))["outside_rules"] == rules
+    assert of(cluster, a)["diverted"] is False

@@ -91,6 +91,13 @@ FACTS = (
     ),
     fact("node.foreign_rules", "list", "Such rules, as `ip rule` prints them.", rungs=_OUTSIDE, look=_LOOK_RULES),
     fact(
+        "node.outside_rules",
+        "list",
+        "Such rules that take what the node or its pods send out of the cluster elsewhere than the main table would.",
+        rungs=_OUTSIDE,
+        look=_LOOK_RULES,
+    ),
+    fact(
         "pair.diverted",
         "bool",
         "Such a rule takes packets between pods of the first node and pods of the second.",

@@ -90,7 +90,7 @@ def observe_rules(evidence: Evidence, root: NodeView, views: Sequence[PodView], 
     pairs = {name: facts.pair(root.name, name) for name in others}
     if not Routing(root.state).has_rules_of(4):
         why = "the node's routing rules were not read"
-        into.miss_all(node, ("foreign_rule", "foreign_rules"), why)
+        into.miss_all(node, ("foreign_rule", "foreign_rules", "outside_rules"), why)
         for pair in pairs.values():
             into.miss_all(pair, ("diverted", "diverting_rules"), why)
         for view in views:
@@ -100,6 +100,7 @@ def observe_rules(evidence: Evidence, root: NodeView, views: Sequence[PodView], 
     found = tuple(dict.fromkeys(one.rule for one in diverted))
     into.set(node, "foreign_rule", bool(found))
     into.set(node, "foreign_rules", found[:LISTED])
+    into.set(node, "outside_rules", tuple(dict.fromkeys(_rules_to_outside(evidence, root, views)))[:LISTED])
     for name, pair in pairs.items():
         between = tuple(dict.fromkeys(one.rule for one in diverted if one.way.other == name))
         into.set(pair, "diverted", bool(between))
@@ -111,6 +112,17 @@ def observe_rules(evidence: Evidence, root: NodeView, views: Sequence[PodView], 
         into.set(view.subject, "diverted", bool(own))
         into.set(view.subject, "diverted_fails", any((view.subject, words) in lost for words in own))
         into.set(view.subject, "diverting_rules", own[:LISTED])
+
+
+def _rules_to_outside(evidence: Evidence, root: NodeView, views: Sequence[PodView]) -> Iterator[str]:
+    """Foreign rules that take what the node and its pods send outside elsewhere than the main table would."""
+    routing = Routing(root.state)
+    main = routing.table(MAIN)
+    for ip in sorted({test.ip for _, _, test in evidence.tests if test.purpose == "outside" and ":" not in test.ip}):
+        for packet in (Packet(ip), *(Packet(ip, view.pod.status.pod_ip, _links(view)) for view in views)):
+            answer = routing.answer(packet)
+            if answer and _is_foreign(evidence, answer.rule) and _leads_elsewhere(answer, main, ip):
+                yield in_words(answer)
 
 
 def lost_rules(rules: Sequence[Rule]) -> tuple[str, ...] | None:
