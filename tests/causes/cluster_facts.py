@@ -172,7 +172,7 @@ SERVICE: dict[str, Value] = {
 CLUSTER_FACTS: dict[str, Value] = {
     "address_claims": (), "claims": (), "claims_programmed": (), "claimant_namespace": "", "claimant_name": "",
     "claimed_by": "",
-    "dns_zone": "cluster.local",
+    "dns_zone": "cluster.local", "searched_zones": ("cluster.local",),
     "dns_ready_pods": 2, "dns_pods": 2, "dns_service_ip": "10.43.0.10", "dns_service_exists": True,
     "dns_service_state": "ok", "dns_pods_state": "ok", "dns_outside_state": "ok", "dns_crashing": False,
     "dns_unscheduled": "no", "dns_unscheduled_message": "", "dns_untolerated_kind": "none", "dns_waiting": "",

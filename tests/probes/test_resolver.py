@@ -54,6 +54,20 @@ def judged(cluster: FakeCluster, **snapshot: Any) -> tuple[FactTable, list[Findi
     return known, list(resolver.PROBE.judge(known))
 
 
+@pytest.mark.parametrize(("search", "zones"), [(ZONE, ("cluster.local",)), (OTHER, ("cluster.local", "k8s.lan"))])
+def test_where_pods_look_for_services_tells_one_pod_that_differs_from_all_that_agree(
+    search: tuple[str, ...], zones: tuple[str, ...]
+):
+    cluster, a = cluster_of(DNS_IP, search=search)
+    for pod in cluster.pods:
+        if pod != a:
+            cluster.seen(pod, search=ZONE, nameservers=(DNS_IP,))
+
+    known, _ = judged(cluster)
+
+    assert known.of(facts.CLUSTER)["searched_zones"] == zones
+
+
 def test_a_pod_whose_resolver_is_as_it_should_be():
     cluster, a = cluster_of(DNS_IP)
 

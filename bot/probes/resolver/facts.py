@@ -101,6 +101,12 @@ FACTS = (
         values=DNS_VALUES,
     ),
     fact(
+        "cluster.searched_zones",
+        "list",
+        "The zones in which the pods that were read look for Services' names.",
+        look="kubectl exec -n <namespace> <pod> -- cat /etc/resolv.conf",
+    ),
+    fact(
         "cluster.dns_zone",
         "str",
         "The zone of Services' names, by CoreDNS's configuration.",

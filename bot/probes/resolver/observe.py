@@ -44,6 +44,7 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
     """Each pod's resolver as it is set, and what came of its questions."""
     zone = dns_zone(evidence)
     into.put(CLUSTER, "dns_zone", served_zone(evidence) or None, "CoreDNS's configuration was not read")
+    into.put(CLUSTER, "searched_zones", _searched(evidence) or None, "no pod's search list has Services' names")
     asked: dict[Subject, list[Test]] = defaultdict(list)
     for source, _, test in evidence.tests:
         if test.purpose == "dns-own":
@@ -77,6 +78,12 @@ def _observe_conf(pod: Subject, report: PodReport, into: FactBuilder) -> None:
 
 def _domains(report: PodReport) -> tuple[str, ...]:
     return tuple(each.strip(".").lower() for each in report.search)
+
+
+def _searched(evidence: Evidence) -> tuple[str, ...]:
+    """The zones in which pods look for Services, as kubelet writes them: what follows "svc."."""
+    domains = {domain for report in evidence.resolvers.values() for domain in _domains(report)}
+    return tuple(sorted(each.removeprefix("svc.") for each in domains if each.startswith("svc.")))
 
 
 def _not_found(pod: Pod, report: PodReport, dialled: Sequence[NeededFlow], zone: str) -> Iterator[str]:
