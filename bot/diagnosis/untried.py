@@ -10,6 +10,7 @@ from bot.domain.facts import Subject
 from bot.domain.flows import NeededFlow
 from bot.probes.engine.evidence import Evidence
 from bot.probes.services.backends import backends, has_cluster_ip
+from bot.probes.services.dialled_ports import DialledPort, untried_ports
 from bot.probes.services.needed import needed_flows
 from bot.probes.shared.reach import target_of
 
@@ -30,6 +31,17 @@ def untried_flows(evidence: Evidence) -> Iterator[NeededFlow]:
         at = (flow.address, flow.at_port) if flow.at_port else (flow.target, flow.port)
         if is_ours and (*_place(evidence, flow.source), *at) not in tried:
             yield flow
+    for pod, ports in untried_ports(evidence).items():
+        spec, phase = evidence.pods[pod].spec, evidence.pods[pod].status.phase
+        if not spec.host_network and phase == "Running":
+            yield from (_dial(pod, each) for each in ports if (*_place(evidence, pod), each.ip, each.port) not in tried)
+
+
+def _dial(pod: Subject, port: DialledPort) -> NeededFlow:
+    """A Service that is dialled at a port which it does not have."""
+    return NeededFlow(
+        source=pod, target=port.service, address=port.ip, port=port.port, known_by="environment", why=port.named
+    )
 
 
 def _place(evidence: Evidence, pod: Subject) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.fact_spec import fact
 from bot.probes.engine.needs import LOOK_AT_PODS
 from bot.probes.engine.probe import Probe
-from bot.probes.services.dialled_ports import doubtful_ports, missing_ports
+from bot.probes.services.dialled_ports import missing_ports, untried_ports
 from bot.probes.shared.values import listed, strings
 
 NAME = "dialled-ports"
@@ -47,10 +47,9 @@ _KEYS = ("ports_missing", "ports_missing_services", "ports_missing_sure")
 
 def observe(evidence: Evidence, into: FactBuilder) -> None:
     """Of each pod asked about what it dials in vain."""
-    missing, doubtful = missing_ports(evidence), doubtful_ports(evidence)
-    tried = {(source, test.ip, test.port) for source, _, test in evidence.tests if test.purpose == "dial"}
+    missing, untried = missing_ports(evidence), untried_ports(evidence)
     for pod in evidence.scope_pods:
-        if any((pod, each.ip, each.port) not in tried for each in doubtful.get(pod, ())):
+        if pod in untried:
             into.miss_all(pod, _KEYS, "not every port that it is configured to dial was tried from it")
             continue
         lost = missing.get(pod, ())

@@ -9,6 +9,8 @@ from bot.agent.report import Outcome
 from bot.cluster.objects import Container, EnvVar
 from bot.cluster.objects.pods import HostAlias
 from bot.diagnosis.agent_tasks import plan_tasks
+from bot.diagnosis.untried import untried_flows
+from bot.domain import facts
 from bot.domain.facts import FactTable, Subject
 from bot.domain.finding import Finding, Severity
 from bot.probes import dialled_ports
@@ -152,7 +154,11 @@ def test_a_name_that_the_pods_own_hosts_file_knows_is_another_machine():
 
 
 def test_where_nothing_was_tried_nothing_is_known():
-    known, findings = shop("db:5433").judged()
+    made = shop("db:5433")
+    known, findings = made.judged()
+    evidence = made.cluster.evidence()
 
     assert findings == []
-    assert known.of(shop("db:5433").pod).get("ports_missing") is None
+    assert known.of(made.pod).get("ports_missing") is None
+    assert unready(evidence, made.pod, made.cluster.pods[made.pod]) is None, "and so not that it is its own matter"
+    assert [(flow.target, flow.port) for flow in untried_flows(evidence)] == [(facts.service("shop", "db"), 5433)]

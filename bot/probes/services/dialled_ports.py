@@ -120,6 +120,17 @@ def _beside(evidence: Evidence, target: Subject, namespace: str, each: Dialled, 
 
 
 @once_per_evidence
+def untried_ports(evidence: Evidence) -> Mapping[Subject, tuple[DialledPort, ...]]:
+    """Those that nobody tried from the pod: whether anybody answers there is not known."""
+    tried = {(source, test.ip, test.port) for source, _, test in evidence.tests if test.purpose == "dial"}
+    return {
+        pod: left
+        for pod, ports in doubtful_ports(evidence).items()
+        if (left := tuple(each for each in ports if (pod, each.ip, each.port) not in tried))
+    }
+
+
+@once_per_evidence
 def missing_ports(evidence: Evidence) -> Mapping[Subject, Sequence[DialledPort]]:
     """Those that were tried from the pod in vain.
 

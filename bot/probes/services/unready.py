@@ -18,7 +18,7 @@ from bot.probes.engine.once import once_per_evidence
 from bot.probes.services.attempts import ServiceTest, tests_by_service
 from bot.probes.services.backends import backends
 from bot.probes.services.dialled_names import missing_names
-from bot.probes.services.dialled_ports import missing_ports
+from bot.probes.services.dialled_ports import missing_ports, untried_ports
 from bot.probes.services.itself import itself
 from bot.probes.services.kubelet_probes import readiness_ports, unconnected
 from bot.probes.services.needed import clients_of
@@ -157,7 +157,8 @@ def _of_its_own(evidence: Evidence, subject: Subject, pod: Pod) -> str:
     if _is_asked_at_a_wrong_port(evidence, subject, pod):
         return "probe-port"
     # On lower rungs nothing was sent: whether it reaches what it needs is not known.
-    return "application" if evidence.access is Rung.AGENT else ""
+    is_tried = evidence.access is Rung.AGENT and subject not in untried_ports(evidence)
+    return "application" if is_tried else ""
 
 
 @once_per_evidence
