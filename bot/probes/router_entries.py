@@ -1,4 +1,4 @@
-"""Does a node have a static ARP entry for its router that contradicts what all others learnt?
+"""Does a node have a wrong static ARP entry for its router, or a route with a dead next hop beside others?
 
 Frames for a wrong MAC address leave as if all were well, and nobody takes them: no rule, route or counter tells. What a
 node learnt by itself may be a virtual router's MAC address, so only static entries are compared, with what was learnt
@@ -12,12 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from bot.agent.report import Neighbour
 from bot.domain import facts
-from bot.domain.facts import FactBuilder, FactTable, SubjectKind
+from bot.domain.facts import FactBuilder, FactTable, SubjectKind, Value
 from bot.domain.finding import Finding, Severity
 from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.fact_spec import fact
 from bot.probes.engine.needs import LOOK_AT_PODS
 from bot.probes.engine.probe import Probe
+from bot.probes.route_legs import FACTS as LEG_FACTS
+from bot.probes.route_legs import observe_legs
 from bot.probes.shared.pod_views import NodeView, node_views
 from bot.probes.shared.values import listed, strings
 
@@ -39,11 +41,13 @@ FACTS = (
         look="ip neigh show nud permanent  # on <node>",
         is_command=True,
     ),
+    *LEG_FACTS,
 )
 
 
 def observe(evidence: Evidence, into: FactBuilder) -> None:
-    """The static entries of each node, against what the others learnt."""
+    """The static entries of each node, against what the others learnt; next hops that are dead beside others."""
+    observe_legs(evidence, into)
     views = node_views(evidence)
     for name, root in views.items():
         why = root.why_missing("root.neighbours", "root.routes")
@@ -80,22 +84,26 @@ def _learnt_elsewhere(views: Mapping[str, NodeView], root: NodeView, entry: Neig
 
 
 def judge(table: FactTable) -> Sequence[Finding]:
-    """WARN for each node with such an entry."""
+    """WARN for each node with such an entry or next hop."""
     return [
-        Finding(
-            probe=NAME,
-            subject=node,
-            severity=Severity.WARN,
-            sentence=f"Node {node.name} has a static ARP entry for its router that is wrong: {wrong[0]}.",
-        )
+        Finding(probe=NAME, subject=node, severity=Severity.WARN, sentence=sentence)
         for node in table.subjects(SubjectKind.NODE)
-        if (wrong := strings(table.of(node).get("router_entries_wrong")))
+        for sentence in _sentences(node.name, table.of(node))
     ]
+
+
+def _sentences(node: str, known: Mapping[str, Value]) -> Iterator[str]:
+    if wrong := strings(known.get("router_entries_wrong")):
+        yield f"Node {node} has a static ARP entry for its router that is wrong: {wrong[0]}."
+    if dead := strings(known.get("route_legs_dead")):
+        yield f"A route of node {node} that flows which failed take has a dead next hop: {dead[0]}."
+    if idle := strings(known.get("route_legs_idle")):
+        yield f"A route of node {node} has a dead next hop, and no flow that was tried is lost by it: {idle[0]}."
 
 
 PROBE = Probe(
     name=NAME,
-    question="Does a node have a static ARP entry for its router that contradicts what all others learnt?",
+    question="Does a node have a wrong static ARP entry for its router, or a route with a dead next hop beside others?",
     facts=FACTS,
     needs=LOOK_AT_PODS,
     observe=observe,

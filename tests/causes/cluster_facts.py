@@ -129,6 +129,7 @@ NODE: dict[str, Value] = {
     "ipsec_policies": (), "ipsec_refused": 0,
     "queue": "none", "queues": (), "filter": "none", "filters": (),
     "holds_foreign_address": False, "foreign_addresses": (), "has_shared_mac": False, "shared_macs": (),
+    "route_legs_dead": (), "route_leg_repairs": (), "route_legs_idle": (),
     "router_entries_wrong": (), "foreign_rule_deletions": (), "rewriting_rule_deletions": (),
     "arp_filter_deletions": (), "ttl": 64, "ttl_exceeded": (),
     "router_entry_deletions": (), "network_unavailable": False, "bad_conditions": (), "ebpf_host_detached": False,
