@@ -47,7 +47,9 @@ class FirewallMatch:
     """One condition of a rule: that the fields, taken together, have one of the values (or none of them)."""
 
     fields: tuple[str, ...]
-    """saddr, daddr, sport, dport, proto, iif, oif, ctstate, mark, length, skuid, …; anything else is "unknown"."""
+    """saddr, daddr, sport, dport, proto, iif, oif, ctstate, mark, length, skuid, …; anything else is "unknown".
+
+    "limit": what is beyond so many connections, or packets a second; inverted, what is not."""
     values: tuple[str, ...] = ()
     """Each as a CIDR, a word, "low-high", or "value/mask"; of several fields, joined with " . "."""
     is_inverted: bool = False

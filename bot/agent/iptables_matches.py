@@ -1,13 +1,14 @@
 """The conditions of one line of iptables-save (ebtables, arptables) as the report's `FirewallMatch`.
 
-An option that has no field of the report is "unknown": it may hold or not, as one of a rate may. One of chance is
-"chance".
+An option that has no field of the report is "unknown": it may hold or not. One of chance is "chance", one of a rate or
+of a number of connections is "limit".
 """
 
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from bot.agent.nft_matches import per_second
 from bot.agent.report import FirewallMatch
 
 UNKNOWN = FirewallMatch(fields=("unknown",))
@@ -45,7 +46,14 @@ _FIELDS = {
     "--gid-owner": "skgid",
 }
 _CHANCE = frozenset({"--probability", "--every"})
-_RATE = frozenset({"--limit", "--hashlimit-upto", "--hashlimit-above"})
+_LIMITS = {
+    "--limit": True,
+    "--hashlimit-upto": True,
+    "--hashlimit-above": False,
+    "--connlimit-upto": True,
+    "--connlimit-above": False,
+}
+"""Whether it is for what keeps within the limit."""
 _NOTHING = frozenset(
     {
         "-j",
@@ -56,6 +64,7 @@ _NOTHING = frozenset(
         "--packet",
         "--mode",
         "--reject-with",
+        "--connlimit-mask",
         "--hashlimit-name",
         "--hashlimit-mode",
         "--hashlimit-burst",
@@ -92,6 +101,8 @@ _NOTHING = frozenset(
 _FLAGS = frozenset(
     {
         "-f",
+        "--connlimit-daddr",
+        "--connlimit-saddr",
         "--queue-bypass",
         "--random",
         "--random-fully",
@@ -152,22 +163,32 @@ def _width(option: str) -> int:
     """How many words follow an option as its own."""
     if option in _TWO_WORDS:
         return 2
-    return int(option in _FIELDS or option in _CHANCE or option in _RATE or option in _NOTHING)
+    return int(option in _FIELDS or option in _CHANCE or option in _LIMITS or option in _NOTHING)
 
 
 def _condition(option: str, operands: Sequence[str], *, is_inverted: bool) -> FirewallMatch | None:
     if option in _FIELDS:
         return _match(_FIELDS[option], "".join(operands), is_inverted=is_inverted)
-    if option in _CHANCE or option in _RATE:
-        return CHANCE if option in _CHANCE else UNKNOWN
-    if option in _WHOLE:
-        return replace(_WHOLE[option], is_inverted=is_inverted and option not in _RPFILTER)
+    if option in _LIMITS:
+        return _limit("".join(operands), is_within=_LIMITS[option] is not is_inverted)
+    if option in _CHANCE or option in _WHOLE:
+        return (
+            CHANCE
+            if option in _CHANCE
+            else replace(_WHOLE[option], is_inverted=is_inverted and option not in _RPFILTER)
+        )
     if option == "--syn":
         return _flags("fin,syn,rst,ack", "syn", is_inverted=is_inverted)
     if option == "--tcp-flags" and len(operands) == 2:
         return _flags(operands[0], operands[1], is_inverted=is_inverted)
     is_known = not option.startswith("-") or option in _NOTHING or option in _FLAGS
     return None if is_known else UNKNOWN
+
+
+def _limit(word: str, *, is_within: bool) -> FirewallMatch:
+    number, slash, unit = word.partition("/")
+    known = per_second(number, unit) if slash else number if number.isdecimal() else ""
+    return FirewallMatch(fields=("limit",), values=(known,) if known else (), is_inverted=is_within)
 
 
 def _flags(mask: str, value: str, *, is_inverted: bool) -> FirewallMatch:

@@ -17,6 +17,7 @@ Elements = Callable[[str], Sequence[object] | None]
 
 UNKNOWN = FirewallMatch(fields=("unknown",))
 CHANCE = FirewallMatch(fields=("chance",))
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 _META = {
     "iifname": "iif",
@@ -75,8 +76,25 @@ def matches_of(expression: Mapping[str, Any], elements: Elements) -> Iterator[Fi
         yield from _match(_dict(expression["match"]), elements)
     elif "xt" in expression:
         yield from _xt(_dict(expression["xt"]))
-    elif expression.keys() & {"limit", "quota", "connlimit", "ct count", "fib", "socket", "osf"}:
+    elif "limit" in expression or "ct count" in expression:
+        yield _limit(_dict(expression.get("limit")), _dict(expression.get("ct count")))
+    elif expression.keys() & {"quota", "connlimit", "fib", "socket", "osf"}:
         yield UNKNOWN
+
+
+def _limit(rate: Mapping[str, Any], count: Mapping[str, Any]) -> FirewallMatch:
+    """`limit rate over 2/second`, `ct count over 3`: what is beyond that; without "over", what is not."""
+    word = str(count.get("val", "")) if count else per_second(str(rate.get("rate", "")), str(rate.get("per", "")))
+    is_packets = bool(count) or not rate.get("rate_unit")
+    return FirewallMatch(
+        fields=("limit",), values=(word,) if word and is_packets else (), is_inverted=not (rate or count).get("inv")
+    )
+
+
+def per_second(number: str, unit: str) -> str:
+    """How many in a second, rounded up; "" where that cannot be told."""
+    seconds = _SECONDS.get(unit[:1])
+    return str(-(-int(number) // seconds)) if seconds and number.isdecimal() else ""
 
 
 def keyed(key: object, values: Sequence[object], *, is_inverted: bool = False) -> Iterator[FirewallMatch]:

@@ -47,6 +47,10 @@ def _endpoint(part: Render) -> str:
     return f"{shown}:{port}" if port else shown
 
 
+def _over(part: Render) -> str:
+    return "over " if part("inv") == "true" else ""
+
+
 def _joined(parts: list[object], between: str, depth: int) -> str:
     return between.join(expression_text(part, depth + 1) for part in parts[:16])[:LIMIT]
 
@@ -75,7 +79,8 @@ KNOWN: dict[str, Callable[[Render], str]] = {
     "tcp option": lambda part: f"tcp option {part('name')} {part('field')}",
     "numgen": lambda part: f"numgen {part('mode')} mod {part('mod')}",
     "fib": lambda part: f"fib {part('flags')} {part('result')}",
-    "limit": lambda part: f"limit rate {part('rate')}/{part('per')}",
+    "limit": lambda part: f"limit rate {_over(part)}{part('rate')}/{part('per')}",
+    "ct count": lambda part: f"ct count {_over(part)}{part('val')}",
     "jump": lambda part: f"jump {part('target')}",
     "goto": lambda part: f"goto {part('target')}",
     "vmap": lambda part: f"{part('key')} vmap {part('data')}",

@@ -165,7 +165,7 @@ SERVICE: dict[str, Value] = {
     "stranger_ports": (), "narrower_labels": (), "failing_source_nodes": (),
     "fails_from": "none", "rules": "present", "rules_missing_nodes": (), "stale_backends": (), "has_reject": False,
     "listens": "target-port", "sockets_decide": False, "listening_ports": ("9004",),
-    "backlog_overflow": False, "hairpin_fails": False, "hairpin_off": False,
+    "backlog_overflow": False, "hairpin_fails": False, "hairpin_off": False, "crowd_limits": (),
     "same_node_only_fails": False, "denied_by": "none", "denied_sources": (), "denying_policies": (),
     "denied_clients": (), "denied_clients_by": "none", "denied_clients_why": (), "denied_clients_rules": (),
     "denied_clients_flows": (), "denied_clients_hidden": (), "ports_opened_in_vain": (), "rules_that_miss": (),

@@ -72,6 +72,12 @@ FACTS = (
         look=_RULES,
     ),
     fact("service.untried_losses", "list", "These rules, and what each takes.", look=_RULES),
+    fact(
+        "service.crowd_limits",
+        "list",
+        "Strangers' rules that take needed connections once they are many (50 at once, or a second).",
+        look=_RULES,
+    ),
     fact("service.failing_source_nodes", "list", "Nodes from which every source fails by ClusterIP.", look=_VIP),
     fact("service.fails_from", "str", "Where those are that fail by ClusterIP.", look=_VIP, values=FAILS_FROM),
     fact(

@@ -291,6 +291,15 @@ def _untried(table: FactTable, service: Subject, known: _Known) -> Iterator[Find
                 evidence={key: known[key]},
                 symptom=Symptom(kind=kind, subject=service, hop="service", flows=flows),
             )
+    if limits := strings(known.get("crowd_limits")):
+        yield Finding(
+            probe=NAME,
+            subject=service,
+            severity=Severity.WARN,
+            sentence=f"Connections to Service {service.name} open one by one; a rule that is not Kubernetes' own takes "
+            f"those beyond a limit, which its clients may pass under load: {listed(limits)}.",
+            evidence={"crowd_limits": limits},
+        )
 
 
 # Endpoints

@@ -11,7 +11,7 @@ from bot.probes.engine.evidence import Evidence
 from bot.probes.filters.held import Held, Untried, held_rules
 from bot.probes.filters.naming import rule_in_words
 
-KEYS = ("data_lost_flows", "chance_lost_flows", "untried_losses")
+KEYS = ("data_lost_flows", "chance_lost_flows", "untried_losses", "crowd_limits")
 MAX_FLOWS = 64
 MAX_NAMED = 10
 
@@ -27,6 +27,13 @@ def observe_untried(evidence: Evidence, service: Subject, into: FactBuilder) -> 
         into.set_flows(service, key, flows, most=MAX_FLOWS)
     reported = dict.fromkeys(f"{_packets(one)} ({held.place}: {rule_in_words(held.taking)})" for held, one in losses)
     into.set(service, "untried_losses", tuple(reported)[:MAX_NAMED])
+    limits = (
+        f"{held.place}: {rule_in_words(held.taking)}"
+        for rules in held_rules(evidence).values()
+        for held in rules
+        if service in held.crowded and not held.matches
+    )
+    into.set(service, "crowd_limits", tuple(dict.fromkeys(limits))[:MAX_NAMED])
 
 
 def _losses(evidence: Evidence, service: Subject) -> Iterator[tuple[Held, Untried]]:

@@ -56,6 +56,10 @@ class Untried:
     """All of them, for they come to somebody else, who answers."""
 
 
+CROWD = 50
+"""So many connections at once (a second) are nothing unusual for a Service's clients together."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
     """A rule of one namespace, and what it does to the flows that were tried."""
@@ -71,6 +75,8 @@ class Held:
     """Flows that failed and that it may take."""
     untried: tuple[Untried, ...] = ()
     """What it surely takes of needed flows that passed."""
+    crowded: tuple[Subject, ...] = ()
+    """Services of whose needed connections, which passed one by one, it takes some once they are many."""
     passed: int = 0
     """Flows that passed although it surely takes them, as we read it."""
     takes_tunnel: bool = False
@@ -98,6 +104,7 @@ class _Tally:
     failed: dict[str, None]
     perhaps: dict[str, None]
     untried: dict[Untried, None]
+    crowded: dict[Subject, None] = field(default_factory=dict[Subject, None])
     passed: int = 0
     is_outer: bool = True
     """Of what it surely takes, all are tunnel packets."""
@@ -158,6 +165,7 @@ class _Holding:
                     failed=tuple(tally.failed),
                     perhaps=tuple(tally.perhaps),
                     untried=tuple(tally.untried),
+                    crowded=tuple(tally.crowded),
                     passed=tally.passed,
                     takes_tunnel=tally.is_outer,
                     directions=frozenset(tally.directions),
@@ -270,6 +278,10 @@ class _Holding:
             is_ok = test.outcome == "ok" and test.protocol == "tcp" and test.ok in {0, test.tries}
             if service is None or not is_ok or not needs(self._evidence, source, service, test.port):
                 continue
+            for leg in ways.of(source, node, test, Kind(crowd=CROWD)):
+                for taken in self._taking(leg, ways.targets(test)):
+                    if taken.is_sure and not taken.taking.is_rewriting and not leg.is_reply:
+                        self._tallies[leg.place, taken.taking].crowded.setdefault(service)
             data = Kind(length=_full_bytes(self._evidence, source), is_unlucky=True)
             for kind in (Kind(is_unlucky=True), data):
                 for leg in ways.of(source, node, test, kind):

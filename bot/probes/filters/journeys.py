@@ -78,11 +78,12 @@ class Kind:
     """Of full packets of data, once the connection stands; 0: the packet that opens it."""
     is_unlucky: bool = False
     """Met by each rule that takes packets by chance."""
+    crowd: int = 0  # so many of them come at once
 
     def changed(self, packet: dict[str, frozenset[str] | None]) -> dict[str, frozenset[str] | None]:
         """The packet of a test, as one of this kind."""
-        if self.is_unlucky:
-            packet = {**packet, "chance": frozenset({"met"})}
+        packet = {**packet, "chance": frozenset({"met"})} if self.is_unlucky else packet
+        packet = {**packet, "crowd": frozenset({str(self.crowd)})} if self.crowd else packet
         if not self.length:
             return packet
         flags = frozenset({"ack", "ack,psh"}) if packet.get("tcpflags") else packet.get("tcpflags")
@@ -143,9 +144,8 @@ class Journeys:
         there["saddr"], there["daddr"] = self._addresses(client), self._addresses(server)
         if client.pod is not None and (server.pod is None or not server.node):
             there["saddr"] = self._masked(client)
-        asked = {"daddr": frozenset({test.ip})}
-        if "dport" in there:
-            asked["dport"] = frozenset({str(test.port or port)})
+        dialled = {"dport": frozenset({str(test.port or port)})} if "dport" in there else {}
+        asked = {"daddr": frozenset({test.ip})} | dialled
         yield from self._one_way(_Flow(client, server, there, asked, is_reply=False, is_ours=kind == AS_TESTED))
         back = kind.changed(_reply(there))
         answered = {"saddr": asked["daddr"]} | ({"sport": asked["dport"]} if "dport" in asked else {})

@@ -35,8 +35,12 @@ def any_of(outcomes: Iterable[bool | None]) -> bool | None:
 def holds(match: FirewallMatch, packet: Packet) -> bool | None:
     """Whether the condition holds. One of chance, or of a kind that is not known, may hold or not.
 
-    For a packet with the field "chance" each throw of dice turns out as the rule asks.
+    For a packet with the field "chance" each throw of dice turns out as the rule asks; one with the field "crowd" is
+    beyond each limit of that many or fewer.
     """
+    if match.fields == ("limit",):
+        is_beyond = _is_beyond(match, packet)
+        return is_beyond if is_beyond is None or not match.is_inverted else not is_beyond
     if match.fields == ("rpf",):
         return False  # a reverse path check is judged by its own probes, on routes and counters
     if match.fields == ("chance",) and packet.get("chance"):
@@ -51,6 +55,13 @@ def holds(match: FirewallMatch, packet: Packet) -> bool | None:
             all_of(_one(field, (part,), packet) for field, part in zip(match.fields, row, strict=False)) for row in rows
         )
     return outcome if outcome is None or not match.is_inverted else not outcome
+
+
+def _is_beyond(match: FirewallMatch, packet: Packet) -> bool | None:
+    crowd = packet.get("crowd")
+    if not crowd or not match.values or not match.values[0].isdecimal():
+        return None
+    return True if int(match.values[0]) <= max(map(int, crowd)) else None
 
 
 def _one(field: str, values: tuple[str, ...], packet: Packet) -> bool | None:

@@ -6,12 +6,17 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from bot.agent.iptables_matches import matches_of
+from bot.agent.nft_matches import matches_of as nft_matches_of
+from bot.agent.nft_text import expression_text
 from bot.agent.report import Firewall, FirewallChain, FirewallMatch, FirewallRule, FirewallStep, Link, Route
 from bot.cluster.objects import Container, EnvVar
 from bot.domain import facts
+from bot.domain.finding import Severity
+from bot.probes.cluster_ip import PROBE as CLUSTER_IP
 from bot.probes.filters.held import Held, held_rules
 from bot.probes.filters.naming import loss_in_words, rule_in_words
-from tests.probes.build import FakeCluster, two_nodes
+from tests.probes.build import FakeCluster, facts_of, two_nodes
 from tests.probes.services import add_service
 
 NODE_1, NODE_2 = facts.node("node-1"), facts.node("node-2")
@@ -236,3 +241,91 @@ def test_a_rule_for_what_a_bridge_passes_on_takes_nothing_that_is_routed(is_brid
     held = only(cluster, NODE_1)
 
     assert (held is not None and held.matches) is matches
+
+
+@pytest.mark.parametrize(
+    ("condition", "is_warned"),
+    [
+        (match("limit", "3"), True),
+        (match("limit", "5000"), False),
+        (match("limit"), False),
+        (match("limit", "3", is_inverted=True), False),
+        (match("unknown"), False),
+    ],
+    ids=["beyond a few", "beyond very many", "beyond a number that was not read", "within a few", "anything"],
+)
+def test_a_limit_that_a_needed_service_may_pass_under_load_is_a_warning_and_no_fault(
+    condition: FirewallMatch,
+    is_warned: bool,  # noqa: FBT001 a parameter of the test
+) -> None:
+    cluster, service = needed_service()
+    cluster.root("node-2", firewall=guard(match("dport", "9004"), condition))
+    table = facts_of(cluster.evidence(), CLUSTER_IP)
+    found = CLUSTER_IP.judge(table)
+
+    limits = table.of(service)["crowd_limits"]
+    assert isinstance(limits, tuple)
+    assert len(limits) == is_warned
+    assert (
+        len([one for one in found if "beyond a limit" in one.sentence and one.severity is Severity.WARN]) == is_warned
+    )
+    assert [one for one in found if one.symptom] == []
+
+
+def test_what_keeps_within_a_limit_is_let_through_and_the_rest_dropped() -> None:
+    """`-m limit --limit 2/second -j ACCEPT`, and behind it a drop of all."""
+    cluster, service = needed_service()
+    port = match("dport", "9004")
+    made = guard(port)
+    assert made.steps
+    within = replace(made.steps[0], matches=(port, match("limit", "2", is_inverted=True)), verdict="accept", text="")
+    cluster.root("node-2", firewall=replace(made, steps=(within, *made.steps)))
+
+    assert table_of(cluster, service)["crowd_limits"] != ()
+
+
+def table_of(cluster: FakeCluster, service: facts.Subject) -> Any:
+    return facts_of(cluster.evidence(), CLUSTER_IP).of(service)
+
+
+def test_a_limit_on_what_nobody_needs_is_not_spoken_of() -> None:
+    cluster, service = needed_service(is_configured=False)
+    cluster.root("node-2", firewall=guard(match("dport", "9004"), match("limit", "3")))
+
+    assert table_of(cluster, service)["crowd_limits"] == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("-p tcp -m connlimit --connlimit-above 3 --connlimit-mask 32 --connlimit-saddr -j DROP", ("3", False)),
+        ("-p tcp -m connlimit --connlimit-upto 3 -j ACCEPT", ("3", True)),
+        ("-p tcp -m connlimit ! --connlimit-above 3 -j ACCEPT", ("3", True)),
+        ("-m limit --limit 25/min --limit-burst 100 -j ACCEPT", ("1", True)),
+        ("-m hashlimit --hashlimit-above 10/sec --hashlimit-name x -j DROP", ("10", False)),
+    ],
+)
+def test_limits_as_iptables_saves_them(text: str, limit: tuple[str, bool]) -> None:
+    found = [one for one in matches_of(text) if one.fields != ("proto",)]
+
+    assert [(one.values, one.is_inverted) for one in found] == [((limit[0],), limit[1])]
+
+
+@pytest.mark.parametrize(
+    ("expression", "limit", "text"),
+    [
+        ({"ct count": {"val": 3, "inv": True}}, ("3", False), "ct count over 3"),
+        ({"ct count": {"val": 3}}, ("3", True), "ct count 3"),
+        (
+            {"limit": {"rate": 2, "burst": 5, "per": "second", "inv": True}},
+            ("2", False),
+            "limit rate over 2/second",
+        ),
+        ({"limit": {"rate": 90, "burst": 5, "per": "minute"}}, ("2", True), "limit rate 90/minute"),
+    ],
+)
+def test_limits_as_nft_lists_them(expression: dict[str, Any], limit: tuple[str, bool], text: str) -> None:
+    found = list(nft_matches_of(expression, lambda _: None))
+
+    assert [(one.fields, one.values, one.is_inverted) for one in found] == [(("limit",), (limit[0],), limit[1])]
+    assert expression_text(expression) == text
