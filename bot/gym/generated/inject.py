@@ -18,6 +18,7 @@ ip rule
 ip -o link | sed 's/^[0-9]*: \([^:@]*\)[:@].*\(mtu [0-9]*\).*state \([A-Z]*\).*/\1 \2 \3/'
 tc qdisc show | grep -v noqueue
 for kind in blackhole unreachable prohibit; do ip route show table all type $kind; done
+ip route show default
 cat /etc/resolv.conf
 sysctl -n net.ipv4.ip_forward
 """

@@ -165,6 +165,7 @@ def route_in_pod(draw: Draw) -> Draft:
     kind, priority = draw.one(_REFUSING), draw.chance.randint(50, 20000)
     how = draw.one(["specific", "rule", "no default", "default"])
     target: Target = "src-pod" if on == "src-pod" else "dst-pod"
+    gateway = "$SRC_GATEWAY" if on == "src-pod" else "$DST_GATEWAY"
     causes: tuple[str, ...] = ("pod-default-route-missing", "pod-default-route-unusable")
     objects: tuple[str, ...] = ("$SRC_POD" if on == "src-pod" else "$DST_POD",)
     if how == "specific":
@@ -175,16 +176,16 @@ def route_in_pod(draw: Draw) -> Draft:
         causes, words = (*_RULES, "pod-route-takes-targets"), (f"{priority}:", f"rule {priority}", f"pref {priority}")
     elif how == "no default":
         more = "; ip route del 10.42.0.0/16" if draw.is_bridged else ""
-        back = "; ip route add 10.42.0.0/16 via $GATEWAY dev eth0" if draw.is_bridged else ""
+        back = f"; ip route add 10.42.0.0/16 via {gateway} dev eth0" if draw.is_bridged else ""
         step = Step(
-            on=target, do=f"ip route del default{more}", undo=f"ip route add default via $GATEWAY dev eth0{back}"
+            on=target, do=f"ip route del default{more}", undo=f"ip route add default via {gateway} dev eth0{back}"
         )
         words = ("no default route",)
     else:
         step = Step(
             on=target,
-            do=f"ip route replace {kind} default metric 0; ip route del default via $GATEWAY dev eth0; true",
-            undo=f"ip route del {kind} default; ip route add default via $GATEWAY dev eth0",
+            do=f"ip route replace {kind} default metric 0; ip route del default via {gateway} dev eth0; true",
+            undo=f"ip route del {kind} default; ip route add default via {gateway} dev eth0",
         )
         words = (f"{kind} default", f"default {kind}")
     return Draft(
