@@ -135,7 +135,9 @@ def test_what_answers_all_the_same_is_no_fault():
     assert made.judged()[1] == []
 
 
-@pytest.mark.parametrize("value", ["db:5432", "statsd:8125", "db:8125", "db.example.org:5433"])
+@pytest.mark.parametrize(
+    "value", ["db:5432", "statsd:8125", "db:8125", "db.example.org:5433", "db.:5433", "db.shop.svc.:5433"]
+)
 def test_other_names_and_ports_are_not_in_doubt(value: str):
     assert shop(value).dialled() == set()
 
@@ -144,9 +146,11 @@ def test_its_own_service_is_what_a_pod_is_called_and_not_whom_it_dials():
     assert shop("db:5433", is_own=True).dialled() == set()
 
 
-def test_a_name_that_the_pods_own_hosts_file_knows_is_another_machine():
-    made = shop("db:5433")
-    alias = HostAlias(ip="192.0.2.7", hostnames=("db",))
+@pytest.mark.parametrize("name", ["db", "db.shop.svc.cluster.local", "db.shop.svc.cluster.local."])
+def test_a_name_that_the_pods_own_hosts_file_knows_is_another_machine(name: str):
+    made = shop(f"{name}:5433")
+    assert made.dialled() == {(VIP, 5433)}
+    alias = HostAlias(ip="192.0.2.7", hostnames=(name.rstrip("."),))
     spec = msgspec.structs.replace(made.cluster.pods[made.pod].spec, host_aliases=(alias,))
     made.cluster.pods[made.pod] = msgspec.structs.replace(made.cluster.pods[made.pod], spec=spec)
 

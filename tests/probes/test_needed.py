@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import msgspec
+import pytest
 
 from bot.agent.report import Connection
 from bot.cluster.objects import Container, ContainerPort, EnvVar, HttpGetAction, ProbeSpec
@@ -60,6 +61,35 @@ def test_an_alias_stands_for_the_service_that_it_leads_to():
     (flow,) = [flow for flow in needed_flows(cluster.evidence()) if flow.known_by == "environment"]
 
     assert (flow.target, flow.port, flow.name) == (db, 80, ""), "by its own name nothing of the Service's zone answers"
+
+
+@pytest.mark.parametrize(
+    ("name", "is_meant"),
+    [
+        ("store", True),
+        ("store.shop.svc", True),
+        ("store.shop.svc.cluster.local.", True),
+        ("store.", False),
+        ("store.shop.", False),
+        ("store.shop.svc.", False),
+    ],
+)
+def test_only_the_full_name_is_absolute_and_a_services(name: str, *, is_meant: bool):
+    cluster, a, _, c = two_nodes()
+    store = add_service(cluster, "shop/store", (c,), port=80)
+    env = (EnvVar(name="URL", value=f"http://{name}:80/x"), EnvVar(name="PAIR", value=f"{name}:80"))
+    configure(cluster, a, Container(env=env, args=(f"--store={name}:80",)))
+
+    assert needs(cluster.evidence(), a, store, 80) is is_meant
+
+
+def test_an_alias_of_a_name_that_is_cut_short_leads_to_no_service():
+    cluster, a, _, c = two_nodes()
+    db = add_service(cluster, "shop/db", (c,), port=80)
+    add_service(cluster, "shop/one", ip="", type="ExternalName", external_name="db.shop.svc")
+    configure(cluster, a, Container(env=(EnvVar(name="DB", value="one:80"),)))
+
+    assert not needs(cluster.evidence(), a, db, 80)
 
 
 def test_what_a_playbook_knows_of_an_application_yields_to_what_its_pod_is_told():

@@ -307,6 +307,26 @@ def test_a_name_that_the_pod_is_told_to_dial_and_nobody_knows():
     ]
 
 
+@pytest.mark.parametrize("host", ["db.", "db.shop.", "db.shop.svc."])
+def test_an_absolute_name_is_not_that_of_the_service_which_it_begins_like(host: str):
+    known, _, a = dialling(NOT_FOUND, host=host, port=5432)
+
+    assert known.of(a)["names_missing"] == (host,)
+    assert known.of(a)["names_missing_why"] == (
+        (
+            f"its variable DB_HOST names {host}:5432, absolute by the dot at its end, so that no search list completes "
+            "it to Service shop/db"
+        ),
+    )
+
+
+def test_the_full_name_of_a_service_may_be_absolute():
+    known, _, a = dialling(NOT_FOUND, host="db.shop.svc.cluster.local.", port=5432)
+
+    assert known.of(a)["names_missing"] == ()
+    assert known.of(a)["names_not_found"] == ()
+
+
 def test_an_alias_whose_own_name_is_gone():
     known, _, a = dialling(NOT_FOUND, NO_ADDRESS, type="ExternalName", external_name="db.old.svc.cluster.local")
 
@@ -336,10 +356,16 @@ def test_an_alias_of_an_address_leads_nowhere():
         ((), {}),
         ((NOT_FOUND,), {"alias": "db"}),
         ((NOT_FOUND,), {"line": "db"}),
+        ((NOT_FOUND,), {"host": "db.", "alias": "db"}),
+        ((NOT_FOUND,), {"host": "db.", "line": "db"}),
+        ((NOT_FOUND,), {"host": "db.example.com."}),
         ((NOT_FOUND,), {"host": "db.example.com"}),
         ((NOT_FOUND,), {"host": "db.elsewhere"}),
     ],
-    ids=["found", "silence", "a broken server", "not asked", "an alias", "the hosts file", "outside", "no namespace"],
+    ids=[
+        *("found", "silence", "a broken server", "not asked", "an alias", "the hosts file", "an absolute alias"),
+        *("an absolute name and the hosts file", "outside, absolute", "outside", "no namespace"),
+    ],
 )
 def test_what_is_no_proof_that_a_name_is_missing(answers: tuple[dict[str, Any], ...], fields: dict[str, Any]):
     known, _, a = dialling(*answers, **fields)

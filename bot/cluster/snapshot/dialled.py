@@ -40,6 +40,7 @@ _REFERENCE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
 _NAMES_A_HOST = re.compile(
     r"(?:^|_)(?:HOST|HOSTNAME|HOSTS|ADDR|ADDRESS|SERVER|SERVERS|ENDPOINT|URL|URI|UPSTREAM)$", re.IGNORECASE
 )
+_IPV4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}\.?")
 _INJECTED = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(?:_|$)|_PORT_\d+_(?:TCP|UDP|SCTP)")
 _NAMES_A_PORT = re.compile(r"(?:^|_)PORT$", re.IGNORECASE)
 _HOST_IP = frozenset({"status.hostIP", "status.hostIPs"})
@@ -58,6 +59,7 @@ class Dialled:
     """One address that a pod is given."""
 
     host: str
+    """As it is written: a dot at the end says that the name is absolute, so that no search list completes it."""
     port: int | None = None
     scheme: str = ""
     where: str
@@ -73,7 +75,8 @@ class Dialled:
         """As it is kept: scheme, host and port."""
         scheme = f"{self.scheme}://" if self.scheme else ""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{scheme}{host}" + (f":{self.port}" if self.port else "")
+        end = "/" if scheme and host.endswith(".") else ""  # else, among other words, it could be a sentence's
+        return f"{scheme}{host}" + (f":{self.port}" if self.port else end)
 
 
 def dialled(container: Container) -> Iterator[Dialled]:
@@ -95,12 +98,26 @@ def addresses(text: str, where: str = "") -> Iterator[Dialled]:
     for match in _URL.finditer(text):
         spans.append(match.span())
         port = int(match[3]) if match[3] else DEFAULT_PORTS.get(match[1].lower())
-        if not _HERE.match(match[2]):
-            yield Dialled(host=match[2].rstrip("."), port=port, scheme=match[1].lower(), where=where)
+        if not _HERE.match(match[2]) and (host := _of_url(match)):
+            yield Dialled(host=host, port=port, scheme=match[1].lower(), where=where)
     for match in _PAIR.finditer(text):
         is_new = all(match.end() <= start or match.start() >= end for start, end in spans)
         if is_new and not match[1].isdecimal() and not _HERE.match(match[1]) and 0 < int(match[2]) < 65536:
-            yield Dialled(host=match[1].rstrip("."), port=int(match[2]), where=where)
+            yield Dialled(host=_as_written(match[1]), port=int(match[2]), where=where)
+
+
+def _of_url(match: re.Match[str]) -> str:
+    """Its host; "" where a dot behind it may end the name or a sentence, and that makes a difference."""
+    host, rest = _as_written(match[2]), match.string[match.end() :]
+    is_all = match.group() == match.string.strip()
+    if not host.endswith(".") or match[3] or is_all or rest.startswith(("/", "?", "#")):
+        return host
+    return host.rstrip(".") if "svc" in host.split(".")[2:3] and host.count(".") > 3 else ""
+
+
+def _as_written(host: str) -> str:
+    """An address is never absolute: the dot behind it is no part of it."""
+    return host.rstrip(".") if _IPV4.fullmatch(host) else host
 
 
 def dialled_itself(container: Container) -> Iterator[Dialled]:
@@ -140,7 +157,7 @@ def _by_name(name: str, value: str, variables: Mapping[str, str]) -> Iterator[Di
         return
     sister = variables.get(f"{_NAMES_A_HOST.sub('', name)}_PORT".lstrip("_"), "")
     yield Dialled(
-        host=value.rstrip("."), port=int(sister) if sister.isdecimal() and len(sister) < 6 else None, where=name
+        host=_as_written(value), port=int(sister) if sister.isdecimal() and len(sister) < 6 else None, where=name
     )
 
 

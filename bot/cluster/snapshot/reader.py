@@ -235,7 +235,7 @@ class SnapshotReader:
         named = dict.fromkeys(
             labels[1]
             for host in hosts
-            if len(labels := host.split(".")) > 1 and labels[1] not in known and self._exists(labels[1])
+            if len(labels := host.rstrip(".").split(".")) > 1 and labels[1] not in known and self._exists(labels[1])
         )
         async with TaskGroup() as tasks:
             for namespace in islice(named, MAX_NAMED_NAMESPACES):

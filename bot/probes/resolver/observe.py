@@ -31,7 +31,10 @@ _ANSWERED = frozenset({"ok", "servfail", "nxdomain", "wrong-answer"})
 _SILENT = frozenset({"timeout", "host-unreachable-late"})
 """A refusal costs no time: the next nameserver is asked at once."""
 _TIMEOUT = re.compile(r"timeout:(\d{1,3})")
-_NAMED = re.compile(r"([a-z0-9](?:[a-z0-9-]*[a-z0-9])?)\.([a-z0-9](?:[a-z0-9-]*[a-z0-9])?)(?:\.svc\b|[:/ ]|$)")
+_NAMED = re.compile(
+    r"([a-z0-9](?:[a-z0-9-]*[a-z0-9])?)\.([a-z0-9](?:[a-z0-9-]*[a-z0-9])?)(?:\.svc\b(?!\.(?!\w))|[:/ ]|$)"
+)
+"""Not "db.shop.svc.", which is absolute and not the full name."""
 _MAX_NAMED = 8
 _TEST_KEYS = (
     *("first_nameserver", "nameservers_silent", "lookup_delay_s", "full_name", "short_name", "wrong_names", "aaaa"),
@@ -89,7 +92,9 @@ def _searched(evidence: Evidence) -> tuple[str, ...]:
 def _not_found(pod: Pod, report: PodReport, dialled: Sequence[NeededFlow], zone: str) -> Iterator[str]:
     """The names that the pod needs and its search domains miss. What its /etc/hosts holds is never asked."""
     aliases = {name.lower() for each in pod.spec.host_aliases for name in each.hostnames}
-    for name in sorted({flow.name.lower() for flow in dialled} - aliases):
+    for name in sorted({flow.name.lower() for flow in dialled}):
+        if name.rstrip(".") in aliases:
+            continue
         candidates = {name.rstrip("."), *(f"{name}.{domain}" for domain in _domains(report))}
         wanted = (flow.target.name.split("/") for flow in dialled if flow.target and flow.name.lower() == name)
         if not any(f"{service}.{namespace}.svc.{zone}" in candidates for namespace, service in wanted):

@@ -22,6 +22,7 @@ from bot.domain.facts import FactBuilder, Subject
 from bot.probes.engine.evidence import Evidence, pod_subject
 from bot.probes.services.backends import backends, endpoint_key, endpoint_pod, is_taken, namespace_of
 from bot.probes.services.needed import clients_of
+from bot.probes.services.service_names import service_labels
 from bot.probes.services.unready import together, unready
 from bot.probes.shared.unread_resources import why_unread
 
@@ -148,8 +149,8 @@ def _looking_for(subject: Subject, service: Service, pods: Sequence[Pod]) -> Ite
     for pod in pods:
         for container in (*pod.spec.containers, *pod.spec.init_containers):
             for each in dialled(container):
-                labels = each.host.split(".")
-                if each.port and labels[0] == short and labels[1:2] in ([], [namespace]):
+                labels = service_labels(each.host)
+                if each.port and labels and labels[0] == short and labels[1:2] in ([], [namespace]):
                     yield f"{pod.metadata.name}: {each.named}"
 
 

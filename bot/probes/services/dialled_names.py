@@ -20,6 +20,7 @@ from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
 from bot.probes.policy.selectors import address
 from bot.probes.services.itself import named_localhost
+from bot.probes.services.service_names import cut_short
 from bot.probes.shared.unread_resources import why_unread
 
 LOCALHOST = "localhost"
@@ -53,7 +54,12 @@ def _of_pod(evidence: Evidence, pod: Pod) -> Iterator[DoubtfulName]:
     for container in (*pod.spec.containers, *pod.spec.init_containers):
         for each in dialled(container):
             service = _service_named(evidence, each.host, pod.metadata.namespace)
-            if service is None or each.host.lower() in aliases:
+            # Some resolvers look for an absolute name in /etc/hosts without its dot.
+            if service is None or each.host.lower().rstrip(".") in aliases:
+                continue
+            if cut_short(each.host):
+                if _is_dialled(each):
+                    yield DoubtfulName(name=each.host, why=f"{each.named}{_is_absolute(evidence, service)}")
                 continue
             known = evidence.services.get(service)
             if known is None and _is_dialled(each):
@@ -74,6 +80,11 @@ def _not_there(evidence: Evidence, service: Subject) -> str:
     if why_unread(evidence.snapshot, "services", namespace=namespace):
         return ""
     return f", and no Service {name} is in {namespace}"
+
+
+def _is_absolute(evidence: Evidence, service: Subject) -> str:
+    words = ", absolute by the dot at its end, so that no search list completes it"
+    return f"{words} to Service {service.name}" if service in evidence.services else words
 
 
 def _service_named(evidence: Evidence, host: str, namespace: str) -> Subject | None:
@@ -109,7 +120,8 @@ def missing_names(evidence: Evidence) -> Mapping[Subject, tuple[DoubtfulName, ..
         held = {name for line in (report.hosts or ()) for name in line.names} if report else set[str]()
         if report is None or report.localhost is None or report.localhost:
             held.add(LOCALHOST)
-        lost = [each for each in names if each.name not in held and _is_denied(asked.get((pod, each.name), ()))]
+        open_names = [each for each in names if each.name.rstrip(".") not in held]
+        lost = [each for each in open_names if _is_denied(asked.get((pod, each.name), ()))]
         if lost:
             found[pod] = tuple(lost)
     return found

@@ -77,7 +77,13 @@ def _of_pod(evidence: Evidence, subject: Subject, pod: Pod) -> Iterator[DialledP
         for each in dialled(container):
             target = dialled_service(evidence, each.host, pod.metadata.namespace)
             is_own = target is None or subject in evidence.relations.pods_of_service.get(target, ())
-            if target is None or is_own or not each.port or each.port in UDP_PORTS or each.host.lower() in aliases:
+            if (
+                target is None
+                or is_own
+                or not each.port
+                or each.port in UDP_PORTS
+                or each.host.lower().rstrip(".") in aliases
+            ):
                 continue  # to its own Service: what it is called, not whom it dials
             yield from _beside(evidence, target, pod.metadata.namespace, each, each.port)
 
@@ -146,6 +152,6 @@ def missing_ports(evidence: Evidence) -> Mapping[Subject, Sequence[DialledPort]]
         held = {name for line in (report.hosts or ()) for name in line.names} if report else set[str]()
         for each in ports:
             reach = aggregate(tried.get((pod, each.ip, each.port), ()))
-            if reach not in {None, "ok", "mixed"} and each.host not in held:
+            if reach not in {None, "ok", "mixed"} and each.host.rstrip(".") not in held:
                 found.setdefault(pod, []).append(each)
     return found

@@ -26,11 +26,27 @@ def container(*args: str, **env: str) -> Container:
         (container("--target", "https://vault.shop"), ["https://vault.shop:443"]),
         (container(NAME="api", LEVEL="info", STARTED="12:30", IMAGE="sha256:12"), ["sha256:12"]),
         (container("--listen=0.0.0.0:80", "--probe=http://localhost:9/"), []),
+        (
+            container("--db=store.:5432", URL="http://store.shop.svc.:80/x"),
+            ["http://store.shop.svc.:80", "store.:5432"],
+        ),
+        (container(URL="grpc://store.", DB_HOST="store.", DB_PORT="5432"), ["grpc://store./", "store.:5432"]),
+        (container("sh", "-c", "wget http://store./ http://store.shop."), ["http://store.:80"]),
+        (container("Say: see http://api.shop.svc.cluster.local."), ["http://api.shop.svc.cluster.local:80"]),
+        (container(URL="http://10.0.0.7.", PEER="10.0.0.7.:81"), ["http://10.0.0.7:80", "10.0.0.7:81"]),
         (container(API_SERVICE_HOST="10.43.0.7", API_PORT_80_TCP_ADDR="10.43.0.7"), []),
     ],
 )
 def test_whom_a_container_is_told_to_dial(made: Container, found: list[str]):
     assert [each.text for each in dialled(made)] == found
+
+
+def test_an_absolute_name_is_kept_as_such():
+    made = container(ONE="grpc://store.", TWO="grpc://store. and grpc://cache./", DB_HOST="store.")
+    kept = only_addresses(Pod(spec=PodSpec(containers=(made,)))).spec.containers[0]
+
+    assert [each.host for each in dialled(made)] == ["store.", "cache.", "store."]
+    assert [each.host for each in dialled(kept)] == ["store.", "cache.", "store."]
 
 
 def test_nothing_else_of_the_environment_is_kept():
