@@ -46,7 +46,7 @@ POD: dict[str, Value] = {
     "address_is_missed": False,
     "ports_missing": (), "ports_missing_services": (), "ports_missing_sure": False,
     "ip": "10.42.1.7", "recreate": "kubectl -n shop delete pod a", "ebpf_known": True, "ebpf_lost_from": (),
-    "host_master": "", "bridge_port": "none", "bridge_isolated": False, "bridge_hairpin": False,
+    "host_master": "", "bridge_port": "none", "bridge_isolated": False, "bridge_hairpin": False, "bridge_muted": False,
     "static_entries_wrong": (),
     "host_otherhost_delta": 0, "host_rx_delta": 40, "host_tx_delta": 40, "firewall_drops": 0,
     "firewall_rules_match": (), "redirects_unserved": (), "arp_filters": (), "firewall_rules_perhaps": (),

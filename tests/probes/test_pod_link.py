@@ -10,7 +10,7 @@ from bot.domain import facts
 from bot.domain.facts import Rung
 from bot.domain.finding import Severity, SymptomKind
 from bot.probes import pod_link
-from tests.probes.build import FakeCluster, facts_of, sentences, two_nodes
+from tests.probes.build import FakeCluster, facts_of, missing, sentences, two_nodes
 
 OWN, WRONG = "02:00:00:00:00:01", "5a:10:2d:6e:77:01"
 
@@ -35,6 +35,7 @@ def test_a_healthy_calico_pod_is_plugged_in() -> None:
         "host_master": "",
         "bridge_port": "none",
         "bridge_isolated": False,
+        "bridge_muted": False,
         "static_entries_wrong": (),
         "host_otherhost_delta": 0,
         "host_rx_delta": 0,
@@ -177,6 +178,47 @@ def test_entries_on_the_node_that_somebody_set(cni: Any, fields: dict[str, Any],
     found = link_facts(cluster, a)["static_entries_wrong"]
 
     assert bool(found) is is_wrong
+
+
+@pytest.mark.parametrize(
+    ("flags", "entries", "expected"),
+    [
+        ({"is_learning": False, "is_flooded": False}, (), True),
+        ({"is_learning": False, "is_flooded": False}, (FdbEntry(dev="veth2", mac=OWN, state="NOARP"),), True),
+        ({"is_learning": False, "is_flooded": False}, (FdbEntry(dev="veth1", mac=WRONG, state="PERMANENT"),), True),
+        ({"is_learning": False, "is_flooded": False}, (FdbEntry(dev="veth1", mac=OWN, state="NOARP"),), False),
+        ({"is_learning": False, "is_flooded": False}, (FdbEntry(dev="veth1", mac=OWN, state="REACHABLE"),), False),
+        ({"is_learning": True, "is_flooded": False}, (), False),
+        ({"is_learning": False, "is_flooded": True}, (), False),
+        ({"is_learning": False, "is_flooded": None}, (), None),
+        ({"is_learning": None, "is_flooded": None}, (), None),
+    ],
+    ids=[
+        *("flags off", "an entry elsewhere", "the port's own entry", "a static entry as hardened bridges have"),
+        *("learnt before", "it learns", "it is flooded", "one flag not read", "no flag read"),
+    ],
+)
+def test_a_port_that_neither_learns_nor_is_flooded_needs_an_entry(
+    flags: dict[str, Any],
+    entries: tuple[FdbEntry, ...],
+    expected: bool | None,  # noqa: FBT001
+) -> None:
+    cluster, a, _, _ = two_nodes("flannel")
+    cluster.host_link(a, **flags)
+    cluster.root("node-1", fdb=entries)
+
+    assert link_facts(cluster, a).get("bridge_muted") is expected
+
+
+def test_a_forwarding_table_that_was_not_read_says_nothing_of_a_muted_port() -> None:
+    cluster, a, _, _ = two_nodes("flannel")
+    cluster.host_link(a, is_learning=False, is_flooded=False)
+    cluster.node_report("node-1", missing=(missing("root.fdb", "the dump was refused"),))
+
+    table = facts_of(cluster.evidence(), pod_link.PROBE)
+
+    assert "bridge_muted" not in table.of(a)
+    assert table.why_unobserved(a, "bridge_muted") == "the dump was refused"
 
 
 def test_what_was_not_looked_at_is_missing_with_its_reason_and_never_a_default() -> None:

@@ -94,6 +94,13 @@ FACTS = (
         look="bridge -d link show dev <host link>  # on <node>",
     ),
     fact(
+        "pod.bridge_muted",
+        "bool",
+        "The bridge has no way to its port: learning and flood are off, and no forwarding entry leads there.",
+        rungs=_OUTSIDE,
+        look="bridge -d link show dev <host link>; bridge fdb show brport <host link>  # on <node>",
+    ),
+    fact(
         "pod.bridge_hairpin",
         "bool",
         "The bridge port may send a frame back out of the port it came in by.",

@@ -48,6 +48,7 @@ _ON_HOST_LINK = (
     "host_master",
     "bridge_port",
     "bridge_isolated",
+    "bridge_muted",
     "bridge_hairpin",
     "host_otherhost_delta",
     "host_rx_delta",
@@ -158,6 +159,7 @@ def _observe_host_end(view: PodView, into: FactBuilder) -> None:
     # What is no port of a bridge is no isolated one; of others the flag may not have been read.
     isolated = link.is_isolated if _is_bridge_port(link, root) else False
     into.put(pod, "bridge_isolated", isolated, "the flags of its bridge port were not read")
+    into.put(pod, "bridge_muted", *_is_muted(view, link, root))
     into.put(pod, "bridge_hairpin", link.is_hairpin, "the node's end is not a port of a bridge")
     own = own_link(view.state, view.pod.status.pod_ip) if view.state else None
     mac = own.mac.lower() if own else ""
@@ -170,6 +172,26 @@ def _observe_host_end(view: PodView, into: FactBuilder) -> None:
     else:
         deltas = ("host_otherhost_delta", "host_rx_delta", "host_tx_delta")
         into.miss_all(pod, deltas, "counters were read once only (no node agent)")
+
+
+def _is_muted(view: PodView, link: Link, root: NodeView) -> tuple[bool | None, str]:
+    """Whether frames for the pod find no way out of its bridge port, or why that is not known.
+
+    A port whose flags are off is harmless where an entry, set by hand or learnt before, names the pod's MAC address.
+    """
+    if not _is_bridge_port(link, root) or link.is_learning or link.is_flooded:
+        return False, ""
+    if link.is_learning is None or link.is_flooded is None:
+        return None, "the flags of its bridge port were not read"
+    own = own_link(view.state, view.pod.status.pod_ip) if view.state else None
+    if own is None or not own.mac:
+        return None, "the MAC address of the pod was not read"
+    if any(one.dev == link.name and one.mac.lower() == own.mac.lower() for one in root.state.fdb):
+        return False, ""
+    if not root.is_ours and not root.state.fdb:
+        return None, "the forwarding table of the bridge was not read"
+    why = root.why_missing("root.fdb")
+    return (None, why) if why else (True, "")
 
 
 def _why_no_host_end(view: PodView) -> str:
