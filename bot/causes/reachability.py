@@ -47,6 +47,10 @@ class Reachability:
     def __init__(self, facts: FactTable) -> None:
         self._relations: Relations = facts.relations
         self._dns = frozenset(one for one in facts.subjects(SubjectKind.SERVICE) if facts.of(one).get("is_dns") is True)
+        self._on_host = frozenset(
+            one for one in facts.subjects(SubjectKind.POD) if facts.of(one).get("host_network") is True
+        )
+        """Pods that send from their node's network: nothing of their own lies on the way."""
         self._services_of: dict[Subject, set[Subject]] = {}
         for service, pods in self._relations.pods_of_service.items():
             for one in pods:
@@ -91,7 +95,8 @@ class Reachability:
         for end, host in ((flow.source, flow.source_node), (flow.target, flow.target_node)):
             if end is None:
                 continue
-            found.add(end)
+            if end != flow.source or end not in self._on_host:
+                found.add(end)
             if host is None:
                 hosts.extend(self._under(end))
         nodes = [host for host in hosts if host is not None]

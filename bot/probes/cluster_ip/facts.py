@@ -34,6 +34,26 @@ FACTS = (
         values=REACH_VALUES,
     ),
     fact(
+        "service.host_clients_reach",
+        "str",
+        "By ClusterIP from the nodes of pods with hostNetwork that are known to need it: how those fail that do, "
+        "without what policies may deny.",
+        look="nc -zvw2 <address> <port>  # on <node>",
+        values=REACH_VALUES,
+    ),
+    fact(
+        "service.host_clients_failing",
+        "list",
+        "Those of these pods whose node does not (always) reach it: pod, node, how, and why it is needed.",
+        look="nc -zvw2 <address> <port>  # on <node>",
+    ),
+    fact(
+        "service.host_clients_failing_flows",
+        "list",
+        'Their flows, as "client>endpoint", at most 64.',
+        look="nc -zvw2 <address> <port>  # on <node>",
+    ),
+    fact(
         "service.endpoint_reach",
         "str",
         "From the pods that asked to its endpoints directly.",

@@ -27,7 +27,7 @@ def judge(table: FactTable) -> Sequence[Finding]:
             continue  # service-endpoints says so
         found += _service(table, service, known)
         found += _notes(service, known)
-        if known.get("reach") == "ok":
+        if known.get("reach") == "ok" and known.get("reach_from_nodes") in {None, "ok"}:
             good.append(service)
         found += _addresses(service, known)
         found += _untried(table, service, known)
@@ -51,8 +51,10 @@ def _is_untestable(known: _Known) -> bool:
 def _service(table: FactTable, service: Subject, known: _Known) -> Iterator[Finding]:
     reach, permitted = known.get("reach"), known.get("reach_permitted")
     from_nodes = known.get("reach_from_nodes")
-    denied = _denied(table, service, known)
+    denied, lost = _denied(table, service, known), strings(known.get("host_clients_failing"))
     yield from denied
+    if lost:
+        yield _host_clients_fail(table, service, known, lost)
     if isinstance(reach, str) and reach != "ok":
         if isinstance(permitted, str) and permitted != "ok":
             yield _failing(table, service, known, permitted)
@@ -60,7 +62,7 @@ def _service(table: FactTable, service: Subject, known: _Known) -> Iterator[Find
             yield _some_denied(service, known)
         elif not denied:
             yield from () if known.get("host_clients_left_out") else (_all_denied(service, known),)
-    elif isinstance(from_nodes, str) and from_nodes != "ok":
+    elif isinstance(from_nodes, str) and from_nodes != "ok" and not lost:
         yield _nodes_fail(table, service, known, from_nodes)
     elif known.get("sockets_decide") is True and known.get("listens") in _NOBODY:
         yield _nobody_listens(service, known)
@@ -235,6 +237,28 @@ def _nodes_fail(table: FactTable, service: Subject, known: _Known, reach: str) -
         f"{in_words(reach)}, while {works}: processes with hostNetwork, kubelet included, do not reach it.",
         evidence={"reach_from_nodes": reach},
         symptom=None if known.get("reach") == "ok" else _symptom(table, service),
+    )
+
+
+def _host_clients_fail(table: FactTable, service: Subject, known: _Known, lost: Sequence[str]) -> Finding:
+    """They need it, and their node's own tests are theirs."""
+    one = len(lost) == 1
+    who, fail = ("A pod", "does not") if one else ("Pods", "do not")
+    always = " always" if known.get("host_clients_reach") == "mixed" else ""
+    others = ", and other pods reach it" if known.get("reach") == "ok" else ""
+    return Finding(
+        probe=NAME,
+        subject=service,
+        severity=Severity.FAIL,
+        sentence=f"{who} with hostNetwork {fail}{always} reach Service {service.name}: {listed(lost)}. "
+        f"{'It needs' if one else 'They need'} it{others}.",
+        evidence={key: known[key] for key in ("host_clients_reach", "host_clients_failing") if key in known},
+        symptom=Symptom(
+            kind=SymptomKind.SERVICE_UNREACHABLE,
+            subject=service,
+            hop="service",
+            flows=table.flows_of(service, "host_clients_failing_flows"),
+        ),
     )
 
 

@@ -31,6 +31,7 @@ from bot.probes.services.attempts import (
 )
 from bot.probes.services.backends import Backend, backends, has_cluster_ip, namespace_of
 from bot.probes.services.ends import SERVES, are_alive, common, dead_ends, failing_ports
+from bot.probes.services.host_clients import host_clients
 from bot.probes.services.kube_proxy import kube_proxy_of, restart_of_kube_proxy
 from bot.probes.services.patterns import (
     HEADLESS,
@@ -63,6 +64,7 @@ from bot.probes.services.workloads import strangers, workloads
 from bot.probes.shared.reach import aggregate
 
 MAX_DEAD = 20
+MAX_HOST_CLIENTS = 6
 
 
 def observe(evidence: Evidence, into: FactBuilder) -> None:
@@ -76,6 +78,7 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
             of = tests.get(service, ServiceTests())
             ready = [each for each in behind[service] if each.is_ready]
             _observe_reach(evidence, service, of, ready, into)
+            _observe_host_clients(evidence, service, into)
             _observe_dead(evidence, service, of, ready, into)
             _observe_workloads(evidence, service, of, ready, into)
             _observe_rules(evidence, service, rules.get(service), behind[service], into)
@@ -134,6 +137,17 @@ def _observe_reach(
     into.put(service, "hairpin_fails", *hairpin_fails(tests, ready))
     into.put(service, "hairpin_off", *hairpin_off(evidence, tests, ready))
     into.put(service, "same_node_only_fails", *same_node_only_fails(tests, ready))
+
+
+def _observe_host_clients(evidence: Evidence, service: Subject, into: FactBuilder) -> None:
+    """What NetworkPolicies have a part in is a matter of network-policies."""
+    known = host_clients(evidence).get(service, ())
+    counted = [each for each in known if each.reach == "ok" or each.is_permitted]
+    lost = [each for each in counted if each.reach != "ok"]
+    reach = aggregate(each.reach for each in lost or counted)
+    into.put(service, "host_clients_reach", reach, "no node tried it that carries a client with hostNetwork")
+    into.set(service, "host_clients_failing", tuple(each.words for each in lost)[:MAX_HOST_CLIENTS])
+    into.set_flows(service, "host_clients_failing_flows", (way for each in lost for way in each.ways), most=MAX_FLOWS)
 
 
 def _observe_dead(
