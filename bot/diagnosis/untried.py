@@ -1,21 +1,19 @@
 """Needed flows that nobody tried: while there is one, nothing is known to be healthy.
 
 Each node tries from a bounded number of pods. Where another pod of the same workload tried from the same node it
-stands for all of them; where none did, what a pod needs was not seen to work.
+stands for all of them, and a node for those with its network; where none did, what a pod needs was not seen to work.
 """
 
 from collections.abc import Iterator
 
-from bot.domain.facts import Subject
+from bot.domain.facts import Subject, SubjectKind
 from bot.domain.flows import NeededFlow
 from bot.probes.engine.evidence import Evidence
 from bot.probes.services.backends import backends, has_cluster_ip
 from bot.probes.services.dialled_ports import DialledPort, untried_ports
+from bot.probes.services.host_clients import DIALLED_BY, place_of
 from bot.probes.services.needed import needed_flows
 from bot.probes.shared.reach import target_of
-
-_NAMED = frozenset({"playbook", "environment", "arguments", "socket"})
-"""How a flow to a Service is known to be needed; a connection that stands was seen to work."""
 
 
 def untried_flows(evidence: Evidence) -> Iterator[NeededFlow]:
@@ -24,10 +22,11 @@ def untried_flows(evidence: Evidence) -> Iterator[NeededFlow]:
     tried = {
         (*_place(evidence, source), test.ip if test.purpose == "dial" else target_of(evidence, test), test.port)
         for source, _, test in evidence.tests
-        if test.purpose in {"cluster-ip", "dial"} and source in evidence.pods and test.outcome != "skipped"
+        if test.purpose in {"cluster-ip", "dial"} and test.outcome != "skipped"
+        if source in evidence.pods or source.kind is SubjectKind.NODE
     }
     for flow in needed_flows(evidence):
-        is_ours = flow.known_by in _NAMED and flow.source in scope and _can_be_tried(evidence, flow)
+        is_ours = flow.known_by in DIALLED_BY and flow.source in scope and _can_be_tried(evidence, flow)
         at = (flow.address, flow.at_port) if flow.at_port else (flow.target, flow.port)
         if is_ours and (*_place(evidence, flow.source), *at) not in tried:
             yield flow
@@ -45,14 +44,17 @@ def _dial(pod: Subject, port: DialledPort) -> NeededFlow:
 
 
 def _place(evidence: Evidence, pod: Subject) -> tuple[str, str]:
-    """The pod's workload (itself, without one) and its node."""
+    """The pod's workload (itself, without one) and its node; the node alone where that is what sends."""
+    sender = place_of(evidence, pod)
+    if sender.kind is SubjectKind.NODE:
+        return "", sender.name
     owners = evidence.pods[pod].metadata.owner_references
     return owners[0].uid if owners else pod.name, evidence.node_of(pod)
 
 
 def _can_be_tried(evidence: Evidence, flow: NeededFlow) -> bool:
     pod, service = evidence.pods[flow.source], flow.target
-    if service is None or service not in evidence.services or flow.protocol != "TCP" or pod.spec.host_network:
+    if service is None or service not in evidence.services or flow.protocol != "TCP":
         return False
     ready = any(each.is_ready and each.service_port == flow.port for each in backends(evidence, service))
     if flow.at_port and flow.family == 6:

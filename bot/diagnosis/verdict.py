@@ -12,6 +12,7 @@ from bot.domain.listing import and_more, counted
 from bot.domain.report import Confidence, Connectivity, Coverage, NextStep, Status, Transient, Verdict
 from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.running import has_failed
+from bot.probes.services.host_clients import host_clients
 from bot.probes.shared.unread_resources import why_unread
 
 MAX_NAMED = 3
@@ -89,6 +90,9 @@ def _lacking(evidence: Evidence, coverage: Coverage, ways: Sequence[Connectivity
     if untried := list(untried_flows(evidence)):
         flows = [f"{one.source.name} to {one.target.name if one.target else one.address}:{one.port}" for one in untried]
         yield f"Nothing wrong was seen, but needed connections were not tested: {_names(flows)} ({untried[0].why})."
+    lost = [one.words for each in host_clients(evidence).values() for one in each if one.reach != "ok"]
+    if lost:
+        yield f"No check failed, yet needed connections of pods with hostNetwork did: {_names(lost)}."
     failing = [one for one in ways if one.state in {"failed", "partial"}]
     if failing:
         pairs = _names([f"{one.source} to {one.target}" for one in failing])

@@ -5,10 +5,15 @@ from dataclasses import replace
 import pytest
 from msgspec import structs
 
+from bot.agent.report import Outcome
 from bot.cluster.objects import Container, EnvVar, OwnerReference
 from bot.diagnosis.untried import untried_flows
+from bot.diagnosis.verdict import verdict
+from bot.domain import facts
+from bot.domain.cause import Differential
 from bot.domain.facts import Subject
 from bot.domain.flows import KnownBy, NeededFlow
+from bot.domain.report import Coverage
 from tests.probes.build import FakeCluster, two_nodes
 from tests.probes.services import add_service, ask
 
@@ -68,3 +73,25 @@ def test_a_connection_that_stands_was_seen_to_work(known_by: KnownBy, is_missed:
     flow = NeededFlow(source=a, target=db, port=80, known_by=known_by, why="it holds one")
 
     assert bool(list(untried_flows(replace(cluster.evidence(), dials=(flow,))))) is is_missed
+
+
+@pytest.mark.parametrize(("node", "missed"), [("node-1", []), ("node-2", ["shop/edge"])])
+def test_a_node_tries_for_the_pods_that_share_its_network(node: str, missed: list[str]):
+    cluster, _, _, c = two_nodes()
+    db = add_service(cluster, "shop/db", (c,), port=80)
+    configure(cluster, cluster.pod("shop/edge", "node-1", host_network=True))
+
+    ask(cluster, facts.node(node), db)
+
+    assert untried(cluster) == missed
+
+
+@pytest.mark.parametrize(("outcome", "status"), [("ok", "healthy"), ("timeout", "inconclusive")])
+def test_nothing_is_healthy_while_a_node_does_not_reach_what_its_pods_need(outcome: Outcome, status: str):
+    cluster, _, _, c = two_nodes()
+    db = add_service(cluster, "shop/db", (c,), port=80)
+    configure(cluster, cluster.pod("shop/edge", "node-1", host_network=True))
+    ask(cluster, facts.node("node-1"), db, outcome)
+    seen = Coverage(access="agent", nodes_observed=2, nodes_total=2, pods_observed=3, pods_total=3)
+
+    assert verdict(cluster.evidence(), seen, (), Differential()).status == status
