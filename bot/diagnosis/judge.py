@@ -18,7 +18,7 @@ from bot.diagnosis.recording import Recording
 from bot.diagnosis.roll_back import roll_back_fix
 from bot.diagnosis.second_look import agreed, healed
 from bot.diagnosis.since import since
-from bot.diagnosis.tracing.report import localised, trace_reports
+from bot.diagnosis.tracing.report import as_sent, localised, trace_reports
 from bot.diagnosis.verdict import healed_verdict, next_steps, verdict
 from bot.domain.cause import Differential, Explanation
 from bot.domain.facts import Subject, SubjectKind
@@ -63,7 +63,7 @@ def judge(evidence: Evidence, knowledge: Knowledge, *, playbook: str, started_at
     ways = with_lost_sizes(connectivity(evidence), facts)
     decided = healed_verdict(verdict(evidence, coverage, findings, differential, ways), transients)
     followed = fates(evidence)
-    decided = localised(decided, followed, symptoms)
+    decided = localised(decided, followed, as_sent(evidence, symptoms))
     affected = _affected(differential, symptoms)
     radius = blast_radius(evidence, facts, knowledge, differential, affected)
     decided = with_headline(decided, evidence, differential, radius)

@@ -11,14 +11,14 @@ import pytest
 from bot.agent.report import Filter, NetnsState, NodeReport, Outcome, Task
 from bot.agent.traced import NodeTrace, PacketDrop, Sent, Sighting, TraceFlow
 from bot.cluster.access.node_agents import WhenReady
-from bot.cluster.objects import PodIP
+from bot.cluster.objects import Container, EnvVar, PodIP
 from bot.diagnosis.judge import judge
 from bot.diagnosis.knowledge import Knowledge, load_knowledge
 from bot.diagnosis.recording import Recording, record
 from bot.diagnosis.request import silent
 from bot.diagnosis.tracing.follow import followed
 from bot.diagnosis.tracing.plan import MAX_FLOWS, plan_trace
-from bot.diagnosis.tracing.report import localised
+from bot.diagnosis.tracing.report import as_sent, localised
 from bot.diagnosis.tracing.together import Together
 from bot.domain import facts
 from bot.domain.errors import AgentError
@@ -30,6 +30,7 @@ from bot.probes.packet_trace.fate import Fate
 from bot.probes.packet_trace.way import Ends
 from bot.probes.packet_trace.words import place
 from tests.probes.build import FakeCluster, two_nodes
+from tests.probes.services import add_service, ask, resolve
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +92,35 @@ def test_one_of_each_kind_goes_before_a_second_of_one() -> None:
 
     assert len(flows) == MAX_FLOWS
     assert [(flow.protocol, flow.port) for flow in flows[:3]] == [("icmp", 0), ("tcp", 53), ("udp", 53)]
+
+
+def test_what_a_pod_asked_about_needs_through_its_node_s_network_goes_first_and_the_node_sends_it() -> None:
+    cluster, _, _, c = two_nodes()
+    edge = cluster.pod("shop/edge", "node-1", host_network=True)
+    told = Container(env=(EnvVar(name="DB", value="db:80"),))
+    spec = msgspec.structs.replace(cluster.pods[edge].spec, containers=(told,))
+    cluster.pods[edge] = msgspec.structs.replace(cluster.pods[edge], spec=spec)
+    node = facts.node("node-1")
+    for name, ip in (("shop/api", "10.43.0.7"), ("shop/db", "10.43.0.8")):
+        ask(cluster, node, add_service(cluster, name, (c,), ip=ip, port=80), "timeout")
+    resolve(cluster, edge, "timeout")
+
+    plan = plan_trace(cluster.evidence(), random.Random(1))
+
+    assert [(flow.source, flow.ip) for flow in plan.flows[:2]] == [("node", "10.43.0.8"), ("node", "10.43.0.10")]
+
+
+def test_what_a_node_sends_shows_what_fails_of_pods_with_its_network() -> None:
+    cluster, a, _, c = two_nodes()
+    edge = cluster.pod("shop/edge", "node-1", host_network=True)
+    flows = (Flow(source=edge, target=c), Flow(source=a, target=c))
+    fails = Symptom(
+        kind=SymptomKind.SERVICE_UNREACHABLE, subject=facts.service("shop", "db"), hop="service", flows=flows
+    )
+
+    (sent,) = as_sent(cluster.evidence(), [fails])
+
+    assert [flow.source for flow in sent.flows] == [facts.node("node-1"), a]
 
 
 async def test_all_begin_when_the_last_has_come() -> None:

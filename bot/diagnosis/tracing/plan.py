@@ -15,6 +15,7 @@ from bot.domain import facts
 from bot.domain.facts import Subject, SubjectKind
 from bot.probes.engine.evidence import Evidence
 from bot.probes.policy.enforcement import allowed
+from bot.probes.services.host_clients import host_clients, place_of
 from bot.probes.shared.reach import target_of
 
 MAX_FLOWS = 4
@@ -60,6 +61,8 @@ class _Failing:
     target: Subject | None
     ends: tuple[tuple[str, Subject | None], ...]
     """Addresses behind what was dialled, and the pods that hold them."""
+    is_for_pod: bool
+    """The node sends in place of a pod asked about, which shares its network and needs this."""
 
 
 def plan_trace(evidence: Evidence, rng: random.Random) -> TracePlan:
@@ -83,6 +86,12 @@ def plan_trace(evidence: Evidence, rng: random.Random) -> TracePlan:
 
 def _failing(evidence: Evidence) -> Iterator[_Failing]:
     """Tests that failed although nothing forbids them, from nodes that an agent can send from."""
+    needing = {
+        (facts.node(each.node), service)
+        for service, clients in host_clients(evidence).items()
+        for each in clients
+        if each.flow.source in evidence.scope_pods
+    }
     for source, node, test in evidence.tests:
         if test.ok >= test.tries or test.outcome == "ok":
             continue
@@ -94,7 +103,9 @@ def _failing(evidence: Evidence) -> Iterator[_Failing]:
         ends = tuple(islice(_ends(evidence, test, target), MAX_ENDPOINTS))
         if target == source or any(_is_denied(evidence, source, pod, test) for _, pod in ends if pod):
             continue
-        yield _Failing(source=source, node=node, test=test, target=target, ends=ends)
+        sender = place_of(evidence, source)
+        is_for_pod = sender != source or (source, target) in needing
+        yield _Failing(source=sender, node=node, test=test, target=target, ends=ends, is_for_pod=is_for_pod)
 
 
 def _ends(evidence: Evidence, test: Test, target: Subject | None) -> Iterator[tuple[str, Subject | None]]:
@@ -130,8 +141,8 @@ def _chosen(failing: Sequence[_Failing], evidence: Evidence) -> Sequence[_Failin
     ranked = sorted(
         failing,
         key=lambda one: (
-            one.source.kind is SubjectKind.NODE,
-            one.source not in asked,
+            one.source.kind is SubjectKind.NODE and not one.is_for_pod,
+            one.source not in asked and not one.is_for_pod,
             one.test.outcome == "ECONNREFUSED",
             one.test.protocol == "mtu",
             one.source,

@@ -6,14 +6,24 @@ from dataclasses import replace
 from bot.domain.facts import SubjectKind
 from bot.domain.finding import HOPS, Symptom
 from bot.domain.report import Trace, Verdict
+from bot.probes.engine.evidence import Evidence
 from bot.probes.packet_trace.fate import Fate
 from bot.probes.packet_trace.way import Ends
 from bot.probes.packet_trace.words import flow_words, place, sentence
+from bot.probes.services.host_clients import place_of
 
 
 def trace_reports(fates: Sequence[Fate]) -> tuple[Trace, ...]:
     """One of each series."""
     return tuple(_trace(fate) for fate in fates)
+
+
+def as_sent(evidence: Evidence, symptoms: Sequence[Symptom]) -> tuple[Symptom, ...]:
+    """The symptoms, their flows from where packets are sent: for pods that share its network, the node."""
+    return tuple(
+        replace(one, flows=tuple(replace(flow, source=place_of(evidence, flow.source)) for flow in one.flows))
+        for one in symptoms
+    )
 
 
 def localised(decided: Verdict, fates: Sequence[Fate], symptoms: Sequence[Symptom]) -> Verdict:
