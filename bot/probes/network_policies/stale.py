@@ -44,7 +44,7 @@ def wrongly_dropped(evidence: Evidence) -> Mapping[str, Stale]:
     """By node; without nodes whose packet filters were not read twice."""
     if not evidence.cni.has_policy_chains:
         return {}
-    flows = [flow for flow in tried_flows(evidence) if not _dies_of_hops(evidence, flow)]
+    flows = [flow for flow in tried_flows(evidence) if not _is_lost_before(evidence, flow)]
     whole = set(_cut_off(flows))
     single = _cut_off_ports(evidence, [flow for flow in flows if flow.target not in whole])
     found: dict[str, Stale] = {}
@@ -79,8 +79,16 @@ def _counting(evidence: Evidence, node: str) -> Sequence[FirewallRule] | None:
     return [rule for rule in firewall.drops if rule.packets_delta and enforcing.enforce(rule.chain)]
 
 
-def _dies_of_hops(evidence: Evidence, flow: Tried) -> bool:
-    return has_few_hops(evidence, flow.source) or has_few_hops(evidence, flow.target)
+def _is_lost_before(evidence: Evidence, flow: Tried) -> bool:
+    """Whether its loss says nothing of filters: it may run out of hops, or one end gets no answer to ARP."""
+    ends = (flow.source, flow.target)
+    return any(has_few_hops(evidence, end) or _is_cut_from_gateway(evidence, end) for end in ends)
+
+
+def _is_cut_from_gateway(evidence: Evidence, pod: Subject) -> bool:
+    report = evidence.pod_reports.get(pod)
+    answers = report.gateway_arp.answers_ms if report and report.gateway_arp else ()
+    return bool(answers) and all(each is None for each in answers)
 
 
 def _cut_off(flows: Iterable[Tried]) -> Iterator[Subject]:

@@ -75,3 +75,14 @@ def test_answers_that_run_out_of_hops_are_no_policys_doing(hops: str, blamed: tu
     with_drop(cluster, f"filter-cali-tw-{cluster.report_of(target).host_link}")
 
     assert dropped(cluster) == blamed
+
+
+@pytest.mark.parametrize(("answers", "blamed"), [((None, None, None), ()), ((None, 0.2, 0.1), ("shop/target",))])
+def test_what_a_pod_without_a_gateway_loses_is_no_policys_doing(
+    answers: tuple[float | None, ...], blamed: tuple[str, ...]
+):
+    cluster, target = asked()
+    cluster.answers(target, *answers)
+    with_drop(cluster, f"filter-cali-tw-{cluster.report_of(target).host_link}")
+
+    assert dropped(cluster) == blamed
