@@ -59,6 +59,7 @@ MARKED_AWAY = (
     "ip route add 10.42.0.11/32 via 172.30.0.99 dev eth0 table 77",
     "ip rule add fwmark 0x7 lookup 77 pref 50",
 )
+MARKED_FOR_A_PROXY = ("ip route add local default dev lo table 77", "ip rule add fwmark 0x7 lookup 77 pref 50")
 DNAT_DEAD = "their destination was changed to 10.42.0.40:7001 on node-1; "
 DNAT_PORT = "their destination was changed to 10.42.0.12:7009 on node-1; "
 AGED = "their time to live (hop limit) was lowered on node-1; "
@@ -132,6 +133,16 @@ LED = "they were marked, and led by another routing table, on node-1; "
             ),
         ),
         (
+            ["iptables-legacy -t mangle -A PREROUTING -p tcp --dport 7001 -j MARK --set-mark 0x7", *MARKED_FOR_A_PROXY],
+            "tcp",
+            LED,
+            (
+                "ip/mangle/PREROUTING (hook prerouting, priority -150, of unknown origin): "
+                "-A PREROUTING -p tcp -m tcp --dport 7001 -j MARK --set-xmark 0x7/0xffffffff, 17 packets meanwhile; "
+                "by that mark ip rule 50: from all fwmark 0x7 lookup 77"
+            ),
+        ),
+        (
             ["nft ip filter prerouting -150: udp dport 7001 counter meta mark set 0x7", *MARKED_AWAY],
             "udp",
             LED,
@@ -150,6 +161,7 @@ LED = "they were marked, and led by another routing table, on node-1; "
         "hops set to one",
         "hops set to one, iptables",
         "mark into a black hole, iptables",
+        "mark for a proxy that is gone",
         "mark to a dead gateway",
     ],
 )

@@ -19,7 +19,7 @@ from bot.probes.filters.naming import change_in_words
 from bot.probes.filters.traced import namespace_of, packet_at, rules_that_take, traced_drops
 from bot.probes.packet_trace.culprits import is_refused_by_routing, one_of
 from bot.probes.packet_trace.way import Ends, owner_of, seen_on_the_way
-from bot.probes.shared.policy_routing import Packet, Routing, in_words
+from bot.probes.shared.policy_routing import Answer, Packet, Routing, in_words
 from bot.probes.shared.sentences import plural
 
 FEW_HOPS = 5
@@ -195,7 +195,7 @@ def _marked(way: _Way) -> Changer | None:
     for change in state.firewall.changes:
         mark = _mark_of(change)
         marked = routing.answer(Packet(dst=packet.dst, src=packet.src, iif=packet.iif, mark=mark)) if mark else None
-        if marked is None or (plain and plain.way == marked.way) or not _took(way, last, state, marked.way):
+        if marked is None or (plain and plain.way == marked.way) or not _took(way, last, state, marked):
             continue
         words = _rules(way, last, last, way.death.leg, lambda one, it=change: one == it)
         if words:
@@ -375,10 +375,13 @@ def _mark_of(change: FirewallChange) -> int:
 # What was seen
 
 
-def _took(way: _Way, last: _Point, state: NetnsState, by: tuple[str, str, str]) -> bool:
-    """Whether packets took this way (refusal, next hop, device) from the last device by which they came in."""
-    refusal, via, dev = by
+def _took(way: _Way, last: _Point, state: NetnsState, by: Answer) -> bool:
+    """Whether packets took this way from the last device by which they came in."""
+    refusal, via, dev = by.way
     drop = way.death.drop
+    if by.route and by.route.type == "local":  # as a proxy's that is gone: they are delivered here, to nobody
+        is_here = drop is not None and (way.death.node, drop.netns or "node") == (last.node, last.netns)
+        return is_here and drop is not None and drop.reason == "NO_SOCKET" and not drop.tunnel
     if refusal:
         return drop is not None and is_refused_by_routing(drop)
     left = [one for one in way.points if (one.node, one.netns) == (last.node, last.netns) and one.is_out]
