@@ -124,6 +124,8 @@ def nft_rule(draw: Draw) -> Draft:
     verdict, name = _verdict(draw, place, match), draw.name()
     text = table(draw, place, match, verdict, name)
     family = text.split()[1]
+    # Out of the nodes' sight, what takes large packets without a word is a black hole for them, whoever made it.
+    black_hole = ("pmtu-black-hole",) if place.id == "underlay" and match.selector == "size" else ()
     return Draft(
         place=place.id,
         selector=match.selector,
@@ -131,7 +133,7 @@ def nft_rule(draw: Draw) -> Draft:
         direction=place.direction,
         says=f"a {family} rule at {place.hook.split()[0]} ({verdict}) meets {place.direction} packets at: {place.id}",
         steps=(Step(on=place.on, do=_nft(text), undo=f"nft delete table {family} {name}"),),
-        truth=Truth(causes=place.causes, hops=place.hops, words=(name,)),
+        truth=Truth(causes=(*place.causes, *black_hole), hops=place.hops, words=(name,)),
     )
 
 
