@@ -368,6 +368,7 @@ def test_a_filter_that_redirects_is_named_though_no_packet_is_dropped(node: Node
         ("tcx-egress", ">span0", "cali1", False),
         ("tcx-egress", "2", "cali1", True),
         ("xdp", "1", "cali0", True),
+        ("xdp", "0", "cali0", True),
     ],
     ids=[
         "leads away what comes in",
@@ -376,6 +377,7 @@ def test_a_filter_that_redirects_is_named_though_no_packet_is_dropped(node: Node
         "leads away what goes out",
         "drops what goes out",
         "XDP drops",
+        "XDP aborts",
     ],
 )
 @pytest.mark.usefixtures("span")

@@ -8,7 +8,7 @@ mistake (a wrong MAC address, UDP port or network identifier) it is the sender's
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 
-from bot.agent.report import CgroupProgram, Filter, Link, NetnsState, Route
+from bot.agent.report import CgroupProgram, Filter, Link, Neighbour, NetnsState, Route
 from bot.agent.traced import PacketDrop, Sighting, TraceFlow, split_address
 from bot.domain.facts import SubjectKind
 from bot.probes.engine.evidence import Evidence
@@ -21,6 +21,8 @@ from bot.probes.shared.programs import author_of_program, program_author
 from bot.probes.shared.routing import MAIN, family_of
 
 MAX_CANDIDATES = 3
+FDB_ENTRY = "FDB entry"
+"""How a culprit begins that is an entry of a bridge or a tunnel."""
 MOST_HOPS_INSIDE = 4
 """More hops than this no way inside a cluster takes away."""
 IPV6_REFUSALS = frozenset({"ip6_pkt_prohibit", "ip6_pkt_prohibit_out", "dst_discard", "dst_discard_out"})
@@ -357,7 +359,22 @@ def _senders_neighbour(death: Death) -> str:
         return f"{owner}, which asks nobody for a MAC address (NOARP)"
     if entry is None or entry.mac == own.mac:
         return ""
+    if astray := _forwarding_astray(death, entry):
+        return astray
     return f"neighbour {entry.ip} lladdr {entry.mac} {entry.state} on {owner}, while {own.name} has {own.mac}"
+
+
+def _forwarding_astray(death: Death, entry: Neighbour) -> str:
+    """The frames bear the target's own MAC address, and a bridge forwards that to another port."""
+    report = death.evidence.pod_reports.get(death.ends.target) if death.ends.target else None
+    root = namespace_of(death.evidence, death.ends.target_node, "node")
+    is_targets = report and report.state and entry.mac in {link.mac for link in report.state.links}
+    if report is None or root is None or not is_targets:
+        return ""
+    lines = [one for one in root.fdb if one.mac == entry.mac and not one.dst]
+    lines = [one for one in lines if one.dev != report.host_link or one.state == "PERMANENT"]
+    words = [f"{FDB_ENTRY} {one.mac} dev {one.dev} of {death.ends.target_node}" for one in lines]
+    return one_of([f"{each}, while {report.host_link} leads to its holder" for each in words])
 
 
 def _next_hop(state: NetnsState, ip: str, dev: str) -> str:

@@ -20,7 +20,7 @@ from bot.probes.filters.naming import is_kube_proxys
 from bot.probes.filters.rule_owners import owners_of
 from bot.probes.filters.traced import traced_drops
 from bot.probes.packet_trace.changers import Death, changer_of
-from bot.probes.packet_trace.culprits import culprit_of, is_refused_by_routing
+from bot.probes.packet_trace.culprits import FDB_ENTRY, culprit_of, is_refused_by_routing
 from bot.probes.packet_trace.silence import Silence, never_sent, who_refuses, why_silent
 from bot.probes.packet_trace.stealing import Stray, Taker, diverted_to, taker_of
 from bot.probes.packet_trace.way import (
@@ -192,7 +192,7 @@ def _killed(evidence: Evidence, fate: Fate, found: tuple[str, PacketDrop], seen:
     stray = Stray(node=node, netns=drop.netns or "node", dev=drop.dev, source=source, target=target)
     diverted = None if drop.tunnel else diverted_to(evidence, flow, ends, stray, before)
     taken_at = diverted.side if diverted else _taken_at(node, drop)
-    before_it = _before(before, found)
+    before_it = _before(evidence, before, found)
     culprit = diverted.words if diverted else culprit_of(evidence, flow, ends, found, before_it)
     led_astray = f"they were led to {drop.dev}, where nothing leads them by route; " if diverted else ""
     if is_sent_on(flow, drop):
@@ -205,7 +205,7 @@ def _killed(evidence: Evidence, fate: Fate, found: tuple[str, PacketDrop], seen:
         first_not_seen=next_place(evidence, ends, last, is_reply=drop.leg == "reply") if last else "",
         reason=f"{led_astray}{_why(drop)}: {_kernel_words(drop)} at {where(evidence, node, drop.netns, drop.dev)}",
         culprit=culprit,
-        hop=_hop_of_fault(evidence, found, before_it, is_named=bool(culprit) and not diverted)
+        hop=_hop_of_fault(evidence, found, before_it, "" if diverted else culprit)
         or _hop_of_drop(evidence, ends, node, drop),
         drop=drop,
         died_at=where(evidence, node, drop.netns, drop.dev),
@@ -239,8 +239,8 @@ def _taken_at(node: str, drop: PacketDrop) -> tuple[str, str, str] | None:
     return (node if drop.netns in {"node", ""} else drop.netns, drop.dev, side) if side else None
 
 
-def _before(seen: Sequence[Seen], found: tuple[str, PacketDrop]) -> Seen | None:
-    """Where they left last before they came to the place of the drop."""
+def _before(evidence: Evidence, seen: Sequence[Seen], found: tuple[str, PacketDrop]) -> Seen | None:
+    """Where they left last before they came to the place of the drop: a bridge that passed them on is left out."""
     node, drop = found
     left = [
         one
@@ -249,7 +249,21 @@ def _before(seen: Sequence[Seen], found: tuple[str, PacketDrop]) -> Seen | None:
         and one.sighting.tunnel == drop.tunnel
         and (one.node, one.sighting.netns) != (node, drop.netns)
     ]
-    return left[-1] if left else None
+    return next((one for one in reversed(left) if not _is_bridged_on(evidence, seen, one)), None)
+
+
+def _is_bridged_on(evidence: Evidence, seen: Sequence[Seen], last: Seen) -> bool:
+    """Whether they came in by another port of the same bridge, which so sent them on as they were."""
+    report = evidence.reports.get(last.node)
+    if report is None or last.sighting.netns != "node":
+        return False
+    masters = {link.name: link.master for link in report.root.links if link.bridge_port_state is not None}
+    bridge = masters.get(last.sighting.dev)
+    here = [one.sighting for one in seen if (one.node, one.sighting.netns) == (last.node, "node")]
+    is_routed = any(one.is_out and one.dev == bridge for one in here)
+    return (
+        bridge is not None and not is_routed and any(not one.is_out and masters.get(one.dev) == bridge for one in here)
+    )
 
 
 def _why(drop: PacketDrop) -> str:
@@ -271,15 +285,15 @@ def _kernel_words(drop: PacketDrop) -> str:
     return f"{drop.count} dropped by the kernel, {drop.reason or 'no reason given'} in {drop.symbol or '?'}"
 
 
-def _hop_of_fault(
-    evidence: Evidence, found: tuple[str, PacketDrop], before: Seen | None, *, is_named: bool
-) -> Hop | None:
+def _hop_of_fault(evidence: Evidence, found: tuple[str, PacketDrop], before: Seen | None, culprit: str) -> Hop | None:
     """Where the fault is, if it is not where the packets died: at who sent the frame, or at the other end of a veth."""
     if _is_policys(evidence, found):
         return "policy"
     drop = found[1]
-    if not is_named or drop.tunnel:
+    if not culprit or drop.tunnel:
         return None
+    if drop.reason == "OTHERHOST" and culprit.startswith(FDB_ENTRY):
+        return "node"
     if drop.reason == "OTHERHOST" and before is not None:
         report = evidence.reports.get(before.node)
         is_tunnel = report is not None and before.sighting.dev == tunnel_of(report.root)
