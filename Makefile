@@ -2,7 +2,7 @@
 # PYTHON=/path/to/python3.12 chooses the interpreter; JOBS=4 the number of test processes.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo gym sample sample-listed sample-drawn-1 sample-drawn-2 test e2e chaos coverage image sbom check docs transcript printed screenshots lock upgrade format clean
+.PHONY: help demo gym sample sample-listed sample-drawn-1 sample-drawn-2 test e2e chaos coverage image sbom check docs transcript printed fates screenshots lock upgrade format clean
 MAKEFLAGS += --no-print-directory
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 export PYTHON
@@ -97,6 +97,9 @@ printed: ## Play the demo and the quick start, and compare with what the documen
 	@.ci/setup system
 	@.ci/setup dev
 	@pytest -p no:randomly tests/architecture/test_readme.py -m long $(ARGS)
+
+fates: ## Play every mechanism by which a kernel loses packets, and compare what a trace says of it (minutes, as root)
+	@pytest tests/agent/test_fates.py -m long $(ARGS)
 
 screenshots: ## Take the pictures of the page in docs/pictures again (needs chromium)
 	@.ci/setup system

@@ -14,6 +14,7 @@ from tests.agent.nodes import Node, bridge_node, calico_node, is_root, two_nodes
 from tests.agent.trace_lab import fate_in, flow
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.lab,
     pytest.mark.root,
     pytest.mark.skipif(bool(why_no_namespaces()), reason=why_no_namespaces() or "-"),
@@ -27,25 +28,25 @@ def each(named: Mapping[str, Mechanism]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("mechanism", named.values(), ids=named.keys())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def routed() -> Generator[Node]:
     with calico_node([{}, SERVER]) as made:
         yield made
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def bridged() -> Generator[Node]:
     with bridge_node([{}, SERVER]) as made:
         yield made
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def crowded() -> Generator[Node]:
     with bridge_node([{}, SERVER, {}]) as made:
         yield made
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def tunnelled() -> Generator[tuple[Node, Node]]:
     with two_nodes([SERVER]) as made:
         yield made

@@ -54,7 +54,7 @@ class Traced:
                     count=count,
                     first_ms=float(len(self.sightings[node])),
                     src=A,
-                    dst="172.30.0.12:4789" if "~" in device else f"{C}:80",
+                    dst=f"172.30.0.{11 if leg == 'reply' else 12}:4789" if "~" in device else f"{C}:80",
                 )
             )
         return self

@@ -36,6 +36,7 @@ REFUSALS = {
     "ENOBUFS": "the sender's own queue is full",
     "EMSGSIZE": "the packet is larger than the MTU that the sender knows",
 }
+OF_A_FULL_QUEUE = frozenset({"TcpExt.ListenOverflows", "TcpExt.ListenDrops"})
 BY_ROUTING = frozenset({"EACCES", "EINVAL", "ENETUNREACH", "EHOSTUNREACH"})
 
 
@@ -112,8 +113,10 @@ def _counted(evidence: Evidence, flow: TraceFlow, last: Seen) -> Silence | None:
         return None
     owner = owner_of(evidence, last.node, moved[0].netns)
     names = [one.name for one in moved if one.netns == moved[0].netns]
-    if "TcpExt.ListenOverflows" in names:
-        return Silence(reason="they came, and found no room", culprit=f"the full queue of port {flow.port} of {owner}")
+    full = next((one.netns for one in moved if one.name in OF_A_FULL_QUEUE), None)
+    if full is not None:
+        whose = owner_of(evidence, last.node, full)
+        return Silence(reason="they came, and found no room", culprit=f"the full queue of port {flow.port} of {whose}")
     return _with_the_way_back(evidence, last, f"{and_more(names, 3)} of {owner} moved by just as many")
 
 
