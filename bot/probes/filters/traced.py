@@ -6,7 +6,7 @@ one did it.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.agent.report import Firewall, NetnsState
 from bot.agent.traced import NodeTrace, PacketDrop, RuleMove, Sighting, TraceFlow, split_address
@@ -74,38 +74,46 @@ def namespace_of(evidence: Evidence, node: str, netns: str) -> NetnsState | None
 
 def rules_that_steal(state: NetnsState, flow: TraceFlow, seen: Sighting) -> Iterator[Taking]:
     """Rules at the hooks behind a sighting that hand packets to somebody else: to another device, or to a program."""
-    yield from (one for one, _ in _behind(state, flow, seen) if one.kind in {"steal", "queue"})
+    yield from (one for one, _ in _behind(state, flow, _at(seen)) if one.kind in {"steal", "queue"})
+
+
+def rules_that_queue(state: NetnsState, flow: TraceFlow, drop: PacketDrop) -> Iterator[Taking]:
+    """Rules that hand packets to a program, where they died because there is none."""
+    yield from (one for one, _ in _behind(state, flow, drop) if one.kind == "queue")
 
 
 def rules_that_refuse(state: NetnsState, flow: TraceFlow, seen: Sighting) -> Iterator[Taking]:
     """Rules at the hooks behind a sighting that answer a packet by a refusal, up to the first that surely does."""
-    for one, is_sure in _behind(state, flow, seen):
+    for one, is_sure in _behind(state, flow, _at(seen)):
         if one.is_reject:
             yield one
         if is_sure and not one.is_rewriting:
             return
 
 
-def _behind(state: NetnsState, flow: TraceFlow, seen: Sighting) -> Iterator[tuple[Taking, bool | None]]:
-    """Each rule at the hooks behind a sighting that may take such a packet, and whether it surely does."""
+def _at(seen: Sighting) -> PacketDrop:
+    """Packets that were seen, as if they had died there."""
+    return PacketDrop(
+        flow=seen.flow,
+        netns=seen.netns,
+        dev=seen.dev,
+        leg=seen.leg,
+        tunnel=seen.tunnel,
+        count=seen.count,
+        src=split_address(seen.src)[0],
+        dst=seen.dst,
+    )
+
+
+def _behind(state: NetnsState, flow: TraceFlow, place: PacketDrop) -> Iterator[tuple[Taking, bool | None]]:
+    """Each rule at the hooks behind a device that may take such a packet, and whether it surely does."""
     firewall = state.firewall
     if firewall is None or firewall.steps is None:
         return
     filters = Filters(firewall, lambda _table, _chain: True)
     for hook in ("ingress", "prerouting", "forward", "input"):
-        drop = PacketDrop(
-            flow=seen.flow,
-            netns=seen.netns,
-            dev=seen.dev,
-            hook=hook,
-            leg=seen.leg,
-            tunnel=seen.tunnel,
-            count=seen.count,
-            src=split_address(seen.src)[0],
-            dst=seen.dst,
-        )
-        packet, course = packet_at(state, flow, drop), Course(Mark(known=0))
-        filters.pass_hook(hook, HOOK_FAMILIES.get(hook, ANY_FAMILY), lambda _, one=packet: one, seen.dev, course)
+        packet, course = packet_at(state, flow, replace(place, hook=hook, family="")), Course(Mark(known=0))
+        filters.pass_hook(hook, HOOK_FAMILIES.get(hook, ANY_FAMILY), lambda _, one=packet: one, place.dev, course)
         yield from course.taken.items()
 
 

@@ -8,12 +8,12 @@ mistake (a wrong MAC address, UDP port or network identifier) it is the sender's
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 
-from bot.agent.report import CgroupProgram, Filter, Link, Neighbour, NetnsState, Route
-from bot.agent.traced import PacketDrop, Sighting, TraceFlow, split_address
+from bot.agent.report import CgroupProgram, FdbEntry, Filter, Link, Neighbour, NetnsState, Route
+from bot.agent.traced import PacketDrop, TraceFlow, split_address
 from bot.domain.facts import SubjectKind
 from bot.probes.engine.evidence import Evidence
 from bot.probes.filters.naming import rule_in_words
-from bot.probes.filters.traced import namespace_of, rules_that_steal, traced_drops
+from bot.probes.filters.traced import namespace_of, rules_that_queue, traced_drops
 from bot.probes.packet_trace.way import TUNNEL_KINDS, Ends, Seen, tunnel_of, where
 from bot.probes.shared.pod_views import conf, strictest, sysctl
 from bot.probes.shared.policy_routing import Answer, Packet, Routing, is_within
@@ -204,23 +204,7 @@ def _discarded(death: Death) -> str:
 
 
 def _queued(death: Death) -> str:
-    """Rules that hand packets to a program which is not there."""
-    drop = death.drop
-    here = Sighting(
-        flow=drop.flow,
-        netns=drop.netns,
-        dev=drop.dev,
-        is_out=False,
-        leg=drop.leg,
-        tunnel=drop.tunnel,
-        count=drop.count,
-        first_ms=0,
-        src=drop.src,
-        dst=drop.dst,
-    )
-    return one_of(
-        [rule_in_words(one) for one in rules_that_steal(death.state, death.flow, here) if one.kind == "queue"]
-    )
+    return one_of([rule_in_words(one) for one in rules_that_queue(death.state, death.flow, death.drop)])
 
 
 def _time_to_live(death: Death) -> str:
@@ -447,6 +431,13 @@ def _tunnel(death: Death) -> str:
     return next(_senders_entry(death, taking), "") or _tunnel_port(death, taking)
 
 
+def forwarding_entry(entry: FdbEntry, node: str) -> str:
+    """A tunnel's, in words: where it leads, and by which port and network if these are its own."""
+    port = f" port {entry.port}" if entry.port else ""
+    vni = f" vni {entry.vni}" if entry.vni is not None else ""
+    return f"{FDB_ENTRY} {entry.mac} dst {entry.dst}{port}{vni} on {entry.dev} of {node}"
+
+
 def _senders_entry(death: Death, taking: list[Link]) -> Iterator[str]:
     """FDB entries of the sender that lead here, and say what the tunnel here does not take."""
     node = death.ends.target_node if death.drop.leg == "reply" else death.ends.source_node
@@ -454,13 +445,11 @@ def _senders_entry(death: Death, taking: list[Link]) -> Iterator[str]:
     for entry in report.root.fdb if report else ():
         if not entry.dst or entry.dst != death.target:
             continue
-        port = f" port {entry.port}" if entry.port else ""
-        vni = f" vni {entry.vni}" if entry.vni is not None else ""
         is_other_port = entry.port and entry.port not in {link.vxlan_port for link in taking}
         is_other_network = entry.vni is not None and entry.vni not in {link.vxlan_id for link in taking}
         is_elsewhere = death.node not in {death.ends.target_node, death.ends.source_node}
         if is_other_port or is_other_network or is_elsewhere:
-            yield f"FDB entry {entry.mac} dst {entry.dst}{port}{vni} on {entry.dev} of {node}"
+            yield forwarding_entry(entry, node)
 
 
 def _tunnel_port(death: Death, taking: list[Link]) -> str:

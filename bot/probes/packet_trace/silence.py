@@ -18,6 +18,7 @@ from bot.probes.filters.naming import rule_in_words
 from bot.probes.filters.traced import namespace_of, rules_that_refuse
 from bot.probes.packet_trace.culprits import (
     blocking_policies,
+    forwarding_entry,
     one_of,
     programs_that_refuse,
     refusing_route,
@@ -178,9 +179,7 @@ def _waiting(evidence: Evidence, node: str, about: Unresolved) -> Silence:
     by_entry = [one for one in state.fdb if one.dst == about.ip] if state and not is_at_tunnel else []
     place = where(evidence, node, about.netns, about.dev)
     if by_entry:
-        words = [
-            f"FDB entry {one.mac} dst {one.dst} on {where(evidence, node, about.netns, one.dev)}" for one in by_entry
-        ]
+        words = [forwarding_entry(one, node) for one in by_entry]
         return Silence(reason=reason, culprit=one_of(words), hop="overlay")
     for culprit, hop in (*_askers_held_twice(evidence, node, about), *_holders_that_are_down(evidence, about.ip)):
         return Silence(reason=reason, culprit=culprit, hop=hop)
@@ -223,8 +222,7 @@ def _for_another_node(evidence: Evidence, ends: Ends, last: Seen) -> Silence | N
         return None
     if outer in {each.ip for each in other.root.addresses} or evidence.node_by_ip.get(outer) == there:
         return None
-    entries = [each for each in report.root.fdb if each.dst == outer]
-    words = [f"FDB entry {each.mac} dst {each.dst} on {each.dev} of {last.node}" for each in entries]
+    words = [forwarding_entry(each, last.node) for each in report.root.fdb if each.dst == outer]
     return Silence(reason=f"they leave for {outer}, which is not {there}", culprit=one_of(words), hop="overlay")
 
 

@@ -117,11 +117,9 @@ def observe_rules(evidence: Evidence, root: NodeView, views: Sequence[PodView], 
 def _rules_to_outside(evidence: Evidence, root: NodeView, views: Sequence[PodView]) -> Iterator[str]:
     """Foreign rules that take what the node and its pods send outside elsewhere than the main table would."""
     routing = Routing(root.state)
-    main = routing.table(MAIN)
     for ip in sorted({test.ip for _, _, test in evidence.tests if test.purpose == "outside" and ":" not in test.ip}):
         for packet in (Packet(ip), *(Packet(ip, view.pod.status.pod_ip, _links(view)) for view in views)):
-            answer = routing.answer(packet)
-            if answer and _is_foreign(evidence, answer.rule) and _leads_elsewhere(answer, main, ip):
+            if answer := _foreign_answer(evidence, routing, packet):
                 yield in_words(answer)
 
 
@@ -162,8 +160,7 @@ def _diverted(evidence: Evidence, root: NodeView, views: Sequence[PodView]) -> I
         return
     main = routing.table(MAIN)
     for way in (*_packets(evidence, root, views, main), *_tested(evidence, root, views, main)):
-        answer = routing.answer(way.packet)
-        if answer and _is_foreign(evidence, answer.rule) and _leads_elsewhere(answer, main, way.packet.dst):
+        if answer := _foreign_answer(evidence, routing, way.packet):
             is_whole = bool(answer.rule.dst) and not _asks(replace(answer.rule, dst=""))
             yield _Diverted(way, Taking(in_words(answer), is_whole))
 
@@ -220,6 +217,14 @@ def _links(view: PodView | None) -> tuple[str, ...]:
 def _came_by(route: Route | None) -> tuple[str, ...]:
     """By which device a packet comes in from where this route leads."""
     return () if route is None else (route.dev,)
+
+
+def _foreign_answer(evidence: Evidence, routing: Routing, packet: Packet) -> Answer | None:
+    """What a foreign rule does with a packet, where it takes it elsewhere than the main table would."""
+    answer = routing.answer(packet)
+    if answer is None or not _is_foreign(evidence, answer.rule):
+        return None
+    return answer if _leads_elsewhere(answer, routing.table(MAIN), packet.dst) else None
 
 
 def _is_foreign(evidence: Evidence, rule: Rule) -> bool:
