@@ -99,6 +99,8 @@ printed: ## Play the demo and the quick start, and compare with what the documen
 	@pytest -p no:randomly tests/architecture/test_readme.py -m long $(ARGS)
 
 fates: ## Play every mechanism by which a kernel loses packets, and compare what a trace says of it (minutes, as root)
+	@.ci/setup system
+	@.ci/setup dev
 	@pytest tests/agent/test_fates.py -m long $(ARGS)
 
 screenshots: ## Take the pictures of the page in docs/pictures again (needs chromium)
