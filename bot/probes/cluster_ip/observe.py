@@ -25,8 +25,8 @@ from bot.probes.services.attempts import (
     ServiceTest,
     ServiceTests,
     asked_of_dns_pods,
+    is_spare,
     not_denied,
-    spare_ports,
     tests_by_service,
 )
 from bot.probes.services.backends import Backend, backends, has_cluster_ip, namespace_of
@@ -246,10 +246,9 @@ def _observe_backends(
     reports = {backend.pod: evidence.pod_reports.get(backend.pod) for backend in ready if backend.pod}
     why = "no pod behind the Service was inspected from inside"
     ports: dict[tuple[int, str], list[str]] = defaultdict(list)
-    spare = spare_ports(evidence)
     for backend in ready:
         port = (backend.service_port, backend.protocol)
-        if backend.protocol == "UDP" and (service, backend.service_port) in spare:
+        if is_spare(evidence, service, backend.service_port, backend.protocol):
             continue
         word = listens_at(reports.get(backend.pod), backend) if backend.pod else None
         if word:
@@ -290,8 +289,8 @@ def _observe_endpoints(
     ports: dict[Subject, list[Backend]] = defaultdict(list)
     for service in tests:
         for backend in behind.get(service, ()):
-            is_spare = backend.protocol == "UDP" and (service, backend.service_port) in spare_ports(evidence)
-            if backend.pod in evidence.pods and backend.is_ready and backend.pod and not is_spare:
+            spare = is_spare(evidence, service, backend.service_port, backend.protocol)
+            if backend.pod in evidence.pods and backend.is_ready and backend.pod and not spare:
                 ports[backend.pod].append(backend)
     for pod, served in sorted(ports.items()):
         into.set(pod, "endpoint_ports", tuple(sorted({f"{each.port}/{each.protocol}" for each in served})))

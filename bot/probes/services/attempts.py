@@ -107,7 +107,7 @@ class _Arranging:
             if named is None or reach is None or (test.protocol == "udp" and reach in {"timeout", "mixed"}):
                 continue
             pod = None if is_vip else self._pods[named[0]].get(test.ip) or target_of(self._evidence, test)
-            if test.protocol == "udp" and named in spare_ports(self._evidence):
+            if is_spare(self._evidence, *named, test.protocol):
                 continue
             permitted = self._permitted(source, *named, test, pod)
             by_rule = is_refused_by_rule(test)
@@ -196,6 +196,11 @@ def spare_ports(evidence: Evidence) -> frozenset[tuple[Subject, int]]:
             if listening == {"other-protocol"} and (service, port) not in sent:
                 found.add((service, port))
     return frozenset(found)
+
+
+def is_spare(evidence: Evidence, service: Subject, port: int, protocol: str) -> bool:
+    """Whether a Service's port is one of these; the protocol as Services or as tests write it."""
+    return protocol.upper() == "UDP" and (service, port) in spare_ports(evidence)
 
 
 def _without_doubts(asked: Iterable[ServiceTest]) -> list[ServiceTest]:
