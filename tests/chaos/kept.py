@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -47,6 +47,8 @@ class Verdict:
     status: str
     cause: str | None
     confidence: str | None
+    because: tuple[str, ...] = ()
+    """The findings that something fails, the leading cause's gaps and what was not seen: why it is no surer."""
 
 
 async def waiting(store: Redis) -> Waiting | None:
@@ -79,14 +81,31 @@ async def verdicts(store: Redis) -> list[Verdict]:
     """Of every report that is kept."""
     found = list[Verdict]()
     async for key in _keys(store, "cnibot:report:*"):
-        verdict = json.loads(zlib.decompress(await cast("Any", store).get(key)))["verdict"]
-        incident = key.split(":")[2]
+        report = json.loads(zlib.decompress(await cast("Any", store).get(key)))
+        verdict = report["verdict"]
         found.append(
             Verdict(
-                incident=incident, status=verdict["status"], cause=verdict["cause"], confidence=verdict["confidence"]
+                incident=key.split(":")[2],
+                status=verdict["status"],
+                cause=verdict["cause"],
+                confidence=verdict["confidence"],
+                because=tuple(_reasons(report)),
             )
         )
     return found
+
+
+def _reasons(report: dict[str, Any]) -> Iterator[str]:
+    """Why a verdict is no surer than it is."""
+    yield report["verdict"]["summary"]
+    for finding in report["findings"]:
+        if finding["severity"] in {"fail", "inconclusive"}:
+            yield f"{finding['severity']} {finding['symptom']} {finding['subject']}: {finding['sentence']}"
+    for cause in report["causes"][:1]:
+        yield from cause["unobserved"]
+        yield from cause["look_alikes"]
+    for each in report["coverage"]["unobserved"]:
+        yield f"not seen: {each['what']}: {each['why']}"
 
 
 async def unbounded(store: Redis) -> list[str]:
