@@ -94,6 +94,16 @@ class CounterMove:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Refusals:
+    """How much a counter grew meanwhile that tells by itself what takes no more; others' packets are among it."""
+
+    netns: str
+    name: str
+    """"TcpExt.ListenOverflows", "Udp.RcvbufErrors", "conntrack.drop"."""
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RuleMove:
     """A rule of the node's packet filters whose counter moved meanwhile."""
 
@@ -141,6 +151,8 @@ class NodeTrace:
     sightings: tuple[Sighting, ...] = ()
     drops: tuple[PacketDrop, ...] = ()
     counters: tuple[CounterMove, ...] = ()
+    refusals: tuple[Refusals, ...] | None = None
+    """None: not counted (or by an older agent)."""
     rules: tuple[RuleMove, ...] | None = None
     """Of the node's own namespace, those that drop or reject; None: they were not read, or not in time."""
     changes: tuple[RuleMove, ...] | None = None

@@ -1,8 +1,9 @@
 """Holds network namespaces open: one child for each, with small servers in it, until stdin ends.
 
 Run as a program: `holder.py SPEC`. SPEC is JSON: {"rootless": bool, "members": [{"tcp": [port], "full": [port],
-"udp": [port], "terse": [port], "tcp6": [port], "udp6": [port], "silent": [port], "dns": bool}]}. Prints one line: the
-children's process ids. All end with the process that holds the other end of stdin, however that ends.
+"udp": [port], "terse": [port], "tcp6": [port], "udp6": [port], "silent": [port], "deaf": [port], "dns": bool}]}.
+Prints one line: the children's process ids. All end with the process that holds the other end of stdin, however that
+ends.
 """
 
 import contextlib
@@ -108,6 +109,11 @@ def hold(member: dict[str, Any], signal_to: int) -> None:  # noqa: C901
         serve(socket.SOCK_DGRAM, port, echo, family=socket.AF_INET6)
     for port in member.get("silent", []):
         serve(socket.SOCK_DGRAM, port, swallow)
+    for port in member.get("deaf", []):  # Reads nothing, and has hardly any room.
+        serve(socket.SOCK_DGRAM, port, swallow)
+        kept.append(list(selector.get_map().values())[-1].fileobj)
+        kept[-1].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        selector.unregister(kept[-1])
     if member.get("dns"):
         serve(socket.SOCK_DGRAM, 53, echo_dns)
         serve(socket.SOCK_STREAM, 53, accept_dns)

@@ -11,12 +11,12 @@ import pytest
 
 from bot.agent.report import Firewall, FirewallRule
 from bot.agent.trace.btf import Btf, BtfError
-from bot.agent.trace.counting import moves, rule_moves
+from bot.agent.trace.counting import moves, refusals, rule_moves
 from bot.agent.trace.packets import ANY, Fingerprints, Mark, offered_mss
 from bot.agent.trace.sightings import socket_filter
 from bot.agent.trace.symbols import Place, names_of, place_of, read_symbols
 from bot.agent.trace.tracefs import DropTrace, parse_trace
-from bot.agent.traced import CounterMove, RuleMove, TraceFlow
+from bot.agent.traced import CounterMove, Refusals, RuleMove, TraceFlow
 
 SOURCE, SERVICE, BACKEND = "10.42.0.10", "10.43.0.1", "10.42.1.10"
 FIRST = 61_440
@@ -462,6 +462,15 @@ def test_only_counters_that_moved_by_exactly_a_series_are_told() -> None:
     assert list(moves((UDP_FLOW, TCP_FLOW), "node", before, after)) == [
         CounterMove(flow=1, netns="node", name="Ip.InAddrErrors"),
         CounterMove(flow=2, netns="node", name="Tcp.OutRsts"),
+    ]
+
+
+def test_what_takes_no_more_is_told_however_many_it_turned_away() -> None:
+    before = {"TcpExt.ListenOverflows": 5, "conntrack.drop": 7, "Udp.NoPorts": 1}
+    after = {"TcpExt.ListenOverflows": 25, "conntrack.drop": 7, "Udp.NoPorts": 4, "Udp.RcvbufErrors": 9}
+
+    assert list(refusals("node", before, after)) == [
+        Refusals(netns="node", name="TcpExt.ListenOverflows", count=20),
     ]
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from bot.agent.report import Address, FdbEntry, FirewallStep, IpsecPolicy, Neighbour, Route, Rule
-from bot.agent.traced import CounterMove, Unresolved
+from bot.agent.traced import Unresolved
 from tests.probes.test_packet_trace import guard
 from tests.probes.traced import TUNNEL, A, C, N, Traced, arrived, sent_off
 
@@ -157,13 +157,6 @@ def test_a_target_without_a_way_back_is_named() -> None:
 
     assert (fate.leg, fate.hop) == ("reply", "pod")
     assert fate.culprit == f"no route to {A} in the tables of shop/c"
-
-
-def test_a_queue_of_connections_that_is_full_is_the_servers() -> None:
-    traced = arrived(Traced())
-    traced.fields["node-2"] = {"counters": (CounterMove(flow=1, netns="uid-c", name="TcpExt.ListenOverflows"),)}
-
-    assert traced.fate().culprit == "the full queue of port 80 of shop/c"
 
 
 def test_an_address_that_the_node_holds_beside_its_pod_keeps_the_gateway_silent() -> None:

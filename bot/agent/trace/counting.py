@@ -13,11 +13,13 @@ from bot.agent.files import read_text
 from bot.agent.links import read_links
 from bot.agent.netlink import NetlinkSocket
 from bot.agent.report import Firewall
-from bot.agent.traced import CounterMove, RuleMove, TraceFlow
+from bot.agent.traced import CounterMove, Refusals, RuleMove, TraceFlow
 
 OF_DROPS = re.compile(
     r"Drop|Err|Fail|Discard|NoRoute|NoPort|RPFilter|Overflow|Unreach|TimeExcd|RateLimit|InTooShort|Xfrm|OutRsts"
 )
+OF_REFUSALS = ("TcpExt.ListenOverflows", "TcpExt.TCPReqQFullDrop", "Udp.RcvbufErrors", "conntrack.drop")
+"""What has no room turns away everybody's packets: these need not move by exactly as much as a series is long."""
 LINK_COUNTERS = ("rx_dropped", "tx_dropped", "rx_otherhost")
 
 
@@ -47,6 +49,12 @@ def moves(
     for name, more in sorted(growth(before, after).items()):
         if more in by_count:
             yield CounterMove(flow=by_count[more], netns=netns, name=name)
+
+
+def refusals(netns: str, before: Mapping[str, int], after: Mapping[str, int]) -> Iterator[Refusals]:
+    """What took no more meanwhile, and how often."""
+    grown = growth(before, after)
+    yield from (Refusals(netns=netns, name=name, count=grown[name]) for name in OF_REFUSALS if name in grown)
 
 
 def rule_moves(firewall: Firewall | None) -> tuple[RuleMove, ...] | None:

@@ -27,13 +27,13 @@ from bot.agent.netns import Home
 from bot.agent.pods import PodWork, match_pods
 from bot.agent.report import Firewall, Missing, NetnsState, NodeReport, Task
 from bot.agent.rtnetlink import read_addresses, read_neighbours
-from bot.agent.trace.counting import change_moves, moves, read_drop_counters, rule_moves
+from bot.agent.trace.counting import change_moves, moves, read_drop_counters, refusals, rule_moves
 from bot.agent.trace.gate import Gate
 from bot.agent.trace.instrument import Instrument, open_instrument
 from bot.agent.trace.packets import Fingerprints
 from bot.agent.trace.series import Series
 from bot.agent.trace.sightings import Sniffer
-from bot.agent.traced import CounterMove, NodeTrace, PacketDrop, Sighting, TraceFlow, Unresolved
+from bot.agent.traced import CounterMove, NodeTrace, PacketDrop, Refusals, Sighting, TraceFlow, Unresolved
 from bot.aio.groups import TaskGroup
 
 WINDOW_S = 0.9
@@ -114,6 +114,7 @@ class Following:
                 sightings=sightings,
                 drops=self._drops(instrument),
                 counters=tuple(self._moves()),
+                refusals=tuple(self._refusals()),
                 rules=rule_moves(firewall),
                 changes=change_moves(firewall),
                 unresolved=tuple(self._unresolved()),
@@ -211,6 +212,10 @@ class Following:
     def _moves(self) -> Iterator[CounterMove]:
         for place in self._places:
             yield from moves(self._flows, place.label, place.before, place.after)
+
+    def _refusals(self) -> Iterator[Refusals]:
+        for place in self._places:
+            yield from refusals(place.label, place.before, place.after)
 
     def _sightings(self, place: _Place, fingerprints: Fingerprints) -> tuple[Sighting, ...]:
         return place.sniffer.sightings(fingerprints, self._began_at)

@@ -14,6 +14,7 @@ from bot.domain.facts import SubjectKind
 from bot.probes.engine.evidence import Evidence
 from bot.probes.filters.naming import rule_in_words
 from bot.probes.filters.traced import namespace_of, rules_that_queue, traced_drops
+from bot.probes.packet_trace.sockets import full_buffer
 from bot.probes.packet_trace.way import TUNNEL_KINDS, Ends, Seen, tunnel_of, where
 from bot.probes.shared.pod_views import conf, strictest, sysctl
 from bot.probes.shared.policy_routing import Answer, Packet, Routing, is_within
@@ -201,6 +202,12 @@ def blocking_policies(state: NetnsState, place: str, ways: Container[str], targe
 def _discarded(death: Death) -> str:
     """A destination that routing made to discard: of IPv6 by a route, of both by an IPsec policy without a state."""
     return blocking_policies(death.state, death.place, {"out"}, death.target)
+
+
+def _receive_buffer(death: Death) -> str:
+    """The target's socket; of answers the event tells no port."""
+    port = split_address(death.drop.dst)[1]
+    return full_buffer(port, death.place) if death.flow.protocol == "udp" and port and not death.drop.tunnel else ""
 
 
 def _queued(death: Death) -> str:
@@ -521,6 +528,7 @@ _BY_REASON: Mapping[str, Callable[[Death], str]] = {
     "XFRM_POLICY": _ipsec,
     "BPF_CGROUP_EGRESS": _on_cgroup("egress"),
     "SOCKET_FILTER": _on_cgroup("ingress"),
+    "SOCKET_RCVBUFF": _receive_buffer,
     "IP_RPFILTER": _reverse_path,
     "IP_INADDRERRORS": _forwarding,
     "IP_INNOROUTES": _refusing_route,  # of IPv6 an unreachable route, too

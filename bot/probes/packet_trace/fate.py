@@ -12,7 +12,7 @@ from typing import Literal
 
 from bot.agent.report import NetnsState
 from bot.agent.traced import Leg, PacketDrop, Sent, Sighting, TraceFlow, split_address
-from bot.domain.facts import Subject, SubjectKind
+from bot.domain.facts import Subject
 from bot.domain.finding import Hop
 from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
@@ -31,6 +31,7 @@ from bot.probes.packet_trace.way import (
     Ends,
     Seen,
     ends_of,
+    is_arrival,
     is_listened,
     is_sent_on,
     next_place,
@@ -161,12 +162,7 @@ def _changed(evidence: Evidence, fate: Fate, found: tuple[str, PacketDrop] | Non
 
 def _has_arrived(requests: Sequence[Seen], ends: Ends) -> bool:
     """Whether the target's own namespace saw them."""
-    if not requests:
-        return False
-    last = requests[-1]
-    if ends.target is not None and ends.target.kind is SubjectKind.NODE:
-        return last.stage == TARGET_NODE and not last.sighting.is_out
-    return last.stage == TARGET_POD
+    return bool(requests) and is_arrival(requests[-1], ends)
 
 
 def _deadliest(evidence: Evidence, flow: TraceFlow, leg: Leg, lost: int) -> tuple[str, PacketDrop] | None:

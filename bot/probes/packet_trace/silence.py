@@ -24,6 +24,7 @@ from bot.probes.packet_trace.culprits import (
     refusing_route,
     route_back,
 )
+from bot.probes.packet_trace.sockets import socket_without_room
 from bot.probes.packet_trace.way import Ends, Seen, owner_of, pod_addresses, tunnel_of, where
 from bot.probes.shared.policy_routing import Packet, Routing, route_words
 from bot.probes.shared.routing import BY_PROGRAM, family_of
@@ -37,7 +38,6 @@ REFUSALS = {
     "ENOBUFS": "the sender's own queue is full",
     "EMSGSIZE": "the packet is larger than the MTU that the sender knows",
 }
-OF_A_FULL_QUEUE = frozenset({"TcpExt.ListenOverflows", "TcpExt.ListenDrops"})
 BY_ROUTING = frozenset({"EACCES", "EINVAL", "ENETUNREACH", "EHOSTUNREACH"})
 
 
@@ -100,24 +100,23 @@ def why_silent(evidence: Evidence, flow: TraceFlow, ends: Ends, sent: Sent, last
         return Silence(reason=f"{sent.icmp_from or 'a router'} answered {sent.icmp}")
     if found := _for_another_node(evidence, ends, last) or _by_default_route(evidence, flow, ends, last):
         return found
-    if found := _counted(evidence, flow, last):
+    if found := _counted(evidence, flow, ends, sent, last):
         return found
     if last.sighting.is_out and ends.target_node not in evidence.traces and ends.target_node != last.node:
         return Silence(reason="they left the node, and nobody listened further on")
     return _with_the_way_back(evidence, last, "")
 
 
-def _counted(evidence: Evidence, flow: TraceFlow, last: Seen) -> Silence | None:
-    """Counters that moved by just as many."""
+def _counted(evidence: Evidence, flow: TraceFlow, ends: Ends, sent: Sent, last: Seen) -> Silence | None:
+    """A socket that has no room, or counters that moved by just as many."""
+    lost = sent.sent - sent.outcomes.get("ok", 0)
+    if culprit := socket_without_room(evidence, flow, ends, lost, last):
+        return Silence(reason="they came, and found no room", culprit=culprit)
     moved = [one for one in evidence.traces[last.node].counters if one.flow == flow.number]
     if not moved:
         return None
     owner = owner_of(evidence, last.node, moved[0].netns)
     names = [one.name for one in moved if one.netns == moved[0].netns]
-    full = next((one.netns for one in moved if one.name in OF_A_FULL_QUEUE), None)
-    if full is not None:
-        whose = owner_of(evidence, last.node, full)
-        return Silence(reason="they came, and found no room", culprit=f"the full queue of port {flow.port} of {whose}")
     return _with_the_way_back(evidence, last, f"{and_more(names, 3)} of {owner} moved by just as many")
 
 

@@ -63,6 +63,13 @@ def seen_on_the_way(evidence: Evidence, flow: TraceFlow, ends: Ends, leg: Leg) -
     return sorted(found, key=lambda one: (back * one.stage, one.node, one.sighting.first_ms))
 
 
+def is_arrival(last: Seen, ends: Ends) -> bool:
+    """Whether this is a sighting in the target's own namespace."""
+    if ends.target is not None and ends.target.kind is SubjectKind.NODE:
+        return last.stage == TARGET_NODE and not last.sighting.is_out
+    return last.stage == TARGET_POD
+
+
 def next_place(evidence: Evidence, ends: Ends, last: Seen, *, is_reply: bool) -> str:
     """Where a packet that was seen there should be seen next; "" where nobody listened or nothing more is expected."""
     one, node = last.sighting, last.node
