@@ -15,6 +15,7 @@ from bot.agent.report import Link, Test
 from bot.domain.facts import Subject, SubjectKind
 from bot.probes.engine.evidence import Evidence
 from bot.probes.filters.matching import Packet
+from bot.probes.filters.packets import answer_to, opening_packet
 from bot.probes.services.backends import Backend, backends
 from bot.probes.shared.pod_views import NodeView, node_views, sysctl
 from bot.probes.shared.routing import RouteTable, uplink
@@ -140,14 +141,14 @@ class Journeys:
         return frozenset({test.ip, *(server.ip for server, _ in self._servers(test))})
 
     def _both_ways(self, client: End, server: End, port: int, test: Test, kind: Kind) -> Iterator[Leg]:
-        there = kind.changed(_packet(test, port))
+        there = kind.changed(opening_packet(test, port))
         there["saddr"], there["daddr"] = self._addresses(client), self._addresses(server)
         if client.pod is not None and (server.pod is None or not server.node):
             there["saddr"] = self._masked(client)
         dialled = {"dport": frozenset({str(test.port or port)})} if "dport" in there else {}
         asked = {"daddr": frozenset({test.ip})} | dialled
         yield from self._one_way(_Flow(client, server, there, asked, is_reply=False, is_ours=kind == AS_TESTED))
-        back = kind.changed(_reply(there))
+        back = kind.changed(answer_to(there))
         answered = {"saddr": asked["daddr"]} | ({"sport": asked["dport"]} if "dport" in asked else {})
         yield from self._one_way(_Flow(server, client, back, answered, is_reply=True))
 
@@ -354,20 +355,29 @@ class _Transit:
             yield self._ip("input", self._late_of(local=True), iif=came.dev, behind=self._nat("input"))
             return
         if came.dev:
-            yield self._ip("forward", self._middle, iif=came.dev, oif=goes.dev)
+            middle: Packet = {**self._middle, "saddrtype": frozenset({"unicast"})}
+            yield self._ip("forward", middle, iif=came.dev, oif=goes.dev)
+            yield self._ip(
+                "postrouting",
+                middle,
+                iif=came.dev,
+                oif=goes.dev,
+                behind=self._nat("postrouting"),
+                nat_at=SNAT_PRIORITY,
+            )
         else:
-            yield self._ip("output", self._early, oif=goes.dev, behind=self._nat("output"), nat_at=DNAT_PRIORITY)
-        yield self._ip(
-            "postrouting",
-            self._middle,
-            iif=came.dev,
-            oif=goes.dev,
-            behind=self._nat("postrouting"),
-            nat_at=SNAT_PRIORITY,
-        )
+            yield self._own("output", self._early, goes.dev, nat_at=DNAT_PRIORITY)
+            yield self._own("postrouting", self._middle, goes.dev, nat_at=SNAT_PRIORITY)
         yield from self._depart(goes)
         if goes.tunnel is not None:
             yield from self._outer_out(self._ways.outer(self._view, self._flow, goes.tunnel, is_sender=True))
+
+    def _own(self, hook: str, packet: Packet, oif: str, *, nat_at: int) -> Stop:
+        """A hook on the way out of what the node sends itself: our own tests as root."""
+        sent: Packet = {"saddrtype": frozenset({"local"}), **(_AS_ROOT if self._flow.is_ours else {})}
+        behind = self._nat(hook)
+        behind = {**behind, **sent} if behind is not None else None
+        return self._ip(hook, {**packet, **sent}, oif=oif, behind=behind, nat_at=nat_at)
 
     @property
     def _is_switched(self) -> bool:
@@ -479,47 +489,3 @@ class _Transit:
 
 def _families(packet: Packet) -> frozenset[str]:
     return IP6 if packet.get("ethertype") == frozenset({"ip6"}) else IP
-
-
-def _packet(test: Test, port: int) -> dict[str, frozenset[str] | None]:
-    """The first packet of a test, without its addresses. What a field of another protocol would be is empty."""
-    protocol = {"dns-udp": "udp", "dns-tcp": "tcp", "mtu": "icmp"}.get(test.protocol, test.protocol)
-    family = "ip6" if ":" in test.ip else "ip"
-    nothing = frozenset[str]()
-    found: dict[str, frozenset[str] | None] = {
-        "ethertype": frozenset({family}),
-        "proto": frozenset({protocol if family == "ip" or protocol != "icmp" else "icmpv6"}),
-        "ctstate": frozenset({"new"}),
-        "ctdirection": frozenset({"original"}),
-        "length": frozenset({str(test.mtu_steps[0].size_bytes) if len(test.mtu_steps) == 1 else "60"}),
-        "daddrtype": frozenset({"unicast"}),
-        "arpop": nothing,
-    }
-    if protocol == "icmp":
-        return {
-            **found,
-            "icmptype": frozenset({"echo-request"}),
-            "sport": nothing,
-            "dport": nothing,
-            "tcpflags": nothing,
-        }
-    flags = frozenset({"syn"}) if protocol == "tcp" else nothing
-    return {**found, "dport": frozenset({str(port)}), "sport": None, "icmptype": nothing, "tcpflags": flags}
-
-
-def _reply(there: Packet) -> dict[str, frozenset[str] | None]:
-    """The answer to a packet."""
-    back = {
-        **there,
-        "saddr": there["daddr"],
-        "daddr": there["saddr"],
-        "sport": there["dport"],
-        "dport": there["sport"],
-        "ctstate": frozenset({"established"}),
-        "ctdirection": frozenset({"reply"}),
-    }
-    if there["icmptype"]:
-        back["icmptype"] = frozenset({"echo-reply"})
-    if there["tcpflags"]:
-        back["tcpflags"] = frozenset({"syn,ack"})
-    return back

@@ -20,7 +20,13 @@ from bot.probes.engine.once import once_per_evidence
 from bot.probes.filters.journeys import DNAT_PRIORITY, SNAT_PRIORITY, Journeys, Leg, Stop
 from bot.probes.filters.rule_owners import owners_of
 from bot.probes.filters.walking import Filters, Taking
-from bot.probes.services.attempts import ServiceTest, ServiceTests, not_denied, tests_by_service
+from bot.probes.services.attempts import (
+    ServiceTest,
+    ServiceTests,
+    asked_of_dns_services,
+    not_denied,
+    tests_by_service,
+)
 from bot.probes.services.backends import Backend, backends
 from bot.probes.services.patterns import hairpin_fails
 
@@ -50,7 +56,7 @@ def unmarking_rules(evidence: Evidence) -> Mapping[Subject, Unmarking]:
     failed: dict[Subject, dict[Taking, bool | None]] = defaultdict(dict)
     passed: set[tuple[Subject, Taking]] = set()
     ways = Journeys(evidence)
-    for service, tests in tests_by_service(evidence).items():
+    for service, tests in (*tests_by_service(evidence).items(), *asked_of_dns_services(evidence).items()):
         ready = [each for each in backends(evidence, service) if each.is_ready]
         for test in not_denied(tests.vip):
             node = facts.node(test.node)

@@ -256,3 +256,32 @@ def asked_of_dns_pods(evidence: Evidence, service: Subject) -> list[ServiceTest]
         verdict = allowed(evidence, source, end.pod, end.port, protocol).verdict
         found.append(ServiceTest(source, node, DNS_PORT, protocol, reach, test.latency_ms, verdict, end.pod, test.ip))
     return found
+
+
+@once_per_evidence
+def asked_of_dns_services(evidence: Evidence) -> Mapping[Subject, ServiceTests]:
+    """The questions to DNS Services for names of the cluster, as tests of these: whoever answers at all is reached.
+
+    What a pod with its node's network asks, the node asks.
+    """
+    found: dict[Subject, ServiceTests] = {}
+    behind = {service: [each for each in backends(evidence, service) if each.pod] for service in evidence.dns_services}
+    at = {evidence.services[service].spec.cluster_ip: service for service in evidence.dns_services}
+    for source, node, test in evidence.tests:
+        service, reach = at.get(test.ip), reach_of(test)
+        if test.purpose not in {"dns-service", "dns-own"} or service is None or reach is None:
+            continue
+        if not is_inside(test.name):
+            continue
+        protocol = "TCP" if test.protocol == "dns-tcp" else "UDP"
+        pod = evidence.pods.get(source)
+        source = facts.node(node) if pod is not None and pod.spec.host_network else source
+        verdicts = {
+            allowed(evidence, source, each.pod, each.port, protocol, by_service=True).verdict
+            for each in behind[service]
+            if (each.service_port, each.protocol) == (DNS_PORT, protocol) and each.is_ready and each.pod
+        }
+        permitted = "no" if "no" in verdicts else "unknown" if "unknown" in verdicts else "yes"
+        asked = ServiceTest(source, node, DNS_PORT, protocol, reach, test.latency_ms, permitted, None, test.ip)
+        found.setdefault(service, ServiceTests()).vip.append(asked)
+    return found

@@ -12,7 +12,7 @@ from bot.domain import facts
 from bot.domain.facts import Subject
 from bot.probes.node_kernel import PROBE
 from tests.probes.build import FakeCluster, facts_of, two_nodes
-from tests.probes.services import add_service, ask, ask_directly
+from tests.probes.services import API_NAME, DNS_IP, add_dns, add_service, ask, ask_directly, resolve
 
 NODE_1 = facts.node("node-1")
 
@@ -22,10 +22,11 @@ def saved(rule: str, table: str = "mangle", chain: str = "POSTROUTING") -> Firew
     return firewall(parse_iptables_save(text, "iptables-legacy", "ip", with_steps=True), None)
 
 
-def by_nft(value: object, hook: str = "postrouting", priority: int = -150) -> Firewall:
+def by_nft(value: object, hook: str = "postrouting", priority: int = -150, when: object = None) -> Firewall:
     chain = {"family": "inet", "table": "vpn", "name": "out", "hook": hook, "prio": priority, "type": "filter"}
     mark = {"mangle": {"key": {"meta": {"key": "mark"}}, "value": value}}
-    rule = {"family": "inet", "table": "vpn", "chain": "out", "handle": 2, "expr": [mark]}
+    rule: dict[str, object] = {"family": "inet", "table": "vpn", "chain": "out", "handle": 2}
+    rule["expr"] = [mark] if when is None else [{"match": when}, mark]
     printed = json.dumps({"nftables": [{"chain": chain}, {"rule": rule}]})
     return firewall(parse_nft(printed, with_steps=True), None)
 
@@ -141,6 +142,48 @@ def test_a_nodes_own_connections_to_a_pod_of_another_node_need_the_mark():
 
     assert known(cluster, by_nft(1)) == (1, 0)
     assert known(cluster, by_nft(1, "output", -150)) == (0, 0)
+
+
+BY_ROOT = {"op": "==", "left": {"meta": {"key": "skuid"}}, "right": 0}
+BY_ITSELF = {"op": "==", "left": {"fib": {"result": "type", "flags": ["saddr"]}}, "right": "local"}
+
+
+@pytest.mark.parametrize(
+    ("made", "counts"),
+    [
+        (by_nft(1, "output", 0, BY_ROOT), 1),
+        (by_nft(1, "output", 0, BY_ROOT | {"right": 1000}), 0),
+        (by_nft(1, when=BY_ITSELF), 1),
+        (by_nft(1, when=BY_ITSELF | {"op": "!="}), 0),
+        (saved("-m owner --uid-owner 0 -j MARK --set-xmark 0x1/0xffffffff"), 1),
+        (saved("-m addrtype --src-type LOCAL -j MARK --set-xmark 0x1/0xffffffff"), 1),
+    ],
+    ids=["by root", "by another account", "by the node itself", "by others", "iptables, by root", "iptables, itself"],
+)
+def test_a_rule_for_what_the_node_itself_sends_takes_the_mark_off_that(made: Firewall, counts: int):
+    cluster, a, _, c = two_nodes()
+    db = add_service(cluster, "shop/db", (c,))
+    ask(cluster, a, db)
+    ask(cluster, NODE_1, db, "timeout")
+
+    assert known(cluster, made) == (counts, 0)
+
+
+def test_what_is_for_the_node_itself_takes_nothing_that_it_forwards():
+    cluster, _, _ = itself()
+
+    assert known(cluster, by_nft(1, when=BY_ITSELF)) == (0, 0)
+
+
+def test_a_nodes_questions_to_the_dns_pod_of_another_node_need_the_mark():
+    cluster, a, _, _ = two_nodes()
+    add_dns(cluster, "node-2")
+    edge = cluster.pod("shop/edge", "node-1", host_network=True)
+    resolve(cluster, a)
+    own = {"ip": DNS_IP, "port": 53, "name": API_NAME, "protocol": "dns-udp"}
+    cluster.test(edge, "dns-own", outcome="timeout", **own)
+
+    assert known(cluster, by_nft(1)) == (1, 0)
 
 
 def test_the_rule_is_named_and_deleted_as_it_is_written():
