@@ -141,13 +141,13 @@ def _shared(ends: Sequence[Sequence[str]]) -> tuple[str, ...]:
 
 
 def _pods_of(evidence: Evidence, explanation: Explanation) -> Iterator[Subject]:
-    """The pods at which a cause stands: its own, all that have their network of its node, or of its two ends."""
+    """The pods at which a cause stands: its own, all whose network is of its node, or of its two ends."""
     for subject in explanation.subjects:
         if subject.kind is SubjectKind.POD:
             yield subject
         nodes = {SubjectKind.NODE: [subject.name], SubjectKind.PAIR: subject.name.split(">")}.get(subject.kind, ())
         for node in nodes:
-            yield from (pod for pod in evidence.pods_on(node) if not evidence.pods[pod].spec.host_network)
+            yield from evidence.pods_on(node)
 
 
 def _effect(table: FactTable, hit: Sequence[tuple[Symptom, set[Subject]]], cut_off: Sequence[Subject]) -> str:
@@ -177,7 +177,9 @@ def _pods(evidence: Evidence, table: FactTable, differential: Differential, symp
         is_asked = flow.source in evidence.scope_pods
         if flow.source.kind is SubjectKind.POD and (is_asked or _needs(evidence, symptom, flow.source)):
             yield flow.source
-    if symptom.subject.kind is SubjectKind.POD or _passes_others(table, symptom.subject):
+    sources = [evidence.pods.get(flow.source) for flow in symptom.flows]
+    is_of_hosts = bool(sources) and all(pod is not None and pod.spec.host_network for pod in sources)
+    if symptom.subject.kind is SubjectKind.POD or is_of_hosts or _passes_others(table, symptom.subject):
         return  # what fails is what was seen to fail
     for explanation in differential.selected:
         if symptom in explanation.explains:

@@ -64,7 +64,9 @@ def _failing(
         if isinstance(state, str) and state != "ok" and not any(_words(table.of(p)) for p in _pods(table)):
             yield _fail(CLUSTER, f"A query to the cluster's DNS Service from nodes {say(state)}", cluster, ())
         return
-    if bad and len(bad) == len(asked):
+    # What pods with their node's network get, and no others were asked for, is a matter of their nodes.
+    is_by_nodes = all(known.get("host_network") is True for known in asked.values())
+    if bad and len(bad) == len(asked) and not is_by_nodes:
         word = _common(bad.values(), state)
         who = "the one pod" if len(asked) == 1 else f"all {len(asked)} pods"
         over = " over TCP" if all(asked[pod].get("dns_service") == "ok" for pod in bad) else ""
@@ -73,9 +75,9 @@ def _failing(
         return
     states = {pod: bad.get(pod) for pod in asked}
     for who, word in sharing(table, states):
-        what = (
-            f"A query for a cluster name, sent to the DNS Service by {who}, {say(word)}, while other pods get answers"
-        )
+        way = " from a node's network (hostNetwork)" if is_by_nodes else ""
+        contrast = "" if is_by_nodes else ", while other pods get answers"
+        what = f"A query for a cluster name, sent to the DNS Service{way} by {who}, {say(word)}{contrast}"
         yield _fail(who.subject, what, cluster, _flows(table, who.pods))
 
 

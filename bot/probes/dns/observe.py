@@ -16,6 +16,7 @@ from bot.cluster.objects import Pod
 from bot.domain import facts
 from bot.domain.facts import CLUSTER, FactBuilder, Subject, SubjectKind
 from bot.probes.dns.facts import DIRECT, DNS_VALUES, OUTSIDE, OWN, SERVICE_TCP, SERVICE_UDP, WAYS, Way
+from bot.probes.dns.host_pods import host_pods_asking
 from bot.probes.dns.node_local import is_node_local, observe_node_local
 from bot.probes.engine.evidence import Evidence, pod_subject
 from bot.probes.policy.enforcement import allowed
@@ -165,7 +166,31 @@ def _asked(evidence: Evidence) -> tuple[_Answers, Mapping[Subject, str]]:
         if way is not None:
             found[source][way].append(answer_of(evidence, test))
             node[source] = where
+    for pod, ways in _of_host_pods(evidence, found).items():
+        node[pod] = evidence.node_of(pod)
+        for way, words in ways.items():
+            found[pod][way] = list(words)
     return found, node
+
+
+def _of_host_pods(evidence: Evidence, asked: _Answers) -> _Answers:
+    """What pods asked about get that share their node's network and ask the DNS Service: what their node gets.
+
+    Beside it stands what was asked as their own resolver asks.
+    """
+    own: dict[tuple[Subject, str], dict[Way, list[str | None]]] = defaultdict(lambda: defaultdict(list))
+    for source, _, test in evidence.tests:
+        is_plain = test.purpose == "dns-own" and not test.asked and test.record == "A" and is_inside(test.name)
+        if is_plain:
+            way = SERVICE_TCP if test.protocol == "dns-tcp" else SERVICE_UDP
+            own[source, test.ip][way].append(answer_of(evidence, test))
+    found: dict[Subject, dict[Way, list[str | None]]] = {}
+    for pod, service in host_pods_asking(evidence):
+        ip = evidence.services[service].spec.cluster_ip
+        of_node = asked.get(facts.node(evidence.node_of(pod)), {})
+        ways = {way: [*of_node.get(way, ()), *own[pod, ip][way]] for way in WAYS if way is not OWN}
+        found[pod] = {way: words for way, words in ways.items() if words}
+    return found
 
 
 def _is_tcp_denied(evidence: Evidence, source: Subject) -> bool:

@@ -79,11 +79,15 @@ def _of(node: Subject, failed: Mapping[Taking, bool | None], passed: set[tuple[S
 
 
 def _is_contrast(test: ServiceTest, tests: ServiceTests, ready: Sequence[Backend]) -> bool | None:
-    """Whether all who need no mark reach the Service, which so is not to blame; None where none of them tried."""
+    """Whether all who need no mark reach the Service, which so is not to blame; None where none of them tried.
+
+    Those are other pods, or where none tried the node itself, which reaches the endpoints directly.
+    """
     if test.is_from_pod:
         return hairpin_fails(tests, ready)[0]
     own = {backend.pod for backend in ready}
     others = {each.reach for each in not_denied(tests.vip) if each.is_from_pod and each.source not in own}
+    others = others or {each.reach for each in not_denied(tests.direct) if each.source == test.source}
     return others == {"ok"} if others else None
 
 

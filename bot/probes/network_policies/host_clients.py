@@ -15,7 +15,7 @@ from bot.domain.flows import NeededFlow
 from bot.probes.engine.evidence import Evidence
 from bot.probes.network_policies.clients import ends_of, needed_by_service
 from bot.probes.policy.enforcement import allowed
-from bot.probes.services.attempts import tests_by_service
+from bot.probes.services.attempts import asked_of_dns_services, tests_by_service
 from bot.probes.shared.reach import aggregate, in_words
 
 MAX_NAMED = 6
@@ -52,8 +52,10 @@ def _left_out(
 
 def _reach_of_node(evidence: Evidence, service: Subject, flow: NeededFlow) -> str | None:
     """How the client's node fares with the Service's port: as the client itself."""
-    node, tests = facts.node(_node(evidence, flow)), tests_by_service(evidence).get(service)
-    asked = tests.vip if tests else ()
+    node, tests = facts.node(_node(evidence, flow)), tests_by_service(evidence)
+    if flow.known_by == "dns":
+        tests = asked_of_dns_services(evidence)
+    asked = tests[service].vip if service in tests else ()
     return aggregate(each.reach for each in asked if each.source == node and each.port == flow.port)
 
 

@@ -33,6 +33,12 @@ FACTS = (
         look="kubectl exec <pod> -- nslookup kubernetes.default.svc.cluster.local. <nameserver>",
     ),
     fact(
+        "pod.nameservers_dead",
+        "list",
+        "All nameservers of the pod, where none of them answers anything: it finds no name at all.",
+        look="kubectl exec <pod> -- nslookup kubernetes.default.svc.cluster.local. <nameserver>",
+    ),
+    fact(
         "pod.lookup_delay_s",
         "float",
         "Seconds that each lookup waits for silent nameservers before one that answers (by glibc's rules).",

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from bot.domain.facts import CLUSTER, FactTable, Subject, SubjectKind, Value
-from bot.domain.finding import Finding, Severity, SymptomKind
+from bot.domain.facts import CLUSTER, FactTable, Flow, Subject, SubjectKind, Value
+from bot.domain.finding import Finding, Severity, Symptom, SymptomKind
 from bot.probes.dns.findings import say
 from bot.probes.shared.sentences import Who, names, sharing
 from bot.probes.shared.values import listed, strings
@@ -28,6 +28,7 @@ def judge(table: FactTable) -> Sequence[Finding]:
         *(_no_aaaa(who) for who, _ in _sharing(table, pods, _lacks_aaaa) if is_steady),
         *_node_resolvers(table, pods),
         *_other_resolvers(table, pods),
+        *_dead_nameservers(table, pods),
         *_nodes(table),
     ]
     return (*found, *_pass(pods))
@@ -180,6 +181,41 @@ def _other_resolvers(table: FactTable, pods: Mapping[Subject, _Known]) -> Iterat
                     SymptomKind.DNS_FAILING, "dns"
                 ),
             )
+
+
+def _dead_nameservers(table: FactTable, pods: Mapping[Subject, _Known]) -> Iterator[Finding]:
+    """Pods asked about that ask others than the cluster's DNS, and get no answer from any: they find no name.
+
+    Whose nameserver is the cluster's DNS is a matter of dns.
+    """
+    asking = {
+        pod: known
+        for pod, known in pods.items()
+        if known.get("in_scope") and (known.get("uses_node_resolver") is True or known.get("skips_cluster_dns") is True)
+    }
+    ip = table.of(CLUSTER).get("dns_service_ip")
+    states = {
+        pod: dead if (dead := strings(known.get("nameservers_dead"))) and ip not in dead else None
+        for pod, known in asking.items()
+    }
+    for who, dead in sharing(table, states):
+        one, only = len(who.pods) == 1, len(dead) == 1
+        word = str(pods[who.pods[0]].get("first_nameserver"))
+        yield Finding(
+            probe=NAME,
+            subject=who.subject,
+            severity=Severity.FAIL,
+            sentence=f"{_capital(who)} {'does' if one else 'do'} not ask the cluster's DNS, and {listed(dead)}, "
+            f"{'the only nameserver' if only else 'the nameservers'} of {'its' if one else 'their'} resolv.conf, "
+            f"{'gives' if only else 'give'} no answer: a query {say(word)}.",
+            evidence={"nameservers_dead": dead},
+            symptom=Symptom(
+                kind=SymptomKind.DNS_FAILING,
+                subject=who.subject,
+                hop="dns",
+                flows=tuple(Flow(source=pod, target=None, source_node=who.node) for pod in who.pods),
+            ),
+        )
 
 
 def _lacks_cluster(known: _Known) -> bool:

@@ -38,7 +38,7 @@ _NAMED = re.compile(
 _MAX_NAMED = 8
 _TEST_KEYS = (
     *("first_nameserver", "nameservers_silent", "lookup_delay_s", "full_name", "short_name", "wrong_names", "aaaa"),
-    *("names_missing", "names_missing_why"),
+    *("names_missing", "names_missing_why", "nameservers_dead"),
 )
 _CONF_KEYS = ("nameservers", "search_domains", "ndots", "names_not_found")
 
@@ -118,6 +118,8 @@ def _observe_answers(
     into.set(pod, "first_nameserver", words[0])
     silent = tuple(ip for ip, word in zip(order, words, strict=True) if word not in _ANSWERED) if answering else ()
     into.set(pod, "nameservers_silent", silent)
+    said = {answer_of(evidence, each) for each in tests if each.ip in by_udp} - {None}
+    into.set(pod, "nameservers_dead", tuple(order) if said.isdisjoint(_ANSWERED) else ())
     before = words[: order.index(server)] if server else []
     into.set(pod, "lookup_delay_s", sum(word in _SILENT for word in before) * _timeout_s(report))
     into.set(pod, "full_name", words[order.index(server)] if server else words[0])

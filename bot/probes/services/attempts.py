@@ -260,7 +260,7 @@ def asked_of_dns_pods(evidence: Evidence, service: Subject) -> list[ServiceTest]
 
 @once_per_evidence
 def asked_of_dns_services(evidence: Evidence) -> Mapping[Subject, ServiceTests]:
-    """The questions to DNS Services for names of the cluster, as tests of these: whoever answers at all is reached.
+    """The questions to DNS Services for names of the cluster, and to the pods behind, as tests of these.
 
     What a pod with its node's network asks, the node asks.
     """
@@ -275,13 +275,15 @@ def asked_of_dns_services(evidence: Evidence) -> Mapping[Subject, ServiceTests]:
             continue
         protocol = "TCP" if test.protocol == "dns-tcp" else "UDP"
         pod = evidence.pods.get(source)
-        source = facts.node(node) if pod is not None and pod.spec.host_network else source
+        sender = facts.node(node) if pod is not None and pod.spec.host_network else source
         verdicts = {
-            allowed(evidence, source, each.pod, each.port, protocol, by_service=True).verdict
+            allowed(evidence, sender, each.pod, each.port, protocol, by_service=True).verdict
             for each in behind[service]
             if (each.service_port, each.protocol) == (DNS_PORT, protocol) and each.is_ready and each.pod
         }
         permitted = "no" if "no" in verdicts else "unknown" if "unknown" in verdicts else "yes"
-        asked = ServiceTest(source, node, DNS_PORT, protocol, reach, test.latency_ms, permitted, None, test.ip)
+        asked = ServiceTest(sender, node, DNS_PORT, protocol, reach, test.latency_ms, permitted, None, test.ip)
         found.setdefault(service, ServiceTests()).vip.append(asked)
+    for service, tests in found.items():
+        tests.direct = asked_of_dns_pods(evidence, service)
     return found

@@ -250,7 +250,7 @@ class _Deriving:
 
     def nameservers(self, subject: Subject, pod: Pod) -> Sequence[str]:
         """Those in its resolv.conf, else those that kubelet writes there for its dnsPolicy."""
-        report = self._evidence.pod_reports.get(subject)
+        report = self._evidence.resolvers.get(subject)
         if report is not None and report.nameservers is not None:
             return report.nameservers
         own = pod.spec.dns_config.nameservers if pod.spec.dns_config else ()

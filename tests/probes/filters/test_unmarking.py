@@ -180,8 +180,7 @@ def test_a_nodes_questions_to_the_dns_pod_of_another_node_need_the_mark():
     add_dns(cluster, "node-2")
     edge = cluster.pod("shop/edge", "node-1", host_network=True)
     resolve(cluster, a)
-    own = {"ip": DNS_IP, "port": 53, "name": API_NAME, "protocol": "dns-udp"}
-    cluster.test(edge, "dns-own", outcome="timeout", **own)
+    cluster.test(edge, "dns-own", outcome="timeout", ip=DNS_IP, port=53, name=API_NAME, protocol="dns-udp")
 
     assert known(cluster, by_nft(1)) == (1, 0)
 
