@@ -6,7 +6,7 @@ import platform
 import random
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -15,6 +15,7 @@ from functools import partial
 from itertools import chain
 from typing import TypeVar
 
+from bot.agent.again import burst_is_over, settled, silent_so_far, to_repeat, try_again
 from bot.agent.arp import close_all
 from bot.agent.cgroups import read_cgroup_programs
 from bot.agent.cilium import CiliumWatch
@@ -26,7 +27,7 @@ from bot.agent.firewalls import find_tables
 from bot.agent.hostfiles import read_cni_binaries, read_cni_files, read_sysctl_files
 from bot.agent.ipvs import parse_ipvs
 from bot.agent.machine import read_machine
-from bot.agent.matrix import Job, plan, repeat, run_all, to_repeat, with_doubts
+from bot.agent.matrix import Job, pace_of, plan, run_all, with_doubts
 from bot.agent.namespace import Reading, read_again, read_namespace
 from bot.agent.netlink import NetlinkSocket
 from bot.agent.netns import Home
@@ -216,7 +217,9 @@ class Survey:
         ]
         self._queues.began = self._read_queues()
         resolvers = [one for work in self._works if (one := as_resolver(work, self._home, self._netlink)) is not None]
-        self._jobs = plan(replace(self._task, targets=tuple(self._targets())), sources, self._node(), resolvers)
+        task = replace(self._task, targets=tuple(self._targets()))
+        pace, started = pace_of(task, len(sources) + 1), asyncio.Event()
+        self._jobs = plan(task, sources, self._node(), resolvers, pace=pace)
         rng = random.Random()
         # An answer corrects the pod's own wrong entry for its gateway: what that breaks is tested first.
         late = [work for work in self._works if holds_other_mac(work)]
@@ -224,14 +227,17 @@ class Survey:
             for work in self._works:
                 if work not in late:
                     group.create_task(self._ask_gateway(work, rng))
-            group.create_task(run_all(self._jobs, self._tests.__setitem__))
+            group.create_task(run_all(self._jobs, self._tests.__setitem__, started))
             for work in self._works if self._task.with_self_tests else ():
                 group.create_task(self._try_itself(work))
+            await burst_is_over(pace, started)
+            group.create_task(ask_all(self._task.dials, sources, self._dials.append))
+            again = await self._try_again(silent_so_far(self._jobs, self._tests))
         async with TaskGroup() as group:
             for work in late:
                 group.create_task(self._ask_gateway(work, rng))
-        await self._repeat()
-        await ask_all(self._task.dials, sources, self._dials.append)
+        again = {**again, **await self._try_again(self._tests, except_for=again)}
+        self._tests.update(settled(self._jobs, self._tests, again))
         async with TaskGroup() as group:
             for watch in self._watches.values():
                 group.create_task(watch.look_again())
@@ -245,16 +251,18 @@ class Survey:
                     found[work.pod.uid] = counters
         return found
 
-    async def _repeat(self) -> None:
-        """Connections that timed out beside others are tried again one at a time."""
+    async def _try_again(self, tests: Mapping[int, Test], except_for: Collection[int] = ()) -> Mapping[int, Test]:
+        """What came of connections without an answer when they were tried again one at a time."""
         before = self._read_queues()
         grown = {uid for uid, now in before.items() if growth(self._queues.began.get(uid, {}), now)}
         overflowing = {work.ip for work in self._works if work.pod.uid in grown}
         silent = {work.pod.uid: work.ip for work in self._works if work.arp_tally.is_silent}
-        which = to_repeat(self._task, self._jobs, self._tests, overflowing, without_gateway=silent)
-        if which:
-            self._tests.update(await repeat(self._task, self._jobs, which, self._tests))
-            self._queues.before, self._queues.after = before, self._read_queues()
+        which = to_repeat(self._task, self._jobs, tests, overflowing, without_gateway=silent)
+        if not (which := [at for at in which if at not in except_for]):
+            return {}
+        found = await try_again(self._task, self._jobs, which)
+        self._queues.before, self._queues.after = before, self._read_queues()
+        return found
 
     def _with_queues(self, work: PodWork, state: NetnsState | None) -> NetnsState | None:
         """The state with what its accept queues did before our tests, and while we tried one at a time."""

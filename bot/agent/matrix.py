@@ -3,7 +3,7 @@
 import asyncio
 import statistics
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -29,12 +29,7 @@ BURST = 6
 LADDER_SOURCES = 2
 """What one pod loses and another does not, the path does not lose."""
 BEFORE_SYN_AGAIN_S = 0.9
-AGAIN_GAP_S = 0.015
-"""Between two connections to one listener that are tried again, each by itself."""
-MOST_AGAIN = 60
-"""So many connections to one listener are tried again."""
-AGAIN_TIMES = 3
-"""A Service is asked so many times as often again: it may have met a good backend by chance."""
+"""A connection that is tried again anyway need not wait for the kernel to send its SYN a second time, after 1 s."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +42,9 @@ class Job:
     """One try of it, for a test that may be repeated."""
 
 
-def plan(task: Task, sources: Sequence[Source], node: Source, resolvers: Sequence[Source] = ()) -> list[Job]:
+def plan(
+    task: Task, sources: Sequence[Source], node: Source, resolvers: Sequence[Source] = (), *, pace: Pace
+) -> list[Job]:
     """All tests of a task: from each source pod, and from the node what shall be tested from there too.
 
     `resolvers` are pods with the node's network: what they reach the node does, only their names are their own.
@@ -56,7 +53,6 @@ def plan(task: Task, sources: Sequence[Source], node: Source, resolvers: Sequenc
     not the same targets shall go without an answer everywhere.
     """
     behind = _endpoints_behind(task)
-    pace = pace_of(task, len(sources) + 1)
     jobs: list[Job] = []
     for at, source in enumerate((*sources, node)):
         patience = partial(patience_for, task, source, node, behind=behind)
@@ -75,10 +71,10 @@ def plan(task: Task, sources: Sequence[Source], node: Source, resolvers: Sequenc
     return jobs
 
 
-async def run_all(jobs: Sequence[Job], done: Callable[[int, Test], None]) -> None:
+async def run_all(jobs: Sequence[Job], done: Callable[[int, Test], None], started: asyncio.Event) -> None:
     """Run all, at most 400 waiting at once.
 
-    `done(index, test)` is called as each ends, so a cut keeps what is there.
+    `done(index, test)` is called as each ends, so a cut keeps what is there. `started` is set when all have begun.
     """
     room = asyncio.Semaphore(IN_FLIGHT)
 
@@ -94,6 +90,7 @@ async def run_all(jobs: Sequence[Job], done: Callable[[int, Test], None]) -> Non
             group.create_task(one(index, job))
             if index % STARTED_TOGETHER == STARTED_TOGETHER - 1:
                 await asyncio.sleep(0)
+        started.set()
 
 
 def pace_of(task: Task, sources: int) -> Pace:
@@ -107,66 +104,6 @@ def pace_of(task: Task, sources: int) -> Pace:
         if question.protocol == "tcp":
             expected[of[question.server, DNS_PORT]] += question.tries * sources
     return Pace(of, expected, task)
-
-
-def to_repeat(
-    task: Task,
-    jobs: Sequence[Job],
-    tests: Mapping[int, Test],
-    overflowing: Collection[str],
-    without_gateway: Mapping[str, str],
-) -> list[int]:
-    """Connections to Services and endpoints that timed out where others were served, or where a queue overflowed.
-
-    `overflowing` are addresses of pods whose accept queue overflowed meanwhile. `without_gateway` are pods whose
-    gateway answers no ARP, by uid their addresses: of one that reached nothing and that nobody reached nothing is tried
-    again, for no queue is to blame.
-    """
-    tried = {one.source for one in tests.values()}
-    reached = {end for one in tests.values() if one.ok for end in (one.source, one.ip)}
-    cut_off = {end for pod in without_gateway.items() if pod[0] in tried and reached.isdisjoint(pod) for end in pod}
-    of = listeners(task.targets)
-    served = {of.get((one.ip, one.port)) for one in tests.values() if one.protocol == "tcp" and one.ok}
-    served |= {queue for (ip, _), queue in of.items() if ip in overflowing}
-    left: Counter[Hashable] = Counter()
-    found: list[int] = []
-    for at, one in sorted(tests.items()):
-        queue = of.get((one.ip, one.port))
-        can_help = queue in served and cut_off.isdisjoint((one.source, one.ip))
-        if jobs[at].attempt and _timed_out(one) and can_help:
-            left[queue] += _times_again(one)
-            if left[queue] <= MOST_AGAIN:
-                found.append(at)
-    return found
-
-
-def _times_again(test: Test) -> int:
-    return 1 if test.tries == 1 else test.tries * AGAIN_TIMES
-
-
-def _timed_out(test: Test) -> bool:
-    return test.outcome == "timeout" or test.outcomes.get("timeout", 0) > 0
-
-
-async def repeat(
-    task: Task, jobs: Sequence[Job], which: Sequence[int], tests: Mapping[int, Test]
-) -> Mapping[int, Test]:
-    """These tests again, each by itself: the queue that they wait in is left alone between two of them.
-
-    A Service counts as served only if each of its endpoints serves the same source.
-    """
-    pace = Pace(listeners(task.targets), {}, task, gap_s=AGAIN_GAP_S)
-    async with TaskGroup() as group:
-        running = {at: group.create_task(_again(jobs[at], pace)) for at in which}
-    found = {at: one.result() for at, one in running.items()}
-    now = {**tests, **{at: one for at, one in found.items() if jobs[at].test.purpose == "endpoint"}}
-    dead = {(one.source, one.service) for one in now.values() if one.purpose == "endpoint" and one.outcome != "ok"}
-    return {
-        at: replace(tests[at], alone=one.outcome)
-        if one.outcome != "ok" or (one.purpose == "cluster-ip" and (one.source, one.service) in dead)
-        else replace(one, alone="ok", detail="timed out beside other connections, was served by itself")
-        for at, one in found.items()
-    }
 
 
 def summary(test: Test, attempts: Sequence[Attempt]) -> Test:
@@ -252,16 +189,18 @@ def _target_jobs(task: Task, source: Source, patience: Callable[[str], Patience]
             service=target.service,
             tries=target.tries,
         )
-        wait = patience(target.ip)
-        if target.tries > 1:
+        wait, can_repeat = (
+            patience(target.ip),
+            target.protocol == "tcp" and target.purpose in {"endpoint", "cluster-ip"},
+        )
+        if target.tries > 1 or can_repeat:
             wait = replace(wait, first_s=min(wait.first_s, BEFORE_SYN_AGAIN_S))
         attempt = _attempt(source, target, wait)
         if target.protocol != "tcp":
-            yield Job(test=test, run=partial(_tries, test, attempt))
+            yield Job(test=test, run=partial(tried, test, attempt))
             continue
-        paced = partial(_in_turn, pace, target.ip, target.port, attempt)
-        can_repeat = target.purpose in {"endpoint", "cluster-ip"}
-        yield Job(test=test, run=partial(_tries, test, paced), attempt=attempt if can_repeat else None)
+        paced = partial(in_turn, pace, target.ip, target.port, attempt)
+        yield Job(test=test, run=partial(tried, test, paced), attempt=attempt if can_repeat else None)
 
 
 def _is_asked_from(target: Target, source: Source) -> bool:
@@ -301,7 +240,7 @@ def _own_jobs(task: Task, source: Source, patience: Callable[[str], Patience]) -
                     patience(server),
                     test.record,
                 )
-                yield Job(test=test, run=partial(_tries, test, ask))
+                yield Job(test=test, run=partial(tried, test, ask))
 
 
 def _own_questions(task: Task, source: Source, server: str) -> Iterator[Test]:
@@ -350,8 +289,8 @@ def _question_job(
         patience(question.server),
     )
     if question.protocol == "tcp":
-        ask = partial(_in_turn, pace, question.server, DNS_PORT, ask)
-    return Job(test=test, run=partial(_tries, test, ask))
+        ask = partial(in_turn, pace, question.server, DNS_PORT, ask)
+    return Job(test=test, run=partial(tried, test, ask))
 
 
 def _ladder_jobs(task: Task, source: Source, patience: Callable[[str], Patience]) -> Iterator[Job]:
@@ -369,18 +308,14 @@ def _ladder_jobs(task: Task, source: Source, patience: Callable[[str], Patience]
         yield Job(test=test, run=partial(_climb, test, source, patience(target.ip)))
 
 
-async def _in_turn(pace: Pace, ip: str, port: int, attempt: Callable[[], Coroutine[None, None, Attempt]]) -> Attempt:
+async def in_turn(pace: Pace, ip: str, port: int, attempt: Callable[[], Coroutine[None, None, Attempt]]) -> Attempt:
+    """What comes of a try that waits for its turn."""
     await pace.turn(ip, port)
     return await attempt()
 
 
-async def _again(job: Job, pace: Pace) -> Test:
-    assert job.attempt
-    paced = partial(_in_turn, pace, job.test.ip, job.test.port, job.attempt)
-    return await _tries(replace(job.test, tries=_times_again(job.test)), paced)
-
-
-async def _tries(test: Test, attempt: Callable[[], Coroutine[None, None, Attempt]]) -> Test:
+async def tried(test: Test, attempt: Callable[[], Coroutine[None, None, Attempt]]) -> Test:
+    """What comes of a test with all its tries at the same time."""
     async with TaskGroup() as group:
         tries = [group.create_task(attempt()) for _ in range(test.tries)]
     return summary(test, [one.result() for one in tries])

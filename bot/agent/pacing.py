@@ -38,6 +38,19 @@ class Pace:
         self._place = (task.turn % peers) / peers
         self._turns: dict[Hashable, asyncio.Lock] = {}
         self._started: dict[Hashable, float] = {}
+        self._waiting = 0
+        self._none_waits = asyncio.Event()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a connection waits for its turn."""
+        return self._waiting > 0
+
+    async def idle(self) -> None:
+        """Return when none waits any longer."""
+        self._none_waits.clear()
+        if self.is_busy:
+            await self._none_waits.wait()
 
     def queue_of(self, ip: str, port: int) -> Hashable:
         """What stands for the accept queue that connections to this address and port wait in."""
@@ -50,11 +63,17 @@ class Pace:
     async def turn(self, ip: str, port: int) -> None:
         """Return when the next connection may start: counted from the last one, also where the loop is late."""
         queue, gap_s, now = self.queue_of(ip, port), self.gap_s(ip, port), asyncio.get_running_loop().time
-        async with self._turns.setdefault(queue, asyncio.Lock()):
-            due = self._started.get(queue, now() - gap_s * (1 - self._place)) + gap_s
-            if (left_s := due - now()) > 0:
-                await asyncio.sleep(left_s)
-            self._started[queue] = now()
+        self._waiting += 1
+        try:
+            async with self._turns.setdefault(queue, asyncio.Lock()):
+                due = self._started.get(queue, now() - gap_s * (1 - self._place)) + gap_s
+                if (left_s := due - now()) > 0:
+                    await asyncio.sleep(left_s)
+                self._started[queue] = now()
+        finally:
+            self._waiting -= 1
+            if not self.is_busy:
+                self._none_waits.set()
 
 
 def listeners(targets: Sequence[Target], questions: Sequence[DnsQuestion] = ()) -> Mapping[Listener, Hashable]:

@@ -2,11 +2,14 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
-from bot.agent.matrix import Job, repeat, to_repeat
+from bot.agent.again import burst_is_over, settled, silent_so_far, to_repeat, try_again
+from bot.agent.matrix import Job
 from bot.agent.pacing import Pace, listeners
 from bot.agent.report import Target, Task, Test
 from bot.agent.waiting import Attempt
@@ -100,11 +103,18 @@ def late(test: Test) -> Test:
     )
 
 
+def again_of(targets: Sequence[Target], jobs: Sequence[Job], tests: Mapping[int, Test]) -> Mapping[int, Test]:
+    """What becomes of all these tests when each is tried again."""
+    task = Task(node="node-1", targets=tuple(targets))
+    return settled(jobs, tests, asyncio.run(try_again(task, jobs, list(tests))))
+
+
 OK, SILENT = Attempt(outcome="ok", latency_ms=0.2), Attempt(outcome="timeout", latency_ms=1300.0)
 
 
-def test_only_timeouts_beside_a_served_connection_or_an_overflow_are_tried_again():
-    targets = (*service("web", VIP, END, OTHER), *service("db", "10.43.0.3", "10.42.3.5"))
+def test_of_services_asked_more_than_once_only_those_that_served_or_overflowed_are_tried_again():
+    targets = (*service("web", VIP, END, OTHER, tries=2), *service("db", "10.43.0.3", "10.42.3.5", tries=2))
+    targets = tuple(replace(each, tries=2) for each in targets)
     jobs, tests = jobs_of(OK, OK, OK, OK, OK, targets=targets)
     tests = {at: late(test) for at, test in tests.items()}
     task = Task(node="node-1", targets=targets)
@@ -113,6 +123,52 @@ def test_only_timeouts_beside_a_served_connection_or_an_overflow_are_tried_again
     assert to_repeat(task, jobs, tests, overflowing={"10.42.3.5"}, without_gateway={}) == [3, 4]
     served = tests | {1: Test(source="b", purpose="endpoint", protocol="tcp", ip=END, port=8080, ok=1)}
     assert to_repeat(task, jobs, served, overflowing=(), without_gateway={}) == [0, 2]
+
+
+def test_one_lost_packet_is_no_silence_wherever_it_was_lost():
+    """The kernel would send the SYN again after a second: the second try is there before."""
+    targets = service("web", VIP, END)
+    jobs, tests = jobs_of(OK, OK, targets=targets)
+    tests = {at: late(test) for at, test in tests.items()}
+
+    assert to_repeat(Task(node="node-1", targets=targets), jobs, tests, overflowing=(), without_gateway={}) == [0, 1]
+
+
+def test_what_still_waits_counts_as_silent_until_it_is_answered():
+    targets = service("web", VIP, END, tries=2)
+    jobs, tests = jobs_of(OK, SILENT, targets=targets)
+    answered = replace(tests[1], outcome="ok", ok=1)
+
+    waiting = silent_so_far(jobs, {1: answered})
+    assert [waiting[at].outcome for at in (0, 1)] == ["timeout", "ok"]
+    task = Task(node="node-1", targets=targets)
+    again = asyncio.run(try_again(task, jobs, to_repeat(task, jobs, waiting, overflowing=(), without_gateway={})))
+
+    assert again.keys() == {0}
+    assert settled(jobs, {0: replace(tests[0], outcome="ok", ok=2), 1: answered}, again) == {}, "it was only slow"
+
+
+def test_second_tries_begin_when_every_connection_has_had_its_turn():
+    """And not when the last test has begun: its connections may wait for the queue."""
+    queue = (END, 8080)
+    said: list[str] = []
+
+    async def one(pace: Pace) -> None:
+        await pace.turn(*queue)
+        said.append("a connection")
+
+    async def all_at_once() -> None:
+        pace, started = Pace({}, {queue: 100}, Task(node="node-1", peers=3)), asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(60):
+                group.create_task(one(pace))
+            started.set()
+            await burst_is_over(pace, started)
+            said.append("over")
+
+    asyncio.run(all_at_once())
+
+    assert said == [*["a connection"] * 60, "over"]
 
 
 def test_a_pod_without_gateway_that_reached_nothing_is_not_tried_again():
@@ -157,7 +213,7 @@ def test_what_is_served_by_itself_was_our_own_burst():
     jobs, tests = jobs_of(OK, OK, targets=targets)
     tests = {at: late(test) for at, test in tests.items()}
 
-    again = asyncio.run(repeat(Task(node="node-1", targets=targets), jobs, [0, 1], tests))
+    again = again_of(targets, jobs, tests)
 
     assert Counter((one.outcome, one.alone) for one in again.values()) == {("ok", "ok"): 2}
 
@@ -168,7 +224,7 @@ def test_a_service_with_a_silent_endpoint_stays_as_it_was():
     jobs, tests = jobs_of(OK, SILENT, targets=targets)
     tests = {at: late(test) for at, test in tests.items()}
 
-    again = asyncio.run(repeat(Task(node="node-1", targets=targets), jobs, [0, 1], tests))
+    again = again_of(targets, jobs, tests)
 
     assert (again[0].outcome, again[0].alone) == ("timeout", "ok")
     assert (again[1].outcome, again[1].alone) == ("timeout", "timeout")
