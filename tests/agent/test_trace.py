@@ -183,6 +183,7 @@ def test_a_rule_that_counts_is_named_by_its_counter(node: Node) -> None:
 )
 def test_what_routing_refuses(node: Node, broken: str, fixed: str, reason: str, symbol: str, dev: str) -> None:
     source, target = node.pods
+    follow([node], flow(source, target.ip))  # so that the pod knows its gateway, which answers it by its route alone
     node.ip_command(*broken.splitlines())
     try:
         trace = trace_of(follow([node], flow(source, target.ip))["node-1"])
