@@ -142,14 +142,15 @@ class _Collecting:
                 began = asyncio.get_running_loop().time()
                 await all_nodes(tasks, gathered, looks, evidence, self.on_progress)
                 await self._by_lower_rungs(evidence, tasks, gathered, looks)
-                took_s = asyncio.get_running_loop().time() - began
+                ended = asyncio.get_running_loop().time()
                 first = self._seen(evidence, tasks, gathered)
-                doubtful = self.doubts_of(first)
-                if doubtful:
-                    first = await self._with_logs(first, doubtful)
-                    second = await self._again(first, doubtful, looks, took_s) or first
-                    if self.request.with_trace and second.access is Rung.AGENT:
-                        second = await followed(second, looks.knowing(second), self.on_progress, ends_at=self.ends_at)
+                if self.doubts_of(first):
+                    # What packets show often settles it, and takes less than the pause before a second look.
+                    second = first = await self._followed(first, looks)
+                if doubtful := self.doubts_of(first):
+                    second = first = await self._with_logs(first, doubtful)
+                    second = await self._again(first, doubtful, looks, began, ended) or first
+                    second = await self._followed(second, looks)
         except TimeoutError:
             if not within.expired():
                 raise
@@ -158,6 +159,12 @@ class _Collecting:
                 if node not in gathered.reports:
                     gathered.fail(node, str(error), self.on_progress)
         return second or self._seen(evidence, tasks, gathered)
+
+    async def _followed(self, evidence: Evidence, looks: Looks) -> Evidence:
+        """With what became of probe packets of flows that fail, where agents can follow them."""
+        if not self.request.with_trace or evidence.access is not Rung.AGENT:
+            return evidence
+        return await followed(evidence, looks.knowing(evidence), self.on_progress, ends_at=self.ends_at)
 
     async def _by_lower_rungs(
         self, evidence: Evidence, tasks: Mapping[str, Task], gathered: Gathered, looks: Looks
@@ -232,14 +239,20 @@ class _Collecting:
             unobserved=(*evidence.unobserved, *missed),
         )
 
-    async def _again(self, first: Evidence, pods: frozenset[Subject], looks: Looks, took_s: float) -> Evidence | None:
-        """The second look at pods where the first leaves doubts; None when there is no time."""
-        needs_s = LOOK_AGAIN_AFTER_S + 2 * took_s + 1.0
-        if self.ends_at - asyncio.get_running_loop().time() < needs_s:
+    async def _again(
+        self, first: Evidence, pods: frozenset[Subject], looks: Looks, began: float, ended: float
+    ) -> Evidence | None:
+        """The second look at pods where the first leaves doubts; None when there is no time.
+
+        `began`, `ended`: the first one, by the loop's clock.
+        """
+        took_s, now = ended - began, asyncio.get_running_loop().time()
+        pause_s = max(0.0, ended + LOOK_AGAIN_AFTER_S - now)
+        if self.ends_at - now < pause_s + 2 * took_s + 1.0:
             return None
         sentence = "the first look leaves doubts: looking again"
         self.on_progress(Progress(stage="api", state="started", sentence=sentence))
-        await asyncio.sleep(LOOK_AGAIN_AFTER_S)
+        await asyncio.sleep(pause_s)
         try:
             snapshot = await _snapshot(self.api, self.request, deadline_s=max(1.0, took_s))
         except BotError:

@@ -172,6 +172,39 @@ async def test_each_node_is_asked_once_and_tells_what_it_saw() -> None:
     assert len(seen.traced) == 3
 
 
+async def test_after_a_second_look_the_same_flows_are_not_followed_again() -> None:
+    """One exec on each node is all that a trace may cost."""
+    looks = Looks()
+    seen = await follow(looks, broken().evidence())
+    looks.began.clear()
+
+    assert await follow(looks, seen) is seen
+    assert looks.began == []
+
+
+async def test_what_packets_showed_of_a_flow_that_works_by_now_is_forgotten() -> None:
+    looks = Looks(fails="node-2")
+    seen = await follow(looks, broken().evidence())
+    healed = two_nodes()[0].evidence()
+
+    now = await follow(looks, replace(seen, reports=healed.reports))
+
+    assert (now.traced, now.traces, now.unobserved) == ((), {}, ())
+
+
+async def test_a_flow_that_fails_only_by_now_is_followed() -> None:
+    looks = Looks()
+    cluster, a, _, c = two_nodes()
+    cluster.test(a, "remote-pod", to=c, outcome="timeout")
+    seen = await follow(looks, cluster.evidence())
+    cluster.test(a, "outside", ip="192.0.2.9", port=443, protocol="tcp", outcome="timeout")
+
+    now = await follow(looks, replace(seen, reports=cluster.evidence().reports))
+
+    assert [each.ip for each in now.traced if each.ip == "192.0.2.9"] == ["192.0.2.9"]
+    assert len(now.traced) == 2
+
+
 async def test_a_node_that_fails_keeps_nobody_waiting() -> None:
     seen = await follow(Looks(fails="node-2"), broken().evidence())
 

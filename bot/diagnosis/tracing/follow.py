@@ -9,6 +9,7 @@ import random
 from collections.abc import Mapping
 
 from bot.agent.report import NodeReport
+from bot.agent.traced import TraceFlow
 from bot.aio.groups import TaskGroup
 from bot.diagnosis.node_reports import Look
 from bot.diagnosis.request import OnProgress, Progress
@@ -26,8 +27,14 @@ MARGIN_S = 2.0
 
 
 async def followed(evidence: Evidence, look: Look, on_progress: OnProgress, *, ends_at: float) -> Evidence:
-    """The evidence with what became of the probe packets; unchanged where nothing fails."""
+    """The evidence with what became of the probe packets; without any where nothing fails.
+
+    Packets that were followed before stand, as long as they are of all flows that would be followed now.
+    """
     plan = plan_trace(evidence, random.Random())
+    if plan.flows and {_asked(each) for each in plan.flows} <= {_asked(each) for each in evidence.traced}:
+        return evidence
+    evidence = _forgotten(evidence)
     if not plan.tasks:
         return evidence
     left_s = ends_at - asyncio.get_running_loop().time() - MARGIN_S
@@ -49,6 +56,16 @@ async def followed(evidence: Evidence, look: Look, on_progress: OnProgress, *, e
             failures.setdefault(node, f"no answer within {LIMIT_S:g} s")
     on_progress(Progress(stage="access", state="done", sentence=f"{len(reports)} nodes reported on the probe packets"))
     return _with(evidence, plan, reports, failures)
+
+
+def _asked(flow: TraceFlow) -> tuple[str | int, ...]:
+    """What a series is sent for, whatever distinguishes it from other packets."""
+    return flow.node, flow.source, flow.ip, flow.port, flow.protocol, flow.question
+
+
+def _forgotten(evidence: Evidence) -> Evidence:
+    others = tuple(each for each in evidence.unobserved if each.kind != "trace")
+    return dataclasses.replace(evidence, traced=(), traces={}, unobserved=others)
 
 
 async def _all(plan: TracePlan, look: Look, reports: dict[str, NodeReport], failures: dict[str, str]) -> None:
