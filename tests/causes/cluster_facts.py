@@ -67,7 +67,7 @@ POD: dict[str, Value] = {
     "is_dns_server": False, "dns_pods_keep_it_out": False,
     "names_not_found": (), "names_missing": (), "flows_to_former_endpoints": (),
     "former_endpoints_are_sent_to": False, "kept_flow_deletions": (), "names_missing_why": (),
-    "first_nameserver": "ok", "nameservers_silent": (), "nameservers_dead": (), "lookup_delay_s": 0.0,
+    "first_nameserver": "ok", "nameservers_silent": (), "nameservers_dead": (), "names_needed": (), "lookup_delay_s": 0.0,
     "full_name": "ok", "short_name": "ok", "wrong_names": (), "aaaa": "ok", "uses_node_resolver": False,
     "skips_cluster_dns": False,
     "cluster_names_needed": (),

@@ -148,7 +148,7 @@ def test_one_that_asks_its_node_s_nameservers_fails_where_none_of_them_answers(p
     cluster, pod = edge(policy, (OUTSIDE, "192.0.2.54"))
     for server in (OUTSIDE, "192.0.2.54"):
         own(cluster, pod, "timeout", server)
-        own(cluster, pod, "timeout", server, name="example.com")
+        own(cluster, pod, "timeout", server, name="db.example.com", asked="db.example.com")
 
     known, (finding,) = judged(cluster)
 
@@ -160,6 +160,18 @@ def test_one_that_asks_its_node_s_nameservers_fails_where_none_of_them_answers(p
     assert finding.symptom is not None
     assert finding.symptom.kind is SymptomKind.DNS_FAILING
     assert Reachability(known).scope(finding.symptom).is_explained_by(frozenset({NODE}))
+
+
+def test_that_nobody_answers_one_that_is_not_known_to_look_anything_up_is_a_note():
+    """CoreDNS itself, or a CNI's agent, in a cluster without names outside."""
+    cluster, pod = edge("Default", (OUTSIDE,))
+    own(cluster, pod, "timeout", OUTSIDE)
+
+    known, failing = judged(cluster)
+    [finding] = [each for each in resolver.PROBE.judge(known) if each.severity is Severity.WARN]
+
+    assert (failing, finding.symptom) == ([], None)
+    assert finding.sentence.endswith("got no answer. No name is known that would be looked up there.")
 
 
 @pytest.mark.parametrize(

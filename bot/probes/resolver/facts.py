@@ -39,6 +39,12 @@ FACTS = (
         look="kubectl exec <pod> -- nslookup kubernetes.default.svc.cluster.local. <nameserver>",
     ),
     fact(
+        "pod.names_needed",
+        "list",
+        "Names that the pod's environment and arguments have it look up.",
+        look="kubectl describe pod <pod>",
+    ),
+    fact(
         "pod.lookup_delay_s",
         "float",
         "Seconds that each lookup waits for silent nameservers before one that answers (by glibc's rules).",

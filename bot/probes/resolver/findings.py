@@ -194,28 +194,33 @@ def _dead_nameservers(table: FactTable, pods: Mapping[Subject, _Known]) -> Itera
         if known.get("in_scope") and (known.get("uses_node_resolver") is True or known.get("skips_cluster_dns") is True)
     }
     ip = table.of(CLUSTER).get("dns_service_ip")
-    states = {
-        pod: dead if (dead := strings(known.get("nameservers_dead"))) and ip not in dead else None
-        for pod, known in asking.items()
-    }
-    for who, dead in sharing(table, states):
-        one, only = len(who.pods) == 1, len(dead) == 1
-        word = str(pods[who.pods[0]].get("first_nameserver"))
-        yield Finding(
-            probe=NAME,
-            subject=who.subject,
-            severity=Severity.FAIL,
-            sentence=f"{_capital(who)} {'does' if one else 'do'} not ask the cluster's DNS, and {listed(dead)}, "
-            f"{'the only nameserver' if only else 'the nameservers'} of {'its' if one else 'their'} resolv.conf, "
-            f"{'gives' if only else 'give'} no answer: a query {say(word)}.",
-            evidence={"nameservers_dead": dead},
-            symptom=Symptom(
-                kind=SymptomKind.DNS_FAILING,
-                subject=who.subject,
-                hop="dns",
-                flows=tuple(Flow(source=pod, target=None, source_node=who.node) for pod in who.pods),
-            ),
-        )
+    for is_needed in (True, False):
+        states = {
+            pod: dead if (dead := strings(known.get("nameservers_dead"))) and ip not in dead else None
+            for pod, known in asking.items()
+            if bool(known.get("names_needed")) is is_needed
+        }
+        for who, dead in sharing(table, states):
+            yield _dead(who, dead, str(pods[who.pods[0]].get("first_nameserver")), is_needed=is_needed)
+
+
+def _dead(who: Who, dead: Sequence[str], word: str, *, is_needed: bool) -> Finding:
+    """A fault where one of them is known to look a name up, else a note: many a cluster has no names outside."""
+    one, only = len(who.pods) == 1, len(dead) == 1
+    flows = tuple(Flow(source=pod, target=None, source_node=who.node) for pod in who.pods)
+    return Finding(
+        probe=NAME,
+        subject=who.subject,
+        severity=Severity.FAIL if is_needed else Severity.WARN,
+        sentence=f"{_capital(who)} {'does' if one else 'do'} not ask the cluster's DNS, and {listed(dead)}, "
+        f"{'the only nameserver' if only else 'the nameservers'} of {'its' if one else 'their'} resolv.conf, "
+        f"{'gives' if only else 'give'} no answer: a query {say(word)}."
+        f"{'' if is_needed else ' No name is known that would be looked up there.'}",
+        evidence={"nameservers_dead": tuple(dead)},
+        symptom=Symptom(kind=SymptomKind.DNS_FAILING, subject=who.subject, hop="dns", flows=flows)
+        if is_needed
+        else None,
+    )
 
 
 def _lacks_cluster(known: _Known) -> bool:

@@ -38,7 +38,7 @@ _NAMED = re.compile(
 _MAX_NAMED = 8
 _TEST_KEYS = (
     *("first_nameserver", "nameservers_silent", "lookup_delay_s", "full_name", "short_name", "wrong_names", "aaaa"),
-    *("names_missing", "names_missing_why", "nameservers_dead"),
+    *("names_missing", "names_missing_why", "nameservers_dead", "names_needed"),
 )
 _CONF_KEYS = ("nameservers", "search_domains", "ndots", "names_not_found")
 
@@ -120,6 +120,8 @@ def _observe_answers(
     into.set(pod, "nameservers_silent", silent)
     said = {answer_of(evidence, each) for each in tests if each.ip in by_udp} - {None}
     into.set(pod, "nameservers_dead", tuple(order) if said.isdisjoint(_ANSWERED) else ())
+    named = dict.fromkeys(each.asked for each in tests if each.asked not in {"", SHORT_NAME, LOCALHOST})
+    into.set(pod, "names_needed", tuple(named))
     before = words[: order.index(server)] if server else []
     into.set(pod, "lookup_delay_s", sum(word in _SILENT for word in before) * _timeout_s(report))
     into.set(pod, "full_name", words[order.index(server)] if server else words[0])

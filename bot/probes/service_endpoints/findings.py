@@ -52,7 +52,8 @@ def _without_endpoints(service: Subject, known: _Known) -> Finding:
         is_unused = known.get("is_used") is False
         why = "its workload is scaled to zero" if known.get("scaled_to_zero") is True else "its selector matches no pod"
         what = f"has no endpoint: {why}{', and no client is known to use it' if is_unused else ''}"
-        return _tell(service, Severity.WARN, what, known, fails=not is_unused)
+        is_used = known.get("is_used") is True
+        return _tell(service, Severity.FAIL if is_used else Severity.WARN, what, known, fails=not is_unused)
     if selected == 0:
         return _tell(service, Severity.FAIL, f"has no endpoint: its selector matches no pod{_similar(known)}", known)
     if isinstance(selected, int) and known.get("endpoints") == 0 and known.get("port_name_ok") is False:
