@@ -19,12 +19,16 @@ from bot.agent.files import read_text
 SYSCALL = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "s390x": 351, "ppc64le": 361}
 MAP_LOOKUP_ELEM, MAP_GET_NEXT_KEY, OBJ_GET, OBJ_GET_INFO_BY_FD = 1, 4, 7, 15
 PROG_GET_FD_BY_ID, PROG_QUERY = 13, 16
+LINK_GET_FD_BY_ID, LINK_GET_NEXT_ID = 30, 31
 READ_ONLY = 1 << 3
 ATTR_BYTES = 144
 INFO_BYTES = 256
 PER_CPU = frozenset({5, 6, 10, 21})
 """Types of maps with one value for each CPU."""
-LINK_CGROUP, LINK_TCX = 3, 11
+LINK_CGROUP, LINK_NETFILTER, LINK_TCX = 3, 10, 11
+LINKS_LIMIT = 5000
+LINK_AT = 16
+"""Where a link's info tells of its place; before that its type, its number and the program's."""
 QUERY = struct.Struct("=IIIIQIIQQQQ")
 """Device, place, flags of both, address and number of the programs' numbers, and what belongs to each."""
 QUERY_COUNT_AT = 24
@@ -52,6 +56,18 @@ class LinkInfo:
     type: int
     target: int
     """ifindex, or the cgroup's id; 0 when the program is detached."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetfilterLink:
+    """A program on a hook of netfilter (Linux 6.4 and later)."""
+
+    program: int
+    family: int
+    """AF_INET or AF_INET6."""
+    hook: int
+    """enum nf_inet_hooks."""
+    priority: int
 
 
 class PinnedMap:
@@ -121,8 +137,35 @@ def pinned_link(path: str) -> LinkInfo | None:
         os.close(fd)
     kind = struct.unpack_from("=I", info)[0]
     if kind == LINK_TCX:
-        return LinkInfo(kind, struct.unpack_from("=I", info, 16)[0])
-    return LinkInfo(kind, struct.unpack_from("=Q", info, 16)[0]) if kind == LINK_CGROUP else None
+        return LinkInfo(kind, struct.unpack_from("=I", info, LINK_AT)[0])
+    return LinkInfo(kind, struct.unpack_from("=Q", info, LINK_AT)[0]) if kind == LINK_CGROUP else None
+
+
+def netfilter_links() -> Iterator[NetfilterLink]:
+    """Those of all network namespaces: a link does not tell its own. OSError where bpf(2) is refused."""
+    number = 0
+    for _ in range(LINKS_LIMIT):
+        if not (number := _next_link(number)):
+            return
+        try:
+            fd = _bpf(LINK_GET_FD_BY_ID, struct.pack("=III", number, 0, 0))
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                continue  # gone meanwhile
+            raise
+        try:
+            found = netfilter_link(_info(fd))
+        finally:
+            os.close(fd)
+        if found:
+            yield found
+    raise OSError(errno.E2BIG, f"there are more than {LINKS_LIMIT} links of BPF programs")
+
+
+def netfilter_link(info: bytes) -> NetfilterLink | None:
+    """What the kernel says about a link; None for one of another kind."""
+    kind, _, program = struct.unpack_from("=III", info)
+    return NetfilterLink(program, *struct.unpack_from("=IIi", info, LINK_AT)) if kind == LINK_NETFILTER else None
 
 
 def attached_programs(ifindex: int, place: int) -> tuple[int, ...]:
@@ -149,6 +192,19 @@ def program_name(number: int) -> str:
         os.close(fd)
     name = info[PROGRAM_NAME_AT : PROGRAM_NAME_AT + PROGRAM_NAME_BYTES]
     return name.partition(b"\0")[0].decode("ascii", "replace")
+
+
+def _next_link(number: int) -> int:
+    """The number of the next link; 0 behind the last, and on kernels before 5.8, which number none."""
+    buffer = ctypes.create_string_buffer(struct.pack("=I", number), ATTR_BYTES)
+    try:
+        _call(LINK_GET_NEXT_ID, buffer)
+    except OSError as error:
+        if error.errno in NO_SUCH_PLACE:
+            return 0
+        raise
+    following: int = struct.unpack_from("=I", buffer, 4)[0]
+    return following
 
 
 def _get(path: str, flags: int) -> int:

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from bot.agent.again import burst_is_over, settled, silent_so_far, to_repeat, try_again
 from bot.agent.arp import close_all
+from bot.agent.attached import read_netfilter_programs
 from bot.agent.cgroups import read_cgroup_programs
 from bot.agent.cilium import CiliumWatch
 from bot.agent.counters import conntrack, growth, read_conntrack_stats
@@ -394,6 +395,7 @@ class Survey:
             egress_nat=self._egress_nat(root),
             cilium=cilium,
             cgroup_programs=self._tried("cgroups", self._read_cgroups),
+            netfilter_programs=self._tried("netfilter_programs", read_netfilter_programs),
             missing=(*self._missing, *self._cilium.missing, *chain.from_iterable(work.missing for work in self._works)),
         )
 

@@ -16,6 +16,7 @@ from bot.agent.firewall_report import FirewallRule as FirewallRule  # noqa: PLC0
 from bot.agent.firewall_report import FirewallStep as FirewallStep  # noqa: PLC0414
 from bot.agent.report_attached import CgroupProgram as CgroupProgram  # noqa: PLC0414
 from bot.agent.report_attached import Filter as Filter  # noqa: PLC0414
+from bot.agent.report_attached import NetfilterProgram as NetfilterProgram  # noqa: PLC0414
 from bot.agent.report_attached import Qdisc as Qdisc  # noqa: PLC0414
 from bot.agent.report_ebpf import Cilium
 from bot.agent.report_pod import ArpResult as ArpResult  # noqa: PLC0414
@@ -499,6 +500,8 @@ class NodeReport:
     """None: no maps of Cilium's are pinned on this node (or an older agent looked)."""
     cgroup_programs: tuple[CgroupProgram, ...] | None = None
     """None: not read. Those of the root cgroup decide for every process of the node."""
+    netfilter_programs: tuple[NetfilterProgram, ...] | None = None
+    """None: not read. Of all network namespaces of the machine: the kernel does not tell whose each is."""
     trace: NodeTrace | None = None
     """Of a task with series to follow; nothing else is in such a report."""
     missing: tuple[Missing, ...] = ()

@@ -1,6 +1,7 @@
 """What is attached to a node's devices and cgroups and may decide about packets: queues, filters, programs."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,5 +60,17 @@ class CgroupProgram:
     """The uid of the pod whose cgroup it is."""
     place: str
     """ingress, egress, socket, bind4, connect4, sendmsg4, …"""
+    number: int
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetfilterProgram:
+    """A BPF program on a hook of netfilter, which drops packets without a rule."""
+
+    family: Literal[4, 6]
+    hook: str
+    """prerouting, input, forward, output, postrouting."""
+    priority: int
     number: int
     name: str = ""

@@ -1,10 +1,11 @@
 """A rule as an on-call engineer looks it up: its place, its hook, whose it is, and its text."""
 
-from bot.agent.report import FirewallChain, FirewallChange
+from bot.agent.report import FirewallChain, FirewallChange, NetfilterProgram
 from bot.domain.listing import and_more
 from bot.probes.filters.held import Held
 from bot.probes.filters.rule_owners import author_of
 from bot.probes.filters.walking import Taking
+from bot.probes.shared.programs import author_of_program
 
 TEXT_LIMIT = 160
 _WAYS = {
@@ -48,6 +49,14 @@ def rule_in_words(taking: Taking) -> str:
 def change_in_words(change: FirewallChange) -> str:
     """The same of a rule that changes packets."""
     return _in_words(change, change.chain, change.text)
+
+
+def program_in_words(program: NetfilterProgram) -> str:
+    """A BPF program on a hook, which is no rule."""
+    who = author_of_program(program.name)
+    name = f"netfilter program {program.name or '(name not known)'} id {program.number}"
+    place = f"hook {program.hook}, priority {program.priority}, {f'of {who}' if who else 'of unknown origin'}"
+    return f"{name} ({place}, in a network namespace that the kernel does not tell)"
 
 
 def _in_words(hook: FirewallChain | FirewallChange, chain: str, text: str) -> str:

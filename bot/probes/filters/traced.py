@@ -39,6 +39,8 @@ class TracedDrop:
     drop: PacketDrop
     takings: tuple[Taking, ...]
     """One: it was this one. Several: one of these. None: it was not seen among the rules that were read."""
+    is_sure: bool
+    """Whether one of these takes such packets by its words or its counter, and so leaves none for others."""
 
     @property
     def rule(self) -> Taking | None:
@@ -57,8 +59,10 @@ def traced_drops(evidence: Evidence) -> Mapping[tuple[str, PacketDrop], TracedDr
             if drop.reason != "NETFILTER_DROP" or flow is None:
                 continue
             place = evidence.pod_by_uid.get(drop.netns) or facts.node(node)
-            takings = tuple(_takings(trace, state, flow, drop)) if state and state.firewall else ()
-            found[node, drop] = TracedDrop(node=node, place=place, flow=flow, drop=drop, takings=takings)
+            takings, is_sure = _takings(trace, state, flow, drop) if state else ((), False)
+            found[node, drop] = TracedDrop(
+                node=node, place=place, flow=flow, drop=drop, takings=takings, is_sure=is_sure
+            )
     return found
 
 
@@ -117,20 +121,27 @@ def _behind(state: NetnsState, flow: TraceFlow, place: PacketDrop) -> Iterator[t
         yield from course.taken.items()
 
 
-def _takings(trace: NodeTrace, state: NetnsState, flow: TraceFlow, drop: PacketDrop) -> Iterator[Taking]:
+def _takings(trace: NodeTrace, state: NetnsState, flow: TraceFlow, drop: PacketDrop) -> tuple[tuple[Taking, ...], bool]:
     """In the kernel's order up to the first that surely takes the packet; of those, any whose counter moved by it."""
-    found = tuple(rules_that_take(trace, state, flow, drop))
+    found = _possible(trace, state, flow, drop, "")
     # Off connection tracking, answers are nobody's.
-    yield from found or rules_that_take(trace, state, flow, drop, ctstate="untracked")
+    return found if found[0] else _possible(trace, state, flow, drop, "untracked")
 
 
 def rules_that_take(
     trace: NodeTrace, state: NetnsState, flow: TraceFlow, drop: PacketDrop, *, ctstate: str = ""
-) -> Iterator[Taking]:
+) -> tuple[Taking, ...]:
     """Of the rules at the hook of a drop those that may have made it. `ctstate`: another than such packets have."""
+    return _possible(trace, state, flow, drop, ctstate)[0]
+
+
+def _possible(
+    trace: NodeTrace, state: NetnsState, flow: TraceFlow, drop: PacketDrop, ctstate: str
+) -> tuple[tuple[Taking, ...], bool]:
+    """The same, and whether one of them surely did."""
     firewall = state.firewall
     if firewall is None or firewall.steps is None or not drop.hook:
-        return
+        return (), False
     families = frozenset({drop.family}) if drop.family else HOOK_FAMILIES.get(drop.hook, ANY_FAMILY)
     # What hooks before this one did to the mark is not known.
     course = Course(Mark(known=0))
@@ -140,13 +151,17 @@ def rules_that_take(
     Filters(firewall, lambda _table, _chain: True).pass_hook(drop.hook, families, lambda _: packet, drop.dev, course)
     moved = trace.rules if drop.netns in {"node", ""} else None
     possible: list[Taking] = []
-    for taking, is_sure in course.taken.items():
+    is_sure = False
+    for taking, takes_surely in course.taken.items():
         if not taking.is_rewriting and not _stood_still(firewall, taking, moved):
             possible.append(taking)
+            is_sure = takes_surely is True
             if is_sure:
                 break
     counted = [one for one in possible if any(_is_of(move, one) and move.packets >= drop.count for move in moved or ())]
-    yield from counted if len(counted) == 1 else possible
+    if len(counted) == 1:
+        return tuple(counted), True
+    return tuple(possible), is_sure
 
 
 def _stood_still(firewall: Firewall, taking: Taking, moved: tuple[RuleMove, ...] | None) -> bool:

@@ -14,6 +14,7 @@ from bot.domain.facts import SubjectKind
 from bot.probes.engine.evidence import Evidence
 from bot.probes.filters.naming import rule_in_words
 from bot.probes.filters.traced import namespace_of, rules_that_queue, traced_drops
+from bot.probes.packet_trace.hooked import programs_at, tracking_table
 from bot.probes.packet_trace.sockets import full_buffer
 from bot.probes.packet_trace.way import TUNNEL_KINDS, Ends, Seen, tunnel_of, where
 from bot.probes.shared.pod_views import conf, strictest, sysctl
@@ -132,15 +133,24 @@ def _on_cgroup(place: str) -> Callable[[Death], str]:
 
 def _packet_filter(death: Death) -> str:
     traced = traced_drops(death.evidence)[death.node, death.drop]
-    if traced.takings:
-        return one_of([rule_in_words(one) for one in traced.takings])
-    trace = death.evidence.traces[death.node]
-    if any(one.name == "conntrack.drop" and one.flow == death.flow.number for one in trace.counters):
-        return f"the connection tracking table of {death.node}, which is full or does not take them"
+    rules = [rule_in_words(one) for one in traced.takings]
+    if traced.is_sure:
+        return one_of(rules)
+    table = tracking_table(death.evidence, death.flow, death.node, death.drop)
+    if table:
+        return one_of([*rules, table])
+    moved = [] if rules else _moved_rules(death)
+    return one_of(moved or [*rules, *programs_at(death.evidence, death.node, death.drop, death.state)])
+
+
+def _moved_rules(death: Death) -> list[str]:
+    """Rules that are not understood, and whose counters moved by just as many."""
+    if death.drop.netns not in {"node", ""}:
+        return []
     families = {death.drop.family} if death.drop.family else {"ip", "inet"}
-    moved = [one for one in trace.rules or () if one.family in families and one.packets == death.drop.count]
-    is_here = death.drop.netns in {"node", ""}
-    return one_of([f"{one.family}/{one.table}/{one.chain}: {one.text or 'policy drop'}" for one in moved if is_here])
+    rules = death.evidence.traces[death.node].rules or ()
+    moved = [one for one in rules if one.family in families and one.packets == death.drop.count]
+    return [f"{one.family}/{one.table}/{one.chain}: {one.text or 'policy drop'}" for one in moved]
 
 
 def _queue(death: Death) -> str:

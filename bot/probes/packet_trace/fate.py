@@ -21,8 +21,9 @@ from bot.probes.filters.rule_owners import owners_of
 from bot.probes.filters.traced import traced_drops
 from bot.probes.packet_trace.changers import Death, changer_of
 from bot.probes.packet_trace.culprits import FDB_ENTRY, culprit_of, is_refused_by_routing
+from bot.probes.packet_trace.hooked import unread_programs
 from bot.probes.packet_trace.silence import Silence, never_sent, who_refuses, why_silent
-from bot.probes.packet_trace.stealing import Stray, Taker, diverted_to, taker_of
+from bot.probes.packet_trace.stealing import Stray, Taker, diverted_to, taker_at_sender, taker_of
 from bot.probes.packet_trace.way import (
     SOURCE_NODE,
     SOURCE_POD,
@@ -190,6 +191,8 @@ def _killed(evidence: Evidence, fate: Fate, found: tuple[str, PacketDrop], seen:
     taken_at = diverted.side if diverted else _taken_at(node, drop)
     before_it = _before(evidence, before, found)
     culprit = diverted.words if diverted else culprit_of(evidence, flow, ends, found, before_it)
+    died_at = where(evidence, node, drop.netns, drop.dev)
+    unread = "" if culprit else unread_programs(evidence, node, drop)
     led_astray = f"they were led to {drop.dev}, where nothing leads them by route; " if diverted else ""
     if is_sent_on(flow, drop):
         led_astray = f"{_holder(evidence, source)} asks {target} in its turn, and that dies; "
@@ -199,12 +202,12 @@ def _killed(evidence: Evidence, fate: Fate, found: tuple[str, PacketDrop], seen:
         node=node,
         last_seen=place_words(evidence, last) if last else "",
         first_not_seen=next_place(evidence, ends, last, is_reply=drop.leg == "reply") if last else "",
-        reason=f"{led_astray}{_why(drop)}: {_kernel_words(drop)} at {where(evidence, node, drop.netns, drop.dev)}",
+        reason=f"{led_astray}{_why(drop)}: {_kernel_words(drop)} at {died_at}{unread}",
         culprit=culprit,
         hop=_hop_of_fault(evidence, found, before_it, "" if diverted else culprit)
         or _hop_of_drop(evidence, ends, node, drop),
         drop=drop,
-        died_at=where(evidence, node, drop.netns, drop.dev),
+        died_at=died_at,
         taken_at=taken_at,
         is_service_refusal=_is_kube_proxys(evidence, found),
         segment=_segment_of_node(ends, node, drop.leg),
@@ -333,14 +336,17 @@ def _never_sent(evidence: Evidence, fate: Fate, sent: Sent) -> Fate:
     """No sighting at all: the sender's own kernel took them, or nobody could look there."""
     ends = fate.ends
     found = never_sent(evidence, fate.flow, ends, sent)
+    is_silent = not found.culprit and sent.outcomes.keys() <= {"timeout"}
+    taker = taker_at_sender(evidence, fate.flow) if is_silent else None
     return replace(
         fate,
         leg="request",
         node=ends.source_node,
         first_not_seen=f"any device of {ends.source.name}",
-        reason=found.reason,
-        culprit=found.culprit,
+        reason=SOMEBODY_TAKES if taker else found.reason,
+        culprit=taker.words if taker else found.culprit,
         hop=found.hop,
+        taken_at=taker.side if taker else None,
     )
 
 
