@@ -35,13 +35,15 @@ PARMS: Mapping[str, int] = {"gact": 2, "mirred": 2, "police": 1}
 ACTIONS_AT: Mapping[str, int] = {"u32": 7, "flower": 3, "bpf": 1, "matchall": 2, "basic": 3, "fw": 4}
 """The attribute that holds a filter's actions, by its kind."""
 U32_SEL = 5
-BPF_NAME = 7
+BPF_NAME, BPF_FLAGS, BPF_ID = 7, 8, 11
+DIRECT_ACTION = 1
+"""Without it a program only classifies packets, which go on."""
 FLOWER_ETH_TYPE, FLOWER_IP_PROTO = 8, 9
 FLOWER_ADDRESSES = {10: "src_ip", 12: "dst_ip"}
 FLOWER_PORTS = {18: "src_port", 19: "dst_port", 20: "src_port", 21: "dst_port"}
-VERDICTS = {-1: "continue", 0: "pass", 2: "drop", 4: "stolen", 5: "drop", 7: "redirect", 8: "trap"}
+VERDICTS = {-1: "continue", 0: "pass", 2: "drop", 4: "stolen", 5: "queued", 7: "redirect", 8: "trap"}
 MIRRED = {1: ("egress", "redirect"), 2: ("egress", "mirror"), 3: ("ingress", "redirect"), 4: ("ingress", "mirror")}
-DROPS = frozenset({"drop", "stolen", "trap"})
+DROPS = frozenset({"drop", "stolen", "queued", "trap"})
 CHANGES = frozenset({"pedit", "nat", "vlan", "mpls", "tunnel_key", "skbmod", "ct"})
 TEXT_LIMIT = 200
 
@@ -189,12 +191,15 @@ def _filter(dev: str, side: str, body: bytes, names: device_names) -> Iterator[F
     actions = tuple(_actions(options.get(ACTIONS_AT.get(kind, 0), b""), names))
     if kind == "u32" and U32_SEL not in options:
         return  # A hash table.
-    name = text(options.get(BPF_NAME)) if kind == "bpf" else ""
-    effect = next((one.effect for one in actions if one.effect), "program" if kind == "bpf" else "")
+    is_program = kind == "bpf"
+    name = text(options.get(BPF_NAME)) if is_program else ""
+    number = f"id {u32(options[BPF_ID])}" if is_program and BPF_ID in options else ""
+    decides = is_program and bool(u32(options.get(BPF_FLAGS)) & DIRECT_ACTION)
+    effect = next((one.effect for one in actions if one.effect), "program" if decides else "")
     taking = next((one for one in actions if one.effect), None)
     protocol = socket.ntohs(info & 0xFFFF)
     verdicts = [f"action {one.text}" for one in actions]
-    words = (kind, name, f"pref {info >> 16}", _protocol(protocol), _match(kind, options), *verdicts)
+    words = (kind, name, number, f"pref {info >> 16}", _protocol(protocol), _match(kind, options), *verdicts)
     yield Filter(
         dev=dev,
         direction=side,

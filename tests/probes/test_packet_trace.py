@@ -150,7 +150,6 @@ def test_replies_that_are_dropped_are_told_as_replies() -> None:
 MAC_HERE, MAC_BELIEVED = "66:00:00:00:00:02", "66:00:00:00:00:09"
 BOTH = "vxlan.calico of node-2"
 SENDER = "vxlan.calico of node-1"
-MAIN = Rule(priority=32766, table=254)
 
 
 def at_the_tunnel() -> Traced:
@@ -333,6 +332,42 @@ def test_packets_that_vanish_without_a_drop_were_taken_by_what_hangs_there(
     assert fate.culprit == f"{'one of: ' if len(named) > 1 else ''}{'; '.join(named)}"
     assert fate.taken_at == (("node-1", *takers[0][1:]) if len(takers) == 1 else None)
     assert ("redirected, stolen" in fate.reason) is bool(takers)
+
+
+LEAVING = ("catcher", "eth0", "egress")
+MAIN = Rule(priority=32766, table=254)
+
+
+@pytest.mark.parametrize(
+    ("traced_fields", "state", "is_named"),
+    [
+        ({}, {}, True),
+        ({"namespaces": ("node",)}, {}, False),
+        ({"instrument": "none"}, {}, False),
+        ({}, {"filters": (program(("catcher", "eth1", "egress")),)}, False),
+        ({}, {"filters": (program(LEAVING), program(("cil_to_host", "eth0", "egress")))}, True),
+        ({}, {"rules": ()}, False),
+    ],
+    ids=["there", "nobody listened", "drops are not reported", "other device", "beside the CNI's", "routing unknown"],
+)
+def test_packets_that_were_seen_nowhere_were_taken_where_they_leave(
+    traced_fields: dict[str, Any],
+    state: dict[str, Any],
+    is_named: bool,  # noqa: FBT001
+) -> None:
+    traced = Traced()
+    traced.fields["node-1"] = {"namespaces": ("node", "uid-a")} | traced_fields
+    routes = {
+        "routes": (Route(dst="default", dev="eth0"),),
+        "rules": (Rule(priority=32766, table=254),),
+        "filters": (program(LEAVING),),
+    }
+    traced.cluster.inside(traced.a, **routes | state)
+
+    fate = traced.fate()
+
+    assert fate.hop == "pod"
+    assert fate.culprit == ("tcx program catcher on eth0 of shop/a, egress" if is_named else "")
 
 
 def test_what_ipv6_waits_for_is_not_called_arp() -> None:

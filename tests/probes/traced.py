@@ -12,7 +12,7 @@ from tests.probes.build import two_nodes
 
 N = 17
 A, C = "10.42.1.10", "10.42.2.10"
-INSTRUMENT: dict[str, Any] = {"instrument": "bpf"}
+LISTENING: dict[str, Any] = {"instrument": "bpf", "namespaces": ("node",)}
 TUNNEL = Link(ifindex=9, name="vxlan.calico", kind="vxlan", is_up=True, vxlan_port=4789)
 
 
@@ -68,11 +68,10 @@ class Traced:
     def evidence(self) -> Evidence:
         traces = {
             node: NodeTrace(
-                namespaces=("node",),
                 sent=(Sent(flow=1, sent=N, outcomes=self.outcomes, icmp=self.icmp),) if node == "node-1" else (),
                 sightings=tuple(self.sightings[node]),
                 drops=tuple(self.drops[node]),
-                **(INSTRUMENT | self.fields[node]),
+                **(LISTENING | self.fields[node]),
             )
             for node in ("node-1", "node-2")
         }

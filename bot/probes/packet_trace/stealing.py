@@ -11,14 +11,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from bot.agent.report import Filter, NetnsState
-from bot.agent.traced import TraceFlow
+from bot.agent.traced import TraceFlow, split_address
 from bot.probes.engine.evidence import Evidence
 from bot.probes.filters.naming import rule_in_words
 from bot.probes.filters.traced import namespace_of, rules_that_steal
 from bot.probes.packet_trace.culprits import filter_in_words, one_of
-from bot.probes.packet_trace.way import Ends, Seen, device_onward, owner_of
+from bot.probes.packet_trace.sockets import is_answered_by_kernel
+from bot.probes.packet_trace.way import Ends, Seen, device_beneath, device_onward, is_arrival, owner_of
 from bot.probes.shared.policy_routing import Packet, Routing
 from bot.probes.shared.programs import is_cni_program
+from bot.probes.shared.routing import family_of
 
 TAKING = frozenset({"redirect", "program", "drop"})
 """Effects after which a packet goes no further on its way; "drop" tells of "stolen", too."""
@@ -60,6 +62,15 @@ class _Candidate:
 def taker_of(evidence: Evidence, flow: TraceFlow, ends: Ends, last: Seen) -> Taker | None:
     """None where nothing on the way could have taken them so."""
     found = list(dict.fromkeys(_between(evidence, flow, ends, last)))
+    return _taker([one for one in found if not one.is_cni] or found)
+
+
+def taker_at_sender(evidence: Evidence, flow: TraceFlow) -> Taker | None:
+    """What hangs where packets leave their sender, of those that were seen nowhere: they are seen behind it."""
+    trace, state = evidence.traces[flow.node], namespace_of(evidence, flow.node, flow.source)
+    if state is None or trace.instrument == "none" or flow.source not in trace.namespaces:
+        return None
+    found = list(_leaving(evidence, flow.node, flow.source, state, flow.ip))
     return _taker([one for one in found if not one.is_cni] or found)
 
 
@@ -117,13 +128,34 @@ def _between(evidence: Evidence, flow: TraceFlow, ends: Ends, last: Seen) -> Ite
         if onward is not None:
             # Only XDP sees a packet before we do.
             yield from _hanging(evidence, onward.node, onward.netns, onward.dev, "ingress", only="xdp")
+        if beneath := device_beneath(evidence, ends, last):
+            yield from _hanging(evidence, last.node, one.netns, beneath, "egress")
         return
     yield from _hanging(evidence, last.node, one.netns, one.dev, "ingress")
     state = namespace_of(evidence, last.node, one.netns)
     for taking in rules_that_steal(state, flow, last.sighting) if state else ():
         yield _Candidate(words=rule_in_words(taking), side=None, is_cni=False)
+    if state:
+        yield from _answers(evidence, flow, ends, last, state)
     if onward is not None and onward.dev:
         yield from _hanging(evidence, onward.node, onward.netns, onward.dev, "egress")
+
+
+def _answers(evidence: Evidence, flow: TraceFlow, ends: Ends, last: Seen, state: NetnsState) -> Iterator[_Candidate]:
+    """Where answers leave the target that its kernel gives by itself; whether a process answers is not known."""
+    one = last.sighting
+    if is_arrival(last, ends) and flow.protocol == "tcp" and one.leg == "request":
+        source, port = split_address(one.src)[0], split_address(one.dst)[1]
+        if is_answered_by_kernel(state, port):
+            yield from _leaving(evidence, last.node, one.netns, state, source)
+
+
+def _leaving(evidence: Evidence, node: str, netns: str, state: NetnsState, target: str) -> Iterator[_Candidate]:
+    """What hangs where packets to an address leave a namespace."""
+    routing = Routing(state)
+    answer = routing.answer(Packet(dst=target)) if routing.has_rules_of(family_of(target)) else None
+    if answer and answer.route and answer.route.dev:
+        yield from _hanging(evidence, node, netns, answer.route.dev, "egress")
 
 
 def _hanging(

@@ -118,6 +118,17 @@ def device_onward(evidence: Evidence, ends: Ends, last: Seen) -> Onward | None:
     return Onward(node=target_node, netns="node", dev=uplink_of(other.root))
 
 
+def device_beneath(evidence: Evidence, ends: Ends, last: Seen) -> str:
+    """By which device of the node packets go on that left by a tunnel's or a bridge's; "" for those of others."""
+    one, report = last.sighting, evidence.reports.get(last.node)
+    if report is None or one.netns != "node" or one.tunnel or not one.is_out:
+        return ""
+    if one.dev == tunnel_of(report.root):
+        return uplink_of(report.root)
+    port = _host_link(evidence, ends.source if one.leg == "reply" else ends.target)
+    return port if any((link.name, link.master) == (port, one.dev) for link in report.root.links) else ""
+
+
 def _device_inside(evidence: Evidence, last: Seen, there: Subject | None, target_node: str) -> str:
     """By which device packets go on that came into a node; "" for its own sockets."""
     root = evidence.reports[last.node].root
