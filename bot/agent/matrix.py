@@ -10,7 +10,7 @@ from functools import partial
 from bot.agent.attempts import dns_question, icmp_echo, tcp_connect, udp_send
 from bot.agent.mtu import climb, ladder
 from bot.agent.pacing import Pace, listeners
-from bot.agent.report import DnsQuestion, MtuStep, Outcome, Purpose, Target, Task, Test
+from bot.agent.report import NODE_KEY, DnsQuestion, MtuStep, Outcome, Purpose, Target, Task, Test
 from bot.agent.sources import Source, is_ipv4, patience_for
 from bot.agent.waiting import Attempt, Patience
 from bot.aio.groups import TaskGroup
@@ -204,11 +204,14 @@ def _target_jobs(task: Task, source: Source, patience: Callable[[str], Patience]
 
 
 def _is_asked_from(target: Target, source: Source) -> bool:
-    """Nothing is asked of a source's own address, and some targets only from those that are configured to dial them."""
+    """Nothing is asked of a source's own address, and some targets only from those that are configured to dial them.
+
+    Pods that share a node's network are configured to dial the node itself, too.
+    """
+    if source.key == NODE_KEY:
+        return target.from_node_too and (target.ip not in source.ips or NODE_KEY in target.sources)
     if target.ip in source.ips:
         return False
-    if source.key == "node":
-        return target.from_node_too
     return not target.sources or source.key in target.sources
 
 

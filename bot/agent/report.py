@@ -26,6 +26,7 @@ from bot.agent.report_pod import SelfTest as SelfTest  # noqa: PLC0414
 from bot.agent.report_services import EgressNat as EgressNat  # noqa: PLC0414
 from bot.agent.report_services import ServiceRules as ServiceRules  # noqa: PLC0414
 from bot.agent.report_services import TrackedFlow as TrackedFlow  # noqa: PLC0414
+from bot.agent.task_schema import NODE_KEY as NODE_KEY  # noqa: PLC0414
 from bot.agent.task_schema import TASK_SCHEMA as TASK_SCHEMA  # noqa: PLC0414
 from bot.agent.task_schema import Dial as Dial  # noqa: PLC0414
 from bot.agent.task_schema import DialKind as DialKind  # noqa: PLC0414

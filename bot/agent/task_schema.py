@@ -6,6 +6,8 @@ from typing import Literal
 from bot.agent.traced import TraceFlow
 
 TASK_SCHEMA = "cnibot.agent-task/v1"
+NODE_KEY = "node"
+"""What stands for a node's root namespace where pods stand by their uids."""
 
 Purpose = Literal[
     "own-node",  # pod -> its node's address; node -> nothing
@@ -53,7 +55,7 @@ class Target:
     from_node_too: bool = True
     """Also test from the node's root namespace."""
     sources: tuple[str, ...] = ()
-    """Of pods only these, by uid; empty: from all."""
+    """Of pods only these, by uid; empty: from all. With `NODE_KEY` also from a node that has the address itself."""
     tries: int = 1
     """Several at once show a mixture of good and bad backends. Each then waits 0.9 s at most, because a SYN sent again
     after a second may meet another backend."""

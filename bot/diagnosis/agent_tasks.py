@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from bot.agent.report import Dial, DnsQuestion, ServicePort, Target, Task, TaskPod
+from bot.agent.report import NODE_KEY, Dial, DnsQuestion, ServicePort, Target, Task, TaskPod
 from bot.cluster.objects import Pod, Service
 from bot.cluster.objects import ServicePort as KubePort
 from bot.domain import facts
-from bot.domain.facts import Subject
+from bot.domain.facts import Subject, SubjectKind
+from bot.domain.flows import NeededFlow
 from bot.playbooks.applications import ApplicationDial
 from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
@@ -42,6 +43,8 @@ MAX_ADDRESSES = 8
 """So many other addresses of Services than ClusterIPs are tried, of those that pods asked about are configured with."""
 MAX_ASKING = 2
 """So many pods of a node ask an application the same question."""
+MAX_CONTRASTS = 2
+"""So many other nodes try what a pod with its node's network is configured to dial."""
 MAX_PROBED_PORTS = 2
 PROBE_TRIES = 5
 """Connections to where kubelet asks a pod that is not ready: no Service leads there any more, so nobody else tries."""
@@ -57,15 +60,17 @@ _IPV4 = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])")
 def nodes_in_scope(
     evidence: Evidence, *, limit: int, named: Sequence[str] = (), all_nodes: bool = False
 ) -> tuple[str, ...]:
-    """The `named` nodes, those of the pods asked about, of what these depend on (DNS, endpoints), of clients; by name.
+    """The `named` nodes, those of the pods asked about, of what these depend on (DNS, endpoints) or dial, of clients.
 
-    They come first in this order when there are more nodes than `limit`.
+    They come first in this order when there are more nodes than `limit`; the result is in order of name.
     """
     wanted = [name for name in dict.fromkeys(named) if name in evidence.nodes]
     asked = {evidence.node_of(pod) for pod in evidence.scope_pods}
     behind = {evidence.node_of(pod) for pod in _dependencies(evidence)} - asked
-    clients = {evidence.node_of(pod) for pod in _clients(evidence)} - asked - behind
-    ordered = [*wanted, *sorted(asked - {""}), *sorted(behind - {""}), *sorted(clients - {""})[:MAX_CLIENT_NODES]]
+    dialled = set(_dialled_nodes(evidence)) - asked - behind
+    clients = {evidence.node_of(pod) for pod in _clients(evidence)} - asked - behind - dialled
+    ordered = [*wanted, *sorted(asked - {""}), *sorted(behind - {""}), *sorted(dialled - {""})[:MAX_CLIENT_NODES]]
+    ordered += sorted(clients - {""})[:MAX_CLIENT_NODES]
     ordered += sorted(evidence.nodes) if all_nodes else []
     return tuple(sorted(islice(dict.fromkeys(ordered), limit)))
 
@@ -91,6 +96,7 @@ def plan_tasks(evidence: Evidence, dials: Sequence[ApplicationDial] = (), *, dea
                 *(target for _, targets in services for target in targets),
                 *outside,
                 *by_address,
+                *islice(_own_node_ports(evidence, name), MAX_ADDRESSES),
                 *islice(_plain_addresses(evidence, name), MAX_ADDRESSES),
             ),
             questions=questions,
@@ -138,10 +144,14 @@ def _task_pods(evidence: Evidence, node: str) -> Iterator[TaskPod]:
 
 def _host_sources(evidence: Evidence, node: str) -> Iterator[Subject]:
     """Pods asked about that share the node's network: they reach what the node does, but names they resolve as set."""
+    yield from islice(_one_of_each_workload(evidence, _host_pods(evidence, node)), MAX_HOST_SOURCES)
+
+
+def _host_pods(evidence: Evidence, node: str) -> Sequence[Subject]:
+    """All of these that run."""
     asked = set(evidence.scope_pods)
     here = (s for s in evidence.pods_on(node) if s in asked and evidence.pods[s].spec.host_network)
-    running = [subject for subject in here if evidence.pods[subject].status.phase == "Running"]
-    yield from islice(_one_of_each_workload(evidence, running), MAX_HOST_SOURCES)
+    return [subject for subject in here if evidence.pods[subject].status.phase == "Running"]
 
 
 def _sources(evidence: Evidence, node: str) -> Iterator[Subject]:
@@ -264,6 +274,14 @@ def _dependencies(evidence: Evidence) -> Iterator[Subject]:
             yield from pods
 
 
+def _dialled_nodes(evidence: Evidence) -> Iterator[str]:
+    """The nodes behind what pods asked about dial elsewhere: Services of other namespaces, plain addresses."""
+    for service, port in sorted(_dialled(evidence)):
+        yield from (each.node for each in backends(evidence, service) if each.service_port == port and each.is_ready)
+    for flows in plain_dials(evidence).values():
+        yield from (_node_at(evidence, flow) for flow in flows)
+
+
 def _service_ports(
     evidence: Evidence, dials: Sequence[ApplicationDial]
 ) -> Iterator[tuple[ServicePort | None, tuple[Target, ...]]]:
@@ -313,18 +331,61 @@ def _other_addresses(evidence: Evidence) -> Iterator[Target]:
 
 
 def _plain_addresses(evidence: Evidence, node: str) -> Iterator[Target]:
-    """Addresses of nodes and machines outside, tried from the pods that are configured to dial them, and their node.
+    """Addresses of nodes, pods and machines outside, tried from whoever is configured to dial them, and their node.
 
-    So are ports that a dialled Service does not have: what the API says of them must be seen to be so.
+    So are ports that a dialled Service does not have: what the API says of them must be seen to be so. Pods that share
+    the network of another node have this one try for contrast.
     """
-    dials, callers = plain_dials(evidence), defaultdict[tuple[str, int], list[str]](list)
-    doubtful = doubtful_ports(evidence)
-    for subject in _sources(evidence, node):
-        wanted = [(flow.address, flow.port) for flow in dials.get(subject, ())]
-        for at in dict.fromkeys((*((each.ip, each.port) for each in doubtful.get(subject, ())), *wanted)):
-            callers[at].append(evidence.pods[subject].metadata.uid)
-    for (ip, port), uids in callers.items():
-        yield Target(purpose="dial", ip=ip, name=f"{ip}:{port}", port=port, protocol="tcp", sources=tuple(uids))
+    callers = defaultdict[tuple[str, int], list[str]](list)
+    for subject in (*_sources(evidence, node), *_host_pods(evidence, node)):
+        pod = evidence.pods[subject]
+        for at in _plainly_dialled(evidence, subject):
+            callers[at].append(NODE_KEY if pod.spec.host_network else pod.metadata.uid)
+    for at in _contrasts(evidence, node):
+        callers[at] = callers.get(at) or [NODE_KEY]
+    for (ip, port), keys in callers.items():
+        sources = tuple(dict.fromkeys(keys))
+        yield Target(purpose="dial", ip=ip, name=f"{ip}:{port}", port=port, protocol="tcp", sources=sources)
+
+
+def _plainly_dialled(evidence: Evidence, subject: Subject) -> Iterator[tuple[str, int]]:
+    wanted = ((flow.address, flow.port) for flow in plain_dials(evidence).get(subject, ()))
+    doubtful = ((each.ip, each.port) for each in doubtful_ports(evidence).get(subject, ()))
+    yield from dict.fromkeys((*doubtful, *wanted))
+
+
+def _contrasts(evidence: Evidence, node: str) -> Iterator[tuple[str, int]]:
+    """What pods with another node's network dial, and this node has to try: the node that is dialled, and a few."""
+    others = [name for name in evidence.nodes_in_scope if name != node]
+    for subject in (pod for other in others for pod in _host_pods(evidence, other)):
+        first = [name for name in evidence.nodes_in_scope if name != evidence.node_of(subject)][:MAX_CONTRASTS]
+        for flow in plain_dials(evidence).get(subject, ()):
+            if node in first or node == _node_at(evidence, flow):
+                yield flow.address, flow.port
+
+
+def _node_at(evidence: Evidence, flow: NeededFlow) -> str:
+    """The node that is dialled, or on which the pod is."""
+    target = flow.target
+    if target is None:
+        return ""
+    return target.name if target.kind is SubjectKind.NODE else evidence.node_of(target)
+
+
+def _own_node_ports(evidence: Evidence, node: str) -> Iterator[Target]:
+    """Services' ports at this node's own addresses that pods with its network dial: nobody else asks a node itself."""
+    here = frozenset(_host_pods(evidence, node))
+    for service, flows in sorted(outside_dials(evidence).items()):
+        for flow in flows:
+            if flow.source in here and flow.protocol == "TCP" and evidence.node_by_ip.get(flow.address) == node:
+                yield Target(
+                    purpose="dial",
+                    ip=flow.address,
+                    name=f"{service.name}:{flow.port}",
+                    port=flow.at_port,
+                    protocol="tcp",
+                    sources=(NODE_KEY,),
+                )
 
 
 def _serving_nodes(evidence: Evidence, service: Subject, address: str) -> Iterator[str]:

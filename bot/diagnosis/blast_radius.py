@@ -1,6 +1,6 @@
 """Who is affected: the pods, nodes, Services and platforms that the symptoms of the verdict concern."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from bot.diagnosis.knowledge import Knowledge
@@ -162,6 +162,8 @@ def _effect(table: FactTable, hit: Sequence[tuple[Symptom, set[Subject]]], cut_o
     one, several = _EFFECTS[kind]
     if all(_passes_others(table, subject) for subject in subjects):
         one, several = "does not reach some pods of other nodes", "do not reach some pods of other nodes"
+    elif kind is SymptomKind.OUTSIDE_UNREACHABLE and _is_all_to_nodes(symptom for symptom, _ in first):
+        one, several = "does not reach a node that it dials", "do not reach nodes that they dial"
     elif kind is SymptomKind.SERVICE_UNREACHABLE and len(subjects) == 1:
         to = f"Service {bounded(subjects.pop().name, _LONGEST_NAME)}"
         one, several = f"does not reach {to}", f"do not reach {to}"
@@ -206,3 +208,10 @@ def _needs(evidence: Evidence, symptom: Symptom, pod: Subject) -> bool:
 
 def _nodes(symptoms: Sequence[Symptom]) -> set[str]:
     return {symptom.subject.name for symptom in symptoms if symptom.subject.kind is SubjectKind.NODE}
+
+
+def _is_all_to_nodes(symptoms: Iterable[Symptom]) -> bool:
+    return all(
+        bool(one.flows) and all(flow.target and flow.target.kind is SubjectKind.NODE for flow in one.flows)
+        for one in symptoms
+    )

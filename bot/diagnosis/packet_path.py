@@ -46,9 +46,13 @@ def packet_path(
         is_tunnelled=encapsulation_of(evidence) != "none",
     )
     if leads_out and decided.hop in {"node", "underlay"}:
-        stations = (*stations[:3], ("underlay", "outside"))
+        is_node = ends.target is not None and ends.target.kind is SubjectKind.NODE
+        stations = (*stations[:3], ("underlay", there if is_node else "outside"))
     if ends.source and ends.source.kind is SubjectKind.NODE and decided.hop not in {"pod", "gateway", "api"}:
         stations = [one for one in stations if one[0] not in {"pod", "gateway"}]  # a node's own packets pass neither
+    own = evidence.pods.get(ends.source) if ends.source else None
+    if own is not None and own.spec.host_network and decided.hop != "gateway":
+        stations = [one for one in stations if one[0] != "gateway"]
     places = [index for index, (hop, _) in enumerate(stations) if hop == decided.hop]
     broken = places[-1] if ends.is_blamed_there else places[0]
     hops = (

@@ -31,8 +31,7 @@ def untried_flows(evidence: Evidence) -> Iterator[NeededFlow]:
         if is_ours and (*_place(evidence, flow.source), *at) not in tried:
             yield flow
     for pod, ports in untried_ports(evidence).items():
-        spec, phase = evidence.pods[pod].spec, evidence.pods[pod].status.phase
-        if not spec.host_network and phase == "Running":
+        if evidence.pods[pod].status.phase == "Running":
             yield from (_dial(pod, each) for each in ports if (*_place(evidence, pod), each.ip, each.port) not in tried)
 
 

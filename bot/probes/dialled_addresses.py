@@ -1,15 +1,15 @@
 """Do addresses answer that pods are configured to dial and that no Service stands behind?
 
-The agent on the pod's own node (by status.hostIP), a database outside: they are dialled as they are written, and no
-Service or name shows that they do not answer. It is reported as a fault where a pod that dials one is not ready; a
-ready pod may do without it.
+The agent on the pod's own node (by status.hostIP), a database outside, another pod: they are dialled as they are
+written, and no Service or name shows that they do not answer. It is reported as a fault where the address answers
+elsewhere, or a pod that dials it is not ready; a ready pod may do without what answers nobody.
 
 Source: https://kubernetes.io/docs/concepts/workloads/controllers/daemonset/#communicating-with-daemon-pods
 """
 
 from collections.abc import Iterator, Sequence
 
-from bot.domain.facts import FactBuilder, FactTable, Subject, SubjectKind
+from bot.domain.facts import FactBuilder, FactTable, Flow, Subject, SubjectKind
 from bot.domain.finding import Finding, Hop, Severity, Symptom, SymptomKind
 from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.fact_spec import fact
@@ -25,6 +25,7 @@ NODE_PORTS = range(30000, 32768)
 """The API server's default; hardly any agent of a node listens there."""
 _KEYS = (
     *("addresses_failing", "addresses_denied", "addresses_denying", "addresses_dead", "addresses_lost_here"),
+    "addresses_lost_flows",
     *("host_ports_unserved", "host_ports_served_at", "node_ports_unknown", "address_is_missed"),
 )
 _LOOK = "kubectl get pod <pod> -o jsonpath='{.spec.containers[*].env}'"
@@ -57,9 +58,11 @@ FACTS = (
     fact(
         "pod.addresses_lost_here",
         "list",
-        "Those of them that are permitted and answer the pod's node, but not the pod.",
+        "Those of them that are permitted and answer the pod's node (other nodes, where it shares that one's network), "
+        "but not the pod.",
         look=_LOOK,
     ),
+    fact("pod.addresses_lost_flows", "list", 'These, as "pod>" what has the address in the cluster.', look=_LOOK),
     fact(
         "pod.host_ports_unserved",
         "list",
@@ -98,15 +101,17 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
             into.miss_all(pod, _KEYS, "not every address that it is configured to dial was tried from it")
             continue
         lost = [each for each in dials if each.reach not in {"ok", "mixed"}]
-        unserved = [each for each in lost if _node(each) and serving_at(evidence, _node(each), each.flow.port) == ()]
+        unserved = [each for each in lost if _is_unserved(evidence, each)]
         permitted = [each for each in lost if each not in unserved and each.permitted == "yes"]
         denied = [each for each in lost if each not in unserved and each.permitted == "no"]
-        dead = [each for each in permitted if each.from_node not in {None, "ok", "mixed"} and not _node(each)]
+        dead = [each for each in permitted if each.contrast not in {None, "ok", "mixed"} and each.flow.target is None]
+        here = [each for each in permitted if each.contrast in {"ok", "mixed"}]
         into.set(pod, "addresses_failing", _words(lost))
         into.set(pod, "addresses_denied", _words(denied))
         into.set(pod, "addresses_denying", tuple(dict.fromkeys(name for each in denied for name in each.policies)))
         into.set(pod, "addresses_dead", _words(dead))
-        into.set(pod, "addresses_lost_here", _words([one for one in permitted if one.from_node in {"ok", "mixed"}]))
+        into.set(pod, "addresses_lost_here", _words(here))
+        into.set_flows(pod, "addresses_lost_flows", ((pod, each.flow.target) for each in here), most=LISTED)
         into.set(pod, "host_ports_unserved", tuple(f"{each.at} (node {_node(each)})" for each in unserved)[:LISTED])
         served = (where for each in unserved for where in _elsewhere(evidence, each))
         into.set(pod, "host_ports_served_at", tuple(dict.fromkeys(served))[:LISTED])
@@ -114,9 +119,17 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
         into.set(pod, "address_is_missed", not evidence.pods[pod].is_ready)
 
 
+def _is_unserved(evidence: Evidence, dial: PlainDial) -> bool:
+    """Whether nothing on that node is there to answer: what others are answered is translated (a node port)."""
+    node = _node(dial)
+    is_served = dial.contrast in {"ok", "mixed"}
+    return node != "" and not is_served and serving_at(evidence, node, dial.flow.port) == ()
+
+
 def _node(dial: PlainDial) -> str:
-    """The node whose address is dialled, "" for a machine outside."""
-    return dial.flow.target.name if dial.flow.target else ""
+    """The node whose address is dialled, "" for a pod and for a machine outside."""
+    target = dial.flow.target
+    return target.name if target is not None and target.kind is SubjectKind.NODE else ""
 
 
 def _node_ports(evidence: Evidence, pod: Subject, dials: Sequence[PlainDial]) -> Iterator[str]:
@@ -145,7 +158,7 @@ def _elsewhere(evidence: Evidence, dial: PlainDial) -> Iterator[str]:
 
 
 def judge(table: FactTable) -> Sequence[Finding]:
-    """FAIL where a pod that is not ready gets no answer, INFO where a ready one gets none."""
+    """FAIL where a pod that is not ready gets no answer, or one that others get; INFO where a ready one gets none."""
     return [finding for pod in table.subjects(SubjectKind.POD) for finding in _about(table, pod)]
 
 
@@ -155,18 +168,36 @@ def _about(table: FactTable, pod: Subject) -> Iterator[Finding]:
     if not lost:
         return
     unserved, here = strings(known.get("host_ports_unserved")), strings(known.get("addresses_lost_here"))
-    is_missed = known.get("address_is_missed") is True
+    is_unready = known.get("address_is_missed") is True
+    is_fault = is_unready or bool(here)
     tail = f" Nothing on that node serves {listed(unserved)}." if unserved else ""
-    kind = SymptomKind.OUTSIDE_UNREACHABLE if here else SymptomKind.ADDRESS_UNREACHABLE
+    if here:
+        whom = "Other nodes reach" if known.get("host_network") is True else "Its node reaches"
+        tail = f" {whom} {'it' if len(here) == len(lost) == 1 else listed([each.partition(' ')[0] for each in here])}."
+    flows = table.flows_of(pod, "addresses_lost_flows")
     yield Finding(
         probe=NAME,
         subject=pod,
-        severity=Severity.FAIL if is_missed else Severity.INFO,
-        sentence=f"Pod {pod.name} is {'not ready' if is_missed else 'ready'}, and an address that it is configured to "
+        severity=Severity.FAIL if is_fault else Severity.INFO,
+        sentence=f"Pod {pod.name} is {'not ready' if is_unready else 'ready'}, and an address that it is configured to "
         f"dial does not answer it: {listed(lost)}.{tail}",
         evidence={"addresses_failing": lost},
-        symptom=Symptom(kind=kind, subject=pod, hop=_hop(here, unserved)) if is_missed else None,
+        symptom=Symptom(kind=_kind(table, flows), subject=pod, hop=_hop(here, unserved), flows=flows)
+        if is_fault
+        else None,
     )
+
+
+def _kind(table: FactTable, flows: Sequence[Flow]) -> SymptomKind:
+    """By where what answers others is: a pod, or else a machine to which the way leads out of the pod network."""
+    hosts = table.relations.node_of_pod
+    if not flows:
+        return SymptomKind.ADDRESS_UNREACHABLE
+    if any(flow.target is None or flow.target.kind is not SubjectKind.POD for flow in flows):
+        return SymptomKind.OUTSIDE_UNREACHABLE
+    if all(flow.target and hosts.get(flow.source) == hosts.get(flow.target) for flow in flows):
+        return SymptomKind.LOCAL_PODS_UNREACHABLE
+    return SymptomKind.CROSS_NODE_UNREACHABLE
 
 
 def _hop(here: Sequence[str], unserved: Sequence[str]) -> Hop:

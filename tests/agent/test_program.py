@@ -12,7 +12,7 @@ import pytest
 
 from bot.agent.__main__ import main
 from bot.agent.collect import host_root_of
-from bot.agent.report import REPORT_SCHEMA, Target, Task, TaskPod
+from bot.agent.report import NODE_KEY, REPORT_SCHEMA, Target, Task, TaskPod
 from tests.agent.nodes import (
     Node,
     calico_node,
@@ -203,3 +203,13 @@ def test_a_report_without_any_pod_or_target_is_a_report():
 
         assert (report.pods, report.tests, report.missing) == ((), (), ())
         assert {link.name for link in report.root.links} >= {"lo", "eth0", "cali0"}
+
+
+@pytest.mark.parametrize(("sources", "outcomes"), [((NODE_KEY,), ["ECONNREFUSED"]), ((), [])], ids=["for pods", "else"])
+def test_a_node_dials_itself_only_for_pods_that_share_its_network(sources: tuple[str, ...], outcomes: list[str]):
+    with calico_node([{}]) as node:
+        itself = Target(purpose="dial", ip=node.ip, name="itself", port=81, protocol="tcp", sources=sources)
+        report = node.look(node.task(itself, arp_tries=0))
+
+        assert [one.outcome for one in report.tests if one.source == NODE_KEY and one.port == 81] == outcomes
+        assert len([one for one in report.tests if one.source == node.pods[0].uid and one.port == 81]) == (not sources)

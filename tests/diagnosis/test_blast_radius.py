@@ -139,3 +139,16 @@ def test_an_unready_pod_counts_for_itself(knowledge: Knowledge) -> None:
     found = radius(knowledge, unready, found=cause(NODE_1, unready))
 
     assert (names(found.cut_off_names), found.effect) == ({"a"}, "is not ready")
+
+
+def test_a_pod_that_shares_the_blamed_node_s_network_is_cut_off_and_its_neighbours_are_not(
+    knowledge: Knowledge,
+) -> None:
+    cluster = four_pods()
+    edge = cluster.pod("shop/edge", "node-1", host_network=True)
+    lost = symptom(SymptomKind.OUTSIDE_UNREACHABLE, NODE_1, "node", (edge, facts.node("node-2")))
+
+    found = blast_radius(cluster.evidence(), table(), knowledge, cause(NODE_1, lost), (lost,))
+
+    assert (names(found.cut_off_names), found.waiting) == ({"edge"}, 0)
+    assert found.effect == "does not reach a node that it dials"

@@ -161,3 +161,14 @@ def lookup(place: Subject, known: FactTable) -> tuple[PathHop, ...]:
 
 def test_hops_at_which_nobody_looked_are_not_called_good() -> None:
     assert [hop.state for hop in drawn("service", is_looked_at=False)] == ["unknown"] * 3 + ["broken", "unknown"]
+
+
+def test_what_a_pod_with_its_node_s_network_sends_passes_no_gateway() -> None:
+    cluster, *_ = two_nodes()
+    edge = cluster.pod("shop/edge", "node-1", host_network=True)
+    flow = Flow(source=edge, target=node("node-2"))
+
+    path = reported(cluster, "node", node("node-1"), SymptomKind.OUTSIDE_UNREACHABLE, flow)
+
+    assert [hop.name for hop in path] == ["shop/edge", "node-1", "node-2"]
+    assert broken(path) == ["node-1"]

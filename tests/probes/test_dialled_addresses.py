@@ -7,18 +7,19 @@ import msgspec
 import pytest
 
 from bot.agent.report import Listener, Outcome
+from bot.causes.reachability import Reachability
 from bot.cluster.objects import Container, ContainerPort, EnvVar, NetworkPolicy, ObjectMeta
 from bot.cluster.objects.policies import IPBlock, NetworkPolicyEgressRule, NetworkPolicyPeer, NetworkPolicySpec
 from bot.diagnosis.agent_tasks import plan_tasks
 from bot.domain import facts
 from bot.domain.facts import FactTable, Subject
 from bot.domain.finding import Finding, Severity, SymptomKind
-from bot.probes import dialled_addresses
+from bot.probes import dialled_addresses, pod_sandbox
 from bot.probes.services.unready import unready
 from tests.probes.build import FakeCluster, facts_of
 from tests.probes.services import add_service
 
-NODE_1, OUTSIDE = "172.30.0.11", "192.0.2.20"
+NODE_1, OUTSIDE, FAR = "172.30.0.11", "192.0.2.20", "10.42.2.10"
 NODE = facts.node("node-1")
 SSH = Listener(protocol="tcp", ip="0.0.0.0", port=22)
 
@@ -184,6 +185,143 @@ def test_a_ready_pod_may_do_without_it():
     _, (finding,) = made.judged()
 
     assert (finding.severity, finding.symptom) == (Severity.INFO, None)
+
+
+def test_what_its_node_reaches_a_ready_pod_is_kept_from():
+    made = shop(OUTSIDE, 5432, is_ready=True)
+    made.tried("timeout", "ok")
+
+    _, (finding,) = made.judged()
+
+    assert finding.severity is Severity.FAIL
+    assert finding.sentence.endswith("Its node reaches it.")
+    assert finding.symptom is not None
+    assert finding.symptom.kind is SymptomKind.OUTSIDE_UNREACHABLE
+
+
+def test_what_its_own_node_gets_from_itself_is_no_contrast():
+    """Our agent may ask the node itself for other pods there."""
+    made = shop(NODE_1)
+    made.cluster.root("node-1", listeners=(SSH, Listener(protocol="tcp", ip="0.0.0.0", port=8126)))
+    made.tried("timeout", "ok")
+
+    known, _ = made.judged()
+
+    assert known.of(made.pod)["addresses_lost_here"] == ()
+
+
+# Pods that share their node's network
+
+
+def edge(ip: str, port: int = 5432, *, is_ready: bool = True, **pod: Any) -> Shop:
+    """shop/edge shares the network of node-1; shop/far is a pod of node-2 at 10.42.2.10."""
+    cluster = FakeCluster("calico")
+    for number in (1, 2, 3, 4):
+        cluster.node(f"node-{number}")
+    cluster.pod("shop/far", "node-2")
+    made = cluster.pod("shop/edge", "node-1", host_network=True, is_ready=is_ready, **pod)
+    told = Container(name="main", args=(f"--peer={ip}:{port}",))
+    spec = msgspec.structs.replace(cluster.pods[made].spec, containers=(told,))
+    cluster.pods[made] = msgspec.structs.replace(cluster.pods[made], spec=spec)
+    return Shop(cluster, made, (ip, port))
+
+
+def by_nodes(made: Shop, **outcomes: Outcome) -> None:
+    """What comes of it from node_1, node_2, …"""
+    ip, port = made.at
+    for node, outcome in outcomes.items():
+        source = facts.node(node.replace("_", "-"))
+        made.cluster.test(source, "dial", outcome=outcome, protocol="tcp", ip=ip, port=port, name=f"{ip}:{port}")
+
+
+@pytest.mark.parametrize(
+    ("ip", "asked"),
+    [
+        (OUTSIDE, {"node-1", "node-2", "node-3"}),
+        (FAR, {"node-1", "node-2", "node-3"}),
+        (NODE_1, {"node-1", "node-2", "node-3"}),
+        ("172.30.0.14", {"node-1", "node-2", "node-3", "node-4"}),
+    ],
+    ids=["outside", "a pod", "its own node", "another node"],
+)
+def test_its_node_dials_for_it_and_others_for_contrast(ip: str, asked: set[str]):
+    tasks = plan_tasks(edge(ip).cluster.evidence(), deadline_s=10)
+
+    found = {(node, target.sources) for node, task in tasks.items() for target in task.targets if target.ip == ip}
+    assert {(node, sources) for node, sources in found if sources} == {(node, ("node",)) for node in asked}
+
+
+@pytest.mark.parametrize(
+    ("ip", "kind", "target"),
+    [
+        (OUTSIDE, SymptomKind.OUTSIDE_UNREACHABLE, None),
+        ("172.30.0.13", SymptomKind.OUTSIDE_UNREACHABLE, facts.node("node-3")),
+        (FAR, SymptomKind.CROSS_NODE_UNREACHABLE, facts.pod("shop", "far")),
+    ],
+    ids=["outside", "another node", "a pod of another node"],
+)
+def test_what_other_nodes_reach_and_its_own_does_not_is_a_fault(ip: str, kind: SymptomKind, target: Subject | None):
+    made = edge(ip)
+    by_nodes(made, node_1="timeout", node_2="ok")
+
+    known, (finding,) = made.judged()
+
+    assert finding.severity is Severity.FAIL
+    assert finding.sentence.startswith("Pod shop/edge is ready, and an address that it is configured to dial does not")
+    assert finding.symptom is not None
+    assert finding.symptom.kind is kind
+    assert [(flow.source, flow.target) for flow in finding.symptom.flows] == [(made.pod, target)]
+    assert known.of(made.pod)["addresses_dead"] == ()
+
+
+def test_a_cause_of_it_stands_at_its_node_or_on_the_way():
+    made = edge(FAR)
+    by_nodes(made, node_1="timeout", node_2="ok")
+    known = facts_of(made.cluster.evidence(), pod_sandbox.PROBE, dialled_addresses.PROBE)
+    (finding,) = dialled_addresses.PROBE.judge(known)
+    assert finding.symptom is not None
+    assert finding.sentence.endswith("Other nodes reach it.")
+
+    scope = Reachability(known).scope(finding.symptom)
+
+    assert scope.is_explained_by(frozenset({NODE}))
+    assert scope.is_explained_by(frozenset({facts.pair("node-1", "node-2")}))
+
+
+@pytest.mark.parametrize(
+    ("made", "outcomes", "severity"),
+    [
+        ({}, {"node_1": "ok", "node_2": "ok"}, None),
+        ({}, {"node_1": "timeout", "node_2": "timeout"}, Severity.INFO),
+        ({}, {"node_1": "timeout"}, Severity.INFO),
+        ({"is_ready": False}, {"node_1": "timeout", "node_2": "timeout"}, Severity.FAIL),
+        ({}, {"node_2": "timeout"}, None),
+        ({"phase": "Pending"}, {"node_1": "timeout", "node_2": "ok"}, None),
+    ],
+    ids=["it answers", "it answers nobody", "nobody else tried", "it is missed", "not tried", "it does not run"],
+)
+def test_what_answers_nobody_it_may_do_without(
+    made: dict[str, Any], outcomes: dict[str, Outcome], severity: Severity | None
+):
+    shop = edge(OUTSIDE, **made)
+    by_nodes(shop, **outcomes)
+
+    known, findings = shop.judged()
+
+    assert [each.severity for each in findings] == ([severity] if severity else [])
+    is_dead = severity is not None and "node_2" in outcomes
+    assert bool(known.of(shop.pod).get("addresses_dead")) is is_dead
+
+
+def test_a_node_port_that_others_are_answered_is_served_though_no_socket_shows_it():
+    made = edge("172.30.0.12", 30543)
+    made.cluster.root("node-2", listeners=(SSH,))
+    by_nodes(made, node_1="timeout", node_3="ok")
+
+    known, (finding,) = made.judged()
+
+    assert known.of(made.pod)["host_ports_unserved"] == ()
+    assert finding.severity is Severity.FAIL
 
 
 def test_what_answers_is_not_mentioned():

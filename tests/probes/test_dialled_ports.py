@@ -166,3 +166,19 @@ def test_where_nothing_was_tried_nothing_is_known():
     assert known.of(made.pod).get("ports_missing") is None
     assert unready(evidence, made.pod, made.cluster.pods[made.pod]) is None, "and so not that it is its own matter"
     assert [(flow.target, flow.port) for flow in untried_flows(evidence)] == [(facts.service("shop", "db"), 5433)]
+
+
+def test_a_node_tries_for_the_pod_that_shares_its_network():
+    made = shop("db:5433", is_ready=True)
+    spec = msgspec.structs.replace(made.cluster.pods[made.pod].spec, host_network=True)
+    made.cluster.pods[made.pod] = msgspec.structs.replace(made.cluster.pods[made.pod], spec=spec)
+    assert made.dialled() == {(VIP, 5433)}
+    assert [flow.port for flow in untried_flows(made.cluster.evidence())] == [5433]
+    node = facts.node("node-1")
+    made.cluster.test(node, "dial", outcome="ECONNREFUSED", protocol="tcp", ip=VIP, port=5433, name=f"{VIP}:5433")
+
+    known, (finding,) = made.judged()
+
+    assert known.of(made.pod)["ports_missing_services"] == ("shop/db",)
+    assert finding.severity is Severity.FAIL
+    assert list(untried_flows(made.cluster.evidence())) == []

@@ -10,6 +10,7 @@ from bot.cluster.objects import Container, EnvVar, ServicePort
 from bot.cluster.objects.services import LoadBalancerIngress, LoadBalancerStatus, ServiceStatus
 from bot.diagnosis.agent_tasks import plan_tasks
 from bot.diagnosis.untried import untried_flows
+from bot.domain import facts
 from bot.domain.facts import FactTable, Subject
 from bot.domain.finding import Finding, Severity
 from bot.probes import cluster_ip, pod_sandbox, service_endpoints
@@ -178,3 +179,58 @@ def test_ranges_of_a_balancer_say_nothing_of_node_ports():
     known, _ = made.judged()
 
     assert known.of(made.service)["outside_left_out"] == ()
+
+
+# Pods that share their node's network
+
+
+def on_the_node(url: str, policy: str = "Cluster") -> Shop:
+    """shop/a shares the network of node-1, so that node-1 dials for it."""
+    made = shop(url, policy)
+    pod = made.cluster.pods[made.client]
+    spec = msgspec.structs.replace(pod.spec, host_network=True)
+    made.cluster.pods[made.client] = msgspec.structs.replace(pod, spec=spec)
+    return made
+
+
+def by_node(made: Shop, node: str, ip: str, outcome: Outcome) -> None:
+    source = facts.node(node)
+    made.cluster.test(source, "dial", outcome=outcome, protocol="tcp", ip=ip, port=30080, name="shop/web:80")
+
+
+@pytest.mark.parametrize("ip", [NODE_1, NODE_2], ids=["of its own node", "of another"])
+def test_a_node_port_is_dialled_by_the_node_whose_network_a_pod_shares(ip: str):
+    made = on_the_node(f"http://{ip}:30080")
+
+    targets = plan_tasks(made.cluster.evidence(), deadline_s=10)["node-1"].targets
+
+    found = [each for each in targets if each.purpose == "dial" and each.ip == ip]
+    assert [(each.name, each.port) for each in found if ip == NODE_2 or "node" in each.sources] == [
+        ("shop/web:80", 30080)
+    ]
+
+
+def test_one_that_its_node_does_not_reach_fails():
+    made = on_the_node(f"http://{NODE_2}:30080")
+    by_node(made, "node-1", NODE_2, "timeout")
+    by_node(made, "node-2", NODE_2, "ok")
+
+    known, findings = made.judged()
+
+    assert known.of(made.service)["outside_reach"] == "timeout"
+    assert known.of(made.service)["outside_reach_served"] == "timeout"
+    (finding,) = [each for each in findings if each.severity is Severity.FAIL]
+    assert finding.sentence.endswith("172.30.0.12:30080 from shop/a got no answer.")
+    assert finding.symptom is not None
+    assert [(flow.source, flow.target) for flow in finding.symptom.flows] == [(made.client, facts.node("node-2"))]
+
+
+def test_what_another_node_does_not_reach_is_not_its_own_trouble():
+    made = on_the_node(f"http://{NODE_2}:30080")
+    by_node(made, "node-1", NODE_2, "ok")
+    by_node(made, "node-2", NODE_2, "timeout")
+
+    known, findings = made.judged()
+
+    assert known.of(made.service)["outside_reach"] == "ok"
+    assert sentences(findings, Severity.FAIL) == []

@@ -27,6 +27,7 @@ from bot.domain import facts
 from bot.domain.facts import Rung, Subject
 from bot.domain.finding import Finding, Severity, SymptomKind
 from bot.probes import service_endpoints
+from bot.probes.services.unready import unready
 from tests.probes.build import NOW, FakeCluster, facts_of, sentences, two_nodes
 from tests.probes.services import add_service, ask, listening
 
@@ -360,3 +361,17 @@ def unhealthy(cluster: FakeCluster, pod: Subject, message: str) -> Event:
         message=message,
         last_timestamp=NOW,
     )
+
+
+@pytest.mark.parametrize(("value", "word"), [("db:80", "needs"), ("nothing", None)])
+def test_one_that_shares_its_node_s_network_waits_for_what_it_needs_alone(value: str, word: str | None):
+    cluster, _, b, _ = two_nodes()
+    late = cluster.pod("shop/late", "node-1", is_ready=False, host_network=True)
+    spec = cluster.pods[late].spec
+    spec = msgspec.structs.replace(spec, containers=(Container(env=(EnvVar(name="DB", value=value),)),))
+    cluster.pods[late] = msgspec.structs.replace(cluster.pods[late], spec=spec)
+    ask(cluster, facts.node("node-1"), add_service(cluster, "shop/db", (b,), port=80), "timeout")
+
+    found = unready(cluster.evidence(), late, cluster.pods[late])
+
+    assert (found.why if found else None) == word

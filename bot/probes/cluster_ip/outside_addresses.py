@@ -12,11 +12,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from bot.agent.report import Test
+from bot.domain import facts
 from bot.domain.facts import FactBuilder, FactTable, Subject, SubjectKind
 from bot.domain.finding import Finding, Severity, Symptom, SymptomKind
+from bot.domain.flows import NeededFlow
 from bot.probes.engine.evidence import Evidence
 from bot.probes.policy.selectors import is_within
 from bot.probes.services.backends import backends, service_of
+from bot.probes.services.host_clients import place_of
 from bot.probes.services.needed import outside_dials
 from bot.probes.shared.reach import aggregate, in_words, reach_of
 from bot.probes.shared.sentences import names
@@ -34,29 +37,46 @@ def observe_outside_addresses(evidence: Evidence, into: FactBuilder) -> None:
     tried = _tried(evidence)
     for service, spec in ((subject, each.spec) for subject, each in evidence.services.items()):
         into.set(service, "external_local", spec.external_traffic_policy == "Local")
-        wanted = {(flow.source, flow.address, flow.at_port) for flow in needed.get(service, ())}
-        own = [one for one in tried.get(service, ()) if (one[0], one[1].ip, one[1].port) in wanted]
+        own = list(_own(evidence, needed.get(service, ()), tried.get(service, ())))
         lost = [one for one in own if one[2] != "ok"]
         into.put(service, "outside_reach", aggregate(reach for _, _, reach in own), "nobody is known to dial it so")
         into.set(service, "outside_failing", _first(lost))
         into.set(service, "outside_left_out", _left_out(evidence, service, lost))
-        into.set_flows(service, "outside_flows", ((source, None) for source, _, _ in lost), most=LISTED)
+        ways = ((source, _node_at(evidence, test)) for source, test, _ in lost)
+        into.set_flows(service, "outside_flows", ways, most=LISTED)
         served = {end.node for end in backends(evidence, service) if end.is_ready}
         without = {node for source, test, _ in lost if (node := _serving_node(evidence, source, test)) not in served}
         into.set(service, "outside_nodes_without", tuple(sorted(without - {""}))[:LISTED])
-        at_served = [each for each in tried.get(service, ()) if _serving_node(evidence, each[0], each[1]) in served]
+        by_clients = [one for one in tried.get(service, ()) if one[0].kind is SubjectKind.POD] + own
+        at_served = [each for each in by_clients if _serving_node(evidence, each[0], each[1]) in served]
         reach = aggregate(reach for _, _, reach in at_served)
         into.put(service, "outside_reach_served", reach, "no node with an endpoint was dialled so")
 
 
 def _tried(evidence: Evidence) -> Mapping[Subject, _Tried]:
-    """By Service the tests from pods to such addresses."""
+    """By Service the tests to such addresses."""
     found: dict[Subject, list[tuple[Subject, Test, str]]] = defaultdict(list)
     for source, _, test in evidence.tests:
         named, reach = service_of(test.name) if test.purpose == "dial" else None, reach_of(test)
-        if source.kind is SubjectKind.POD and named is not None and reach is not None:
+        if named is not None and reach is not None:
             found[named[0]].append((source, test, reach))
     return found
+
+
+def _own(evidence: Evidence, needed: Sequence[NeededFlow], tried: _Tried) -> Iterator[tuple[Subject, Test, str]]:
+    """What clients tried themselves; for one that shares its node's network, what its node tried."""
+    for flow in dict.fromkeys(needed):
+        place, known = place_of(evidence, flow.source), evidence.pods.get(flow.source)
+        if place != flow.source and (known is None or known.status.phase != "Running"):
+            continue
+        for source, test, reach in tried:
+            if (source, test.ip, test.port) == (place, flow.address, flow.at_port):
+                yield flow.source, test, reach
+
+
+def _node_at(evidence: Evidence, test: Test) -> Subject | None:
+    name = evidence.node_by_ip.get(test.ip)
+    return facts.node(name) if name else None
 
 
 def _serving_node(evidence: Evidence, source: Subject, test: Test) -> str:

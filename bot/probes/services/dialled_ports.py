@@ -17,6 +17,7 @@ from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
 from bot.probes.policy.selectors import address
 from bot.probes.services.backends import backends, has_cluster_ip
+from bot.probes.services.host_clients import place_of
 from bot.probes.services.needed import UDP_PORTS
 from bot.probes.services.rules import open_tcp_ports
 from bot.probes.services.service_names import dialled_service, named_service
@@ -127,12 +128,12 @@ def _beside(evidence: Evidence, target: Subject, namespace: str, each: Dialled, 
 
 @once_per_evidence
 def untried_ports(evidence: Evidence) -> Mapping[Subject, tuple[DialledPort, ...]]:
-    """Those that nobody tried from the pod: whether anybody answers there is not known."""
+    """Those that nobody tried from the pod (its node, if it shares its network): what answers there is not known."""
     tried = {(source, test.ip, test.port) for source, _, test in evidence.tests if test.purpose == "dial"}
     return {
         pod: left
         for pod, ports in doubtful_ports(evidence).items()
-        if (left := tuple(each for each in ports if (pod, each.ip, each.port) not in tried))
+        if (left := tuple(each for each in ports if (place_of(evidence, pod), each.ip, each.port) not in tried))
     }
 
 
@@ -151,7 +152,7 @@ def missing_ports(evidence: Evidence) -> Mapping[Subject, Sequence[DialledPort]]
         report = evidence.resolvers.get(pod)
         held = {name for line in (report.hosts or ()) for name in line.names} if report else set[str]()
         for each in ports:
-            reach = aggregate(tried.get((pod, each.ip, each.port), ()))
+            reach = aggregate(tried.get((place_of(evidence, pod), each.ip, each.port), ()))
             if reach not in {None, "ok", "mixed"} and each.host.rstrip(".") not in held:
                 found.setdefault(pod, []).append(each)
     return found

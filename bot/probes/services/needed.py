@@ -61,11 +61,12 @@ def outside_dials(evidence: Evidence) -> Mapping[Subject, Sequence[NeededFlow]]:
 
 @once_per_evidence
 def plain_dials(evidence: Evidence) -> Mapping[Subject, Sequence[NeededFlow]]:
-    """By pod asked about, addresses of nodes and of machines outside that it is configured to dial over TCP."""
+    """By pod asked about, addresses of nodes, pods and machines outside that it is configured to dial over TCP."""
     found: dict[Subject, dict[tuple[str, int], NeededFlow]] = defaultdict(dict)
     for flow in needed_flows(evidence):
-        is_plain = flow.target is None or flow.target.kind is facts.SubjectKind.NODE
+        is_plain = flow.target is None or flow.target.kind in {facts.SubjectKind.NODE, facts.SubjectKind.POD}
         is_tcp = flow.family == 4 and flow.port not in UDP_PORTS
+        is_plain = is_plain and flow.target != flow.source
         if flow.known_by in {"environment", "arguments"} and is_plain and is_tcp and not flow.at_port:
             found[flow.source].setdefault((flow.address, flow.port), flow)
     return {pod: tuple(flows.values()) for pod in evidence.scope_pods if (flows := found.get(pod))}

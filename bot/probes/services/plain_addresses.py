@@ -1,13 +1,14 @@
-"""What came of dialling addresses that no Service stands behind: an agent on the pod's node, a database outside.
+"""What came of dialling addresses that no Service stands behind: an agent on the pod's node, a database outside, a pod.
 
 A pod finds a node's agent by status.hostIP, and a machine outside by its address. No Service, no endpoint and no name
-is on that way, so nothing else that is tried shows whether it works.
+is on that way, so nothing else that is tried shows whether it works. For a pod that shares its node's network the node
+dials, and other nodes show whether it is the address or the way from there that is dead.
 
 Source: https://kubernetes.io/docs/concepts/workloads/pods/downward-api/ (status.hostIP)
 Source: https://kubernetes.io/docs/concepts/workloads/controllers/daemonset/#communicating-with-daemon-pods
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +19,7 @@ from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
 from bot.probes.policy.enforcement import enforces_policy
 from bot.probes.policy.evaluation import by_rules
+from bot.probes.services.host_clients import place_of
 from bot.probes.services.needed import outside_dials, plain_dials
 from bot.probes.shared.reach import aggregate, in_words, reach_of
 
@@ -30,9 +32,10 @@ class PlainDial:
 
     flow: NeededFlow
     reach: str
-    """From the pod."""
-    from_node: str | None
-    """From the pod's node: None where it was not tried, or the address is the node's own."""
+    """From the pod, or from the node whose network it shares."""
+    contrast: str | None
+    """From the pod's node, or where it shares that node's network from other nodes; from the node of the pod that is
+    dialled. None where nobody tried, or the address is the node's own."""
     permitted: Literal["yes", "no", "unknown"]
     policies: tuple[str, ...] = ()
     """Those that deny it."""
@@ -51,21 +54,34 @@ class PlainDial:
 @once_per_evidence
 def plain_addresses(evidence: Evidence) -> Mapping[Subject, Sequence[PlainDial]]:
     """By pod asked about what was tried of the addresses that it is configured to dial."""
-    reaches: dict[tuple[Subject, str, int], list[str | None]] = {}
+    reaches: dict[tuple[str, int], dict[Subject, list[str | None]]] = {}
     for source, _, test in evidence.tests:
         if test.purpose == "dial":
-            reaches.setdefault((source, test.ip, test.port), []).append(reach_of(test))
+            reaches.setdefault((test.ip, test.port), {}).setdefault(source, []).append(reach_of(test))
     found: dict[Subject, list[PlainDial]] = {}
     for pod, flows in plain_dials(evidence).items():
-        node = facts.node(evidence.node_of(pod))
         for flow in flows:
-            at = (flow.address, flow.port)
-            if reach := aggregate(reaches.get((pod, *at), ())):
-                found.setdefault(pod, []).append(_dial(evidence, pod, flow, reach, reaches.get((node, *at), ())))
+            tried = reaches.get((flow.address, flow.port), {})
+            reach = aggregate(tried.get(place_of(evidence, pod), ()))
+            if reach and evidence.pods[pod].status.phase == "Running":
+                found.setdefault(pod, []).append(_dial(evidence, pod, flow, reach, _contrast(evidence, flow, tried)))
     return found
 
 
-def _dial(evidence: Evidence, pod: Subject, flow: NeededFlow, reach: str, by_node: Sequence[str | None]) -> PlainDial:
+def _contrast(
+    evidence: Evidence, flow: NeededFlow, tried: Mapping[Subject, Sequence[str | None]]
+) -> Iterator[str | None]:
+    """What others got there who have another way, or a shorter one."""
+    place, node = place_of(evidence, flow.source), facts.node(evidence.node_of(flow.source))
+    if place == node:
+        yield from (
+            reach for source, of in tried.items() if source.kind is SubjectKind.NODE if source != place for reach in of
+        )
+    elif evidence.node_by_ip.get(flow.address) != node.name:
+        yield from tried.get(node, ())
+
+
+def _dial(evidence: Evidence, pod: Subject, flow: NeededFlow, reach: str, contrast: Iterator[str | None]) -> PlainDial:
     # A node's rules know a machine outside by its address.
     target = flow.target or facts.node(flow.address)
     is_enforced = enforces_policy(evidence) is not False
@@ -73,7 +89,7 @@ def _dial(evidence: Evidence, pod: Subject, flow: NeededFlow, reach: str, by_nod
     return PlainDial(
         flow=flow,
         reach=reach,
-        from_node=aggregate(by_node),
+        contrast=aggregate(contrast),
         permitted=allowed.verdict if allowed else "yes",
         policies=allowed.policies if allowed and allowed.verdict == "no" else (),
     )
@@ -84,12 +100,12 @@ def outside_addresses_lost(evidence: Evidence) -> Mapping[Subject, Sequence[str]
     """By pod, in words, the addresses of Services other than ClusterIPs that it is configured to dial in vain."""
     tried: dict[tuple[Subject, str, int], list[str | None]] = {}
     for source, _, test in evidence.tests:
-        if test.purpose == "dial" and source.kind is SubjectKind.POD:
+        if test.purpose == "dial":
             tried.setdefault((source, test.ip, test.port), []).append(reach_of(test))
     found: dict[Subject, list[str]] = {}
     for service, flows in outside_dials(evidence).items():
         for flow in flows:
-            reach = aggregate(tried.get((flow.source, flow.address, flow.at_port), ()))
+            reach = aggregate(tried.get((place_of(evidence, flow.source), flow.address, flow.at_port), ()))
             if reach not in {None, "ok", "mixed"}:
                 words = f"{flow.address}:{flow.at_port} of Service {service.name} {in_words(str(reach))}"
                 found.setdefault(flow.source, []).append(words)

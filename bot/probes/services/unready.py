@@ -19,9 +19,10 @@ from bot.probes.services.attempts import ServiceTest, tests_by_service
 from bot.probes.services.backends import backends
 from bot.probes.services.dialled_names import missing_names
 from bot.probes.services.dialled_ports import missing_ports, untried_ports
+from bot.probes.services.host_clients import place_of
 from bot.probes.services.itself import itself
 from bot.probes.services.kubelet_probes import readiness_ports, unconnected
-from bot.probes.services.needed import clients_of
+from bot.probes.services.needed import clients_of, needs
 from bot.probes.services.plain_addresses import outside_addresses_lost, plain_addresses
 from bot.probes.services.rules import open_tcp_ports
 from bot.probes.shared.reach import aggregate, in_words, reach_of
@@ -206,12 +207,13 @@ def _dns_answers(evidence: Evidence) -> Mapping[Subject, list[str | None]]:
 def _lacks(evidence: Evidence, subject: Subject, *, is_denied: bool) -> Iterator[str]:
     """Services with endpoints, and DNS, that the pod never reached: each port for itself, as one may need only that."""
     own = {service for service, pods in evidence.relations.pods_of_service.items() if subject in pods}
+    place = place_of(evidence, subject)  # a node tries for many: what it fails at, this pod need not need
     for service, tests in sorted(tests_by_service(evidence).items()):
         if service in own or not any(each.is_ready for each in backends(evidence, service)):
             continue
         by_port: dict[tuple[int, str], list[ServiceTest]] = defaultdict(list)
         for each in tests.vip:
-            if each.source == subject:
+            if each.source == place and (place == subject or needs(evidence, subject, service, each.port)):
                 by_port[each.port, each.protocol].append(each)
         failed = {
             port: reach
