@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(not is_root(), reason="the tap is root's"),
 ]
 KNOWN = mechanisms()
-SERVER = {"tcp": [7001], "udp": [7001], "full": [7008], "deaf": [7009]}
+SERVER = {"tcp": [7001], "udp": [7001], "full": [7008], "deaf": [7006]}
 
 
 def each(named: Mapping[str, Mechanism]) -> pytest.MarkDecorator:

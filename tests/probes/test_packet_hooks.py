@@ -7,6 +7,8 @@ import pytest
 
 from bot.agent.report import Conntrack, Firewall, Missing, NetfilterProgram
 from bot.agent.traced import CounterMove, Refusals, RuleMove
+from bot.domain import facts
+from bot.probes.filters.held import held_rules
 from bot.probes.packet_trace.fate import Fate, fates
 from tests.probes.test_packet_trace import PORT_80, guard, rule
 from tests.probes.traced import N, Traced
@@ -68,6 +70,21 @@ def test_a_program_beside_a_rule(rules: Any, culprit: str) -> None:
     traced.cluster.root("node-1", firewall=guard(*rules))
 
     assert fate_of(traced, netfilter_programs=(HOOKED,)).culprit == culprit
+
+
+@pytest.mark.parametrize(("programs", "is_proof"), [((), True), ((HOOKED,), False)])
+def test_a_rule_that_may_have_done_it_is_a_proof_only_without_a_program(
+    programs: tuple[NetfilterProgram, ...],
+    is_proof: bool,  # noqa: FBT001
+) -> None:
+    traced = dropped()
+    traced.cluster.root("node-1", firewall=guard(*MARKED))
+    evidence = traced.evidence()
+    report = replace(evidence.reports["node-1"], netfilter_programs=programs)
+
+    held = held_rules(replace(evidence, reports={**evidence.reports, "node-1": report}))
+
+    assert any(one.is_traced for one in held[facts.node("node-1")]) is is_proof
 
 
 def test_a_rule_whose_counter_moved_by_as_many_leaves_none_for_programs() -> None:

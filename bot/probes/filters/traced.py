@@ -14,6 +14,7 @@ from bot.domain import facts
 from bot.domain.facts import Subject
 from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
+from bot.probes.filters.hooked import is_refused_by_tracking, programs_on_hook
 from bot.probes.filters.matching import Packet
 from bot.probes.filters.walking import Course, Filters, Mark, Taking
 from bot.probes.shared import policy_routing
@@ -41,11 +42,14 @@ class TracedDrop:
     """One: it was this one. Several: one of these. None: it was not seen among the rules that were read."""
     is_sure: bool
     """Whether one of these takes such packets by its words or its counter, and so leaves none for others."""
+    is_contested: bool
+    """Whether something that is no rule may have made it: a program on the hook, or connection tracking."""
 
     @property
     def rule(self) -> Taking | None:
         """The rule, where there is no doubt."""
-        return self.takings[0] if len(self.takings) == 1 else None
+        is_alone = len(self.takings) == 1 and (self.is_sure or not self.is_contested)
+        return self.takings[0] if is_alone else None
 
 
 @once_per_evidence
@@ -61,7 +65,14 @@ def traced_drops(evidence: Evidence) -> Mapping[tuple[str, PacketDrop], TracedDr
             place = evidence.pod_by_uid.get(drop.netns) or facts.node(node)
             takings, is_sure = _takings(trace, state, flow, drop) if state else ((), False)
             found[node, drop] = TracedDrop(
-                node=node, place=place, flow=flow, drop=drop, takings=takings, is_sure=is_sure
+                node=node,
+                place=place,
+                flow=flow,
+                drop=drop,
+                takings=takings,
+                is_sure=is_sure,
+                is_contested=bool(programs_on_hook(evidence, node, drop))
+                or is_refused_by_tracking(evidence, node, drop),
             )
     return found
 

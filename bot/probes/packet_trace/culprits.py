@@ -136,7 +136,7 @@ def _packet_filter(death: Death) -> str:
     rules = [rule_in_words(one) for one in traced.takings]
     if traced.is_sure:
         return one_of(rules)
-    table = tracking_table(death.evidence, death.flow, death.node, death.drop)
+    table = tracking_table(death.evidence, death.node, death.drop)
     if table:
         return one_of([*rules, table])
     moved = [] if rules else _moved_rules(death)

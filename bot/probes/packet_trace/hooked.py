@@ -1,36 +1,18 @@
-"""What drops packets at a hook of netfilter beside rules: connection tracking, and BPF programs that no table shows.
-
-Both drop in the kernel's own function of the hook, as iptables-legacy does, and never in one of nftables'.
-"""
+"""What drops packets at a hook of netfilter beside rules, in words."""
 
 from bot.agent.report import NetnsState
-from bot.agent.traced import PacketDrop, TraceFlow, split_address
+from bot.agent.traced import PacketDrop
 from bot.probes.engine.evidence import Evidence
+from bot.probes.filters.hooked import is_of_nftables, is_refused_by_tracking, programs_on_hook
 from bot.probes.filters.naming import program_in_words
 from bot.probes.packet_trace.way import owner_of
-from bot.probes.shared.routing import family_of
-
-OF_TRACKING = frozenset({"prerouting", "input", "output", "postrouting", ""})
-"""Where connections are looked for, and where they are confirmed; "" where the stack does not tell the hook."""
-HOOK_ITSELF = "nf_hook_slow"
 
 
-def is_of_nftables(drop: PacketDrop) -> bool:
-    """Whether it was surely a rule of nftables."""
-    return bool(drop.family) or drop.symbol.startswith("nft_")
-
-
-def tracking_table(evidence: Evidence, flow: TraceFlow, node: str, drop: PacketDrop) -> str:
+def tracking_table(evidence: Evidence, node: str, drop: PacketDrop) -> str:
     """The connection tracking table of the namespace, if it refused as many; "" else."""
-    if is_of_nftables(drop) or drop.hook not in OF_TRACKING:
+    if not is_refused_by_tracking(evidence, node, drop):
         return ""
-    trace, netns, name = evidence.traces[node], drop.netns or "node", "conntrack.drop"
-    is_exact = any((one.netns, one.name, one.flow) == (netns, name, flow.number) for one in trace.counters)
-    # A table that is full refuses everybody's connections.
-    refused = sum(one.count for one in trace.refusals or () if (one.netns, one.name) == (netns, name))
-    if not is_exact and refused < drop.count:
-        return ""
-    report = evidence.reports.get(node)
+    report, netns = evidence.reports.get(node), drop.netns or "node"
     table = report.conntrack if report and netns == "node" else None
     full = "full or does not take them"
     if table and table.count is not None and table.max and table.count >= table.max:
@@ -40,11 +22,8 @@ def tracking_table(evidence: Evidence, flow: TraceFlow, node: str, drop: PacketD
 
 def programs_at(evidence: Evidence, node: str, drop: PacketDrop, state: NetnsState) -> list[str]:
     """BPF programs on the hook; none where the rules of the namespace were not all read: one may have done it."""
-    if is_of_nftables(drop) or not drop.symbol.startswith(HOOK_ITSELF):
-        return []
-    report, family = evidence.reports.get(node), family_of(split_address(drop.dst)[0])
-    found = report.netfilter_programs if report and _has_all_rules(evidence, node, drop, state) else None
-    return [program_in_words(one) for one in found or () if (one.hook, one.family) == (drop.hook, family)]
+    found = programs_on_hook(evidence, node, drop)
+    return [program_in_words(one) for one in found] if found and _has_all_rules(evidence, node, drop, state) else []
 
 
 def unread_programs(evidence: Evidence, node: str, drop: PacketDrop) -> str:
