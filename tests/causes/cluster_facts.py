@@ -68,7 +68,8 @@ POD: dict[str, Value] = {
     "is_dns_server": False, "dns_pods_keep_it_out": False,
     "names_not_found": (), "names_missing": (), "flows_to_former_endpoints": (),
     "former_endpoints_are_sent_to": False, "kept_flow_deletions": (), "names_missing_why": (),
-    "first_nameserver": "ok", "nameservers_silent": (), "nameservers_dead": (), "names_needed": (), "lookup_delay_s": 0.0,
+    "first_nameserver": "ok", "nameservers_silent": (), "nameservers_dead": (), "names_needed": (),
+    "lookup_delay_s": 0.0,
     "full_name": "ok", "short_name": "ok", "wrong_names": (), "aaaa": "ok", "uses_node_resolver": False,
     "skips_cluster_dns": False,
     "cluster_names_needed": (),
@@ -89,6 +90,7 @@ POD: dict[str, Value] = {
 }  # fmt: skip
 NODE: dict[str, Value] = {
     "agent_errors": (), "agent_log": (), "sources_rewritten": (), "traced_dns": "not-followed",
+    "traced_programs": (),
     "pods_without_network": 0, "pods_running": 12, "gateway_silent_pods": 0, "gateway_checked_pods": 2,
     "gateway_silent": "none", "ip_forward": True, "all_proxy_arp": False, "all_rp_filter": 0, "arp_filtered": False,
     "arp_filters": (),

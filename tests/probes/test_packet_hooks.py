@@ -9,7 +9,9 @@ from bot.agent.report import Conntrack, Firewall, Missing, NetfilterProgram
 from bot.agent.traced import CounterMove, Refusals, RuleMove
 from bot.domain import facts
 from bot.probes.filters.held import held_rules
+from bot.probes.packet_trace import PROBE
 from bot.probes.packet_trace.fate import Fate, fates
+from tests.probes.build import facts_of
 from tests.probes.test_packet_trace import PORT_80, guard, rule
 from tests.probes.traced import N, Traced
 
@@ -122,6 +124,30 @@ def test_where_programs_were_not_read_that_is_said_of_a_drop_that_nothing_explai
     assert fate_of(dropped(), missing=missing).reason.endswith(f" at cali1 of node-1; {unread}")
     assert "not read" not in fate_of(dropped(), netfilter_programs=()).reason
     assert "not read" not in fate_of(dropped(symbol="nft_do_chain", family="ip"), missing=missing).reason
+
+
+@pytest.mark.parametrize(
+    ("rules", "programs", "named"),
+    [
+        ((), (HOOKED,), (CATCHER,)),
+        ((), (HOOKED, OTHER), (CATCHER, SYSTEMD)),
+        (PORT_80, (HOOKED,), ()),
+        (MARKED, (HOOKED,), ()),
+        ((), (), ()),
+        ((), None, None),
+    ],
+    ids=["alone", "two", "beside a rule", "beside a rule that may have done it", "none", "not read"],
+)
+def test_only_programs_that_are_left_alone_are_a_fact_for_causes(rules: Any, programs: Any, named: Any) -> None:
+    traced = dropped()
+    traced.cluster.root("node-1", firewall=guard(*rules))
+    evidence = traced.evidence()
+    report = replace(evidence.reports["node-1"], netfilter_programs=programs)
+
+    known = facts_of(replace(evidence, reports={**evidence.reports, "node-1": report}), PROBE)
+
+    assert known.of(facts.node("node-1")).get("traced_programs") == named
+    assert known.of(facts.node("node-2"))["traced_programs"] == ()
 
 
 def test_programs_are_not_accused_of_what_nftables_did() -> None:

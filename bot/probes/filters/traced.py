@@ -46,6 +46,11 @@ class TracedDrop:
     """Whether something that is no rule may have made it: a program on the hook, or connection tracking."""
 
     @property
+    def is_of_no_rule(self) -> bool:
+        """Whether none of the rules that were read made it, and something else may have."""
+        return not self.takings and self.is_contested
+
+    @property
     def rule(self) -> Taking | None:
         """The rule, where there is no doubt."""
         is_alone = len(self.takings) == 1 and (self.is_sure or not self.is_contested)

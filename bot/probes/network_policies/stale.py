@@ -18,9 +18,11 @@ from dataclasses import dataclass
 
 from bot.agent.report import FirewallRule
 from bot.cluster.objects import Pod
+from bot.domain import facts
 from bot.domain.facts import Subject, SubjectKind
 from bot.probes.engine.evidence import Evidence
 from bot.probes.filters.rule_owners import owners_of
+from bot.probes.filters.traced import traced_drops
 from bot.probes.policy.evaluation import policy_index
 from bot.probes.policy.index import name_of
 from bot.probes.shared.flows import Tried, tried_flows
@@ -52,6 +54,9 @@ def wrongly_dropped(evidence: Evidence) -> Mapping[str, Stale]:
         counting = _counting(evidence, node)
         if counting is None:
             continue
+        if _is_dropped_beside_rules(evidence, node):
+            found[node] = Stale()
+            continue
         here = [pod for pod in evidence.pods_on(node) if pod in whole or pod in single]
         named = sorted(pod for pod in here if _is_named(counting, evidence.pods[pod], _link(evidence, pod)))
         ports = [(pod, port, of) for pod in named if pod in single for port, of in sorted(single[pod].items())]
@@ -61,6 +66,14 @@ def wrongly_dropped(evidence: Evidence) -> Mapping[str, Stale]:
             ranges=tuple(dict.fromkeys(of for _, _, of in ports if of)),
         )
     return found
+
+
+def _is_dropped_beside_rules(evidence: Evidence, node: str) -> bool:
+    """Whether a trace saw drops there by what is no rule (a program, connection tracking), and by no policy."""
+    enforcing = owners_of(evidence.cni.name)
+    drops = [one for one in traced_drops(evidence).values() if one.place == facts.node(node)]
+    is_policys = any(enforcing.enforce(taking.chain) for one in drops for taking in one.takings)
+    return not is_policys and any(one.is_of_no_rule for one in drops)
 
 
 def dropped_by_policy(evidence: Evidence, pod: Subject) -> bool | None:

@@ -27,6 +27,13 @@ FACTS = (
         look=LOOK_DROPS,
     ),
     fact(
+        "node.traced_programs",
+        "list",
+        "BPF programs on hooks of netfilter that dropped followed packets: by the kernel's word at the hook itself, "
+        "where none of the rules that were read took them. Empty where nothing was followed.",
+        look="bpftool link list | grep -A1 netfilter  # on <node>",
+    ),
+    fact(
         "node.traced_dns",
         "str",
         "What became of DNS questions over UDP that pods of the node sent, of those that were followed.",

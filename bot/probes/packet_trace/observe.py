@@ -8,8 +8,10 @@ from bot.domain.facts import FactBuilder, Subject
 from bot.domain.finding import HOPS
 from bot.probes.engine.evidence import Evidence
 from bot.probes.filters.rule_owners import owners_of
-from bot.probes.filters.traced import traced_drops
+from bot.probes.filters.traced import namespace_of, traced_drops
+from bot.probes.packet_trace.culprits import one_of
 from bot.probes.packet_trace.fate import Fate, fates
+from bot.probes.packet_trace.hooked import programs_at, unread_programs
 from bot.probes.packet_trace.way import is_sent_on, pod_addresses
 from bot.probes.packet_trace.words import outcome
 from bot.probes.shared.sentences import plural
@@ -34,6 +36,7 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
         into.put(facts.node(name), "sources_rewritten", words if followed else None, NOT_FOLLOWED)
         into.set(facts.node(name), "traced_dns", _dns(followed, name))
         _observe_node(evidence, name, followed, into)
+        _observe_programs(evidence, name, followed, into)
     for pod in evidence.pods:
         mine = sent.get(pod)
         lost = [fate for fate in mine or () if fate.lost and fate.hop]
@@ -96,6 +99,21 @@ def _rewritten(evidence: Evidence, followed: tuple[Fate, ...]) -> dict[str, list
         if source and source not in pod_addresses(evidence, ends.source) and not is_sent_on(fate.flow, drop):
             found[ends.source_node].append(f"{ends.source.name} to {ends.target.name} arrives as {source}")
     return found
+
+
+def _observe_programs(evidence: Evidence, name: str, followed: tuple[Fate, ...], into: FactBuilder) -> None:
+    """Those that a trace leaves as the only takers; where they were not read, they may be."""
+    found: dict[str, None] = {}
+    unread = ""
+    for fate in followed:
+        state = namespace_of(evidence, name, fate.drop.netns) if fate.drop and fate.node == name else None
+        if fate.drop is None or state is None:
+            continue
+        words = programs_at(evidence, name, fate.drop, state)
+        if words and fate.culprit == one_of(words):
+            found |= dict.fromkeys(words)
+        unread = unread or ("" if fate.culprit else unread_programs(evidence, name, fate.drop).removeprefix("; "))
+    into.put(facts.node(name), "traced_programs", None if unread and not found else tuple(found), unread)
 
 
 def _observe_node(evidence: Evidence, name: str, followed: tuple[Fate, ...], into: FactBuilder) -> None:

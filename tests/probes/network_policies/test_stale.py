@@ -1,8 +1,11 @@
 """Policy chains that drop what policies allow, told from those that do their work."""
 
+from dataclasses import replace
+
 import pytest
 
-from bot.agent.report import Firewall, FirewallRule, Outcome
+from bot.agent.report import Firewall, FirewallRule, NetfilterProgram, Outcome
+from bot.agent.traced import NodeTrace, PacketDrop, TraceFlow
 from bot.domain import facts
 from bot.domain.facts import Subject
 from bot.probes import network_policies
@@ -86,3 +89,22 @@ def test_what_a_pod_without_a_gateway_loses_is_no_policys_doing(
     with_drop(cluster, f"filter-cali-tw-{cluster.report_of(target).host_link}")
 
     assert dropped(cluster) == blamed
+
+
+@pytest.mark.parametrize("programs", [(), (NetfilterProgram(family=4, hook="forward", priority=0, number=7),)])
+def test_what_a_program_dropped_by_the_kernels_word_is_no_policys_doing(programs: tuple[NetfilterProgram, ...]):
+    cluster, target = asked()
+    with_drop(cluster, f"filter-cali-tw-{cluster.report_of(target).host_link}")
+    flow = TraceFlow(
+        number=1, node="node-1", source="uid-a", ip="10.42.1.12", protocol="udp", addresses=(), count=17, first_port=9
+    )
+    drop = PacketDrop(
+        flow=1, netns="node", reason="NETFILTER_DROP", symbol="nf_hook_slow", hook="forward", count=17, dst="10.42.1.12"
+    )
+    evidence = cluster.evidence(traced=(flow,), traces={"node-1": NodeTrace(instrument="bpf", drops=(drop,))})
+    report = replace(evidence.reports["node-1"], netfilter_programs=programs)
+
+    evidence = replace(evidence, reports={**evidence.reports, "node-1": report})
+
+    known = facts_of(evidence, network_policies.PROBE).of(facts.node("node-1"))
+    assert known.get("policy_drops_allowed") == (() if programs else ("shop/target",))
