@@ -310,7 +310,8 @@ class Survey:
                 self._conntrack.after = read_conntrack_stats()
                 self._conntrack.flows = flows_in_use(self._conntrack.flows_before, read_flows(time.monotonic()))
         for work in self._works:
-            self._tried(f"pods.{work.pod.uid}.after", partial(look_again, work, self._home))
+            root = self._root.state if self._root else None
+            self._tried(f"pods.{work.pod.uid}.after", partial(look_again, work, self._home, root))
             work.after = self._with_queues(work, work.after)
             if watch := self._watches.get(f"pods.{work.pod.uid}"):
                 work.firewall = watch.result()

@@ -26,16 +26,17 @@ STALLED = 2
 """So many times the same data was sent again: one lost packet is no stall."""
 
 
-def read_connections(listening: Collection[int]) -> tuple[Connection, ...]:
+def read_connections(listening: Collection[int], sockets: Collection[int] | None = None) -> tuple[Connection, ...]:
     """Each address that is dialled, once, at most 200. OSError when neither way works.
 
-    `listening`: the ports that are served here, on which connections were accepted and not made.
+    `listening`: the ports that are served here, on which connections were accepted and not made. `sockets`: only these,
+    by their inodes.
     """
     try:
         with NetlinkSocket(NETLINK_SOCK_DIAG) as netlink:
-            found = list(islice(_by_netlink(netlink, listening), READ_LIMIT))
+            found = list(islice(_by_netlink(netlink, listening, sockets), READ_LIMIT))
     except OSError:
-        found = list(islice(_by_proc(listening), READ_LIMIT))
+        found = list(islice(_by_proc(listening, sockets), READ_LIMIT))
     once = {(is_loopback(one.ip), one.state, one.ip, one.port): one for one in sorted(found, key=_stalled)}
     return tuple(one for _, one in sorted(once.items())[:LIMIT])
 
@@ -55,28 +56,33 @@ def lasting(before: Collection[Connection], after: Collection[Connection]) -> tu
     return tuple(one for one in after if (one.ip, one.port, one.state) in known)
 
 
-def _by_netlink(netlink: NetlinkSocket, listening: Collection[int]) -> Iterator[Connection]:
+def _by_netlink(
+    netlink: NetlinkSocket, listening: Collection[int], sockets: Collection[int] | None
+) -> Iterator[Connection]:
     mask = sum(1 << state for state in STATES)
     for family, size in ((socket.AF_INET, 4), (socket.AF_INET6, 16)):
         request = INET_DIAG_REQUEST.pack(family, socket.IPPROTO_TCP, 0, mask)
         for _, body in netlink.dump(SOCK_DIAG_BY_FAMILY, request):
-            _, state, timer, again, own, port, _, address, *_ = INET_DIAG_ANSWER.unpack_from(body)
-            if int.from_bytes(own, "big") not in listening:
+            _, state, timer, again, own, port, _, address, *_, inode = INET_DIAG_ANSWER.unpack_from(body)
+            if int.from_bytes(own, "big") not in listening and (sockets is None or inode in sockets):
                 yield from _made(state, ip_text(address[:size]), int.from_bytes(port, "big"), timer, again)
 
 
-def _by_proc(listening: Collection[int]) -> Iterator[Connection]:
-    yield from parse_proc_table(read_text(f"{NET}/tcp"), listening)
+def _by_proc(listening: Collection[int], sockets: Collection[int] | None) -> Iterator[Connection]:
+    yield from parse_proc_table(read_text(f"{NET}/tcp"), listening, sockets)
     with contextlib.suppress(OSError):
-        yield from parse_proc_table(read_text(f"{NET}/tcp6"), listening)
+        yield from parse_proc_table(read_text(f"{NET}/tcp6"), listening, sockets)
 
 
-def parse_proc_table(text: str, listening: Collection[int]) -> Iterator[Connection]:
+def parse_proc_table(
+    text: str, listening: Collection[int], sockets: Collection[int] | None = None
+) -> Iterator[Connection]:
     """The rows of /proc/net/tcp or tcp6 that were dialled from here. Rows that do not fit are left out."""
     for line in text.splitlines()[1:]:
         cells = line.split()
         with contextlib.suppress(ValueError, IndexError):
-            if int(cells[1].partition(":")[2], 16) not in listening:
+            is_wanted = sockets is None or int(cells[9]) in sockets
+            if is_wanted and int(cells[1].partition(":")[2], 16) not in listening:
                 address, _, port = cells[2].partition(":")
                 timer, again = int(cells[5].partition(":")[0], 16), int(cells[6], 16)
                 yield from _made(int(cells[3], 16), proc_address(address), int(port, 16), timer, again)

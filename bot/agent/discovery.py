@@ -21,6 +21,7 @@ PIDS_OF_A_NAMESPACE = 8
 PINNED_LIMIT = 2000
 UID = r"[0-9a-f]{8}[-_]?[0-9a-f]{4}[-_]?[0-9a-f]{4}[-_]?[0-9a-f]{4}[-_]?[0-9a-f]{12}"
 CGROUP_UID = re.compile(rf"pod({UID})")
+SOCKET = re.compile(r"socket:\[(\d+)\]")
 MOUNT_UID = re.compile(rf"/pods/({UID})/")
 
 
@@ -68,10 +69,10 @@ def find_namespaces(home: Home, wanted_uids: Iterable[str], proc: str = "/proc")
     return found
 
 
-def find_in_home(home: Home, wanted_uids: Iterable[str], proc: str = "/proc") -> dict[str, int]:
-    """Uid -> a process of each wanted pod that shares the node's own namespace."""
+def find_in_home(home: Home, wanted_uids: Iterable[str], proc: str = "/proc") -> dict[str, list[int]]:
+    """Uid -> the processes of each wanted pod that shares the node's own namespace."""
     wanted = {_plain(uid): uid for uid in wanted_uids}
-    found: dict[str, int] = {}
+    found: dict[str, list[int]] = {}
     for pid in _pids(proc) if wanted else ():
         try:
             if Path(f"{proc}/{pid}/ns/net").stat().st_ino != home.inode:
@@ -79,9 +80,30 @@ def find_in_home(home: Home, wanted_uids: Iterable[str], proc: str = "/proc") ->
         except OSError:
             continue
         here = FoundNetns(inode=home.inode, path="", pids=[pid])
-        if (uid := _uid_of(here, wanted, proc)[0]) and uid not in found:
-            found[uid] = pid
+        if uid := _uid_of(here, wanted, proc)[0]:
+            found.setdefault(uid, []).append(pid)
     return found
+
+
+def sockets_of(pids: Iterable[int], proc: str = "/proc") -> frozenset[int]:
+    """The inodes of the sockets that these processes hold; of one that ended, none. OSError where none lets us look."""
+    found: set[int] = set()
+    refused: OSError | None = None
+    is_seen = False
+    for pid in pids:
+        try:
+            held = list(Path(f"{proc}/{pid}/fd").iterdir())
+        except OSError as error:
+            refused = error
+            continue
+        is_seen = True
+        for each in held:
+            with contextlib.suppress(OSError):  # closed meanwhile
+                if match := SOCKET.fullmatch(str(each.readlink())):
+                    found.add(int(match[1]))
+    if refused is not None and not is_seen:
+        raise refused
+    return frozenset(found)
 
 
 def find_pinned(host_root: str, known: Mapping[int, FoundNetns]) -> Iterator[FoundNetns]:

@@ -75,7 +75,7 @@ def read_namespace(netlink: NetlinkSocket, label: str, *, is_root: bool) -> Read
         missing.append(Missing(what=f"{label}.listeners", why=str(error)))
     if not is_root:
         try:
-            state = replace(state, connections=read_connections(_listening(state)))
+            state = replace(state, connections=read_connections(listening_ports(state)))
         except OSError as error:
             missing.append(Missing(what=f"{label}.connections", why=str(error)))
     return Reading(state=state, records=records, missing=missing)
@@ -107,7 +107,7 @@ def read_again(netlink: NetlinkSocket, reading: Reading, *, is_root: bool) -> Ne
     connections: tuple[Connection, ...] | None = None
     if state.connections is not None:
         with contextlib.suppress(OSError):
-            connections = lasting(state.connections, read_connections(_listening(state)))
+            connections = lasting(state.connections, read_connections(listening_ports(state)))
     return replace(
         state,
         connections=connections,
@@ -160,7 +160,8 @@ def _with_taken_packets(netlink: NetlinkSocket, state: NetnsState, names: dict[i
     return replace(state, qdiscs=queues_with_growth(state.qdiscs or (), read_qdiscs(netlink, names)), filters=filters)
 
 
-def _listening(state: NetnsState) -> frozenset[int]:
+def listening_ports(state: NetnsState) -> frozenset[int]:
+    """The TCP ports that are served there."""
     return frozenset(one.port for one in state.listeners or () if one.protocol == "tcp")
 
 

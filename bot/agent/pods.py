@@ -8,16 +8,18 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from bot.agent.arp import ArpQuestion, Tally, arp_request, open_arp_socket
-from bot.agent.discovery import FoundNetns, find_in_home, find_namespaces, find_pinned
+from bot.agent.connections import lasting, read_connections
+from bot.agent.discovery import FoundNetns, find_in_home, find_namespaces, find_pinned, sockets_of
 from bot.agent.files import read_foreign_text
 from bot.agent.firewalls import Present, find_tables
 from bot.agent.hosts import localhost_in, parse_hosts, read_hosts_text
 from bot.agent.links import LinkRecord
-from bot.agent.namespace import Reading, queue_counters, read_again, read_namespace
+from bot.agent.namespace import Reading, listening_ports, queue_counters, read_again, read_namespace
 from bot.agent.netlink import NetlinkSocket
 from bot.agent.netns import Home
 from bot.agent.report import (
     ArpResult,
+    Connection,
     Firewall,
     Missing,
     NetnsState,
@@ -59,6 +61,10 @@ class PodWork:
     arp: ArpResult | None = None
     oracle: RouteAnswer | None = None
     route_to_pod: RouteAnswer | None = None
+    pids: list[int] = field(default_factory=list[int])
+    """Its processes, where it shares the node's network."""
+    connections: tuple[Connection, ...] | None = None
+    """Theirs of the node's; once more after the tests, those that were there before."""
     resolv: tuple[tuple[str, ...], tuple[str, ...], int, tuple[str, ...]] | None = None
     """Its nameservers, search domains, ndots, and all options."""
     hosts: str | None = None
@@ -106,9 +112,18 @@ def match_pods(task: Task, home: Home, root: Reading, netlink: NetlinkSocket, ho
         work.is_host_network = work.netns is None and bool(work.pod.ip) and work.pod.ip in root_ips
     pids = find_in_home(home, [work.pod.uid for work in works if work.is_host_network and work.pod.is_source])
     for work in works:
-        if pid := pids.get(work.pod.uid):
-            work.resolv = _resolv_conf([pid])
+        if own := pids.get(work.pod.uid):
+            work.pids, work.resolv = own, _resolv_conf(own[:1])
+            _read_connections(work, root.state)
     return works
+
+
+def _read_connections(work: PodWork, root: NetnsState) -> None:
+    """What the processes of a pod with the node's network dial."""
+    try:
+        work.connections = read_connections(listening_ports(root), sockets_of(work.pids))
+    except OSError as error:
+        work.missing.append(Missing(what=f"pods.{work.pod.uid}.connections", why=str(error)))
 
 
 def _match_by_address(orphans: list[PodWork], rest: list[FoundNetns], home: Home, netlink: NetlinkSocket) -> None:
@@ -198,8 +213,13 @@ def holds_other_mac(work: PodWork) -> bool:
     return entry is not None and bool(entry.mac) and entry.mac != work.host_record.link.mac
 
 
-def look_again(work: PodWork, home: Home) -> None:
-    """Counters and neighbours once more, after the tests."""
+def look_again(work: PodWork, home: Home, root: NetnsState | None) -> None:
+    """Counters and neighbours once more, after the tests; connections of one that shares the node's network."""
+    if work.connections is not None:
+        before, work.connections = work.connections, None
+        if root is not None:
+            after = read_connections(listening_ports(root), sockets_of(work.pids))
+            work.connections = lasting(before, after)
     if work.netlink and work.reading:
         with home.visiting(work.netns_fd):
             work.after = read_again(work.netlink, work.reading, is_root=False)
@@ -258,7 +278,7 @@ def pod_report(work: PodWork) -> PodReport:
     nameservers, search, ndots, options = work.resolv or (None, (), 1, ())
     resolver = partial(plain, nameservers=nameservers, search=search, ndots=ndots, resolver_options=options)
     if work.is_host_network:
-        return resolver(is_found=True, is_host_network=True)
+        return resolver(is_found=True, is_host_network=True, connections=work.connections)
     if not work.reading:
         return plain(why_not=work.why_not or "not inspected before the deadline")
     return resolver(

@@ -285,7 +285,9 @@ class PodReport:
     """Whether its network namespace was found; if not, `why_not` says why and the rest is empty."""
     why_not: str = ""
     is_host_network: bool = False
-    """It holds one of the node's own addresses: the node's namespace is its own, and the rest is empty."""
+    """It holds one of the node's own addresses: the node's namespace is its own, and most of the rest is empty."""
+    connections: tuple[Connection, ...] | None = None
+    """Of the node's, those that such a pod's own processes made, at both looks; None: not read."""
     netns: int = 0
     """Inode of the network namespace."""
     state: NetnsState | None = None

@@ -280,6 +280,9 @@ def _dialled_nodes(evidence: Evidence) -> Iterator[str]:
         yield from (each.node for each in backends(evidence, service) if each.service_port == port and each.is_ready)
     for flows in plain_dials(evidence).values():
         yield from (_node_at(evidence, flow) for flow in flows)
+    asked = set(evidence.scope_pods)
+    for flows in outside_dials(evidence).values():
+        yield from (evidence.node_by_ip.get(flow.address, "") for flow in flows if flow.source in asked)
 
 
 def _service_ports(

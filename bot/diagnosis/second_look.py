@@ -12,6 +12,7 @@ from bot.causes.differential import differentiate
 from bot.cluster.objects import Pod
 from bot.diagnosis.fact_table import observe
 from bot.diagnosis.knowledge import Knowledge
+from bot.diagnosis.untried import untried_dials
 from bot.domain.cause import Differential
 from bot.domain.facts import FactTable, Subject, SubjectKind
 from bot.domain.finding import Finding, Symptom
@@ -30,11 +31,12 @@ def doubtful_pods(evidence: Evidence, knowledge: Knowledge, playbook: str) -> fr
 
     Those are the young pods of which all symptoms stem; else, where something fails and its cause is not certain, all
     pods in scope: an error that the kernel's rate limit swallowed, or a readiness that changes, is different then.
+    Where nothing fails, pods that were seen to dial without an answer: their node can try that now.
     """
     facts = observe(evidence)
     symptoms = [finding.symptom for finding in run(knowledge.playbook(playbook), PROBES, facts) if finding.symptom]
     if not symptoms:
-        return frozenset()
+        return frozenset(flow.source for flow in untried_dials(evidence))
     if any(_is_newborn(evidence, pod) for pod in evidence.pods.values()):
         fresh = frozenset(one for one in facts.subjects(SubjectKind.POD) if _is_fresh(facts, one))
         if all(_stems_from(symptom, fresh) for symptom in symptoms):

@@ -12,7 +12,7 @@ from bot.probes.engine.evidence import Evidence
 from bot.probes.services.backends import backends, has_cluster_ip
 from bot.probes.services.dialled_ports import DialledPort, untried_ports
 from bot.probes.services.host_clients import DIALLED_BY, place_of
-from bot.probes.services.needed import needed_flows
+from bot.probes.services.needed import needed_flows, plain_dials
 from bot.probes.shared.reach import target_of
 
 
@@ -30,9 +30,18 @@ def untried_flows(evidence: Evidence) -> Iterator[NeededFlow]:
         at = (flow.address, flow.at_port) if flow.at_port else (flow.target, flow.port)
         if is_ours and (*_place(evidence, flow.source), *at) not in tried:
             yield flow
+    yield from untried_dials(evidence)
     for pod, ports in untried_ports(evidence).items():
         if evidence.pods[pod].status.phase == "Running":
             yield from (_dial(pod, each) for each in ports if (*_place(evidence, pod), each.ip, each.port) not in tried)
+
+
+def untried_dials(evidence: Evidence) -> Iterator[NeededFlow]:
+    """What pods that share their node's network dial without an answer, and their node was not asked to try yet."""
+    tried = {(source, test.ip, test.port) for source, _, test in evidence.tests if test.purpose == "dial"}
+    for pod, flows in plain_dials(evidence).items():
+        place = place_of(evidence, pod)
+        yield from (each for each in flows if each.is_waiting and (place, each.address, each.port) not in tried)
 
 
 def _dial(pod: Subject, port: DialledPort) -> NeededFlow:

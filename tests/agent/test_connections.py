@@ -1,10 +1,14 @@
 """Whom a namespace dials: not whom it serves, and nothing that is gone a moment later."""
 
+import os
 import socket
+import subprocess
+import sys
 
 import pytest
 
 from bot.agent.connections import lasting, parse_proc_table, read_connections
+from bot.agent.discovery import sockets_of
 from bot.agent.report import Connection
 
 TABLE = """\
@@ -24,6 +28,36 @@ def test_rows_of_proc_that_were_dialled_from_here():
         Connection(ip="10.250.0.5", port=5432, state="established"),
         Connection(ip="10.250.0.7", port=80, state="syn-sent"),
     ]
+
+
+def test_only_the_sockets_that_are_asked_for():
+    assert [one.port for one in parse_proc_table(TABLE, set(), {3, 4})] == [80, 40004]
+
+
+def test_the_sockets_of_processes_are_known_by_their_inodes():
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    with socket.socket() as held:
+        inode = os.fstat(held.fileno()).st_ino
+        assert inode in sockets_of([gone.pid, os.getpid()])
+
+    assert inode not in sockets_of([os.getpid()])
+    with pytest.raises(OSError, match="fd"):
+        sockets_of([gone.pid])
+
+
+def test_the_kernel_is_asked_for_these_sockets_alone():
+    with socket.socket() as made, socket.create_server(("127.0.0.1", 0), backlog=0) as server:
+        inode = os.fstat(made.fileno()).st_ino
+        with socket.create_connection(server.getsockname()):
+            made.setblocking(False)
+            made.connect_ex(server.getsockname())  # the queue is full: it waits
+
+            own = [one.state for one in read_connections(set(), {inode})]
+            others = read_connections(set(), {inode + 1})
+
+    assert own == ["syn-sent"]
+    assert others == ()
 
 
 def test_only_what_both_looks_show_is_kept():

@@ -1,12 +1,16 @@
 """Needed flows that nobody tried keep a verdict from being healthy."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from msgspec import structs
 
-from bot.agent.report import Outcome
+from bot.agent.report import Connection, ConnectionState, Outcome, PodReport
 from bot.cluster.objects import Container, EnvVar, OwnerReference
+from bot.diagnosis.agent_tasks import plan_tasks
+from bot.diagnosis.knowledge import load_knowledge
+from bot.diagnosis.second_look import doubtful_pods
 from bot.diagnosis.untried import untried_flows
 from bot.diagnosis.verdict import verdict
 from bot.domain import facts
@@ -95,3 +99,31 @@ def test_nothing_is_healthy_while_a_node_does_not_reach_what_its_pods_need(outco
     seen = Coverage(access="agent", nodes_observed=2, nodes_total=2, pods_observed=3, pods_total=3)
 
     assert verdict(cluster.evidence(), seen, (), Differential()).status == status
+
+
+@pytest.mark.parametrize(
+    ("state", "is_tried", "missed"),
+    [("syn-sent", False, ["shop/edge"]), ("syn-sent", True, []), ("established", False, [])],
+    ids=["nobody tried", "its node did", "it holds one"],
+)
+def test_what_a_pod_on_its_nodes_network_dials_without_an_answer_is_tried_at_a_second_look(
+    state: ConnectionState,
+    is_tried: bool,  # noqa: FBT001
+    missed: list[str],
+):
+    cluster, *_ = two_nodes()
+    cluster.pod("shop/edge", "node-1", host_network=True)
+    dialled = Connection(ip="192.0.2.9", port=5432, state=state)
+    cluster.pod_reports["node-1"]["uid-edge"] = PodReport(
+        uid="uid-edge", namespace="shop", name="edge", is_found=True, is_host_network=True, connections=(dialled,)
+    )
+    if is_tried:
+        about: dict[str, Any] = {"protocol": "tcp", "ip": "192.0.2.9", "port": 5432, "name": "192.0.2.9:5432"}
+        cluster.test(facts.node("node-1"), "dial", outcome="timeout", **about)
+
+    evidence = cluster.evidence()
+
+    assert untried(cluster) == missed
+    assert {pod.name for pod in doubtful_pods(evidence, load_knowledge(), "namespace")} == set(missed)
+    targets = plan_tasks(evidence, deadline_s=10)["node-1"].targets
+    assert any(each.ip == "192.0.2.9" for each in targets) is (state == "syn-sent")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from bot.agent.report import NodeReport, PodReport, Test
+from bot.agent.report import Connection, NodeReport, PodReport, Test
 from bot.agent.traced import NodeTrace, TraceFlow
 from bot.cluster.cni.detect import CniInventory, detect_cni
 from bot.cluster.objects import EndpointSlice, Node, Pod, Service
@@ -144,6 +144,16 @@ class Evidence:
             for node in self.reports.values()
             for report in node.pods
             if report.is_found and not report.is_host_network
+        }
+
+    @cached_property
+    def host_connections(self) -> Mapping[Subject, tuple[Connection, ...]]:
+        """What the processes of pods with their node's network dial, of those that were looked at."""
+        return {
+            facts.pod(report.namespace, report.name): report.connections
+            for node in self.reports.values()
+            for report in node.pods
+            if report.is_host_network and report.connections is not None
         }
 
     @cached_property

@@ -61,13 +61,19 @@ def outside_dials(evidence: Evidence) -> Mapping[Subject, Sequence[NeededFlow]]:
 
 @once_per_evidence
 def plain_dials(evidence: Evidence) -> Mapping[Subject, Sequence[NeededFlow]]:
-    """By pod asked about, addresses of nodes, pods and machines outside that it is configured to dial over TCP."""
+    """By pod asked about, addresses of nodes, pods and machines outside that it is configured to dial over TCP.
+
+    Of pods that share their node's network also what they dial just now without an answer: nothing else tells of it.
+    """
     found: dict[Subject, dict[tuple[str, int], NeededFlow]] = defaultdict(dict)
     for flow in needed_flows(evidence):
         is_plain = flow.target is None or flow.target.kind in {facts.SubjectKind.NODE, facts.SubjectKind.POD}
         is_tcp = flow.family == 4 and flow.port not in UDP_PORTS
         is_plain = is_plain and flow.target != flow.source
-        if flow.known_by in {"environment", "arguments"} and is_plain and is_tcp and not flow.at_port:
+        pod = evidence.pods.get(flow.source)
+        is_dialled = flow.is_waiting and pod is not None and pod.spec.host_network
+        is_dialled = is_dialled or flow.known_by in {"environment", "arguments"}
+        if is_dialled and is_plain and is_tcp and not flow.at_port:
             found[flow.source].setdefault((flow.address, flow.port), flow)
     return {pod: tuple(flows.values()) for pod in evidence.scope_pods if (flows := found.get(pod))}
 
@@ -181,7 +187,8 @@ class _Deriving:
 
     def _dialling(self, subject: Subject) -> Iterator[NeededFlow]:
         report = self._evidence.pod_reports.get(subject)
-        for each in (report.state.connections if report and report.state else None) or ():
+        seen = report.state.connections if report and report.state else self._evidence.host_connections.get(subject)
+        for each in seen or ():
             if is_loopback(each.ip) or (report and each.ip == report.ip):
                 continue  # to itself: see `itself`
             is_waiting = each.state == "syn-sent"
