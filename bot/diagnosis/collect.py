@@ -26,6 +26,7 @@ from bot.diagnosis.tracing.follow import followed
 from bot.domain.errors import BotError, PodsHiddenError
 from bot.domain.facts import Rung, Subject
 from bot.domain.report import Unobserved
+from bot.domain.subject_name import SubjectName
 from bot.playbooks.applications import ApplicationDial, expected, needed
 from bot.probes.engine.evidence import Evidence
 from bot.probes.shared.sentences import plural
@@ -265,10 +266,29 @@ class _Collecting:
         )
         if self.request.pod is not None and not second.scope_pods:
             return None
-        if first.access is Rung.API or not any(pod in second.pods and second.pods[pod].status.pod_ip for pod in pods):
+        has_address = any(pod in second.pods and second.pods[pod].status.pod_ip for pod in pods)
+        if looks.highest is Rung.API or not has_address:
             return second  # still without an address: there is nothing to test that was not tested
-        again = Gathered()
-        await all_nodes(self._tasks(second), again, looks, second, self.on_progress)
-        return dataclasses.replace(
-            second, reports={**first.reports, **again.reports}, rungs={**first.rungs, **again.rungs}
-        )
+        tasks, again = self._tasks(dataclasses.replace(second, access=looks.highest)), Gathered()
+        looks.rung_of |= dict.fromkeys(tasks, looks.highest)  # what did not work once may work now
+        await all_nodes(tasks, again, looks, second, self.on_progress)
+        await self._by_lower_rungs(dataclasses.replace(second, access=looks.highest), tasks, again, looks)
+        return _with_reports(second, again)
+
+
+def _with_reports(first: Evidence, again: Gathered) -> Evidence:
+    """The evidence with what nodes delivered when they were looked at again; of those that did not, what was seen."""
+    rungs = {**first.rungs, **again.rungs}
+    unobserved = [
+        each
+        for each in first.unobserved
+        if not (each.kind == "node" and SubjectName.read(each.subject).name in again.reports)
+        and not (each.kind == "access" and each.what.startswith("rung ") and again.reports.keys() >= first.rungs.keys())
+    ]
+    return dataclasses.replace(
+        first,
+        access=max(rungs.values(), key=LADDER.index, default=first.access),
+        reports={**first.reports, **again.reports},
+        rungs=rungs,
+        unobserved=(*unobserved, *again.lowered),
+    )

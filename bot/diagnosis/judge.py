@@ -57,7 +57,7 @@ def judge(evidence: Evidence, knowledge: Knowledge, *, playbook: str, started_at
     if evidence.first is not None:
         # Packets were followed once, after both looks: what they prove of a state that both show counts for both.
         first = replace(evidence.first, traced=evidence.traced, traces=evidence.traces)
-        differential = agreed(differential, _differential(first, knowledge, playbook))
+        differential = agreed(differential, _differential(first, knowledge, playbook), evidence)
     coverage = coverage_of(evidence)
     transients, passing_issues = healed(evidence, knowledge, playbook, symptoms)
     ways = with_lost_sizes(connectivity(evidence), facts)

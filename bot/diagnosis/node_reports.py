@@ -77,6 +77,8 @@ class Looks:
     api: Api
     rung_of: dict[str, Rung]
     """The rung that is used for each node: at first the highest that is allowed, a lower one where it does not work."""
+    highest: Rung
+    """The highest that is allowed."""
     ends_at: float
     agents: Mapping[str, AgentPod] = field(default_factory=dict[str, AgentPod])
     why_no_agents: BotError | None = None
@@ -119,7 +121,7 @@ async def looking(
     api: Api, request: Request, evidence: Evidence, tasks: Mapping[str, Task], ends_at: float
 ) -> AsyncGenerator[Looks, None]:
     """Ways to look at the nodes of the tasks, as often as needed until it ends."""
-    looks = Looks(api, dict.fromkeys(tasks, evidence.access), ends_at)
+    looks = Looks(api, dict.fromkeys(tasks, evidence.access), evidence.access, ends_at)
     async with AsyncExitStack() as stack:
         if evidence.access is Rung.AGENT and tasks:
             left_s = ends_at - asyncio.get_running_loop().time()

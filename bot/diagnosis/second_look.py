@@ -50,19 +50,44 @@ def is_certain(found: Differential) -> bool:
     return found.is_settled and all(one.confidence is Confidence.CONFIRMED for one in found.selected)
 
 
-def agreed(found: Differential, first: Differential) -> Differential:
-    """What was found, no surer than both looks together: what only one of two looks shows is not confirmed."""
+def agreed(found: Differential, first: Differential, evidence: Evidence) -> Differential:
+    """What was found, no surer than both looks together: what only one of two looks shows is not confirmed.
+
+    Where only the second one could see, it stands for itself.
+    """
     if not first.symptoms:
         return found
-    before = {one.id for one in first.selected}
+    before, unseen = {one.id for one in first.selected}, _newly_seen(evidence)
     selected = tuple(
-        one
-        if one.id in before or one.confidence is not Confidence.CONFIRMED
-        else replace(one, confidence=Confidence.LIKELY)
+        replace(one, confidence=Confidence.LIKELY)
+        if one.confidence is Confidence.CONFIRMED
+        and one.id not in before
+        and unseen.isdisjoint(node for subject in one.subjects for node in _nodes_of(evidence, subject))
+        else one
         for one in found.selected
     )
     follows = found.consequences if selected == found.selected else ()
     return replace(found, selected=selected, consequences=follows)
+
+
+def _newly_seen(evidence: Evidence) -> frozenset[str]:
+    """Nodes that the first look did not see, or by a lower rung only."""
+    if evidence.first is None or not evidence.first.rungs:
+        return frozenset()
+    before = evidence.first.rungs
+    return frozenset(node for node, rung in evidence.rungs.items() if before.get(node) is not rung)
+
+
+def _nodes_of(evidence: Evidence, subject: Subject) -> Iterator[str]:
+    match subject.kind:
+        case SubjectKind.NODE:
+            yield subject.name
+        case SubjectKind.PAIR:
+            yield from subject.name.split(">")
+        case SubjectKind.POD:
+            yield evidence.node_of(subject)
+        case _:
+            pass
 
 
 def _is_newborn(evidence: Evidence, pod: Pod) -> bool:

@@ -10,8 +10,8 @@ from bot.aio.retry import Backoff
 from bot.cluster.client.api import Api
 from bot.diagnosis.collect import collect
 from bot.diagnosis.judge import coverage_of
-from bot.diagnosis.request import Progress, Request
-from bot.domain.facts import Rung
+from bot.diagnosis.request import Progress, Request, silent
+from bot.domain.facts import Rung, Subject
 from bot.domain.report import Unobserved
 from bot.lab.cluster.apiserver.http.fault_injection import ApiFault
 from bot.probes.engine.evidence import Evidence
@@ -96,6 +96,25 @@ async def test_an_agent_that_prints_no_report_is_replaced_by_commands(home: Smal
 
     assert evidence.access is Rung.EXEC
     assert "it printed something else than a report" in of_rungs(evidence)[0].why
+
+
+async def test_an_agent_that_broke_off_once_is_asked_again_in_the_second_look(home: SmallCluster):
+    """A lower rung sees less: what it leaves open may be plain to the agent."""
+    home.kubelet.instead["cnibot-agent"] = ("echo", "garbage")
+
+    def doubts(evidence: Evidence) -> frozenset[Subject]:
+        home.kubelet.instead.clear()
+        return frozenset(evidence.scope_pods) if evidence.access is Rung.EXEC else frozenset()
+
+    async with Api.connect(home.kubeconfig()) as api:
+        request = Request(namespace="shop", timeout_s=30, with_trace=False)
+        evidence = await collect(api, request, lambda _: (), silent, doubts)
+
+    assert evidence.first is not None
+    assert evidence.first.access is Rung.EXEC
+    assert evidence.access is Rung.AGENT
+    assert evidence.rungs == {"node-1": Rung.AGENT, "node-2": Rung.AGENT}
+    assert of_rungs(evidence) == []
 
 
 async def test_where_nothing_works_the_report_claims_no_more_than_the_api(home: SmallCluster):

@@ -12,7 +12,7 @@ from bot.diagnosis.judge import judge, judge_recording
 from bot.diagnosis.knowledge import Knowledge, load_knowledge
 from bot.diagnosis.recording import load, record, save
 from bot.diagnosis.second_look import doubtful_pods
-from bot.domain.facts import Subject
+from bot.domain.facts import Rung, Subject
 from bot.domain.report import Report
 from bot.probes.engine.evidence import Evidence
 from tests.probes.build import NOW, FakeCluster, two_nodes
@@ -79,6 +79,17 @@ def test_what_only_one_of_two_looks_shows_is_not_confirmed(knowledge: Knowledge)
     report = judged(replace(evidence, first=other), knowledge)
 
     assert (report.verdict.cause, report.verdict.confidence) == ("fdb-entry-missing", "likely")
+
+
+def test_what_the_first_look_could_not_see_the_second_shows_by_itself(knowledge: Knowledge) -> None:
+    """On one node the agent broke off; it is asked again, and not by a lower rung that sees less."""
+    evidence = load(RECORDINGS / "flannel-fdb-missing.json.gz").evidence()
+    other = load(RECORDINGS / "flannel-vxlan-blocked-on-node.json.gz").evidence()
+    by_lower = {**evidence.rungs, "node-1": Rung.EXEC, "node-2": Rung.EXEC, "node-3": Rung.EXEC}
+
+    report = judged(replace(evidence, first=replace(other, rungs=by_lower)), knowledge)
+
+    assert (report.verdict.cause, report.verdict.confidence) == ("fdb-entry-missing", "confirmed")
 
 
 def test_what_healed_is_transient_and_no_cause_is_named(knowledge: Knowledge) -> None:
