@@ -26,7 +26,6 @@ from bot.diagnosis.tracing.follow import followed
 from bot.domain.errors import BotError, PodsHiddenError
 from bot.domain.facts import Rung, Subject
 from bot.domain.report import Unobserved
-from bot.domain.subject_name import SubjectName
 from bot.playbooks.applications import ApplicationDial, expected, needed
 from bot.probes.engine.evidence import Evidence
 from bot.probes.shared.sentences import plural
@@ -140,17 +139,17 @@ class _Collecting:
         within = asyncio.timeout_at(self.ends_at)
         try:
             async with within, looking(self.api, self.request, evidence, tasks, self.ends_at) as looks:
-                began = asyncio.get_running_loop().time()
+                gathered.began_at = asyncio.get_running_loop().time()
                 await all_nodes(tasks, gathered, looks, evidence, self.on_progress)
                 await self._by_lower_rungs(evidence, tasks, gathered, looks)
-                ended = asyncio.get_running_loop().time()
+                gathered.ended_at = asyncio.get_running_loop().time()
                 first = self._seen(evidence, tasks, gathered)
                 if self.doubts_of(first):
                     # What packets show often settles it, and takes less than the pause before a second look.
                     second = first = await self._followed(first, looks)
                 if doubtful := self.doubts_of(first):
                     second = first = await self._with_logs(first, doubtful)
-                    second = await self._again(first, doubtful, looks, began, ended) or first
+                    second = await self._again(first, gathered, doubtful, looks) or first
                     second = await self._followed(second, looks)
         except TimeoutError:
             if not within.expired():
@@ -241,14 +240,11 @@ class _Collecting:
         )
 
     async def _again(
-        self, first: Evidence, pods: frozenset[Subject], looks: Looks, began: float, ended: float
+        self, first: Evidence, gathered: Gathered, pods: frozenset[Subject], looks: Looks
     ) -> Evidence | None:
-        """The second look at pods where the first leaves doubts; None when there is no time.
-
-        `began`, `ended`: the first one, by the loop's clock.
-        """
-        took_s, now = ended - began, asyncio.get_running_loop().time()
-        pause_s = max(0.0, ended + LOOK_AGAIN_AFTER_S - now)
+        """The second look at pods where the first leaves doubts; None when there is no time."""
+        took_s, now = gathered.ended_at - gathered.began_at, asyncio.get_running_loop().time()
+        pause_s = max(0.0, gathered.ended_at + LOOK_AGAIN_AFTER_S - now)
         if self.ends_at - now < pause_s + 2 * took_s + 1.0:
             return None
         sentence = "the first look leaves doubts: looking again"
@@ -273,22 +269,18 @@ class _Collecting:
         looks.rung_of |= dict.fromkeys(tasks, looks.highest)  # what did not work once may work now
         await all_nodes(tasks, again, looks, second, self.on_progress)
         await self._by_lower_rungs(dataclasses.replace(second, access=looks.highest), tasks, again, looks)
-        return _with_reports(second, again)
+        return _with_reports(second, again, gathered)
 
 
-def _with_reports(first: Evidence, again: Gathered) -> Evidence:
+def _with_reports(second: Evidence, again: Gathered, before: Gathered) -> Evidence:
     """The evidence with what nodes delivered when they were looked at again; of those that did not, what was seen."""
-    rungs = {**first.rungs, **again.rungs}
-    unobserved = [
-        each
-        for each in first.unobserved
-        if not (each.kind == "node" and SubjectName.read(each.subject).name in again.reports)
-        and not (each.kind == "access" and each.what.startswith("rung ") and again.reports.keys() >= first.rungs.keys())
-    ]
+    rungs = {**before.rungs, **again.rungs}
+    stale = [before.failed[node] for node in before.failed if node in again.reports]
+    stale += before.lowered if again.reports.keys() >= before.reports.keys() else []
     return dataclasses.replace(
-        first,
-        access=max(rungs.values(), key=LADDER.index, default=first.access),
-        reports={**first.reports, **again.reports},
+        second,
+        access=max(rungs.values(), key=LADDER.index, default=second.access),
+        reports={**before.reports, **again.reports},
         rungs=rungs,
-        unobserved=(*unobserved, *again.lowered),
+        unobserved=(*(each for each in second.unobserved if each not in stale), *again.lowered),
     )

@@ -50,6 +50,9 @@ class Gathered:
     failed: dict[str, Unobserved] = field(default_factory=dict[str, Unobserved])
     lowered: list[Unobserved] = field(default_factory=list[Unobserved])
     """Rungs that were allowed and did not work."""
+    began_at: float = 0.0
+    """By the loop's clock."""
+    ended_at: float = 0.0
 
     def fail(self, node: str, why: str, on_progress: OnProgress, remedy: str = "") -> None:
         """Note that a node was not seen."""
