@@ -50,7 +50,7 @@ def _nothing_wrong(
     if coverage.pods_total == 0:
         return Verdict(
             status="healthy",
-            summary=_healthy_on_host_network(len(evidence.scope_pods), coverage.nodes_observed),
+            summary=_healthy_on_host_network(evidence),
         )
     return Verdict(
         status="healthy",
@@ -60,10 +60,13 @@ def _nothing_wrong(
     )
 
 
-def _healthy_on_host_network(pods: int, nodes: int) -> str:
-    whose = "uses the network of its node" if pods == 1 else f"use the network of their {counted(nodes, 'node')}"
+def _healthy_on_host_network(evidence: Evidence) -> str:
+    """Of the pods' own nodes: others are looked at for what these need."""
+    pods, nodes = len(evidence.scope_pods), len({evidence.node_of(pod) for pod in evidence.scope_pods})
+    node = "its node" if pods == 1 else "one node" if nodes == 1 else f"their {counted(nodes, 'node')}"
+    whose = f"{counted(pods, 'pod')} {'uses' if pods == 1 else 'use'} the network of {node} (hostNetwork)"
     what = "which reaches" if nodes == 1 else "which reach each other,"
-    return f"{counted(pods, 'pod')} {whose} (hostNetwork), {what} the API server and the cluster's DNS."
+    return f"{whose}, {what} the API server and the cluster's DNS."
 
 
 def _unready_by_themselves(findings: Sequence[Finding]) -> str:

@@ -127,3 +127,41 @@ def test_what_a_pod_on_its_nodes_network_dials_without_an_answer_is_tried_at_a_s
     assert {pod.name for pod in doubtful_pods(evidence, load_knowledge(), "namespace")} == set(missed)
     targets = plan_tasks(evidence, deadline_s=10)["node-1"].targets
     assert any(each.ip == "192.0.2.9" for each in targets) is (state == "syn-sent")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "words"),
+    [
+        (["node-1"], "1 pod uses the network of its node (hostNetwork), which reaches the API server"),
+        (["node-1", "node-1"], "2 pods use the network of one node (hostNetwork), which reaches the API server"),
+        (
+            ["node-1", "node-2"],
+            "2 pods use the network of their 2 nodes (hostNetwork), which reach each other, the API",
+        ),
+    ],
+    ids=["one", "two of a node", "two of two nodes"],
+)
+def test_where_all_pods_use_their_nodes_networks_it_is_said_of_these_nodes(nodes: list[str], words: str):
+    cluster = FakeCluster()
+    for number in (1, 2, 3):
+        cluster.node(f"node-{number}")
+        about: dict[str, Any] = {"protocol": "tcp", "ip": "10.43.0.1", "port": 443, "name": "default/kubernetes:443"}
+        cluster.test(facts.node(f"node-{number}"), "cluster-ip", **about)
+    for number, node in enumerate(nodes):
+        pod = cluster.pod(f"shop/edge-{number}", node, host_network=True)
+        spec = structs.replace(cluster.pods[pod].spec, dns_policy="ClusterFirstWithHostNet")
+        cluster.pods[pod] = structs.replace(cluster.pods[pod], spec=spec)
+        uid = cluster.pods[pod].metadata.uid
+        cluster.pod_reports[node][uid] = PodReport(
+            uid=uid,
+            namespace="shop",
+            name=f"edge-{number}",
+            is_found=True,
+            is_host_network=True,
+            nameservers=("10.1.1.1",),
+        )
+    seen = Coverage(access="agent", nodes_observed=3, nodes_total=3, pods_observed=0, pods_total=0)
+
+    found = verdict(cluster.evidence(), seen, (), Differential())
+
+    assert (found.status, found.summary.startswith(words)) == ("healthy", True), found.summary
