@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Network
 
+from bot.agent.report import Link
 from bot.cluster.objects import Node
 from bot.domain import facts
 from bot.domain.facts import FactBuilder, FactTable, Rung, Subject, SubjectKind, Value
@@ -22,16 +23,18 @@ from bot.probes.engine.needs import LOOK_AT_PODS
 from bot.probes.engine.probe import Probe
 from bot.probes.shared.flows import tried_flows
 from bot.probes.shared.held_addresses import addresses_held
-from bot.probes.shared.pod_views import NodeView, node_views
+from bot.probes.shared.pod_views import NodeView, conf, node_views, strictest
 from bot.probes.shared.reach import REACH_VALUES, address_of, aggregate, in_words, target_of
 from bot.probes.shared.routing import address, network, uplink
 from bot.probes.shared.sentences import names, plural
 
 NAME = "node-to-node"
 
+_ANSWERS_NOTHING = 8
 _API = tuple(Rung)
 _OUTSIDE = (Rung.CNI_AGENT, Rung.AGENT)
 _LOOK_PING = "ping -c 1 <other node ip>  # on <node>"
+_LOOK_ARP_IGNORE = "sysctl -a | grep 'arp_ignore = 8'  # on <node>"
 _LOOK_NODE = "kubectl describe node <node>"
 
 FACTS = (
@@ -90,6 +93,28 @@ FACTS = (
         "The uplink or a bridge of pods whose NOARP flag is set, empty when there is none.",
         rungs=_OUTSIDE,
         look="ip link show  # on <node>",
+    ),
+    fact(
+        "node.uplink_ignores_arp",
+        "bool",
+        "arp_ignore has the node answer no ARP request for its own address on the uplink (8).",
+        rungs=_OUTSIDE,
+        look=_LOOK_ARP_IGNORE,
+    ),
+    fact(
+        "node.bridge_ignores_arp",
+        "str",
+        "A bridge of pods on which arp_ignore has the node answer no ARP request, empty when there is none.",
+        rungs=_OUTSIDE,
+        look=_LOOK_ARP_IGNORE,
+    ),
+    fact(
+        "node.arp_answering",
+        "list",
+        "The commands that have the node answer ARP again where arp_ignore forbids it.",
+        rungs=_OUTSIDE,
+        look=_LOOK_ARP_IGNORE,
+        is_command=True,
     ),
     fact(
         "node.reach_nodes",
@@ -153,6 +178,7 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
         into.put(facts.node(name), "uplink_name", dev or None, "the node's uplink is not known")
         without_arp = _without_arp(root, dev) if root.links else None
         into.put(facts.node(name), "link_without_arp", without_arp, "the node's devices were not read")
+        _observe_arp_ignored(root, dev, into)
 
 
 def _observe_api(node: Node, overlapping: frozenset[str], into: FactBuilder) -> None:
@@ -264,10 +290,32 @@ def _uplink(evidence: Evidence, root: NodeView) -> str:
 
 def _without_arp(root: NodeView, dev: str) -> str:
     """A link that needs ARP and has none. Tunnels and their kind, which have no MAC address, need none."""
-    masters = {link.master for link in root.links.values()}
-    bridges = (link for link in root.links.values() if link.kind == "bridge" and link.name in masters)
-    needing = (link for link in (root.links.get(dev), *bridges) if link and link.mac)
+    needing = (link for link in (root.links.get(dev), *_bridges(root)) if link and link.mac)
     return next((link.name for link in needing if not link.has_arp), "")
+
+
+def _bridges(root: NodeView) -> list[Link]:
+    masters = {link.master for link in root.links.values()}
+    return [link for link in root.links.values() if link.kind == "bridge" and link.name in masters]
+
+
+def _observe_arp_ignored(root: NodeView, dev: str, into: FactBuilder) -> None:
+    """Where arp_ignore has the node answer nobody who asks for its own address. By proxy it answers nevertheless.
+
+    Source: net/ipv4/arp.c, arp_ignore(): 8 answers nothing; lower values answer for the addresses of that device
+    """
+    node, unread = facts.node(root.name), "the sysctls of the uplink were not read"
+    of_uplink = strictest(root.state, dev, "arp_ignore") if dev else None
+    into.put(node, "uplink_ignores_arp", None if of_uplink is None else of_uplink == _ANSWERS_NOTHING, unread)
+    of_bridges = {link.name: strictest(root.state, link.name, "arp_ignore") for link in _bridges(root)}
+    silent = next((name for name, value in of_bridges.items() if value == _ANSWERS_NOTHING), "")
+    known = silent if silent or None not in of_bridges.values() else None
+    into.put(node, "bridge_ignores_arp", known, "the sysctls of the bridge were not read")
+    places = list(dict.fromkeys(one for one in ("all", dev, *of_bridges) if one))
+    values = {place: conf(root.state, place, "arp_ignore") for place in places}
+    # By slashes, since a device's name may have a dot.
+    held = tuple(f"sysctl -w net/ipv4/conf/{one}/arp_ignore=0" for one in values if values[one] == _ANSWERS_NOTHING)
+    into.put(node, "arp_answering", None if None in values.values() else held, "not all of these sysctls were read")
 
 
 def _next_hop_failed(evidence: Evidence, root: NodeView, dev: str) -> tuple[bool | None, str]:

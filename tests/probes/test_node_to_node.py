@@ -40,6 +40,7 @@ def test_nodes_that_reach_each_other() -> None:
         "uplink_name": "eth0",
         "uplink_neigh_failed": False,
         "link_without_arp": "",
+        "bridge_ignores_arp": "",
     }
     assert sentences(judge(known)) == [
         "Node node-1 reaches 1 other node (node-2) by ICMP.",
@@ -212,6 +213,32 @@ def test_links_that_need_arp_and_have_none(device: str, changes: dict[str, Any],
     known = facts_of(cluster.evidence(), PROBE)
 
     assert known.of(NODE)["link_without_arp"] == named
+
+
+@pytest.mark.parametrize(
+    ("values", "uplink", "bridge", "answering"),
+    [
+        ({"all": 0, "eth0": 0, "cni0": 0}, False, "", []),
+        ({"all": 1, "eth0": 2, "cni0": 0}, False, "", []),
+        ({"all": 0, "eth0": 8, "cni0": 0}, True, "", ["eth0"]),
+        ({"all": 0, "eth0": 0, "cni0": 8}, False, "cni0", ["cni0"]),
+        ({"all": 8, "eth0": 0, "cni0": 8}, True, "cni0", ["all", "cni0"]),
+    ],
+    ids=["default", "as load balancers have it", "the uplink", "the bridge of pods", "all of them"],
+)
+def test_where_arp_ignore_silences_a_node(
+    values: dict[str, int],
+    uplink: bool,  # noqa: FBT001
+    bridge: str,
+    answering: list[str],
+) -> None:
+    cluster, _, _, _ = two_nodes("flannel")
+    cluster.sysctl("node-1", **{f"ipv4.conf.{dev}.arp_ignore": str(value) for dev, value in values.items()})
+
+    known = facts_of(cluster.evidence(), PROBE).of(NODE)
+
+    assert (known["uplink_ignores_arp"], known["bridge_ignores_arp"]) == (uplink, bridge)
+    assert known["arp_answering"] == tuple(f"sysctl -w net/ipv4/conf/{dev}/arp_ignore=0" for dev in answering)
 
 
 def test_where_nobody_is_asked_for_nobody_failed_to_answer() -> None:

@@ -4,9 +4,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
-from bot.agent.report import Link, Neighbour
+from bot.agent.report import Address, Link, Neighbour
 from bot.domain import facts
 from bot.domain.facts import Rung
 from bot.domain.finding import Severity, SymptomKind
@@ -107,6 +108,8 @@ def test_a_node_whose_gateway_is_silent_for_all_is_one_finding() -> None:
         "gateway_silent": "all",
         "gateway_silent_pods": 6,
         "gateway_checked_pods": 6,
+        "gateways_absent": (),
+        "gateway_restoring": (),
     }
 
 
@@ -306,3 +309,38 @@ def test_without_any_report_nothing_passes() -> None:
         )
     ]
     assert findings[0].subject == facts.CLUSTER
+
+
+@pytest.mark.parametrize(
+    ("device", "carried", "absent"),
+    [
+        ("cni0", "10.42.1.1", ()),
+        ("eth0", "10.42.1.1", ()),
+        ("cni0", "10.42.1.99", ("10.42.1.1/24 on cni0",)),
+        ("cni0", "", ("10.42.1.1/24 on cni0",)),
+        ("cni0", "10.244.9.1", ()),
+    ],
+    ids=["as it should be", "on another device", "another address", "none at all", "one of another range"],
+)
+def test_a_gateway_that_no_device_of_the_node_has(device: str, carried: str, absent: tuple[str, ...]) -> None:
+    cluster, *_ = two_nodes("flannel")
+    addresses = tuple(each for each in cluster.roots["node-1"].addresses if each.dev != "cni0")
+    given = (Address(dev=device, ip=carried, prefix_len=24),) if carried else ()
+    cluster.root("node-1", addresses=(*addresses, *given))
+
+    known = facts_of(cluster.evidence(), PROBE).of(facts.node("node-1"))
+
+    assert known["gateways_absent"] == absent
+    assert known["gateway_restoring"] == tuple(f"ip addr add {one.replace(' on ', ' dev ')}" for one in absent)
+
+
+def test_the_gateway_of_a_network_that_is_not_the_nodes_may_be_any_router() -> None:
+    cluster, *_ = two_nodes("flannel")
+    given = cluster.nodes["node-1"]
+    cluster.nodes["node-1"] = msgspec.structs.replace(
+        given, spec=msgspec.structs.replace(given.spec, pod_cidr="10.99.0.0/24")
+    )
+    addresses = tuple(each for each in cluster.roots["node-1"].addresses if each.dev != "cni0")
+    cluster.root("node-1", addresses=addresses)
+
+    assert facts_of(cluster.evidence(), PROBE).of(facts.node("node-1"))["gateways_absent"] == ()

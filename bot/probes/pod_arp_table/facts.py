@@ -1,6 +1,6 @@
 """The facts that pod-arp-table declares."""
 
-from bot.probes.engine.fact_spec import POD, fact
+from bot.probes.engine.fact_spec import NODE, POD, fact
 
 STATES = ("REACHABLE", "STALE", "DELAY", "PROBE", "INCOMPLETE", "FAILED", "PERMANENT", "NOARP", "none")
 _LOOK_ARP = "nsenter -t <pid> -n arping -c 3 -I eth0 <gateway>  # on <node>"
@@ -68,5 +68,20 @@ FACTS = (
         values=("none", "some", "all"),
         rungs=POD,
         look=_LOOK_ARP,
+    ),
+    fact(
+        "node.gateways_absent",
+        "list",
+        "Gateways of the pods of a bridge that are addresses of the node's range, and that no device of the node has.",
+        rungs=NODE,
+        look="ip -o -4 addr show  # on <node>",
+    ),
+    fact(
+        "node.gateway_restoring",
+        "list",
+        "The commands that give the bridge these addresses.",
+        rungs=NODE,
+        look="ip -o -4 addr show  # on <node>",
+        is_command=True,
     ),
 )

@@ -11,7 +11,7 @@ Source: https://docs.tigera.io/calico/latest/reference/faq (why 169.254.1.1)
 Source: https://man7.org/linux/man-pages/man7/arp.7.html
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address
 
@@ -22,7 +22,8 @@ from bot.probes.engine.evidence import Evidence
 from bot.probes.pod_arp_table.facts import STATES
 from bot.probes.pod_arp_table.findings import PROMPT_MS
 from bot.probes.pod_link.observe import host_end
-from bot.probes.shared.pod_views import PodView, observable_pods
+from bot.probes.shared.address_ranges import in_ranges, node_ranges
+from bot.probes.shared.pod_views import PodView, node_views, observable_pods
 
 _ARP_KEYS = (
     "gateway_macs",
@@ -39,11 +40,13 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
     """The gateway of every pod in sight, and how many of each node's pods it is silent for."""
     checked: Counter[str] = Counter()
     silent: Counter[str] = Counter()
+    absent: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for view in observable_pods(evidence):
         if view.seen is None:
             into.miss_all(view.subject, _POD_KEYS, view.why)
             continue
         gateway = gateway_of(view)
+        absent[view.pod.spec.node_name] |= set(_absent_gateway(evidence, view, gateway or ""))
         neighbour = _observe_table(view, gateway, into)
         arp = _observe_arp(view, into)
         is_silent = arp == "silent" if arp else {"REACHABLE": False, "FAILED": True, "INCOMPLETE": True}.get(neighbour)
@@ -52,6 +55,35 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
             silent[view.pod.spec.node_name] += is_silent
     for node in evidence.reports:
         _count(facts.node(node), checked[node], silent[node], into)
+    for name, root in node_views(evidence).items():
+        lacking = sorted(absent[name])
+        unread = "the addresses of the node were not read"
+        missing = tuple(f"{address} on {bridge}" for address, bridge in lacking) if root.state.addresses else None
+        into.put(facts.node(name), "gateways_absent", missing, unread)
+        commands = tuple(f"ip addr add {address} dev {bridge}" for address, bridge in lacking)
+        into.put(facts.node(name), "gateway_restoring", None if missing is None else commands, unread)
+
+
+def _absent_gateway(evidence: Evidence, view: PodView, gateway: str) -> Iterator[tuple[str, str]]:
+    """The gateway, as an address with its prefix, and the pod's bridge, when no device of the node has that address.
+
+    Only where the gateway is of the range that the node was given: that of another network may be any router's. A
+    bridge with an address of another range is cni-inventory's to tell of.
+    """
+    root, link, node = view.root, host_end(view), evidence.nodes.get(view.pod.spec.node_name)
+    if root is None or node is None or link is None or not gateway or not root.state.addresses:
+        return
+    bridge = root.links.get(link.master)
+    if bridge is None or bridge.kind != "bridge" or not in_ranges(gateway, node_ranges(node)):
+        return
+    others = [each.ip for each in root.state.addresses if each.dev == bridge.name and each.family == 4]
+    is_held = any(each.ip == gateway for each in root.state.addresses)
+    if is_held or not all(in_ranges(ip, node_ranges(node)) for ip in others):
+        return
+    own = view.state.addresses if view.state else ()
+    prefix = next((each.prefix_len for each in own if each.ip == view.pod.status.pod_ip), None)
+    if prefix is not None:
+        yield f"{gateway}/{prefix}", bridge.name
 
 
 def _count(node: Subject, checked: int, silent: int, into: FactBuilder) -> None:
