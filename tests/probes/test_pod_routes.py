@@ -307,6 +307,18 @@ def test_a_node_without_default_route_is_told_but_accused_of_nothing() -> None:
         (Rule(priority=100, table=52), (Route(dst="default", dev="tailscale0", table=52),), True),
         (Rule(priority=100, iif="cali1", action="unreachable"), (), True),
         (Rule(priority=5210, dst="10.42.2.0/24", table=52), (Route(dst="default", dev="tailscale0", table=52),), True),
+        # as wg-quick writes it, which takes all that it did not mark itself
+        (
+            Rule(priority=32000, fwmark="0xca6c", is_inverted=True, table=51820),
+            (Route(dst="10.42.2.0/24", dev="wg0", table=51820),),
+            True,
+        ),
+        # as Calico writes it for its own WireGuard
+        (
+            Rule(priority=99, fwmark="0x100000/0x100000", is_inverted=True, table=1),
+            (Route(dst="10.42.2.0/24", dev="wireguard.cali", table=1),),
+            False,
+        ),
         # harmless: another device's packets, another source, a mark, an empty table, the same way as the main table
         (Rule(priority=100, iif="tun0", table=99), (Route(dst="default", type="unreachable", table=99),), False),
         (Rule(priority=100, src="192.168.0.0/16", table=99), (Route(dst="default", dev="tun0", table=99),), False),

@@ -13,7 +13,7 @@ from bot.probes.pod_link.observe import host_end
 from bot.probes.shared.pod_views import NodeView, PodView
 from bot.probes.shared.policy_routing import LOCAL, Answer, Packet, Routing, in_words, is_choosy, protocol_and_port
 from bot.probes.shared.reach import target_of
-from bot.probes.shared.routing import MAIN, RouteTable
+from bot.probes.shared.routing import MAIN, RouteTable, is_cni_device
 
 LISTED = 10
 MOST_TARGETS = 100
@@ -224,6 +224,8 @@ def _foreign_answer(evidence: Evidence, routing: Routing, packet: Packet) -> Ans
     answer = routing.answer(packet)
     if answer is None or not _is_foreign(evidence, answer.rule):
         return None
+    if answer.rule.is_inverted and answer.route and is_cni_device(answer.route.dev):
+        return None  # Calico's WireGuard: "not fwmark 0x100000/0x100000 lookup 1".
     return answer if _leads_elsewhere(answer, routing.table(MAIN), packet.dst) else None
 
 
@@ -231,8 +233,8 @@ def _is_foreign(evidence: Evidence, rule: Rule) -> bool:
     """Neither the kernel's own nor one that CNIs route pods by (AWS: priorities 512, 1024, 1536)."""
     if rule.table in {MAIN, _DEFAULT_TABLE} and rule.action == "lookup":
         return False
-    if is_choosy(rule) and not rule.others:
-        return False  # It takes only what somebody marked.
+    if is_choosy(rule) and not rule.others and not rule.is_inverted:
+        return False  # It takes only what somebody marked; "not fwmark" takes all that nobody did.
     return not (evidence.cni.name == "aws-vpc-cni" and rule.priority in _AWS_PRIORITIES)
 
 
