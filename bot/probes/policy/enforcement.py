@@ -18,6 +18,7 @@ from bot.agent.report import Test
 from bot.domain.facts import Subject, SubjectKind
 from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.once import once_per_evidence
+from bot.probes.filters.rule_owners import owners_of
 from bot.probes.policy.ends import Direction
 from bot.probes.policy.evaluation import ALLOWED, Allowed, by_rules, policy_index
 
@@ -52,10 +53,21 @@ def denied_but_passed(evidence: Evidence) -> tuple[Passed, ...]:
 
 @once_per_evidence
 def enforces_policy(evidence: Evidence) -> bool | None:
-    """Whether NetworkPolicies are enforced: what the CNI is known to do, else what packets show; None: unknown."""
-    if evidence.cni.enforces_policy is None and any(not each.is_local for each in denied_but_passed(evidence)):
+    """Whether NetworkPolicies are enforced: what the CNI is known to do, else what packets show; None: unknown.
+
+    A CNI that does not enforce them may have somebody beside it who does (Flannel kube-router): its rules show that.
+    """
+    presumed = evidence.cni.enforces_policy
+    if presumed is None and any(not each.is_local for each in denied_but_passed(evidence)):
         return False
-    return evidence.cni.enforces_policy
+    return True if presumed is False and _has_enforcer(evidence) else presumed
+
+
+def _has_enforcer(evidence: Evidence) -> bool:
+    """Whether rules of NetworkPolicies stand on a node, in chains of the one who enforces them beside this CNI."""
+    enforce = owners_of(evidence.cni.name).enforce
+    filters = (report.root.firewall for report in evidence.reports.values())
+    return any(enforce(rule.chain) for firewall in filters if firewall for rule in firewall.drops)
 
 
 def allowed(

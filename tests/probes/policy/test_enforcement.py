@@ -1,7 +1,10 @@
 """What packets show of policies: a denied connection that is answered proves that nobody enforces them there."""
 
+from dataclasses import replace
+
 import pytest
 
+from bot.agent.report import Firewall, FirewallRule
 from bot.domain.facts import CLUSTER, Subject, pair
 from bot.domain.finding import Severity
 from bot.probes import network_policies, pod_matrix
@@ -35,6 +38,23 @@ def test_without_a_denied_connection_that_passes_the_presumption_holds(*, known:
 
     assert enforces_policy(cluster.evidence()) is known
     assert denies(cluster, a, c) is (known is not False)
+
+
+@pytest.mark.parametrize(
+    ("chain", "is_enforced"),
+    [("KUBE-POD-FW-OUT-225FA0E14A26F12F", True), ("cali-tw-cali123", False), ("guard", False)],
+    ids=["kube-router's, who may stand beside it", "what Calico left behind", "a stranger's"],
+)
+def test_rules_of_an_enforcer_beside_a_cni_that_is_none_show_that_policies_hold(chain: str, *, is_enforced: bool):
+    cluster, a, _, c = two_nodes("flannel")
+    cluster.enforces_policy = False
+    closed(cluster)
+    dialled(cluster, a, c, passes=False)
+    rule = FirewallRule(backend="nft", family="ip", table="filter", chain=chain, verdict="reject", text="reject")
+    cluster.roots["node-1"] = replace(cluster.roots["node-1"], firewall=Firewall(drops=(rule,)))
+
+    assert enforces_policy(cluster.evidence()) is is_enforced
+    assert denies(cluster, a, c) is is_enforced
 
 
 def test_one_denied_connection_that_passes_between_nodes_decides_where_nothing_is_known():
