@@ -119,6 +119,12 @@ def kubeadm_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabUnderTe
 
 
 @pytest.fixture
+def busy_kubeadm_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabUnderTest]:
+    """The same with the usual pods and policies, which kube-router's rules enforce beside it."""
+    yield from _start("flannel-kubeadm", tmp_path_factory)
+
+
+@pytest.fixture
 async def calico_lab(calico_session: LabUnderTest) -> AsyncIterator[LabUnderTest]:
     """A healthy calico-vxlan lab; what the test breaks with `client.break_` is healed after it."""
     yield calico_session

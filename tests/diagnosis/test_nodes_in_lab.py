@@ -34,3 +34,12 @@ async def test_a_sweep_of_healthy_nodes_has_looked_at_all_of_them(calico_lab: La
 
     assert found.verdict.status == "healthy"
     assert found.coverage.nodes_observed == found.coverage.nodes_total == 3
+
+
+async def test_what_somebody_beside_flannel_enforces_is_no_fault(busy_kubeadm_lab: LabUnderTest) -> None:
+    """Flannel itself enforces nothing: that policies hold shows in the rules of who does."""
+    request = Request(namespace="shop", timeout_s=120.0)
+
+    found = await diagnose_cluster(busy_kubeadm_lab.kubeconfig, None, request, knowledge())
+
+    assert found.report.verdict.status == "healthy"
