@@ -6,8 +6,11 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from bot.domain import facts
+from bot.probes import packet_trace
 from tests.agent.nodes import Node, calico_node, is_root, two_nodes, why_no_namespaces
-from tests.agent.trace_lab import CHAIN, fate_in, flow
+from tests.agent.trace_lab import CHAIN, evidence_in, fate_in, flow
+from tests.probes.build import facts_of
 
 pytestmark = [
     pytest.mark.lab,
@@ -204,6 +207,23 @@ def test_a_rule_that_keeps_a_service_from_being_translated_is_named(node: Node, 
 
     assert fate.reason.startswith(effect)
     assert fate.culprit.startswith(f"ip/odd0/c (hook prerouting, priority -300, of unknown origin): {rule}")
+
+
+@pytest.mark.parametrize("table", ["odd", "kube-proxy"])
+def test_a_stranger_s_rule_is_a_proof_for_causes_and_kube_proxy_s_own_is_none(node: Node, table: str) -> None:
+    """Whatever it does, and whether or not it counts."""
+    lead = "ip saddr 10.42.0.10 udp dport 7001 counter meta mark set 7"
+    text = TABLE.format(family="ip", index=0, kind="filter", hook="prerouting", priority=-150, rule=lead)
+    with rules(node, *MARKED):
+        node.namespaces.run(node.number, "nft", "-f", "-", text=text.replace("odd0", table))
+        try:
+            evidence = evidence_in([node], flow(node.pods[0], SERVER_IP))
+        finally:
+            node.namespaces.run(node.number, "nft", "delete", "table", "ip", table)
+
+    known = facts_of(evidence, packet_trace.PROBE).of(facts.node("node-1"))["traced_changers"]
+    named = f"ip/odd/c (hook prerouting, priority -150, of unknown origin): {lead}"
+    assert known == ((named,) if table == "odd" else ())
 
 
 def test_answers_that_are_dropped_because_nobody_tracks_them(node: Node) -> None:

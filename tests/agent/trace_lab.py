@@ -10,6 +10,7 @@ from typing import Any
 
 from bot.agent.report import NodeReport, Task
 from bot.agent.traced import READY, NodeTrace, PacketDrop, TraceFlow
+from bot.probes.engine.evidence import Evidence
 from bot.probes.packet_trace.fate import Fate, fates
 from tests.agent.evidence import evidence_of
 from tests.agent.nodes import Node, Pod, decode, encode_task
@@ -74,9 +75,14 @@ def follow(nodes: Sequence[Node], *flows: TraceFlow, python: str = "") -> dict[s
 
 def fate_in(nodes: Sequence[Node], one: TraceFlow) -> Fate:
     """What became of a series, judged by what the agents of these nodes saw."""
-    traces = {name: trace_of(report) for name, report in follow(nodes, one).items()}
-    [found] = fates(evidence_of(nodes, traced=(one,), traces=traces))
+    [found] = fates(evidence_in(nodes, one))
     return found
+
+
+def evidence_in(nodes: Sequence[Node], one: TraceFlow) -> Evidence:
+    """What the agents of these nodes saw of a series."""
+    traces = {name: trace_of(report) for name, report in follow(nodes, one).items()}
+    return evidence_of(nodes, traced=(one,), traces=traces)
 
 
 def trace_of(report: NodeReport) -> NodeTrace:

@@ -90,7 +90,7 @@ POD: dict[str, Value] = {
 }  # fmt: skip
 NODE: dict[str, Value] = {
     "agent_errors": (), "agent_log": (), "sources_rewritten": (), "traced_dns": "not-followed",
-    "traced_programs": (),
+    "traced_programs": (), "traced_changers": (),
     "pods_without_network": 0, "pods_running": 12, "gateway_silent_pods": 0, "gateway_checked_pods": 2,
     "gateway_silent": "none", "ip_forward": True, "all_proxy_arp": False, "all_rp_filter": 0, "arp_filtered": False,
     "arp_filters": (),

@@ -36,8 +36,21 @@ class Changer:
     """The rule as it is written, or the candidates."""
     effect: str
     """What it did to them, in a clause."""
-    is_of_node: bool
-    """It stands in a node's own namespace, not in a pod's."""
+    rule: FirewallChange | None
+    """The rule itself, where there is one candidate."""
+    node: str
+    """In whose own namespace it stands; "" in a pod's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rules:
+    """Candidates."""
+
+    words: str = ""
+    only: FirewallChange | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.words)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +158,7 @@ def _translated(way: _Way) -> Changer | None:
         if point.dst and not _is_meant(way.evidence, way.flow, point):
             state = namespace_of(way.evidence, point.node, point.netns)
             own = {one.ip for one in state.addresses} if state else set[str]()
-            words = _rules(
+            rules = _rules(
                 way,
                 point,
                 before,
@@ -153,7 +166,7 @@ def _translated(way: _Way) -> Changer | None:
                 lambda one, to=point, here=own: _leads_to(one, to, here),
             )
             to = f"{point.dst}:{point.port}" if point.port else point.dst
-            return _changer(way, point, words, f"their destination was changed to {to} on {{}}")
+            return _changer(way, point, rules, f"their destination was changed to {to} on {{}}")
     return None
 
 
@@ -166,8 +179,8 @@ def _redirected(way: _Way) -> Changer | None:
     if drop.hook not in {"prerouting", "output"} or traced is None or traced.takings or len(way.requests) < 2:
         return None
     before = way.requests[-2]
-    words = _rules(way, before, before, "request", lambda one: one.kind == "redirect")
-    return _changer(way, before, words, f"they were redirected to {{}} itself, and {drop.dev} has no address there")
+    rules = _rules(way, before, before, "request", lambda one: one.kind == "redirect")
+    return _changer(way, before, rules, f"they were redirected to {{}} itself, and {drop.dev} has no address there")
 
 
 def _aged(way: _Way) -> Changer | None:
@@ -178,8 +191,8 @@ def _aged(way: _Way) -> Changer | None:
     seen = [one for one in way.points if one.hops_left]
     fresh = [one for one in seen if one.hops_left > FEW_HOPS]
     place = fresh[-1] if fresh else way.start
-    words = _rules(way, place, place, way.death.leg, _leaves_few_hops)
-    return _changer(way, place, words, "their time to live (hop limit) was lowered on {}")
+    rules = _rules(way, place, place, way.death.leg, _leaves_few_hops)
+    return _changer(way, place, rules, "their time to live (hop limit) was lowered on {}")
 
 
 def _marked(way: _Way) -> Changer | None:
@@ -197,10 +210,10 @@ def _marked(way: _Way) -> Changer | None:
         marked = routing.answer(Packet(dst=packet.dst, src=packet.src, iif=packet.iif, mark=mark)) if mark else None
         if marked is None or (plain and plain.way == marked.way) or not _took(way, last, state, marked):
             continue
-        words = _rules(way, last, last, way.death.leg, lambda one, it=change: one == it)
-        if words:
-            led = f"{words}; by that mark ip rule {in_words(marked)}"
-            return _changer(way, last, led, "they were marked, and led by another routing table, on {}")
+        rules = _rules(way, last, last, way.death.leg, lambda one, it=change: one == it)
+        if rules:
+            effect = "they were marked, and led by another routing table, on {}"
+            return _changer(way, last, rules, effect, leads=f"; by that mark ip rule {in_words(marked)}")
     return None
 
 
@@ -210,8 +223,8 @@ def _untracked(way: _Way) -> Changer | None:
     if way.death.leg != "request" or not left or left[-1].dst != way.flow.ip or not _is_service(way.evidence, way.flow):
         return None
     before = next((one for one in way.requests if one.netns == "node" and not one.is_out), way.start)
-    words = _rules(way, before, before, "request", lambda one: one.kind == "untracked")
-    return _changer(way, before, words, "connection tracking leaves them out on {}, so nothing translates them")
+    rules = _rules(way, before, before, "request", lambda one: one.kind == "untracked")
+    return _changer(way, before, rules, "connection tracking leaves them out on {}, so nothing translates them")
 
 
 def _untracked_reply(way: _Way) -> Changer | None:
@@ -219,8 +232,8 @@ def _untracked_reply(way: _Way) -> Changer | None:
     if (found := _unknown_reply(way, "untracked")) is None:
         return None
     place, so = found
-    words = _rules(way, place, place, "reply", lambda one: one.kind == "untracked")
-    return _changer(way, place, words, f"connection tracking leaves the answers out on {{}}, {so}")
+    rules = _rules(way, place, place, "reply", lambda one: one.kind == "untracked")
+    return _changer(way, place, rules, f"connection tracking leaves the answers out on {{}}, {so}")
 
 
 def _zoned(way: _Way) -> Changer | None:
@@ -239,9 +252,9 @@ def _zoned(way: _Way) -> Changer | None:
         takes = [_meets(way, state, change, request, "request"), _meets(way, state, change, reply, "reply")]
         return change.kind == "zone" and not change.to.endswith("/original") and takes.count(False) == 1
 
-    words = _rules(way, request, request, "request", parts) or _rules(way, reply, reply, "reply", parts)
+    rules = _rules(way, request, request, "request", parts) or _rules(way, reply, reply, "reply", parts)
     effect = f"connection tracking looks for the answers on {{}} in another zone than their packets are in, {so}"
-    return _changer(way, reply, words, effect)
+    return _changer(way, reply, rules, effect)
 
 
 def _unknown_reply(way: _Way, ctstate: str) -> tuple[_Point, str] | None:
@@ -272,8 +285,8 @@ def _renamed(way: _Way) -> Changer | None:
         state = namespace_of(way.evidence, point.node, point.netns)
         if state is None or not _dies_of_source(way.death, drop, point.src, {one.ip for one in state.addresses}):
             return None
-        words = _rules(way, point, before, "request", lambda one, to=point: _leads_from(one, to.src))
-        return _changer(way, point, words, f"their source was changed to {point.src} on {{}}, where no answer leads to")
+        rules = _rules(way, point, before, "request", lambda one, to=point: _leads_from(one, to.src))
+        return _changer(way, point, rules, f"their source was changed to {point.src} on {{}}, where no answer leads to")
     return None
 
 
@@ -289,21 +302,21 @@ def _dies_of_source(death: Death, drop: PacketDrop | None, source: str, held: se
 # Which rules do it
 
 
-def _rules(way: _Way, place: _Point, before: _Point, leg: Leg, does: Callable[[FirewallChange], bool]) -> str:
-    """Those of a place that do it to packets as they were before, in words."""
+def _rules(way: _Way, place: _Point, before: _Point, leg: Leg, does: Callable[[FirewallChange], bool]) -> _Rules:
+    """Those of a place that do it to packets as they were before."""
     state = namespace_of(way.evidence, place.node, place.netns)
     if state is None or state.firewall is None:
-        return ""
+        return _Rules()
     trace = way.evidence.traces.get(place.node) if place.netns == "node" else None
-    found: dict[str, bool] = {}
+    found: dict[str, tuple[FirewallChange, bool]] = {}
     for change in state.firewall.changes:
         if does(change) and (met := _meets(way, state, change, before, leg)) is not False:
             move = _move_of(trace, change)
             if change.packets is None or trace is None or trace.changes is None or move:
                 counted = f", {plural(move.packets, 'packet')} meanwhile" if move else ""
-                found[f"{change_in_words(change)}{counted}"] = met is True or move is not None
-    sure = [words for words, is_sure in found.items() if is_sure]
-    return one_of(sure or list(found))
+                found[f"{change_in_words(change)}{counted}"] = (change, met is True or move is not None)
+    likely = [words for words, (_, is_sure) in found.items() if is_sure] or list(found)
+    return _Rules(words=one_of(likely), only=found[likely[0]][0] if len(likely) == 1 else None)
 
 
 def _meets(way: _Way, state: NetnsState, change: FirewallChange, before: _Point, leg: Leg) -> bool | None:
@@ -433,8 +446,9 @@ def _own_addresses(evidence: Evidence, ends: Ends) -> Iterator[str]:
         yield from (pod.status.pod_ip, *(one.ip for one in pod.status.pod_ips))
 
 
-def _changer(way: _Way, place: _Point, words: str, effect: str) -> Changer | None:
-    if not words:
+def _changer(way: _Way, place: _Point, rules: _Rules, effect: str, *, leads: str = "") -> Changer | None:
+    if not rules:
         return None
     owner = owner_of(way.evidence, place.node, place.netns)
-    return Changer(words=words, effect=effect.format(owner), is_of_node=place.netns == "node")
+    node = place.node if place.netns == "node" else ""
+    return Changer(words=f"{rules.words}{leads}", effect=effect.format(owner), rule=rules.only, node=node)

@@ -34,6 +34,13 @@ FACTS = (
         look="bpftool link list | grep -A1 netfilter  # on <node>",
     ),
     fact(
+        "node.traced_changers",
+        "list",
+        "Rules of the node, by neither its CNI nor kube-proxy, that changed followed packets so that they died of it: "
+        "their addresses, their mark, their connection tracking, their hops. Empty where nothing was followed.",
+        look="nft list ruleset  # on <node>",
+    ),
+    fact(
         "node.traced_dns",
         "str",
         "What became of DNS questions over UDP that pods of the node sent, of those that were followed.",

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from bot.agent.report import NetnsState
+from bot.agent.report import FirewallChange, NetnsState
 from bot.agent.traced import Leg, PacketDrop, Sent, Sighting, TraceFlow, split_address
 from bot.domain.facts import Subject
 from bot.domain.finding import Hop
@@ -100,6 +100,8 @@ class Fate:
     """kube-proxy's own rule took them: it refuses for a Service without endpoints, which is a consequence."""
     taken_at: tuple[str, str, str] | None = None
     """Of traffic control or a program alone: node's name or pod's uid, device, and side, where packets ended."""
+    changed_by: tuple[str, FirewallChange] | None = None
+    """The node, and the one rule there that had changed them, so that they died of it."""
     segment: Segment | None = None
     """On which part of the way between two nodes; None where it is not known, or both ends are on one."""
 
@@ -155,10 +157,18 @@ def _changed(evidence: Evidence, fate: Fate, found: tuple[str, PacketDrop] | Non
     changer = changer_of(evidence, fate.flow, fate.ends, death)
     if changer is None:
         return fate
-    hop: Hop = "node" if changer.is_of_node else "pod"
+    hop: Hop = "node" if changer.node else "pod"
     taken = f", by {fate.culprit}" if fate.culprit else ""
     reason = f"{changer.effect}; then: {fate.reason}{taken}"
-    return replace(fate, reason=reason, culprit=changer.words, hop=hop, taken_at=None, is_service_refusal=False)
+    return replace(
+        fate,
+        reason=reason,
+        culprit=changer.words,
+        hop=hop,
+        taken_at=None,
+        is_service_refusal=False,
+        changed_by=(changer.node, changer.rule) if changer.node and changer.rule else None,
+    )
 
 
 def _has_arrived(requests: Sequence[Seen], ends: Ends) -> bool:

@@ -1,12 +1,14 @@
 """Where do probe packets of failing flows die, and what says the kernel?"""
 
 from collections import defaultdict
+from collections.abc import Iterator
 
 from bot.agent.traced import split_address
 from bot.domain import facts
 from bot.domain.facts import FactBuilder, Subject
 from bot.domain.finding import HOPS
 from bot.probes.engine.evidence import Evidence
+from bot.probes.filters.naming import change_in_words
 from bot.probes.filters.rule_owners import owners_of
 from bot.probes.filters.traced import namespace_of, traced_drops
 from bot.probes.packet_trace.culprits import one_of
@@ -37,6 +39,7 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
         into.set(facts.node(name), "traced_dns", _dns(followed, name))
         _observe_node(evidence, name, followed, into)
         _observe_programs(evidence, name, followed, into)
+        into.set(facts.node(name), "traced_changers", tuple(dict.fromkeys(_foreign_changers(evidence, name, followed))))
     for pod in evidence.pods:
         mine = sent.get(pod)
         lost = [fate for fate in mine or () if fate.lost and fate.hop]
@@ -99,6 +102,15 @@ def _rewritten(evidence: Evidence, followed: tuple[Fate, ...]) -> dict[str, list
         if source and source not in pod_addresses(evidence, ends.source) and not is_sent_on(fate.flow, drop):
             found[ends.source_node].append(f"{ends.source.name} to {ends.target.name} arrives as {source}")
     return found
+
+
+def _foreign_changers(evidence: Evidence, name: str, followed: tuple[Fate, ...]) -> Iterator[str]:
+    """Where it is one rule, and a stranger's."""
+    owners = owners_of(evidence.cni.name)
+    for fate in followed:
+        node, rule = fate.changed_by or ("", None)
+        if rule and node == name and not owners.own(rule.table, rule.chain):
+            yield change_in_words(rule)
 
 
 def _observe_programs(evidence: Evidence, name: str, followed: tuple[Fate, ...], into: FactBuilder) -> None:
