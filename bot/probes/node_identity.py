@@ -41,6 +41,20 @@ FACTS = (
         "node.foreign_addresses", "list", "Such addresses: whose they are, and on which device.", look=_LOOK, rungs=NODE
     ),
     fact(
+        "node.foreign_addresses_claimed",
+        "list",
+        "Services that name one of them as an external address (externalIPs, the address of a balancer).",
+        look="kubectl get services -A -o wide",
+        rungs=NODE,
+    ),
+    fact(
+        "node.foreign_addresses_removal",
+        "list",
+        "The commands that take them from the node, of those that no Service claims.",
+        look=_LOOK,
+        rungs=NODE,
+    ),
+    fact(
         "node.has_shared_mac",
         "bool",
         "The node's uplink or tunnel has the MAC address of another node's.",
@@ -60,12 +74,18 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
     for name, root in by_node.items():
         node = facts.node(name)
         if not root.state.addresses:
-            keys = ("holds_foreign_address", "foreign_addresses")
+            keys = ("holds_foreign_address", *(f"foreign_addresses{which}" for which in ("", "_claimed", "_removal")))
             into.miss_all(node, keys, root.why_missing("root.addresses") or "the node's addresses were not read")
         else:
-            found = tuple(_foreign(evidence, root, held[name]))
+            found = dict(_foreign(evidence, root, held[name]))
             into.set(node, "holds_foreign_address", bool(found))
-            into.set(node, "foreign_addresses", found[:LISTED])
+            into.set(node, "foreign_addresses", tuple(found.values())[:LISTED])
+            claims = {ip: _claimants(evidence, ip) for ip in found}
+            into.set(
+                node, "foreign_addresses_claimed", tuple(sorted({one for each in claims.values() for one in each}))
+            )
+            free = [_removal(root, ip, held[name][ip]) for ip in found if not claims[ip]]
+            into.set(node, "foreign_addresses_removal", tuple(free[:LISTED]))
         shared = tuple(_shared(name, macs))
         into.set(node, "has_shared_mac", bool(shared))
         into.set(node, "shared_macs", shared[:LISTED])
@@ -84,16 +104,17 @@ def _observe_pair(
     into.put(facts.pair(name, other), "address_held", is_held if is_known else None, why)
 
 
-def _foreign(evidence: Evidence, root: NodeView, held: Mapping[str, Held]) -> Iterator[str]:
+def _foreign(evidence: Evidence, root: NodeView, held: Mapping[str, Held]) -> Iterator[tuple[str, str]]:
+    """Each such address, and whose it is and where, in words."""
     nodes = {node.internal_ip: name for name, node in evidence.nodes.items() if node.internal_ip}
     services = {each.spec.cluster_ip: subject.name for subject, each in evidence.services.items()}
     for ip, place in held.items():
         if (owner := nodes.get(ip, root.name)) != root.name:
-            yield f"{ip} of {owner} on {place}{_claimed(evidence, ip)}"
+            yield ip, f"{ip} of {owner} on {place}{_claimed(evidence, ip)}"
         elif pods := evidence.pods_by_ip.get(ip):
-            yield f"{ip} of pod {pods[0].name} on {place}"
+            yield ip, f"{ip} of pod {pods[0].name} on {place}"
         elif ip in services and not _is_for_services(root, place):
-            yield f"{ip} of Service {services[ip]} on {place}"
+            yield ip, f"{ip} of Service {services[ip]} on {place}"
 
 
 def _is_for_services(root: NodeView, place: Held) -> bool:
@@ -102,9 +123,24 @@ def _is_for_services(root: NodeView, place: Held) -> bool:
 
 
 def _claimed(evidence: Evidence, ip: str) -> str:
-    """Which Service names it as an external address."""
-    names = [subject.name for subject, each in evidence.services.items() if ip in each.spec.external_ips]
+    names = _claimants(evidence, ip)
     return f" (externalIP of Service {names[0]})" if names else ""
+
+
+def _claimants(evidence: Evidence, ip: str) -> Sequence[str]:
+    """Which Services name it as an external address."""
+    return [
+        subject.name
+        for subject, each in evidence.services.items()
+        if ip in each.spec.external_ips or any(ip == one.ip for one in each.status.load_balancer.ingress)
+    ]
+
+
+def _removal(root: NodeView, ip: str, place: Held) -> str:
+    if place.is_route:
+        return f"ip route del local {ip} dev {place.dev or 'lo'} table local"
+    length = next((one.prefix_len for one in root.state.addresses if (one.ip, one.dev) == (ip, place.dev)), 32)
+    return f"ip addr del {ip}/{length} dev {place.dev}"
 
 
 _Macs = Mapping[str, Sequence[tuple[str, str]]]

@@ -132,6 +132,7 @@ NODE: dict[str, Value] = {
     "reach_outside": "ok", "pods_reach_outside": "ok", "pods_reach_beyond": "ok", "egress_nat": "present",
     "ipsec_policies": (), "ipsec_refused": 0,
     "queue": "none", "queues": (), "filter": "none", "filters": (),
+    "foreign_addresses_claimed": (), "foreign_addresses_removal": (),
     "holds_foreign_address": False, "foreign_addresses": (), "has_shared_mac": False, "shared_macs": (),
     "route_legs_dead": (), "route_leg_repairs": (), "route_legs_idle": (),
     "router_entries_wrong": (), "foreign_rule_deletions": (), "rewriting_rule_deletions": (),

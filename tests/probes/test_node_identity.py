@@ -50,6 +50,16 @@ def test_a_healthy_node_holds_only_its_own(cni: Any):
     ]
 
 
+def test_what_no_service_claims_is_taken_from_the_node():
+    cluster, _, _, _ = two_nodes()
+    holding(cluster, "172.30.0.11", "lo")
+
+    known = facts_of(cluster.evidence(), node_identity.PROBE).of(NODE_2)
+
+    assert known["foreign_addresses_claimed"] == ()
+    assert known["foreign_addresses_removal"] == ("ip addr del 172.30.0.11/32 dev lo",)
+
+
 def test_another_nodes_address_that_a_service_claims():
     cluster, _, _, _ = two_nodes()
     holding(cluster, "172.30.0.11", "kube-ipvs0")
@@ -58,6 +68,8 @@ def test_another_nodes_address_that_a_service_claims():
     known = facts_of(cluster.evidence(), node_identity.PROBE)
 
     assert held(cluster) == ["172.30.0.11 of node-1 on kube-ipvs0 (externalIP of Service shop/web)"]
+    assert known.of(NODE_2)["foreign_addresses_claimed"] == ("shop/web",)
+    assert known.of(NODE_2)["foreign_addresses_removal"] == (), "kube-proxy would put it back"
     assert "holds_foreign_address" in known.of(NODE_1)
     assert known.of(NODE_1)["holds_foreign_address"] is False
     assert known.of(facts.pair("node-1", "node-2"))["address_held"] is True
