@@ -144,10 +144,12 @@ class _Collecting:
                 await self._by_lower_rungs(evidence, tasks, gathered, looks)
                 gathered.ended_at = asyncio.get_running_loop().time()
                 first = self._seen(evidence, tasks, gathered)
-                if self.doubts_of(first):
-                    # What packets show often settles it, and takes less than the pause before a second look.
-                    second = first = await self._followed(first, looks)
-                if doubtful := self.doubts_of(first):
+                doubtful = self.doubts_of(first)
+                # What packets show often settles it, and takes less than the pause before a second look.
+                if doubtful and (traced := await self._followed(first, looks)) is not first:
+                    second = first = traced
+                    doubtful = self.doubts_of(first)
+                if doubtful:
                     second = first = await self._with_logs(first, doubtful)
                     second = await self._again(first, gathered, doubtful, looks) or first
                     second = await self._followed(second, looks)

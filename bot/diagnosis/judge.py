@@ -55,7 +55,7 @@ def judge(evidence: Evidence, knowledge: Knowledge, *, playbook: str, started_at
     symptoms = tuple(finding.symptom for finding in findings if finding.symptom)
     differential = differentiate(knowledge.causes, facts, symptoms, FACTS.values())
     if evidence.first is not None:
-        # Packets were followed once, after both looks: what they prove of a state that both show counts for both.
+        # Packets are followed after either look: what they prove of a state that both show counts for both.
         first = replace(evidence.first, traced=evidence.traced, traces=evidence.traces)
         differential = agreed(differential, _differential(first, knowledge, playbook), evidence)
     coverage = coverage_of(evidence)

@@ -27,7 +27,7 @@ MARGIN_S = 2.0
 
 
 async def followed(evidence: Evidence, look: Look, on_progress: OnProgress, *, ends_at: float) -> Evidence:
-    """The evidence with what became of the probe packets; without any where nothing fails.
+    """The evidence with what became of the probe packets; without any where nothing fails, the same if it had none.
 
     Packets that were followed before stand, as long as they are of all flows that would be followed now.
     """
@@ -65,6 +65,8 @@ def _asked(flow: TraceFlow) -> tuple[str | int, ...]:
 
 def _forgotten(evidence: Evidence) -> Evidence:
     others = tuple(each for each in evidence.unobserved if each.kind != "trace")
+    if not evidence.traced and others == evidence.unobserved:
+        return evidence
     return dataclasses.replace(evidence, traced=(), traces={}, unobserved=others)
 
 
