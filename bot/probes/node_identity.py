@@ -17,6 +17,7 @@ from bot.probes.engine.evidence import Evidence
 from bot.probes.engine.fact_spec import NODE, fact
 from bot.probes.engine.needs import LOOK_AT_PODS
 from bot.probes.engine.probe import Probe
+from bot.probes.services.claims import every_service
 from bot.probes.shared.held_addresses import Held, addresses_held
 from bot.probes.shared.pod_views import NodeView, node_views
 from bot.probes.shared.routing import uplink
@@ -50,7 +51,7 @@ FACTS = (
     fact(
         "node.foreign_addresses_removal",
         "list",
-        "The commands that take them from the node, of those that no Service claims.",
+        "The commands that take them from the node, of those that no Service claims which was read.",
         look=_LOOK,
         rungs=NODE,
     ),
@@ -81,9 +82,10 @@ def observe(evidence: Evidence, into: FactBuilder) -> None:
             into.set(node, "holds_foreign_address", bool(found))
             into.set(node, "foreign_addresses", tuple(found.values())[:LISTED])
             claims = {ip: _claimants(evidence, ip) for ip in found}
-            into.set(
-                node, "foreign_addresses_claimed", tuple(sorted({one for each in claims.values() for one in each}))
-            )
+            by = tuple(sorted({one for each in claims.values() for one in each}))
+            is_known = bool(by) or not found or evidence.snapshot.claiming_services is not None
+            why = "Services of all namespaces were not read"
+            into.put(node, "foreign_addresses_claimed", by if is_known else None, why)
             free = [_removal(root, ip, held[name][ip]) for ip in found if not claims[ip]]
             into.set(node, "foreign_addresses_removal", tuple(free[:LISTED]))
         shared = tuple(_shared(name, macs))
@@ -128,10 +130,10 @@ def _claimed(evidence: Evidence, ip: str) -> str:
 
 
 def _claimants(evidence: Evidence, ip: str) -> Sequence[str]:
-    """Which Services name it as an external address."""
+    """Which Services name it as an external address, of those of all namespaces that were read."""
     return [
         subject.name
-        for subject, each in evidence.services.items()
+        for subject, each in every_service(evidence).items()
         if ip in each.spec.external_ips or any(ip == one.ip for one in each.status.load_balancer.ingress)
     ]
 

@@ -54,10 +54,28 @@ def test_what_no_service_claims_is_taken_from_the_node():
     cluster, _, _, _ = two_nodes()
     holding(cluster, "172.30.0.11", "lo")
 
+    cluster.snapshot_fields["claiming_services"] = None
+    assert "foreign_addresses_claimed" not in facts_of(cluster.evidence(), node_identity.PROBE).of(NODE_2), "not read"
+    cluster.snapshot_fields["claiming_services"] = ()
+
     known = facts_of(cluster.evidence(), node_identity.PROBE).of(NODE_2)
 
     assert known["foreign_addresses_claimed"] == ()
     assert known["foreign_addresses_removal"] == ("ip addr del 172.30.0.11/32 dev lo",)
+
+
+def test_a_service_of_any_namespace_may_claim_it():
+    cluster, _, _, _ = two_nodes()
+    holding(cluster, "172.30.0.11", "kube-ipvs0")
+    elsewhere = Service(
+        metadata=ObjectMeta(namespace="other", name="vip"), spec=ServiceSpec(external_ips=("172.30.0.11",))
+    )
+    cluster.snapshot_fields["claiming_services"] = (elsewhere,)
+
+    known = facts_of(cluster.evidence(), node_identity.PROBE).of(NODE_2)
+
+    assert known["foreign_addresses_claimed"] == ("other/vip",)
+    assert known["foreign_addresses_removal"] == ()
 
 
 def test_another_nodes_address_that_a_service_claims():
